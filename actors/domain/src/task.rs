@@ -1,0 +1,220 @@
+//! A task and its attempts. One row of history is one attempt; retries and children keep the chain's `id`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, TimeZone, Utc};
+use serde::{Deserialize, Serialize};
+
+/// The id of one attempt: its creation instant in microseconds since 1970, moved on by one while taken.
+///
+/// So `created` of two attempts always differs, a day is a range of ids, and no second index is needed.
+/// Written as 14 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uid(pub i64);
+
+impl Uid {
+    /// The first id of the instant `at`.
+    #[must_use]
+    pub fn at(at: DateTime<Utc>) -> Self {
+        Self(at.timestamp_micros())
+    }
+
+    /// When the attempt was created.
+    #[must_use]
+    pub fn created(self) -> DateTime<Utc> {
+        Utc.timestamp_micros(self.0).single().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:014x}", self.0)
+    }
+}
+
+/// A text that is no attempt id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a uid is 14 hexadecimal digits")]
+pub struct InvalidUid;
+
+impl FromStr for Uid {
+    type Err = InvalidUid;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUid> {
+        if text.len() != 14 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(InvalidUid);
+        }
+        i64::from_str_radix(text, 16).map(Self).map_err(|_| InvalidUid)
+    }
+}
+
+impl Serialize for Uid {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Uid {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskResult {
+    /// Done; children start.
+    Complete,
+    /// Failed; retried while retries are left, then an alert.
+    Error,
+    /// Failed for good, of no concern: neither retry nor alert.
+    Warn,
+    /// Failed for good: told at once.
+    Alert,
+}
+
+impl TaskResult {
+    /// All results, in the order in which people read them.
+    pub const ALL: [Self; 4] = [Self::Complete, Self::Error, Self::Alert, Self::Warn];
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Alert => "alert",
+        }
+    }
+}
+
+impl fmt::Display for TaskResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that names no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("result is one of complete, error, warn, alert")]
+pub struct InvalidResult;
+
+impl FromStr for TaskResult {
+    type Err = InvalidResult;
+
+    fn from_str(text: &str) -> Result<Self, InvalidResult> {
+        Self::ALL.into_iter().find(|result| result.as_str() == text).ok_or(InvalidResult)
+    }
+}
+
+/// Where an attempt stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskState {
+    /// May be handed out now.
+    Ready,
+    /// May be handed out at its `not_before`.
+    Delayed,
+    /// With a worker until its lease expires.
+    Leased,
+    /// Has a result.
+    Done,
+}
+
+impl TaskState {
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Delayed => "delayed",
+            Self::Leased => "leased",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// Which tasks go first within a topic.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Work of the day.
+    #[default]
+    Live,
+    /// History being filled: waits while live work is ready.
+    Backload,
+}
+
+/// An attempt to be stored, complete: the DB owner adds nothing but a free `uid` when this one is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTask {
+    /// The proposed id.
+    pub uid: Uid,
+    /// The topic; `type` on the wire.
+    pub topic: String,
+    /// The job within the topic; empty for none.
+    pub job: String,
+    /// The chain's id.
+    pub id: String,
+    /// What the worker is to do: the rendered template.
+    pub info: String,
+    /// A URL query.
+    pub meta: String,
+    /// The workflow file whose phase made it, relative to the workflow root; empty for none.
+    pub workflow: String,
+    /// The attempt that led to this one.
+    pub parent: Option<Uid>,
+    /// Retries before this attempt.
+    pub retry: u32,
+    /// When it may be handed out first; none means now.
+    pub not_before: Option<DateTime<Utc>>,
+    /// Live or backload.
+    pub lane: Lane,
+}
+
+/// A stored attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Its id, which is also its creation instant.
+    pub uid: Uid,
+    /// The topic; `type` on the wire.
+    pub topic: String,
+    /// The job within the topic; empty for none.
+    pub job: String,
+    /// The chain's id.
+    pub id: String,
+    /// What the worker is to do.
+    pub info: String,
+    /// A URL query: the task's own, and after a result the worker's merged over it.
+    pub meta: String,
+    /// The workflow file whose phase made it; empty for none.
+    pub workflow: String,
+    /// The attempt that led to this one.
+    pub parent: Option<Uid>,
+    /// Retries before this attempt.
+    pub retry: u32,
+    /// Live or backload.
+    pub lane: Lane,
+    /// Where it stands.
+    pub state: TaskState,
+    /// How often it was handed out.
+    pub delivery: u32,
+    /// When it may be handed out, while delayed.
+    pub not_before: Option<DateTime<Utc>>,
+    /// Who holds or held it.
+    pub worker: String,
+    /// When its lease ends, while leased.
+    pub lease_expires: Option<DateTime<Utc>>,
+    /// What the last heartbeat said, 0 to 1.
+    pub progress: Option<f64>,
+    /// How it ended.
+    pub result: Option<TaskResult>,
+    /// What the worker said.
+    pub msg: String,
+    /// When it was handed out, or as the worker reported.
+    pub started: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub ended: Option<DateTime<Utc>>,
+}

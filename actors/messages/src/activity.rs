@@ -1,0 +1,43 @@
+//! How much work is under way in the whole process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// Counts the calls, hints and timers under way. A stop waits for it to reach zero, and so does a test's clock
+/// before it moves on.
+#[derive(Debug, Clone, Default)]
+pub struct Activity(Arc<Counters>);
+
+#[derive(Debug, Default)]
+struct Counters {
+    busy: AtomicUsize,
+    begun: AtomicU64,
+}
+
+/// One piece of work under way, until dropped. Hand it over rather than dropping it before the next begins, so
+/// that zero means idle.
+#[derive(Debug)]
+pub struct Busy(Arc<Counters>);
+
+impl Activity {
+    /// Begins a piece of work.
+    #[must_use]
+    pub fn begin(&self) -> Busy {
+        self.0.busy.fetch_add(1, Ordering::SeqCst);
+        self.0.begun.fetch_add(1, Ordering::SeqCst);
+        Busy(Arc::clone(&self.0))
+    }
+
+    /// Whether nothing is under way, and how many pieces of work were ever begun.
+    #[must_use]
+    pub fn idle(&self) -> (bool, u64) {
+        let begun = self.0.begun.load(Ordering::SeqCst);
+        (self.0.busy.load(Ordering::SeqCst) == 0, begun)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::SeqCst);
+    }
+}

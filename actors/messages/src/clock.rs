@@ -1,0 +1,61 @@
+//! The injected clock. Tests run on a virtual one that moves timers and wall time together.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::activity::Busy;
+
+/// The longest that the system clock sleeps before it looks at the wall clock again, so that a stepped clock or
+/// a suspended machine delays a timer by no more.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A timer that came due.
+#[derive(Debug)]
+pub struct Tick {
+    /// The time that counts for everything done because of it.
+    pub now: DateTime<Utc>,
+    /// Keeps a virtual clock from moving on until the tick was worked off.
+    pub busy: Option<Busy>,
+}
+
+/// A future that resolves when its time has come.
+pub type Sleep = Pin<Box<dyn Future<Output = Tick> + Send>>;
+
+/// Where time comes from.
+pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
+    /// The wall clock, UTC.
+    fn now(&self) -> DateTime<Utc>;
+
+    /// Waits until the wall clock shows `at` or later.
+    fn sleep_until(&self, at: DateTime<Utc>) -> Sleep;
+}
+
+/// A clock that everything shares.
+pub type SharedClock = Arc<dyn Clock>;
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is given")]
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    fn sleep_until(&self, at: DateTime<Utc>) -> Sleep {
+        let clock = *self;
+        Box::pin(async move {
+            loop {
+                let now = clock.now();
+                match (at - now).to_std() {
+                    Ok(left) if !left.is_zero() => tokio::time::sleep(left.min(LOOK_AGAIN)).await,
+                    _ => return Tick { now, busy: None },
+                }
+            }
+        })
+    }
+}

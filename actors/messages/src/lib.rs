@@ -1,0 +1,34 @@
+//! Every message between flowlord's actors and every reply, and the only ways to send one.
+//!
+//! A call goes down (web → dispatch, ingest, … → DB owner) and waits with a timeout; a hint goes up and may be
+//! dropped. Both go through a [`Port`], which bounds how many are under way. No actor's type appears here.
+
+pub mod activity;
+pub mod clock;
+pub mod error;
+pub mod guarded;
+pub mod health;
+pub mod lease;
+pub mod mint;
+pub mod port;
+pub mod timer;
+
+pub mod alerts;
+pub mod dispatch;
+pub mod hint;
+pub mod ingest;
+pub mod library;
+pub mod notifier;
+pub mod read;
+pub mod scheduler;
+pub mod write;
+
+pub use activity::{Activity, Busy};
+pub use clock::{Clock, SharedClock, SystemClock, Tick};
+pub use error::{Code, Error, Result};
+pub use guarded::{Guarded, Supervision, guarded};
+pub use health::Ping;
+pub use lease::LeaseToken;
+pub use mint::Mint;
+pub use port::{LatePort, Port};
+pub use timer::{Timer, Wakes};

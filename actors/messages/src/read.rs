@@ -1,0 +1,250 @@
+//! Queries to the DB readers. Each reads one consistent state of the database.
+
+use actix::Message;
+use chrono::{DateTime, NaiveDate, Utc};
+use flowlord_domain::{AlertKind, Attempt, TaskResult, TaskState, Uid};
+
+use crate::error::Result;
+use crate::write::{SlotKey, WorkflowRecord};
+
+/// Attempts by id, in the order asked for; none where there is no such attempt.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Option<Attempt>>>")]
+pub struct AttemptsById {
+    /// The ids.
+    pub uids: Vec<Uid>,
+}
+
+/// All attempts of a chain, oldest first.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Attempt>>")]
+pub struct Chain {
+    /// The chain's id.
+    pub id: String,
+}
+
+/// Which tasks a list shows. Empty lists don't restrict.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskFilter {
+    /// Created at or after.
+    pub from: Option<DateTime<Utc>>,
+    /// Created before.
+    pub to: Option<DateTime<Utc>>,
+    /// Topics.
+    pub topics: Vec<String>,
+    /// Jobs.
+    pub jobs: Vec<String>,
+    /// Results.
+    pub results: Vec<TaskResult>,
+    /// Also, or only, those without a result.
+    pub running: bool,
+    /// States.
+    pub states: Vec<TaskState>,
+    /// Chain ids.
+    pub ids: Vec<String>,
+}
+
+/// A page of tasks by creation time.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Attempt>>")]
+pub struct ListTasks {
+    /// Which.
+    pub filter: TaskFilter,
+    /// Oldest first instead of newest.
+    pub ascending: bool,
+    /// Only what comes after this one.
+    pub after: Option<Uid>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// Totals of a day.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Stats>")]
+pub struct DayStats {
+    /// The UTC day of creation.
+    pub day: NaiveDate,
+}
+
+/// Counts by how things ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All attempts created.
+    pub total: u64,
+    /// Ended `complete`.
+    pub complete: u64,
+    /// Ended `error`.
+    pub error: u64,
+    /// Ended `alert`.
+    pub alert: u64,
+    /// Ended `warn`.
+    pub warn: u64,
+}
+
+impl Counts {
+    /// Those without a result.
+    #[must_use]
+    pub fn running(&self) -> u64 {
+        self.total.saturating_sub(self.complete + self.error + self.alert + self.warn)
+    }
+}
+
+/// Totals of a day, by hour of creation, topic and job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// One row per hour, topic and job that has any.
+    pub rows: Vec<StatsRow>,
+}
+
+/// One row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatsRow {
+    /// The hour of the day, 0 to 23.
+    pub hour: u8,
+    /// The topic.
+    pub topic: String,
+    /// The job; empty for none.
+    pub job: String,
+    /// How many.
+    pub counts: Counts,
+    /// Run time of those that ended, milliseconds, all together.
+    pub run_millis: u64,
+}
+
+/// Alerts of a day, newest first.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<StoredAlert>>")]
+pub struct ListAlerts {
+    /// Raised at or after.
+    pub from: DateTime<Utc>,
+    /// Raised before.
+    pub to: DateTime<Utc>,
+    /// Only what comes after this row.
+    pub after: Option<i64>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// An alert as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAlert {
+    /// The row id, growing.
+    pub row: i64,
+    /// Why.
+    pub kind: AlertKind,
+    /// When it was raised.
+    pub at: DateTime<Utc>,
+    /// The attempt, if any.
+    pub uid: Option<Uid>,
+    /// The chain; empty for none.
+    pub id: String,
+    /// The topic.
+    pub topic: String,
+    /// The job.
+    pub job: String,
+    /// The workflow file.
+    pub workflow: String,
+    /// What happened.
+    pub msg: String,
+    /// The time that the task is about.
+    pub task_time: Option<DateTime<Utc>>,
+    /// Whether it was told at once, and so isn't told again in a summary.
+    pub at_once: bool,
+}
+
+/// What a ladder needs to decide.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<LadderInput>")]
+pub struct ReadLadder {
+    /// The route.
+    pub route: String,
+    /// Unfinished tasks created at or before this instant, that were not looked at yet.
+    pub unfinished_before: DateTime<Utc>,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LadderInput {
+    /// The ladder's state as last stored, JSON; none at the first start.
+    pub state: Option<String>,
+    /// Alerts not told yet, oldest first, without those told at once.
+    pub untold: Vec<StoredAlert>,
+    /// The newest alert's row.
+    pub newest: i64,
+    /// Tasks that are unfinished past their time and weren't before.
+    pub unfinished: Vec<Attempt>,
+}
+
+/// Messages to send, in order.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<OutboxRow>>")]
+pub struct PendingMessages {
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// A message to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// The row id, growing.
+    pub id: i64,
+    /// When it was put there.
+    pub at: DateTime<Utc>,
+    /// The route.
+    pub route: String,
+    /// What it is.
+    pub kind: String,
+    /// JSON of [`crate::notifier::Payload`].
+    pub payload: String,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Not before.
+    pub retry_at: Option<DateTime<Utc>>,
+    /// Whether an earlier attempt may have arrived.
+    pub uncertain: bool,
+}
+
+/// What the scheduler needs at its start.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<ScheduleInput>")]
+pub struct ReadSchedule;
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ScheduleInput {
+    /// The last recorded slot of each phase, started or missed.
+    pub last_slots: Vec<SlotKey>,
+    /// When the earliest delayed task is due.
+    pub next_due: Option<DateTime<Utc>>,
+}
+
+/// When the earliest lease ends.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<DateTime<Utc>>>")]
+pub struct NextExpiry;
+
+/// The workflow files as last stored.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<WorkflowRecord>>")]
+pub struct ReadWorkflows;
+
+/// The last slots of the phases of a day, newest first.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<SlotRow>>")]
+pub struct ListSlots {
+    /// Scheduled at or after.
+    pub from: DateTime<Utc>,
+    /// Scheduled before.
+    pub to: DateTime<Utc>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// A slot as recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotRow {
+    /// Which.
+    pub key: SlotKey,
+    /// The first task that it started; none when it was missed.
+    pub started: Option<Uid>,
+}

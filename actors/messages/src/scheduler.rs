@@ -1,0 +1,31 @@
+//! What the scheduler answers: what starts when.
+
+use actix::Message;
+use chrono::{DateTime, Utc};
+
+use crate::error::Result;
+
+/// When each scheduled phase starts next and when it did last.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Vec<PhaseTimes>>")]
+pub struct NextRuns;
+
+/// One scheduled phase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhaseTimes {
+    /// The workflow file.
+    pub workflow: String,
+    /// `topic` or `topic:job`.
+    pub task: String,
+    /// The cron expression.
+    pub cron: String,
+    /// The next slot.
+    pub next: Option<DateTime<Utc>>,
+    /// The last slot that was started since the service is up.
+    pub previous: Option<DateTime<Utc>>,
+}
+
+/// Starts nothing more: the service is stopping. Answered when what was under way is stored.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<()>")]
+pub struct StopScheduling;
