@@ -1,1 +1,62 @@
-//! flowlord-db
+//! The database: one owner that writes, a few readers, and nothing else in flowlord that knows SQLite.
+//!
+//! The owner is an actor alone on its thread. Whatever arrived while the last commit was written is the next
+//! transaction; every command in it has a savepoint of its own, and is answered after the commit is on disk.
+
+mod column;
+mod job;
+mod owner;
+mod read;
+mod reader;
+mod row;
+mod schema;
+mod store;
+mod write;
+
+use std::path::Path;
+
+use actix::{Addr, ArbiterHandle};
+use flowlord_messages::Supervision;
+
+pub use owner::{Hints, Owner};
+pub use reader::Reader;
+pub use schema::{FolderLock, OpenError, VERSION};
+
+/// How many queries are read at the same time.
+const READERS: usize = 2;
+
+/// A database that is open, with its actors.
+#[derive(Debug)]
+pub struct Database {
+    /// Takes every write.
+    pub owner: Addr<Owner>,
+    /// Takes every query.
+    pub readers: Addr<Reader>,
+    _lock: FolderLock,
+}
+
+impl Database {
+    /// Opens the database in `folder`, migrates it, and starts its owner in `arbiter`.
+    ///
+    /// # Errors
+    /// When another process uses the folder, or the database can't be opened.
+    pub fn open(
+        folder: &Path,
+        arbiter: &ArbiterHandle,
+        supervision: Supervision,
+        hints: Hints,
+    ) -> Result<Self, OpenError> {
+        let lock = FolderLock::take(folder)?;
+        let path = folder.join("flowlord.db");
+        let connection = schema::open_writer(&path)?;
+        // Readers after the writer: a read-only connection can't make the files of a fresh database.
+        let pool = r2d2::Pool::builder()
+            .max_size(u32::try_from(READERS).unwrap_or(2))
+            .build(schema::reader_manager(&path))?;
+        Ok(Self {
+            owner: Owner::start(arbiter, path, connection, supervision, hints),
+            readers: actix::SyncArbiter::start(READERS, move || Reader::new(pool.clone())),
+            _lock: lock,
+        })
+    }
+}

@@ -60,9 +60,14 @@ impl Supervision {
         recent.retain(|at| now - *at < TimeDelta::minutes(1));
         recent.push_back(now);
         if recent.len() > RESTARTS_A_MINUTE {
-            log::error!("event=gave_up actor={} restarts={}", self.name, recent.len());
-            (self.give_up)(self.name);
+            self.give_up();
         }
+    }
+
+    /// The actor can't go on: the process ends, and whoever runs it starts it again.
+    pub fn give_up(&self) {
+        log::error!("event=gave_up actor={}", self.name);
+        (self.give_up)(self.name);
     }
 }
 

@@ -171,7 +171,7 @@ pub struct ReleaseLease {
 pub struct ReapLeases {
     /// When.
     pub now: DateTime<Utc>,
-    /// A task handed out this often isn't put back but answered in `exhausted`.
+    /// A task whose lease ran out this often isn't put back but answered in `exhausted`; releases don't count.
     pub max_deliveries: u32,
 }
 
@@ -285,10 +285,23 @@ pub struct AdvanceLadder {
     pub told_until: i64,
     /// Unfinished tasks created up to this instant were looked at.
     pub unfinished_until: Option<DateTime<Utc>>,
-    /// Alerts found by looking.
+    /// Alerts found by looking; told in this step, so stored as told.
     pub alerts: Vec<NewAlert>,
+    /// The incident that this step opened, went on with or closed.
+    pub incident: Option<IncidentRecord>,
     /// What to send.
     pub messages: Vec<NewMessage>,
+}
+
+/// An incident as it is to be remembered; known by its route and when it was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentRecord {
+    /// When its first alert was told.
+    pub opened: DateTime<Utc>,
+    /// When the all-clear was told.
+    pub closed: Option<DateTime<Utc>>,
+    /// How many alerts so far.
+    pub alerts: u64,
 }
 
 /// Puts a message into the outbox.

@@ -1,0 +1,6 @@
+//! The queries, by what they read.
+
+mod alerts;
+mod schedule;
+mod stats;
+mod tasks;

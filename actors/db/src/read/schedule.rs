@@ -1,0 +1,81 @@
+//! What scheduling, leasing and the library start from, and the slots that people look at.
+
+use chrono::{DateTime, Utc};
+use flowlord_domain::Uid;
+use flowlord_messages::read::{ListSlots, NextExpiry, ReadSchedule, ReadWorkflows, ScheduleInput, SlotRow};
+use flowlord_messages::write::{SlotKey, WorkflowRecord};
+use rusqlite::{Connection, params};
+
+use crate::column::{DELAYED, LEASED, micros, time};
+use crate::reader::Query;
+
+fn earliest(connection: &Connection, state: i64) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    // The states are written out: a partial index is used only where its condition is seen to hold.
+    let sql = match state {
+        DELAYED => "SELECT min(due) FROM task WHERE state = 1",
+        _ => "SELECT min(due) FROM task WHERE state = 2",
+    };
+    connection.prepare_cached(sql)?.query_row([], |row| Ok(row.get::<_, Option<i64>>(0)?.map(time)))
+}
+
+impl Query for NextExpiry {
+    type Answer = Option<DateTime<Utc>>;
+
+    fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        earliest(connection, LEASED)
+    }
+}
+
+impl Query for ReadSchedule {
+    type Answer = ScheduleInput;
+
+    fn read(&self, connection: &Connection) -> rusqlite::Result<ScheduleInput> {
+        let last_slots = connection
+            .prepare_cached(
+                "SELECT workflow, task, (SELECT max(at) FROM slot WHERE phase = phase.id) AS last FROM phase
+                 WHERE last IS NOT NULL",
+            )?
+            .query_map([], |row| {
+                Ok(SlotKey { workflow: row.get(0)?, task: row.get(1)?, at: time(row.get(2)?) })
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(ScheduleInput { last_slots, next_due: earliest(connection, DELAYED)? })
+    }
+}
+
+impl Query for ReadWorkflows {
+    type Answer = Vec<WorkflowRecord>;
+
+    fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        connection
+            .prepare_cached("SELECT path, hash, problem, content FROM workflow ORDER BY path")?
+            .query_map([], |row| {
+                Ok(WorkflowRecord {
+                    path: row.get(0)?,
+                    hash: row.get(1)?,
+                    problem: row.get(2)?,
+                    content: row.get(3)?,
+                })
+            })?
+            .collect()
+    }
+}
+
+impl Query for ListSlots {
+    type Answer = Vec<SlotRow>;
+
+    fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        connection
+            .prepare_cached(
+                "SELECT workflow, task, at, started FROM slot JOIN phase ON phase.id = slot.phase
+                 WHERE at >= ?1 AND at < ?2 ORDER BY at DESC LIMIT ?3",
+            )?
+            .query_map(params![micros(self.from), micros(self.to), self.limit], |row| {
+                Ok(SlotRow {
+                    key: SlotKey { workflow: row.get(0)?, task: row.get(1)?, at: time(row.get(2)?) },
+                    started: row.get::<_, Option<i64>>(3)?.map(Uid),
+                })
+            })?
+            .collect()
+    }
+}

@@ -1,0 +1,93 @@
+//! The readers: a few threads, each query on a read-only connection of the pool.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use actix::{Actor, Handler, Message, SyncContext};
+use flowlord_messages::health::Pong;
+use flowlord_messages::read::{
+    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, NextExpiry, PendingMessages, ReadLadder,
+    ReadSchedule, ReadWorkflows,
+};
+use flowlord_messages::{Code, Error, Ping, Result};
+use r2d2::Pool;
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::Connection;
+
+/// A query that a reader can answer.
+pub(crate) trait Query {
+    /// What it answers.
+    type Answer;
+
+    /// Reads the answer from one consistent state of the database.
+    fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer>;
+}
+
+/// One reading thread.
+#[derive(Debug)]
+pub struct Reader {
+    pool: Pool<SqliteConnectionManager>,
+}
+
+impl Reader {
+    pub(crate) fn new(pool: Pool<SqliteConnectionManager>) -> Self {
+        Self { pool }
+    }
+
+    fn answer<Q: Query>(&self, query: &Q) -> Result<Q::Answer> {
+        let connection = self.pool.get().map_err(|err| Error::new(Code::Storage, err.to_string()))?;
+        let read = || {
+            // One transaction, so that a query of several statements sees one state.
+            let transaction = connection.unchecked_transaction()?;
+            query.read(&transaction)
+        };
+        // A panic would close the pool of threads for good.
+        match catch_unwind(AssertUnwindSafe(read)) {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(err)) => {
+                log::error!("event=read_failed error={err:?}");
+                Err(Error::new(Code::Storage, format!("the database could not be read: {err}")))
+            }
+            Err(_) => Err(Error::new(Code::Internal, "the query failed inside; see the log")),
+        }
+    }
+}
+
+impl Actor for Reader {
+    type Context = SyncContext<Self>;
+}
+
+impl Query for Ping {
+    type Answer = Pong;
+
+    fn read(&self, connection: &Connection) -> rusqlite::Result<Pong> {
+        connection.prepare_cached("SELECT 1 FROM task LIMIT 1")?.exists([])?;
+        Ok(Pong { restarts: 0 })
+    }
+}
+
+macro_rules! read {
+    ($($query:ty),+ $(,)?) => {
+        $(impl Handler<$query> for Reader {
+            type Result = <$query as Message>::Result;
+
+            fn handle(&mut self, query: $query, _: &mut Self::Context) -> Self::Result {
+                self.answer(&query)
+            }
+        })+
+    };
+}
+
+read!(
+    AttemptsById,
+    Chain,
+    DayStats,
+    ListAlerts,
+    ListSlots,
+    ListTasks,
+    NextExpiry,
+    PendingMessages,
+    Ping,
+    ReadLadder,
+    ReadSchedule,
+    ReadWorkflows,
+);

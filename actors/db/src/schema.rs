@@ -1,0 +1,183 @@
+//! Opening a database and bringing it to the schema that this program knows.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+/// One step a version: `MIGRATIONS[n]` leads from version n to n + 1.
+const MIGRATIONS: &[&str] = &[include_str!("schema_v1.sql")];
+
+/// The version that this program writes, kept in `PRAGMA user_version`.
+pub const VERSION: usize = MIGRATIONS.len();
+
+/// Pages in the write-ahead log after which a commit also copies them into the database.
+const CHECKPOINT_PAGES: u32 = 8_000;
+
+/// Prepared statements kept per connection: more than there are.
+const STATEMENTS: usize = 128;
+
+/// A database that can't be used as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder can't be made or written.
+    #[error("the data folder {path} can't be used: {source}; make it writable or name another with --data")]
+    Folder {
+        /// Which folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another process has it.
+    #[error("the data folder {0} is in use by another flowlord; stop that one or name another with --data")]
+    InUse(PathBuf),
+    /// Written by a newer program.
+    #[error(
+        "the database has schema version {found}, this program knows up to {VERSION}: start the newer flowlord, \
+         or restore a snapshot made before the upgrade"
+    )]
+    Newer {
+        /// The version found.
+        found: usize,
+    },
+    /// SQLite says no.
+    #[error("the database {path} can't be opened: {source}")]
+    Sqlite {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// The pool of readers can't be made.
+    #[error("the database can't be opened for reading: {0}")]
+    Pool(#[from] r2d2::Error),
+}
+
+/// Keeps other processes out of the data folder, until dropped.
+#[derive(Debug)]
+pub struct FolderLock(#[expect(dead_code, reason = "held, never read")] File);
+
+impl FolderLock {
+    /// Makes the folder and takes its lock.
+    ///
+    /// # Errors
+    /// When the folder can't be written, or another process holds the lock.
+    pub fn take(folder: &Path) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Folder { path: folder.to_owned(), source };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let file = File::create(folder.join("flowlord.lock")).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse(folder.to_owned())),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+}
+
+/// Opens the database for writing and migrates it.
+///
+/// # Errors
+/// When it can't be opened or is newer than this program.
+pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let mut connection = Connection::open(path).map_err(failed)?;
+    let pragmas = || -> rusqlite::Result<()> {
+        // Before the first table, or it does nothing.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        // An acknowledgement means fsynced: NORMAL would leave the last commits to the next checkpoint.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        connection.pragma_update(None, "cache_size", -32_000)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(())
+    };
+    pragmas().map_err(failed)?;
+    migrate(&mut connection).map_err(|err| match err {
+        MigrateError::Newer(found) => OpenError::Newer { found },
+        MigrateError::Sqlite(source) => failed(source),
+    })?;
+    Ok(connection)
+}
+
+/// How a reader opens the database: it can't change anything.
+pub(crate) fn reader_manager(path: &Path) -> r2d2_sqlite::SqliteConnectionManager {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    r2d2_sqlite::SqliteConnectionManager::file(path).with_flags(flags).with_init(|connection| {
+        connection.pragma_update(None, "query_only", true)?;
+        connection.pragma_update(None, "mmap_size", 268_435_456_i64)?;
+        connection.pragma_update(None, "cache_size", -4_000)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(())
+    })
+}
+
+enum MigrateError {
+    Newer(usize),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for MigrateError {
+    fn from(err: rusqlite::Error) -> Self {
+        Self::Sqlite(err)
+    }
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
+    let found: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > VERSION {
+        return Err(MigrateError::Newer(found));
+    }
+    for (from, step) in MIGRATIONS.iter().enumerate().skip(found) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", from + 1)?;
+        transaction.commit()?;
+        log::info!("event=schema_migrated from={from} to={}", from + 1);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_database_has_the_version_and_can_shrink() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = open_writer(&folder.path().join("f.db")).unwrap();
+        let read = |pragma| -> i64 { connection.pragma_query_value(None, pragma, |row| row.get(0)).unwrap() };
+        assert_eq!(read("user_version"), i64::try_from(VERSION).unwrap());
+        assert_eq!(read("auto_vacuum"), 2, "incremental");
+        assert_eq!(read("synchronous"), 2, "FULL");
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.db");
+        open_writer(&path).unwrap().pragma_update(None, "user_version", VERSION + 1).unwrap();
+        let err = open_writer(&path).unwrap_err();
+        assert!(err.to_string().contains("schema version 2"), "{err}");
+    }
+
+    #[test]
+    fn a_folder_in_use_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let _held = FolderLock::take(folder.path()).unwrap();
+        let err = FolderLock::take(folder.path()).unwrap_err();
+        assert!(err.to_string().contains("in use by another flowlord"), "{err}");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let err = FolderLock::take(&file.join("data")).unwrap_err();
+        assert!(err.to_string().contains("name another with --data"), "{err}");
+    }
+}

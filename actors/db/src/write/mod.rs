@@ -1,0 +1,9 @@
+//! The commands, by what they write.
+
+mod alerts;
+mod create;
+mod lease;
+mod outbox;
+mod outcome;
+pub(crate) mod rollup;
+mod workflows;

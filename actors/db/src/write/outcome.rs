@@ -1,0 +1,97 @@
+//! A result and all that follows from it: one command, one transaction.
+
+use chrono::{DateTime, Utc};
+use flowlord_domain::{Decision, Uid};
+use flowlord_messages::write::{Applied, ApplyOutcomes, Claim};
+use flowlord_messages::{Code, Error};
+use rusqlite::{OptionalExtension as _, params};
+
+use crate::column::{self, DONE, micros};
+use crate::job::Command;
+use crate::store::{Store, Trouble};
+
+impl Command for ApplyOutcomes {
+    type Answer = Vec<flowlord_messages::Result<Applied>>;
+
+    fn apply(&mut self, store: &mut Store<'_>) -> Result<Self::Answer, Trouble> {
+        let mut answers = Vec::with_capacity(self.outcomes.len());
+        for (claim, decision) in &self.outcomes {
+            match store.finish(*claim, decision, self.now) {
+                Ok(applied) => answers.push(Ok(applied)),
+                // Refusals write nothing before they refuse, so the others of the command stand.
+                Err(Trouble::Refused(error)) => answers.push(Err(error)),
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        Ok(answers)
+    }
+}
+
+struct Row {
+    queue: i64,
+    state: i64,
+    started: Option<i64>,
+}
+
+impl Store<'_> {
+    fn finish(&mut self, claim: Claim, decision: &Decision, now: DateTime<Utc>) -> Result<Applied, Trouble> {
+        if let Claim::Lease(lease) = claim {
+            self.held(lease)?;
+        }
+        let uid = claim.uid();
+        let row = self.row(uid)?;
+        if row.state == DONE {
+            return self.again(uid, decision);
+        }
+        let started = decision.started.map(micros).or(row.started).unwrap_or(micros(decision.ended));
+        self.record(uid, decision, started)?;
+        let run_millis = (micros(decision.ended) - started).max(0) / 1_000;
+        self.rollups.ended(uid, row.queue, decision.result, run_millis);
+        for task in decision.children.iter().chain(&decision.retry) {
+            self.insert_task(task, now)?;
+        }
+        self.insert_alerts(&decision.alerts)?;
+        Ok(Applied { duplicate: false })
+    }
+
+    fn row(&self, uid: Uid) -> Result<Row, Trouble> {
+        self.connection
+            .prepare_cached("SELECT queue, state, started FROM task WHERE uid = ?1")?
+            .query_row([uid.0], |row| Ok(Row { queue: row.get(0)?, state: row.get(1)?, started: row.get(2)? }))
+            .optional()?
+            .ok_or_else(|| Error::new(Code::TaskUnknown, format!("there is no task {uid}")).into())
+    }
+
+    fn record(&self, uid: Uid, decision: &Decision, started: i64) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "UPDATE task SET state = 3, due = ?2, result = ?3, started = ?4, ended = ?2, meta = ?5, msg = ?6
+                 WHERE uid = ?1",
+            )?
+            .execute(params![
+                uid.0,
+                micros(decision.ended),
+                column::result(decision.result),
+                started,
+                decision.meta,
+                decision.msg,
+            ])
+            .map(drop)
+    }
+
+    /// A result for a task that has one: the same again is fine, another one isn't.
+    fn again(&self, uid: Uid, decision: &Decision) -> Result<Applied, Trouble> {
+        let same = self
+            .connection
+            .prepare_cached("SELECT result = ?2 AND msg = ?3 AND meta = ?4 FROM task WHERE uid = ?1")?
+            .query_row(
+                params![uid.0, column::result(decision.result), decision.msg, decision.meta],
+                |row| row.get(0),
+            )?;
+        if same {
+            return Ok(Applied { duplicate: true });
+        }
+        let detail = "the task has another result already, which stands; to change it, rerun the task";
+        Err(Error::new(Code::AlreadyFinished, detail).into())
+    }
+}
