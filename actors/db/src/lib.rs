@@ -13,6 +13,9 @@ mod schema;
 mod store;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
 use actix::{Addr, ArbiterHandle};

@@ -3,7 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, Supervised, Supervisor};
+use actix::{
+    Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, Supervised, Supervisor,
+};
 use flowlord_messages::health::Pong;
 use flowlord_messages::hint::{AlertRaised, Notify, TasksDelayed, TasksReady};
 use flowlord_messages::write::{
@@ -75,7 +77,7 @@ impl Owner {
         })
     }
 
-    fn queued<C: Command>(&mut self, command: C, ctx: &mut Context<Self>) -> Queued<C> {
+    pub(crate) fn queued<C: Command>(&mut self, command: C, ctx: &mut Context<Self>) -> Queued<C> {
         if self.queue.borrow().len() >= BATCH {
             guarded(self, ctx, |owner, _| owner.flush());
         }
@@ -179,8 +181,7 @@ fn apply_one(
     let mut own_rollups = Deltas::default();
     let mut own_followers = Followers::default();
     run("SAVEPOINT command")?;
-    let store =
-        &mut Store { connection, names, rollups: &mut own_rollups, followers: &mut own_followers };
+    let store = &mut Store { connection, names, rollups: &mut own_rollups, followers: &mut own_followers };
     let applied = catch_unwind(AssertUnwindSafe(|| job.apply(store))).unwrap_or_else(|_| {
         let error = Error::new(Code::Internal, "the write failed inside; see the log");
         job.fail(error.clone());

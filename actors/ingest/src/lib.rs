@@ -1,1 +1,268 @@
-//! flowlord-ingest
+//! The ingest actor: reads the attempts that results are for, decides what follows, and has all of it stored in
+//! one transaction. It owns nothing but a copy of the workflows.
+
+mod inbox;
+
+use std::sync::Arc;
+
+use actix::fut::{ActorFutureExt as _, wrap_future};
+use actix::{
+    Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, Supervised, Supervisor,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::decide::{Outcome, decide};
+use flowlord_domain::workflow::Workflows;
+use flowlord_domain::{Attempt, Decision};
+use flowlord_messages::health::Pong;
+use flowlord_messages::ingest::SubmitResults;
+use flowlord_messages::library::{Current, CurrentWorkflows, WorkflowsChanged};
+use flowlord_messages::read::AttemptsById;
+use flowlord_messages::write::{Applied, ApplyOutcomes, Claim};
+use flowlord_messages::{
+    Activity, Busy, Code, Error, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, Tick, Timer,
+    Wakes, guarded,
+};
+
+use crate::inbox::{Collected, Inbox, Submitted};
+
+/// How many rounds of read, decide and store may be under way; what arrives meanwhile is the next one.
+const ROUNDS: usize = 8;
+
+/// Results per round, so that one of them needn't wait for thousands.
+const ROUND_SIZE: usize = 256;
+
+/// After a failed look at the workflows, when to try again.
+const TRY_AGAIN: TimeDelta = TimeDelta::seconds(1);
+
+/// What the operator chose.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The host name that templates may use.
+    pub host: String,
+}
+
+/// What it works with.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// The clock.
+    pub clock: SharedClock,
+    /// The source of ids and jitter.
+    pub mint: Mint,
+    /// Work under way.
+    pub activity: Activity,
+    /// Restarts.
+    pub supervision: Supervision,
+    /// To the DB readers.
+    pub attempts: Port<AttemptsById>,
+    /// To the DB owner.
+    pub apply: Port<ApplyOutcomes>,
+    /// To the library, at the start.
+    pub workflows: Port<CurrentWorkflows>,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Ingest {
+    config: Config,
+    deps: Deps,
+    /// None until the library answered: results wait so long.
+    workflows: Option<Arc<Workflows>>,
+    inbox: Inbox,
+    rounds: usize,
+    timer: Timer,
+}
+
+/// Starts rounds; sent by the actor to itself, so that it runs once the mailbox is empty.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Work;
+
+type Read = Result<Vec<Option<Attempt>>>;
+
+impl Ingest {
+    /// Starts it in `arbiter`.
+    #[must_use]
+    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
+        Supervisor::start_in_arbiter(arbiter, move |_| Self {
+            timer: Timer::new(deps.clock.clone()),
+            config,
+            deps,
+            workflows: None,
+            inbox: Inbox::default(),
+            rounds: 0,
+        })
+    }
+
+    fn read_workflows(&mut self, busy: Option<Busy>, ctx: &mut Context<Self>) {
+        let call = wrap_future::<_, Self>(self.deps.workflows.call(CurrentWorkflows));
+        ctx.spawn(call.map(move |current, this, ctx| {
+            match current {
+                Ok(Current { workflows, .. }) => {
+                    this.workflows.get_or_insert(workflows);
+                    this.work(ctx);
+                }
+                Err(err) => {
+                    log::warn!("event=workflows_unread actor=ingest error={err:?}");
+                    let retry = this.deps.clock.now() + TRY_AGAIN;
+                    this.timer.set(Some(retry), ctx, |this| &mut this.timer);
+                }
+            }
+            drop(busy);
+        }));
+    }
+
+    fn work(&mut self, ctx: &mut Context<Self>) {
+        while self.workflows.is_some() && self.rounds < ROUNDS {
+            let round = self.inbox.take(ROUND_SIZE);
+            if round.is_empty() {
+                break;
+            }
+            self.rounds += 1;
+            self.read(round, ctx);
+        }
+    }
+
+    fn read(&mut self, round: Vec<Submitted>, ctx: &mut Context<Self>) {
+        let busy = self.deps.activity.begin();
+        let uids =
+            round.iter().flat_map(|submitted| &submitted.results).map(|(claim, _)| claim.uid()).collect();
+        let call = wrap_future::<_, Self>(self.deps.attempts.call(AttemptsById { uids }));
+        ctx.spawn(call.map(move |attempts, this, ctx| {
+            guarded(this, ctx, |this, ctx| this.decide(round, attempts, busy, ctx));
+        }));
+    }
+
+    fn decide(&mut self, round: Vec<Submitted>, attempts: Read, busy: Busy, ctx: &mut Context<Self>) {
+        let attempts = match attempts {
+            Ok(attempts) => attempts,
+            Err(err) => return self.end_round(round, Err(err), ctx),
+        };
+        let now = self.deps.clock.now();
+        let results = round.iter().flat_map(|submitted| &submitted.results);
+        let mut known = Vec::with_capacity(attempts.len());
+        let mut outcomes = Vec::with_capacity(attempts.len());
+        for ((claim, outcome), attempt) in results.zip(attempts) {
+            let decision = attempt.map(|attempt| self.decide_one(&attempt, outcome, now));
+            known.push(if decision.is_some() { Ok(()) } else { Err(unknown(*claim)) });
+            outcomes.extend(decision.map(|decision| (*claim, decision)));
+        }
+        self.apply(round, known, ApplyOutcomes { now, outcomes }, busy, ctx);
+    }
+
+    fn decide_one(&mut self, attempt: &Attempt, outcome: &Outcome, now: DateTime<Utc>) -> Decision {
+        let none = Workflows::default();
+        let workflows = self.workflows.as_deref().unwrap_or(&none);
+        decide(workflows, attempt, outcome, now, &self.config.host, &mut self.deps.mint)
+    }
+
+    fn apply(
+        &mut self,
+        round: Vec<Submitted>,
+        known: Vec<Result<()>>,
+        outcomes: ApplyOutcomes,
+        busy: Busy,
+        ctx: &mut Context<Self>,
+    ) {
+        let call = wrap_future::<_, Self>(self.deps.apply.call(outcomes));
+        ctx.spawn(call.map(move |applied, this, ctx| {
+            let answers = applied.map(|applied| {
+                let mut applied = applied.into_iter();
+                let missing = || Err(Error::new(Code::Internal, "a result got no answer"));
+                let answer = |known: Result<()>| known.and_then(|()| applied.next().unwrap_or_else(missing));
+                known.into_iter().map(answer).collect()
+            });
+            this.end_round(round, answers, ctx);
+            drop(busy);
+        }));
+    }
+
+    fn end_round(
+        &mut self,
+        round: Vec<Submitted>,
+        answers: Result<Vec<Result<Applied>>>,
+        ctx: &mut Context<Self>,
+    ) {
+        match answers {
+            Ok(mut answers) => {
+                for submitted in round {
+                    let rest = answers.split_off(submitted.results.len());
+                    submitted.answer(Ok(std::mem::replace(&mut answers, rest)));
+                }
+            }
+            Err(err) => round.into_iter().for_each(|submitted| submitted.answer(Err(err.clone()))),
+        }
+        self.rounds = self.rounds.saturating_sub(1);
+        self.work(ctx);
+    }
+}
+
+fn unknown(claim: Claim) -> Error {
+    match claim {
+        Claim::Lease(_) => Error::new(Code::LeaseUnknown, "no task was ever given under this lease"),
+        Claim::Task(uid) => Error::new(Code::TaskUnknown, format!("there is no task {uid}; create it first")),
+    }
+}
+
+impl Actor for Ingest {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(4096);
+        self.rounds = 0;
+        let busy = self.deps.activity.begin();
+        self.read_workflows(Some(busy), ctx);
+    }
+}
+
+impl Supervised for Ingest {
+    fn restarting(&mut self, _ctx: &mut Self::Context) {
+        // Whoever waits for an answer hears that there is none, and asks again: results are idempotent.
+        self.inbox = Inbox::default();
+        self.timer = Timer::new(self.deps.clock.clone());
+    }
+}
+
+impl Guarded for Ingest {
+    fn supervision(&self) -> &Supervision {
+        &self.deps.supervision
+    }
+}
+
+impl Wakes for Ingest {
+    fn wake(&mut self, tick: Tick, ctx: &mut Context<Self>) {
+        self.read_workflows(tick.busy, ctx);
+    }
+}
+
+impl Handler<SubmitResults> for Ingest {
+    type Result = Collected;
+
+    fn handle(&mut self, message: SubmitResults, ctx: &mut Self::Context) -> Collected {
+        ctx.notify(Work);
+        self.inbox.collect(message)
+    }
+}
+
+impl Handler<Work> for Ingest {
+    type Result = ();
+
+    fn handle(&mut self, _: Work, ctx: &mut Self::Context) {
+        guarded(self, ctx, Self::work);
+    }
+}
+
+impl Handler<WorkflowsChanged> for Ingest {
+    type Result = ();
+
+    fn handle(&mut self, changed: WorkflowsChanged, _: &mut Self::Context) {
+        self.workflows = Some(changed.workflows);
+    }
+}
+
+impl Handler<Ping> for Ingest {
+    type Result = Result<Pong>;
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Result<Pong> {
+        Ok(Pong { restarts: self.deps.supervision.restarts() })
+    }
+}

@@ -47,7 +47,10 @@ where
     M::Result: Send,
 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Port").field("name", &self.name).field("free", &self.permits.available_permits()).finish()
+        f.debug_struct("Port")
+            .field("name", &self.name)
+            .field("free", &self.permits.available_permits())
+            .finish()
     }
 }
 

@@ -34,7 +34,12 @@ impl Timer {
     }
 
     /// Moves it to `at`, or clears it.
-    pub fn set<A: Wakes>(&mut self, at: Option<DateTime<Utc>>, ctx: &mut Context<A>, of: fn(&mut A) -> &mut Self) {
+    pub fn set<A: Wakes>(
+        &mut self,
+        at: Option<DateTime<Utc>>,
+        ctx: &mut Context<A>,
+        of: fn(&mut A) -> &mut Self,
+    ) {
         if self.at() == at {
             return;
         }
@@ -51,7 +56,12 @@ impl Timer {
     }
 
     /// Moves it to `at` when that is earlier than what it is set to.
-    pub fn no_later_than<A: Wakes>(&mut self, at: DateTime<Utc>, ctx: &mut Context<A>, of: fn(&mut A) -> &mut Self) {
+    pub fn no_later_than<A: Wakes>(
+        &mut self,
+        at: DateTime<Utc>,
+        ctx: &mut Context<A>,
+        of: fn(&mut A) -> &mut Self,
+    ) {
         if self.at().is_none_or(|set| at < set) {
             self.set(Some(at), ctx, of);
         }

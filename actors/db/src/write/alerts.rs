@@ -101,11 +101,8 @@ impl Store<'_> {
 }
 
 fn told_at_once(alert: &NewAlert, text: &str, row: i64) -> NewMessage {
-    let task = if alert.job.is_empty() {
-        alert.topic.clone()
-    } else {
-        format!("{}:{}", alert.topic, alert.job)
-    };
+    let task =
+        if alert.job.is_empty() { alert.topic.clone() } else { format!("{}:{}", alert.topic, alert.job) };
     let payload = Payload {
         headline: format!("{task}: {}", if alert.msg.is_empty() { "alert" } else { &alert.msg }),
         lines: text.lines().map(str::to_owned).collect(),

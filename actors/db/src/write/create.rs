@@ -158,7 +158,8 @@ impl Store<'_> {
             None => Ok(None),
             Some((digest, uids)) if digest == column::bits(key.digest) => Ok(Some(unpack(&uids))),
             Some(_) => {
-                let detail = "the Idempotency-Key came with another body before; use a new key for a new request";
+                let detail =
+                    "the Idempotency-Key came with another body before; use a new key for a new request";
                 Err(Error::new(Code::IdempotencyConflict, detail).into())
             }
         }

@@ -68,9 +68,8 @@ impl Store<'_> {
         )?;
         let mut oldest: Option<(i64, i64)> = None;
         for queue in queues {
-            let first = statement
-                .query_row(params![queue, lane], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
+            let first =
+                statement.query_row(params![queue, lane], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
             oldest = oldest.into_iter().chain(first).min();
         }
         Ok(oldest.map(|(_, uid)| uid))

@@ -57,7 +57,9 @@ impl Store<'_> {
     fn row(&self, uid: Uid) -> Result<Row, Trouble> {
         self.connection
             .prepare_cached("SELECT queue, state, started FROM task WHERE uid = ?1")?
-            .query_row([uid.0], |row| Ok(Row { queue: row.get(0)?, state: row.get(1)?, started: row.get(2)? }))
+            .query_row([uid.0], |row| {
+                Ok(Row { queue: row.get(0)?, state: row.get(1)?, started: row.get(2)? })
+            })
             .optional()?
             .ok_or_else(|| Error::new(Code::TaskUnknown, format!("there is no task {uid}")).into())
     }

@@ -1,0 +1,124 @@
+//! Leases: given, kept, lost, given back.
+
+use flowlord_domain::TaskState;
+use flowlord_messages::LeaseToken;
+use flowlord_messages::read::NextExpiry;
+use flowlord_messages::write::{ExtendLease, ReapLeases, Reaped, ReleaseLease};
+
+use super::*;
+
+fn extend(lease: LeaseToken, now: DateTime<Utc>) -> ExtendLease {
+    ExtendLease { now, lease, by: seconds(60), progress: Some(0.5), msg: Some("half".to_owned()) }
+}
+
+fn release(lease: LeaseToken, delay: i64) -> ReleaseLease {
+    ReleaseLease { now: noon(), lease, delay: seconds(delay) }
+}
+
+async fn reap(db: &Db, after: i64) -> Reaped {
+    db.write(ReapLeases { now: noon() + seconds(after), max_deliveries: 5 }).await.unwrap()
+}
+
+#[actix::test]
+async fn a_task_is_given_to_one_worker_and_its_lease_outlives_a_restart() {
+    let db = Db::new();
+    db.create(vec![task("a", "j")]).await;
+    let granted = db.lease(&["a"], noon()).await.unwrap();
+    assert_eq!(granted.expires, noon() + seconds(60));
+    assert_eq!((granted.task.state, granted.task.delivery), (TaskState::Leased, 1));
+    assert_eq!(granted.task.started, Some(noon()));
+    let db = db.reopen();
+    assert!(db.lease(&["a"], noon()).await.is_none());
+    assert_eq!(db.read(NextExpiry).await.unwrap(), Some(noon() + seconds(60)));
+    let extended = db.write(extend(granted.lease, noon() + seconds(59))).await.unwrap();
+    assert_eq!(extended.expires, noon() + seconds(119));
+    let attempt = db.attempt(granted.lease.uid).await;
+    assert_eq!((attempt.progress, attempt.msg.as_str()), (Some(0.5), "half"));
+}
+
+#[actix::test]
+async fn jobs_are_told_apart_and_a_topic_takes_any_of_them() {
+    let db = Db::new();
+    db.create(vec![task("a", "x"), task("a", "y")]).await;
+    assert_eq!(db.lease(&["a:y"], noon()).await.unwrap().task.job, "y");
+    assert!(db.lease(&["a:y"], noon()).await.is_none());
+    assert!(db.lease(&["b", "a:z"], noon()).await.is_none());
+    assert_eq!(db.lease(&["b", "a"], noon()).await.unwrap().task.job, "x");
+}
+
+#[actix::test]
+async fn topics_take_turns_and_live_tasks_go_first() {
+    let db = Db::new();
+    let backload = |topic| NewTask { lane: Lane::Backload, ..task(topic, "") };
+    let mut tasks = vec![backload("a"), backload("b")];
+    tasks.extend((0..5).map(|_| task("a", "")));
+    tasks.push(task("b", ""));
+    db.create(tasks).await;
+    let granted = db.lease_many(&["b", "a"], 8, noon()).await;
+    let order: Vec<_> =
+        granted.iter().map(|granted| (granted.task.topic.as_str(), granted.task.lane)).collect();
+    let (live, backload) = (Lane::Live, Lane::Backload);
+    let expected = [("b", live), ("a", live), ("a", live), ("a", live), ("a", live), ("a", live)];
+    assert_eq!(order[..6], expected);
+    assert_eq!(order[6..], [("b", backload), ("a", backload)]);
+    let mut secrets: Vec<_> = granted.iter().map(|granted| granted.lease.secret).collect();
+    secrets.sort_unstable();
+    secrets.dedup();
+    assert_eq!(secrets.len(), 8);
+}
+
+#[actix::test]
+async fn leases_that_never_were_differ_from_those_that_are_lost() {
+    let db = Db::new();
+    db.create(vec![task("a", "")]).await;
+    let granted = db.lease(&["a"], noon()).await.unwrap();
+    let made_up = LeaseToken { secret: granted.lease.secret ^ 1, ..granted.lease };
+    assert_eq!(code(db.write(extend(made_up, noon())).await), Code::LeaseUnknown);
+    let no_task = LeaseToken { uid: Uid(1), ..granted.lease };
+    assert_eq!(code(db.write(extend(no_task, noon())).await), Code::LeaseUnknown);
+    assert_eq!(reap(&db, 60).await, Reaped { requeued: 1, exhausted: vec![], next: None });
+    db.lease(&["a"], noon() + seconds(60)).await.unwrap();
+    assert_eq!(code(db.write(extend(granted.lease, noon())).await), Code::LeaseLost);
+    assert_eq!(code(db.write(release(granted.lease, 0)).await), Code::LeaseLost);
+}
+
+#[actix::test]
+async fn a_lease_that_ran_out_unnoticed_lives_on() {
+    let db = Db::new();
+    db.create(vec![task("a", "")]).await;
+    let granted = db.lease(&["a"], noon()).await.unwrap();
+    reap(&db, 60).await;
+    assert_eq!(db.attempt(granted.lease.uid).await.state, TaskState::Ready);
+    db.write(extend(granted.lease, noon() + seconds(61))).await.unwrap();
+    assert!(db.lease(&["a"], noon() + seconds(61)).await.is_none(), "it is its first worker's again");
+}
+
+#[actix::test]
+async fn a_released_task_is_ready_at_once_or_after_its_delay() {
+    let db = Db::new();
+    db.create(vec![task("a", "")]).await;
+    let granted = db.lease(&["a"], noon()).await.unwrap();
+    db.write(release(granted.lease, 0)).await.unwrap();
+    assert_eq!(code(db.write(extend(granted.lease, noon())).await), Code::LeaseLost);
+    let granted = db.lease(&["a"], noon()).await.unwrap();
+    assert_eq!((granted.task.delivery, granted.task.retry), (2, 0));
+    db.write(release(granted.lease, 10)).await.unwrap();
+    let attempt = db.attempt(granted.lease.uid).await;
+    assert_eq!((attempt.state, attempt.not_before), (TaskState::Delayed, Some(noon() + seconds(10))));
+}
+
+#[actix::test]
+async fn the_fifth_lease_that_runs_out_ends_the_patience() {
+    let db = Db::new();
+    db.create(vec![task("a", "")]).await;
+    let released = db.lease(&["a"], noon()).await.unwrap();
+    db.write(release(released.lease, 0)).await.unwrap();
+    for round in 0..4 {
+        let now = noon() + seconds(round * 100);
+        db.lease(&["a"], now).await.unwrap();
+        assert_eq!(reap(&db, round * 100 + 60).await.requeued, 1, "round {round}");
+    }
+    let last = db.lease(&["a"], noon() + seconds(400)).await.unwrap();
+    let reaped = reap(&db, 460).await;
+    assert_eq!((reaped.requeued, reaped.exhausted), (0, vec![last.lease]), "a release doesn't count");
+}

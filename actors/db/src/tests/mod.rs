@@ -1,0 +1,158 @@
+//! The database through its actors, as the others use it.
+
+mod alerting;
+mod leasing;
+mod results;
+mod storing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Arbiter, Handler, Message};
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::{Attempt, Decision, Lane, NewTask, TaskResult, Uid};
+use flowlord_messages::read::AttemptsById;
+use flowlord_messages::write::{
+    ApplyOutcomes, Claim, CreateTasks, Created, GrantLeases, Granted, TopicFilter, WantedLease,
+};
+use flowlord_messages::{Activity, Code, Error, Port, Result, Supervision, SystemClock};
+
+use crate::{Database, Hints, Owner, Reader};
+
+/// A database in a folder of its own.
+struct Db {
+    database: Database,
+    activity: Activity,
+    folder: tempfile::TempDir,
+    arbiter: Arbiter,
+}
+
+impl Db {
+    fn new() -> Self {
+        Self::open(tempfile::tempdir().unwrap())
+    }
+
+    fn open(folder: tempfile::TempDir) -> Self {
+        let arbiter = Arbiter::new();
+        let gave_up = Arc::new(|name: &str| panic!("{name} gave up"));
+        let supervision = Supervision::new("db", Arc::new(SystemClock), gave_up);
+        let database =
+            Database::open(folder.path(), &arbiter.handle(), supervision, Hints::default()).unwrap();
+        Self { database, activity: Activity::default(), folder, arbiter }
+    }
+
+    /// As after a crash: nothing is closed, all is opened again.
+    fn reopen(self) -> Self {
+        let Self { database, folder, arbiter, .. } = self;
+        arbiter.stop();
+        arbiter.join().unwrap();
+        drop(database);
+        Self::open(folder)
+    }
+
+    fn write<M, T>(&self, command: M) -> impl Future<Output = Result<T>> + use<M, T>
+    where
+        M: Message<Result = Result<T>> + Send + 'static,
+        T: Send + 'static,
+        Owner: Handler<M>,
+    {
+        self.port(self.database.owner.clone().recipient()).call(command)
+    }
+
+    fn read<M, T>(&self, query: M) -> impl Future<Output = Result<T>> + use<M, T>
+    where
+        M: Message<Result = Result<T>> + Send + 'static,
+        T: Send + 'static,
+        Reader: Handler<M>,
+    {
+        self.port(self.database.readers.clone().recipient()).call(query)
+    }
+
+    fn port<M>(&self, to: actix::Recipient<M>) -> Port<M>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        Port::new("db", to, 10_000, Duration::from_secs(30), &self.activity)
+    }
+
+    async fn create(&self, tasks: Vec<NewTask>) -> Created {
+        self.write(creation(tasks)).await.unwrap()
+    }
+
+    async fn attempt(&self, uid: Uid) -> Attempt {
+        self.read(AttemptsById { uids: vec![uid] }).await.unwrap().remove(0).unwrap()
+    }
+
+    async fn lease(&self, topics: &[&str], now: DateTime<Utc>) -> Option<Granted> {
+        self.lease_many(topics, 1, now).await.pop()
+    }
+
+    async fn lease_many(&self, topics: &[&str], max: usize, now: DateTime<Utc>) -> Vec<Granted> {
+        let seed = now.timestamp_micros().cast_unsigned();
+        let wanted = vec![WantedLease { seed, ..wanted(topics, max) }];
+        self.write(GrantLeases { now, wanted }).await.unwrap().remove(0)
+    }
+
+    async fn finish(&self, claim: Claim, decision: Decision) -> Result<bool> {
+        let now = decision.ended;
+        let mut answers = self.write(ApplyOutcomes { now, outcomes: vec![(claim, decision)] }).await?;
+        answers.remove(0).map(|applied| applied.duplicate)
+    }
+}
+
+fn noon() -> DateTime<Utc> {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+fn seconds(seconds: i64) -> TimeDelta {
+    TimeDelta::seconds(seconds)
+}
+
+fn task(topic: &str, job: &str) -> NewTask {
+    NewTask {
+        uid: Uid::at(noon()),
+        topic: topic.to_owned(),
+        job: job.to_owned(),
+        id: "chain".to_owned(),
+        info: "?date=2026-03-01".to_owned(),
+        meta: "workflow=w.toml".to_owned(),
+        workflow: "w.toml".to_owned(),
+        parent: None,
+        retry: 0,
+        not_before: None,
+        lane: Lane::Live,
+    }
+}
+
+fn creation(tasks: Vec<NewTask>) -> CreateTasks {
+    CreateTasks { now: noon(), tasks, slot: None, idempotency: None, alerts: Vec::new() }
+}
+
+fn wanted(topics: &[&str], max: usize) -> WantedLease {
+    let filter = |name: &&str| match name.split_once(':') {
+        Some((topic, job)) => TopicFilter { topic: topic.to_owned(), job: Some(job.to_owned()) },
+        None => TopicFilter { topic: (*name).to_owned(), job: None },
+    };
+    let topics = topics.iter().map(filter).collect();
+    WantedLease { topics, max, worker: "w1".to_owned(), lease: seconds(60), seed: 0 }
+}
+
+fn decision(result: TaskResult) -> Decision {
+    Decision {
+        result,
+        msg: "said".to_owned(),
+        meta: "workflow=w.toml&file=a".to_owned(),
+        started: None,
+        ended: noon() + seconds(30),
+        task_time: None,
+        children: Vec::new(),
+        retry: None,
+        alerts: Vec::new(),
+    }
+}
+
+fn code<T: std::fmt::Debug>(answer: Result<T>) -> Code {
+    let Error { code, .. } = answer.unwrap_err();
+    code
+}

@@ -1,0 +1,190 @@
+//! Tasks come to be, in groups, once, and stay.
+
+use flowlord_domain::TaskState;
+use flowlord_messages::read::{Chain, ListSlots, ListTasks, ReadSchedule, TaskFilter};
+use flowlord_messages::write::{Close, IdempotencyKey, PromoteDue, RecordMissed, SlotKey};
+
+use super::*;
+use crate::job::{Command, Queued};
+use crate::store::{Store, Trouble};
+
+#[actix::test]
+async fn what_was_answered_is_there_after_a_crash() {
+    let db = Db::new();
+    let created = db.create(vec![task("a", "j"), task("b", "")]).await;
+    let db = db.reopen();
+    let stored = db.attempt(created.uids[0]).await;
+    assert_eq!((stored.topic.as_str(), stored.job.as_str()), ("a", "j"));
+    assert_eq!((stored.workflow.as_str(), stored.state), ("w.toml", TaskState::Ready));
+    assert_eq!(stored.meta, "workflow=w.toml");
+    assert_eq!(db.read(Chain { id: "chain".to_owned() }).await.unwrap().len(), 2);
+}
+
+#[actix::test]
+async fn ids_of_one_instant_move_on() {
+    let db = Db::new();
+    let first = db.create(vec![task("a", ""), task("a", "")]).await.uids;
+    let second = db.create(vec![task("a", "")]).await.uids;
+    assert_eq!(first[0], Uid::at(noon()));
+    assert_eq!([first[1].0 - first[0].0, second[0].0 - first[0].0], [1, 2]);
+}
+
+fn slot() -> SlotKey {
+    SlotKey { workflow: "w.toml".to_owned(), task: "a:j".to_owned(), at: noon() }
+}
+
+#[actix::test]
+async fn a_slot_starts_once_whatever_happens() {
+    let db = Db::new();
+    let create = || CreateTasks { slot: Some(slot()), ..creation(vec![task("a", "j")]) };
+    let (one, two) = tokio_join(db.write(create()), db.write(create())).await;
+    assert_eq!(one.is_ok(), two.is_err(), "exactly one of a group");
+    let db = db.reopen();
+    assert_eq!(code(db.write(create()).await), Code::SlotTaken);
+    let all = ListTasks { filter: TaskFilter::default(), ascending: true, after: None, limit: 10 };
+    assert_eq!(db.read(all).await.unwrap().len(), 1, "what a refused command did is undone");
+    assert_eq!(db.read(ReadSchedule).await.unwrap().last_slots, [slot()]);
+}
+
+#[actix::test]
+async fn a_slot_that_was_started_is_not_recorded_as_missed() {
+    let db = Db::new();
+    db.write(CreateTasks { slot: Some(slot()), ..creation(vec![task("a", "j")]) }).await.unwrap();
+    let later = SlotKey { at: noon() + seconds(60), ..slot() };
+    let missed = RecordMissed { slots: vec![slot(), later.clone()], alerts: Vec::new(), now: noon() };
+    db.write(missed).await.unwrap();
+    let all = ListSlots { from: noon(), to: noon() + seconds(3600), limit: 10 };
+    let slots = db.read(all).await.unwrap();
+    assert_eq!(slots.iter().map(|row| row.started.is_some()).collect::<Vec<_>>(), [false, true]);
+    let late = CreateTasks { slot: Some(later), ..creation(vec![task("a", "j")]) };
+    assert_eq!(code(db.write(late).await), Code::SlotTaken);
+}
+
+#[actix::test]
+async fn the_same_key_creates_once_and_another_body_is_refused() {
+    let db = Db::new();
+    let create = |digest| CreateTasks {
+        idempotency: Some(IdempotencyKey { key: "k".to_owned(), digest }),
+        ..creation(vec![task("a", ""), task("a", "")])
+    };
+    let first = db.write(create(u64::MAX)).await.unwrap();
+    let again = db.write(create(u64::MAX)).await.unwrap();
+    assert!(!first.repeated && again.repeated);
+    assert_eq!(first.uids, again.uids);
+    assert_eq!(code(db.write(create(2)).await), Code::IdempotencyConflict);
+    let mut next_day = create(2);
+    next_day.now = noon() + TimeDelta::hours(25);
+    assert!(!db.write(next_day).await.unwrap().repeated, "keys are remembered for a day");
+}
+
+#[actix::test]
+async fn delayed_tasks_become_ready_in_their_time() {
+    let db = Db::new();
+    let at = |delay| NewTask { not_before: Some(noon() + seconds(delay)), ..task("a", "") };
+    db.create(vec![at(20), at(10)]).await;
+    assert_eq!(db.read(ReadSchedule).await.unwrap().next_due, Some(noon() + seconds(10)));
+    assert!(db.lease(&["a"], noon()).await.is_none());
+    let promoted = db.write(PromoteDue { now: noon() + seconds(10) }).await.unwrap();
+    assert_eq!((promoted.count, promoted.next), (1, Some(noon() + seconds(20))));
+    assert!(db.lease(&["a"], noon() + seconds(10)).await.is_some());
+    let promoted = db.write(PromoteDue { now: noon() + seconds(30) }).await.unwrap();
+    assert_eq!((promoted.count, promoted.next), (1, None));
+}
+
+/// A command that panics after it wrote.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<()>")]
+struct Explode;
+
+impl Command for Explode {
+    type Answer = ();
+
+    fn apply(&mut self, store: &mut Store<'_>) -> std::result::Result<(), Trouble> {
+        store.insert_task(&task("exploded", ""), noon())?;
+        panic!("planned");
+    }
+}
+
+impl Handler<Explode> for Owner {
+    type Result = Queued<Explode>;
+
+    fn handle(&mut self, command: Explode, ctx: &mut Self::Context) -> Self::Result {
+        self.queued(command, ctx)
+    }
+}
+
+#[actix::test]
+async fn a_command_that_panics_fails_alone() {
+    let db = Db::new();
+    let before = db.write(creation(vec![task("a", "")]));
+    let exploded = db.write(Explode);
+    let after = db.write(creation(vec![task("a", "")]));
+    assert!(before.await.is_ok());
+    assert_eq!(code(exploded.await), Code::Internal);
+    assert!(after.await.is_ok());
+    let filter = TaskFilter { topics: vec!["exploded".to_owned()], ..TaskFilter::default() };
+    let list = ListTasks { filter, ascending: false, after: None, limit: 10 };
+    assert!(db.read(list).await.unwrap().is_empty());
+}
+
+#[actix::test]
+async fn a_closed_database_has_no_log_left_and_refuses_politely() {
+    let db = Db::new();
+    db.create(vec![task("a", "")]).await;
+    db.write(Close).await.unwrap();
+    assert_eq!(code(db.write(creation(vec![task("a", "")])).await), Code::Stopping);
+    let wal = db.folder.path().join("flowlord.db-wal");
+    assert_eq!(std::fs::metadata(wal).map(|file| file.len()).unwrap_or(0), 0);
+}
+
+#[actix::test]
+async fn a_flood_larger_than_a_batch_is_stored_wholly() {
+    let db = Db::new();
+    let all: Vec<_> = (0..1500).map(|_| db.write(creation(vec![task("a", "")]))).collect();
+    for created in all {
+        created.await.unwrap();
+    }
+    let list = ListTasks { filter: TaskFilter::default(), ascending: false, after: None, limit: 2000 };
+    assert_eq!(db.read(list).await.unwrap().len(), 1500);
+}
+
+#[actix::test]
+async fn lists_page_by_the_last_id_and_filter() {
+    let db = Db::new();
+    let done = NewTask { id: "other".to_owned(), ..task("b", "x") };
+    db.create(vec![task("a", "x"), task("a", "y"), done]).await;
+    let granted = db.lease(&["b"], noon()).await.unwrap();
+    db.finish(Claim::Lease(granted.lease), decision(TaskResult::Warn)).await.unwrap();
+
+    let list = |filter: TaskFilter, after| ListTasks { filter, ascending: true, after, limit: 2 };
+    let first = db.read(list(TaskFilter::default(), None)).await.unwrap();
+    let rest = db.read(list(TaskFilter::default(), Some(first[1].uid))).await.unwrap();
+    assert_eq!((first.len(), rest.len()), (2, 1));
+
+    let names = |text: &str| vec![text.to_owned()];
+    for (filter, found) in [
+        (TaskFilter { topics: names("a"), ..TaskFilter::default() }, 2),
+        (TaskFilter { topics: names("a"), jobs: names("y"), ..TaskFilter::default() }, 1),
+        (TaskFilter { ids: names("other"), ..TaskFilter::default() }, 1),
+        (TaskFilter { results: vec![TaskResult::Warn], ..TaskFilter::default() }, 1),
+        (TaskFilter { running: true, ..TaskFilter::default() }, 2),
+        (
+            TaskFilter {
+                running: true,
+                results: vec![TaskResult::Warn],
+                jobs: names("x"),
+                ..TaskFilter::default()
+            },
+            2,
+        ),
+        (TaskFilter { states: vec![TaskState::Done], ..TaskFilter::default() }, 1),
+        (TaskFilter { to: Some(noon()), ..TaskFilter::default() }, 0),
+        (TaskFilter { from: Some(noon() + seconds(1)), ..TaskFilter::default() }, 0),
+    ] {
+        assert_eq!(db.read(list(filter.clone(), None)).await.unwrap().len(), found, "{filter:?}");
+    }
+}
+
+async fn tokio_join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
+    (a.await, b.await)
+}

@@ -1,0 +1,240 @@
+//! Workers that wait for a task, those that waited longest first.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use flowlord_messages::Result;
+use flowlord_messages::dispatch::Lease;
+use flowlord_messages::write::{Granted, TopicFilter, WantedLease};
+use tokio::sync::oneshot;
+
+/// How many are asked for at once when tasks became ready: if all of them got one, the next are asked for.
+const ASKED_AT_ONCE: usize = 32;
+
+/// A worker that waits.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    pub(crate) wanted: WantedLease,
+    pub(crate) reply: oneshot::Sender<Result<Vec<Granted>>>,
+    deadline: DateTime<Utc>,
+    /// The database is being asked for it.
+    asked: bool,
+    /// Tasks became ready meanwhile: what the database answers may be out of date.
+    stale: bool,
+}
+
+/// All that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    next_id: u64,
+    waiters: BTreeMap<u64, Waiter>,
+    by_topic: HashMap<String, BTreeSet<u64>>,
+    deadlines: BTreeSet<(DateTime<Utc>, u64)>,
+    turn: usize,
+}
+
+impl Waiting {
+    pub(crate) fn len(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Adds a worker. Its topics take turns at being first, so that a flooded one can't starve the others.
+    pub(crate) fn add(&mut self, lease: Lease, now: DateTime<Utc>) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut topics = lease.topics;
+        self.turn = self.turn.wrapping_add(1);
+        if !topics.is_empty() {
+            let turn = self.turn % topics.len();
+            topics.rotate_left(turn);
+        }
+        for filter in &topics {
+            self.by_topic.entry(filter.topic.clone()).or_default().insert(id);
+        }
+        let deadline = now + lease.wait;
+        self.deadlines.insert((deadline, id));
+        let wanted =
+            WantedLease { topics, max: lease.max, worker: lease.worker, lease: lease.lease, seed: 0 };
+        self.waiters.insert(id, Waiter { wanted, reply: lease.reply, deadline, asked: false, stale: false });
+        id
+    }
+
+    /// What these workers want, each once and with a seed of its own; notes that the database is being asked.
+    pub(crate) fn ask(
+        &mut self,
+        ids: Vec<u64>,
+        mut seed: impl FnMut() -> u64,
+    ) -> (Vec<u64>, Vec<WantedLease>) {
+        let mut wanted = |id| {
+            let waiter = self.waiters.get_mut(&id).filter(|waiter| !waiter.asked)?;
+            waiter.asked = true;
+            waiter.stale = false;
+            Some((id, WantedLease { seed: seed(), ..waiter.wanted.clone() }))
+        };
+        ids.into_iter().filter_map(&mut wanted).unzip()
+    }
+
+    /// The database had nothing for this worker. Answers whether its wait is over.
+    pub(crate) fn answered(&mut self, id: u64, now: DateTime<Utc>) -> bool {
+        self.waiters.get_mut(&id).is_some_and(|waiter| {
+            waiter.asked = false;
+            waiter.deadline <= now && !waiter.stale
+        })
+    }
+
+    /// Those of `ids` that still wait and for which the database's answer was out of date.
+    pub(crate) fn to_ask_again(&self, ids: &[u64]) -> Vec<u64> {
+        let stale = |id: &&u64| self.waiters.get(id).is_some_and(|waiter| waiter.stale && !waiter.asked);
+        ids.iter().filter(stale).copied().collect()
+    }
+
+    /// Who waited longest for this topic and job, and isn't being asked for. Forgets those that went away.
+    pub(crate) fn longest(&mut self, topic: &str, job: &str) -> Vec<u64> {
+        let mut longest = Vec::new();
+        let mut gone = Vec::new();
+        for id in self.by_topic.get(topic).into_iter().flatten() {
+            let Some(waiter) = self.waiters.get_mut(id) else { continue };
+            if !waiter.wanted.topics.iter().any(|filter| takes(filter, topic, job)) {
+                continue;
+            }
+            if waiter.reply.is_closed() {
+                gone.push(*id);
+            } else if waiter.asked {
+                waiter.stale = true;
+            } else if longest.len() < ASKED_AT_ONCE {
+                longest.push(*id);
+            }
+        }
+        for id in gone {
+            self.remove(id);
+        }
+        longest
+    }
+
+    /// Takes one out.
+    pub(crate) fn remove(&mut self, id: u64) -> Option<Waiter> {
+        let waiter = self.waiters.remove(&id)?;
+        self.deadlines.remove(&(waiter.deadline, id));
+        for filter in &waiter.wanted.topics {
+            if let Some(ids) = self.by_topic.get_mut(&filter.topic) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.by_topic.remove(&filter.topic);
+                }
+            }
+        }
+        Some(waiter)
+    }
+
+    /// Takes out those whose wait is over. For those being asked for, the database's answer ends it.
+    pub(crate) fn take_overdue(&mut self, now: DateTime<Utc>) -> Vec<Waiter> {
+        let overdue: Vec<_> =
+            self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
+        self.take_idle_of(overdue)
+    }
+
+    /// Takes out all but those being asked for.
+    pub(crate) fn take_idle(&mut self) -> Vec<Waiter> {
+        let all = self.waiters.keys().copied().collect();
+        self.take_idle_of(all)
+    }
+
+    fn take_idle_of(&mut self, ids: Vec<u64>) -> Vec<Waiter> {
+        let idle: Vec<_> = ids.into_iter().filter(|id| !self.waiters[id].asked).collect();
+        idle.into_iter().filter_map(|id| self.remove(id)).collect()
+    }
+
+    /// When the next wait is over, of those not being asked for.
+    pub(crate) fn next_deadline(&self) -> Option<DateTime<Utc>> {
+        self.deadlines.iter().find(|(_, id)| !self.waiters[id].asked).map(|(at, _)| *at)
+    }
+}
+
+fn takes(filter: &TopicFilter, topic: &str, job: &str) -> bool {
+    filter.topic == topic && filter.job.as_deref().is_none_or(|only| only == job)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    fn lease(topics: &[&str]) -> (Lease, oneshot::Receiver<Result<Vec<Granted>>>) {
+        let (reply, answer) = oneshot::channel();
+        let topics = topics
+            .iter()
+            .map(|name| match name.split_once(':') {
+                Some((topic, job)) => TopicFilter { topic: topic.to_owned(), job: Some(job.to_owned()) },
+                None => TopicFilter { topic: (*name).to_owned(), job: None },
+            })
+            .collect();
+        let seconds = TimeDelta::seconds;
+        let lease =
+            Lease { topics, max: 1, worker: "w".to_owned(), lease: seconds(60), wait: seconds(30), reply };
+        (lease, answer)
+    }
+
+    fn noon() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000, 0).unwrap()
+    }
+
+    #[test]
+    fn the_longest_waiting_that_take_the_job_are_found_in_order() {
+        let mut waiting = Waiting::default();
+        let mut answers = Vec::new();
+        for topics in [&["a"][..], &["a:x"], &["b"], &["a:y", "b"]] {
+            let (lease, answer) = lease(topics);
+            waiting.add(lease, noon());
+            answers.push(answer);
+        }
+        assert_eq!(waiting.longest("a", "y"), [0, 3]);
+        assert_eq!(waiting.longest("a", "x"), [0, 1]);
+        assert_eq!(waiting.longest("b", ""), [2, 3]);
+        answers.remove(0);
+        assert_eq!(waiting.longest("a", "y"), [3], "the first one went away");
+        assert_eq!(waiting.len(), 3);
+    }
+
+    #[test]
+    fn a_task_that_becomes_ready_while_the_database_is_asked_is_not_missed() {
+        let mut waiting = Waiting::default();
+        let (lease, _answer) = lease(&["a"]);
+        let id = waiting.add(lease, noon());
+        waiting.ask(vec![id], || 0);
+        assert!(waiting.longest("a", "").is_empty(), "being asked for already");
+        assert!(!waiting.answered(id, noon() + TimeDelta::hours(1)), "the answer is out of date");
+        assert_eq!(waiting.to_ask_again(&[id]), [id]);
+        waiting.ask(vec![id], || 0);
+        assert!(waiting.answered(id, noon() + TimeDelta::hours(1)), "nothing became ready meanwhile");
+    }
+
+    #[test]
+    fn waits_end_in_order_but_not_while_the_database_is_asked() {
+        let mut waiting = Waiting::default();
+        let (first, _one) = lease(&["a"]);
+        let (second, _two) = lease(&["a"]);
+        let first = waiting.add(first, noon());
+        waiting.add(second, noon() + TimeDelta::seconds(1));
+        assert_eq!(waiting.next_deadline(), Some(noon() + TimeDelta::seconds(30)));
+        waiting.ask(vec![first], || 0);
+        assert_eq!(waiting.next_deadline(), Some(noon() + TimeDelta::seconds(31)));
+        assert_eq!(waiting.take_overdue(noon() + TimeDelta::seconds(40)).len(), 1);
+        assert_eq!(waiting.len(), 1);
+        assert_eq!(waiting.next_deadline(), None);
+    }
+
+    #[test]
+    fn topics_take_turns_at_being_first() {
+        let mut waiting = Waiting::default();
+        let mut firsts = BTreeSet::new();
+        let mut answers = Vec::new();
+        for _ in 0..3 {
+            let (lease, answer) = lease(&["a", "b", "c"]);
+            let id = waiting.add(lease, noon());
+            firsts.insert(waiting.ask(vec![id], || 0).1[0].topics[0].topic.clone());
+            answers.push(answer);
+        }
+        assert_eq!(firsts.len(), 3);
+    }
+}
