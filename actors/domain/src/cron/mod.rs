@@ -1,0 +1,155 @@
+//! When something starts: cron in the dialect of robfig/cron v3, with daylight saving as people expect it.
+
+mod fields;
+mod zone;
+
+use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
+use chrono_tz::Tz;
+
+use crate::duration;
+use fields::Fields;
+
+/// Slots further away than this don't come: 29 February is at most eight years off.
+const YEARS_AHEAD: i32 = 8;
+
+/// A text that is no schedule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CronError(String);
+
+impl CronError {
+    fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+/// When something starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    zone: Tz,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Every(TimeDelta),
+    Fields(Fields),
+}
+
+impl Schedule {
+    /// Reads a schedule. `zone` counts unless the text names one (`CRON_TZ=Europe/Berlin 0 3 * * *`).
+    pub fn parse(spec: &str, zone: Tz) -> Result<Self, CronError> {
+        if spec.is_empty() {
+            return Err(CronError::new("the schedule is empty: write five fields, like `0 3 * * *`"));
+        }
+        let (zone, spec) = split_zone(spec, zone)?;
+        let kind = match spec.strip_prefix('@') {
+            Some(name) => descriptor(name)?,
+            None => Kind::Fields(Fields::parse(spec)?),
+        };
+        Ok(Self { zone, kind })
+    }
+
+    /// The first slot after `after`; none when there is none within some years.
+    #[must_use]
+    pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match &self.kind {
+            Kind::Every(step) => {
+                let whole = after.with_nanosecond(0)?;
+                whole.checked_add_signed(*step)
+            }
+            Kind::Fields(fields) if fields.follows_real_time => self.next_in_real_time(fields, after),
+            Kind::Fields(fields) => self.next_by_wall_clock(fields, after),
+        }
+    }
+
+    /// The last slot before `before`, looked for within some years.
+    #[must_use]
+    pub fn prev_before(&self, before: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if let Kind::Every(step) = &self.kind {
+            return before.checked_sub_signed(*step);
+        }
+        let back = [1, 60, 25 * 60, 32 * 24 * 60, 367 * 24 * 60, i64::from(YEARS_AHEAD) * 366 * 24 * 60];
+        back.into_iter().find_map(|minutes| self.last_within(before, TimeDelta::minutes(minutes)))
+    }
+
+    fn last_within(&self, before: DateTime<Utc>, window: TimeDelta) -> Option<DateTime<Utc>> {
+        let start = before.checked_sub_signed(window)?;
+        let slots = std::iter::successors(self.next_after(start), |slot| self.next_after(*slot));
+        slots.take_while(|slot| *slot < before).last()
+    }
+
+    /// The instant from which on the wall clock shows a fitting time. A local time that is skipped moves to the
+    /// end of the gap, a repeated one counts the first time.
+    fn next_by_wall_clock(&self, fields: &Fields, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let mut wall = after.with_timezone(&self.zone).naive_local().with_nanosecond(0)?;
+        let last_year = wall.year() + YEARS_AHEAD;
+        loop {
+            wall = fields.next_wall(wall, last_year)?;
+            match zone::first_instant(self.zone, wall) {
+                Some(instant) if instant > after => return Some(instant),
+                _ => wall = wall.checked_add_signed(TimeDelta::seconds(1))?,
+            }
+        }
+    }
+
+    /// The first instant at which the wall clock shows a fitting time, repeated times included.
+    fn next_in_real_time(&self, fields: &Fields, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let mut from = after.with_nanosecond(0)?.checked_add_signed(TimeDelta::seconds(1))?;
+        let last_year = from.year() + YEARS_AHEAD;
+        loop {
+            let offset = zone::offset(self.zone, from);
+            let wall = fields.next_wall(from.naive_utc().checked_add_signed(offset)?, last_year)?;
+            let candidate = wall.checked_sub_signed(offset)?.and_utc();
+            if zone::offset(self.zone, candidate) == offset {
+                return Some(candidate);
+            }
+            // Nothing fits before the clock is changed; from there on the wall shows other times.
+            from = zone::change_between(self.zone, from, candidate);
+        }
+    }
+}
+
+fn split_zone(spec: &str, zone: Tz) -> Result<(Tz, &str), CronError> {
+    let Some(rest) = spec.strip_prefix("CRON_TZ=").or_else(|| spec.strip_prefix("TZ=")) else {
+        return Ok((zone, spec));
+    };
+    let Some((name, rest)) = rest.split_once(' ') else {
+        return Err(CronError::new(format!(
+            "`{spec}` names a time zone only: write the schedule after it, like `CRON_TZ=UTC 0 3 * * *`"
+        )));
+    };
+    let zone = match name {
+        "" => Tz::UTC,
+        "Local" => zone,
+        name => name
+            .parse()
+            .map_err(|_| CronError::new(format!("`{name}` is no time zone: write it like Europe/Berlin")))?,
+    };
+    Ok((zone, rest.trim()))
+}
+
+fn descriptor(name: &str) -> Result<Kind, CronError> {
+    let spec = match name {
+        "yearly" | "annually" => "0 0 1 1 *",
+        "monthly" => "0 0 1 * *",
+        "weekly" => "0 0 * * 0",
+        "daily" | "midnight" => "0 0 * * *",
+        "hourly" => "0 * * * *",
+        name => return every(name),
+    };
+    Fields::parse(spec).map(Kind::Fields)
+}
+
+fn every(name: &str) -> Result<Kind, CronError> {
+    let Some(text) = name.strip_prefix("every ") else {
+        return Err(CronError::new(format!(
+            "`@{name}` is unknown: use @yearly, @monthly, @weekly, @daily, @hourly or `@every 5m`"
+        )));
+    };
+    let step = duration::parse_go(text).map_err(|e| CronError::new(format!("@every: {e}")))?;
+    Ok(Kind::Every(TimeDelta::seconds(step.num_seconds().max(1))))
+}
+
+#[cfg(test)]
+mod tests;

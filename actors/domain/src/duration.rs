@@ -1,0 +1,226 @@
+//! Durations as Go writes them (`1h30m`, `250ms`, `-4h`), and days in configuration (`90d`).
+
+use std::fmt::Write;
+
+use chrono::TimeDelta;
+
+const NANO: i128 = 1;
+const MICRO: i128 = 1_000 * NANO;
+const MILLI: i128 = 1_000 * MICRO;
+const SECOND: i128 = 1_000 * MILLI;
+const MINUTE: i128 = 60 * SECOND;
+const HOUR: i128 = 60 * MINUTE;
+const DAY: i128 = 24 * HOUR;
+const YEAR: i128 = 365 * DAY;
+
+/// A text that is no duration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no duration: write it like {example}")]
+pub struct DurationError {
+    text: String,
+    example: &'static str,
+}
+
+/// Reads a duration of a configuration: Go's units and `d` for days.
+pub fn parse(text: &str) -> Result<TimeDelta, DurationError> {
+    read(text, true)
+        .ok_or_else(|| DurationError { text: text.to_owned(), example: "250ms, 90s, 5m, 4h or 90d" })
+}
+
+/// Reads a duration exactly as Go does.
+pub fn parse_go(text: &str) -> Result<TimeDelta, DurationError> {
+    read(text, false)
+        .ok_or_else(|| DurationError { text: text.to_owned(), example: "250ms, 90s, 1h30m or -4h" })
+}
+
+/// Reads a duration of a rule: as Go does, and a bare number as nanoseconds, which is what the reference made
+/// of it.
+pub fn parse_rule(text: &str) -> Result<TimeDelta, DurationError> {
+    match text.parse::<i64>() {
+        Ok(nanos) => Ok(TimeDelta::nanoseconds(nanos)),
+        Err(_) => parse_go(text),
+    }
+}
+
+/// Writes a duration as Go does: `1h30m0s`.
+#[must_use]
+pub fn go_string(duration: TimeDelta) -> String {
+    let nanos = nanos(duration);
+    let (sign, rest) = if nanos < 0 { ("-", -nanos) } else { ("", nanos) };
+    if rest < SECOND {
+        return format!("{sign}{}", below_a_second(rest));
+    }
+    let mut text = String::from(sign);
+    if rest >= HOUR {
+        let _ = write!(text, "{}h", rest / HOUR);
+    }
+    if rest >= MINUTE {
+        let _ = write!(text, "{}m", rest % HOUR / MINUTE);
+    }
+    let _ = write!(text, "{}s", decimal(rest % MINUTE, SECOND));
+    text
+}
+
+/// Writes a duration for people: no zero parts, days and years of 365 days, two decimals.
+#[must_use]
+pub fn print(duration: TimeDelta) -> String {
+    let nanos = nanos(duration);
+    let (sign, mut rest) = if nanos < 0 { ("-", -nanos) } else { ("", nanos) };
+    if rest < SECOND {
+        return format!("{sign}{}", two_decimals(&below_a_second(rest)));
+    }
+    let mut text = String::from(sign);
+    for (size, unit) in [(YEAR, 'y'), (DAY, 'd'), (HOUR, 'h'), (MINUTE, 'm')] {
+        if rest >= size {
+            let _ = write!(text, "{}{unit}", rest / size);
+        }
+        rest %= size;
+    }
+    if rest > 0 {
+        text.push_str(&two_decimals(&format!("{}s", decimal(rest, SECOND))));
+    }
+    text
+}
+
+fn nanos(duration: TimeDelta) -> i128 {
+    i128::from(duration.num_seconds()) * SECOND + i128::from(duration.subsec_nanos())
+}
+
+fn below_a_second(nanos: i128) -> String {
+    match nanos {
+        0 => "0s".to_owned(),
+        n if n < MICRO => format!("{n}ns"),
+        n if n < MILLI => format!("{}µs", decimal(n, MICRO)),
+        n => format!("{}ms", decimal(n, MILLI)),
+    }
+}
+
+/// `value / unit` exactly, without zeros at the end.
+fn decimal(value: i128, unit: i128) -> String {
+    let (whole, fraction) = (value / unit, value % unit);
+    if fraction == 0 {
+        return whole.to_string();
+    }
+    let width = unit.to_string().len() - 1;
+    let fraction = format!("{fraction:0width$}");
+    format!("{whole}.{}", fraction.trim_end_matches('0'))
+}
+
+fn two_decimals(text: &str) -> String {
+    let Some((whole, rest)) = text.split_once('.') else { return text.to_owned() };
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let kept = rest[..digits.min(2)].trim_end_matches('0');
+    let point = if kept.is_empty() { "" } else { "." };
+    format!("{whole}{point}{kept}{}", &rest[digits..])
+}
+
+fn read(text: &str, days: bool) -> Option<TimeDelta> {
+    let (negative, mut rest) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    if rest == "0" {
+        return Some(TimeDelta::zero());
+    }
+    if rest.is_empty() {
+        return None;
+    }
+    let mut total = 0_i128;
+    while !rest.is_empty() {
+        let (part, after) = read_part(rest, days)?;
+        total += part;
+        rest = after;
+        // Go's durations are 64 bits of nanoseconds.
+        if total > i128::from(i64::MAX) + i128::from(negative) {
+            return None;
+        }
+    }
+    let total = if negative { -total } else { total };
+    i64::try_from(total).ok().map(TimeDelta::nanoseconds)
+}
+
+/// One number with its unit, and what follows.
+fn read_part(text: &str, days: bool) -> Option<(i128, &str)> {
+    let (whole, rest) = digits(text);
+    let (fraction, rest) = match rest.strip_prefix('.') {
+        Some(rest) => digits(rest),
+        None => ("", rest),
+    };
+    if whole.is_empty() && fraction.is_empty() || whole.len() > 19 {
+        return None;
+    }
+    let end = rest.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(rest.len());
+    let unit = unit(&rest[..end], days)?;
+    let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let fraction = &fraction[..fraction.len().min(15)];
+    let scale = 10_i128.pow(u32::try_from(fraction.len()).ok()?);
+    let fraction: i128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    Some((whole * unit + fraction * unit / scale, &rest[end..]))
+}
+
+fn digits(text: &str) -> (&str, &str) {
+    text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
+}
+
+fn unit(name: &str, days: bool) -> Option<i128> {
+    Some(match name {
+        "ns" => NANO,
+        "us" | "µs" | "μs" => MICRO,
+        "ms" => MILLI,
+        "s" => SECOND,
+        "m" => MINUTE,
+        "h" => HOUR,
+        "d" if days => DAY,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn go_s_forms_are_read() {
+        let cases = [
+            ("1h30m", 5_400_000_000_000),
+            ("250ms", 250_000_000),
+            ("-4h", -14_400_000_000_000),
+            (".5s", 500_000_000),
+            ("1.s", 1_000_000_000),
+            ("+1.5h", 5_400_000_000_000),
+            ("0", 0),
+            ("1h1ns", 3_600_000_000_001),
+        ];
+        for (text, nanos) in cases {
+            assert_eq!(parse_go(text), Ok(TimeDelta::nanoseconds(nanos)), "{text}");
+        }
+        for text in
+            ["", "-", "1", "h", ".s", "1h 2m", "1d", "3000000h", "99999999999999999999h", "1x", "--1s"]
+        {
+            assert!(parse_go(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn days_are_for_configuration() {
+        assert_eq!(parse("90d"), Ok(TimeDelta::days(90)));
+        assert_eq!(parse("1d12h"), Ok(TimeDelta::hours(36)));
+        assert_eq!(parse_rule("24"), Ok(TimeDelta::nanoseconds(24)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(nanos: i64) {
+            let duration = TimeDelta::nanoseconds(nanos);
+            prop_assert_eq!(parse_go(&go_string(duration)), Ok(duration));
+        }
+
+        #[test]
+        fn any_text_is_judged(text in "[-+0-9.hmsnuµd ]{0,12}") {
+            let _ = (parse(&text), parse_go(&text), parse_rule(&text));
+        }
+    }
+}

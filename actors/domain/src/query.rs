@@ -1,0 +1,250 @@
+//! The URL queries in which rules and meta are written: parsed as Go's `url.ParseQuery` does, written so that
+//! people can read them and every value reads back.
+
+/// An ordered list of keys and values; a key may come more than once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query {
+    pairs: Vec<(String, String)>,
+}
+
+/// A pair that can't be read. The others of the same text can.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// `;` separates nothing.
+    #[error("`{pair}` holds a semicolon: separate by `&`, write a semicolon as %3B")]
+    Semicolon {
+        /// The pair that was left out.
+        pair: String,
+    },
+    /// `%` without two hexadecimal digits after it.
+    #[error("`{escape}` in `{pair}` is no escape: write a percent sign as %25")]
+    Escape {
+        /// The text from the percent sign on.
+        escape: String,
+        /// The pair that was left out.
+        pair: String,
+    },
+}
+
+impl Query {
+    /// Reads a query; an unreadable pair is an error.
+    pub fn parse(text: &str) -> Result<Self, QueryError> {
+        match Self::parse_with_error(text) {
+            (query, None) => Ok(query),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    /// Reads what can be read.
+    #[must_use]
+    pub fn lenient(text: &str) -> Self {
+        Self::parse_with_error(text).0
+    }
+
+    /// Reads what can be read, and tells the first pair that can't.
+    #[must_use]
+    pub fn parse_with_error(text: &str) -> (Self, Option<QueryError>) {
+        let mut query = Self::default();
+        let mut error = None;
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            match parse_pair(pair) {
+                Ok(pair) => query.pairs.push(pair),
+                Err(e) => error = error.or(Some(e)),
+            }
+        }
+        (query, error)
+    }
+
+    /// The first value of a key.
+    #[must_use]
+    pub fn first(&self, key: &str) -> Option<&str> {
+        self.all(key).next()
+    }
+
+    /// All values of a key, in their order.
+    pub fn all<'a, 'k>(&'a self, key: &'k str) -> impl Iterator<Item = &'a str> + use<'a, 'k> {
+        self.pairs.iter().filter(move |(k, _)| k == key).map(|(_, value)| value.as_str())
+    }
+
+    /// The first value of a key, whatever the case in which the key is written.
+    #[must_use]
+    pub fn first_any_case(&self, key: &str) -> Option<&str> {
+        self.all_any_case(key).next()
+    }
+
+    /// All values of a key, whatever the case in which the key is written.
+    pub fn all_any_case<'a, 'k>(&'a self, key: &'k str) -> impl Iterator<Item = &'a str> + use<'a, 'k> {
+        self.pairs.iter().filter(move |(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, value)| value.as_str())
+    }
+
+    /// The pairs in their order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// Gives a key one value in the place of its first one, else at the end.
+    pub fn set(&mut self, key: &str, value: impl Into<String>) {
+        let Some(place) = self.pairs.iter().position(|(k, _)| k == key) else {
+            self.push(key, value);
+            return;
+        };
+        self.pairs[place].1 = value.into();
+        let mut index = 0;
+        self.pairs.retain(|(k, _)| {
+            index += 1;
+            index <= place + 1 || k != key
+        });
+    }
+
+    /// Adds a pair at the end.
+    pub fn push(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        self.pairs.push((key.into(), value.into()));
+    }
+
+    /// Takes a key out.
+    pub fn remove(&mut self, key: &str) {
+        self.pairs.retain(|(k, _)| k != key);
+    }
+
+    /// Orders the pairs by key; values of one key keep their order.
+    #[must_use]
+    pub fn sorted(mut self) -> Self {
+        self.pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        self
+    }
+
+    /// Writes the query. Only what would not read back is percent-encoded; a space stays a space.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        for (key, value) in &self.pairs {
+            if !text.is_empty() {
+                text.push('&');
+            }
+            escape(key, true, &mut text);
+            text.push('=');
+            escape(value, false, &mut text);
+        }
+        text
+    }
+}
+
+impl FromIterator<(String, String)> for Query {
+    fn from_iter<T: IntoIterator<Item = (String, String)>>(pairs: T) -> Self {
+        Self { pairs: pairs.into_iter().collect() }
+    }
+}
+
+/// The task's meta with the worker's keys over it. Without anything from the worker the text stays as it is.
+#[must_use]
+pub fn merge(task_meta: &str, worker_meta: &str) -> String {
+    let worker = Query::lenient(worker_meta);
+    if worker.is_empty() {
+        return task_meta.to_owned();
+    }
+    let mut merged = Query::lenient(task_meta);
+    for (key, value) in worker.pairs() {
+        // The first value counts, as everywhere.
+        if worker.first(key) == Some(value) {
+            merged.set(key, value);
+        }
+    }
+    merged.encode()
+}
+
+fn parse_pair(pair: &str) -> Result<(String, String), QueryError> {
+    if pair.contains(';') {
+        return Err(QueryError::Semicolon { pair: pair.to_owned() });
+    }
+    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    let read = |text| unescape(text).map_err(|escape| QueryError::Escape { escape, pair: pair.to_owned() });
+    Ok((read(key)?, read(value)?))
+}
+
+fn unescape(text: &str) -> Result<String, String> {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while i < bytes.len() {
+        match bytes[i] {
+            b'%' => {
+                let byte = bytes.get(i + 1..i + 3).and_then(hex_byte);
+                out.push(byte.ok_or_else(|| text[i..].chars().take(3).collect::<String>())?);
+                i += 2;
+            }
+            b'+' => out.push(b' '),
+            byte => out.push(byte),
+        }
+        i += 1;
+    }
+    Ok(String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+}
+
+/// The byte of two hexadecimal digits.
+pub(crate) fn hex_byte(digits: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let (high, low) = (digit(*digits.first()?)?, digit(*digits.get(1)?)?);
+    u8::try_from(high * 16 + low).ok()
+}
+
+fn escape(text: &str, is_key: bool, out: &mut String) {
+    for c in text.chars() {
+        match c {
+            '%' => out.push_str("%25"),
+            '&' => out.push_str("%26"),
+            '+' => out.push_str("%2B"),
+            ';' => out.push_str("%3B"),
+            '=' if is_key => out.push_str("%3D"),
+            c => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_s_keys_go_over_the_task_s() {
+        assert_eq!(merge("a=1&b=2", ""), "a=1&b=2");
+        assert_eq!(merge("a=1&b=2&a=3", "a=x y&c=5%26"), "a=x y&b=2&c=5%26");
+        assert_eq!(merge("x=%zz&workflow=f", "%zz"), "x=%zz&workflow=f");
+        assert_eq!(merge("a=1", "a=2&a=3"), "a=2");
+    }
+
+    #[test]
+    fn an_unreadable_pair_hides_no_other() {
+        let (query, error) = Query::parse_with_error("a=1&b=%zz&c=x;y&d=+");
+        assert_eq!(query.encode(), "a=1&d= ");
+        assert_eq!(error.unwrap().to_string(), "`%zz` in `b=%zz` is no escape: write a percent sign as %25");
+    }
+
+    #[test]
+    fn set_replaces_in_place() {
+        let mut query = Query::lenient("a=1&b=2&a=3");
+        query.set("a", "x");
+        query.set("c", "y");
+        assert_eq!(query.encode(), "a=x&b=2&c=y");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(pairs in prop::collection::vec((".*", ".*"), 0..5)) {
+            let query: Query = pairs.into_iter().collect();
+            prop_assert_eq!(Query::parse(&query.encode()), Ok(query));
+        }
+
+        #[test]
+        fn any_text_is_read(text in ".*") {
+            let _ = Query::parse_with_error(&text);
+        }
+    }
+}
