@@ -21,3 +21,29 @@ pub trait Ids {
         uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid().to_string()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod fixed {
+    //! Ids that are the same in each run.
+
+    use super::*;
+
+    /// Counts.
+    #[derive(Debug, Default)]
+    pub(crate) struct FixedIds {
+        uids: i64,
+        random: u64,
+    }
+
+    impl Ids for FixedIds {
+        fn uid(&mut self, now: DateTime<Utc>) -> Uid {
+            self.uids += 1;
+            Uid(now.timestamp_micros() + self.uids)
+        }
+
+        fn random(&mut self) -> u64 {
+            self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            self.random
+        }
+    }
+}

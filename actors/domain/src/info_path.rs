@@ -1,0 +1,105 @@
+//! The path of an info that is read as a URL, as Go's `url.Parse` would give it.
+
+use crate::query::hex_byte;
+
+/// The path of a URL; none when the text is no URL.
+pub(crate) fn info_path(info: &str) -> Option<String> {
+    if info.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
+        return None;
+    }
+    let (text, fragment) = info.split_once('#').unwrap_or((info, ""));
+    unescape(fragment)?;
+    let (scheme, rest) = split_scheme(text)?;
+    let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
+    if !rest.starts_with('/') {
+        // With a scheme the rest is opaque; without one its first part must not look like a scheme.
+        let first = rest.split('/').next().unwrap_or(rest);
+        return match scheme.is_some() {
+            true => Some(String::new()),
+            false if first.contains(':') => None,
+            false => unescape(rest),
+        };
+    }
+    match rest.strip_prefix("//").filter(|_| scheme.is_some() || !rest.starts_with("///")) {
+        Some(rest) => {
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            valid_authority(authority).then(|| unescape(path)).flatten()
+        }
+        None => unescape(rest),
+    }
+}
+
+/// `(scheme, rest)`; none when the scheme is missing before a colon.
+fn split_scheme(text: &str) -> Option<(Option<&str>, &str)> {
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c)));
+    let Some(end) = end.filter(|end| text[*end..].starts_with(':')) else { return Some((None, text)) };
+    match text.chars().next() {
+        Some(':') | None => None,
+        Some(c) if c.is_ascii_alphabetic() => Some((Some(&text[..end]), &text[end + 1..])),
+        Some(_) => Some((None, text)),
+    }
+}
+
+fn valid_authority(authority: &str) -> bool {
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let user_fits = user.chars().all(|c| c.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(c));
+    user_fits && unescape(user).is_some() && valid_host(host)
+}
+
+fn valid_host(host: &str) -> bool {
+    let port = match host.strip_prefix('[') {
+        Some(rest) => match rest.rsplit_once(']') {
+            Some((_, port)) => port,
+            None => return false,
+        },
+        None => host.rfind(':').map_or("", |colon| &host[colon..]),
+    };
+    let port_fits = port.is_empty()
+        || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+    port_fits && host.chars().all(|c| !c.is_ascii() || c.is_ascii_alphanumeric() || HOST.contains(c))
+}
+
+const HOST: &str = "-_.~!$&'()*+,;=:[]<>\"";
+
+fn unescape(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while i < bytes.len() {
+        if bytes[i] == b'%' {
+            out.push(hex_byte(bytes.get(i + 1..i + 3)?)?);
+            i += 2;
+        } else {
+            out.push(bytes[i]);
+        }
+        i += 1;
+    }
+    Some(String::from_utf8_lossy(&out).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_those_of_go() {
+        let cases = [
+            ("s3://b/a%2Fb?x=%zz", Some("/a/b")),
+            ("?day=1", Some("")),
+            ("a/b:c", Some("a/b:c")),
+            ("a:b/c", Some("")),
+            (":a", None),
+            ("1a:b", None),
+            ("s3://{b}/c", None),
+            ("s3://b:x/c", None),
+            ("http://[::1/c", None),
+            ("http://[::1]:80/c", Some("/c")),
+            ("/a/%zz", None),
+            ("///a", Some("///a")),
+            ("//h/a", Some("/a")),
+        ];
+        for (info, path) in cases {
+            assert_eq!(info_path(info).as_deref(), path, "{info}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! How long a failed task waits for its next attempt.
+
+use chrono::TimeDelta;
+
+use crate::duration;
+
+/// Longest wait: what a mistyped delay can cost.
+const LONGEST: TimeDelta = TimeDelta::days(30);
+
+/// The wait of a phase without `retry_delay`.
+pub const DEFAULT: TimeDelta = TimeDelta::seconds(1);
+
+/// The rule key `retry_delay`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RetryDelay {
+    /// Not given: one second, without jitter.
+    #[default]
+    Default,
+    /// `30s`: that, and up to 40 % more.
+    Flat(TimeDelta),
+    /// `exp:30s,max=1h`: doubles with each attempt, with full jitter.
+    Exponential {
+        /// The bound of the first wait.
+        base: TimeDelta,
+        /// The bound of all.
+        max: TimeDelta,
+    },
+}
+
+impl RetryDelay {
+    /// Reads the value of the rule key.
+    ///
+    /// # Errors
+    /// What to write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let Some(rest) = text.strip_prefix("exp:") else { return wait(text).map(Self::Flat) };
+        let (base, max) = match rest.split_once(',') {
+            None => (wait(rest)?, LONGEST),
+            Some((base, max)) => {
+                let max = max.trim().strip_prefix("max=").ok_or_else(|| {
+                    format!("retry_delay `{text}`: after the comma comes `max=`, like `exp:30s,max=1h`")
+                })?;
+                (wait(base)?, wait(max)?)
+            }
+        };
+        if max < base {
+            return Err(format!("retry_delay `{text}`: max is below the first wait; write a larger one"));
+        }
+        Ok(Self::Exponential { base, max })
+    }
+
+    /// The wait before retry number `retry` (1 for the first), with `random` as its jitter.
+    #[must_use]
+    pub fn delay(self, retry: u32, random: u64) -> TimeDelta {
+        match self {
+            Self::Default => DEFAULT,
+            Self::Flat(base) => base + share(TimeDelta::milliseconds(base.num_milliseconds() * 2 / 5), random),
+            Self::Exponential { base, max } => {
+                let factor = 1_i32.checked_shl(retry.saturating_sub(1)).filter(|factor| *factor > 0);
+                let grown = factor.and_then(|factor| base.checked_mul(factor)).unwrap_or(max);
+                share(grown.min(max), random)
+            }
+        }
+    }
+}
+
+fn wait(text: &str) -> Result<TimeDelta, String> {
+    let text = text.trim();
+    let wait = duration::parse(text).map_err(|err| format!("retry_delay: {err}"))?;
+    if wait < TimeDelta::milliseconds(1) || wait > LONGEST {
+        return Err(format!("retry_delay `{text}` is out of range: write 1ms to 30d"));
+    }
+    Ok(wait)
+}
+
+/// A uniform share of `span`, both ends included.
+fn share(span: TimeDelta, random: u64) -> TimeDelta {
+    let millis = span.num_milliseconds().max(0).unsigned_abs();
+    let part = u128::from(random) * (u128::from(millis) + 1) >> 64;
+    TimeDelta::milliseconds(i64::try_from(part).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn reads_both_forms_and_says_what_is_wrong() {
+        let seconds = TimeDelta::seconds;
+        assert_eq!(RetryDelay::parse("30s"), Ok(RetryDelay::Flat(seconds(30))));
+        let exponential = RetryDelay::Exponential { base: seconds(30), max: seconds(3600) };
+        assert_eq!(RetryDelay::parse("exp:30s,max=1h"), Ok(exponential));
+        assert_eq!(RetryDelay::parse("exp:30s"), Ok(RetryDelay::Exponential { base: seconds(30), max: LONGEST }));
+        for bad in ["abc", "30", "-5s", "0s", "exp:", "exp:1m,1h", "exp:1h,max=1m", "400d"] {
+            assert!(RetryDelay::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn waits_stay_within_their_bounds(retry in 0_u32..5_000, random: u64, millis in 1_i64..2_592_000_000) {
+            let base = TimeDelta::milliseconds(millis);
+            let flat = RetryDelay::Flat(base).delay(retry, random);
+            prop_assert!(flat >= base && flat.num_milliseconds() <= millis + millis * 2 / 5);
+            let max = base.max(TimeDelta::hours(1));
+            let grown = RetryDelay::Exponential { base, max }.delay(retry, random);
+            prop_assert!(grown >= TimeDelta::zero() && grown <= max);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The time that a task is about: from its meta, its info or a path in it.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+
+use crate::info_path::info_path;
+use crate::query::Query;
+
+/// The time of a task: `cron` of its meta, else what its info says.
+#[must_use]
+pub fn task_time(info: &str, meta: &Query) -> Option<DateTime<Utc>> {
+    meta.first("cron").and_then(cron_hour).or_else(|| info_time(info))
+}
+
+/// Reads the `cron` of a meta: `2006-01-02T15` in UTC.
+#[must_use]
+pub fn cron_hour(text: &str) -> Option<DateTime<Utc>> {
+    (text.len() == HOUR.len()).then(|| parse_time(text)).flatten().map(|time| time.and_utc())
+}
+
+/// Writes a time as the `cron` of a meta.
+#[must_use]
+pub fn cron_text(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%dT%H").to_string()
+}
+
+/// The time in an info: one of its parameters, else its path.
+#[must_use]
+pub fn info_time(info: &str) -> Option<DateTime<Utc>> {
+    const SECONDS: &[&str] = &["day", "date", "timestamp", "time"];
+    const HOURS: &[&str] = &["date", "hour_utc", "hour"];
+    const DAYS: &[&str] = &["day", "date"];
+    let parameter = [(SECONDS, SECOND), (HOURS, HOUR), (DAYS, DAY)]
+        .into_iter()
+        .find_map(|(keys, shape)| parse_time(find_parameter(info, keys, shape)?));
+    parameter.map(|time| time.and_utc()).or_else(|| path_time(&info_path(info)?))
+}
+
+/// The time in a path: in its file name, else in its folders.
+#[must_use]
+pub fn path_time(path: &str) -> Option<DateTime<Utc>> {
+    let name = &path[path.rfind('/').map_or(0, |slash| slash + 1)..];
+    let in_folders = || ["9999/99/99/99", "9999/99/99", "9999-99-99", "9999/99"].into_iter();
+    let found = find_shape(name, "99999999T999999");
+    // The first shape that is there decides, also when its digits make no time.
+    found
+        .or_else(|| in_folders().find_map(|shape| find_shape(path, shape)))
+        .and_then(parse_time)
+        .map(|time| time.and_utc())
+}
+
+/// Shapes: 9 stands for any digit, all else for itself.
+const SECOND: &str = "9999-99-99T99:99:99Z";
+const HOUR: &str = "9999-99-99T99";
+const DAY: &str = "9999-99-99";
+
+fn has_shape(text: &[u8], shape: &str) -> bool {
+    let fits =
+        |(byte, wanted): (&u8, u8)| if wanted == b'9' { byte.is_ascii_digit() } else { *byte == wanted };
+    text.len() >= shape.len() && text.iter().zip(shape.bytes()).all(fits)
+}
+
+fn find_shape<'a>(text: &'a str, shape: &str) -> Option<&'a str> {
+    let at = (0..text.len()).find(|at| has_shape(&text.as_bytes()[*at..], shape))?;
+    Some(&text[at..at + shape.len()])
+}
+
+/// The first value of that shape right after one of the keys and `=` or `:`.
+fn find_parameter<'a>(text: &'a str, keys: &[&str], shape: &str) -> Option<&'a str> {
+    let bytes = text.as_bytes();
+    let follows_key = |at: usize| {
+        let before = &bytes[..at];
+        let key = before.strip_suffix(b"=").or_else(|| before.strip_suffix(b":"));
+        key.is_some_and(|before| keys.iter().any(|key| before.ends_with(key.as_bytes())))
+    };
+    let at = (1..bytes.len()).find(|at| has_shape(&bytes[*at..], shape) && follows_key(*at))?;
+    Some(&text[at..at + shape.len()])
+}
+
+/// Reads the digits of a shape: year, month, and as far as they are there day, hour, minute, second.
+fn parse_time(text: &str) -> Option<NaiveDateTime> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_digit).collect();
+    let number = |from: usize, to: usize| {
+        digits.get(from..to).map(|digits| digits.iter().fold(0_u32, |n, d| n * 10 + u32::from(d - b'0')))
+    };
+    let pair = |from: usize, missing: u32| number(from, from + 2).unwrap_or(missing);
+    let year = i32::try_from(number(0, 4)?).ok()?;
+    let date = NaiveDate::from_ymd_opt(year, pair(4, 1), pair(6, 1))?;
+    date.and_hms_opt(pair(8, 0), pair(10, 0), pair(12, 0))
+}

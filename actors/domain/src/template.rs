@@ -1,0 +1,209 @@
+//! Templates: `{yyyy}/{mm}/{dd}`, `{host}`, `{uuid}` and `{meta:key}`.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde_json::Value;
+
+use crate::ids::Ids;
+
+/// Fills in everything but `{meta:…}`.
+///
+/// What follows the first `#` stays as it is, unless the template begins with it. Without a time the whole
+/// template stays as it is.
+pub fn render(template: &str, time: Option<NaiveDateTime>, host: &str, ids: &mut dyn Ids) -> String {
+    let Some(time) = time.filter(|time| !is_zero(*time)) else { return template.to_owned() };
+    let end = template.find('#').filter(|place| *place > 0).unwrap_or(template.len());
+    let (text, rest) = template.split_at(end);
+    replace_tokens(text, |token| value_of(token, time, host, ids)) + rest
+}
+
+/// Fills in the tokens of a time in UTC.
+pub fn render_utc(template: &str, time: Option<DateTime<Utc>>, host: &str, ids: &mut dyn Ids) -> String {
+    render(template, time.map(|time| time.naive_utc()), host, ids)
+}
+
+/// Fills in each `{meta:key}` once, and tells the keys in their order. A key without a value gives nothing.
+pub fn expand_meta(template: &str, value: impl Fn(&str) -> Option<String>) -> (String, Vec<String>) {
+    let mut keys = Vec::new();
+    let text = replace_tokens(template, |token| {
+        let key = meta_key(token)?;
+        keys.push(key.to_owned());
+        Some(value(key).unwrap_or_default())
+    });
+    (text, keys)
+}
+
+/// The keys of all `{meta:key}` of a text.
+#[must_use]
+pub fn meta_keys(text: &str) -> Vec<String> {
+    expand_meta(text, |_| None).1
+}
+
+/// The year 1: how Go writes that there is no time.
+#[must_use]
+pub fn is_zero(time: NaiveDateTime) -> bool {
+    use chrono::{Datelike, Timelike};
+    time.year() == 1 && time.ordinal() == 1 && time.num_seconds_from_midnight() == 0 && time.nanosecond() == 0
+}
+
+fn meta_key(token: &str) -> Option<&str> {
+    let key = token.strip_prefix("meta:")?;
+    let word = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    word.then_some(key)
+}
+
+/// Replaces each `{token}` that `value` knows; a brace that opens none stays.
+fn replace_tokens(text: &str, mut value: impl FnMut(&str) -> Option<String>) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    while let Some(open) = rest.find('{') {
+        out.push_str(&rest[..open]);
+        rest = &rest[open..];
+        let found = rest.find('}').and_then(|close| Some((close, value(&rest[1..close])?)));
+        let (written, next) = match &found {
+            Some((close, text)) => (text.as_str(), close + 1),
+            None => ("{", 1),
+        };
+        out.push_str(written);
+        rest = &rest[next..];
+    }
+    out + rest
+}
+
+fn value_of(token: &str, time: NaiveDateTime, host: &str, ids: &mut dyn Ids) -> Option<String> {
+    let format = match token {
+        "min" => "%M",
+        "TS" | "ts" => "%Y%m%dT%H%M%S",
+        "SLUG" | "HOUR_SLUG" => "%Y/%m/%d/%H",
+        "DAY_SLUG" => "%Y/%m/%d",
+        "MONTH_SLUG" => "%Y/%m",
+        "uuid" | "UUID" => return Some(format!("{:08x}", ids.random() >> 32)),
+        token => match token.to_ascii_lowercase().as_str() {
+            "yyyy" => "%Y",
+            "yy" => "%y",
+            "mm" => "%m",
+            "dd" => "%d",
+            "hh" => "%H",
+            "host" => return Some(host.to_owned()),
+            "pod" => return Some(pod(host).to_owned()),
+            _ => return None,
+        },
+    };
+    Some(time.format(format).to_string())
+}
+
+/// The last two parts of a host name between dashes: what tells apart the pods of one deployment.
+fn pod(host: &str) -> &str {
+    host.rmatch_indices('-').nth(1).map_or(host, |(place, _)| &host[place + 1..])
+}
+
+/// The values of one line of a meta file, or of one position of `meta=`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Row(pub BTreeMap<String, String>);
+
+/// A line that is no row.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    /// Not JSON at all.
+    #[error("line {line}: no JSON ({problem}): each line is one object, like {{\"key\":\"value\"}}")]
+    Json {
+        /// Which line, from 1.
+        line: usize,
+        /// What the parser says.
+        problem: String,
+    },
+    /// JSON, but not an object.
+    #[error("line {line}: not an object: each line is one, like {{\"key\":\"value\"}}")]
+    NotAnObject {
+        /// Which line, from 1.
+        line: usize,
+    },
+}
+
+impl Row {
+    /// Reads one JSON value: an object, or null for no values.
+    #[must_use]
+    pub fn from_json(value: &Value) -> Option<Self> {
+        match value {
+            Value::Null => Some(Self::default()),
+            Value::Object(map) => {
+                Some(Self(map.iter().map(|(key, value)| (key.clone(), json_text(value))).collect()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Reads JSON lines; empty lines don't count.
+    pub fn from_json_lines(text: &str) -> Result<Vec<Self>, RowError> {
+        let lines = text.lines().zip(1..).filter(|(text, _)| !text.trim().is_empty());
+        lines
+            .map(|(text, line)| {
+                let value: Value = serde_json::from_str(text)
+                    .map_err(|e| RowError::Json { line, problem: e.to_string() })?;
+                Self::from_json(&value).ok_or(RowError::NotAnObject { line })
+            })
+            .collect()
+    }
+
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+}
+
+/// How a JSON value is written into a template: text as it is, numbers exactly, all else as JSON.
+#[must_use]
+pub fn json_text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+            (None, None, Some(float)) => float.to_string(),
+            _ => number.to_string(),
+        },
+        value => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::fixed::FixedIds;
+
+    #[test]
+    fn every_uuid_is_its_own() {
+        let time = DateTime::from_timestamp(1_600_000_000, 0).unwrap();
+        let text = render_utc("{uuid} {UUID} {ts} {Ts}#{uuid}", Some(time), "h", &mut FixedIds::default());
+        assert_eq!(text, "9e3779b9 3c6ef372 20200913T122640 {Ts}#{uuid}");
+    }
+
+    #[test]
+    fn a_value_is_not_expanded_again() {
+        let value = |key: &str| (key == "a").then(|| "{meta:b}{meta:a}".to_owned());
+        let (text, keys) = expand_meta("{meta:a}-{meta:b}", value);
+        assert_eq!((text.as_str(), keys.len()), ("{meta:b}{meta:a}-", 2));
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        let rows =
+            Row::from_json_lines("{\"a\":9007199254740993,\"b\":3.0,\"c\":true,\"d\":[1]}\n\n").unwrap();
+        let values: Vec<&str> = rows[0].0.values().map(String::as_str).collect();
+        assert_eq!(values, ["9007199254740993", "3", "true", "[1]"]);
+        let error = Row::from_json_lines("{}\n\n[1]").unwrap_err();
+        assert!(error.to_string().starts_with("line 3: not an object"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_template_is_rendered(template in "[{}a-zA-Z:#日_]{0,30}", seconds in -60_000_000_000_i64..250_000_000_000) {
+            let time = DateTime::from_timestamp(seconds, 0);
+            let text = render_utc(&template, time, "a-b-c", &mut FixedIds::default());
+            let _ = expand_meta(&text, |_| None);
+        }
+    }
+}
