@@ -54,7 +54,9 @@ impl RetryDelay {
     pub fn delay(self, retry: u32, random: u64) -> TimeDelta {
         match self {
             Self::Default => DEFAULT,
-            Self::Flat(base) => base + share(TimeDelta::milliseconds(base.num_milliseconds() * 2 / 5), random),
+            Self::Flat(base) => {
+                base + share(TimeDelta::milliseconds(base.num_milliseconds() * 2 / 5), random)
+            }
             Self::Exponential { base, max } => {
                 let factor = 1_i32.checked_shl(retry.saturating_sub(1)).filter(|factor| *factor > 0);
                 let grown = factor.and_then(|factor| base.checked_mul(factor)).unwrap_or(max);
@@ -92,7 +94,10 @@ mod tests {
         assert_eq!(RetryDelay::parse("30s"), Ok(RetryDelay::Flat(seconds(30))));
         let exponential = RetryDelay::Exponential { base: seconds(30), max: seconds(3600) };
         assert_eq!(RetryDelay::parse("exp:30s,max=1h"), Ok(exponential));
-        assert_eq!(RetryDelay::parse("exp:30s"), Ok(RetryDelay::Exponential { base: seconds(30), max: LONGEST }));
+        assert_eq!(
+            RetryDelay::parse("exp:30s"),
+            Ok(RetryDelay::Exponential { base: seconds(30), max: LONGEST })
+        );
         for bad in ["abc", "30", "-5s", "0s", "exp:", "exp:1m,1h", "exp:1h,max=1m", "400d"] {
             assert!(RetryDelay::parse(bad).is_err(), "{bad}");
         }

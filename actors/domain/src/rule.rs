@@ -1,13 +1,19 @@
-//! A phase's `rule`: keys and values, written as a URL query.
+//! What a phase's rule says, with typed fields and the list of what is wrong with it.
+
+use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 
+use crate::cron::Schedule;
 use crate::duration;
+use crate::finding::{Severity, did_you_mean};
 use crate::query::Query;
 use crate::retry::RetryDelay;
+use crate::template::meta_keys;
 
-/// The keys that a rule may have.
-pub const KEYS: [&str; 15] = [
+/// All keys of a rule.
+pub const KEYS: [&str; 14] = [
     "cron",
     "offset",
     "job",
@@ -22,10 +28,52 @@ pub const KEYS: [&str; 15] = [
     "meta-file",
     "missed",
     "missed_window",
-    "workflow",
 ];
 
-/// The step of a batch.
+/// A phase's rule. Reading one never fails: a value that can't be read is a problem, and its default counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// The schedule as it was written.
+    pub cron: Option<String>,
+    /// The schedule; none when there is none or it can't be read.
+    pub schedule: Option<Schedule>,
+    /// Added to the slot to get the time that tasks are about.
+    pub offset: TimeDelta,
+    /// The job; empty for none.
+    pub job: String,
+    /// A glob: files that fit start the phase.
+    pub files: Option<String>,
+    /// How many files it takes.
+    pub count: i64,
+    /// What `require` says, repeated ones joined by commas.
+    pub require_text: String,
+    /// Keys that the parent's meta must have, and not empty.
+    pub require: Vec<String>,
+    /// What `retry_delay` says.
+    pub retry_delay_text: String,
+    /// How retries are spaced.
+    pub retry_delay: RetryDelay,
+    /// No alert when retries are used up.
+    pub no_alert: bool,
+    /// How far the batch reaches from its first time; negative for backwards.
+    pub span: TimeDelta,
+    /// The steps of the batch.
+    pub by: By,
+    /// Lists that are zipped into rows.
+    pub meta: BTreeMap<String, Vec<String>>,
+    /// A file with a row a line.
+    pub meta_file: Option<String>,
+    /// What becomes of slots in downtime.
+    pub missed: Missed,
+    /// How far back slots in downtime count.
+    pub missed_window: Option<TimeDelta>,
+    /// Everything that was written, also keys that no field is for.
+    pub query: Query,
+    /// What is wrong.
+    pub problems: Vec<RuleProblem>,
+}
+
+/// The steps of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum By {
     /// Each hour.
@@ -35,278 +83,308 @@ pub enum By {
     Day,
     /// Each week.
     Week,
-    /// Each month.
+    /// Each month, on the day of the first.
     Month,
 }
 
 impl By {
-    /// Reads the value of `by`, in any case; none when it is unknown.
+    /// Reads `hour`, `hourly` and so on in any case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        match text.to_ascii_lowercase().as_str() {
-            "hour" | "hourly" => Some(Self::Hour),
-            "day" | "daily" | "" => Some(Self::Day),
-            "week" | "weekly" => Some(Self::Week),
-            "month" | "monthly" => Some(Self::Month),
-            _ => None,
-        }
+        Some(match text.to_ascii_lowercase().as_str() {
+            "hour" | "hourly" => Self::Hour,
+            "day" | "daily" => Self::Day,
+            "week" | "weekly" => Self::Week,
+            "month" | "monthly" => Self::Month,
+            _ => return None,
+        })
     }
 }
 
 /// What becomes of slots that fell into downtime.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Missed {
-    /// None starts; they are recorded.
+    /// They are recorded.
     #[default]
     None,
-    /// The latest starts.
+    /// The latest one starts.
     Latest,
     /// All start.
     All,
 }
 
-/// Values of meta keys, as `meta=k:a,b|l:1,2` gives them.
-pub type MetaLists = Vec<(String, Vec<String>)>;
-
-/// A rule, read.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rule {
-    /// The cron expression.
-    pub cron: Option<String>,
-    /// Added to the slot's time before rendering.
-    pub offset: TimeDelta,
-    /// The job; empty for none.
-    pub job: String,
-    /// A pattern of files that start a task.
-    pub files: Option<String>,
-    /// How many files start one task; 0 when not given.
-    pub count: u32,
-    /// Meta keys that the parent must have.
-    pub require: Vec<String>,
-    /// How long a failed task waits.
-    pub retry_delay: RetryDelay,
-    /// Whether used-up retries raise no alert.
-    pub no_alert: bool,
-    /// `for`: from the slot's time to that plus this, both included.
-    pub span: TimeDelta,
-    /// The step within the span.
-    pub by: By,
-    /// One task per position of these lists.
-    pub meta: MetaLists,
-    /// One task per row of this file.
-    pub meta_file: Option<String>,
-    /// What becomes of slots that fell into downtime.
-    pub missed: Missed,
-    /// Slots older than this are not made up for.
-    pub missed_window: Option<TimeDelta>,
-    /// What can't be read: the key is left at its default.
-    pub errors: Vec<String>,
-    /// What is read, but likely not meant.
-    pub warnings: Vec<String>,
+/// One thing that is wrong with a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleProblem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The key that it is about; empty for the rule as a whole.
+    pub key: String,
+    /// What is wrong and what to do about it.
+    pub message: String,
+    /// What would start could be about the wrong time or the wrong rows: nothing starts.
+    pub blocks: bool,
 }
 
 impl Rule {
-    /// Reads a rule. What is wrong with it is in `errors` and `warnings`.
+    /// Reads a rule. The schedule counts in `zone` unless it names one itself.
     #[must_use]
-    pub fn parse(text: &str) -> Self {
+    pub fn parse(text: &str, zone: Tz) -> Self {
         let (query, error) = Query::parse_with_error(text);
-        let mut rule = Self::default();
-        rule.errors.extend(error.map(|err| err.to_string()));
-        rule.read(&query);
-        rule.warn_of_keys(&query);
+        let mut rule = Self { query, ..Self::default() };
+        if let Some(error) = error {
+            rule.block("", format!("invalid rule format: {text}: {error}"));
+        }
+        if text.chars().any(char::is_control) {
+            rule.block("", "the rule holds a control character: take it out or write it as %0A".to_owned());
+        }
+        rule.read_schedule(zone);
+        rule.read_trigger();
+        rule.read_batch();
+        rule.read_failure();
+        rule.read_missed();
+        rule.read_unknown_keys();
         rule
     }
 
-    fn read(&mut self, query: &Query) {
-        let value = |key| query.first_any_case(key);
-        self.cron = value("cron").filter(|cron| !cron.is_empty()).map(str::to_owned);
-        self.job = value("job").unwrap_or_default().to_owned();
-        self.files = value("files").filter(|files| !files.is_empty()).map(str::to_owned);
-        self.meta_file = value("meta-file").filter(|file| !file.is_empty()).map(str::to_owned);
-        self.no_alert = value("no_alert").is_some_and(|value| !value.eq_ignore_ascii_case("false"));
-        self.require = require(query);
-        self.offset = self.duration(query, "offset").unwrap_or_default();
-        self.span = self.duration(query, "for").unwrap_or_default();
-        self.missed_window = self.duration(query, "missed_window");
-        self.read_count(query);
-        self.read_by(query);
-        self.read_missed(query);
-        self.read_retry_delay(query);
-        self.read_meta(query);
+    /// What keeps a phase with this rule from ever starting, in the reference's words.
+    #[must_use]
+    pub fn status(&self, has_parent: bool) -> Option<String> {
+        let about = |key: &str, text: &str| {
+            self.problems
+                .iter()
+                .find(|p| p.key == key && p.message.starts_with(text))
+                .map(|p| p.message.clone())
+        };
+        let starts = has_parent || self.cron.is_some() || self.files.is_some();
+        about("", "invalid rule format")
+            .or_else(|| (!starts).then(|| NON_SCHEDULED.to_owned()))
+            .or_else(|| about("cron", "invalid cron"))
     }
 
-    fn duration(&mut self, query: &Query, key: &str) -> Option<TimeDelta> {
-        let text = query.first_any_case(key)?;
-        duration::parse_rule(text).map_err(|err| self.errors.push(format!("{key}: {err}"))).ok()
+    /// Why nothing may start by this rule's schedule, for, meta or offset.
+    #[must_use]
+    pub fn blocked(&self) -> Option<&RuleProblem> {
+        self.problems.iter().find(|problem| problem.blocks)
     }
 
-    fn read_count(&mut self, query: &Query) {
-        let Some(text) = query.first_any_case("count") else { return };
-        match text.parse() {
-            Ok(count) => self.count = count,
-            Err(_) => self.errors.push(format!("count `{text}` is no number: write how many files, like 3")),
-        }
-    }
-
-    fn read_by(&mut self, query: &Query) {
-        let Some(text) = query.first_any_case("by") else { return };
-        match By::parse(text) {
-            Some(by) => self.by = by,
-            None => self.warnings.push(format!("by `{text}` is read as day: write hour, day, week or month")),
-        }
-    }
-
-    fn read_missed(&mut self, query: &Query) {
-        let Some(text) = query.first_any_case("missed") else { return };
-        match text.to_ascii_lowercase().as_str() {
-            "none" => self.missed = Missed::None,
-            "latest" => self.missed = Missed::Latest,
-            "all" => self.missed = Missed::All,
-            _ => self.errors.push(format!("missed `{text}` is unknown: write none, latest or all")),
-        }
-    }
-
-    fn read_retry_delay(&mut self, query: &Query) {
-        let Some(text) = query.first_any_case("retry_delay") else { return };
-        match RetryDelay::parse(text) {
-            Ok(delay) => self.retry_delay = delay,
-            Err(err) => self.errors.push(err),
-        }
-    }
-
-    fn read_meta(&mut self, query: &Query) {
-        for text in query.all_any_case("meta") {
-            for part in text.split('|') {
-                let Some((key, values)) = part.split_once(':') else {
-                    self.errors.push(format!("meta `{text}`: write keys with their values, like `k:a,b|l:1,2`"));
-                    continue;
-                };
-                let values = if values.is_empty() { Vec::new() } else { values.split(',').map(str::to_owned).collect() };
-                self.meta.push((key.to_owned(), values));
-            }
-        }
-        if !self.meta.is_empty() && self.meta_file.is_some() {
-            self.errors.push("meta and meta-file exclude each other: keep one".to_owned());
-        }
-    }
-
-    fn warn_of_keys(&mut self, query: &Query) {
-        for (key, _) in query.pairs() {
-            let known = KEYS.iter().any(|known| known.eq_ignore_ascii_case(key));
-            if !known && !key.to_ascii_lowercase().starts_with("require:") {
-                self.warnings.push(format!("rule key `{key}` is unknown{}", nearest(key, &KEYS)));
-            }
-        }
-    }
-
-    /// Whether a slot becomes several tasks: its times are cut to the hour.
+    /// Whether a slot makes a batch: its times are cut to the hour.
     #[must_use]
     pub fn is_batch(&self) -> bool {
         !self.span.is_zero() || !self.meta.is_empty() || self.meta_file.is_some()
     }
 
-    /// The rows that `meta` gives, one per position.
-    ///
-    /// # Errors
-    /// When the lists differ in length.
-    pub fn meta_rows(&self) -> Result<Vec<Row>, String> {
-        zip(&self.meta)
+    /// Whether it brings its own rows.
+    #[must_use]
+    pub fn has_rows(&self) -> bool {
+        !self.meta.is_empty() || self.meta_file.is_some()
+    }
+
+    /// Whether a parent's meta has everything that is required.
+    #[must_use]
+    pub fn is_ready(&self, parent: &Query) -> bool {
+        self.require.iter().all(|key| parent.first(key).is_some_and(|value| !value.is_empty()))
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        self.query.first_any_case(key).map(str::to_owned)
+    }
+
+    fn filled(&self, key: &str) -> Option<String> {
+        self.text(key).filter(|text| !text.is_empty())
+    }
+
+    fn read_schedule(&mut self, zone: Tz) {
+        self.cron = self.filled("cron");
+        let Some(spec) = self.cron.clone() else { return };
+        match Schedule::parse(&spec, zone) {
+            Ok(schedule) => self.schedule = Some(schedule),
+            Err(e) => self.block("cron", format!("invalid cron: {spec}: {e}")),
+        }
+    }
+
+    fn read_trigger(&mut self) {
+        self.job = self.text("job").unwrap_or_default();
+        self.files = self.filled("files");
+        if let Some(text) = self.filled("count") {
+            match text.parse() {
+                Ok(count) => self.count = count,
+                Err(_) => self.warn("count", format!("`{text}` is no whole number: count is ignored")),
+            }
+        }
+        self.read_require();
+    }
+
+    fn read_require(&mut self) {
+        let written: Vec<&str> = self.query.all_any_case("require").collect();
+        let mut text = written.join(",");
+        // `require:{meta:file}` has been documented; its key is the whole of it.
+        for (key, _) in self.query.pairs() {
+            if let Some((_, rest)) = key.split_once(':').filter(|(k, _)| k.eq_ignore_ascii_case("require")) {
+                text.push_str(rest);
+            }
+        }
+        self.require = meta_keys(&text);
+        if !text.is_empty() && self.require.is_empty() {
+            self.warn("require", format!("`{text}` requires nothing: write it like require={{meta:file}}"));
+        }
+        self.require_text = text;
+    }
+
+    fn read_batch(&mut self) {
+        self.offset = self.batch_duration("offset");
+        self.span = self.batch_duration("for");
+        if let Some(text) = self.filled("by") {
+            self.by = By::parse(&text).unwrap_or_default();
+            if By::parse(&text).is_none() {
+                self.warn(
+                    "by",
+                    format!("by `{text}` is unknown, day counts: write hour, day, week or month"),
+                );
+            }
+        }
+        self.meta_file = self.filled("meta-file");
+        let lists: Vec<String> = self.query.all_any_case("meta").map(str::to_owned).collect();
+        for list in lists.iter().filter(|list| !list.is_empty()) {
+            self.read_meta(list);
+        }
+        if self.meta_file.is_some() && !self.meta.is_empty() {
+            self.block("meta-file", "meta and meta-file are both there: use one of them".to_owned());
+        }
+        if let Err(e) = crate::batch::rows_of(&self.meta) {
+            self.block("meta", e.to_string());
+        }
+    }
+
+    /// `key:a,b,c|key:1,2,3`
+    fn read_meta(&mut self, text: &str) {
+        for part in text.split('|') {
+            match part.split_once(':') {
+                Some((key, values)) => {
+                    let values = values.split(',').filter(|_| !values.is_empty()).map(str::to_owned);
+                    self.meta.entry(key.to_owned()).or_default().extend(values);
+                }
+                None => self.block("meta", format!("`{part}` is no list: write it like key:a,b,c")),
+            }
+        }
+    }
+
+    fn batch_duration(&mut self, key: &str) -> TimeDelta {
+        let Some(text) = self.text(key) else { return TimeDelta::zero() };
+        duration::parse_rule(&text).unwrap_or_else(|e| {
+            self.block(key, e.to_string());
+            TimeDelta::zero()
+        })
+    }
+
+    fn read_failure(&mut self) {
+        self.retry_delay_text = self.text("retry_delay").unwrap_or_default();
+        if !self.retry_delay_text.is_empty() {
+            match RetryDelay::parse(&self.retry_delay_text) {
+                Ok(delay) => self.retry_delay = delay,
+                Err(e) => self.error("retry_delay", format!("{e}; 1 second counts instead")),
+            }
+        }
+        self.no_alert = self.text("no_alert").is_some_and(|text| !text.eq_ignore_ascii_case("false"));
+    }
+
+    fn read_missed(&mut self) {
+        if let Some(text) = self.filled("missed") {
+            self.missed = match text.to_ascii_lowercase().as_str() {
+                "none" => Missed::None,
+                "latest" => Missed::Latest,
+                "all" => Missed::All,
+                _ => {
+                    self.error("missed", format!("`{text}` is unknown: write none, latest or all"));
+                    Missed::None
+                }
+            };
+        }
+        if let Some(text) = self.filled("missed_window") {
+            match duration::parse(&text) {
+                Ok(window) if window > TimeDelta::zero() => self.missed_window = Some(window),
+                Ok(_) => self.error("missed_window", format!("`{text}` is no time at all: write 1h or more")),
+                Err(e) => self.error("missed_window", e.to_string()),
+            }
+        }
+    }
+
+    /// A file rule may have any key, for `{meta:key}`; in all others an unknown key is a slip.
+    fn read_unknown_keys(&mut self) {
+        let keys: Vec<String> = self.query.pairs().map(|(key, _)| key.to_owned()).collect();
+        for key in keys {
+            let known = KEYS.iter().any(|known| known.eq_ignore_ascii_case(&key))
+                || key.to_ascii_lowercase().starts_with("require:");
+            if !known && self.files.is_none() {
+                self.warn(&key, format!("rule key `{key}` is unknown{}", did_you_mean(&key, KEYS)));
+            }
+        }
+    }
+
+    fn problem(&mut self, severity: Severity, key: &str, message: String, blocks: bool) {
+        self.problems.push(RuleProblem { severity, key: key.to_owned(), message, blocks });
+    }
+
+    fn block(&mut self, key: &str, message: String) {
+        self.problem(Severity::Error, key, message, true);
+    }
+
+    fn error(&mut self, key: &str, message: String) {
+        self.problem(Severity::Error, key, message, false);
+    }
+
+    fn warn(&mut self, key: &str, message: String) {
+        self.problem(Severity::Warning, key, message, false);
     }
 }
 
-/// One row of meta: keys and values.
-pub type Row = Vec<(String, String)>;
-
-/// One row per position of the lists.
-///
-/// # Errors
-/// When the lists differ in length.
-pub fn zip(lists: &MetaLists) -> Result<Vec<Row>, String> {
-    let Some((first, values)) = lists.first() else { return Ok(Vec::new()) };
-    if let Some((key, other)) = lists.iter().find(|(_, other)| other.len() != values.len()) {
-        return Err(format!(
-            "inconsistent lengths in meta {} != {}: give `{first}` and `{key}` as many values",
-            values.len(),
-            other.len()
-        ));
-    }
-    let row = |at: usize| lists.iter().map(|(key, values)| (key.clone(), values[at].clone())).collect();
-    Ok((0..values.len()).map(row).collect())
-}
-
-/// The keys within `{meta:…}`, of `require={meta:a},{meta:b}`, repeated or as `require:{meta:a}`.
-fn require(query: &Query) -> Vec<String> {
-    let prefixed = query.pairs().filter_map(|(key, _)| {
-        let (name, rest) = key.split_once(':')?;
-        name.eq_ignore_ascii_case("require").then_some(rest)
-    });
-    let values = query.all_any_case("require").chain(prefixed);
-    values
-        .flat_map(|value| value.split(','))
-        .filter_map(|token| token.trim().strip_prefix("{meta:")?.strip_suffix('}'))
-        .map(str::to_owned)
-        .collect()
-}
-
-/// `: did you mean …?` when a known name is near.
-pub(crate) fn nearest(name: &str, known: &[&str]) -> String {
-    let lower = name.to_ascii_lowercase();
-    let best = known.iter().map(|known| (strsim::damerau_levenshtein(&lower, &known.to_ascii_lowercase()), known));
-    match best.min() {
-        Some((distance, known)) if distance <= 3 && distance < known.len() => format!(": did you mean `{known}`?"),
-        _ => format!(": known are {}", known.join(", ")),
-    }
-}
+/// A phase that nothing starts.
+const NON_SCHEDULED: &str = "non-scheduled phase: use depends_on, cron or files";
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn keys_are_read_in_any_case_and_the_first_counts() {
-        let rule = Rule::parse("cron=0 * * * *&cron=x&Offset=-4h&JOB=j&no_alert&retry_delay=10ms&by=Hourly&for=-24h");
-        assert_eq!(rule.cron.as_deref(), Some("0 * * * *"));
-        assert_eq!((rule.offset, rule.span), (TimeDelta::hours(-4), TimeDelta::hours(-24)));
-        assert_eq!((rule.job.as_str(), rule.no_alert, rule.by), ("j", true, By::Hour));
-        assert!(rule.errors.is_empty() && rule.warnings.is_empty(), "{rule:?}");
-        assert!(!Rule::parse("no_alert=false").no_alert);
+    fn rule(text: &str) -> Rule {
+        Rule::parse(text, Tz::UTC)
     }
 
     #[test]
-    fn required_keys_come_in_three_forms() {
-        for text in ["require={meta:a},{meta:b}", "require={meta:a}&require={meta:b}", "require:{meta:a}&require={meta:b}"] {
-            let mut keys = Rule::parse(text).require;
-            keys.sort();
-            assert_eq!(keys, ["a", "b"], "{text}");
-        }
+    fn keys_count_in_any_case() {
+        let rule =
+            rule("CRON=@daily&Offset=-6h&Require={meta:a}&NO_ALERT=false&Missed=Latest&missed_window=2d");
+        assert_eq!(rule.problems, []);
+        assert_eq!((rule.offset, rule.missed), (TimeDelta::hours(-6), Missed::Latest));
+        assert_eq!((rule.require.as_slice(), rule.no_alert), (["a".to_owned()].as_slice(), false));
+        assert_eq!(rule.missed_window, Some(TimeDelta::days(2)));
     }
 
     #[test]
-    fn lists_of_meta_become_rows() {
-        let rule = Rule::parse("meta=name:a,b|value:1,2");
-        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    fn a_bad_value_is_a_problem_with_its_remedy() {
+        let messages = |text: &str| -> Vec<String> {
+            rule(text).problems.into_iter().map(|problem| problem.message).collect()
+        };
         assert_eq!(
-            rule.meta_rows().unwrap(),
-            [[pair("name", "a"), pair("value", "1")], [pair("name", "b"), pair("value", "2")]]
+            messages("retry_delay=abc"),
+            ["`abc` is no duration: write it like 250ms, 90s, 1h30m or -4h; 1 second counts instead"]
         );
-        assert!(Rule::parse("meta=a:1,2|b:1").meta_rows().unwrap_err().contains("2 != 1"));
+        assert_eq!(messages("no-alert=true"), ["rule key `no-alert` is unknown: did you mean `no_alert`?"]);
+        assert_eq!(messages("meta=a:1,2|b:1"), ["inconsistent lengths in meta 2 != 1"]);
+        assert!(rule("cron=@daily&meta=abc").blocked().is_some());
+        assert!(messages("files=/a&x=1").is_empty());
     }
 
     #[test]
-    fn what_is_wrong_says_what_to_write() {
-        for (text, part) in [
-            ("offset=abc", "no duration"),
-            ("retry_delay=-5s", "out of range"),
-            ("count=x", "how many files"),
-            ("missed=often", "none, latest or all"),
-            ("meta=name", "k:a,b"),
-            ("meta=a:1&meta-file=f", "keep one"),
-            ("cron=%zz", "%25"),
-        ] {
-            let errors = Rule::parse(text).errors;
-            assert!(errors.iter().any(|err| err.contains(part)), "{text}: {errors:?}");
+    fn the_documented_form_of_require_is_read() {
+        assert_eq!(rule("require:{meta:file}").require, ["file"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_rule_is_read(text in "((cron|for|by|meta|retry_delay|missed|x)=[-a-z0-9*%:,| ]{0,9}&?){0,4}") {
+            let _ = rule(&text).status(false);
         }
-        assert!(Rule::parse("crom=0 * * * *").warnings[0].contains("did you mean `cron`?"));
-        assert!(Rule::parse("by=decade").warnings[0].contains("hour, day, week or month"));
     }
 }

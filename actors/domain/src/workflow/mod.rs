@@ -1,0 +1,106 @@
+//! Workflow files: phases, and which of them follows which.
+
+mod index;
+mod parse;
+
+use std::fmt;
+
+use chrono_tz::Tz;
+
+pub use crate::finding::{Finding, Severity};
+use crate::rule::Rule;
+
+pub use index::Workflows;
+
+/// A topic and a job: what a phase is called, and what it depends on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskName {
+    /// The topic.
+    pub topic: String,
+    /// The job; empty for none.
+    pub job: String,
+}
+
+impl TaskName {
+    /// Reads `topic` or `topic:job`; what follows a second colon doesn't count.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let mut parts = text.split(':');
+        let mut next = || parts.next().unwrap_or_default().to_owned();
+        Self { topic: next(), job: next() }
+    }
+}
+
+impl fmt::Display for TaskName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.topic)?;
+        if self.job.is_empty() { Ok(()) } else { write!(f, ":{}", self.job) }
+    }
+}
+
+/// A phase: what starts a task, and which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Phase {
+    /// The workflow file, relative to the workflow root.
+    pub workflow: String,
+    /// Its name; the job may come from the rule.
+    pub task: TaskName,
+    /// What it follows.
+    pub depends_on: Option<TaskName>,
+    /// The rule.
+    pub rule: Rule,
+    /// The rule as written.
+    pub rule_text: String,
+    /// How often a failed task is tried again.
+    pub retry: u32,
+    /// The template of the tasks' info.
+    pub template: String,
+    /// Where it begins in its file.
+    pub line: usize,
+    /// Where it begins in its line.
+    pub column: usize,
+    /// What keeps it from starting; empty when it is well.
+    pub problems: Vec<String>,
+}
+
+impl Phase {
+    /// `topic` or `topic:job`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.task.to_string()
+    }
+
+    /// The problems in one line; empty when it is well.
+    #[must_use]
+    pub fn status(&self) -> String {
+        self.problems.join("; ")
+    }
+}
+
+/// A workflow file, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkflowFile {
+    /// The path relative to the workflow root.
+    pub path: String,
+    /// The hash of its content.
+    pub hash: String,
+    /// Its phases, as written.
+    pub phases: Vec<Phase>,
+    /// What its author should know.
+    pub findings: Vec<Finding>,
+}
+
+impl WorkflowFile {
+    /// Reads a file. Cron expressions without a zone of their own are in `zone`.
+    ///
+    /// # Errors
+    /// When the file can't be read at all; problems of single phases are in its findings.
+    pub fn parse(path: &str, text: &str, hash: &str, zone: Tz) -> Result<Self, Vec<Finding>> {
+        let (phases, mut findings) = parse::phases(path, text, zone)?;
+        findings.sort();
+        Ok(Self { path: path.to_owned(), hash: hash.to_owned(), phases, findings })
+    }
+}
+
+#[cfg(test)]
+mod tests;

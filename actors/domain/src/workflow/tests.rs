@@ -1,0 +1,81 @@
+use std::sync::Arc;
+
+use super::*;
+
+fn read(text: &str) -> WorkflowFile {
+    WorkflowFile::parse("w.toml", text, "h", Tz::UTC).unwrap()
+}
+
+#[test]
+fn keys_are_read_in_any_case_and_both_lists_count() {
+    let file = read(
+        "[[Phase]]\nTASK = \"a\"\nrule = \"cron=0 * * * *&job=x\"\nRetry = 3\n\
+         [[phase]]\ntask = \"b:y\"\ndependsOn = \"a\"\n[[Phase]]\ntask = \"c\"\ndepends_on = \"b:y\"\n",
+    );
+    let names: Vec<_> = file.phases.iter().map(Phase::name).collect();
+    assert_eq!(names, ["a:x", "b:y", "c"]);
+    assert_eq!((file.phases[0].retry, file.phases[0].line), (3, 1));
+    assert!(file.phases[0].rule.schedule.is_some());
+    assert_eq!(file.phases[2].depends_on, Some(TaskName::parse("b:y")));
+    assert_eq!(file.findings, []);
+}
+
+#[test]
+fn what_is_wrong_has_a_place_and_a_remedy() {
+    let file = read(
+        "[[phase]]\ntask = \"a\"\nrule = \"cron=61 * * * *\"\n\n[[phase]]\ntask = 5\ndependOn = \"a\"\nretry = \"x\"\n",
+    );
+    let texts: Vec<_> = file.findings.iter().map(Finding::to_string).collect();
+    assert!(texts[0].starts_with("w.toml:3:8: invalid cron: 61 * * * *"), "{texts:?}");
+    assert!(texts.iter().any(|text| text.starts_with("w.toml:6:8: `task` is a number: write a text")), "{texts:?}");
+    assert!(texts.iter().any(|text| text.contains("did you mean `dependsOn`?")), "{texts:?}");
+    assert!(texts.iter().any(|text| text.contains("w.toml:8:9: `retry` is how often")), "{texts:?}");
+}
+
+#[test]
+fn a_file_that_is_no_toml_says_where() {
+    let findings = WorkflowFile::parse("w.toml", "[[phase]]\ntask = \n", "h", Tz::UTC).unwrap_err();
+    assert_eq!((findings[0].line, findings[0].severity), (2, Severity::Error));
+    let findings = WorkflowFile::parse("w.toml", "phase = 1\n", "h", Tz::UTC).unwrap_err();
+    assert!(findings[0].message.contains("[[phase]]"), "{findings:?}");
+}
+
+fn all(files: &[(&str, &str)]) -> Workflows {
+    let parse = |(path, text): &(&str, &str)| {
+        Arc::new(WorkflowFile::parse(path, text, "h", Tz::UTC).unwrap())
+    };
+    Workflows::new(files.iter().map(parse))
+}
+
+#[test]
+fn a_task_s_own_workflow_is_asked_first() {
+    let phase = |retry: u32| format!("[[phase]]\ntask = \"a:j\"\nretry = {retry}\n");
+    let workflows = all(&[("b.toml", &phase(2)), ("a.toml", &phase(1)), ("c.toml", "")]);
+    assert_eq!(workflows.phase_for("b.toml", "a", "j").unwrap().retry, 2);
+    assert_eq!(workflows.phase_for("c.toml", "a", "j").unwrap().retry, 1);
+    assert_eq!(workflows.phase_for("", "a", "j").unwrap().retry, 1);
+    assert!(workflows.phase_for("a.toml", "a", "").is_none());
+    assert_eq!(workflows.phase("b.toml", "a:j").unwrap().retry, 2);
+}
+
+#[test]
+fn children_follow_a_topic_or_one_job_of_it_by_name() {
+    let text = "[[phase]]\ntask = \"z\"\ndependsOn = \"a\"\n[[phase]]\ntask = \"y\"\ndependsOn = \"a:j\"\n\
+                [[phase]]\ntask = \"x\"\ndependsOn = \"a:other\"\n";
+    let workflows = all(&[("w.toml", text), ("v.toml", text)]);
+    let names = |job| workflows.children("w.toml", "a", job).map(Phase::name).collect::<Vec<_>>();
+    assert_eq!(names("j"), ["y", "z"]);
+    assert_eq!(names(""), ["z"]);
+    assert_eq!(workflows.children("", "a", "j").count(), 0);
+}
+
+#[test]
+fn a_cycle_starts_nothing() {
+    let text = "[[phase]]\ntask = \"a\"\ndependsOn = \"b\"\n[[phase]]\ntask = \"b\"\ndependsOn = \"a\"\n\
+                [[phase]]\ntask = \"leaf\"\ndependsOn = \"b\"\n[[phase]]\ntask = \"self\"\ndependsOn = \"self\"\n";
+    let workflows = all(&[("w.toml", text)]);
+    let names = |topic| workflows.children("w.toml", topic, "").map(Phase::name).collect::<Vec<_>>();
+    assert_eq!((names("a"), names("b"), names("self")), (vec![], vec!["leaf".to_owned()], vec![]));
+    let cyclic: Vec<_> = workflows.phases().filter(|phase| workflows.is_cyclic(phase)).map(Phase::name).collect();
+    assert_eq!(cyclic, ["a", "b", "self"]);
+}
