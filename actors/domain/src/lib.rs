@@ -20,6 +20,7 @@ pub mod query;
 pub mod retry;
 pub mod rule;
 pub mod task;
+pub mod task_doc;
 pub mod task_time;
 pub mod template;
 pub mod workflow;

@@ -78,7 +78,7 @@ fn wait(text: &str) -> Result<TimeDelta, String> {
 /// A uniform share of `span`, both ends included.
 fn share(span: TimeDelta, random: u64) -> TimeDelta {
     let millis = span.num_milliseconds().max(0).unsigned_abs();
-    let part = u128::from(random) * (u128::from(millis) + 1) >> 64;
+    let part = (u128::from(random) * (u128::from(millis) + 1)) >> 64;
     TimeDelta::milliseconds(i64::try_from(part).unwrap_or(i64::MAX))
 }
 

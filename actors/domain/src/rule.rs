@@ -368,7 +368,9 @@ mod tests {
         };
         assert_eq!(
             messages("retry_delay=abc"),
-            ["`abc` is no duration: write it like 250ms, 90s, 1h30m or -4h; 1 second counts instead"]
+            [
+                "retry_delay: `abc` is no duration: write it like 250ms, 90s, 5m, 4h or 90d; 1 second counts instead"
+            ]
         );
         assert_eq!(messages("no-alert=true"), ["rule key `no-alert` is unknown: did you mean `no_alert`?"]);
         assert_eq!(messages("meta=a:1,2|b:1"), ["inconsistent lengths in meta 2 != 1"]);

@@ -82,13 +82,22 @@ impl Workflows {
     }
 
     /// The phases of a file that follow a task: those that name its topic alone, or its job as well.
-    pub fn children<'a>(&'a self, workflow: &str, topic: &str, job: &'a str) -> impl Iterator<Item = &'a Phase> {
-        let places = self.number_of(workflow).and_then(|number| self.by_parent.get(&(number, topic.to_owned())));
-        places.into_iter().flatten().filter(|place| !self.cyclic.contains(place)).map(|place| self.at(*place)).filter(
-            move |phase| {
+    pub fn children<'a>(
+        &'a self,
+        workflow: &str,
+        topic: &str,
+        job: &'a str,
+    ) -> impl Iterator<Item = &'a Phase> {
+        let places =
+            self.number_of(workflow).and_then(|number| self.by_parent.get(&(number, topic.to_owned())));
+        places
+            .into_iter()
+            .flatten()
+            .filter(|place| !self.cyclic.contains(place))
+            .map(|place| self.at(*place))
+            .filter(move |phase| {
                 phase.depends_on.as_ref().is_some_and(|parent| parent.job.is_empty() || parent.job == job)
-            },
-        )
+            })
     }
 
     /// Whether a phase would, through its descendants, start itself.

@@ -91,11 +91,11 @@ impl Reader<'_> {
                 "dependson" | "depends_on" => fields.depends_on = self.text_of(&name, value),
                 "rule" => fields.rule = self.text_of(&name, value),
                 "template" => fields.template = self.text_of(&name, value),
-                "retry" => fields.retry = self.retry(value),
+                "retry" => fields.retry = self.retry(&value),
                 _ => self.warn(key_place, format!("`{name}` is unknown{}", did_you_mean(&name, KEYS))),
             }
         }
-        self.build(fields)
+        self.build(&fields)
     }
 
     fn text_of(&mut self, name: &str, value: Spanned<DeValue<'_>>) -> Option<(String, Place)> {
@@ -110,7 +110,7 @@ impl Reader<'_> {
         }
     }
 
-    fn retry(&mut self, value: Spanned<DeValue<'_>>) -> u32 {
+    fn retry(&mut self, value: &Spanned<DeValue<'_>>) -> u32 {
         let place = value.span();
         let number = match value.get_ref() {
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok(),
@@ -124,9 +124,13 @@ impl Reader<'_> {
         })
     }
 
-    fn build(&mut self, fields: Fields) -> Phase {
-        let place = |field: &Option<(String, Place)>| field.as_ref().map_or(fields.all.clone(), |(_, place)| place.clone());
-        let text = |field: &Option<(String, Place)>| field.as_ref().map(|(text, _)| text.clone()).unwrap_or_default();
+    fn build(&mut self, fields: &Fields) -> Phase {
+        let place = |field: &Option<(String, Place)>| {
+            field.as_ref().map_or(fields.all.clone(), |(_, place)| place.clone())
+        };
+        let text = |field: &Option<(String, Place)>| {
+            field.as_ref().map(|(text, _)| text.clone()).unwrap_or_default()
+        };
         let (rule_place, task_place) = (place(&fields.rule), place(&fields.task));
         let rule_text = text(&fields.rule);
         let rule = Rule::parse(&rule_text, self.zone);

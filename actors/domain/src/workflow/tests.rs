@@ -27,7 +27,10 @@ fn what_is_wrong_has_a_place_and_a_remedy() {
     );
     let texts: Vec<_> = file.findings.iter().map(Finding::to_string).collect();
     assert!(texts[0].starts_with("w.toml:3:8: invalid cron: 61 * * * *"), "{texts:?}");
-    assert!(texts.iter().any(|text| text.starts_with("w.toml:6:8: `task` is a number: write a text")), "{texts:?}");
+    assert!(
+        texts.iter().any(|text| text.starts_with("w.toml:6:8: `task` is a number: write a text")),
+        "{texts:?}"
+    );
     assert!(texts.iter().any(|text| text.contains("did you mean `dependsOn`?")), "{texts:?}");
     assert!(texts.iter().any(|text| text.contains("w.toml:8:9: `retry` is how often")), "{texts:?}");
 }
@@ -41,9 +44,8 @@ fn a_file_that_is_no_toml_says_where() {
 }
 
 fn all(files: &[(&str, &str)]) -> Workflows {
-    let parse = |(path, text): &(&str, &str)| {
-        Arc::new(WorkflowFile::parse(path, text, "h", Tz::UTC).unwrap())
-    };
+    let parse =
+        |(path, text): &(&str, &str)| Arc::new(WorkflowFile::parse(path, text, "h", Tz::UTC).unwrap());
     Workflows::new(files.iter().map(parse))
 }
 
@@ -76,6 +78,7 @@ fn a_cycle_starts_nothing() {
     let workflows = all(&[("w.toml", text)]);
     let names = |topic| workflows.children("w.toml", topic, "").map(Phase::name).collect::<Vec<_>>();
     assert_eq!((names("a"), names("b"), names("self")), (vec![], vec!["leaf".to_owned()], vec![]));
-    let cyclic: Vec<_> = workflows.phases().filter(|phase| workflows.is_cyclic(phase)).map(Phase::name).collect();
+    let cyclic: Vec<_> =
+        workflows.phases().filter(|phase| workflows.is_cyclic(phase)).map(Phase::name).collect();
     assert_eq!(cyclic, ["a", "b", "self"]);
 }
