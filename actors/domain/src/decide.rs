@@ -2,8 +2,17 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::alert::NewAlert;
-use crate::task::{NewTask, TaskResult};
+use crate::alert::{AlertKind, NewAlert};
+use crate::duration;
+use crate::ids::Ids;
+use crate::query::{Query, merge};
+use crate::retry::RetryDelay;
+use crate::schedule::{CreateError, NoFiles, RowSource, phase_meta, rule_rows};
+use crate::task::{Attempt, NewTask, TaskResult, TaskState};
+use crate::task_doc::TaskDoc;
+use crate::task_time::task_time;
+use crate::template::{Row, expand_meta, render_utc};
+use crate::workflow::{Phase, Workflows};
 
 /// What a worker said, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,4 +50,228 @@ pub struct Decision {
     pub retry: Option<NewTask>,
     /// What people are told.
     pub alerts: Vec<NewAlert>,
+}
+
+/// What follows from a result, where no phase reads a meta file.
+pub fn decide(
+    workflows: &Workflows,
+    task: &Attempt,
+    outcome: &Outcome,
+    now: DateTime<Utc>,
+    host: &str,
+    ids: &mut dyn Ids,
+) -> Decision {
+    decide_with(workflows, task, outcome, now, host, ids, &NoFiles)
+}
+
+/// What follows from a result.
+pub fn decide_with(
+    workflows: &Workflows,
+    task: &Attempt,
+    outcome: &Outcome,
+    now: DateTime<Utc>,
+    host: &str,
+    ids: &mut dyn Ids,
+    files: &dyn RowSource,
+) -> Decision {
+    let mut case = Case::new(workflows, task, outcome, now, host);
+    match outcome.result {
+        TaskResult::Complete => case.start_children(ids, files),
+        TaskResult::Error => case.retry_or_give_up(ids),
+        TaskResult::Alert => case.tell_at_once(),
+        TaskResult::Warn => {}
+    }
+    case.decision
+}
+
+/// One result and what is known about it.
+struct Case<'a> {
+    workflows: &'a Workflows,
+    task: &'a Attempt,
+    now: DateTime<Utc>,
+    host: &'a str,
+    meta: Query,
+    workflow: String,
+    job: String,
+    decision: Decision,
+}
+
+impl<'a> Case<'a> {
+    fn new(
+        workflows: &'a Workflows,
+        task: &'a Attempt,
+        outcome: &Outcome,
+        now: DateTime<Utc>,
+        host: &'a str,
+    ) -> Self {
+        let merged = merge(&task.meta, &outcome.meta);
+        let meta = Query::lenient(&merged);
+        let own_or = |own: &str, key: &str| match own {
+            "" => meta.first(key).unwrap_or_default().to_owned(),
+            own => own.to_owned(),
+        };
+        let (workflow, job) = (own_or(&task.workflow, "workflow"), own_or(&task.job, "job"));
+        let decision = Decision {
+            result: outcome.result,
+            msg: outcome.msg.clone(),
+            task_time: task_time(&task.info, &meta),
+            meta: merged,
+            started: outcome.started,
+            ended: outcome.ended.unwrap_or(now),
+            children: Vec::new(),
+            retry: None,
+            alerts: Vec::new(),
+        };
+        Self { workflows, task, now, host, meta, workflow, job, decision }
+    }
+
+    fn start_children(&mut self, ids: &mut dyn Ids, files: &dyn RowSource) {
+        let workflows = self.workflows;
+        let ready: Vec<&Phase> = workflows
+            .children(&self.workflow, &self.task.topic, &self.job)
+            .filter(|phase| phase.rule.is_ready(&self.meta))
+            .collect();
+        for phase in ready {
+            match child_rows(phase, files) {
+                Ok(None) => self.start_child(phase, None, ids),
+                Ok(Some(rows)) => rows.iter().for_each(|row| self.start_child(phase, Some(row), ids)),
+                Err(e) => self.tell_not_created(phase, &e),
+            }
+        }
+    }
+
+    fn start_child(&mut self, phase: &Phase, row: Option<&Row>, ids: &mut dyn Ids) {
+        let mut meta = phase_meta(&phase.workflow, self.meta.first("cron"), &phase.task.job);
+        let text = render_utc(&phase.template, self.decision.task_time, self.host, ids);
+        let own = |key: &str| row.and_then(|row| row.get(key));
+        let (info, keys) =
+            expand_meta(&text, |key| own(key).or_else(|| self.meta.first(key)).map(str::to_owned));
+        // What tells the children of one parent apart goes with them.
+        for key in keys {
+            if let Some(value) = own(&key) {
+                meta.set(&key, value);
+            }
+        }
+        let child = NewTask {
+            topic: phase.task.topic.clone(),
+            job: phase.task.job.clone(),
+            info,
+            meta: meta.encode(),
+            workflow: phase.workflow.clone(),
+            ..self.follower(ids)
+        };
+        self.decision.children.push(child);
+    }
+
+    /// A task of the same chain that this one leads to.
+    fn follower(&self, ids: &mut dyn Ids) -> NewTask {
+        NewTask {
+            uid: ids.uid(self.now),
+            topic: self.task.topic.clone(),
+            job: self.task.job.clone(),
+            id: self.task.id.clone(),
+            info: self.task.info.clone(),
+            meta: String::new(),
+            workflow: self.task.workflow.clone(),
+            parent: Some(self.task.uid),
+            retry: 0,
+            not_before: None,
+            lane: self.task.lane,
+        }
+    }
+
+    fn retry_or_give_up(&mut self, ids: &mut dyn Ids) {
+        let Some(phase) = self.workflows.phase_for(&self.workflow, &self.task.topic, &self.job) else {
+            self.tell(AlertKind::UnknownPhase, self.decision.msg.clone());
+            return;
+        };
+        // A task that was given up and sent again keeps that; it starts no retries of its own.
+        let given_up = self.meta.first("retry") == Some("failed");
+        let retries = self.retries_so_far();
+        if !given_up && retries < phase.retry {
+            self.retry(phase, retries + 1, ids);
+        } else {
+            self.give_up(phase, given_up);
+        }
+    }
+
+    fn retries_so_far(&self) -> u32 {
+        let written = self.meta.first("retry").and_then(|text| text.parse().ok());
+        written.unwrap_or(self.task.retry)
+    }
+
+    fn retry(&mut self, phase: &Phase, number: u32, ids: &mut dyn Ids) {
+        let delay = phase.rule.retry_delay.delay(number, ids.random());
+        let mut meta = self.meta.clone();
+        meta.set("retry", number.to_string());
+        match phase.rule.retry_delay {
+            RetryDelay::Default => meta.remove("delayed"),
+            _ => meta.set("delayed", duration::print(delay)),
+        }
+        self.decision.retry = Some(NewTask {
+            meta: meta.sorted().encode(),
+            retry: number,
+            not_before: Some(self.now.checked_add_signed(delay).unwrap_or(self.now)),
+            ..self.follower(ids)
+        });
+    }
+
+    fn give_up(&mut self, phase: &Phase, again: bool) {
+        if !again {
+            let mut meta = self.meta.clone();
+            meta.set("retry", "failed");
+            meta.set("retried", phase.retry.to_string());
+            self.decision.meta = meta.sorted().encode();
+        }
+        if !phase.rule.no_alert {
+            self.tell(AlertKind::Exhausted, self.decision.msg.clone());
+        }
+    }
+
+    fn tell_at_once(&mut self) {
+        let done = Attempt {
+            meta: self.decision.meta.clone(),
+            state: TaskState::Done,
+            result: Some(self.decision.result),
+            msg: self.decision.msg.clone(),
+            started: self.decision.started.or(self.task.started),
+            ended: Some(self.decision.ended),
+            ..self.task.clone()
+        };
+        self.tell(AlertKind::Result, self.decision.msg.clone());
+        if let Some(alert) = self.decision.alerts.last_mut() {
+            alert.at_once = Some(TaskDoc::from_attempt(&done).to_pretty_json());
+        }
+    }
+
+    fn tell_not_created(&mut self, phase: &Phase, error: &CreateError) {
+        self.tell(AlertKind::CreateFailed, format!("{} was not created: {error}", phase.name()));
+        if let Some(alert) = self.decision.alerts.last_mut() {
+            alert.topic.clone_from(&phase.task.topic);
+            alert.job.clone_from(&phase.task.job);
+        }
+    }
+
+    fn tell(&mut self, kind: AlertKind, msg: String) {
+        self.decision.alerts.push(NewAlert {
+            kind,
+            at: self.now,
+            uid: Some(self.task.uid),
+            id: self.task.id.clone(),
+            topic: self.task.topic.clone(),
+            job: self.job.clone(),
+            workflow: self.workflow.clone(),
+            msg,
+            task_time: self.decision.task_time,
+            at_once: None,
+        });
+    }
+}
+
+/// The rows of a child that brings its own.
+fn child_rows(phase: &Phase, files: &dyn RowSource) -> Result<Option<Vec<Row>>, CreateError> {
+    if phase.task.topic.is_empty() {
+        return Err(CreateError::NoTopic);
+    }
+    rule_rows(&phase.rule, files)
 }

@@ -9,6 +9,7 @@
 // task_doc, summary and ladder come from another engineer.
 pub mod alert;
 pub mod batch;
+pub mod check;
 pub mod cron;
 pub mod dates;
 pub mod decide;
@@ -19,6 +20,7 @@ mod info_path;
 pub mod query;
 pub mod retry;
 pub mod rule;
+pub mod schedule;
 pub mod task;
 pub mod task_doc;
 pub mod task_time;

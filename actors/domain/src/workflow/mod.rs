@@ -1,5 +1,7 @@
 //! Workflow files: phases, and which of them follows which.
 
+mod check;
+mod graph;
 mod index;
 mod parse;
 
@@ -45,8 +47,12 @@ pub struct Phase {
     pub workflow: String,
     /// Its name; the job may come from the rule.
     pub task: TaskName,
+    /// The name as written.
+    pub task_text: String,
     /// What it follows.
     pub depends_on: Option<TaskName>,
+    /// What it follows, as written; empty for nothing.
+    pub depends_on_text: String,
     /// The rule.
     pub rule: Rule,
     /// The rule as written.
@@ -61,6 +67,16 @@ pub struct Phase {
     pub column: usize,
     /// What keeps it from starting; empty when it is well.
     pub problems: Vec<String>,
+    /// What it follows follows it: nothing on that circle starts it.
+    pub cyclic: bool,
+    places: Places,
+}
+
+/// Line and column of what findings point at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Places {
+    task: (usize, usize),
+    depends_on: (usize, usize),
 }
 
 impl Phase {
@@ -88,6 +104,7 @@ pub struct WorkflowFile {
     pub phases: Vec<Phase>,
     /// What its author should know.
     pub findings: Vec<Finding>,
+    graph: graph::Graph,
 }
 
 impl WorkflowFile {
@@ -96,9 +113,17 @@ impl WorkflowFile {
     /// # Errors
     /// When the file can't be read at all; problems of single phases are in its findings.
     pub fn parse(path: &str, text: &str, hash: &str, zone: Tz) -> Result<Self, Vec<Finding>> {
-        let (phases, mut findings) = parse::phases(path, text, zone)?;
+        let (mut phases, mut findings) = parse::phases(path, text, zone)?;
+        let graph = graph::Graph::new(&phases);
+        findings.extend(check::between_phases(&mut phases, &graph));
         findings.sort();
-        Ok(Self { path: path.to_owned(), hash: hash.to_owned(), phases, findings })
+        Ok(Self { path: path.to_owned(), hash: hash.to_owned(), phases, findings, graph })
+    }
+
+    /// The first phase of that name.
+    #[must_use]
+    pub fn phase(&self, topic: &str, job: &str) -> Option<&Phase> {
+        self.graph.named(topic, job).first().and_then(|index| self.phases.get(*index))
     }
 }
 

@@ -6,25 +6,34 @@ use chrono_tz::Tz;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Finding, Phase, Severity, TaskName};
-use crate::finding::did_you_mean;
+use super::{Finding, Phase, Places, Severity, TaskName};
+use crate::finding::{did_you_mean, nearest};
 use crate::rule::Rule;
 
 const KEYS: [&str; 5] = ["task", "dependsOn", "rule", "retry", "template"];
 
+/// Reads the phases of a file. A file with a value of the wrong type is not read at all, so that its last good
+/// version stays.
 pub(super) fn phases(path: &str, text: &str, zone: Tz) -> Result<(Vec<Phase>, Vec<Finding>), Vec<Finding>> {
-    let mut reader = Reader { path, text, zone, findings: Vec::new() };
+    let mut reader = Reader { path, text, zone, findings: Vec::new(), unreadable: false };
+    if text.starts_with('\u{feff}') {
+        reader.reject(0..0, "the file begins with a byte order mark: save it as UTF-8 without one");
+        return Err(reader.findings);
+    }
     let table = match DeTable::parse(text) {
         Ok(table) => table.into_inner(),
         Err(err) => {
             let message = err.message().lines().collect::<Vec<_>>().join(" ");
-            return Err(vec![reader.finding(err.span().unwrap_or_default(), Severity::Error, message)]);
+            reader.reject(err.span().unwrap_or_default(), message);
+            return Err(reader.findings);
         }
     };
-    let mut phases = reader.groups(table)?;
+    let mut phases = reader.groups(table);
+    if reader.unreadable {
+        return Err(reader.findings);
+    }
     phases.sort_by_key(|(start, _)| *start);
-    let phases = phases.into_iter().map(|(_, phase)| phase).collect();
-    Ok((phases, reader.findings))
+    Ok((phases.into_iter().map(|(_, phase)| phase).collect(), reader.findings))
 }
 
 struct Reader<'a> {
@@ -32,68 +41,92 @@ struct Reader<'a> {
     text: &'a str,
     zone: Tz,
     findings: Vec<Finding>,
+    unreadable: bool,
 }
 
 type Place = Range<usize>;
 
 impl Reader<'_> {
-    fn finding(&self, place: Place, severity: Severity, message: String) -> Finding {
+    fn line_and_column(&self, place: &Place) -> (usize, usize) {
         let before = self.text.get(..place.start).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let line = before.matches('\n').count() + 1;
-        let column = before[line_start..].chars().count() + 1;
-        Finding { file: self.path.to_owned(), line, column, severity, message }
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
-    fn error(&mut self, place: Place, message: impl Into<String>) {
-        let finding = self.finding(place, Severity::Error, message.into());
-        self.findings.push(finding);
+    fn add(&mut self, place: &Place, severity: Severity, message: impl Into<String>) {
+        let (line, column) = self.line_and_column(place);
+        let (file, message) = (self.path.to_owned(), message.into());
+        self.findings.push(Finding { file, line, column, severity, message });
     }
 
-    fn warn(&mut self, place: Place, message: impl Into<String>) {
-        let finding = self.finding(place, Severity::Warning, message.into());
-        self.findings.push(finding);
+    fn warn(&mut self, place: &Place, message: impl Into<String>) {
+        self.add(place, Severity::Warning, message);
+    }
+
+    fn reject(&mut self, place: Place, message: impl Into<String>) {
+        self.add(&place, Severity::Error, message);
+        self.unreadable = true;
     }
 
     /// `[[phase]]` and `[[Phase]]` in one file are one list.
-    fn groups(&mut self, table: DeTable<'_>) -> Result<Vec<(usize, Phase)>, Vec<Finding>> {
+    fn groups(&mut self, table: DeTable<'_>) -> Vec<(usize, Phase)> {
         let mut phases = Vec::new();
         for (key, value) in table {
             let place = key.span();
             let name = key.into_inner();
-            if !name.eq_ignore_ascii_case("phase") {
-                self.warn(place, format!("`{name}` is unknown{}", did_you_mean(&name, ["phase"])));
-                continue;
-            }
-            let DeValue::Array(tables) = value.into_inner() else {
-                let message = format!("`{name}` is written as a list: [[{name}]]");
-                return Err(vec![self.finding(place, Severity::Error, message)]);
-            };
-            for table in tables {
-                let start = table.span();
-                let DeValue::Table(table) = table.into_inner() else {
-                    let message = format!("`{name}` is written as a list of tables: [[{name}]]");
-                    return Err(vec![self.finding(start, Severity::Error, message)]);
-                };
-                phases.push((start.start, self.phase(&start, table)));
+            if name.eq_ignore_ascii_case("phase") {
+                self.group(&name, place, value.into_inner(), &mut phases);
+            } else if nearest(&name, ["phase"]).is_some() {
+                // Other keys may be notes of the author.
+                self.warn(&place, format!("`{name}` is unknown: did you mean `phase`?"));
             }
         }
-        Ok(phases)
+        phases
+    }
+
+    fn group(&mut self, name: &str, place: Place, value: DeValue<'_>, phases: &mut Vec<(usize, Phase)>) {
+        let DeValue::Array(tables) = value else {
+            self.reject(place, format!("`{name}` is {}: write [[{name}]] before each phase", kind(&value)));
+            return;
+        };
+        for table in tables {
+            let start = table.span();
+            match table.into_inner() {
+                DeValue::Table(table) => phases.push((start.start, self.phase(&start, table))),
+                other => {
+                    let message =
+                        format!("`{name}` holds {}: write [[{name}]] before each phase", kind(&other));
+                    self.reject(start, message);
+                }
+            }
+        }
     }
 
     fn phase(&mut self, place: &Place, table: DeTable<'_>) -> Phase {
         let mut fields = Fields { all: place.clone(), ..Fields::default() };
-        for (key, value) in table {
+        let mut entries: Vec<_> = table.into_iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        for (key, value) in entries {
             let key_place = key.span();
             let name = key.into_inner();
-            match name.to_ascii_lowercase().as_str() {
-                "task" => fields.task = self.text_of(&name, value),
-                "dependson" | "depends_on" => fields.depends_on = self.text_of(&name, value),
-                "rule" => fields.rule = self.text_of(&name, value),
-                "template" => fields.template = self.text_of(&name, value),
-                "retry" => fields.retry = self.retry(&value),
-                _ => self.warn(key_place, format!("`{name}` is unknown{}", did_you_mean(&name, KEYS))),
+            let field = match name.to_ascii_lowercase().as_str() {
+                "task" => &mut fields.task,
+                "dependson" | "depends_on" => &mut fields.depends_on,
+                "rule" => &mut fields.rule,
+                "template" => &mut fields.template,
+                "retry" => {
+                    fields.retry = self.retry(&value);
+                    continue;
+                }
+                _ => {
+                    self.warn(&key_place, format!("`{name}` is unknown{}", did_you_mean(&name, KEYS)));
+                    continue;
+                }
+            };
+            if field.is_some() {
+                self.warn(&key_place, format!("`{name}` is there twice: the last one counts"));
             }
+            *field = self.text_of(&name, value);
         }
         self.build(&fields)
     }
@@ -103,89 +136,108 @@ impl Reader<'_> {
         match value.into_inner() {
             DeValue::String(text) => Some((text.into_owned(), place)),
             other => {
-                let message = format!("`{name}` is {}: write a text in quotes", kind(&other));
-                self.error(place, message);
+                self.reject(place, format!("`{name}` is {}: write a text in quotes", kind(&other)));
                 None
             }
         }
     }
 
     fn retry(&mut self, value: &Spanned<DeValue<'_>>) -> u32 {
-        let place = value.span();
         let number = match value.get_ref() {
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok(),
             _ => None,
         };
-        // Less than none is none, as it always was.
-        let retries = number.map(|number| u32::try_from(number.max(0)));
-        retries.and_then(Result::ok).unwrap_or_else(|| {
-            self.error(place, "`retry` is how often a failed task is tried again: write a number, like 3");
+        if let Some(number @ ..0) = number {
+            self.warn(&value.span(), format!("retry {number} is below none: it counts as 0"));
+        }
+        let retries = number.and_then(|number| u32::try_from(number.max(0)).ok());
+        retries.unwrap_or_else(|| {
+            let message = "`retry` is how often a failed task is tried again: write a number, like 3";
+            self.reject(value.span(), message);
             0
         })
     }
 
     fn build(&mut self, fields: &Fields) -> Phase {
-        let place = |field: &Option<(String, Place)>| {
-            field.as_ref().map_or(fields.all.clone(), |(_, place)| place.clone())
-        };
-        let text = |field: &Option<(String, Place)>| {
-            field.as_ref().map(|(text, _)| text.clone()).unwrap_or_default()
-        };
-        let (rule_place, task_place) = (place(&fields.rule), place(&fields.task));
-        let rule_text = text(&fields.rule);
+        let place = |field: &Field| field.as_ref().map_or(&fields.all, |(_, place)| place).clone();
+        let text = |field: &Field| field.as_ref().map(|(text, _)| text.clone()).unwrap_or_default();
+        let (rule_text, task_text, depends_on_text) =
+            (text(&fields.rule), text(&fields.task), text(&fields.depends_on));
         let rule = Rule::parse(&rule_text, self.zone);
-        let mut task = TaskName::parse(&text(&fields.task));
-        if task.job.is_empty() {
+        let mut task = TaskName::parse(&task_text);
+        if !task_text.contains(':') {
             task.job.clone_from(&rule.job);
         }
-        let start = self.finding(fields.all.clone(), Severity::Error, String::new());
-        let depends_on = text(&fields.depends_on);
+        let (line, column) = self.line_and_column(&fields.all);
         let mut phase = Phase {
             workflow: self.path.to_owned(),
             task,
-            depends_on: (!depends_on.is_empty()).then(|| TaskName::parse(&depends_on)),
+            task_text,
+            depends_on: (!depends_on_text.is_empty()).then(|| TaskName::parse(&depends_on_text)),
+            depends_on_text,
             rule,
             rule_text,
             retry: fields.retry,
             template: text(&fields.template),
-            line: start.line,
-            column: start.column,
+            line,
+            column,
             problems: Vec::new(),
+            cyclic: false,
+            places: Places {
+                task: self.line_and_column(&place(&fields.task)),
+                depends_on: self.line_and_column(&place(&fields.depends_on)),
+            },
         };
-        self.judge(&mut phase, &rule_place, task_place);
+        self.judge(&mut phase, &place(&fields.rule), &place(&fields.task));
         phase
     }
 
-    fn judge(&mut self, phase: &mut Phase, rule: &Place, task: Place) {
+    fn judge(&mut self, phase: &mut Phase, rule: &Place, task: &Place) {
         if phase.task.topic.is_empty() {
             let message = "the phase has no task: write task = \"topic\" or \"topic:job\"".to_owned();
-            self.error(task, message.clone());
+            self.add(task, Severity::Error, message.clone());
             phase.problems.push(message);
         }
         for problem in &phase.rule.problems {
-            let finding = self.finding(rule.clone(), problem.severity, problem.message.clone());
-            self.findings.push(finding);
+            self.add(&self.place_of_key(rule, &problem.key), problem.severity, problem.message.clone());
         }
         let status = phase.rule.status(phase.depends_on.is_some());
         if let Some(status) = &status
             && !phase.rule.problems.iter().any(|problem| problem.message == *status)
         {
             // Not wrong: its tasks may come by REST, and their retries are found here.
-            self.warn(rule.clone(), status.clone());
+            self.warn(rule, status.clone());
         }
         phase.problems.extend(status);
-        let blocked = phase.rule.blocked().map(|problem| problem.message.clone());
-        phase.problems.extend(blocked.filter(|message| !phase.problems.contains(message)));
+        let errors = phase.rule.problems.iter().filter(|problem| problem.severity == Severity::Error);
+        let more: Vec<String> =
+            errors.map(|p| p.message.clone()).filter(|message| !phase.problems.contains(message)).collect();
+        phase.problems.extend(more);
+    }
+
+    /// Where a key of a rule is written, else where the rule is.
+    fn place_of_key(&self, rule: &Place, key: &str) -> Place {
+        let written = self.text.get(rule.clone()).unwrap_or_default().to_ascii_lowercase();
+        let key = key.to_ascii_lowercase();
+        let starts =
+            |at: &usize| *at == 0 || matches!(written.as_bytes()[at - 1], b'"' | b'\'' | b'&' | b'\n');
+        let found = written.match_indices(&key).map(|(at, _)| at).find(starts);
+        match found.filter(|_| !key.is_empty()) {
+            Some(at) => rule.start + at..rule.end,
+            None => rule.clone(),
+        }
     }
 }
+
+type Field = Option<(String, Place)>;
 
 #[derive(Default)]
 struct Fields {
     all: Place,
-    task: Option<(String, Place)>,
-    depends_on: Option<(String, Place)>,
-    rule: Option<(String, Place)>,
-    template: Option<(String, Place)>,
+    task: Field,
+    depends_on: Field,
+    rule: Field,
+    template: Field,
     retry: u32,
 }
 

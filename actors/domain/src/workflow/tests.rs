@@ -22,11 +22,10 @@ fn keys_are_read_in_any_case_and_both_lists_count() {
 
 #[test]
 fn what_is_wrong_has_a_place_and_a_remedy() {
-    let file = read(
-        "[[phase]]\ntask = \"a\"\nrule = \"cron=61 * * * *\"\n\n[[phase]]\ntask = 5\ndependOn = \"a\"\nretry = \"x\"\n",
-    );
-    let texts: Vec<_> = file.findings.iter().map(Finding::to_string).collect();
-    assert!(texts[0].starts_with("w.toml:3:8: invalid cron: 61 * * * *"), "{texts:?}");
+    let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=61 * * * *\"\n\n[[phase]]\ntask = 5\ndependOn = \"a\"\nretry = \"x\"\n";
+    let findings = WorkflowFile::parse("w.toml", text, "h", Tz::UTC).unwrap_err();
+    let texts: Vec<_> = findings.iter().map(Finding::to_string).collect();
+    assert!(texts[0].starts_with("w.toml:3:9: invalid cron: 61 * * * *"), "{texts:?}");
     assert!(
         texts.iter().any(|text| text.starts_with("w.toml:6:8: `task` is a number: write a text")),
         "{texts:?}"

@@ -1,0 +1,42 @@
+//! All that can be said about a set of workflow files before they run.
+
+use std::collections::BTreeMap;
+
+use crate::finding::{Finding, Severity};
+use crate::workflow::{Phase, Workflows};
+
+/// The findings of all files by place, with what shows only between files.
+#[must_use]
+pub fn check(workflows: &Workflows) -> Vec<Finding> {
+    let mut findings: Vec<Finding> =
+        workflows.files().iter().flat_map(|file| file.findings.iter().cloned()).collect();
+    let mut first: BTreeMap<String, &Phase> = BTreeMap::new();
+    for phase in workflows.phases().filter(|phase| !phase.task.topic.is_empty()) {
+        let known = *first.entry(phase.name()).or_insert(phase);
+        if known.workflow != phase.workflow {
+            findings.push(also_elsewhere(phase, known));
+        }
+    }
+    findings.sort();
+    findings.dedup();
+    findings
+}
+
+/// Whether any of them is an error.
+#[must_use]
+pub fn has_errors(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Error)
+}
+
+fn also_elsewhere(phase: &Phase, known: &Phase) -> Finding {
+    Finding {
+        file: phase.workflow.clone(),
+        line: phase.line,
+        column: phase.column,
+        severity: Severity::Warning,
+        message: format!(
+            "{} is also in {}: tasks that name no workflow belong to that one",
+            phase.task, known.workflow
+        ),
+    }
+}

@@ -1,0 +1,227 @@
+//! What a cron slot starts, and which of the slots that were missed.
+
+use chrono::{DateTime, Utc};
+
+use crate::batch::{Batch, MAX_TIMES, cut_to_hour, rows_of};
+use crate::ids::Ids;
+use crate::query::Query;
+use crate::rule::{Missed, Rule};
+use crate::task::{Lane, NewTask};
+use crate::task_time::cron_text;
+use crate::template::{Row, render_utc};
+use crate::workflow::Phase;
+
+/// Why a task can't be created.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CreateError {
+    /// The rule is wrong in a way that could start the wrong thing.
+    #[error("{0}")]
+    Rule(String),
+    /// The rows of a meta file aren't there.
+    #[error("meta-file `{path}`: {problem}")]
+    MetaFile {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The phase names no topic.
+    #[error("the phase has no task: write task = \"topic\" or \"topic:job\"")]
+    NoTopic,
+}
+
+/// Where the rows of meta files come from: the caller, who may read files.
+pub trait RowSource {
+    /// The rows of a file, or what is wrong with it.
+    fn rows(&self, path: &str) -> Result<Vec<Row>, String>;
+}
+
+/// A source without files.
+#[derive(Debug, Clone, Copy)]
+pub struct NoFiles;
+
+impl RowSource for NoFiles {
+    fn rows(&self, _: &str) -> Result<Vec<Row>, String> {
+        Err("files can't be read here: put the rows into meta=".to_owned())
+    }
+}
+
+impl<F: Fn(&str) -> Result<Vec<Row>, String>> RowSource for F {
+    fn rows(&self, path: &str) -> Result<Vec<Row>, String> {
+        self(path)
+    }
+}
+
+/// The rows of a rule's `meta` and `meta-file`; none when it has neither.
+pub fn rule_rows(rule: &Rule, files: &dyn RowSource) -> Result<Option<Vec<Row>>, CreateError> {
+    let about_rows = |key: &str| key == "meta" || key == "meta-file";
+    if let Some(problem) = rule.problems.iter().find(|problem| problem.blocks && about_rows(&problem.key)) {
+        return Err(CreateError::Rule(problem.message.clone()));
+    }
+    if !rule.has_rows() {
+        return Ok(None);
+    }
+    let mut rows = rows_of(&rule.meta).map_err(|e| CreateError::Rule(e.to_string()))?;
+    if let Some(path) = &rule.meta_file {
+        let more = files.rows(path);
+        rows.extend(more.map_err(|problem| CreateError::MetaFile { path: path.clone(), problem })?);
+    }
+    Ok(Some(rows))
+}
+
+/// The tasks of a slot, for phases without a meta file.
+pub fn slot_tasks(
+    phase: &Phase,
+    slot: DateTime<Utc>,
+    host: &str,
+    ids: &mut dyn Ids,
+    now: DateTime<Utc>,
+) -> Result<Vec<NewTask>, CreateError> {
+    slot_tasks_with(phase, slot, host, ids, now, &NoFiles)
+}
+
+/// The tasks of a slot.
+pub fn slot_tasks_with(
+    phase: &Phase,
+    slot: DateTime<Utc>,
+    host: &str,
+    ids: &mut dyn Ids,
+    now: DateTime<Utc>,
+    files: &dyn RowSource,
+) -> Result<Vec<NewTask>, CreateError> {
+    if let Some(problem) = phase.rule.blocked() {
+        return Err(CreateError::Rule(problem.message.clone()));
+    }
+    if phase.task.topic.is_empty() {
+        return Err(CreateError::NoTopic);
+    }
+    let time = slot.checked_add_signed(phase.rule.offset).unwrap_or(slot);
+    if !phase.rule.is_batch() {
+        return Ok(vec![plain_task(phase, time, host, ids, now)]);
+    }
+    let rows = rule_rows(&phase.rule, files)?;
+    let from = cut_to_hour(time);
+    let batch = Batch {
+        topic: &phase.task.topic,
+        job: &phase.task.job,
+        workflow: &phase.workflow,
+        template: &phase.template,
+        from,
+        to: from.checked_add_signed(phase.rule.span).unwrap_or(from),
+        by: phase.rule.by,
+        rows: rows.as_deref(),
+        lane: Lane::Live,
+        limit: MAX_TIMES,
+    };
+    Ok(batch.tasks(now, host, ids))
+}
+
+fn plain_task(
+    phase: &Phase,
+    time: DateTime<Utc>,
+    host: &str,
+    ids: &mut dyn Ids,
+    now: DateTime<Utc>,
+) -> NewTask {
+    NewTask {
+        uid: ids.uid(now),
+        topic: phase.task.topic.clone(),
+        job: phase.task.job.clone(),
+        id: ids.chain(now),
+        info: render_utc(&phase.template, Some(time), host, ids),
+        meta: phase_meta(&phase.workflow, Some(&cron_text(time)), &phase.task.job).encode(),
+        workflow: phase.workflow.clone(),
+        parent: None,
+        retry: 0,
+        not_before: None,
+        lane: Lane::Live,
+    }
+}
+
+/// The meta of a phase's task: where it comes from, what it is about.
+pub(crate) fn phase_meta(workflow: &str, cron: Option<&str>, job: &str) -> Query {
+    let mut meta = Query::default();
+    meta.push("workflow", workflow);
+    if let Some(cron) = cron {
+        meta.push("cron", cron);
+    }
+    if !job.is_empty() {
+        meta.push("job", job);
+    }
+    meta
+}
+
+/// Which of the slots that fell into downtime start now, oldest first.
+#[must_use]
+pub fn missed(rule: &Rule, slots: &[DateTime<Utc>], now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+    let in_window = |slot: &DateTime<Utc>| rule.missed_window.is_none_or(|window| now - *slot <= window);
+    let mut slots: Vec<DateTime<Utc>> = slots.iter().copied().filter(in_window).collect();
+    slots.sort_unstable();
+    match rule.missed {
+        Missed::None => Vec::new(),
+        Missed::Latest => slots.last().copied().into_iter().collect(),
+        Missed::All => slots,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono_tz::Tz;
+
+    use super::*;
+    use crate::ids::fixed::FixedIds;
+    use crate::workflow::WorkflowFile;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn tasks(rule: &str) -> Result<Vec<String>, CreateError> {
+        let text = format!(
+            "[[phase]]\ntask = \"a:j\"\nrule = \"cron=0 0 * * *&{rule}\"\ntemplate = \"{{meta:k}}?h={{dd}}T{{hh}}:{{min}}\""
+        );
+        let file = WorkflowFile::parse("wf.toml", &text, "", Tz::UTC).unwrap();
+        let slot = at("2024-01-15T10:30:00Z");
+        let tasks = slot_tasks(&file.phases[0], slot, "h", &mut FixedIds::default(), slot)?;
+        Ok(tasks.into_iter().map(|task| format!("{} {}", task.info, task.meta)).collect())
+    }
+
+    #[test]
+    fn a_plain_slot_keeps_its_minutes_and_a_batch_is_cut_to_the_hour() {
+        let plain = tasks("offset=-4h").unwrap();
+        assert_eq!(plain, ["{meta:k}?h=15T06:30 workflow=wf.toml&cron=2024-01-15T06&job=j"]);
+        let batch = tasks("meta=k:1,2&for=-24h").unwrap();
+        assert_eq!(batch.len(), 4);
+        assert_eq!(batch[0], "2?h=15T10:00 cron=2024-01-15T10&job=j&k=2&workflow=wf.toml");
+        assert_eq!(batch[3], "1?h=14T10:00 cron=2024-01-14T10&job=j&k=1&workflow=wf.toml");
+    }
+
+    #[test]
+    fn nothing_starts_about_the_wrong_time_or_rows() {
+        for rule in [
+            "offset=x",
+            "for=x",
+            "meta=abc",
+            "meta=a:1|b:1,2",
+            "meta=a:1&meta-file=f",
+            "meta-file=f",
+            "x=%zz",
+        ] {
+            assert!(tasks(rule).is_err(), "{rule}");
+        }
+    }
+
+    #[test]
+    fn slots_in_downtime_start_as_the_rule_says() {
+        let slots = [at("2024-01-15T08:00:00Z"), at("2024-01-15T06:00:00Z"), at("2024-01-15T07:00:00Z")];
+        let hours = |rule: &str| -> Vec<String> {
+            let rule = Rule::parse(rule, Tz::UTC);
+            let started = missed(&rule, &slots, at("2024-01-15T09:00:00Z"));
+            started.iter().map(|slot| slot.format("%H").to_string()).collect()
+        };
+        assert!(hours("cron=@hourly").is_empty());
+        assert_eq!(hours("missed=latest"), ["08"]);
+        assert_eq!(hours("missed=all"), ["06", "07", "08"]);
+        assert_eq!(hours("missed=all&missed_window=2h"), ["07", "08"]);
+    }
+}

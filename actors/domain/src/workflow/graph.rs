@@ -1,0 +1,201 @@
+//! Which phases of one file follow which, and where that goes in circles.
+
+use std::collections::HashMap;
+
+use super::{Phase, TaskName};
+
+/// Lookups within one file, made once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Graph {
+    /// Phases by topic and job, as written.
+    named: HashMap<String, HashMap<String, Named>>,
+    /// Phases by the topic that they follow.
+    followers: HashMap<String, Followers>,
+    /// The place of each phase in the order of names.
+    rank: Vec<usize>,
+    /// For each phase, whether what it follows follows it.
+    cyclic: Vec<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Named {
+    node: usize,
+    phases: Vec<usize>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Followers {
+    /// The node that stands for any job of the topic.
+    node: usize,
+    of_any_job: Vec<usize>,
+    by_job: HashMap<String, Vec<usize>>,
+    /// The circle of a job's node, where it is on one with followers of the topic.
+    circles: HashMap<String, Vec<usize>>,
+}
+
+impl Graph {
+    pub(super) fn new(phases: &[Phase]) -> Self {
+        let mut graph = Self { rank: ranks(phases), ..Self::default() };
+        let mut nodes = 0..;
+        let mut fresh = || nodes.next().unwrap_or_default();
+        for (index, phase) in phases.iter().enumerate() {
+            let jobs = graph.named.entry(phase.task.topic.clone()).or_default();
+            let named =
+                jobs.entry(phase.task.job.clone()).or_insert_with(|| Named { node: fresh(), phases: vec![] });
+            named.phases.push(index);
+            if let Some(parent) = &phase.depends_on {
+                let followers = graph.followers.entry(parent.topic.clone());
+                let followers =
+                    followers.or_insert_with(|| Followers { node: fresh(), ..Followers::default() });
+                match parent.job.as_str() {
+                    "" => followers.of_any_job.push(index),
+                    job => followers.by_job.entry(job.to_owned()).or_default().push(index),
+                }
+            }
+        }
+        let count = fresh();
+        graph.find_circles(phases, count);
+        graph
+    }
+
+    /// The phases of that name.
+    pub(super) fn named(&self, topic: &str, job: &str) -> &[usize] {
+        self.named.get(topic).and_then(|jobs| jobs.get(job)).map_or(&[], |named| &named.phases)
+    }
+
+    /// The phases that follow a task, by name; those that would lead back to it are left out.
+    pub(super) fn children(&self, topic: &str, job: &str) -> Vec<usize> {
+        let Some(followers) = self.followers.get(topic) else { return Vec::new() };
+        let of_job = followers.by_job.get(job).into_iter().flatten();
+        let circle = followers.circles.get(job);
+        let leads_back = |index: &usize| circle.is_some_and(|circle| circle.binary_search(index).is_ok());
+        let mut children: Vec<usize> =
+            followers.of_any_job.iter().chain(of_job).copied().filter(|index| !leads_back(index)).collect();
+        children.sort_unstable_by_key(|index| self.rank[*index]);
+        children
+    }
+
+    /// Whether there is a phase that `name` means: of that job, or of any when it names none.
+    pub(super) fn has(&self, name: &TaskName) -> bool {
+        self.named.get(&name.topic).is_some_and(|jobs| name.job.is_empty() || jobs.contains_key(&name.job))
+    }
+
+    /// Whether what a phase follows follows the phase.
+    pub(super) fn is_cyclic(&self, index: usize) -> bool {
+        self.cyclic.get(index).copied().unwrap_or_default()
+    }
+
+    /// Finds the circles. A node per topic stands between its jobs and those that follow any of them, so that
+    /// there are no more edges than phases and names.
+    fn find_circles(&mut self, phases: &[Phase], count: usize) {
+        let mut edges = vec![Vec::new(); count];
+        for (topic, followers) in &self.followers {
+            let jobs = self.named.get(topic);
+            for (job, parent) in jobs.into_iter().flatten() {
+                edges[parent.node].push(followers.node);
+                let of_job = followers.by_job.get(job).into_iter().flatten();
+                edges[parent.node].extend(of_job.filter_map(|index| self.node_of(&phases[*index])));
+            }
+            edges[followers.node]
+                .extend(followers.of_any_job.iter().filter_map(|i| self.node_of(&phases[*i])));
+        }
+        let circle = components(&edges);
+        self.cyclic = phases.iter().map(|phase| self.follows_itself(phase, &circle)).collect();
+        self.note_circles(phases, &circle);
+    }
+
+    fn follows_itself(&self, phase: &Phase, circle: &[usize]) -> bool {
+        let source = phase.depends_on.as_ref().and_then(|parent| match parent.job.as_str() {
+            "" => self.followers.get(&parent.topic).map(|followers| followers.node),
+            job => self.named.get(&parent.topic)?.get(job).map(|named| named.node),
+        });
+        let own = self.node_of(phase);
+        source.zip(own).is_some_and(|(source, own)| circle[source] == circle[own])
+    }
+
+    /// For each job of a topic: which of its followers lead back to it.
+    fn note_circles(&mut self, phases: &[Phase], circle: &[usize]) {
+        let mut noted: Vec<(String, String, Vec<usize>)> = Vec::new();
+        for (topic, jobs) in &self.named {
+            let Some(followers) = self.followers.get(topic) else { continue };
+            for (job, parent) in jobs {
+                let all = followers.of_any_job.iter().chain(followers.by_job.get(job).into_iter().flatten());
+                let leads_back = |index: &&usize| {
+                    self.cyclic[**index]
+                        && self
+                            .node_of(&phases[**index])
+                            .is_some_and(|node| circle[node] == circle[parent.node])
+                };
+                let mut back: Vec<usize> = all.filter(leads_back).copied().collect();
+                back.sort_unstable();
+                if !back.is_empty() {
+                    noted.push((topic.clone(), job.clone(), back));
+                }
+            }
+        }
+        for (topic, job, back) in noted {
+            if let Some(followers) = self.followers.get_mut(&topic) {
+                followers.circles.insert(job, back);
+            }
+        }
+    }
+
+    fn node_of(&self, phase: &Phase) -> Option<usize> {
+        Some(self.named.get(&phase.task.topic)?.get(&phase.task.job)?.node)
+    }
+}
+
+fn ranks(phases: &[Phase]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..phases.len()).collect();
+    order.sort_by_cached_key(|index| (phases[*index].task.to_string(), *index));
+    let mut ranks = vec![0; phases.len()];
+    for (rank, index) in order.into_iter().enumerate() {
+        ranks[index] = rank;
+    }
+    ranks
+}
+
+/// The strongly connected component of each node (Kosaraju, without recursion).
+fn components(edges: &[Vec<usize>]) -> Vec<usize> {
+    let mut backwards = vec![Vec::new(); edges.len()];
+    for (from, targets) in edges.iter().enumerate() {
+        for target in targets {
+            backwards[*target].push(from);
+        }
+    }
+    let mut component = vec![usize::MAX; edges.len()];
+    for root in finish_order(edges).into_iter().rev() {
+        let mut stack = vec![root];
+        while let Some(node) = stack.pop() {
+            if component[node] == usize::MAX {
+                component[node] = root;
+                stack.extend(&backwards[node]);
+            }
+        }
+    }
+    component
+}
+
+/// The nodes in the order in which a search in depth leaves them.
+fn finish_order(edges: &[Vec<usize>]) -> Vec<usize> {
+    let mut order = Vec::with_capacity(edges.len());
+    let mut seen = vec![false; edges.len()];
+    for root in 0..edges.len() {
+        let mut stack = Vec::new();
+        if !std::mem::replace(&mut seen[root], true) {
+            stack.push((root, 0));
+        }
+        while let Some((node, next)) = stack.pop() {
+            match edges[node].get(next) {
+                Some(target) => {
+                    stack.push((node, next + 1));
+                    if !std::mem::replace(&mut seen[*target], true) {
+                        stack.push((*target, 0));
+                    }
+                }
+                None => order.push(node),
+            }
+        }
+    }
+    order
+}
