@@ -1,0 +1,102 @@
+//! Every key of the configuration, in the order in which people read them.
+
+/// How a value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A text.
+    Text,
+    /// A duration: `250ms`, `90s`, `5m`, `4h`, `90d`.
+    Duration,
+    /// A number.
+    Number,
+    /// `true` or `false`.
+    Switch,
+    /// A list of texts; in a flag or the environment separated by commas.
+    List,
+}
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Its name with its section: `tasks.lease`.
+    pub name: &'static str,
+    /// What counts when nobody sets it; empty for nothing.
+    pub default: &'static str,
+    /// How it is written.
+    pub kind: Kind,
+    /// Never shown.
+    pub secret: bool,
+    /// One line for people.
+    pub help: &'static str,
+}
+
+const fn key(name: &'static str, default: &'static str, kind: Kind, help: &'static str) -> Key {
+    Key { name, default, kind, secret: false, help }
+}
+
+const fn secret(name: &'static str, help: &'static str) -> Key {
+    Key { name, default: "", kind: Text, secret: true, help }
+}
+
+use Kind::{Duration, List, Number, Switch, Text};
+
+/// All keys.
+pub const KEYS: &[Key] = &[
+    key("workflow", "./workflows", Text, "Workflow files: a file or a folder"),
+    key("refresh", "15m", Duration, "How often workflow files are looked at"),
+    key("listen", "127.0.0.1:8080", Text, "Address and port; port 0 takes a free one"),
+    key("public_url", "", Text, "The address in links that people click; http://localhost:PORT when empty"),
+    key("data", "./data", Text, "The folder of the database"),
+    key("timezone", "UTC", Text, "The zone of cron expressions, like Europe/Berlin"),
+    key("tasks.ttl", "4h", Duration, "A task unfinished this long after its creation raises an alert"),
+    key("tasks.lease", "60s", Duration, "How long a lease lasts unless its worker asks for 5s to 24h"),
+    key("history.retention", "90d", Duration, "How long finished tasks are kept"),
+    key("backup.path", "", Text, "Where snapshots of the database are copied; empty for no backup"),
+    key("backup.every", "24h", Duration, "How often a snapshot is made"),
+    key("backup.keep", "7", Number, "How many snapshots are kept"),
+    secret("notify.url", "Slack: an incoming webhook"),
+    key("notify.url_file", "", Text, "A file that holds the webhook"),
+    secret("notify.token", "Slack: a bot token, with a channel"),
+    key("notify.token_file", "", Text, "A file that holds the bot token"),
+    key("notify.channel", "", Text, "The channel that messages go to, like #data-alerts"),
+    key("notify.api_url", "https://slack.com/api/", Text, "The base of the Slack API, for tests and proxies"),
+    key("notify.prefix", "", Text, "Put before each message, like the name of the environment"),
+    key("notify.title", "", Text, "The title of messages"),
+    key("notify.min_frequency", "5m", Duration, "How soon a summary follows another at first"),
+    key("notify.max_frequency", "", Duration, "How far apart summaries get; 16 times the minimum when empty"),
+    key("auth.allow_anonymous", "false", Switch, "Answer anyone also when listening beyond this machine"),
+    key("auth.open_metrics", "false", Switch, "Show /metrics to anyone"),
+    key("files.folders", "", List, "Folders that are watched for new files"),
+    key("files.every", "10s", Duration, "How often watched folders are looked at"),
+    key("store.s3.endpoint", "", Text, "The address of an S3 store other than the usual one"),
+    key("store.s3.region", "", Text, "Its region"),
+    key("store.s3.access_key", "", Text, "The name of the access key"),
+    secret("store.s3.secret_key", "The secret of the access key"),
+    key("store.s3.secret_key_file", "", Text, "A file that holds the secret of the access key"),
+    key("store.gcs.endpoint", "", Text, "The address of a GCS store other than the usual one"),
+    key("store.gcs.credentials_file", "", Text, "A file with the service account's key"),
+];
+
+/// A key by its name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// Whether `name` is a section: the beginning of a key, up to a dot.
+pub(super) fn is_section(name: &str) -> bool {
+    KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// The known key most like a wrong one: by its whole name, or by its last part in another section.
+pub(super) fn nearest(name: &str) -> Option<&'static str> {
+    const ALIKE: f64 = 0.8;
+    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    let likeness = |key: &Key| {
+        let whole = strsim::jaro_winkler(name, key.name);
+        // A key that is right but for its section counts as nearly right.
+        whole.max(0.98 * strsim::jaro_winkler(&last(name), &last(key.name)))
+    };
+    let scored = KEYS.iter().map(|key| (likeness(key), key.name));
+    scored.filter(|(score, _)| *score >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+}

@@ -1,0 +1,172 @@
+//! The three layers, merged; each value remembers where it was written.
+
+use std::path::{Path, PathBuf};
+
+use figment::providers::{Format as _, Json, Toml};
+use figment::value::{Dict, Map, Value};
+use figment::{Error, Figment, Metadata, Profile, Provider};
+
+use super::{Sources, keys, legacy};
+
+const PREFIX: &str = "FLOWLORD_";
+
+/// Variables with our prefix that are no keys: those of the commands, and those that `flowlord work` sets.
+const OTHER_VARIABLES: [&str; 17] = [
+    "CONFIG",
+    "SERVER",
+    "TOKEN",
+    "LOG_FORMAT",
+    "GOLDEN",
+    "TYPE",
+    "TOPIC",
+    "JOB",
+    "INFO",
+    "META",
+    "ID",
+    "UID",
+    "CREATED",
+    "ATTEMPT",
+    "DELIVERY",
+    "LEASE",
+    "WORKER",
+];
+
+/// Beginnings of such variables. A container platform that runs a service called flowlord sets the last two.
+const OTHER_BEGINNINGS: [&str; 3] = ["META_", "SERVICE_", "PORT"];
+
+/// What was read.
+pub(super) struct Layers {
+    pub(super) values: Figment,
+    pub(super) errors: Vec<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// One place where values were written.
+struct Layer {
+    source: String,
+    values: Dict,
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.source.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
+        Ok(Profile::Default.collect(self.values.clone()))
+    }
+}
+
+/// Reads all layers.
+pub(super) fn load(sources: &Sources) -> Layers {
+    let mut layers = Layers { values: defaults(), errors: Vec::new(), warnings: Vec::new() };
+    if let Some(layer) = file_layer(sources, &mut layers) {
+        layers.add(layer);
+    }
+    for (variable, value) in &sources.env {
+        if let Some(key) = key_of_variable(variable) {
+            layers.add(Layer {
+                source: format!("environment variable {variable}"),
+                values: nested(&key, value),
+            });
+        }
+    }
+    for (key, value) in &sources.flags {
+        let flag = key.replace(['.', '_'], "-");
+        layers.add(Layer { source: format!("flag --{flag}"), values: nested(key, value) });
+    }
+    layers
+}
+
+/// The defaults alone.
+pub(super) fn defaults() -> Figment {
+    let default = |key: &keys::Key| nested(key.name, key.default);
+    let layer = |values| Layer { source: String::new(), values };
+    keys::KEYS.iter().fold(Figment::new(), |all, key| all.merge(layer(default(key))))
+}
+
+impl Layers {
+    fn add(&mut self, layer: Layer) {
+        let before = self.errors.len();
+        check_keys(&layer.source, "", &layer.values, &mut self.errors);
+        if self.errors.len() == before {
+            self.values = std::mem::take(&mut self.values).merge(layer);
+        }
+    }
+}
+
+fn check_keys(source: &str, section: &str, values: &Dict, errors: &mut Vec<String>) {
+    for (name, value) in values {
+        let path = if section.is_empty() { name.clone() } else { format!("{section}.{name}") };
+        match value {
+            Value::Dict(..) if keys::find(&path).is_some() => {
+                errors.push(format!("{path} in {source} is one value, not a section"));
+            }
+            Value::Dict(_, inner) if !inner.is_empty() || keys::is_section(&path) => {
+                check_keys(source, &path, inner, errors);
+            }
+            _ if keys::is_section(&path) => {
+                errors.push(format!("{path} in {source} is a section: write [{path}] and its keys below it"));
+            }
+            _ if keys::find(&path).is_none() => errors.push(unknown(source, &path)),
+            _ => {}
+        }
+    }
+}
+
+fn unknown(source: &str, path: &str) -> String {
+    let hint = keys::nearest(path).map_or_else(
+        || "`flowlord serve --print-config` lists all keys".to_owned(),
+        |name| format!("did you mean {name}?"),
+    );
+    format!("unknown key {path} in {source}: {hint}")
+}
+
+fn key_of_variable(variable: &str) -> Option<String> {
+    let name = variable.strip_prefix(PREFIX)?;
+    let other =
+        OTHER_VARIABLES.contains(&name) || OTHER_BEGINNINGS.iter().any(|start| name.starts_with(start));
+    (!other).then(|| name.to_lowercase().replace("__", "."))
+}
+
+/// A value under a dotted key.
+fn nested(key: &str, value: &str) -> Dict {
+    let (head, rest) = key.split_once('.').unwrap_or((key, ""));
+    let value = if rest.is_empty() { Value::from(value) } else { Value::from(nested(rest, value)) };
+    Dict::from([(head.to_owned(), value)])
+}
+
+fn file_layer(sources: &Sources, layers: &mut Layers) -> Option<Layer> {
+    let from_env = || {
+        let named = sources.env.iter().find(|(name, value)| name == "FLOWLORD_CONFIG" && !value.is_empty());
+        named.map(|(_, value)| PathBuf::from(value))
+    };
+    let path = match sources.file.clone().or_else(from_env) {
+        Some(path) => path,
+        None => sources.default_file.clone().filter(|path| path.exists())?,
+    };
+    match read_file(&path) {
+        Ok(values) => {
+            let source = path.display().to_string();
+            let values = legacy::modernise(values, &source, &mut layers.warnings);
+            Some(Layer { source, values })
+        }
+        Err(error) => {
+            layers.errors.push(error);
+            None
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<Dict, String> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path).map_err(|err| format!("{name} can't be read: {err}"))?;
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let data = match extension.to_lowercase().as_str() {
+        "json" => Json::string(&text).data(),
+        "yaml" | "yml" | "env" => return Err(format!("{name}: write the configuration as TOML or JSON")),
+        _ => Toml::string(&text).data(),
+    };
+    let mut data = data.map_err(|err| format!("{name} can't be read: {err}"))?;
+    Ok(data.remove(&Profile::Default).unwrap_or_default())
+}

@@ -1,0 +1,177 @@
+//! Configuration files written for the reference system: each old key maps to its new one, with a warning.
+
+use figment::value::{Dict, Value};
+
+use super::keys;
+use super::read::whole;
+
+/// What becomes of an old key.
+enum Fate {
+    /// It has a new name.
+    Renamed(&'static str),
+    /// The same, and its value changes.
+    Changed(&'static str, fn(&Value) -> Option<String>),
+    /// Nothing stands for it here: why.
+    Gone(&'static str),
+    /// The port that is listened on.
+    Listen,
+    /// The host in links.
+    Link,
+}
+
+use Fate::{Changed, Gone, Link, Listen, Renamed};
+
+const NO_BUS: &str = "workers lease tasks over REST; there is no bus";
+const NO_FILE_BUFFER: &str = "files aren't buffered";
+
+/// Old keys, in lower case and without `_` and `-`, as the reference matched them in any case.
+const OLD: [(&str, &str, Fate); 27] = [
+    ("", "statusport", Listen),
+    ("", "host", Link),
+    ("", "donetopic", Gone(NO_BUS)),
+    ("", "failedtopic", Gone("tasks whose retries are used up raise an alert")),
+    ("", "filetopic", Gone("file events come by POST /api/v1/files")),
+    ("slack", "url", Renamed("notify.url")),
+    ("slack", "channel", Renamed("notify.channel")),
+    ("slack", "prefix", Renamed("notify.prefix")),
+    ("slack", "title", Renamed("notify.title")),
+    ("slack", "minfrequency", Changed("notify.min_frequency", duration)),
+    ("slack", "maxfrequency", Changed("notify.max_frequency", duration)),
+    ("sqlite", "localpath", Changed("data", folder)),
+    ("sqlite", "backuppath", Changed("backup.path", folder)),
+    ("sqlite", "retention", Changed("history.retention", duration)),
+    ("sqlite", "taskttl", Changed("tasks.ttl", duration)),
+    ("cache", "localpath", Changed("data", folder)),
+    ("cache", "backuppath", Changed("backup.path", folder)),
+    ("cache", "retention", Changed("history.retention", duration)),
+    ("cache", "taskttl", Changed("tasks.ttl", duration)),
+    ("file", "accesskey", Renamed("store.s3.access_key")),
+    ("file", "secretkey", Renamed("store.s3.secret_key")),
+    ("file", "filecompression", Gone(NO_FILE_BUFFER)),
+    ("file", "usefilebuf", Gone(NO_FILE_BUFFER)),
+    ("file", "filebufdir", Gone(NO_FILE_BUFFER)),
+    ("file", "filebufkeepfailed", Gone(NO_FILE_BUFFER)),
+    ("file", "jsonauth", Renamed("store.gcs.credentials_file")),
+    ("bus", "jsonauth", Gone(NO_BUS)),
+];
+
+const OLD_SECTIONS: [&str; 5] = ["slack", "sqlite", "cache", "file", "bus"];
+
+/// The file's values under their new keys. Keys are matched in any case.
+pub(super) fn modernise(values: Dict, source: &str, warnings: &mut Vec<String>) -> Dict {
+    let mut old = Vec::new();
+    let mut file = File { values: Dict::new(), source, warnings };
+    for (name, value) in values {
+        let plain_name = plain(&name);
+        match value {
+            Value::Dict(_, keys) if OLD_SECTIONS.contains(&plain_name.as_str()) => {
+                old.extend(keys.into_iter().map(|(key, value)| (plain_name.clone(), key, value)));
+            }
+            value if fate("", &plain_name).is_some() => old.push((String::new(), name, value)),
+            value => drop(file.values.insert(name.to_lowercase(), lower_keys(value))),
+        }
+    }
+    let port =
+        old.iter().find(|(_, key, _)| plain(key) == "statusport").and_then(|(_, _, value)| port(value));
+    for (section, key, value) in old {
+        file.take(&section, &key, &value, port);
+    }
+    file.values
+}
+
+/// The file under its new keys, and what to say about the old ones.
+struct File<'a> {
+    values: Dict,
+    source: &'a str,
+    warnings: &'a mut Vec<String>,
+}
+
+impl File<'_> {
+    fn take(&mut self, section: &str, key: &str, value: &Value, port: Option<u16>) {
+        let name = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
+        let (new, value) = match fate(section, &plain(key)) {
+            Some(Gone(why)) => return self.warn(&name, &format!("has no use here: {why}")),
+            None => return self.warn(&name, "has no use here"),
+            Some(Renamed(new)) => (*new, text(value)),
+            Some(Changed(new, change)) => (*new, change(value)),
+            Some(Listen) => ("listen", port.map(|port| format!("127.0.0.1:{port}"))),
+            Some(Link) => ("public_url", text(value).map(|host| link(&host, port.unwrap_or(8080)))),
+        };
+        match value {
+            Some(value) => self.set(&name, new, value),
+            None => self.warn(&name, &format!("is now called {new}; nothing is set, so the default counts")),
+        }
+    }
+
+    fn set(&mut self, old: &str, new: &str, value: String) {
+        let (sections, key) = new.rsplit_once('.').unwrap_or(("", new));
+        let mut place = &mut self.values;
+        for section in sections.split('.').filter(|section| !section.is_empty()) {
+            let inner = place.entry(section.to_owned()).or_insert_with(|| Value::from(Dict::new()));
+            let Value::Dict(_, inner) = inner else { return };
+            place = inner;
+        }
+        if place.contains_key(key) {
+            return self.warn(old, &format!("is now called {new}, which is set too: that one counts"));
+        }
+        let told = format!("is now called {new}: {}", if hidden(new) { "***" } else { &value });
+        place.insert(key.to_owned(), Value::from(value));
+        self.warn(old, &told);
+    }
+
+    fn warn(&mut self, old: &str, what: &str) {
+        self.warnings.push(format!("{old} in {} {what}", self.source));
+    }
+}
+
+fn fate(section: &str, key: &str) -> Option<&'static Fate> {
+    OLD.iter().find(|(s, old, _)| *s == section && *old == key).map(|(_, _, fate)| fate)
+}
+
+fn hidden(key: &str) -> bool {
+    keys::find(key).is_some_and(|key| key.secret)
+}
+
+fn plain(name: &str) -> String {
+    name.to_lowercase().replace(['_', '-'], "")
+}
+
+fn lower_keys(value: Value) -> Value {
+    match value {
+        Value::Dict(tag, keys) => Value::Dict(
+            tag,
+            keys.into_iter().map(|(key, value)| (key.to_lowercase(), lower_keys(value))).collect(),
+        ),
+        other => other,
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned).filter(|text| !text.is_empty())
+}
+
+fn port(value: &Value) -> Option<u16> {
+    let number = whole(value).and_then(|number| u16::try_from(number).ok());
+    number.or_else(|| value.as_str()?.parse().ok()).filter(|port| *port > 0)
+}
+
+/// What the reference put before the path of its links.
+fn link(host: &str, port: u16) -> String {
+    let scheme = if host.contains("://") { "" } else { "http://" };
+    let has_port = host.rsplit(':').next().is_some_and(|end| end.parse::<u16>().is_ok());
+    if has_port { format!("{scheme}{host}") } else { format!("{scheme}{host}:{port}") }
+}
+
+/// A number was nanoseconds; none at all meant the default.
+fn duration(value: &Value) -> Option<String> {
+    let text = text(value).or_else(|| whole(value).map(|nanos| format!("{nanos}ns")))?;
+    let nothing = flowlord_domain::duration::parse(&text).is_ok_and(|duration| duration.is_zero());
+    (!nothing).then_some(text)
+}
+
+/// Old paths named the database file; new ones name the folder that it is in.
+fn folder(value: &Value) -> Option<String> {
+    let path = text(value)?;
+    let (folder, file) = path.rsplit_once('/').unwrap_or((".", &path));
+    Some(if file.contains('.') { folder.to_owned() } else { path })
+}

@@ -1,0 +1,348 @@
+//! The configuration: flags over environment over file, read once, checked, and typed.
+//!
+//! Everything else of flowlord gets a [`Config`] and never looks at a file, a flag or a variable itself.
+
+pub mod keys;
+mod layers;
+mod legacy;
+mod print;
+mod read;
+mod secret;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+
+pub use secret::Secret;
+
+use read::Reader;
+
+/// The configuration that counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Workflow files: a file or a folder.
+    pub workflow: PathBuf,
+    /// How often they are looked at.
+    pub refresh: TimeDelta,
+    /// Address and port to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The address in links that people click, if given: see [`Config::public_url_at`].
+    pub public_url: Option<String>,
+    /// The folder of the database.
+    pub data: PathBuf,
+    /// The zone of cron expressions.
+    pub timezone: Tz,
+    /// `[tasks]`
+    pub tasks: Tasks,
+    /// `[history]`
+    pub history: History,
+    /// `[backup]`
+    pub backup: Backup,
+    /// `[notify]`
+    pub notify: Notify,
+    /// `[auth]`
+    pub auth: Auth,
+    /// `[files]`
+    pub files: Files,
+    /// `[store]`
+    pub store: Store,
+}
+
+/// `[tasks]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tasks {
+    /// A task unfinished this long after its creation raises an alert.
+    pub ttl: TimeDelta,
+    /// How long a lease lasts unless its worker asks for something else.
+    pub lease: TimeDelta,
+}
+
+/// `[history]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// How long finished tasks are kept.
+    pub retention: TimeDelta,
+}
+
+/// `[backup]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backup {
+    /// Where snapshots are copied; none for no backup.
+    pub path: Option<String>,
+    /// How often a snapshot is made.
+    pub every: TimeDelta,
+    /// How many are kept.
+    pub keep: u32,
+}
+
+/// `[notify]`: Slack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notify {
+    /// An incoming webhook.
+    pub url: Option<Secret>,
+    /// A bot token, with a channel.
+    pub token: Option<Secret>,
+    /// The channel that messages go to.
+    pub channel: Option<String>,
+    /// The base of the Slack API; ends with a slash.
+    pub api_url: String,
+    /// Put before each message.
+    pub prefix: String,
+    /// The title of messages.
+    pub title: String,
+    /// How soon a summary follows another at first.
+    pub min_frequency: TimeDelta,
+    /// How far apart summaries get.
+    pub max_frequency: TimeDelta,
+}
+
+/// `[auth]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// Answer anyone also when listening beyond this machine.
+    pub allow_anonymous: bool,
+    /// Show `/metrics` to anyone.
+    pub open_metrics: bool,
+}
+
+/// `[files]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// Folders that are watched.
+    pub folders: Vec<String>,
+    /// How often they are looked at.
+    pub every: TimeDelta,
+}
+
+/// `[store.s3]` and `[store.gcs]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// `[store.s3]`
+    pub s3: S3,
+    /// `[store.gcs]`
+    pub gcs: Gcs,
+}
+
+/// `[store.s3]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3 {
+    /// The address of a store other than the usual one.
+    pub endpoint: Option<String>,
+    /// Its region.
+    pub region: Option<String>,
+    /// The name of the access key.
+    pub access_key: Option<String>,
+    /// The secret of the access key.
+    pub secret_key: Option<Secret>,
+}
+
+/// `[store.gcs]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gcs {
+    /// The address of a store other than the usual one.
+    pub endpoint: Option<String>,
+    /// A file with the service account's key.
+    pub credentials_file: Option<PathBuf>,
+}
+
+/// Where the configuration comes from, from the strongest to the weakest.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Flags: the key, and its value.
+    pub flags: Vec<(String, String)>,
+    /// Environment variables; those that don't begin with `FLOWLORD_` don't count.
+    pub env: Vec<(String, String)>,
+    /// The file that was named.
+    pub file: Option<PathBuf>,
+    /// The file that is read when it is there and none was named.
+    pub default_file: Option<PathBuf>,
+}
+
+impl Sources {
+    /// This process's environment, and `./flowlord.toml`.
+    #[must_use]
+    pub fn of_process(flags: Vec<(String, String)>, file: Option<PathBuf>) -> Self {
+        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        let env = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+        Self { flags, env, file, default_file: Some("flowlord.toml".into()) }
+    }
+}
+
+/// A configuration that was read.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What counts.
+    pub config: Config,
+    /// What people should know about it.
+    pub warnings: Vec<String>,
+    effective: Vec<print::Line>,
+}
+
+impl Loaded {
+    /// The effective values as TOML, secrets masked, with where each comes from.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        print::toml(&self.effective)
+    }
+}
+
+/// Everything that is wrong with a configuration, one text each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<String>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+impl Config {
+    /// Reads the layers, checks every value, and says all that is wrong at once.
+    ///
+    /// # Errors
+    /// What is wrong, where it was written, and what to write instead.
+    pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+        let layers = layers::load(sources);
+        let mut reader = Reader::new(layers.values, layers.errors, layers.warnings);
+        let config = Self::read(&mut reader);
+        config.judge(&mut reader);
+        if !reader.errors.is_empty() {
+            return Err(ConfigErrors(reader.errors));
+        }
+        let effective = print::lines(&config, &reader);
+        Ok(Loaded { config, warnings: reader.warnings, effective })
+    }
+
+    /// The address in links: as configured, else this machine at the port that the service got.
+    #[must_use]
+    pub fn public_url_at(&self, address: SocketAddr) -> String {
+        match &self.public_url {
+            Some(url) => url.clone(),
+            None if address.ip().is_loopback() || address.ip().is_unspecified() => {
+                format!("http://localhost:{}", address.port())
+            }
+            None => format!("http://{address}"),
+        }
+    }
+
+    fn read(from: &mut Reader) -> Self {
+        Self {
+            workflow: from.workflow(),
+            refresh: from.duration("refresh", TimeDelta::seconds(1), TimeDelta::days(365)),
+            listen: from.address("listen"),
+            public_url: from.url("public_url"),
+            data: from.folder("data"),
+            timezone: from.timezone("timezone"),
+            tasks: Tasks {
+                ttl: from.duration("tasks.ttl", TimeDelta::seconds(1), TimeDelta::days(365)),
+                lease: from.duration("tasks.lease", TimeDelta::seconds(5), TimeDelta::hours(24)),
+            },
+            history: History { retention: from.duration("history.retention", DAY, DAY * 36_500) },
+            backup: Backup {
+                path: from.optional("backup.path"),
+                every: from.duration("backup.every", TimeDelta::minutes(1), DAY * 365),
+                keep: from.number("backup.keep", 1, 10_000),
+            },
+            notify: Self::read_notify(from),
+            auth: Auth {
+                allow_anonymous: from.switch("auth.allow_anonymous"),
+                open_metrics: from.switch("auth.open_metrics"),
+            },
+            files: Files {
+                folders: from.list("files.folders"),
+                every: from.duration("files.every", TimeDelta::seconds(1), DAY),
+            },
+            store: Self::read_store(from),
+        }
+    }
+
+    fn read_notify(from: &mut Reader) -> Notify {
+        let min_frequency = from.duration("notify.min_frequency", TimeDelta::seconds(1), DAY);
+        Notify {
+            url: from.secret_url("notify.url"),
+            token: from.secret("notify.token"),
+            channel: from.optional("notify.channel"),
+            api_url: from.url("notify.api_url").map_or_else(String::new, |url| format!("{url}/")),
+            prefix: from.text("notify.prefix"),
+            title: from.text("notify.title"),
+            min_frequency,
+            max_frequency: from.longest_pause("notify.max_frequency", min_frequency),
+        }
+    }
+
+    fn read_store(from: &mut Reader) -> Store {
+        Store {
+            s3: S3 {
+                endpoint: from.url("store.s3.endpoint"),
+                region: from.optional("store.s3.region"),
+                access_key: from.optional("store.s3.access_key"),
+                secret_key: from.secret("store.s3.secret_key"),
+            },
+            gcs: Gcs {
+                endpoint: from.url("store.gcs.endpoint"),
+                credentials_file: from.optional("store.gcs.credentials_file").map(PathBuf::from),
+            },
+        }
+    }
+
+    /// What single values can't show.
+    fn judge(&self, reader: &mut Reader) {
+        let notify = &self.notify;
+        if notify.url.is_some() && notify.token.is_some() {
+            reader.error("notify.url", "there is also notify.token: keep the webhook or the bot token");
+        }
+        if notify.token.is_some() && notify.channel.is_none() {
+            reader.error("notify.token", "a bot token needs notify.channel, like \"#data-alerts\"");
+        }
+        if !self.listen.ip().is_loopback() {
+            self.judge_open_port(reader);
+        }
+        for (key, why) in NOT_YET {
+            if reader.is_set(key) {
+                reader.warn(key, why);
+            }
+        }
+    }
+
+    fn judge_open_port(&self, reader: &mut Reader) {
+        if self.auth.allow_anonymous {
+            reader.warn(
+                "auth.allow_anonymous",
+                "anyone who reaches the port can start tasks and read everything",
+            );
+        } else {
+            let local = SocketAddr::from((Ipv4Addr::LOCALHOST, self.listen.port()));
+            let instead = format!(
+                "this version has no tokens, so it doesn't listen beyond this machine: write \"{local}\", or set \
+                 auth.allow_anonymous = true where only trusted programs reach the port"
+            );
+            reader.error("listen", &instead);
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::read(&mut Reader::new(layers::defaults(), Vec::new(), Vec::new()))
+    }
+}
+
+const DAY: TimeDelta = TimeDelta::days(1);
+
+/// Keys that a coming version honours; said rather than passed over.
+const NOT_YET: [(&str, &str); 7] = [
+    ("backup.path", "this version makes no backups yet: copy the data folder yourself while it is stopped"),
+    ("backup.every", "this version makes no backups yet"),
+    ("backup.keep", "this version makes no backups yet"),
+    ("history.retention", "this version deletes no history yet"),
+    ("files.folders", "this version watches no folders yet"),
+    ("files.every", "this version watches no folders yet"),
+    ("store", "this version uses no object store yet"),
+];

@@ -1,0 +1,82 @@
+//! The effective configuration as TOML.
+
+use std::fmt::Write as _;
+
+use flowlord_domain::duration;
+
+use super::keys::{KEYS, Key, Kind};
+use super::read::Reader;
+use super::{Config, Secret};
+
+/// One key with what counts for it.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    key: &'static Key,
+    value: String,
+    source: String,
+}
+
+/// What counts for each key.
+pub(super) fn lines(config: &Config, reader: &Reader) -> Vec<Line> {
+    let line =
+        |key: &'static Key| Line { key, value: value(key, config, reader), source: reader.source(key.name) };
+    KEYS.iter().map(line).collect()
+}
+
+fn value(key: &Key, config: &Config, reader: &Reader) -> String {
+    let masked = |secret: &Option<Secret>| secret.as_ref().map(ToString::to_string).unwrap_or_default();
+    match key.name {
+        "notify.url" => masked(&config.notify.url),
+        "notify.token" => masked(&config.notify.token),
+        "store.s3.secret_key" => masked(&config.store.s3.secret_key),
+        "notify.max_frequency" => duration::print(config.notify.max_frequency),
+        "public_url" => config.public_url_at(config.listen),
+        name => reader.text(name),
+    }
+}
+
+/// Sections after the keys that stand alone, each key with its source when it isn't the default.
+pub(super) fn toml(lines: &[Line]) -> String {
+    let mut out = String::new();
+    let mut section = "";
+    for line in lines {
+        let (within, name) = line.key.name.rsplit_once('.').unwrap_or(("", line.key.name));
+        if within != section {
+            section = within;
+            let _ = write!(out, "\n[{section}]\n");
+        }
+        let _ = write!(out, "{name} = {}", written(line));
+        if !line.source.is_empty() {
+            let _ = write!(out, "  # {}", line.source);
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn written(line: &Line) -> String {
+    match line.key.kind {
+        Kind::Text | Kind::Duration => quoted(&line.value),
+        Kind::Number | Kind::Switch => line.value.clone(),
+        Kind::List => {
+            let items = line.value.split(',').map(str::trim).filter(|item| !item.is_empty());
+            format!("[{}]", items.map(quoted).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// A basic string of TOML.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}

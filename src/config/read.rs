@@ -1,0 +1,215 @@
+//! From what was written to typed values. A value that can't be is an error that names its key, where it was
+//! written, and what to write.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+use figment::Figment;
+use figment::value::Value;
+use flowlord_domain::duration;
+
+use super::Secret;
+
+pub(super) struct Reader {
+    values: Figment,
+    pub(super) errors: Vec<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Reader {
+    pub(super) fn new(values: Figment, errors: Vec<String>, warnings: Vec<String>) -> Self {
+        Self { values, errors, warnings }
+    }
+
+    /// Where a value was written; empty for a default.
+    pub(super) fn source(&self, key: &str) -> String {
+        let metadata = self.values.find_metadata(key);
+        metadata.map(|metadata| metadata.name.to_string()).unwrap_or_default()
+    }
+
+    /// Whether a key, or any key of a section, is set to something other than its default.
+    pub(super) fn is_set(&self, key: &str) -> bool {
+        super::keys::KEYS.iter().any(|known| {
+            let within =
+                known.name.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            within && !self.source(known.name).is_empty() && self.text(known.name) != known.default
+        })
+    }
+
+    pub(super) fn error(&mut self, key: &str, what: &str) {
+        let place = self.place(key);
+        self.errors.push(format!("{place}: {what}"));
+    }
+
+    pub(super) fn warn(&mut self, key: &str, what: &str) {
+        let place = self.place(key);
+        self.warnings.push(format!("{place}: {what}"));
+    }
+
+    fn place(&self, key: &str) -> String {
+        match self.source(key) {
+            source if source.is_empty() => key.to_owned(),
+            source => format!("{key} in {source}"),
+        }
+    }
+
+    /// What was written, as a text; a list with commas.
+    pub(super) fn text(&self, key: &str) -> String {
+        self.values.find_value(key).map(|value| text_of(&value)).unwrap_or_default()
+    }
+
+    pub(super) fn optional(&self, key: &str) -> Option<String> {
+        Some(self.text(key)).filter(|text| !text.is_empty())
+    }
+
+    fn parse<T>(&mut self, key: &str, fallback: T, parse: impl FnOnce(&str) -> Result<T, String>) -> T {
+        let text = self.text(key);
+        parse(text.trim()).unwrap_or_else(|what| {
+            self.error(key, &what);
+            fallback
+        })
+    }
+
+    pub(super) fn workflow(&mut self) -> PathBuf {
+        self.parse("workflow", PathBuf::new(), |text| match text {
+            "" => Err("name the file or the folder of your workflows, like \"./workflows\"".to_owned()),
+            remote if remote.contains("://") => {
+                Err(format!("`{remote}`: this version reads local workflow files only, like \"./workflows\""))
+            }
+            local => Ok(PathBuf::from(local)),
+        })
+    }
+
+    pub(super) fn folder(&mut self, key: &str) -> PathBuf {
+        self.parse(key, PathBuf::new(), |text| match text {
+            "" => Err("name a folder, like \"./data\"".to_owned()),
+            folder => Ok(PathBuf::from(folder)),
+        })
+    }
+
+    pub(super) fn duration(&mut self, key: &str, least: TimeDelta, most: TimeDelta) -> TimeDelta {
+        self.parse(key, least, |text| duration_within(text, least, most))
+    }
+
+    /// The longest pause between summaries: 16 times the shortest one unless it is given.
+    pub(super) fn longest_pause(&mut self, key: &str, shortest: TimeDelta) -> TimeDelta {
+        if self.text(key).is_empty() {
+            return shortest * 16;
+        }
+        let longest = TimeDelta::days(30).max(shortest);
+        self.parse(key, shortest, |text| duration_within(text, shortest, longest))
+    }
+
+    pub(super) fn number(&mut self, key: &str, least: u32, most: u32) -> u32 {
+        self.parse(key, least, |text| {
+            let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+            number.ok_or_else(|| format!("`{text}`: write a number from {least} to {most}"))
+        })
+    }
+
+    pub(super) fn switch(&mut self, key: &str) -> bool {
+        self.parse(key, false, |text| match text {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            other => Err(format!("`{other}`: write true or false")),
+        })
+    }
+
+    pub(super) fn list(&self, key: &str) -> Vec<String> {
+        let text = self.text(key);
+        text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    pub(super) fn address(&mut self, key: &str) -> SocketAddr {
+        self.parse(key, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), |text| {
+            let local = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+            let address = local.as_deref().unwrap_or(text).parse();
+            address.map_err(|_| format!("`{text}`: write an address with its port, like 127.0.0.1:8080"))
+        })
+    }
+
+    pub(super) fn timezone(&mut self, key: &str) -> Tz {
+        self.parse(key, Tz::UTC, |text| {
+            text.parse().map_err(|_| format!("`{text}` is no time zone: write it like UTC or Europe/Berlin"))
+        })
+    }
+
+    /// An address for browsers or programs, without the slash at its end.
+    pub(super) fn url(&mut self, key: &str) -> Option<String> {
+        self.parse(key, None, |text| {
+            let with_scheme =
+                ["http://", "https://"].iter().any(|s| text.len() > s.len() && text.starts_with(s));
+            match text {
+                "" => Ok(None),
+                url if with_scheme => Ok(Some(url.trim_end_matches('/').to_owned())),
+                other => Err(format!("`{other}`: write an address that begins with http:// or https://")),
+            }
+        })
+    }
+
+    /// A secret, given itself or as the file that holds it (`KEY_file`).
+    pub(super) fn secret(&mut self, key: &str) -> Option<Secret> {
+        let file_key = format!("{key}_file");
+        let (given, file) = (self.optional(key), self.optional(&file_key));
+        match (given, file) {
+            (Some(_), Some(_)) => {
+                self.error(&file_key, &format!("there is also {key}: keep one of them"));
+                None
+            }
+            (Some(value), None) => Some(Secret::new(value)),
+            (None, Some(path)) => match std::fs::read_to_string(&path) {
+                Ok(text) if !text.trim().is_empty() => Some(Secret::new(text.trim())),
+                Ok(_) => {
+                    self.error(&file_key, &format!("{path} is empty"));
+                    None
+                }
+                Err(err) => {
+                    self.error(&file_key, &format!("{path} can't be read: {err}"));
+                    None
+                }
+            },
+            (None, None) => None,
+        }
+    }
+
+    /// A secret that is an address; an error doesn't show it.
+    pub(super) fn secret_url(&mut self, key: &str) -> Option<Secret> {
+        let url = self.secret(key)?;
+        if url.expose().starts_with("http://") || url.expose().starts_with("https://") {
+            return Some(url);
+        }
+        self.error(key, "write an address that begins with https://");
+        None
+    }
+}
+
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(_, text) => text.clone(),
+        Value::Bool(_, switch) => switch.to_string(),
+        Value::Num(_, number) => match whole(value) {
+            Some(number) => number.to_string(),
+            None => number.to_f64().unwrap_or_default().to_string(),
+        },
+        Value::Char(_, letter) => letter.to_string(),
+        Value::Array(_, items) => items.iter().map(text_of).collect::<Vec<_>>().join(","),
+        Value::Empty(..) | Value::Dict(..) => String::new(),
+    }
+}
+
+/// A whole number, signed or not.
+pub(super) fn whole(value: &Value) -> Option<i128> {
+    let number = value.to_num()?;
+    number.to_i128().or_else(|| number.to_u128()?.try_into().ok())
+}
+
+fn duration_within(text: &str, least: TimeDelta, most: TimeDelta) -> Result<TimeDelta, String> {
+    let parsed = duration::parse(text).map_err(|err| err.to_string())?;
+    if parsed < least || parsed > most {
+        let (least, most) = (duration::print(least), duration::print(most));
+        return Err(format!("`{text}` is out of range: write {least} to {most}"));
+    }
+    Ok(parsed)
+}

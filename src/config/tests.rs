@@ -1,0 +1,317 @@
+use std::path::Path;
+
+use super::*;
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Loads with a file of this text, variables and flags.
+fn load(file: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flowlord.toml");
+    std::fs::write(&path, file).unwrap();
+    Config::load(&Sources { flags: pairs(flags), env: pairs(env), file: Some(path), default_file: None })
+}
+
+fn error(file: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> String {
+    let error = load(file, env, flags).unwrap_err();
+    assert_eq!(error.0.len(), 1, "{error}");
+    error.to_string()
+}
+
+fn minutes(minutes: i64) -> TimeDelta {
+    TimeDelta::minutes(minutes)
+}
+
+#[test]
+fn without_anything_the_defaults_count() {
+    let loaded = Config::load(&Sources::default()).unwrap();
+    assert_eq!(loaded.config, Config::default());
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    let config = loaded.config;
+    assert_eq!(config.workflow, Path::new("./workflows"));
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(
+        (config.refresh, config.tasks.ttl, config.tasks.lease),
+        (minutes(15), minutes(240), minutes(1))
+    );
+    assert_eq!((config.notify.min_frequency, config.notify.max_frequency), (minutes(5), minutes(80)));
+    assert_eq!((config.history.retention, config.backup.keep), (TimeDelta::days(90), 7));
+    assert_eq!(config.notify.api_url, "https://slack.com/api/");
+}
+
+#[test]
+fn a_flag_goes_over_a_variable_over_the_file_over_the_default() {
+    let file = "refresh = \"1m\"\n[tasks]\nlease = \"10s\"\nttl = \"1h\"\n";
+    let env = [("FLOWLORD_REFRESH", "2m"), ("FLOWLORD_TASKS__LEASE", "20s"), ("HOME", "/root")];
+    let config = load(file, &env, &[("refresh", "3m")]).unwrap().config;
+    assert_eq!(config.refresh, minutes(3));
+    assert_eq!(config.tasks.lease, TimeDelta::seconds(20));
+    assert_eq!(config.tasks.ttl, minutes(60));
+    assert_eq!(config.history.retention, TimeDelta::days(90));
+}
+
+#[test]
+fn the_file_is_the_named_one_else_the_one_of_the_environment_else_the_usual_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, format!("[notify]\ntitle = \"{name}\"\n")).unwrap();
+        path
+    };
+    let variable = file("variable.toml").display().to_string();
+    let mut sources = Sources {
+        flags: Vec::new(),
+        env: pairs(&[("FLOWLORD_CONFIG", &variable)]),
+        file: Some(file("flag.toml")),
+        default_file: Some(file("usual.toml")),
+    };
+    let mut title = |change: fn(&mut Sources)| {
+        change(&mut sources);
+        Config::load(&sources).unwrap().config.notify.title
+    };
+    assert_eq!(title(|_| ()), "flag.toml");
+    assert_eq!(title(|sources| sources.file = None), "variable.toml");
+    assert_eq!(title(|sources| sources.env.clear()), "usual.toml");
+    assert_eq!(title(|sources| sources.default_file = Some("is-not-there.toml".into())), "");
+    sources.file = Some("is-not-there.toml".into());
+    assert!(Config::load(&sources).unwrap_err().to_string().starts_with("is-not-there.toml can't be read"));
+}
+
+#[test]
+fn values_of_variables_stay_the_texts_they_are() {
+    let env = [
+        ("FLOWLORD_NOTIFY__TOKEN", "00123"),
+        ("FLOWLORD_NOTIFY__CHANNEL", "#data"),
+        ("FLOWLORD_NOTIFY__TITLE", "[a]"),
+        ("FLOWLORD_AUTH__OPEN_METRICS", "true"),
+        ("FLOWLORD_FILES__FOLDERS", "/in, /drop"),
+    ];
+    let config = load("", &env, &[]).unwrap().config;
+    assert_eq!(config.notify.token.unwrap().expose(), "00123");
+    assert_eq!(config.notify.channel.as_deref(), Some("#data"));
+    assert_eq!(config.notify.title, "[a]");
+    assert!(config.auth.open_metrics);
+    assert_eq!(config.files.folders, ["/in", "/drop"]);
+}
+
+#[test]
+fn variables_of_commands_and_container_platforms_are_no_keys() {
+    let env = [
+        ("FLOWLORD_SERVER", "http://x"),
+        ("FLOWLORD_SERVICE_HOST", "10.0.0.1"),
+        ("FLOWLORD_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("FLOWLORD_META_FILE", "x"),
+        ("FLOWLORD_INFO", "?date=2024-01-15"),
+    ];
+    assert_eq!(load("", &env, &[]).unwrap().config, Config::default());
+}
+
+#[test]
+fn an_unknown_key_names_its_source_and_the_nearest_known_one() {
+    let file_error = error("[tasks]\nleese = \"60s\"\n", &[], &[]);
+    assert!(file_error.starts_with("unknown key tasks.leese in "), "{file_error}");
+    assert!(file_error.ends_with("flowlord.toml: did you mean tasks.lease?"), "{file_error}");
+    assert_eq!(
+        error("", &[("FLOWLORD_TASK__TTL", "4h")], &[]),
+        "unknown key task.ttl in environment variable FLOWLORD_TASK__TTL: did you mean tasks.ttl?"
+    );
+    assert_eq!(
+        error("", &[], &[("min_frequency", "5m")]),
+        "unknown key min_frequency in flag --min-frequency: did you mean notify.min_frequency?"
+    );
+    let hopeless = error("xyzzy = 1\n", &[], &[]);
+    assert!(hopeless.ends_with("`flowlord serve --print-config` lists all keys"), "{hopeless}");
+}
+
+#[test]
+fn a_section_is_no_value_and_a_value_no_section() {
+    assert!(error("tasks = \"60s\"\n", &[], &[]).contains("is a section: write [tasks]"));
+    assert!(error("[refresh]\nevery = \"1m\"\n", &[], &[]).contains("is one value, not a section"));
+}
+
+#[test]
+fn a_bad_value_names_its_key_its_source_and_what_to_write() {
+    let cases = [
+        ("tasks.lease", "60", "write it like 250ms, 90s, 5m, 4h or 90d"),
+        ("tasks.lease", "1s", "`1s` is out of range: write 5s to 1d"),
+        ("notify.max_frequency", "1m", "`1m` is out of range: write 5m to 30d"),
+        ("listen", "8080", "write an address with its port, like 127.0.0.1:8080"),
+        ("timezone", "Mars/Phobos", "write it like UTC or Europe/Berlin"),
+        ("backup.keep", "0", "write a number from 1 to 10000"),
+        ("auth.open_metrics", "yes", "write true or false"),
+        ("public_url", "flowlord.example.com", "begins with http:// or https://"),
+        ("workflow", "s3://bucket/workflows", "this version reads local workflow files only"),
+        ("workflow", "", "name the file or the folder of your workflows"),
+        ("data", "", "name a folder"),
+        ("notify.url_file", "/is/not/there", "/is/not/there can't be read"),
+    ];
+    for (key, value, what) in cases {
+        let error = error("", &[], &[(key, value)]);
+        let flag = key.replace(['.', '_'], "-");
+        assert!(error.starts_with(&format!("{key} in flag --{flag}: ")), "{error}");
+        assert!(error.contains(what), "{error}");
+    }
+}
+
+#[test]
+fn everything_wrong_is_said_at_once() {
+    let error = load("refresh = 15\n[tasks]\nlease = \"1s\"\n", &[("FLOWLORD_X", "")], &[]).unwrap_err();
+    assert_eq!(error.0.len(), 3, "{error}");
+    let broken = load("refresh = \n", &[], &[]).unwrap_err().to_string();
+    assert!(broken.contains("flowlord.toml can't be read") && broken.contains("line 1"), "{broken}");
+}
+
+#[test]
+fn a_webhook_and_a_bot_token_exclude_each_other_and_a_token_needs_a_channel() {
+    let both = [("notify.url", "https://x/y"), ("notify.token", "t"), ("notify.channel", "#c")];
+    assert!(error("", &[], &both).contains("keep the webhook or the bot token"));
+    assert!(error("", &[], &both[1..2]).contains("needs notify.channel"));
+    assert!(load("", &[], &both[1..]).is_ok());
+}
+
+#[test]
+fn secrets_come_from_files_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("webhook");
+    std::fs::write(&path, "https://hooks.example/secret\n").unwrap();
+    let path = path.display().to_string();
+    let config = load("", &[], &[("notify.url_file", &path)]).unwrap().config;
+    assert_eq!(config.notify.url.unwrap().expose(), "https://hooks.example/secret");
+    let both = [("notify.url_file", path.as_str()), ("notify.url", "https://x")];
+    assert!(error("", &[], &both).contains("keep one of them"));
+    std::fs::write(&path, "not-an-address").unwrap();
+    let error = error("", &[], &[("notify.url_file", &path)]);
+    assert!(!error.contains("not-an-address"), "{error}");
+}
+
+#[test]
+fn listening_beyond_this_machine_must_be_meant() {
+    let open = [("listen", "0.0.0.0:8080")];
+    let refused = error("", &[], &open);
+    assert!(refused.contains("write \"127.0.0.1:8080\", or set auth.allow_anonymous = true"), "{refused}");
+    let loaded = load("[auth]\nallow_anonymous = true\n", &[], &open).unwrap();
+    assert!(loaded.warnings[0].contains("anyone who reaches the port"), "{:?}", loaded.warnings);
+    for local in ["localhost:0", "[::1]:8080", "127.0.0.2:1"] {
+        assert_eq!(load("", &[], &[("listen", local)]).unwrap().warnings, Vec::<String>::new(), "{local}");
+    }
+}
+
+#[test]
+fn what_this_version_cannot_do_is_said() {
+    let file = "[backup]\npath = \"/backup\"\n[store.s3]\nregion = \"eu-central-1\"\n";
+    let warnings = load(file, &[], &[("files.folders", "/in")]).unwrap().warnings;
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert!(warnings[0].starts_with("backup.path in ") && warnings[0].contains("makes no backups yet"));
+}
+
+#[test]
+fn links_lead_to_the_public_address_else_to_this_machine() {
+    let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let mut config = Config::default();
+    assert_eq!(config.public_url_at(at("127.0.0.1:40123")), "http://localhost:40123");
+    assert_eq!(config.public_url_at(at("10.1.2.3:80")), "http://10.1.2.3:80");
+    config = load("public_url = \"https://flowlord.example.com/\"\n", &[], &[]).unwrap().config;
+    assert_eq!(config.public_url_at(at("127.0.0.1:1")), "https://flowlord.example.com");
+}
+
+#[test]
+fn the_effective_values_print_as_toml_without_secrets() {
+    let file = "[notify]\ntoken = \"xoxb-planted\"\nchannel = \"#a \\\"b\\\"\"\n[files]\nfolders = [\"/in\", \"/x\"]\n";
+    let env = [("FLOWLORD_STORE__S3__SECRET_KEY", "planted-too"), ("FLOWLORD_TASKS__LEASE", "90s")];
+    let loaded = load(file, &env, &[]).unwrap();
+    let printed = loaded.to_toml();
+    assert!(!printed.contains("planted"), "{printed}");
+    assert!(!format!("{:?}", loaded.config).contains("planted"));
+    for line in [
+        "token = \"***\"",
+        "secret_key = \"***\"",
+        "lease = \"90s\"  # environment variable FLOWLORD_TASKS__LEASE",
+        "refresh = \"15m\"\n",
+        "channel = \"#a \\\"b\\\"\"",
+        "folders = [\"/in\", \"/x\"]",
+        "keep = 7",
+        "allow_anonymous = false",
+        "max_frequency = \"1h20m\"",
+    ] {
+        assert!(printed.contains(line), "{line} in\n{printed}");
+    }
+    let again = load(&printed, &[], &[]).unwrap().config;
+    assert_eq!((again.tasks, again.files), (loaded.config.tasks, loaded.config.files));
+}
+
+#[test]
+fn a_file_of_the_reference_system_starts_it_and_each_old_key_is_named() {
+    let file = r##"
+workflow = "./flows"
+refresh = "10m"
+done_topic = "done"
+file_topic = "stat"
+failed_topic = "-"
+status_port = 9090
+host = "flowlord.example.com"
+[Slack]
+Url = "https://hooks.example/planted"
+Channel = "#alerts"
+MinFrequency = "2m"
+MaxFrequency = 0
+[sqlite]
+LocalPath = "/var/lib/flowlord/tasks.db"
+BackupPath = "s3://bucket/flowlord/tasks.db"
+Retention = 7776000000000000
+task-ttl = "6h"
+[bus]
+bus = "nsq"
+[file]
+access_key = "AKIA"
+"##;
+    let loaded = load(file, &[], &[]).unwrap();
+    let (config, warnings) = (loaded.config, loaded.warnings.join("\n"));
+    assert_eq!(config.workflow, Path::new("./flows"));
+    assert_eq!(config.listen.to_string(), "127.0.0.1:9090");
+    assert_eq!(config.public_url.as_deref(), Some("http://flowlord.example.com:9090"));
+    assert_eq!(config.notify.url.unwrap().expose(), "https://hooks.example/planted");
+    assert_eq!((config.notify.min_frequency, config.notify.max_frequency), (minutes(2), minutes(32)));
+    assert_eq!(config.data, Path::new("/var/lib/flowlord"));
+    assert_eq!(config.backup.path.as_deref(), Some("s3://bucket/flowlord"));
+    assert_eq!((config.history.retention, config.tasks.ttl), (TimeDelta::days(90), minutes(360)));
+    assert_eq!(config.store.s3.access_key.as_deref(), Some("AKIA"));
+    assert!(!warnings.contains("planted"), "{warnings}");
+    for old in [
+        "status_port",
+        "host",
+        "slack.Url",
+        "slack.MaxFrequency",
+        "sqlite.LocalPath",
+        "sqlite.task-ttl",
+        "bus.bus",
+        "file.access_key",
+        "done_topic",
+        "file_topic",
+        "failed_topic",
+    ] {
+        assert!(warnings.contains(&format!("{old} in ")), "{old} in\n{warnings}");
+    }
+    assert!(warnings.contains("is now called notify.min_frequency: 2m"), "{warnings}");
+}
+
+#[test]
+fn a_new_key_counts_over_the_old_one_and_json_is_read_too() {
+    let loaded = load("status_port = 9090\nlisten = \"127.0.0.1:7070\"\n", &[], &[]).unwrap();
+    assert_eq!(loaded.config.listen.port(), 7070);
+    assert!(loaded.warnings[0].contains("is set too"), "{:?}", loaded.warnings);
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        Config::load(&Sources { file: Some(path), ..Sources::default() })
+    };
+    let json =
+        file("old.json", r#"{"status_port": "9191", "cache": {"Retention": 0}, "tasks": {"lease": "5s"}}"#);
+    let config = json.unwrap().config;
+    assert_eq!((config.listen.port(), config.tasks.lease), (9191, TimeDelta::seconds(5)));
+    assert_eq!(config.history.retention, TimeDelta::days(90));
+    assert!(file("old.yaml", "").unwrap_err().to_string().contains("as TOML or JSON"));
+}
