@@ -275,3 +275,6 @@ fn child_rows(phase: &Phase, files: &dyn RowSource) -> Result<Option<Vec<Row>>, 
     }
     rule_rows(&phase.rule, files)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,18 @@
 //! Task JSON: a task as workers know it, read and written as the reference system does, plus `uid`.
 
-use std::fmt;
+mod read;
+mod stamp;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use chrono::{DateTime, Utc};
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
-use crate::task::{Attempt, TaskResult, Uid};
+use crate::task::{Attempt, InvalidResult, TaskResult, Uid};
+
+pub use read::read_json;
+pub use stamp::{InvalidTime, created_text, parse_time, time_text};
+
+use stamp::{Stamp, UidText};
 
 /// A task on the wire. Empty fields aren't written, but for `type` and `info`; times stay the texts they were.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,8 +27,6 @@ pub struct TaskDoc {
     pub created: String,
     /// The chain.
     pub id: String,
-    /// The attempt.
-    pub uid: String,
     /// A URL query.
     pub meta: String,
     /// How it ended.
@@ -34,18 +37,16 @@ pub struct TaskDoc {
     pub started: String,
     /// When it ended.
     pub ended: String,
-    /// When it may be handed out; read with new tasks.
+    /// The attempt.
+    pub uid: String,
+    /// When it may be handed out; only new tasks bring it.
     pub not_before: String,
 }
 
 impl TaskDoc {
     /// Reads one task.
     pub fn parse(text: &str) -> serde_json::Result<Self> {
-        // Half of a surrogate pair is no character; Go reads it as the replacement character.
-        serde_json::from_str(text).or_else(|e| match replace_lone_surrogates(text) {
-            Some(text) => serde_json::from_str(&text),
-            None => Err(e),
-        })
+        read_json(text.as_bytes())
     }
 
     /// One attempt as it stands.
@@ -58,20 +59,26 @@ impl TaskDoc {
             info: attempt.info.clone(),
             created: created_text(attempt.uid),
             id: attempt.id.clone(),
-            uid: attempt.uid.to_string(),
             meta: attempt.meta.clone(),
             result: attempt.result.map(|result| result.as_str().to_owned()).unwrap_or_default(),
             msg: attempt.msg.clone(),
             started: time(attempt.started),
             ended: time(attempt.ended),
+            uid: attempt.uid.to_string(),
             not_before: String::new(),
         }
+    }
+
+    /// Which attempt it is: its `uid`, and where a worker of the reference system dropped that, its `created`.
+    #[must_use]
+    pub fn uid(&self) -> Option<Uid> {
+        self.uid.parse().ok().or_else(|| parse_time(&self.created).ok().map(Uid::at))
     }
 
     /// On one line.
     #[must_use]
     pub fn to_json(&self) -> String {
-        escape_separators(&serde_json::to_string(self).unwrap_or_default())
+        escape_separators(serde_json::to_string(self).unwrap_or_default())
     }
 
     /// Over several lines, for people.
@@ -81,148 +88,115 @@ impl TaskDoc {
         let formatter = serde_json::ser::PrettyFormatter::with_indent(b" ");
         // Writing text into memory can't fail.
         let _ = self.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter));
-        escape_separators(&String::from_utf8_lossy(&out))
+        escape_separators(String::from_utf8(out).unwrap_or_default())
     }
 
     /// How it ended; none while it runs, an error for a word that is no result.
-    pub fn parsed_result(&self) -> Result<Option<TaskResult>, crate::task::InvalidResult> {
+    pub fn parsed_result(&self) -> Result<Option<TaskResult>, InvalidResult> {
         if self.result.is_empty() { Ok(None) } else { self.result.parse().map(Some) }
     }
-
-    fn field(&mut self, name: &str) -> Option<&mut String> {
-        Some(match name.to_ascii_lowercase().as_str() {
-            "type" => &mut self.topic,
-            "job" => &mut self.job,
-            "info" => &mut self.info,
-            "created" => &mut self.created,
-            "id" => &mut self.id,
-            "uid" => &mut self.uid,
-            "meta" => &mut self.meta,
-            "result" => &mut self.result,
-            "msg" => &mut self.msg,
-            "started" => &mut self.started,
-            "ended" => &mut self.ended,
-            "not_before" => &mut self.not_before,
-            _ => return None,
-        })
-    }
-}
-
-/// When an attempt was created, with the microseconds that tell it from others.
-#[must_use]
-pub fn created_text(uid: Uid) -> String {
-    uid.created().to_rfc3339_opts(SecondsFormat::Micros, true)
-}
-
-/// A time on the wire: RFC 3339 in UTC.
-#[must_use]
-pub fn time_text(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
-/// Reads a time on the wire; none for an empty one.
-#[must_use]
-pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(text).ok().map(|at| at.with_timezone(&Utc))
 }
 
 impl Serialize for TaskDoc {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let fields = [
-            ("type", &self.topic),
-            ("job", &self.job),
-            ("info", &self.info),
-            ("created", &self.created),
-            ("id", &self.id),
-            ("uid", &self.uid),
-            ("meta", &self.meta),
-            ("result", &self.result),
-            ("msg", &self.msg),
-            ("started", &self.started),
-            ("ended", &self.ended),
-            ("not_before", &self.not_before),
+        let fields = Texts {
+            topic: &self.topic,
+            job: &self.job,
+            info: &self.info,
+            created: &self.created,
+            id: &self.id,
+            meta: &self.meta,
+            result: &self.result,
+            msg: &self.msg,
+            started: &self.started,
+            ended: &self.ended,
+            uid: &self.uid,
+            not_before: &self.not_before,
+        };
+        fields.serialize(serializer)
+    }
+}
+
+/// An attempt as Task JSON, written without a copy of its texts: hand-outs come by the thousand a second.
+#[derive(Debug, Clone, Copy)]
+pub struct AttemptDoc<'a>(pub &'a Attempt);
+
+impl Serialize for AttemptDoc<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(attempt) = self;
+        let created = Stamp::micros(attempt.uid.created());
+        let started = attempt.started.map(Stamp::seconds);
+        let ended = attempt.ended.map(Stamp::seconds);
+        let uid = UidText::new(attempt.uid);
+        let fields = Texts {
+            topic: &attempt.topic,
+            job: &attempt.job,
+            info: &attempt.info,
+            created: created.as_str(),
+            id: &attempt.id,
+            meta: &attempt.meta,
+            result: attempt.result.map_or("", TaskResult::as_str),
+            msg: &attempt.msg,
+            started: started.as_ref().map_or("", Stamp::as_str),
+            ended: ended.as_ref().map_or("", Stamp::as_str),
+            uid: uid.as_str(),
+            not_before: "",
+        };
+        fields.serialize(serializer)
+    }
+}
+
+/// The texts of one task in the order in which they are written.
+struct Texts<'a> {
+    topic: &'a str,
+    job: &'a str,
+    info: &'a str,
+    created: &'a str,
+    id: &'a str,
+    meta: &'a str,
+    result: &'a str,
+    msg: &'a str,
+    started: &'a str,
+    ended: &'a str,
+    uid: &'a str,
+    not_before: &'a str,
+}
+
+impl Texts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let optional = [
+            ("created", self.created),
+            ("id", self.id),
+            ("meta", self.meta),
+            ("result", self.result),
+            ("msg", self.msg),
+            ("started", self.started),
+            ("ended", self.ended),
+            ("uid", self.uid),
+            ("not_before", self.not_before),
         ];
-        let mut map = serializer.serialize_map(None)?;
-        for (name, value) in fields {
-            if !value.is_empty() || matches!(name, "type" | "info") {
-                map.serialize_entry(name, value)?;
-            }
+        let written = || optional.into_iter().filter(|(_, text)| !text.is_empty());
+        let job = (!self.job.is_empty()).then_some(self.job);
+        let length = 2 + usize::from(job.is_some()) + written().count();
+        let mut doc = serializer.serialize_struct("Task", length)?;
+        doc.serialize_field("type", self.topic)?;
+        if let Some(job) = job {
+            doc.serialize_field("job", job)?;
         }
-        map.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for TaskDoc {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(DocVisitor)
-    }
-}
-
-/// Names in any case, null for empty, the last of a repeated field, unknown ones passed over: as Go reads JSON.
-struct DocVisitor;
-
-impl<'de> Visitor<'de> for DocVisitor {
-    type Value = TaskDoc;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a task as an object, like {\"type\":\"load\",\"info\":\"?date=2024-01-15\"}")
-    }
-
-    fn visit_unit<E>(self) -> Result<TaskDoc, E> {
-        Ok(TaskDoc::default())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TaskDoc, A::Error> {
-        let mut doc = TaskDoc::default();
-        while let Some(name) = map.next_key::<String>()? {
-            match doc.field(&name) {
-                Some(field) => {
-                    if let Some(value) = map.next_value::<Option<String>>()? {
-                        *field = value;
-                    }
-                }
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
+        doc.serialize_field("info", self.info)?;
+        for (name, text) in written() {
+            doc.serialize_field(name, text)?;
         }
-        Ok(doc)
+        doc.end()
     }
 }
 
 /// Go escapes these two, since JavaScript once took them for line ends.
-fn escape_separators(json: &str) -> String {
-    json.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
-}
-
-/// The text with `\ufffd` for each half of a surrogate pair; none when there is no such half.
-fn replace_lone_surrogates(text: &str) -> Option<String> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    let mut replaced = false;
-    while let Some(at) = rest.find('\\') {
-        let escape = &rest[at..];
-        let unit = surrogate(escape);
-        let paired = unit.is_some_and(|unit| unit < 0xdc00)
-            && escape.get(6..).and_then(surrogate).is_some_and(|unit| unit >= 0xdc00);
-        let length = match unit {
-            Some(_) if paired => 12,
-            Some(_) => 6,
-            None => 1 + escape[1..].chars().next().map_or(0, char::len_utf8),
-        };
-        let lone = unit.is_some() && !paired;
-        replaced |= lone;
-        out.push_str(&rest[..at]);
-        out.push_str(if lone { "\\ufffd" } else { &escape[..length] });
-        rest = &escape[length..];
+fn escape_separators(json: String) -> String {
+    if json.contains(['\u{2028}', '\u{2029}']) {
+        return json.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
     }
-    replaced.then(|| out + rest)
-}
-
-/// The surrogate that a text begins with, written as `\ud83d`.
-fn surrogate(text: &str) -> Option<u16> {
-    let unit = u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()?;
-    (0xd800..0xe000).contains(&unit).then_some(unit)
+    json
 }
 
 #[cfg(test)]
@@ -230,18 +204,65 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::task::{Lane, TaskState};
 
-    #[test]
-    fn half_a_surrogate_pair_is_replaced_and_a_whole_one_kept() {
-        let doc = TaskDoc::parse(r#"{"info":"\ud800 \ud83d\ude00 \\ud800 \udc00x"}"#).unwrap();
-        assert_eq!(doc.info, "\u{fffd} 😀 \\ud800 \u{fffd}x");
+    fn attempt(text: &str, at: i64, result: Option<TaskResult>) -> Attempt {
+        let time = || result.map(|_| Uid(at + 1_999_999).created());
+        Attempt {
+            uid: Uid(at),
+            topic: text.to_owned(),
+            job: text.chars().skip(1).collect(),
+            id: text.chars().skip(2).collect(),
+            info: text.to_owned(),
+            meta: text.to_owned(),
+            workflow: "w.toml".to_owned(),
+            parent: None,
+            retry: 1,
+            lane: Lane::Live,
+            state: TaskState::Leased,
+            delivery: 1,
+            not_before: None,
+            worker: "w".to_owned(),
+            lease_expires: None,
+            progress: None,
+            result,
+            msg: text.to_owned(),
+            started: time(),
+            ended: time(),
+        }
     }
 
     #[test]
-    fn an_error_says_what_a_task_is() {
-        let error = TaskDoc::parse("\"x\"").unwrap_err().to_string();
-        assert!(error.contains("a task as an object, like"), "{error}");
-        assert!(TaskDoc::parse("{\"type\":1}").is_err());
+    fn an_attempt_is_written_in_the_order_that_workers_know() {
+        let attempt = attempt("abc", 1_772_366_400_000_123, Some(TaskResult::Error));
+        let json = TaskDoc::from_attempt(&attempt).to_json();
+        let expected = concat!(
+            r#"{"type":"abc","job":"bc","info":"abc","created":"2026-03-01T12:00:00.000123Z","id":"c","#,
+            r#""meta":"abc","result":"error","msg":"abc","started":"2026-03-01T12:00:02Z","#,
+            r#""ended":"2026-03-01T12:00:02Z","uid":"064bf54ab3807b"}"#
+        );
+        assert_eq!(json, expected.replace("064bf54ab3807b", &attempt.uid.to_string()));
+        assert_eq!(TaskDoc::parse(&json).unwrap().uid(), Some(attempt.uid));
+    }
+
+    #[test]
+    fn an_attempt_is_known_by_its_uid_or_else_by_when_it_was_created() {
+        let uid = Uid(1_772_366_400_000_123);
+        let doc = |uid: &str, created: &str| TaskDoc {
+            uid: uid.to_owned(),
+            created: created.to_owned(),
+            ..TaskDoc::default()
+        };
+        let cases = [
+            (doc(&uid.to_string(), "2020-01-01T00:00:00Z"), Some(uid)),
+            (doc("", &created_text(uid)), Some(uid)),
+            (doc("", "2026-03-01T14:00:00.000123+02:00"), Some(uid)),
+            (doc("", "yesterday"), None),
+            (doc("", ""), None),
+        ];
+        for (doc, expected) in cases {
+            assert_eq!(doc.uid(), expected, "{doc:?}");
+        }
     }
 
     proptest! {
@@ -253,8 +274,14 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_judged(text in "[{}\":a-z\\\\ud08,\u{2028}日]{0,40}") {
-            let _ = TaskDoc::parse(&text);
+        fn both_ways_to_write_an_attempt_agree(
+            text in ".{0,9}",
+            at in 0..(1_i64 << 56),
+            result in proptest::option::of(proptest::sample::select(TaskResult::ALL.to_vec())),
+        ) {
+            let attempt = attempt(&text, at, result);
+            let direct = serde_json::to_string(&AttemptDoc(&attempt)).unwrap();
+            prop_assert_eq!(direct, serde_json::to_string(&TaskDoc::from_attempt(&attempt)).unwrap());
         }
     }
 }

@@ -29,10 +29,12 @@ pub fn info_time(info: &str) -> Option<DateTime<Utc>> {
     const SECONDS: &[&str] = &["day", "date", "timestamp", "time"];
     const HOURS: &[&str] = &["date", "hour_utc", "hour"];
     const DAYS: &[&str] = &["day", "date"];
+    // What is no URL has no time at all, as in the reference.
+    let path = info_path(info)?;
     let parameter = [(SECONDS, SECOND), (HOURS, HOUR), (DAYS, DAY)]
         .into_iter()
         .find_map(|(keys, shape)| parse_time(find_parameter(info, keys, shape)?));
-    parameter.map(|time| time.and_utc()).or_else(|| path_time(&info_path(info)?))
+    parameter.map(|time| time.and_utc()).or_else(|| path_time(&path))
 }
 
 /// The time in a path: in its file name, else in its folders.

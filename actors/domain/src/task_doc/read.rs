@@ -1,0 +1,279 @@
+//! Reading Task JSON as leniently as Go's `encoding/json`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::TaskDoc;
+
+/// Reads JSON as leniently as Go does: bytes that are no UTF-8 and halves of a surrogate pair, both no character,
+/// count as the replacement character.
+pub fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_slice(bytes).or_else(|e| {
+        let text = String::from_utf8_lossy(bytes);
+        match replace_lone_surrogates(&text) {
+            Some(text) => serde_json::from_str(&text),
+            None if matches!(text, Cow::Owned(_)) => serde_json::from_str(&text),
+            None => Err(e),
+        }
+    })
+}
+
+impl<'de> Deserialize<'de> for TaskDoc {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DocVisitor)
+    }
+}
+
+/// Names in any case, null for empty, the last of a repeated field, unknown ones passed over: as Go reads JSON.
+struct DocVisitor;
+
+impl<'de> Visitor<'de> for DocVisitor {
+    type Value = TaskDoc;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a task as an object, like {\"type\":\"load\",\"info\":\"?date=2024-01-15\"}")
+    }
+
+    fn visit_unit<E>(self) -> Result<TaskDoc, E> {
+        Ok(TaskDoc::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TaskDoc, A::Error> {
+        let mut doc = TaskDoc::default();
+        while let Some(field) = map.next_key::<Field>()? {
+            match doc.field(field) {
+                Some(text) => map.next_value_seed(TextSeed { field, text })?,
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(doc)
+    }
+}
+
+impl TaskDoc {
+    fn field(&mut self, field: Field) -> Option<&mut String> {
+        Some(match field {
+            Field::Type => &mut self.topic,
+            Field::Job => &mut self.job,
+            Field::Info => &mut self.info,
+            Field::Created => &mut self.created,
+            Field::Id => &mut self.id,
+            Field::Meta => &mut self.meta,
+            Field::Result => &mut self.result,
+            Field::Msg => &mut self.msg,
+            Field::Started => &mut self.started,
+            Field::Ended => &mut self.ended,
+            Field::Uid => &mut self.uid,
+            Field::NotBefore => &mut self.not_before,
+            Field::Unknown => return None,
+        })
+    }
+}
+
+/// A field of Task JSON.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Type,
+    Job,
+    Info,
+    Created,
+    Id,
+    Meta,
+    Result,
+    Msg,
+    Started,
+    Ended,
+    Uid,
+    NotBefore,
+    Unknown,
+}
+
+impl Field {
+    const NAMES: [(Self, &'static str); 12] = [
+        (Self::Type, "type"),
+        (Self::Job, "job"),
+        (Self::Info, "info"),
+        (Self::Created, "created"),
+        (Self::Id, "id"),
+        (Self::Meta, "meta"),
+        (Self::Result, "result"),
+        (Self::Msg, "msg"),
+        (Self::Started, "started"),
+        (Self::Ended, "ended"),
+        (Self::Uid, "uid"),
+        (Self::NotBefore, "not_before"),
+    ];
+
+    fn of(name: &str) -> Self {
+        let found = Self::NAMES.iter().find(|(_, known)| known.eq_ignore_ascii_case(name));
+        found.map_or(Self::Unknown, |(field, _)| *field)
+    }
+
+    fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(field, _)| *field == self).map_or("", |(_, name)| name)
+    }
+}
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_identifier(FieldVisitor)
+    }
+}
+
+struct FieldVisitor;
+
+impl Visitor<'_> for FieldVisitor {
+    type Value = Field;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Field, E> {
+        // To Go the long s is an s in another case.
+        Ok(if name.contains('ſ') { Field::of(&name.replace('ſ', "s")) } else { Field::of(name) })
+    }
+}
+
+/// Reads one value into its field; null leaves what is there.
+struct TextSeed<'a> {
+    field: Field,
+    text: &'a mut String,
+}
+
+impl<'de> DeserializeSeed<'de> for TextSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for TextSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.field.name();
+        write!(f, "a text in `{name}`: write \"{name}\":\"…\" or leave it out")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        self.text.clear();
+        self.text.push_str(text);
+        Ok(())
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<(), E> {
+        *self.text = text;
+        Ok(())
+    }
+}
+
+/// The text with `\ufffd` for each half of a surrogate pair; none when there is no such half.
+fn replace_lone_surrogates(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut replaced = false;
+    while let Some(at) = rest.find('\\') {
+        let escape = &rest[at..];
+        let unit = surrogate(escape);
+        let paired = unit.is_some_and(|unit| unit < 0xdc00)
+            && escape.get(6..).and_then(surrogate).is_some_and(|unit| unit >= 0xdc00);
+        let length = match unit {
+            Some(_) if paired => 12,
+            Some(_) => 6,
+            None => 1 + escape[1..].chars().next().map_or(0, char::len_utf8),
+        };
+        let lone = unit.is_some() && !paired;
+        replaced |= lone;
+        out.push_str(&rest[..at]);
+        out.push_str(if lone { "\\ufffd" } else { &escape[..length] });
+        rest = &escape[length..];
+    }
+    replaced.then(|| out + rest)
+}
+
+/// The surrogate that a text begins with, written as `\ud83d`.
+fn surrogate(text: &str) -> Option<u16> {
+    let unit = u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()?;
+    (0xd800..0xe000).contains(&unit).then_some(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// `{"cases": [{"name", "input", "expected" | "error"}]}`.
+    #[derive(Deserialize)]
+    struct Golden {
+        cases: Vec<Case>,
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        input: String,
+        expected: Option<String>,
+    }
+
+    #[test]
+    fn tasks_are_read_as_the_reference_does() {
+        let golden: Golden =
+            serde_json::from_str(include_str!("../../../../tests/golden/task_json.json")).unwrap();
+        for case in golden.cases {
+            let read = TaskDoc::parse(&case.input).ok().map(|doc| doc.to_json());
+            assert_eq!(read, case.expected, "{}", case.input);
+        }
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_replaced_and_a_whole_one_kept() {
+        let doc = TaskDoc::parse(r#"{"info":"\ud800 \ud83d\ude00 \\ud800 \udc00x"}"#).unwrap();
+        assert_eq!(doc.info, "\u{fffd} 😀 \\ud800 \u{fffd}x");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_replaced() {
+        let docs: Vec<TaskDoc> = read_json(b"[{\"type\":\"a\xff\"}]").unwrap();
+        assert_eq!(docs[0].topic, "a\u{fffd}");
+        assert!(read_json::<TaskDoc>(b"\xff").is_err());
+    }
+
+    #[test]
+    fn names_are_read_in_any_case_and_the_last_value_counts() {
+        let doc = TaskDoc::parse(r#"{"TYPE":"a","Type":"b","type":null,"m\u017fg":"m","UID":"u"}"#).unwrap();
+        assert_eq!((doc.topic.as_str(), doc.msg.as_str(), doc.uid.as_str()), ("b", "m", "u"));
+    }
+
+    #[test]
+    fn an_error_names_the_field_and_says_what_to_write() {
+        let error = |text: &str| TaskDoc::parse(text).unwrap_err().to_string();
+        assert!(error("\"x\"").contains("a task as an object, like"));
+        for value in ["1", "true", "[]", "{}", "1.5"] {
+            let error = error(&format!("{{\"Meta\":{value}}}"));
+            assert!(error.contains("a text in `meta`: write \"meta\":\"…\" or leave it out"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _ = read_json::<TaskDoc>(&bytes);
+        }
+
+        #[test]
+        fn any_text_is_judged(text in "[{}\":a-z\\\\ud08,\u{2028}日]{0,40}") {
+            let _ = TaskDoc::parse(&text);
+        }
+    }
+}

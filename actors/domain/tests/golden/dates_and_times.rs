@@ -1,0 +1,146 @@
+//! Templates, times, durations, schedules.
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+use flowlord_domain::cron::Schedule;
+use flowlord_domain::query::Query;
+use flowlord_domain::template::{Row, expand_meta, render};
+use flowlord_domain::{dates, duration, task_time as times};
+use serde_json::Value;
+
+use crate::case::{Case, TestIds, Verdict, at, go_time, is_elsewhere, zoned};
+
+pub(crate) fn tmpl_parse(case: &Case<'_>) -> Verdict {
+    const YEARS: &str = "years have four digits always";
+    let time = zoned(case.text("time"));
+    let (template, host) = (case.text("template"), case.text("host"));
+    let got = render(template, Some(time.naive_local()), host, &mut TestIds::default());
+    let year = time.format("%Y").to_string();
+    if got == case.expected.as_str().unwrap_or("\0") {
+        return Verdict::Same;
+    }
+    if year.as_str() < "1000" {
+        let full = |text: &str| text.contains(&year) || !template.to_lowercase().contains("yyyy");
+        return if full(&got) { Verdict::Departs(YEARS) } else { Verdict::Wrong(got) };
+    }
+    if host.contains('$') {
+        return Verdict::departs("`$` in a host name is literal", &got.contains('$'), &true);
+    }
+    if ["{ts}", "{UUID}", "{uuid}"].iter().any(|token| template.contains(token)) {
+        let left = ["{ts}", "{UUID}", "{uuid}"].iter().any(|token| got.contains(token) && !got.contains('#'));
+        return Verdict::departs("{ts}, {UUID} and each {uuid} are tokens", &false, &left);
+    }
+    Verdict::of(&case.expected.as_str(), &Some(got.as_str()))
+}
+
+pub(crate) fn tmpl_meta(case: &Case<'_>) -> Verdict {
+    let template = case.text("template");
+    let (row, is_row) = match case.input.get("query").and_then(Value::as_str) {
+        Some(query) => {
+            let query = Query::lenient(query);
+            let pairs = query.pairs().collect::<Vec<_>>().into_iter().rev();
+            (Some(Row(pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect())), false)
+        }
+        None => (Row::from_json(&case.input["meta"]), true),
+    };
+    let Some(row) = row else { return Verdict::holds(case.error.is_some(), "no row") };
+    let (text, keys) = expand_meta(template, |key| row.get(key).map(str::to_owned));
+    let (expected, wanted_keys) = (case.expected["result"].as_str().unwrap_or("\0"), &case.expected["keys"]);
+    if text == expected && *wanted_keys == Value::from(keys) {
+        return Verdict::Same;
+    }
+    let values = case.input["meta"].as_object().into_iter().flat_map(serde_json::Map::values);
+    let (mut nested, mut odd, mut zero) = (false, false, false);
+    for value in values {
+        nested |= value.as_str().is_some_and(|text| text.contains("{meta:"));
+        odd |= value.is_boolean() || value.is_object() || value.is_array();
+        // JSON readers drop the sign of an integer zero: the case can't be told from plain 0.
+        zero |= value.as_i64() == Some(0);
+    }
+    match (nested, odd && is_row, zero) {
+        (true, ..) => Verdict::departs("{meta:x} is expanded once only", &true, &text.contains("{meta:")),
+        (_, true, _) => {
+            Verdict::departs("bool, object and array are JSON text", &false, &text.contains("i~"))
+        }
+        (.., true) => Verdict::departs("an integer zero has no sign", &expected.replace("-0", "0"), &text),
+        _ => Verdict::of(&expected, &text.as_str()),
+    }
+}
+
+pub(crate) fn info_time(case: &Case<'_>) -> Verdict {
+    let got = go_time(times::info_time(case.input.as_str().expect("a text")));
+    Verdict::of(&case.expected.as_str(), &Some(got.as_str()))
+}
+
+pub(crate) fn path_time(case: &Case<'_>) -> Verdict {
+    let got = go_time(times::path_time(case.input.as_str().expect("a text")));
+    Verdict::of(&case.expected.as_str(), &Some(got.as_str()))
+}
+
+pub(crate) fn task_time(case: &Case<'_>) -> Verdict {
+    let got = go_time(times::task_time(case.text("info"), &Query::lenient(case.text("meta"))));
+    Verdict::of(&case.expected.as_str(), &Some(got.as_str()))
+}
+
+pub(crate) fn print_dates(case: &Case<'_>) -> Verdict {
+    let input: Vec<&str> = case.input.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let got = dates::print_dates(input.iter().copied().map(at));
+    if input.iter().copied().any(is_elsewhere) {
+        let hours = input.iter().all(|text| got.contains(&at(text).format("%Y/%m/%d").to_string()));
+        return Verdict::departs("times are UTC", &true, &hours);
+    }
+    Verdict::of(&case.expected.as_str(), &Some(got.as_str()))
+}
+
+pub(crate) fn print_duration(case: &Case<'_>) -> Verdict {
+    let duration = TimeDelta::nanoseconds(case.input["ns"].as_i64().expect("nanoseconds"));
+    let got = (duration::go_string(duration), duration::print(duration));
+    let text = |name: &str| case.expected[name].as_str().unwrap_or_default().to_owned();
+    Verdict::of(&(text("go_string"), text("print_duration")), &got)
+}
+
+pub(crate) fn cron_next(case: &Case<'_>) -> Verdict {
+    let spec = case.text("expr");
+    let schedule = match Schedule::parse(spec, Tz::UTC) {
+        Ok(schedule) => schedule,
+        Err(e) => return Verdict::holds(case.error.is_some(), e),
+    };
+    let expected: Vec<&str> =
+        case.expected.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut last = at(case.text("start"));
+    let mut got = Vec::new();
+    for _ in 0..expected.len() {
+        match schedule.next_after(last) {
+            Some(slot) => last = slot,
+            None => break,
+        }
+        got.push(go_time(Some(last)));
+    }
+    let hour_follows_real_time = spec.rsplit_once('=').map_or(spec, |(_, rest)| rest);
+    let fields: Vec<&str> =
+        hour_follows_real_time.split_whitespace().filter(|field| !field.contains('/')).collect();
+    let differs = got.iter().zip(&expected).any(|(got, expected)| got != expected);
+    if differs && spec.contains("TZ=") && !fields.is_empty() {
+        return near_a_clock_change(case, &got, &expected);
+    }
+    Verdict::of(&expected, &got.iter().map(String::as_str).collect())
+}
+
+/// Where our slots differ, the clocks are changed that day, and all others are the same.
+fn near_a_clock_change(case: &Case<'_>, got: &[String], expected: &[&str]) -> Verdict {
+    let spec = case.text("expr");
+    let zone = spec.split_once('=').and_then(|(_, rest)| rest.split_once(' ')).map_or("", |(zone, _)| zone);
+    let zone: Tz = zone.parse().expect("a time zone");
+    let changes = |text: &str| {
+        use chrono::{Offset, TimeZone};
+        let offset = |at: chrono::DateTime<chrono::Utc>| zone.offset_from_utc_datetime(&at.naive_utc()).fix();
+        offset(at(text) - TimeDelta::days(1)) != offset(at(text) + TimeDelta::days(1))
+    };
+    let ours = got.iter().filter(|slot| !expected.contains(&slot.as_str()));
+    let last = got.last().map(String::as_str).unwrap_or_default();
+    let theirs = expected.iter().filter(|slot| !got.iter().any(|own| own == *slot));
+    // One more or one less before the end of the list moves what comes after it.
+    let moved = ours.filter(|slot| !changes(slot) && slot.as_str() < *expected.last().unwrap_or(&"")).count()
+        + theirs.filter(|slot| !changes(slot) && **slot < last).count();
+    Verdict::departs("a skipped time starts at the end of the gap, a repeated one once", &0, &moved)
+}
