@@ -135,7 +135,7 @@ impl Rule {
         if let Some(error) = error {
             rule.block("", format!("invalid rule format: {text}: {error}"));
         }
-        if text.chars().any(char::is_control) {
+        if text.bytes().any(|byte| byte.is_ascii_control()) {
             rule.block("", "the rule holds a control character: take it out or write it as %0A".to_owned());
         }
         rule.read_schedule(zone);

@@ -30,9 +30,12 @@ fn finding(phase: &Phase, (line, column): (usize, usize), severity: Severity, me
     Finding { file: phase.workflow.clone(), line, column, severity, message }
 }
 
+/// Looking for a similar name takes time for each phase: in large files only the first ones are looked at.
+const MOST_COMPARED: usize = 500;
+
 fn unknown_parent(phase: &Phase, phases: &[Phase], graph: &Graph) -> Option<Finding> {
     let parent = phase.depends_on.as_ref().filter(|parent| !graph.has(parent))?;
-    let names: Vec<String> = phases.iter().map(Phase::name).collect();
+    let names: Vec<String> = phases.iter().take(MOST_COMPARED).map(Phase::name).collect();
     let hint = did_you_mean(&parent.to_string(), names.iter().map(String::as_str));
     let remedy = if hint.is_empty() { ": parents are looked for in the same file" } else { &hint };
     let message = format!("parent task not found: {}{remedy}", phase.depends_on_text);

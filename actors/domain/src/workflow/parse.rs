@@ -15,7 +15,8 @@ const KEYS: [&str; 5] = ["task", "dependsOn", "rule", "retry", "template"];
 /// Reads the phases of a file. A file with a value of the wrong type is not read at all, so that its last good
 /// version stays.
 pub(super) fn phases(path: &str, text: &str, zone: Tz) -> Result<(Vec<Phase>, Vec<Finding>), Vec<Finding>> {
-    let mut reader = Reader { path, text, zone, findings: Vec::new(), unreadable: false };
+    let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+    let mut reader = Reader { path, text, zone, line_starts, findings: Vec::new(), unreadable: false };
     if text.starts_with('\u{feff}') {
         reader.reject(0..0, "the file begins with a byte order mark: save it as UTF-8 without one");
         return Err(reader.findings);
@@ -40,6 +41,7 @@ struct Reader<'a> {
     path: &'a str,
     text: &'a str,
     zone: Tz,
+    line_starts: Vec<usize>,
     findings: Vec<Finding>,
     unreadable: bool,
 }
@@ -48,9 +50,10 @@ type Place = Range<usize>;
 
 impl Reader<'_> {
     fn line_and_column(&self, place: &Place) -> (usize, usize) {
-        let before = self.text.get(..place.start).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        let line = self.line_starts.partition_point(|start| *start <= place.start);
+        let start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        let before = self.text.get(start..place.start).unwrap_or_default();
+        (line, before.chars().count() + 1)
     }
 
     fn add(&mut self, place: &Place, severity: Severity, message: impl Into<String>) {

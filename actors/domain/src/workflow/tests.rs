@@ -81,3 +81,51 @@ fn a_cycle_starts_nothing() {
         workflows.phases().filter(|phase| workflows.is_cyclic(phase)).map(Phase::name).collect();
     assert_eq!(cyclic, ["a", "b", "self"]);
 }
+
+/// Each result asks for the phase of its task and for its children.
+#[test]
+fn ten_thousand_phases_are_asked_quickly() {
+    let chain = |n: usize| format!("[[phase]]\ntask = \"worker:{n}\"\ndependsOn = \"worker:{}\"\n", n + 1);
+    let text: String = (0..10_000).map(chain).collect();
+    let workflows = all(&[("w.toml", &text)]);
+    assert!(workflows.phases().all(|phase| !phase.cyclic));
+    let children: usize =
+        (1..10_000).map(|n| workflows.children("w.toml", "worker", &n.to_string()).count()).sum();
+    let found = (0..10_000).filter(|n| workflows.phase_for("", "worker", &n.to_string()).is_some()).count();
+    assert_eq!((children, found), (9_999, 10_000));
+}
+
+#[test]
+fn a_phase_off_the_circle_still_starts_it_once() {
+    // The first start comes from outside; what follows would go round for ever.
+    let text = "[[phase]]\ntask = \"in\"\nrule = \"cron=@daily\"\n[[phase]]\ntask = \"w:a\"\ndependsOn = \"in\"\n\
+                [[phase]]\ntask = \"w:b\"\ndependsOn = \"w\"\n";
+    let workflows = all(&[("w.toml", text)]);
+    let names = |topic, job| workflows.children("w.toml", topic, job).map(Phase::name).collect::<Vec<_>>();
+    assert_eq!(
+        (names("in", ""), names("w", "a"), names("w", "b")),
+        (vec!["w:a".into()], vec!["w:b".into()], vec![])
+    );
+    let marked: Vec<_> = workflows.phases().filter(|phase| phase.cyclic).map(Phase::name).collect();
+    assert_eq!(marked, ["w:b"]);
+}
+
+#[test]
+fn what_is_wrong_between_phases_is_found() {
+    let text = "[[phase]]\ntask = \"load\"\nrule = \"cron=@daily\"\n[[phase]]\ntask = \"load\"\nrule = \"cron=@hourly\"\n\
+                [[phase]]\ntask = \"b\"\ndependsOn = \"lod\"\n[[phase]]\ntask = \"load\"\ndependsOn = \"b\"\nretry = 3\n\
+                [[phase]]\ntask = \"self\"\ndependsOn = \"self\"\n";
+    let other = "[[phase]]\ntask = \"load\"\nrule = \"cron=@daily\"\n";
+    let workflows = all(&[("a.toml", text), ("b.toml", other)]);
+    let findings: Vec<String> = crate::check::check(&workflows).iter().map(Finding::to_string).collect();
+    assert_eq!(
+        findings,
+        [
+            "a.toml:9:13: parent task not found: lod: did you mean `load`?",
+            "a.toml:11:8: load is there twice: for retries and alerts only the one in line 1 counts",
+            "a.toml:16:13: self depends on itself by way of self: nothing on that circle starts it",
+            "b.toml:1:1: load is also in a.toml: tasks that name no workflow belong to that one",
+        ]
+    );
+    assert!(crate::check::has_errors(&crate::check::check(&workflows)));
+}

@@ -140,7 +140,7 @@ fn batch(case: &Case<'_>, text: &str, rule: &Rule) -> Verdict {
         return Verdict::Same;
     }
     if text.contains('#') {
-        let kept = rule.query.pairs().any(|(_, value)| value.contains('#'));
+        let kept = rule.query.pairs().any(|(key, value)| key.contains('#') || value.contains('#'));
         return Verdict::departs(HASH, &true, &kept);
     }
     if !other_case(text) {

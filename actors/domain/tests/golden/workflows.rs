@@ -91,7 +91,7 @@ pub(crate) fn batch_range(case: &Case<'_>) -> Verdict {
         by: By::parse(case.text("by")).unwrap_or_default(),
         rows: rows.as_deref(),
         lane: Lane::Backload,
-        limit: 10_000,
+        limit: 100_000,
     };
     let tasks = batch.tasks(at(NOW), "host", &mut TestIds::default());
     let got: Vec<Value> = tasks
@@ -134,6 +134,15 @@ fn encoded(case: &Case<'_>, tasks: &[NewTask]) -> Option<Verdict> {
     if case.expected.to_string().contains("i~") {
         let json = !tasks.iter().any(|task| task.info.contains("i~"));
         return Some(Verdict::departs("bool, object and array are JSON text", &true, &json));
+    }
+    let input = case.input.to_string();
+    let long = |text: &str| text.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 15);
+    if long(&input) && !same_infos {
+        let kept = tasks.iter().any(|task| long(&task.info));
+        return Some(Verdict::departs("integers keep their digits", &true, &kept));
+    }
+    if tasks.iter().any(|task| task.info.contains("{meta:")) {
+        return Some(Verdict::departs("{meta:x} is expanded once only", &expected.len(), &tasks.len()));
     }
     let special = |text: &str| text.contains(['&', '+', '%', ';']);
     // Rows and lists alike: any value that needs an escape.
