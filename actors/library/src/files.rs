@@ -1,0 +1,111 @@
+//! The files of a workflow folder, as they are on disk.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+/// A file that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// Relative to the workflow root, with slashes; the file's name when the root is a file.
+    pub path: String,
+    /// What it holds; an error where that is no text.
+    pub text: Result<String, String>,
+    /// SHA-256 of what it holds, hexadecimal.
+    pub hash: String,
+}
+
+/// Reads the workflow files of `root`: itself when it is a file, else every `.toml` below it. Other files, and
+/// hidden ones, don't count.
+///
+/// # Errors
+/// When the root or a folder below it can't be read.
+pub fn read(root: &Path) -> io::Result<Vec<Content>> {
+    if root.is_file() {
+        let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        return Ok(vec![content(root, name)]);
+    }
+    let mut contents = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if is_hidden(&path) {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+                contents.push(content(&path, relative(root, &path)));
+            } else {
+                log::debug!("event=not_a_workflow path={}", path.display());
+            }
+        }
+    }
+    contents.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(contents)
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'))
+}
+
+fn relative(root: &Path, path: &Path) -> String {
+    let relative: PathBuf = path.strip_prefix(root).unwrap_or(path).to_owned();
+    let parts: Vec<_> = relative.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    parts.join("/")
+}
+
+/// A file that can't be read counts as one that is broken: it must not stop the others.
+fn content(path: &Path, name: String) -> Content {
+    let (text, hash) = match std::fs::read(path) {
+        Ok(bytes) => {
+            let hash = hash(&bytes);
+            (String::from_utf8(bytes).map_err(|_| "the file is no UTF-8 text: save it as UTF-8".to_owned()), hash)
+        }
+        Err(err) => (Err(format!("the file can't be read: {err}")), format!("unreadable: {err}")),
+    };
+    Content { path: name, text, hash }
+}
+
+fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _never_fails = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_toml_files_count_however_deep() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("b/c")).unwrap();
+        std::fs::create_dir_all(folder.path().join(".git")).unwrap();
+        for name in ["a.toml", "b/c/d.TOML", "README.md", ".a.toml.swp", ".hidden.toml", ".git/x.toml", "a.toml~"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        let paths: Vec<_> = read(folder.path()).unwrap().into_iter().map(|content| content.path).collect();
+        assert_eq!(paths, ["a.toml", "b/c/d.TOML"]);
+        let one = read(&folder.path().join("README.md")).unwrap();
+        assert_eq!((one.len(), one[0].path.as_str()), (1, "README.md"), "a file named is taken as it is");
+    }
+
+    #[test]
+    fn a_file_that_is_no_text_is_broken_not_fatal() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.toml"), [0xff, 0xfe]).unwrap();
+        let read = read(folder.path()).unwrap();
+        assert!(read[0].text.as_ref().unwrap_err().contains("UTF-8"));
+        assert_eq!(read[0].hash.len(), 64);
+    }
+
+    #[test]
+    fn a_root_that_is_not_there_is_an_error() {
+        assert!(read(Path::new("/nowhere/at/all")).is_err());
+    }
+}

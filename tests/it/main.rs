@@ -1,0 +1,9 @@
+//! The whole program from outside: over HTTP, on a virtual clock or as a process of its own.
+
+mod bodies;
+mod leases;
+mod process;
+mod results;
+mod slack;
+mod support;
+mod time;

@@ -1,0 +1,245 @@
+//! The binary as a process of its own: killed, stopped under load, started twice, worked for by the examples.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::support::{Api, WORKFLOW};
+
+/// How long anything here may take before the test fails; no assertion on speed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Server {
+    api: Api,
+    child: Child,
+}
+
+fn workflows(folder: &Path) -> PathBuf {
+    let workflows = folder.join("workflows");
+    std::fs::create_dir_all(&workflows).unwrap();
+    std::fs::write(workflows.join("main.toml"), WORKFLOW).unwrap();
+    workflows
+}
+
+fn serve(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flowlord"));
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--workflow"])
+        .arg(workflows(folder))
+        .arg("--data")
+        .arg(folder.join("data"))
+        .env("RUST_LOG", "warn")
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+impl Server {
+    async fn start(folder: &Path) -> Self {
+        let mut child = serve(folder).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().expect("a line");
+        let address = line.rsplit(' ').next().unwrap().trim_end_matches('/').to_owned();
+        assert!(address.starts_with("http://127.0.0.1:"), "{line}");
+        Self { api: Api::new(address), child }
+    }
+
+    async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    fn terminate(&self) {
+        let id = self.child.id().expect("running").to_string();
+        let sent = std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    async fn ended(&mut self) -> std::process::ExitStatus {
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap()
+    }
+}
+
+#[actix::test]
+async fn killed_between_lease_and_result_nothing_is_lost_or_doubled() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path()).await;
+    let created = server.api.create(&json!({"type": "extract", "job": "orders", "info": "?hour=2026-03-02T11", "meta": "workflow=main.toml"})).await;
+    let leased = server.api.lease("extract").await.unwrap();
+    server.kill().await;
+
+    let server = Server::start(folder.path()).await;
+    assert!(server.api.lease("extract").await.is_none(), "the lease lives on");
+    server.api.complete(&leased.lease, "file=f").await;
+    server.kill().await;
+
+    let server = Server::start(folder.path()).await;
+    let again = json!({"result": "complete", "meta": "file=f"});
+    assert_eq!(server.api.result(&leased.lease, &again).await.ok()["duplicate"], true);
+    let chain = server.api.get(&format!("/api/v1/chains/{}", created["id"].as_str().unwrap())).await.ok();
+    let states: Vec<_> = chain["items"].as_array().unwrap().iter().map(|task| (task["type"].clone(), task["state"].clone())).collect();
+    assert_eq!(states, [(json!("extract"), json!("done")), (json!("load"), json!("ready"))]);
+    server.kill().await;
+}
+
+/// Posts tasks until the server no longer answers; the uids that were acknowledged.
+async fn create_until_it_ends(api: Api) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    while let Ok(answer) = api.try_post("/api/v1/tasks", &json!({"type": "a", "info": "i"})).await {
+        if answer.status == 201 {
+            let task = answer.json.as_array().map_or(answer.json.clone(), |tasks| tasks[0].clone());
+            acknowledged.push(task["uid"].as_str().unwrap().to_owned());
+        } else {
+            assert_eq!(answer.problem().0, 503);
+        }
+    }
+    acknowledged
+}
+
+/// Leases and finishes until the server no longer answers; the uids whose results were acknowledged.
+async fn finish_until_it_ends(api: Api) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    let wanted = json!({"topics": ["a"], "worker": "w", "wait": "1s"});
+    while let Ok(answer) = api.try_post("/api/v1/lease", &wanted).await {
+        let Some(task) = answer.json["tasks"].as_array().and_then(|tasks| tasks.first()).cloned() else { continue };
+        let path = format!("/api/v1/lease/{}/result", task["lease"].as_str().unwrap());
+        let Ok(answer) = api.try_post(&path, &json!({"result": "complete"})).await else { break };
+        if answer.status == 200 {
+            acknowledged.push(task["task"]["uid"].as_str().unwrap().to_owned());
+        }
+    }
+    acknowledged
+}
+
+async fn all_tasks(api: &Api) -> Vec<Value> {
+    let mut all = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = api.get(&format!("/api/v1/tasks?limit=1000{cursor}")).await.ok();
+        all.extend(page["items"].as_array().unwrap().iter().cloned());
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return all,
+        }
+    }
+}
+
+type Uids = tokio::task::JoinHandle<Vec<String>>;
+
+fn load(server: &Server) -> (Vec<Uids>, Vec<Uids>) {
+    let spawn = |_| {
+        let create = tokio::task::spawn_local(create_until_it_ends(server.api.clone()));
+        (create, tokio::task::spawn_local(finish_until_it_ends(server.api.clone())))
+    };
+    (0..8).map(spawn).unzip()
+}
+
+async fn gather(load: Vec<Uids>) -> HashSet<String> {
+    let mut all = HashSet::new();
+    for uids in load {
+        all.extend(uids.await.unwrap());
+    }
+    all
+}
+
+/// Waits until this many results were acknowledged.
+async fn until_done(api: &Api, count: u64) {
+    let enough = async {
+        loop {
+            let stats = api.get("/api/v1/stats").await.ok();
+            if stats["totals"]["complete"].as_u64().expect("a total") >= count {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, enough).await.expect("work goes on");
+}
+
+async fn check(folder: &Path, created: &HashSet<String>, finished: &HashSet<String>) {
+    let server = Server::start(folder).await;
+    let tasks = all_tasks(&server.api).await;
+    let uids = |state: Option<&str>| -> HashSet<String> {
+        let in_state = tasks.iter().filter(|task| state.is_none_or(|state| task["state"] == state));
+        in_state.map(|task| task["uid"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(created.difference(&uids(None)).count(), 0, "acknowledged tasks are there");
+    assert_eq!(finished.difference(&uids(Some("done"))).count(), 0, "acknowledged results are there");
+    server.kill().await;
+}
+
+#[actix::test]
+async fn a_kill_under_load_loses_nothing_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path()).await;
+    let (creators, workers) = load(&server);
+    until_done(&server.api, 200).await;
+    server.kill().await;
+    let (created, finished) = (gather(creators).await, gather(workers).await);
+    assert!(finished.len() >= 100, "there was load: {}", finished.len());
+    check(folder.path(), &created, &finished).await;
+}
+
+#[actix::test]
+async fn a_stop_under_load_is_clean_and_loses_nothing_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path()).await;
+    let (creators, workers) = load(&server);
+    until_done(&server.api, 200).await;
+    server.terminate();
+    assert!(server.ended().await.success(), "a clean stop");
+    let (created, finished) = (gather(creators).await, gather(workers).await);
+    let wal = folder.path().join("data/flowlord.db-wal");
+    assert_eq!(std::fs::metadata(wal).map_or(0, |file| file.len()), 0, "checkpointed");
+    check(folder.path(), &created, &finished).await;
+}
+
+#[actix::test]
+async fn a_second_signal_ends_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path()).await;
+    // A request that never ends holds up the graceful stop.
+    let address = server.api.base.trim_start_matches("http://").to_owned();
+    let mut slow = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = "POST /api/v1/tasks HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    tokio::io::AsyncWriteExt::write_all(&mut slow, head.as_bytes()).await.unwrap();
+    server.api.get("/healthz").await.ok();
+    server.terminate();
+    let not_ready = async { while server.api.try_post("/api/v1/lease", &json!({})).await.is_ok_and(|a| a.status != 503) {} };
+    tokio::time::timeout(PATIENCE, not_ready).await.expect("it stops");
+    server.terminate();
+    let status = server.ended().await;
+    assert!(!status.success(), "{status}");
+}
+
+async fn refused(mut command: Command) -> String {
+    let output = command.stderr(Stdio::piped()).output();
+    let output = tokio::time::timeout(PATIENCE, output).await.expect("it ends").unwrap();
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[actix::test]
+async fn what_keeps_it_from_starting_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path()).await;
+    let err = refused(serve(folder.path())).await;
+    assert!(err.contains("in use by another flowlord"), "{err}");
+
+    let other = tempfile::tempdir().unwrap();
+    let taken = server.api.base.trim_start_matches("http://").to_owned();
+    let mut command = serve(other.path());
+    command.args(["--listen", &taken]);
+    let err = refused(command).await;
+    assert!(err.contains(&taken), "{err}");
+
+    let mut command = serve(other.path());
+    command.env("FLOWLORD_TASKS__LEESE", "60s");
+    let err = refused(command).await;
+    assert!(err.to_lowercase().contains("leese") && err.contains("lease"), "{err}");
+    server.kill().await;
+}

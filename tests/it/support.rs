@@ -1,0 +1,239 @@
+//! The whole program in the test's process, on a virtual clock, spoken to over real HTTP; and as a process of its
+//! own, to be killed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord::{App, Environment};
+use flowlord_messages::{Activity, Mint};
+use flowlord_testkit::{FakeSlack, VirtualClock};
+use reqwest::{Client, Method, Response, StatusCode};
+use serde_json::Value;
+
+/// A Monday at noon, when no example workflow has a slot.
+pub(crate) fn noon() -> DateTime<Utc> {
+    "2026-03-02T12:00:00Z".parse().unwrap()
+}
+
+/// What the tests' workflows are unless they bring their own.
+pub(crate) const WORKFLOW: &str = r#"
+[[phase]]
+task = "extract:orders"
+rule = "cron=0 * * * *&offset=-1h&retry_delay=30s"
+retry = 2
+template = "?hour={yyyy}-{mm}-{dd}T{hh}"
+
+[[phase]]
+task = "load"
+dependsOn = "extract:orders"
+rule = "require={meta:file}"
+template = "{meta:file}?hour={yyyy}-{mm}-{dd}T{hh}"
+
+[[phase]]
+task = "report"
+dependsOn = "load"
+template = "?day={yyyy}-{mm}-{dd}"
+
+[[phase]]
+task = "notify"
+dependsOn = "load"
+template = "?day={yyyy}-{mm}-{dd}"
+"#;
+
+/// An answer: its status and its JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) content_type: String,
+    pub(crate) json: Value,
+}
+
+impl Answer {
+    async fn of(response: Response) -> Self {
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (retry_after, content_type) = (header("retry-after"), header("content-type").unwrap_or_default());
+        let status = response.status().as_u16();
+        let text = response.text().await.unwrap_or_default();
+        let json = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Self { status, retry_after, content_type, json }
+    }
+
+    /// The problem's code; panics on anything but a problem document that says what it must.
+    #[track_caller]
+    pub(crate) fn problem(&self) -> (u16, &str) {
+        assert_eq!(self.content_type, "application/problem+json", "{self:?}");
+        assert_eq!(self.json["status"], self.status, "{self:?}");
+        assert!(self.json["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{self:?}");
+        assert!(self.json["title"].is_string() && self.json["type"].is_string(), "{self:?}");
+        assert!(self.status != 503 || self.retry_after.is_some(), "{self:?}");
+        (self.status, self.json["code"].as_str().expect("a code"))
+    }
+
+    /// The JSON of a success.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Value {
+        assert!(StatusCode::from_u16(self.status).unwrap().is_success(), "{self:?}");
+        self.json
+    }
+}
+
+/// A client of one server.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    client: Client,
+    pub(crate) base: String,
+}
+
+impl Api {
+    pub(crate) fn new(base: String) -> Self {
+        let _another_test_was_first = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+        Self { client, base }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, "", "").await.unwrap()
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.try_post(path, body).await.unwrap()
+    }
+
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> reqwest::Result<Answer> {
+        self.send(Method::POST, path, "application/json", body.to_string()).await
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> reqwest::Result<Answer> {
+        let mut request = self.client.request(method, format!("{}{path}", self.base)).body(body);
+        if !content_type.is_empty() {
+            request = request.header("content-type", content_type);
+        }
+        Ok(Answer::of(request.send().await?).await)
+    }
+
+    /// Creates one task and answers it.
+    pub(crate) async fn create(&self, task: &Value) -> Value {
+        let created = self.post("/api/v1/tasks", task).await;
+        assert_eq!(created.status, 201, "{created:?}");
+        created.json.as_array().map_or(created.json.clone(), |tasks| tasks[0].clone())
+    }
+
+    /// Leases one task, without waiting.
+    pub(crate) async fn lease(&self, topic: &str) -> Option<Leased> {
+        self.lease_for(topic, "60s").await
+    }
+
+    pub(crate) async fn lease_for(&self, topic: &str, lease: &str) -> Option<Leased> {
+        let wanted = serde_json::json!({"topics": [topic], "worker": "w1", "lease": lease});
+        let answer = self.post("/api/v1/lease", &wanted).await.ok();
+        answer["tasks"].as_array().expect("tasks").first().map(Leased::of)
+    }
+
+    pub(crate) async fn result(&self, lease: &str, body: &Value) -> Answer {
+        self.post(&format!("/api/v1/lease/{lease}/result"), body).await
+    }
+
+    pub(crate) async fn complete(&self, lease: &str, meta: &str) {
+        let body = serde_json::json!({"result": "complete", "meta": meta});
+        assert_eq!(self.result(lease, &body).await.ok(), serde_json::json!({"accepted": true, "duplicate": false}));
+    }
+
+    /// Tasks that a list shows, oldest first.
+    pub(crate) async fn tasks(&self, query: &str) -> Vec<Value> {
+        let list = self.get(&format!("/api/v1/tasks?order=asc&limit=1000{query}")).await.ok();
+        list["items"].as_array().expect("items").clone()
+    }
+}
+
+/// A task in a worker's hands.
+#[derive(Debug, Clone)]
+pub(crate) struct Leased {
+    pub(crate) lease: String,
+    pub(crate) expires: DateTime<Utc>,
+    pub(crate) task: Value,
+}
+
+impl Leased {
+    fn of(json: &Value) -> Self {
+        Self {
+            lease: json["lease"].as_str().expect("a lease").to_owned(),
+            expires: json["expires"].as_str().expect("expires").parse().expect("a time"),
+            task: json["task"].clone(),
+        }
+    }
+}
+
+/// The whole program in this process, on a clock that the test moves.
+pub(crate) struct TestApp {
+    pub(crate) api: Api,
+    pub(crate) clock: VirtualClock,
+    pub(crate) slack: FakeSlack,
+    app: App,
+    folder: tempfile::TempDir,
+}
+
+impl TestApp {
+    /// With the tests' workflow, at noon.
+    pub(crate) async fn start() -> Self {
+        Self::with(WORKFLOW).await
+    }
+
+    pub(crate) async fn with(workflow: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("workflows")).unwrap();
+        std::fs::write(folder.path().join("workflows/main.toml"), workflow).unwrap();
+        Self::on(folder, FakeSlack::start(), noon()).await
+    }
+
+    async fn on(folder: tempfile::TempDir, slack: FakeSlack, now: DateTime<Utc>) -> Self {
+        let activity = Activity::default();
+        let clock = VirtualClock::new(now, activity.clone());
+        let give_up = Arc::new(|name: &str| panic!("{name} gave up"));
+        let environment =
+            Environment { clock: Arc::new(clock.clone()), mint: Mint::seeded(1), activity, give_up };
+        let config = config(folder.path(), &slack.webhook_url());
+        let app = App::start(&config, environment).await.expect("the app starts");
+        let api = Api::new(format!("http://{}", app.address()));
+        clock.settle().await;
+        Self { api, clock, slack, app, folder }
+    }
+
+    /// Stops it and starts it again on the same data, `later`.
+    pub(crate) async fn restart(self, later: TimeDelta) -> Self {
+        let now = self.clock.now() + later;
+        let (folder, slack) = self.stop().await;
+        Self::on(folder, slack, now).await
+    }
+
+    pub(crate) async fn stop(self) -> (tempfile::TempDir, FakeSlack) {
+        self.app.stop(Duration::from_secs(20)).await.expect("a clean stop");
+        (self.folder, self.slack)
+    }
+
+    /// Lets this much time pass, and everything happen that happens in it.
+    pub(crate) async fn pass(&self, time: TimeDelta) {
+        self.clock.advance(time).await;
+    }
+
+    pub(crate) fn workflow_path(&self, name: &str) -> PathBuf {
+        self.folder.path().join("workflows").join(name)
+    }
+}
+
+fn config(folder: &Path, slack: &str) -> flowlord::Config {
+    let text = format!(
+        "workflow = {:?}\ndata = {:?}\nlisten = \"127.0.0.1:0\"\n[notify]\nurl = {slack:?}\n",
+        folder.join("workflows"),
+        folder.join("data"),
+    );
+    flowlord::Config::from_toml(&text).expect("a configuration")
+}
