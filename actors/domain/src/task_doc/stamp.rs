@@ -119,8 +119,7 @@ mod tests {
             let uid = Uid(micros);
             prop_assert_eq!(parse_time(&created_text(uid)), Ok(uid.created()));
             prop_assert_eq!(parse_time(&time_text(uid.created())).unwrap().timestamp(), uid.created().timestamp());
-            let text = uid.to_string();
-            prop_assert_eq!(UidText::new(uid).as_str(), text.as_str());
+            prop_assert_eq!(UidText::new(uid).as_str().to_owned(), uid.to_string());
         }
 
         #[test]
