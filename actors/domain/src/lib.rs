@@ -13,6 +13,7 @@ pub mod duration;
 pub mod finding;
 pub mod ids;
 mod info_path;
+pub mod ladder;
 pub mod query;
 pub mod retry;
 pub mod rule;

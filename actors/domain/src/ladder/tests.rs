@@ -1,0 +1,273 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const POLICY: Policy = Policy { min: TimeDelta::minutes(5), max: TimeDelta::minutes(80) };
+
+fn start() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_772_366_400, 0).unwrap()
+}
+
+fn at(minute: i64) -> DateTime<Utc> {
+    start() + TimeDelta::minutes(minute)
+}
+
+fn minutes(interval: TimeDelta) -> i64 {
+    interval.num_minutes()
+}
+
+fn lines(lines: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    lines.iter().map(|(line, count)| ((*line).to_owned(), *count)).collect()
+}
+
+/// What a tick did: the minute it ran, the interval after it, and a letter: told, cleared or silent.
+type Tick = (i64, i64, char);
+
+/// Ticks through, with `counts` new alerts at each tick.
+fn run(policy: Policy, counts: &[u64]) -> Vec<Tick> {
+    let mut state = LadderState::new(policy, start());
+    let mut ticks = Vec::new();
+    for count in counts {
+        let now = state.next_tick;
+        let (next, told) = step(policy, &state, now, &lines(&[("load:hourly", *count)]));
+        let letter = match told {
+            Some(Told::Summary { next: promised, .. }) => {
+                assert_eq!(promised, next.next_tick);
+                'S'
+            }
+            Some(Told::AllClear { .. }) => 'C',
+            None => '-',
+        };
+        ticks.push((minutes(now - start()), minutes(next.interval), letter));
+        state = next;
+    }
+    ticks
+}
+
+#[test]
+fn a_quiet_route_is_looked_at_every_min() {
+    assert_eq!(run(POLICY, &[0, 0, 0]), [(5, 5, '-'), (10, 5, '-'), (15, 5, '-')]);
+}
+
+#[test]
+fn a_storm_is_told_ever_more_seldom_up_to_max() {
+    let expected =
+        [(5, 10, 'S'), (15, 20, 'S'), (35, 40, 'S'), (75, 80, 'S'), (155, 80, 'S'), (235, 80, 'S')];
+    assert_eq!(run(POLICY, &[900, 900, 900, 900, 900, 900]), expected);
+}
+
+#[test]
+fn a_trickle_stays_at_the_bottom_rungs() {
+    // One alert at each second tick: up, down, up, down, and never cleared in between.
+    let expected = [(5, 10, 'S'), (15, 5, '-'), (20, 10, 'S'), (30, 5, '-'), (35, 10, 'S')];
+    assert_eq!(run(POLICY, &[1, 0, 1, 0, 1]), expected);
+}
+
+#[test]
+fn flapping_opens_a_new_incident_after_each_all_clear() {
+    let expected =
+        [(5, 10, 'S'), (15, 5, '-'), (20, 5, 'C'), (25, 10, 'S'), (35, 5, '-'), (40, 5, 'C'), (45, 5, '-')];
+    assert_eq!(run(POLICY, &[1, 0, 0, 1, 0, 0, 0]), expected);
+}
+
+#[test]
+fn after_a_storm_the_interval_halves_down_to_one_all_clear() {
+    let expected = [
+        (5, 10, 'S'),
+        (15, 20, 'S'),
+        (35, 40, 'S'),
+        (75, 20, '-'),
+        (95, 10, '-'),
+        (105, 5, '-'),
+        (110, 5, 'C'),
+        (115, 5, '-'),
+    ];
+    assert_eq!(run(POLICY, &[1, 1, 1, 0, 0, 0, 0, 0]), expected);
+}
+
+#[test]
+fn bounds_that_are_no_power_of_two_hold() {
+    let policy = Policy { min: TimeDelta::minutes(5), max: TimeDelta::minutes(12) };
+    let expected = [(5, 10, 'S'), (15, 12, 'S'), (27, 12, 'S'), (39, 6, '-'), (45, 5, '-'), (50, 5, 'C')];
+    assert_eq!(run(policy, &[1, 1, 1, 0, 0, 0]), expected);
+}
+
+#[test]
+fn with_one_rung_only_the_first_quiet_tick_clears() {
+    let policy = Policy { min: TimeDelta::minutes(5), max: TimeDelta::minutes(5) };
+    assert_eq!(run(policy, &[1, 1, 0, 0]), [(5, 5, 'S'), (10, 5, 'S'), (15, 5, 'C'), (20, 5, '-')]);
+}
+
+#[test]
+fn bounds_that_make_no_sense_still_end() {
+    let nothing = Policy { min: TimeDelta::zero(), max: TimeDelta::minutes(-1) };
+    let state = LadderState::new(nothing, start());
+    assert!(state.next_tick > start());
+    let upside_down = Policy { min: TimeDelta::minutes(5), max: TimeDelta::minutes(1) };
+    assert_eq!(run(upside_down, &[1, 0]), [(5, 5, 'S'), (10, 5, 'C')]);
+    let endless = Policy { min: TimeDelta::MAX, max: TimeDelta::MAX };
+    let state = LadderState { next_tick: start(), ..LadderState::new(endless, start()) };
+    let _ = step(endless, &state, start(), &lines(&[("a", 1)]));
+}
+
+#[test]
+fn what_is_told_says_how_it_stands() {
+    let state = LadderState::new(POLICY, start());
+    let (state, told) = step(POLICY, &state, at(6), &lines(&[("b", 2), ("a", 2), ("none", 0)]));
+    let summary = Told::Summary { step: 1, opened: at(6), next: at(16), escalating: true };
+    assert_eq!(told, Some(summary));
+    let (state, told) = step(POLICY, &state, at(16), &lines(&[("c:x", 3), ("a", 1)]));
+    let summary = Told::Summary { step: 2, opened: at(6), next: at(36), escalating: true };
+    assert_eq!(told, Some(summary));
+    let at_the_top = LadderState { interval: POLICY.max, ..state.clone() };
+    let (_, told) = step(POLICY, &at_the_top, at(36), &lines(&[("a", 1)]));
+    assert!(matches!(told, Some(Told::Summary { step: 3, escalating: false, .. })));
+
+    let (state, _) = step(POLICY, &state, at(36), &lines(&[]));
+    let (state, _) = step(POLICY, &state, at(46), &lines(&[]));
+    let (state, told) = step(POLICY, &state, at(51), &lines(&[]));
+    let lines = ["a", "c:x", "b"].map(str::to_owned).to_vec();
+    assert_eq!(
+        told,
+        Some(Told::AllClear { opened: at(6), lasted: TimeDelta::minutes(45), alerts: 8, lines })
+    );
+    assert_eq!(state, LadderState::new(POLICY, at(51)));
+}
+
+#[test]
+fn a_restart_before_the_tick_tells_nothing_and_keeps_the_plan() {
+    let storm = lines(&[("a", 7)]);
+    let (state, _) = step(POLICY, &LadderState::new(POLICY, start()), at(5), &storm);
+    let stored = serde_json::to_string(&state).unwrap();
+    let read: LadderState = serde_json::from_str(&stored).unwrap();
+    assert_eq!(read, state);
+    assert!(!read.due(at(14)));
+    assert_eq!(read.wait(at(14)), TimeDelta::minutes(1));
+    assert_eq!(step(POLICY, &read, at(14), &storm), (state.clone(), None));
+    // Down for hours: one look, at once, and the plan goes on from there.
+    assert!(read.due(at(300)));
+    assert_eq!(read.wait(at(300)), TimeDelta::zero());
+    let (after, told) = step(POLICY, &read, at(300), &storm);
+    assert!(matches!(told, Some(Told::Summary { step: 2, .. })));
+    assert_eq!(after.next_tick, at(320));
+}
+
+#[test]
+fn the_stored_form_is_fixed() {
+    let (state, _) = step(POLICY, &LadderState::new(POLICY, start()), at(5), &lines(&[("a:b", 7)]));
+    let stored = serde_json::to_string(&state).unwrap();
+    let expected = concat!(
+        r#"{"interval_us":600000000,"next_tick":"2026-03-01T12:15:00Z","#,
+        r#""incident":{"opened":"2026-03-01T12:05:00Z","alerts":7,"steps":1,"lines":{"a:b":7}}}"#
+    );
+    assert_eq!(stored, expected);
+}
+
+#[test]
+fn a_clock_stepped_back_is_planned_anew() {
+    let (state, _) = step(POLICY, &LadderState::new(POLICY, start()), at(5), &lines(&[("a", 1)]));
+    let back = at(-10_000);
+    let (state, told) = step(POLICY, &state, back, &lines(&[("a", 1)]));
+    assert_eq!((state.next_tick, told), (at(-9_990), None));
+    // Over before it began: it lasted no time rather than less.
+    let (state, _) = step(POLICY, &state, at(-9_990), &lines(&[]));
+    let (_, told) = step(POLICY, &state, at(-9_985), &lines(&[]));
+    assert!(matches!(told, Some(Told::AllClear { lasted, .. }) if lasted == TimeDelta::zero()));
+}
+
+#[test]
+fn a_policy_changed_over_a_restart_holds_at_once() {
+    let mut state = LadderState::new(POLICY, start());
+    for _ in 0..5 {
+        state = step(POLICY, &state, state.next_tick, &lines(&[("a", 1)])).0;
+    }
+    assert_eq!(state.interval, POLICY.max);
+    let now = state.next_tick - TimeDelta::minutes(79);
+    let shorter = Policy { min: TimeDelta::minutes(1), max: TimeDelta::minutes(4) };
+    let resumed = state.resumed(shorter, now);
+    assert_eq!((minutes(resumed.interval), resumed.next_tick), (4, now + TimeDelta::minutes(4)));
+    assert_eq!(resumed.incident, state.incident);
+
+    let longer = Policy { min: TimeDelta::minutes(100), max: TimeDelta::minutes(200) };
+    let resumed = state.resumed(longer, now);
+    assert_eq!((minutes(resumed.interval), resumed.next_tick), (100, state.next_tick));
+
+    let quiet = LadderState::new(POLICY, start()).resumed(shorter, start());
+    assert_eq!(quiet, LadderState::new(shorter, start()));
+}
+
+#[test]
+fn a_step_repeated_after_a_crash_has_the_same_key() {
+    let storm = lines(&[("a", 1)]);
+    let quiet = LadderState::new(POLICY, start());
+    assert_eq!(quiet.key("default"), format!("default/{}/1", at(5).timestamp_micros()));
+    let (first, _) = step(POLICY, &quiet, at(6), &storm);
+    assert_eq!(first.key("default"), format!("default/{}/2", at(6).timestamp_micros()));
+    let (second, _) = step(POLICY, &first, at(16), &storm);
+    let keys = [quiet.key("default"), first.key("default"), second.key("default"), quiet.key("other")];
+    let different: std::collections::BTreeSet<&String> = keys.iter().collect();
+    assert_eq!(different.len(), keys.len());
+}
+
+/// What a route was told over a random life, as the caller sees it.
+#[derive(Default)]
+struct Life {
+    raised: u64,
+    untold: u64,
+    told: u64,
+    told_in_incident: u64,
+    opened: u32,
+    cleared: u32,
+}
+
+impl Life {
+    fn tick(&mut self, policy: Policy, state: &LadderState, now: DateTime<Utc>) -> LadderState {
+        let was_open = state.incident.is_some();
+        let (next, told) = step(policy, state, now, &lines(&[("a", self.untold)]));
+        match told {
+            Some(Told::Summary { .. }) => {
+                self.opened += u32::from(!was_open);
+                self.told += self.untold;
+                self.told_in_incident += self.untold;
+                self.untold = 0;
+            }
+            Some(Told::AllClear { alerts, .. }) => {
+                self.cleared += 1;
+                assert_eq!(alerts, self.told_in_incident);
+                self.told_in_incident = 0;
+            }
+            None => {}
+        }
+        assert!((policy.min..=policy.max).contains(&next.interval), "{:?}", next.interval);
+        assert!(next.next_tick > now && next.next_tick <= now + next.interval);
+        next
+    }
+}
+
+proptest! {
+    #[test]
+    fn each_alert_is_told_once_and_each_incident_cleared_once(
+        events in proptest::collection::vec((-30_i64..200, 0_u64..4), 0..60),
+        (min, factor) in (1_i64..20, 1_i32..40),
+    ) {
+        let min = TimeDelta::minutes(min);
+        let policy = Policy { min, max: min * factor };
+        let mut now = start();
+        let mut state = LadderState::new(policy, now);
+        let mut life = Life::default();
+        for (minutes, alerts) in events {
+            now += TimeDelta::minutes(minutes);
+            life.raised += alerts;
+            life.untold += alerts;
+            state = life.tick(policy, &state, now);
+            let stored = serde_json::to_string(&state).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<LadderState>(&stored).unwrap(), &state);
+        }
+        for _ in 0..12 {
+            state = life.tick(policy, &state, state.next_tick);
+        }
+        prop_assert_eq!((life.told, life.untold), (life.raised, 0));
+        prop_assert_eq!(life.opened, life.cleared);
+        prop_assert!(state.incident.is_none());
+    }
+}
