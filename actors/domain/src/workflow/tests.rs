@@ -129,3 +129,51 @@ fn what_is_wrong_between_phases_is_found() {
     );
     assert!(crate::check::has_errors(&crate::check::check(&workflows)));
 }
+
+mod properties {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(topic: usize, job: usize) -> String {
+        if job == 0 { format!("t{topic}") } else { format!("t{topic}:j{job}") }
+    }
+
+    proptest! {
+        /// Whatever depends on whatever: what a task leads to comes to an end.
+        #[test]
+        fn starting_children_comes_to_an_end(edges in prop::collection::vec(((0..4_usize, 0..3_usize), (0..4_usize, 0..3_usize)), 1..12)) {
+            let phase = |((a, b), (c, d)): &((usize, usize), (usize, usize))| {
+                format!("[[phase]]\ntask = \"{}\"\ndependsOn = \"{}\"\n", name(*a, *b), name(*c, *d))
+            };
+            let workflows = all(&[("w.toml", &edges.iter().map(phase).collect::<String>())]);
+            for start in workflows.phases() {
+                let mut level = BTreeSet::from([start.task.clone()]);
+                for _ in 0..=edges.len() {
+                    let next = |task: &TaskName| workflows.children("w.toml", &task.topic, &task.job).map(|p| p.task.clone()).collect::<Vec<_>>();
+                    level = level.iter().flat_map(next).collect();
+                }
+                prop_assert!(level.is_empty(), "{start:?}");
+            }
+        }
+
+        /// A phase that lies on no circle is started by its parent.
+        #[test]
+        fn only_circles_are_cut(edges in prop::collection::vec((0..6_usize, 0..6_usize), 1..8)) {
+            let text: String = edges.iter().map(|(a, b)| format!("[[phase]]\ntask = \"{}\"\ndependsOn = \"{}\"\n", name(*a, 0), name(*b, 0))).collect();
+            let workflows = all(&[("w.toml", &text)]);
+            for phase in workflows.phases() {
+                let parent = phase.depends_on.clone().unwrap();
+                let started = workflows.children("w.toml", &parent.topic, "").any(|child| std::ptr::eq(child, phase));
+                prop_assert_eq!(started, !phase.cyclic);
+            }
+        }
+
+        #[test]
+        fn any_text_is_judged(text in "(\\[\\[?[pP]hase\\]?\\]\n|task *= *(\"[a-z:]{0,4}\"|1)\n|rule=\"[a-z=&日]{0,6}\"\n|[\"=\\[a\n日]){0,8}") {
+            let _ = WorkflowFile::parse("w.toml", &text, "", Tz::UTC);
+        }
+    }
+}
