@@ -18,6 +18,7 @@ pub mod query;
 pub mod retry;
 pub mod rule;
 pub mod schedule;
+pub mod summary;
 pub mod task;
 pub mod task_doc;
 pub mod task_time;

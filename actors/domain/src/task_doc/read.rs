@@ -214,28 +214,6 @@ mod tests {
 
     use super::*;
 
-    /// `{"cases": [{"name", "input", "expected" | "error"}]}`.
-    #[derive(Deserialize)]
-    struct Golden {
-        cases: Vec<Case>,
-    }
-
-    #[derive(Deserialize)]
-    struct Case {
-        input: String,
-        expected: Option<String>,
-    }
-
-    #[test]
-    fn tasks_are_read_as_the_reference_does() {
-        let golden: Golden =
-            serde_json::from_str(include_str!("../../../../tests/golden/task_json.json")).unwrap();
-        for case in golden.cases {
-            let read = TaskDoc::parse(&case.input).ok().map(|doc| doc.to_json());
-            assert_eq!(read, case.expected, "{}", case.input);
-        }
-    }
-
     #[test]
     fn half_a_surrogate_pair_is_replaced_and_a_whole_one_kept() {
         let doc = TaskDoc::parse(r#"{"info":"\ud800 \ud83d\ude00 \\ud800 \udc00x"}"#).unwrap();

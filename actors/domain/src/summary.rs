@@ -1,0 +1,208 @@
+//! What a summary says: one line per task and job.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use crate::alert::NewAlert;
+use crate::dates::print_dates;
+
+/// One alert as far as a summary tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Item<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The job; empty for none.
+    pub job: &'a str,
+    /// The time that the task is about; none leaves the alert out of the date ranges, not of the count.
+    pub task_time: Option<DateTime<Utc>>,
+}
+
+impl<'a> From<&'a NewAlert> for Item<'a> {
+    fn from(alert: &'a NewAlert) -> Self {
+        Self { topic: &alert.topic, job: &alert.job, task_time: alert.task_time }
+    }
+}
+
+/// The alerts of one task and job. Its text is a line of the summary, without the line end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// `topic:job`, or the topic alone.
+    pub key: String,
+    /// How many alerts.
+    pub count: u64,
+    /// The times that the tasks are about, as ranges; empty when no alert has one.
+    pub time_range: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<35}{:>5}", format!("{}:", self.key), self.count)?;
+        match self.time_range.as_str() {
+            "" => Ok(()),
+            range => write!(f, "  {range}"),
+        }
+    }
+}
+
+/// The name of a line, `topic:job`, or the topic alone.
+#[must_use]
+pub fn line_key(topic: &str, job: &str) -> String {
+    if job.is_empty() { topic.to_owned() } else { format!("{topic}:{job}") }
+}
+
+/// One line per task and job, by count, most first, and then name.
+#[must_use]
+pub fn summarize<'a>(items: impl IntoIterator<Item = Item<'a>>) -> Vec<Line> {
+    let mut groups: BTreeMap<String, (u64, Vec<DateTime<Utc>>)> = BTreeMap::new();
+    for item in items {
+        let (count, times) = groups.entry(line_key(item.topic, item.job)).or_default();
+        *count += 1;
+        times.extend(item.task_time);
+    }
+    let line = |(key, (count, times))| Line { key, count, time_range: print_dates(times) };
+    let mut lines: Vec<Line> = groups.into_iter().map(line).collect();
+    // The map is in the order of names, and a stable sort keeps that within a count.
+    lines.sort_by_key(|line| Reverse(line.count));
+    lines
+}
+
+/// The alerts per line, as the ladder counts them.
+#[must_use]
+pub fn counts(lines: &[Line]) -> BTreeMap<String, u64> {
+    lines.iter().map(|line| (line.key.clone(), line.count)).collect()
+}
+
+/// The lines as text, each with its line end.
+#[must_use]
+pub fn text(lines: &[Line]) -> String {
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// The page that lists the alerts of a day, for people to click.
+#[must_use]
+pub fn report_url(base: &str, day: NaiveDate) -> String {
+    format!("{}/web/alert?date={}", base.trim_end_matches('/'), day.format("%Y-%m-%d"))
+}
+
+/// The whole message in plain text: where the report is, then the lines.
+#[must_use]
+pub fn message(base: &str, day: NaiveDate, lines: &[Line]) -> String {
+    format!("see report at {}\n{}", report_url(base, day), text(lines))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Golden {
+        cases: Vec<Case>,
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        name: String,
+        input: Input,
+        expected: Expected,
+    }
+
+    #[derive(Deserialize)]
+    struct Input {
+        alerts: Vec<GoldenAlert>,
+        host: String,
+        port: u16,
+    }
+
+    #[derive(Deserialize)]
+    struct GoldenAlert {
+        #[serde(rename = "type")]
+        topic: String,
+        job: String,
+        task_time: DateTime<Utc>,
+    }
+
+    #[derive(Deserialize)]
+    struct Expected {
+        lines: Vec<GoldenLine>,
+        message: String,
+    }
+
+    #[derive(Deserialize)]
+    struct GoldenLine {
+        key: String,
+        count: u64,
+        time_range: String,
+    }
+
+    impl<'a> From<&'a GoldenAlert> for Item<'a> {
+        fn from(alert: &'a GoldenAlert) -> Self {
+            Self { topic: &alert.topic, job: &alert.job, task_time: Some(alert.task_time) }
+        }
+    }
+
+    impl From<GoldenLine> for Line {
+        fn from(GoldenLine { key, count, time_range }: GoldenLine) -> Self {
+            Self { key, count, time_range }
+        }
+    }
+
+    fn today() -> NaiveDate {
+        NaiveDate::from_ymd_opt(2026, 3, 1).unwrap()
+    }
+
+    #[test]
+    fn summaries_read_as_the_reference_s() {
+        let other = std::env::var("FLOWLORD_GOLDEN");
+        let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
+        let file = format!("{}/alert_summary.json", other.as_deref().unwrap_or(ours));
+        // Another folder need not have each file.
+        if other.is_ok() && !std::path::Path::new(&file).exists() {
+            return;
+        }
+        let file = std::fs::read(file).unwrap();
+        let golden: Golden = serde_json::from_slice(&file).unwrap();
+        for Case { name, input, expected } in golden.cases {
+            let lines = summarize(input.alerts.iter().map(Item::from));
+            let base = format!("{}:{}", input.host, input.port);
+            let message = message(&base, today(), &lines).replace("2026-03-01", "<TODAY>");
+            assert_eq!(message, expected.message, "{name}");
+            let expected: Vec<Line> = expected.lines.into_iter().map(Line::from).collect();
+            assert_eq!(lines, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn alerts_about_no_time_are_counted_without_one() {
+        let item = |task_time| Item { topic: "workflow", job: "", task_time };
+        let line = |items: &[Item<'_>]| text(&summarize(items.iter().copied()));
+        assert_eq!(line(&[item(None), item(None)]), "workflow:                              2\n");
+        let at = DateTime::from_timestamp(1_705_316_400, 0);
+        assert_eq!(
+            line(&[item(None), item(at)]),
+            "workflow:                              2  2024/01/15T11\n"
+        );
+    }
+
+    #[test]
+    fn a_public_url_may_end_in_a_slash() {
+        let url = "https://flow.example/sub/web/alert?date=2026-03-01";
+        assert_eq!(report_url("https://flow.example/sub/", today()), url);
+    }
+
+    proptest! {
+        #[test]
+        fn no_alert_is_lost(alerts in proptest::collection::vec(("[ab]{1,2}", "[ab]{0,1}"), 0..50)) {
+            let items = alerts.iter().map(|(topic, job)| Item { topic, job, task_time: None });
+            let lines = summarize(items);
+            prop_assert_eq!(counts(&lines).values().sum::<u64>(), u64::try_from(alerts.len()).unwrap());
+            let ordered = lines.is_sorted_by_key(|line| (Reverse(line.count), line.key.clone()));
+            prop_assert!(ordered);
+        }
+    }
+}
