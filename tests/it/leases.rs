@@ -36,7 +36,7 @@ async fn a_worker_waits_for_its_task_and_no_longer_than_it_said() {
         let wanted = wanted.clone();
         async move { api.post("/api/v1/lease", &wanted).await.ok() }
     });
-    app.clock.wait_for_sleepers().await;
+    app.clock.wait_for_sleeper_at(noon() + seconds(30)).await;
     app.api.create(&json!({"type": "a", "info": "i"})).await;
     assert_eq!(waiting.await.unwrap()["tasks"][0]["task"]["info"], "i");
 

@@ -63,7 +63,11 @@ fn content(path: &Path, name: String) -> Content {
     let (text, hash) = match std::fs::read(path) {
         Ok(bytes) => {
             let hash = hash(&bytes);
-            (String::from_utf8(bytes).map_err(|_| "the file is no UTF-8 text: save it as UTF-8".to_owned()), hash)
+            (
+                String::from_utf8(bytes)
+                    .map_err(|_| "the file is no UTF-8 text: save it as UTF-8".to_owned()),
+                hash,
+            )
         }
         Err(err) => (Err(format!("the file can't be read: {err}")), format!("unreadable: {err}")),
     };
@@ -86,7 +90,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("b/c")).unwrap();
         std::fs::create_dir_all(folder.path().join(".git")).unwrap();
-        for name in ["a.toml", "b/c/d.TOML", "README.md", ".a.toml.swp", ".hidden.toml", ".git/x.toml", "a.toml~"] {
+        for name in
+            ["a.toml", "b/c/d.TOML", "README.md", ".a.toml.swp", ".hidden.toml", ".git/x.toml", "a.toml~"]
+        {
             std::fs::write(folder.path().join(name), name).unwrap();
         }
         let paths: Vec<_> = read(folder.path()).unwrap().into_iter().map(|content| content.path).collect();

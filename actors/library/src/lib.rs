@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{
-    Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, ResponseActFuture, Supervised, Supervisor,
+    Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, ResponseActFuture, Supervised,
+    Supervisor,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -21,8 +22,8 @@ use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded, Wo
 use flowlord_messages::read::ReadWorkflows;
 use flowlord_messages::write::SaveWorkflows;
 use flowlord_messages::{
-    Activity, Busy, Code, Error, Guarded, LatePort, Ping, Port, Result, SharedClock, Supervision, Tick, Timer,
-    Wakes, guarded,
+    Activity, Busy, Code, Error, Guarded, LatePort, Ping, Port, Result, SharedClock, Supervision, Tick,
+    Timer, Wakes, guarded,
 };
 use tokio::sync::oneshot;
 
@@ -90,7 +91,12 @@ impl Library {
         })
     }
 
-    fn look(&mut self, asked: Vec<oneshot::Sender<Result<Reloaded>>>, busy: Option<Busy>, ctx: &mut Context<Self>) {
+    fn look(
+        &mut self,
+        asked: Vec<oneshot::Sender<Result<Reloaded>>>,
+        busy: Option<Busy>,
+        ctx: &mut Context<Self>,
+    ) {
         self.looking = true;
         let look = look(self.config.clone(), self.deps.clone(), self.shelf.clone());
         ctx.spawn(wrap_future::<_, Self>(look).map(move |looked, this, ctx| {
@@ -138,7 +144,8 @@ impl Library {
         for finding in broken {
             log::warn!("event=workflow_broken finding={:?}", finding.to_string());
         }
-        let unchanged = self.current.take().filter(|_| added.is_empty() && changed.is_empty() && removed.is_empty());
+        let unchanged =
+            self.current.take().filter(|_| added.is_empty() && changed.is_empty() && removed.is_empty());
         let workflows = unchanged.map_or_else(|| Arc::new(shelf.workflows()), |current| current.workflows);
         if workflows.files().is_empty() {
             log::warn!("event=no_workflows path={}", self.config.root.display());
@@ -177,7 +184,9 @@ async fn look(config: Config, deps: Deps, shelf: Option<Shelf>) -> Result<(Shelf
             let detail = format!("the workflow files can't be read: {err}; name a file or folder that can");
             return Err(Error::new(Code::WorkflowUnknown, detail));
         }
-        Err(err) => return Err(Error::new(Code::Internal, format!("reading the workflow files failed: {err}"))),
+        Err(err) => {
+            return Err(Error::new(Code::Internal, format!("reading the workflow files failed: {err}")));
+        }
     };
     if let Some(save) = save {
         deps.save.call(save).await?;

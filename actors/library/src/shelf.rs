@@ -160,7 +160,10 @@ mod tests {
         assert!(same.save.is_none() && same.reloaded == Reloaded::default());
         let next = look(&same.shelf, &[("b.toml", "# empty\n"), ("c.toml", GOOD)]);
         let Reloaded { added, changed, removed, .. } = next.reloaded;
-        assert_eq!((added, changed, removed), (vec!["c.toml".to_owned()], vec!["b.toml".to_owned()], vec!["a.toml".to_owned()]));
+        assert_eq!(
+            (added, changed, removed),
+            (vec!["c.toml".to_owned()], vec!["b.toml".to_owned()], vec!["a.toml".to_owned()])
+        );
         assert_eq!(next.shelf.workflows().phases().count(), 1);
     }
 

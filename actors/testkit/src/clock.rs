@@ -1,0 +1,209 @@
+//! Time that a test moves: the wall clock and all timers together.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_messages::clock::{Clock, Sleep, Tick};
+use flowlord_messages::{Activity, Busy};
+use tokio::sync::oneshot;
+
+/// How long the program may be busy, in real time, before the test is told that it never ends.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long to look away while the program works.
+const GLANCE: Duration = Duration::from_micros(50);
+
+/// How often in a row the program must be seen idle. Work is handed from thread to thread under a guard, so once
+/// would do; HTTP answers on their way to the test are not guarded.
+const SEEN_IDLE: u32 = 3;
+
+/// A clock that stands still until a test moves it. Clones share it.
+#[derive(Debug, Clone)]
+pub struct VirtualClock {
+    state: Arc<Mutex<State>>,
+    activity: Activity,
+}
+
+#[derive(Debug)]
+struct State {
+    now: DateTime<Utc>,
+    next: u64,
+    sleepers: BTreeMap<(DateTime<Utc>, u64), oneshot::Sender<(DateTime<Utc>, Busy)>>,
+}
+
+impl State {
+    /// Forgets those who no longer wait.
+    fn prune(&mut self) {
+        self.sleepers.retain(|_, sleeper| !sleeper.is_closed());
+    }
+}
+
+impl VirtualClock {
+    /// A clock that shows `now`; `activity` tells whether the program is busy.
+    #[must_use]
+    pub fn new(now: DateTime<Utc>, activity: Activity) -> Self {
+        let state = State { now, next: 0, sleepers: BTreeMap::new() };
+        Self { state: Arc::new(Mutex::new(state)), activity }
+    }
+
+    /// Waits until nothing is under way.
+    ///
+    /// # Panics
+    /// When something stays under way for 30 s of real time.
+    pub async fn settle(&self) {
+        let settled = async {
+            let (mut seen, mut before) = (0, 0);
+            while seen < SEEN_IDLE {
+                let (idle, begun) = self.activity.idle();
+                seen = if idle && begun == before { seen + 1 } else { 0 };
+                before = begun;
+                tokio::task::yield_now().await;
+                tokio::time::sleep(GLANCE).await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, settled).await.is_ok(), "something stays under way");
+    }
+
+    /// Moves on by `time`, stopping at each timer on the way until what it caused is done.
+    pub async fn advance(&self, time: TimeDelta) {
+        let to = self.with(|state| state.now) + time;
+        self.advance_to(to).await;
+    }
+
+    /// Moves on to `to`, stopping at each timer on the way until what it caused is done.
+    pub async fn advance_to(&self, to: DateTime<Utc>) {
+        loop {
+            self.settle().await;
+            if !self.wake_first(to) {
+                break;
+            }
+        }
+        self.with(|state| state.now = state.now.max(to));
+    }
+
+    /// Sets the wall clock, as an operator would: timers that are due then come due.
+    pub async fn set(&self, now: DateTime<Utc>) {
+        self.settle().await;
+        self.with(|state| state.now = now);
+        while self.wake_first(now) {
+            self.settle().await;
+        }
+    }
+
+    /// Waits until some timer is set for `at`.
+    ///
+    /// # Panics
+    /// When none is within 30 s of real time.
+    pub async fn wait_for_sleeper_at(&self, at: DateTime<Utc>) {
+        let found = async {
+            while !self.with(|state| {
+                state.prune();
+                state.sleepers.keys().any(|(sleeps_until, _)| *sleeps_until == at)
+            }) {
+                tokio::time::sleep(GLANCE).await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, found).await.is_ok(), "no timer is set for {at}");
+    }
+
+    /// Wakes the first sleeper due by `to`, at its time. Answers whether there was one.
+    fn wake_first(&self, to: DateTime<Utc>) -> bool {
+        self.with(|state| {
+            state.prune();
+            let Some(key) = state.sleepers.keys().next().copied().filter(|(at, _)| *at <= to) else {
+                return false;
+            };
+            state.now = state.now.max(key.0);
+            if let Some(sleeper) = state.sleepers.remove(&key) {
+                let _gone = sleeper.send((state.now, self.activity.begin()));
+            }
+            true
+        })
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.with(|state| state.now)
+    }
+
+    fn sleep_until(&self, at: DateTime<Utc>) -> Sleep {
+        let (wake, woken) = oneshot::channel();
+        let due = self.with(|state| {
+            let key = (at, state.next);
+            state.next += 1;
+            if at <= state.now {
+                return Some((wake, state.now));
+            }
+            state.sleepers.insert(key, wake);
+            None
+        });
+        if let Some((wake, now)) = due {
+            let _still_here = wake.send((now, self.activity.begin()));
+        }
+        Box::pin(async move {
+            match woken.await {
+                Ok((now, busy)) => Tick { now, busy: Some(busy) },
+                // The clock is gone, and with it the test.
+                Err(_) => std::future::pending().await,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock() -> VirtualClock {
+        VirtualClock::new(DateTime::from_timestamp(1_700_000_000, 0).unwrap(), Activity::default())
+    }
+
+    #[tokio::test]
+    async fn timers_come_due_in_order_and_see_their_own_time() {
+        let clock = clock();
+        let begun = clock.now();
+        let (first, second) = (begun + TimeDelta::hours(1), begun + TimeDelta::hours(2));
+        let (later, sooner) = (clock.sleep_until(second), clock.sleep_until(first));
+        let watch = clock.clone();
+        let moved = tokio::spawn(async move { watch.advance(TimeDelta::days(1)).await });
+        assert_eq!(sooner.await.now, first);
+        assert_eq!(later.await.now, second);
+        moved.await.unwrap();
+        assert_eq!(clock.now(), begun + TimeDelta::days(1));
+    }
+
+    #[tokio::test]
+    async fn the_clock_waits_for_what_a_timer_caused() {
+        let clock = clock();
+        let end = clock.now() + TimeDelta::hours(1);
+        let sleep = clock.sleep_until(end);
+        let again = clock.clone();
+        let worked = tokio::spawn(async move {
+            let tick = sleep.await;
+            tokio::task::yield_now().await;
+            let next = again.sleep_until(tick.now + TimeDelta::minutes(1));
+            drop(tick);
+            next.await.now
+        });
+        clock.advance(TimeDelta::hours(2)).await;
+        assert_eq!(worked.await.unwrap(), end + TimeDelta::minutes(1), "the second timer was set in time");
+    }
+
+    #[tokio::test]
+    async fn a_clock_set_back_keeps_its_timers() {
+        let clock = clock();
+        let at = clock.now() + TimeDelta::hours(1);
+        let sleep = clock.sleep_until(at);
+        clock.set(at - TimeDelta::days(1)).await;
+        assert_eq!(clock.now(), at - TimeDelta::days(1));
+        clock.advance_to(at).await;
+        assert_eq!(sleep.await.now, at);
+    }
+}
