@@ -26,11 +26,14 @@ pub struct VirtualClock {
     activity: Activity,
 }
 
+/// How a sleeper is woken: the time, and the guard of what it does then.
+type Wake = oneshot::Sender<(DateTime<Utc>, Busy)>;
+
 #[derive(Debug)]
 struct State {
     now: DateTime<Utc>,
     next: u64,
-    sleepers: BTreeMap<(DateTime<Utc>, u64), oneshot::Sender<(DateTime<Utc>, Busy)>>,
+    sleepers: BTreeMap<(DateTime<Utc>, u64), Wake>,
 }
 
 impl State {
@@ -171,11 +174,10 @@ mod tests {
         let begun = clock.now();
         let (first, second) = (begun + TimeDelta::hours(1), begun + TimeDelta::hours(2));
         let (later, sooner) = (clock.sleep_until(second), clock.sleep_until(first));
-        let watch = clock.clone();
-        let moved = tokio::spawn(async move { watch.advance(TimeDelta::days(1)).await });
-        assert_eq!(sooner.await.now, first);
-        assert_eq!(later.await.now, second);
-        moved.await.unwrap();
+        let later = tokio::spawn(async move { later.await.now });
+        let sooner = tokio::spawn(async move { sooner.await.now });
+        clock.advance(TimeDelta::days(1)).await;
+        assert_eq!((sooner.await.unwrap(), later.await.unwrap()), (first, second));
         assert_eq!(clock.now(), begun + TimeDelta::days(1));
     }
 
@@ -201,9 +203,10 @@ mod tests {
         let clock = clock();
         let at = clock.now() + TimeDelta::hours(1);
         let sleep = clock.sleep_until(at);
+        let woken = tokio::spawn(async move { sleep.await.now });
         clock.set(at - TimeDelta::days(1)).await;
         assert_eq!(clock.now(), at - TimeDelta::days(1));
         clock.advance_to(at).await;
-        assert_eq!(sleep.await.now, at);
+        assert_eq!(woken.await.unwrap(), at);
     }
 }
