@@ -1,1 +1,208 @@
-//! flowlord-alerts
+//! The alerts actor: what people are told, and how often.
+//!
+//! At each tick it reads what wasn't told yet, asks the ladder (a pure function), and has the ladder's new state
+//! and the message stored in one command: a restart neither repeats nor forgets. The notifier sends.
+
+mod tell;
+
+use actix::fut::{ActorFutureExt as _, wrap_future};
+use actix::{
+    Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, ResponseActFuture, Supervised,
+    Supervisor,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::ladder::{LadderState, Policy};
+use flowlord_messages::alerts::{LadderStates, LadderStatus, StopAlerting};
+use flowlord_messages::health::Pong;
+use flowlord_messages::hint::AlertRaised;
+use flowlord_messages::read::{LadderInput, ReadLadder};
+use flowlord_messages::write::AdvanceLadder;
+use flowlord_messages::{
+    Activity, Busy, Guarded, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
+};
+
+/// The one route until there are more.
+const ROUTE: &str = "default";
+
+/// After a failed call to the database, when to try again.
+const TRY_AGAIN: TimeDelta = TimeDelta::seconds(1);
+
+/// What the operator chose.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The shortest and the longest time between two looks.
+    pub policy: Policy,
+    /// A task unfinished this long after its creation raises an alert.
+    pub ttl: TimeDelta,
+    /// The address in links that people click.
+    pub public_url: String,
+}
+
+/// What it works with.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// The clock.
+    pub clock: SharedClock,
+    /// Work under way.
+    pub activity: Activity,
+    /// Restarts.
+    pub supervision: Supervision,
+    /// To the DB readers.
+    pub read: Port<ReadLadder>,
+    /// To the DB owner.
+    pub advance: Port<AdvanceLadder>,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Alerts {
+    config: Config,
+    deps: Deps,
+    /// As last stored or read; none before the first read.
+    state: Option<LadderState>,
+    looking: bool,
+    stopping: bool,
+    timer: Timer,
+}
+
+impl Alerts {
+    /// Starts it in `arbiter`.
+    #[must_use]
+    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
+        Supervisor::start_in_arbiter(arbiter, move |_| Self {
+            timer: Timer::new(deps.clock.clone()),
+            config,
+            deps,
+            state: None,
+            looking: false,
+            stopping: false,
+        })
+    }
+
+    /// Reads what wasn't told, and moves the ladder on if its time has come.
+    fn look(&mut self, now: DateTime<Utc>, busy: Option<Busy>, ctx: &mut Context<Self>) {
+        if self.looking || self.stopping {
+            return;
+        }
+        self.looking = true;
+        let unfinished_before = now - self.config.ttl;
+        let call = self.deps.read.call(ReadLadder { route: ROUTE.to_owned(), unfinished_before });
+        ctx.spawn(wrap_future::<_, Self>(call).map(move |input, this, ctx| {
+            guarded(this, ctx, |this, ctx| match input {
+                Ok(input) => this.step(&input, now, unfinished_before, busy, ctx),
+                Err(err) => this.failed(&err, now, ctx),
+            });
+        }));
+    }
+
+    fn step(
+        &mut self,
+        input: &LadderInput,
+        now: DateTime<Utc>,
+        unfinished_until: DateTime<Utc>,
+        busy: Option<Busy>,
+        ctx: &mut Context<Self>,
+    ) {
+        let stored = input.state.as_deref().and_then(|state| serde_json::from_str(state).ok());
+        let state: LadderState = stored.unwrap_or_else(|| LadderState::new(self.config.policy, now));
+        let Some((next, advance)) = tell::step(&self.config, &state, input, now, unfinished_until) else {
+            // Nothing to tell and nothing to remember, but when to look again.
+            return self.wait(state.resumed(self.config.policy, now), ctx);
+        };
+        let call = self.deps.advance.call(advance);
+        ctx.spawn(wrap_future::<_, Self>(call).map(move |advanced, this, ctx| {
+            match advanced {
+                Ok(()) => this.wait(next, ctx),
+                Err(err) => this.failed(&err, now, ctx),
+            }
+            drop(busy);
+        }));
+    }
+
+    fn wait(&mut self, state: LadderState, ctx: &mut Context<Self>) {
+        self.looking = false;
+        let at = if self.stopping { None } else { Some(state.next_tick) };
+        self.state = Some(state);
+        self.timer.set(at, ctx, |this| &mut this.timer);
+    }
+
+    fn failed(&mut self, err: &flowlord_messages::Error, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        log::warn!("event=ladder_not_moved error={err:?}");
+        self.looking = false;
+        self.timer.set(Some(now + TRY_AGAIN), ctx, |this| &mut this.timer);
+    }
+}
+
+impl Actor for Alerts {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(2048);
+        let busy = self.deps.activity.begin();
+        self.look(self.deps.clock.now(), Some(busy), ctx);
+    }
+}
+
+impl Supervised for Alerts {
+    fn restarting(&mut self, _ctx: &mut Self::Context) {
+        self.looking = false;
+        self.timer = Timer::new(self.deps.clock.clone());
+    }
+}
+
+impl Guarded for Alerts {
+    fn supervision(&self) -> &Supervision {
+        &self.deps.supervision
+    }
+}
+
+impl Wakes for Alerts {
+    fn wake(&mut self, tick: Tick, ctx: &mut Context<Self>) {
+        self.look(tick.now, tick.busy, ctx);
+    }
+}
+
+impl Handler<AlertRaised> for Alerts {
+    type Result = ();
+
+    /// The ladder looks in its own time; what is told at once is in the outbox already.
+    fn handle(&mut self, _: AlertRaised, _: &mut Self::Context) {}
+}
+
+impl Handler<LadderStates> for Alerts {
+    type Result = Result<Vec<LadderStatus>>;
+
+    fn handle(&mut self, _: LadderStates, ctx: &mut Self::Context) -> Self::Result {
+        guarded(self, ctx, |this, _| {
+            let status = |state: &LadderState| LadderStatus {
+                route: ROUTE.to_owned(),
+                interval: state.interval,
+                next: state.next_tick,
+                incident_since: state.incident.as_ref().map(|incident| incident.opened),
+            };
+            Ok(this.state.iter().map(status).collect())
+        })
+    }
+}
+
+impl Handler<StopAlerting> for Alerts {
+    type Result = ResponseActFuture<Self, Result<()>>;
+
+    /// A step under way is one command: it happens wholly or not at all, so there is nothing to wait for.
+    fn handle(&mut self, _: StopAlerting, ctx: &mut Self::Context) -> Self::Result {
+        self.stopping = true;
+        self.timer.set(None, ctx, |this| &mut this.timer);
+        Box::pin(actix::fut::ready(Ok(())))
+    }
+}
+
+impl Handler<Ping> for Alerts {
+    type Result = Result<Pong>;
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Result<Pong> {
+        Ok(Pong { restarts: self.deps.supervision.restarts() })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -173,6 +173,8 @@ pub struct LadderInput {
     pub newest: i64,
     /// Tasks that are unfinished past their time and weren't before.
     pub unfinished: Vec<Attempt>,
+    /// Whether there are more of them than one look takes.
+    pub more_unfinished: bool,
 }
 
 /// Messages to send, in order.

@@ -68,7 +68,8 @@ impl Query for ReadLadder {
         let untold = untold(connection, told_until)?;
         let newest = untold.last().map_or(told_until, |alert| alert.row);
         let unfinished = unfinished(connection, unfinished_until, micros(self.unfinished_before))?;
-        Ok(LadderInput { state, untold, newest, unfinished })
+        let more_unfinished = unfinished.len() == UNFINISHED_AT_ONCE;
+        Ok(LadderInput { state, untold, newest, unfinished, more_unfinished })
     }
 }
 

@@ -1,0 +1,146 @@
+//! One step of the ladder, as the command that stores it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::ladder::{LadderState, Told, step as ladder_step};
+use flowlord_domain::query::Query;
+use flowlord_domain::summary::{Item, Line, counts, report_url, summarize};
+use flowlord_domain::task_time::task_time;
+use flowlord_domain::{AlertKind, Attempt, NewAlert, duration};
+use flowlord_messages::notifier::{Colour, Payload};
+use flowlord_messages::read::LadderInput;
+use flowlord_messages::write::{AdvanceLadder, IncidentRecord, NewMessage};
+
+use crate::{Config, ROUTE};
+
+/// The ladder's next state, and the command that stores it with what is told. None where its time hasn't come.
+pub(crate) fn step(
+    config: &Config,
+    state: &LadderState,
+    input: &LadderInput,
+    now: DateTime<Utc>,
+    unfinished_until: DateTime<Utc>,
+) -> Option<(LadderState, AdvanceLadder)> {
+    let alerts: Vec<NewAlert> = input.unfinished.iter().map(|task| unfinished(task, now)).collect();
+    let lines = summarize(items(input).chain(alerts.iter().map(Item::from)));
+    let (next, told) = ladder_step(config.policy, state, now, &counts(&lines));
+    if told.is_none() && !state.resumed(config.policy, now).due(now) {
+        // A first state is stored, so that its tick outlives a restart.
+        let first = input.state.is_none();
+        return first.then(|| (next.clone(), advance(&next, None, Vec::new(), 0, None, now)));
+    }
+    let closed = closed(&told, now);
+    let summary = matches!(told, Some(Told::Summary { .. }));
+    let key = state.key(ROUTE);
+    let message = told.map(|told| message(config, key, told, &lines, now));
+    let told_until = if summary { input.newest } else { 0 };
+    let incident = next.incident.as_ref().map(|incident| IncidentRecord {
+        opened: incident.opened,
+        closed: None,
+        alerts: incident.alerts,
+    });
+    let mut advance = advance(&next, message, alerts, told_until, incident.or(closed), now);
+    advance.unfinished_until = Some(unfinished_seen(input, unfinished_until));
+    Some((next, advance))
+}
+
+/// Of more unfinished tasks than one look takes, the next look takes the rest.
+fn unfinished_seen(input: &LadderInput, until: DateTime<Utc>) -> DateTime<Utc> {
+    input
+        .unfinished
+        .last()
+        .map_or(until, |last| if input.more_unfinished { last.uid.created() } else { until })
+}
+
+fn advance(
+    next: &LadderState,
+    message: Option<NewMessage>,
+    alerts: Vec<NewAlert>,
+    told_until: i64,
+    incident: Option<IncidentRecord>,
+    now: DateTime<Utc>,
+) -> AdvanceLadder {
+    AdvanceLadder {
+        now,
+        route: ROUTE.to_owned(),
+        state: serde_json::to_string(next).unwrap_or_default(),
+        told_until,
+        unfinished_until: None,
+        alerts,
+        incident,
+        messages: message.into_iter().collect(),
+    }
+}
+
+fn items(input: &LadderInput) -> impl Iterator<Item = Item<'_>> {
+    input.untold.iter().map(|alert| Item { topic: &alert.topic, job: &alert.job, task_time: alert.task_time })
+}
+
+fn unfinished(task: &Attempt, now: DateTime<Utc>) -> NewAlert {
+    NewAlert {
+        kind: AlertKind::Unfinished,
+        at: now,
+        uid: Some(task.uid),
+        id: task.id.clone(),
+        topic: task.topic.clone(),
+        job: task.job.clone(),
+        workflow: task.workflow.clone(),
+        msg: "INCOMPLETE: unfinished task detected".to_owned(),
+        task_time: task_time(&task.info, &Query::lenient(&task.meta)),
+        at_once: None,
+    }
+}
+
+fn closed(told: &Option<Told>, now: DateTime<Utc>) -> Option<IncidentRecord> {
+    match told {
+        Some(Told::AllClear { opened, alerts, .. }) => {
+            Some(IncidentRecord { opened: *opened, closed: Some(now), alerts: *alerts })
+        }
+        _ => None,
+    }
+}
+
+fn message(config: &Config, key: String, told: Told, lines: &[Line], now: DateTime<Utc>) -> NewMessage {
+    let (kind, payload) = match told {
+        Told::Summary { next, .. } => ("summary", summary(config, lines, next, now)),
+        Told::AllClear { lasted, alerts, lines, opened } => {
+            ("all_clear", all_clear(config, lasted, alerts, lines, opened))
+        }
+    };
+    NewMessage {
+        route: ROUTE.to_owned(),
+        kind: kind.to_owned(),
+        key,
+        payload: serde_json::to_string(&payload).unwrap_or_default(),
+    }
+}
+
+fn summary(config: &Config, lines: &[Line], next: DateTime<Utc>, now: DateTime<Utc>) -> Payload {
+    let count: u64 = lines.iter().map(|line| line.count).sum();
+    Payload {
+        headline: format!("{} in {}", plural(count, "alert"), plural(lines.len() as u64, "task")),
+        lines: lines.iter().map(ToString::to_string).collect(),
+        link: Some(report_url(&config.public_url, now.date_naive())),
+        footer: format!("next update at {} UTC, if there is news", next.format("%H:%M")),
+        colour: Colour::Red,
+    }
+}
+
+fn all_clear(
+    config: &Config,
+    lasted: TimeDelta,
+    alerts: u64,
+    lines: Vec<String>,
+    opened: DateTime<Utc>,
+) -> Payload {
+    Payload {
+        headline: format!("all clear: {} in {}", plural(alerts, "alert"), duration::print(lasted)),
+        lines: lines.into_iter().map(|line| format!("{line} recovered")).collect(),
+        link: Some(report_url(&config.public_url, opened.date_naive())),
+        footer: String::new(),
+        colour: Colour::Green,
+    }
+}
+
+fn plural(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
