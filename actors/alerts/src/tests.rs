@@ -79,7 +79,7 @@ fn noon() -> DateTime<Utc> {
 }
 
 impl Bench {
-    fn start(rows: Stub, now: DateTime<Utc>) -> Self {
+    async fn start(rows: Stub, now: DateTime<Utc>) -> Self {
         let activity = Activity::default();
         let clock = VirtualClock::new(now, activity.clone());
         let arbiter = Arbiter::new();
@@ -96,14 +96,16 @@ impl Bench {
         };
         let policy = Policy { min: TimeDelta::minutes(5), max: TimeDelta::minutes(80) };
         let config = Config { policy, ttl: TimeDelta::hours(4), public_url: "http://flow".to_owned() };
-        let _alive_by_its_timer = Alerts::start(&handle, config, deps);
+        let alerts = Alerts::start(&handle, config, deps);
+        // Answered once it has started: before that no work is under way.
+        Port::new("alerts", alerts.recipient(), 1, patience, &activity).call(Ping).await.unwrap();
         Self { rows, clock, activity, arbiter }
     }
 
-    fn restart(self) -> Self {
+    async fn restart(self) -> Self {
         self.arbiter.stop();
         let _ended = self.arbiter.join();
-        Self::start(self.rows, self.clock.now())
+        Self::start(self.rows, self.clock.now()).await
     }
 
     async fn pass(&self, minutes: i64) {
@@ -149,7 +151,7 @@ fn headlines(told: &[(i64, &str)]) -> Vec<(i64, String)> {
 
 #[actix::test]
 async fn a_trickle_is_told_slower_and_slower_and_then_all_clear() {
-    let bench = Bench::start(Stub::default(), noon());
+    let bench = Bench::start(Stub::default(), noon()).await;
     for _ in 0..30 {
         bench.raise("extract", "orders");
         bench.pass(1).await;
@@ -177,13 +179,13 @@ async fn a_trickle_is_told_slower_and_slower_and_then_all_clear() {
 
 #[actix::test]
 async fn a_restart_neither_repeats_nor_forgets() {
-    let bench = Bench::start(Stub::default(), noon());
+    let bench = Bench::start(Stub::default(), noon()).await;
     bench.raise("a", "");
     bench.pass(4).await;
-    let bench = bench.restart();
+    let bench = bench.restart().await;
     bench.pass(1).await;
     assert_eq!(bench.told(), headlines(&[(5, "1 alert in 1 task")]), "the tick is a row too");
-    let bench = bench.restart();
+    let bench = bench.restart().await;
     bench.raise("b", "");
     bench.pass(9).await;
     assert_eq!(bench.told().len(), 1, "the doubled interval is a row too");
@@ -193,7 +195,7 @@ async fn a_restart_neither_repeats_nor_forgets() {
 
 #[actix::test]
 async fn a_database_that_refuses_moves_nothing() {
-    let bench = Bench::start(Stub::default(), noon());
+    let bench = Bench::start(Stub::default(), noon()).await;
     bench.pass(1).await;
     bench.raise("a", "");
     bench.rows.0.lock().unwrap().refuse = true;
@@ -206,7 +208,7 @@ async fn a_database_that_refuses_moves_nothing() {
 
 #[actix::test]
 async fn a_task_unfinished_past_its_time_is_told_once() {
-    let bench = Bench::start(Stub::default(), noon());
+    let bench = Bench::start(Stub::default(), noon()).await;
     bench.rows.0.lock().unwrap().unfinished.push(Attempt {
         uid: Uid::at(noon()),
         topic: "slow".to_owned(),
