@@ -60,6 +60,9 @@ impl Provider for Layer {
 /// Reads all layers.
 pub(super) fn load(sources: &Sources) -> Layers {
     let mut layers = Layers { values: defaults(), errors: Vec::new(), warnings: Vec::new() };
+    for (key, value) in &sources.defaults {
+        layers.add(Layer { source: String::new(), values: nested(key, value) });
+    }
     if let Some(layer) = file_layer(sources, &mut layers) {
         layers.add(layer);
     }

@@ -161,6 +161,8 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// The file that is read when it is there and none was named.
     pub default_file: Option<PathBuf>,
+    /// What a command puts in the place of the usual defaults: the key, and its value.
+    pub defaults: Vec<(String, String)>,
 }
 
 impl Sources {
@@ -169,7 +171,8 @@ impl Sources {
     pub fn of_process(flags: Vec<(String, String)>, file: Option<PathBuf>) -> Self {
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let env = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
-        Self { flags, env, file, default_file: Some("flowlord.toml".into()) }
+        let default_file = Some("flowlord.toml".into());
+        Self { flags, env, file, default_file, defaults: Vec::new() }
     }
 }
 
@@ -184,6 +187,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Whether a flag, a variable or the file sets a key.
+    #[must_use]
+    pub fn is_set(&self, key: &str) -> bool {
+        self.effective.iter().any(|line| line.is_set(key))
+    }
+
     /// The effective values as TOML, secrets masked, with where each comes from.
     #[must_use]
     pub fn to_toml(&self) -> String {

@@ -16,6 +16,12 @@ pub(super) struct Line {
     source: String,
 }
 
+impl Line {
+    pub(super) fn is_set(&self, key: &str) -> bool {
+        self.key.name == key && !self.source.is_empty()
+    }
+}
+
 /// What counts for each key.
 pub(super) fn lines(config: &Config, reader: &Reader) -> Vec<Line> {
     let line =

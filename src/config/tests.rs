@@ -11,7 +11,7 @@ fn load(file: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Load
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flowlord.toml");
     std::fs::write(&path, file).unwrap();
-    Config::load(&Sources { flags: pairs(flags), env: pairs(env), file: Some(path), default_file: None })
+    Config::load(&Sources { flags: pairs(flags), env: pairs(env), file: Some(path), ..Sources::default() })
 }
 
 fn error(file: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> String {
@@ -66,6 +66,7 @@ fn the_file_is_the_named_one_else_the_one_of_the_environment_else_the_usual_one(
         env: pairs(&[("FLOWLORD_CONFIG", &variable)]),
         file: Some(file("flag.toml")),
         default_file: Some(file("usual.toml")),
+        defaults: pairs(&[("notify.prefix", "demo")]),
     };
     let mut title = |change: fn(&mut Sources)| {
         change(&mut sources);

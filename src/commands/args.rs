@@ -1,0 +1,84 @@
+//! Every key of the configuration as a flag.
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::error::Error;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use flowlord::Config;
+use flowlord::config::keys::{KEYS, Key};
+use flowlord::config::{Loaded, Sources};
+
+/// `--config`, and a flag per key: `tasks.lease` is `--tasks-lease`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ConfigFlags {
+    file: Option<PathBuf>,
+    values: Vec<(String, String)>,
+}
+
+impl ConfigFlags {
+    /// Reads all layers; `defaults` go over the usual ones. Warnings go to the log.
+    pub(crate) fn load(&self, defaults: &[(&str, &str)]) -> anyhow::Result<Loaded> {
+        let mut sources = Sources::of_process(self.values.clone(), self.file.clone());
+        sources.defaults =
+            defaults.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let loaded = Config::load(&sources)?;
+        for warning in &loaded.warnings {
+            log::warn!("event=config_warning detail={warning:?}");
+        }
+        Ok(loaded)
+    }
+}
+
+fn flag(key: &Key) -> String {
+    key.name.replace(['.', '_'], "-")
+}
+
+fn arg(key: &'static Key) -> Arg {
+    let heading = key.name.split_once('.').map_or("Configuration", |(section, _)| section);
+    let help = match key.default {
+        // A flag is in everyone's list of processes.
+        "" if key.secret => format!("{}; better in the environment or a file", key.help),
+        "" => key.help.to_owned(),
+        default => format!("{} [default: {default}]", key.help),
+    };
+    Arg::new(key.name).long(flag(key)).value_name("VALUE").help(help).help_heading(heading)
+}
+
+impl Args for ConfigFlags {
+    fn augment_args(command: Command) -> Command {
+        let config = Arg::new("config")
+            .long("config")
+            .short('c')
+            .value_name("FILE")
+            .value_parser(NonEmptyStringValueParser::new())
+            .help("The configuration file [env: FLOWLORD_CONFIG=] [default: ./flowlord.toml if it is there]")
+            .help_heading("Configuration");
+        command.arg(config).args(KEYS.iter().map(arg))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for ConfigFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let mut flags = Self::default();
+        flags.update_from_arg_matches(matches)?;
+        Ok(flags)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        self.file = matches.get_one::<String>("config").map(PathBuf::from);
+        for key in KEYS {
+            if matches.value_source(key.name) == Some(ValueSource::CommandLine)
+                && let Some(value) = matches.get_one::<String>(key.name)
+            {
+                self.values.push((key.name.to_owned(), value.clone()));
+            }
+        }
+        Ok(())
+    }
+}

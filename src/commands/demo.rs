@@ -1,0 +1,209 @@
+//! `flowlord demo`: the service on the example workflows, with workers that use the public REST API.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use flowlord::config::Loaded;
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::args::ConfigFlags;
+use super::work::client::{Client, Granted, Outcome, Refusal, Wanted};
+use super::work::hold::hold;
+use super::{USAGE, out, run};
+
+const EXAMPLES: &str = "\
+Examples:
+  flowlord demo
+  flowlord demo --listen 127.0.0.1:9090 --notify-url http://127.0.0.1:9000/hook";
+
+/// Run the service on example workflows, with example workers and a fresh data folder
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    config: ConfigFlags,
+}
+
+/// The example workflows, as people find them in `examples/workflows`.
+const WORKFLOWS: [(&str, &str); 3] = [
+    ("orders.toml", include_str!("../../examples/workflows/orders.toml")),
+    ("nightly.toml", include_str!("../../examples/workflows/nightly.toml")),
+    ("partner.toml", include_str!("../../examples/workflows/partner.toml")),
+];
+
+/// Their schedules, and those of the demo: nobody watches for an hour.
+const HURRY: [(&str, &str); 4] = [
+    ("cron=5 * * * *&", "cron=*/5 * * * * *&"),
+    ("cron=30 2 * * *&", "cron=*/15 * * * * *&"),
+    ("cron=*/10 * * * *&", "cron=*/3 * * * * *&"),
+    ("retry_delay=30s", "retry_delay=1s"),
+];
+
+/// A demo's summaries come soon; the configuration may say otherwise.
+const DEFAULTS: [(&str, &str); 1] = [("notify.min_frequency", "2s")];
+
+const TOPICS: [&str; 6] = ["extract", "load", "aggregate", "publish", "report", "partner"];
+const WORKERS: usize = 3;
+const LEASE: &str = "10s";
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut loaded = match args.config.load(&DEFAULTS) {
+        Ok(loaded) => loaded,
+        Err(err) => {
+            out::error(&format!("flowlord: {err:#}"));
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    let folder = tempfile::Builder::new().prefix("flowlord-demo-").tempdir()?;
+    loaded.config.workflow = folder.path().join("workflows");
+    loaded.config.data = folder.path().join("data");
+    loaded.config.listen = free_address(&loaded);
+    write_workflows(&loaded.config.workflow).context("the example workflows can't be written")?;
+    actix_rt::System::new().block_on(run::until_asked(&loaded.config, |app| {
+        tell(app.address(), folder.path())?;
+        workers(app.address())
+    }))
+}
+
+/// The usual port may be taken: a demo then listens on another, unless it was told where.
+fn free_address(loaded: &Loaded) -> SocketAddr {
+    let listen = loaded.config.listen;
+    if loaded.is_set("listen") || TcpListener::bind(listen).is_ok() {
+        return listen;
+    }
+    SocketAddr::new(listen.ip(), 0)
+}
+
+fn write_workflows(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(folder)?;
+    for (name, text) in WORKFLOWS {
+        std::fs::write(folder.join(name), hurried(text))?;
+    }
+    Ok(())
+}
+
+fn hurried(text: &str) -> String {
+    HURRY.iter().fold(text.to_owned(), |text, (slow, fast)| text.replace(slow, fast))
+}
+
+fn tell(address: SocketAddr, folder: &Path) -> std::io::Result<()> {
+    out::line(&format!("flowlord demo: the dashboard is at http://{address}"))?;
+    out::line(&format!("  tasks       curl http://{address}/api/v1/tasks"))?;
+    out::line(&format!("  workflows   {}", folder.join("workflows").display()))?;
+    out::line("  Ctrl-C ends it, and its data go with it")
+}
+
+/// Workers that run until they are dropped.
+fn workers(address: SocketAddr) -> anyhow::Result<JoinSet<()>> {
+    let client = Client::new(&format!("http://{address}"), None)?;
+    let hopeless = Rc::new(RefCell::new(Hopeless::default()));
+    let mut workers = JoinSet::new();
+    for number in 1..=WORKERS {
+        let wanted = Wanted {
+            topics: TOPICS.map(str::to_owned).to_vec(),
+            worker: format!("demo-{number}"),
+            lease: LEASE.to_owned(),
+        };
+        workers.spawn_local(worker(client.clone(), wanted, Rc::clone(&hopeless)));
+    }
+    Ok(workers)
+}
+
+async fn worker(client: Client, wanted: Wanted, hopeless: Rc<RefCell<Hopeless>>) {
+    loop {
+        match client.lease(&wanted).await {
+            Ok(Some(granted)) => {
+                let work = async { Some(work(&client, &granted, &hopeless).await) };
+                hold(&client, &granted, LEASE, work).await;
+            }
+            Ok(None) => {}
+            Err(Refusal::Lost(detail) | Refusal::Never(detail) | Refusal::Later { detail, .. }) => {
+                log::warn!("event=demo_worker_waits detail={detail:?}");
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+/// Which chains of the partner's tasks never succeed: every other one, from the first.
+#[derive(Debug, Default)]
+struct Hopeless {
+    seen: usize,
+    chains: HashSet<String>,
+}
+
+impl Hopeless {
+    fn includes(&mut self, chain: &str, attempt: u32) -> bool {
+        if attempt == 1 {
+            if self.seen.is_multiple_of(2) {
+                self.chains.insert(chain.to_owned());
+            }
+            self.seen += 1;
+        }
+        self.chains.contains(chain)
+    }
+}
+
+/// Pretends to work, as long as such work seems to take.
+async fn work(client: &Client, granted: &Granted, hopeless: &RefCell<Hopeless>) -> Outcome {
+    let text = |name: &str| granted.task.get(name).and_then(Value::as_str).unwrap_or_default();
+    sleep(Duration::from_millis(rand::random_range(100..300))).await;
+    let rows = rand::random_range(500..5_000);
+    match text("type") {
+        "extract" => {
+            // A worker may tell how far it is; the lease counts anew with it.
+            let _ = client.heartbeat(&granted.lease, LEASE, Some(0.5)).await;
+            sleep(Duration::from_millis(200)).await;
+            let meta = format!("file=s3://demo/{}/{}.json.gz&rows={rows}", text("job"), text("uid"));
+            Outcome { meta, ..Outcome::new("complete", format!("{rows} rows extracted")) }
+        }
+        "partner" if hopeless.borrow_mut().includes(text("id"), granted.attempt) => {
+            Outcome::new("error", "partner.example: connection refused")
+        }
+        "partner" if granted.attempt == 1 => Outcome::new("error", "partner.example: timed out"),
+        _ => Outcome::new("complete", format!("{rows} rows")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_schedule_of_the_examples_is_hurried() {
+        for (slow, _) in HURRY {
+            assert!(WORKFLOWS.iter().any(|(_, text)| text.contains(slow)), "{slow}");
+        }
+        for (name, text) in WORKFLOWS {
+            let slow = hurried(text).replace("* * * * *", "").contains("cron=5 ");
+            assert!(!slow && hurried(text) != text, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_topic_of_the_examples_has_a_worker() {
+        for (name, text) in WORKFLOWS {
+            let tasks = text.lines().filter_map(|line| line.strip_prefix("task"));
+            for task in tasks {
+                let topic = task.trim_start_matches([' ', '=', '"']).split([':', '"']).next().unwrap();
+                assert!(TOPICS.contains(&topic), "{name}: {topic}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_other_chain_fails_for_good() {
+        let mut hopeless = Hopeless::default();
+        let answers =
+            ["a", "b", "a", "c"].map(|chain| hopeless.includes(chain, if chain == "a" { 1 } else { 2 }));
+        assert_eq!(answers, [true, false, true, false]);
+    }
+}

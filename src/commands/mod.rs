@@ -1,0 +1,87 @@
+//! What the program can be asked to do.
+
+mod args;
+mod check;
+mod demo;
+mod logs;
+mod out;
+mod run;
+mod serve;
+mod signals;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use logs::LogFormat;
+
+/// The exit code of a command that was called wrongly, as clap's own.
+const USAGE: u8 = 2;
+
+/// A task orchestrator in one container: workflows in TOML, workers over REST, summaries in Slack.
+#[derive(Debug, Parser)]
+#[command(name = "flowlord", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// How log lines are written to stderr; RUST_LOG says which
+    #[arg(long, global = true, value_enum, default_value = "text", env = "FLOWLORD_LOG_FORMAT")]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Demo(demo::Args),
+    Check(check::Args),
+    Work(work::Args),
+    /// Print completions for a shell
+    #[command(after_help = "Example:\n  flowlord completions bash > /etc/bash_completion.d/flowlord")]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub(crate) fn run(self) -> ExitCode {
+        logs::start(self.log_format);
+        let done = match self.command {
+            Command::Serve(args) => serve::run(&args),
+            Command::Demo(args) => demo::run(&args),
+            Command::Check(args) => check::run(&args),
+            Command::Work(args) => work::run(args),
+            Command::Completions { shell } => completions(shell),
+        };
+        done.unwrap_or_else(|err| {
+            out::error(&format!("flowlord: {err:#}"));
+            ExitCode::FAILURE
+        })
+    }
+}
+
+fn completions(shell: Shell) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "flowlord", &mut script);
+    out::text(&String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_well_formed_and_shows_an_example() {
+        let mut cli = Cli::command();
+        cli.clone().debug_assert();
+        cli.build();
+        for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
+            let help = command.clone().render_long_help().to_string();
+            assert!(help.contains("Example"), "{help}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! `flowlord serve`: the service.
+
+use std::process::ExitCode;
+
+use super::args::ConfigFlags;
+use super::{USAGE, out, run};
+
+const EXAMPLES: &str = "\
+Examples:
+  flowlord serve --workflow ./workflows --data ./data
+  flowlord serve --config /etc/flowlord.toml --listen 127.0.0.1:9090
+  FLOWLORD_NOTIFY__URL=https://hooks.slack.com/… flowlord serve
+  flowlord serve --print-config";
+
+/// Run the service: prints its address on one line when it is ready
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    config: ConfigFlags,
+    /// Print the effective configuration, secrets masked, and end
+    #[arg(long)]
+    print_config: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let loaded = match args.config.load(&[]) {
+        Ok(loaded) => loaded,
+        Err(err) => {
+            out::error(&format!("flowlord: {err:#}"));
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    if args.print_config {
+        out::text(&loaded.to_toml())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    actix_rt::System::new().block_on(run::until_asked(&loaded.config, |app| {
+        Ok(out::line(&format!("flowlord listens on http://{}", app.address()))?)
+    }))
+}

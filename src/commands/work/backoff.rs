@@ -1,0 +1,40 @@
+//! How long to wait before a request is sent again.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_secs(15);
+
+/// Waits that double, each shortened by up to half so that workers don't come back all at once.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    next: Duration,
+}
+
+impl Backoff {
+    pub(crate) fn new() -> Self {
+        Self { next: FIRST }
+    }
+
+    /// The next wait; at least what the service asked for.
+    pub(crate) fn wait(&mut self, asked: Option<Duration>) -> Duration {
+        let full = self.next;
+        self.next = (full * 2).min(LONGEST);
+        full.mul_f64(rand::random_range(0.5..=1.0)).max(asked.unwrap_or_default().min(LONGEST * 4))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_bound_and_obey_the_service() {
+        let mut backoff = Backoff::new();
+        for full in [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000] {
+            let wait = backoff.wait(None).as_millis();
+            assert!((full / 2..=full).contains(&wait), "{wait} of {full}");
+        }
+        assert_eq!(Backoff::new().wait(Some(Duration::from_secs(5))), Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,195 @@
+//! The worker protocol from the worker's side: lease, heartbeat, result, release.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// How long one request may take, beyond what it asks the service to wait.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long a request for tasks waits for the first one.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// A service.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+}
+
+/// What to lease.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) topics: Vec<String>,
+    pub(crate) worker: String,
+    pub(crate) lease: String,
+}
+
+/// A task that was handed out.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Granted {
+    pub(crate) lease: String,
+    #[serde(default)]
+    pub(crate) attempt: u32,
+    pub(crate) task: Value,
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Outcome {
+    pub(crate) result: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) msg: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) meta: String,
+}
+
+impl Outcome {
+    pub(crate) fn new(result: &'static str, msg: impl Into<String>) -> Self {
+        Self { result, msg: msg.into(), meta: String::new() }
+    }
+}
+
+/// What a heartbeat learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) struct Alive {
+    #[serde(default)]
+    pub(crate) cancel: bool,
+}
+
+/// Why a request wasn't carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The lease isn't this worker's any more.
+    #[error("the lease is lost: {0}")]
+    Lost(String),
+    /// The service is away, or has too much to do: the same request is worth trying again.
+    #[error("{detail}")]
+    Later { detail: String, after: Option<Duration> },
+    /// The service won't take it, however often it is sent.
+    #[error("{0}")]
+    Never(String),
+}
+
+type Answer<T> = Result<T, Refusal>;
+
+#[derive(Deserialize)]
+struct Leased {
+    tasks: Vec<Granted>,
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    detail: String,
+}
+
+impl Client {
+    pub(crate) fn new(server: &str, token: Option<String>) -> anyhow::Result<Self> {
+        let base = server.trim_end_matches('/');
+        anyhow::ensure!(
+            base.starts_with("http://") || base.starts_with("https://"),
+            "--server {server}: write an address that begins with http:// or https://"
+        );
+        let http = reqwest::Client::builder().connect_timeout(PATIENCE).build().context("no HTTP client")?;
+        Ok(Self { http, base: format!("{base}/api/v1"), token })
+    }
+
+    /// Waits for a task; none when there is none for now.
+    pub(crate) async fn lease(&self, wanted: &Wanted) -> Answer<Option<Granted>> {
+        let body = json!({
+            "topics": wanted.topics, "worker": wanted.worker, "max": 1, "lease": wanted.lease,
+            "wait": format!("{}s", WAIT.as_secs()),
+        });
+        let leased: Leased = self.post("/lease", &body, WAIT + PATIENCE).await?;
+        Ok(leased.tasks.into_iter().next())
+    }
+
+    /// Says that the work goes on: the lease counts anew.
+    pub(crate) async fn heartbeat(
+        &self,
+        lease: &str,
+        extend_by: &str,
+        progress: Option<f64>,
+    ) -> Answer<Alive> {
+        let mut body = json!({ "lease": extend_by });
+        if let Some(progress) = progress {
+            body["progress"] = json!(progress);
+        }
+        self.post(&format!("/lease/{lease}/heartbeat"), &body, PATIENCE).await
+    }
+
+    /// Posts the result. The same one may be posted again.
+    pub(crate) async fn result(&self, lease: &str, outcome: &Outcome) -> Answer<()> {
+        self.post::<Value>(&format!("/lease/{lease}/result"), outcome, PATIENCE).await.map(drop)
+    }
+
+    /// Gives the task back, to be handed out again after `delay`.
+    pub(crate) async fn release(&self, lease: &str, delay: &str) -> Answer<()> {
+        let body = json!({ "delay": delay });
+        self.post::<Value>(&format!("/lease/{lease}/release"), &body, PATIENCE).await.map(drop)
+    }
+
+    async fn post<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        timeout: Duration,
+    ) -> Answer<T> {
+        let request = self.http.post(format!("{}{path}", self.base)).json(body).timeout(timeout);
+        let response = self.authorized(request).send().await.map_err(|err| away(&err))?;
+        if !response.status().is_success() {
+            return Err(refusal(response).await);
+        }
+        response.json().await.map_err(|err| away(&err))
+    }
+
+    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+}
+
+fn away(err: &reqwest::Error) -> Refusal {
+    let mut detail = err.to_string();
+    let mut cause = std::error::Error::source(err);
+    while let Some(inner) = cause {
+        detail = format!("{detail}: {inner}");
+        cause = inner.source();
+    }
+    Refusal::Later { detail, after: None }
+}
+
+async fn refusal(response: Response) -> Refusal {
+    let status = response.status();
+    let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let text = response.text().await.unwrap_or_default();
+    let problem: Option<Problem> = serde_json::from_str(&text).ok();
+    let detail = match &problem {
+        Some(problem) if !problem.detail.is_empty() => format!("{status}: {}", problem.detail),
+        _ => status.to_string(),
+    };
+    let code = problem.map(|problem| problem.code).unwrap_or_default();
+    match status {
+        _ if matches!(code.as_str(), "lease_lost" | "lease_unknown" | "already_finished") => {
+            Refusal::Lost(detail)
+        }
+        StatusCode::CONFLICT => Refusal::Lost(detail),
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+            Refusal::Later { detail, after: after.map(Duration::from_secs) }
+        }
+        status if status.is_server_error() => {
+            Refusal::Later { detail, after: after.map(Duration::from_secs) }
+        }
+        _ => Refusal::Never(detail),
+    }
+}

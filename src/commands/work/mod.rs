@@ -1,0 +1,216 @@
+//! `flowlord work`: a worker that runs a command for each task.
+
+mod backoff;
+pub(super) mod client;
+mod command;
+pub(super) mod hold;
+mod template;
+
+use std::io;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use anyhow::Context as _;
+use flowlord_domain::duration;
+use tokio::sync::watch;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::sleep;
+
+use super::signals::Signals;
+use backoff::Backoff;
+use client::{Client, Granted, Outcome, Refusal, Wanted};
+use template::TaskView;
+
+const EXAMPLES: &str = "\
+Examples:
+  flowlord work --topic load:hourly -- ./load.sh '{info}'
+  flowlord work --topic load --slots 4 --lease 5m -- python3 load.py '{job}' '{meta:file}'
+
+The command gets the task as JSON on its stdin, and in its environment as FLOWLORD_TYPE,
+_JOB, _INFO, _META, _META_<KEY>, _ID, _UID, _CREATED, _ATTEMPT, _LEASE and _WORKER.
+  exit 0     complete          exit 76    warn: neither retry nor alert
+  exit 75    alert, at once    other      error: retried, then an alert
+The last line of its stderr is the message. When the last line of its stdout has the form
+`meta key=value&...`, those keys are merged into the task's meta.
+
+SIGTERM: no new tasks, the running ones finish. A second signal kills and gives them back.";
+
+/// Run a command for each task of a topic
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The topic, or one job of it; may be repeated
+    #[arg(long = "topic", value_name = "TOPIC[:JOB]", required = true)]
+    topics: Vec<String>,
+    /// The service
+    #[arg(long, value_name = "URL", env = "FLOWLORD_SERVER", default_value = "http://127.0.0.1:8080")]
+    server: String,
+    /// A token, where the service wants one
+    #[arg(long, env = "FLOWLORD_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// How many tasks at the same time
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    slots: u16,
+    /// How long the service waits for a sign of life, 5s to 24h
+    #[arg(long, default_value = "60s", value_parser = lease)]
+    lease: String,
+    /// The name under which the service knows this worker [default: HOST-PID]
+    #[arg(long)]
+    worker: Option<String>,
+    /// The command; {info}, {job}, {type}, {id}, {uid} and {meta:KEY} are replaced
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+fn lease(text: &str) -> Result<String, String> {
+    let lease = duration::parse(text).map_err(|err| err.to_string())?;
+    let within = (5..=24 * 3600).contains(&lease.num_seconds());
+    within.then(|| text.to_owned()).ok_or_else(|| "write 5s to 24h".to_owned())
+}
+
+/// What every slot needs.
+struct Worker {
+    client: Client,
+    wanted: Wanted,
+    command: Vec<String>,
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let worker = args.worker.unwrap_or_else(default_name);
+    let worker = Rc::new(Worker {
+        client: Client::new(&args.server, args.token)?,
+        wanted: Wanted { topics: args.topics, worker, lease: args.lease },
+        command: args.command,
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let code = runtime.block_on(LocalSet::new().run_until(work(worker, args.slots)));
+    // Reads of a command's output that something left behind keeps open would hold up the end.
+    runtime.shutdown_background();
+    code
+}
+
+/// The host as the system names it, and the process.
+fn default_name() -> String {
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let host = host.trim();
+    format!("{}-{}", if host.is_empty() { "worker" } else { host }, std::process::id())
+}
+
+/// Runs all slots until a signal or an error; the first signal lets them finish, the second gives back what runs.
+async fn work(worker: Rc<Worker>, slots: u16) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen()?;
+    let (stop, stopped) = watch::channel(Stop::No);
+    let mut running = JoinSet::new();
+    for _ in 0..slots {
+        running.spawn_local(slot(Rc::clone(&worker), stopped.clone()));
+    }
+    log::info!("event=working topics={:?} slots={slots}", worker.wanted.topics.join(","));
+    let mut code = ExitCode::SUCCESS;
+    let mut failed = None;
+    loop {
+        tokio::select! {
+            asked = signals.next() => {
+                let again = *stop.borrow() != Stop::No;
+                log::info!("event=stopping signal={} at_once={again}", asked.name());
+                stop.send_replace(if again { Stop::AtOnce } else { Stop::AfterTheTask });
+                if again {
+                    code = asked.exit_code();
+                }
+            }
+            ended = running.join_next() => match ended {
+                None => break,
+                Some(ended) => if let Err(err) = ended.context("a slot broke").and_then(|done| done) {
+                    // The others finish what they have.
+                    stop.send_if_modified(|stop| { let go = *stop == Stop::No; if go { *stop = Stop::AfterTheTask } go });
+                    failed = Some(err);
+                },
+            },
+        }
+    }
+    failed.map_or(Ok(code), Err)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    No,
+    AfterTheTask,
+    AtOnce,
+}
+
+/// One task after the other.
+async fn slot(worker: Rc<Worker>, mut stop: watch::Receiver<Stop>) -> anyhow::Result<()> {
+    let mut stopping = stop.clone();
+    loop {
+        let granted = tokio::select! {
+            biased;
+            _ = stopping.wait_for(|stop| *stop != Stop::No) => return Ok(()),
+            granted = next_task(&worker) => granted?,
+        };
+        tokio::select! {
+            done = one_task(&worker, &granted) => done?,
+            _ = stop.wait_for(|stop| *stop == Stop::AtOnce) => {
+                give_back(&worker, &granted, "0s").await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Asks until there is a task.
+async fn next_task(worker: &Worker) -> anyhow::Result<Granted> {
+    let mut backoff = Backoff::new();
+    loop {
+        match worker.client.lease(&worker.wanted).await {
+            Ok(Some(granted)) => return Ok(granted),
+            Ok(None) => backoff = Backoff::new(),
+            Err(Refusal::Later { detail, after }) => {
+                let wait = backoff.wait(after);
+                log::warn!("event=service_away retry_in={wait:?} detail={detail:?}");
+                sleep(wait).await;
+            }
+            Err(err @ (Refusal::Lost(_) | Refusal::Never(_))) => {
+                anyhow::bail!("the service refuses to hand out tasks: {err}")
+            }
+        }
+    }
+}
+
+async fn one_task(worker: &Worker, granted: &Granted) -> anyhow::Result<()> {
+    let view = TaskView::new(granted);
+    log::info!(
+        "event=task_started lease={} attempt={} task={:?}",
+        granted.lease,
+        granted.attempt,
+        view.name()
+    );
+    let mut cannot_start = None;
+    let work = async {
+        match command::run(&worker.command, &view, &worker.wanted.worker).await {
+            Ok(outcome) => Some(outcome),
+            Err(err) if worker.is_to_blame(&err) => {
+                cannot_start = Some(err);
+                None
+            }
+            Err(err) => Some(Outcome::new("error", format!("the command can't be started: {err}"))),
+        }
+    };
+    hold::hold(&worker.client, granted, &worker.wanted.lease, work).await;
+    let Some(err) = cannot_start else { return Ok(()) };
+    give_back(worker, granted, "10s").await;
+    Err(err).with_context(|| format!("{} can't be started", worker.command[0]))
+}
+
+impl Worker {
+    /// Whether the command itself is wrong: no task should pay for that.
+    fn is_to_blame(&self, err: &io::Error) -> bool {
+        let fixed = !self.command[0].contains('{');
+        fixed && matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+    }
+}
+
+async fn give_back(worker: &Worker, granted: &Granted, delay: &str) {
+    match worker.client.release(&granted.lease, delay).await {
+        Ok(()) => log::info!("event=task_given_back lease={}", granted.lease),
+        Err(err) => log::warn!("event=release_failed lease={} detail={:?}", granted.lease, err.to_string()),
+    }
+}
