@@ -50,6 +50,10 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    fn add_queue(&mut self, topic: &str, job: &str, id: i64) {
+        self.queues.entry(topic.to_owned()).or_default().insert(job.to_owned(), id);
+    }
+
     /// Forgets all.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
@@ -90,23 +94,29 @@ pub(crate) struct Store<'a> {
 impl Store<'_> {
     /// The id of a topic and job, made when new.
     pub(crate) fn queue(&mut self, topic: &str, job: &str) -> rusqlite::Result<i64> {
+        if let Some(id) = self.known_queue(topic, job)? {
+            return Ok(id);
+        }
+        let insert = "INSERT INTO queue (topic, job) VALUES (?1, ?2)";
+        let id = self.connection.prepare_cached(insert)?.insert([topic, job])?;
+        self.names.add_queue(topic, job, id);
+        Ok(id)
+    }
+
+    /// The id of a topic and job, if any task ever had them.
+    pub(crate) fn known_queue(&mut self, topic: &str, job: &str) -> rusqlite::Result<Option<i64>> {
         if let Some(id) = self.names.queues.get(topic).and_then(|jobs| jobs.get(job)) {
-            return Ok(*id);
+            return Ok(Some(*id));
         }
         let found = self
             .connection
             .prepare_cached("SELECT id FROM queue WHERE topic = ?1 AND job = ?2")?
             .query_row([topic, job], |row| row.get(0))
             .optional()?;
-        let id = match found {
-            Some(id) => id,
-            None => self
-                .connection
-                .prepare_cached("INSERT INTO queue (topic, job) VALUES (?1, ?2)")?
-                .insert([topic, job])?,
-        };
-        self.names.queues.entry(topic.to_owned()).or_default().insert(job.to_owned(), id);
-        Ok(id)
+        if let Some(id) = found {
+            self.names.add_queue(topic, job, id);
+        }
+        Ok(found)
     }
 
     /// The ids of all jobs of a topic.

@@ -51,12 +51,7 @@ impl Store<'_> {
         let mut ids = Vec::new();
         match &filter.job {
             // Looked up, not made: workers may ask for topics that never come.
-            Some(job) => ids.extend(
-                self.connection
-                    .prepare_cached("SELECT id FROM queue WHERE topic = ?1 AND job = ?2")?
-                    .query_row([&filter.topic, job], |row| row.get::<_, i64>(0))
-                    .optional()?,
-            ),
+            Some(job) => ids.extend(self.known_queue(&filter.topic, job)?),
             None => self.queues_of(&filter.topic, &mut ids)?,
         }
         Ok(ids)
@@ -98,18 +93,13 @@ impl Store<'_> {
         Ok(Granted { lease: LeaseToken { uid: Uid(uid), secret }, expires, task })
     }
 
-    /// The state of a task whose lease is still `lease`, or why it isn't.
+    /// The task whose lease is still `lease`, or why it isn't.
     pub(crate) fn held(&self, lease: LeaseToken) -> Result<Held, Trouble> {
-        let row: Option<(i64, Option<i64>, i64)> = self
-            .connection
-            .prepare_cached("SELECT state, lease, delivery FROM task WHERE uid = ?1")?
-            .query_row([lease.uid.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?;
-        match row {
-            Some((state, Some(secret), _)) if unbits(secret) == lease.secret => Ok(Held { state }),
+        match self.task(lease.uid)? {
+            Some(task) if task.lease == Some(lease.secret) => Ok(task),
             // An earlier lease of this task can only have been if the task was handed out before: a first lease
             // that doesn't match was never given.
-            Some((_, current, delivery)) if delivery > i64::from(current.is_some()) => {
+            Some(task) if task.delivery > i64::from(task.lease.is_some()) => {
                 let detail = "the lease ran out and its task went to another worker, or it was released; \
                               drop the work and lease again";
                 Err(Error::new(Code::LeaseLost, detail).into())
@@ -117,12 +107,32 @@ impl Store<'_> {
             _ => Err(Error::new(Code::LeaseUnknown, "no task was ever given under this lease").into()),
         }
     }
+
+    /// What decides about a task's next step; none when there is no such task.
+    pub(crate) fn task(&self, uid: Uid) -> rusqlite::Result<Option<Held>> {
+        self.connection
+            .prepare_cached("SELECT state, queue, lease, delivery, started FROM task WHERE uid = ?1")?
+            .query_row([uid.0], |row| {
+                Ok(Held {
+                    state: row.get(0)?,
+                    queue: row.get(1)?,
+                    lease: row.get::<_, Option<i64>>(2)?.map(unbits),
+                    delivery: row.get(3)?,
+                    started: row.get(4)?,
+                })
+            })
+            .optional()
+    }
 }
 
-/// A lease that is its holder's.
+/// A task as it stands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Held {
     pub(crate) state: i64,
+    pub(crate) queue: i64,
+    pub(crate) started: Option<i64>,
+    lease: Option<u64>,
+    delivery: i64,
 }
 
 impl Held {

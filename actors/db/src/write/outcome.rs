@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use flowlord_domain::{Decision, Uid};
 use flowlord_messages::write::{Applied, ApplyOutcomes, Claim};
 use flowlord_messages::{Code, Error};
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 
 use crate::column::{self, DONE, micros};
 use crate::job::Command;
@@ -27,19 +27,15 @@ impl Command for ApplyOutcomes {
     }
 }
 
-struct Row {
-    queue: i64,
-    state: i64,
-    started: Option<i64>,
-}
-
 impl Store<'_> {
     fn finish(&mut self, claim: Claim, decision: &Decision, now: DateTime<Utc>) -> Result<Applied, Trouble> {
-        if let Claim::Lease(lease) = claim {
-            self.held(lease)?;
-        }
         let uid = claim.uid();
-        let row = self.row(uid)?;
+        let row = match claim {
+            Claim::Lease(lease) => self.held(lease)?,
+            Claim::Task(_) => self
+                .task(uid)?
+                .ok_or_else(|| Error::new(Code::TaskUnknown, format!("there is no task {uid}")))?,
+        };
         if row.state == DONE {
             return self.again(uid, decision);
         }
@@ -52,16 +48,6 @@ impl Store<'_> {
         }
         self.insert_alerts(&decision.alerts)?;
         Ok(Applied { duplicate: false })
-    }
-
-    fn row(&self, uid: Uid) -> Result<Row, Trouble> {
-        self.connection
-            .prepare_cached("SELECT queue, state, started FROM task WHERE uid = ?1")?
-            .query_row([uid.0], |row| {
-                Ok(Row { queue: row.get(0)?, state: row.get(1)?, started: row.get(2)? })
-            })
-            .optional()?
-            .ok_or_else(|| Error::new(Code::TaskUnknown, format!("there is no task {uid}")).into())
     }
 
     fn record(&self, uid: Uid, decision: &Decision, started: i64) -> rusqlite::Result<()> {
