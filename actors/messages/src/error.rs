@@ -85,6 +85,8 @@ codes! {
     Timeout = "timeout", 503, Some(1), "No answer in time";
     /// The service is stopping or not yet up.
     Stopping = "stopping", 503, Some(5), "The service is stopping";
+    /// Not everything that is needed answers.
+    NotReady = "not_ready", 503, Some(1), "Not everything that is needed answers";
     /// The database can't be written or read now.
     Storage = "storage", 503, Some(5), "The database doesn't answer";
 }

@@ -32,3 +32,6 @@ pub use lease::LeaseToken;
 pub use mint::Mint;
 pub use port::{LatePort, Port};
 pub use timer::{Timer, Wakes};
+
+#[cfg(test)]
+mod tests;
