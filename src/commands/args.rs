@@ -43,7 +43,12 @@ fn arg(key: &'static Key) -> Arg {
         "" => key.help.to_owned(),
         default => format!("{} [default: {default}]", key.help),
     };
-    Arg::new(key.name).long(flag(key)).value_name("VALUE").help(help).help_heading(heading)
+    Arg::new(key.name)
+        .overrides_with(key.name)
+        .long(flag(key))
+        .value_name("VALUE")
+        .help(help)
+        .help_heading(heading)
 }
 
 impl Args for ConfigFlags {

@@ -98,7 +98,12 @@ impl Client {
             base.starts_with("http://") || base.starts_with("https://"),
             "--server {server}: write an address that begins with http:// or https://"
         );
-        let http = reqwest::Client::builder().connect_timeout(PATIENCE).build().context("no HTTP client")?;
+        let mut http = reqwest::Client::builder().connect_timeout(PATIENCE);
+        if is_local(base) {
+            // A proxy for the world outside can't reach this machine's own services.
+            http = http.no_proxy();
+        }
+        let http = http.build().context("no HTTP client")?;
         Ok(Self { http, base: format!("{base}/api/v1"), token })
     }
 
@@ -157,6 +162,11 @@ impl Client {
             None => request,
         }
     }
+}
+
+fn is_local(base: &str) -> bool {
+    let host = base.split_once("://").map_or("", |(_, rest)| rest);
+    ["127.", "localhost:", "[::1]"].iter().any(|start| host.starts_with(start)) || host == "localhost"
 }
 
 fn away(err: &reqwest::Error) -> Refusal {

@@ -9,12 +9,13 @@ mod template;
 use std::io;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use flowlord_domain::duration;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::signals::Signals;
 use backoff::Backoff;
@@ -61,6 +62,9 @@ pub(crate) struct Args {
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<String>,
 }
+
+/// How long a task that is given back at the end may take to arrive there.
+const LAST_WORD: Duration = Duration::from_secs(3);
 
 fn lease(text: &str) -> Result<String, String> {
     let lease = duration::parse(text).map_err(|err| err.to_string())?;
@@ -149,7 +153,8 @@ async fn slot(worker: Rc<Worker>, mut stop: watch::Receiver<Stop>) -> anyhow::Re
         tokio::select! {
             done = one_task(&worker, &granted) => done?,
             _ = stop.wait_for(|stop| *stop == Stop::AtOnce) => {
-                give_back(&worker, &granted, "0s").await;
+                // A service that is away doesn't hold up the end: the lease runs out by itself.
+                let _ = timeout(LAST_WORD, give_back(&worker, &granted, "0s")).await;
                 return Ok(());
             }
         }
