@@ -1,1 +1,10 @@
-//! flowlord
+//! flowlord: a task orchestrator in one container.
+//!
+//! The binary is thin over [`App`], which starts every actor, wires them by ports, and stops them in order.
+
+pub mod app;
+pub mod config;
+mod ports;
+
+pub use app::{App, Environment};
+pub use config::Config;

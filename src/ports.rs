@@ -7,11 +7,11 @@ use actix::{Actor, Addr, Handler, Message};
 use flowlord_messages::{Activity, LatePort, Port};
 
 /// How many messages of one kind may be under way to an actor.
-const BOUND: usize = 2_048;
+pub(crate) const BOUND: usize = 2_048;
 
 /// How long a caller waits. A group commit takes milliseconds: later than this something is wrong, and an error
 /// that says so is worth more than a longer wait.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Makes ports that share one count of the work under way.
 #[derive(Debug, Clone)]

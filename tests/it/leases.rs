@@ -22,7 +22,10 @@ async fn a_task_is_leased_worked_on_and_finished() {
     assert!(app.api.lease("a").await.is_none(), "one worker has it");
     app.api.complete(&leased.lease, "rows=5").await;
     let task = app.api.get(&format!("/api/v1/tasks/{}", created["uid"].as_str().unwrap())).await.ok();
-    assert_eq!((&task["state"], &task["result"], &task["meta"]), (&json!("done"), &json!("complete"), &json!("k=v&rows=5")));
+    assert_eq!(
+        (&task["state"], &task["result"], &task["meta"]),
+        (&json!("done"), &json!("complete"), &json!("k=v&rows=5"))
+    );
     assert_eq!((&task["attempt"], &task["delivery"], &task["worker"]), (&json!(1), &json!(1), &json!("w1")));
     app.stop().await;
 }
@@ -56,7 +59,8 @@ async fn leases_of_one_request_are_many_and_take_turns() {
     }
     let wanted = json!({"topics": ["a", "b"], "worker": "w1", "max": 2});
     let tasks = app.api.post("/api/v1/lease", &wanted).await.ok();
-    let mut kinds: Vec<_> = tasks["tasks"].as_array().unwrap().iter().map(|task| task["task"]["type"].clone()).collect();
+    let mut kinds: Vec<_> =
+        tasks["tasks"].as_array().unwrap().iter().map(|task| task["task"]["type"].clone()).collect();
     kinds.sort_by_key(ToString::to_string);
     assert_eq!(kinds, ["a", "b"], "no topic waits behind another's flood");
     app.stop().await;
@@ -78,7 +82,10 @@ async fn heartbeats_keep_a_lease_alive_past_three_lease_times() {
     }
     let uid = leased.task["uid"].as_str().unwrap();
     let task = app.api.get(&format!("/api/v1/tasks/{uid}")).await.ok();
-    assert_eq!((&task["progress"], &task["msg"], &task["state"]), (&json!(0.5), &json!("beat 5"), &json!("leased")));
+    assert_eq!(
+        (&task["progress"], &task["msg"], &task["state"]),
+        (&json!(0.5), &json!("beat 5"), &json!("leased"))
+    );
     app.api.complete(&leased.lease, "").await;
     app.stop().await;
 }
@@ -177,7 +184,11 @@ async fn what_cannot_be_leased_says_what_to_change() {
         let (status, given) = answer.problem();
         assert!(status == 400 && (given == code || given == "invalid_json"), "{body}: {answer:?}");
     }
-    assert_eq!(app.api.lease("never.seen").await.map(|leased| leased.task), None, "an unknown topic is empty");
+    assert_eq!(
+        app.api.lease("never.seen").await.map(|leased| leased.task),
+        None,
+        "an unknown topic is empty"
+    );
     app.stop().await;
 }
 
@@ -185,7 +196,9 @@ async fn what_cannot_be_leased_says_what_to_change() {
 async fn leases_that_never_were_are_unknown() {
     let app = TestApp::start().await;
     for lease in ["nonsense", "0612345678abcd-0123456789abcdef"] {
-        for (verb, body) in [("heartbeat", json!({})), ("result", json!({"result": "complete"})), ("release", json!({}))] {
+        for (verb, body) in
+            [("heartbeat", json!({})), ("result", json!({"result": "complete"})), ("release", json!({}))]
+        {
             let answer = app.api.post(&format!("/api/v1/lease/{lease}/{verb}"), &body).await;
             assert_eq!(answer.problem(), (404, "lease_unknown"), "{verb} {lease}");
         }

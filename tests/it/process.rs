@@ -82,7 +82,12 @@ async fn killed_between_lease_and_result_nothing_is_lost_or_doubled() {
     let again = json!({"result": "complete", "meta": "file=f"});
     assert_eq!(server.api.result(&leased.lease, &again).await.ok()["duplicate"], true);
     let chain = server.api.get(&format!("/api/v1/chains/{}", created["id"].as_str().unwrap())).await.ok();
-    let states: Vec<_> = chain["items"].as_array().unwrap().iter().map(|task| (task["type"].clone(), task["state"].clone())).collect();
+    let states: Vec<_> = chain["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|task| (task["type"].clone(), task["state"].clone()))
+        .collect();
     assert_eq!(states, [(json!("extract"), json!("done")), (json!("load"), json!("ready"))]);
     server.kill().await;
 }
@@ -106,7 +111,9 @@ async fn finish_until_it_ends(api: Api) -> Vec<String> {
     let mut acknowledged = Vec::new();
     let wanted = json!({"topics": ["a"], "worker": "w", "wait": "1s"});
     while let Ok(answer) = api.try_post("/api/v1/lease", &wanted).await {
-        let Some(task) = answer.json["tasks"].as_array().and_then(|tasks| tasks.first()).cloned() else { continue };
+        let Some(task) = answer.json["tasks"].as_array().and_then(|tasks| tasks.first()).cloned() else {
+            continue;
+        };
         let path = format!("/api/v1/lease/{}/result", task["lease"].as_str().unwrap());
         let Ok(answer) = api.try_post(&path, &json!({"result": "complete"})).await else { break };
         if answer.status == 200 {
@@ -209,7 +216,9 @@ async fn a_second_signal_ends_at_once() {
     tokio::io::AsyncWriteExt::write_all(&mut slow, head.as_bytes()).await.unwrap();
     server.api.get("/healthz").await.ok();
     server.terminate();
-    let not_ready = async { while server.api.try_post("/api/v1/lease", &json!({})).await.is_ok_and(|a| a.status != 503) {} };
+    let not_ready = async {
+        while server.api.try_post("/api/v1/lease", &json!({})).await.is_ok_and(|a| a.status != 503) {}
+    };
     tokio::time::timeout(PATIENCE, not_ready).await.expect("it stops");
     server.terminate();
     let status = server.ended().await;
@@ -241,5 +250,84 @@ async fn what_keeps_it_from_starting_is_said() {
     command.env("FLOWLORD_TASKS__LEESE", "60s");
     let err = refused(command).await;
     assert!(err.to_lowercase().contains("leese") && err.contains("lease"), "{err}");
+    server.kill().await;
+}
+
+/// Starts a worker of the examples on the server's tasks.
+fn worker(server: &Server, program: &str, args: &[&str]) -> Child {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Command::new(program)
+        .args(args)
+        .current_dir(root)
+        .env("FLOWLORD_SERVER", &server.api.base)
+        .env("FLOWLORD", env!("CARGO_BIN_EXE_flowlord"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|err| panic!("{program}: {err}"))
+}
+
+async fn done(api: &Api, topic: &str) -> Value {
+    let path = format!("/api/v1/tasks?type={topic}&state=done");
+    let finished = async {
+        loop {
+            let list = api.get(&path).await.ok();
+            if let Some(task) = list["items"].as_array().and_then(|items| items.first()) {
+                return task.clone();
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, finished).await.unwrap_or_else(|_| panic!("{topic} isn't done"))
+}
+
+#[actix::test]
+async fn the_workers_of_the_examples_work_unmodified() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path()).await;
+    let extract = json!({"type": "extract", "job": "orders", "info": "?hour=2026-03-02T11", "meta": "workflow=main.toml"});
+    server.api.create(&extract).await;
+
+    let _python = worker(&server, "python3", &["examples/workers/worker.py", "--topic", "extract"]);
+    let extract = done(&server.api, "extract").await;
+    assert_eq!(extract["result"], "complete", "{extract}");
+    assert!(extract["meta"].as_str().unwrap().contains("file="), "{extract}");
+
+    let _work = worker(&server, "examples/workers/with-flowlord-work.sh", &["load"]);
+    let load = done(&server.api, "load").await;
+    assert_eq!(load["result"], "complete", "the parent's file is in the child's arguments: {load}");
+    assert!(load["meta"].as_str().unwrap().contains("table=orders"), "{load}");
+
+    let _bash = worker(&server, "examples/workers/worker.sh", &["--topic", "report"]);
+    let report = done(&server.api, "report").await;
+    assert_eq!(report["result"], "complete", "{report}");
+    server.kill().await;
+}
+
+#[actix::test]
+async fn the_work_command_maps_its_exit_codes_and_keeps_long_work_alive() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path()).await;
+    let script = "echo out; echo \"last words $0\" >&2; exit $0";
+    let flowlord = env!("CARGO_BIN_EXE_flowlord");
+    let _work = worker(&server, flowlord, &["work", "--topic", "exits", "--", "sh", "-c", script, "{info}"]);
+    for (exit, result) in [("0", "complete"), ("75", "alert"), ("76", "warn"), ("3", "error")] {
+        let task =
+            server.api.create(&json!({"type": "exits", "job": format!("j{exit}"), "info": exit})).await;
+        let path = format!("/api/v1/tasks/{}", task["uid"].as_str().unwrap());
+        let ended = async {
+            loop {
+                let task = server.api.get(&path).await.ok();
+                if task["state"] == "done" {
+                    return task;
+                }
+            }
+        };
+        let task = tokio::time::timeout(PATIENCE, ended).await.expect("it ends");
+        assert_eq!(task["result"], result, "{task}");
+        if exit != "0" {
+            assert_eq!(task["msg"], format!("last words {exit}"), "{task}");
+        }
+    }
     server.kill().await;
 }

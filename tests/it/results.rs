@@ -77,7 +77,10 @@ async fn the_same_result_twice_is_accepted_once_and_another_one_refused() {
     app.api.create(&json!({"type": "a", "info": "i", "meta": "workflow=main.toml"})).await;
     let leased = app.api.lease("a").await.unwrap();
     let body = json!({"result": "complete", "msg": "ok", "meta": {"file": "x y", "n": "1"}});
-    assert_eq!(app.api.result(&leased.lease, &body).await.ok(), json!({"accepted": true, "duplicate": false}));
+    assert_eq!(
+        app.api.result(&leased.lease, &body).await.ok(),
+        json!({"accepted": true, "duplicate": false})
+    );
     assert_eq!(app.api.result(&leased.lease, &body).await.ok(), json!({"accepted": true, "duplicate": true}));
     let other = app.api.result(&leased.lease, &json!({"result": "error"})).await;
     assert_eq!(other.problem().0, 409);
@@ -124,14 +127,24 @@ async fn many_results_are_each_judged_alone() {
     ]);
     let answer = app.api.post("/api/v1/results", &results).await.ok();
     assert_eq!(answer["accepted"].as_u64().unwrap() + answer["duplicates"].as_u64().unwrap(), 3, "{answer}");
-    let rejected: Vec<_> = answer["rejected"].as_array().unwrap().iter().map(|item| (&item["index"], &item["code"])).collect();
+    let rejected: Vec<_> =
+        answer["rejected"].as_array().unwrap().iter().map(|item| (&item["index"], &item["code"])).collect();
     assert_eq!(rejected.len(), 3, "{answer}");
     assert_eq!(rejected[0], (&json!(1), &json!("lease_unknown")));
     assert_eq!(rejected[1], (&json!(2), &json!("invalid_request")));
     assert_eq!(rejected[2], (&json!(5), &json!("task_unknown")));
 
-    let lines = format!("{}\n{}\n", json!({"lease": leases[1].lease, "result": "warn"}), json!({"lease": "x", "result": "warn"}));
-    let answer = app.api.send(reqwest::Method::POST, "/api/v1/results", "application/x-ndjson", lines).await.unwrap().ok();
+    let lines = format!(
+        "{}\n{}\n",
+        json!({"lease": leases[1].lease, "result": "warn"}),
+        json!({"lease": "x", "result": "warn"})
+    );
+    let answer = app
+        .api
+        .send(reqwest::Method::POST, "/api/v1/results", "application/x-ndjson", lines)
+        .await
+        .unwrap()
+        .ok();
     assert_eq!((&answer["accepted"], &answer["rejected"][0]["index"]), (&json!(1), &json!(1)));
     app.stop().await;
 }

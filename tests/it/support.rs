@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord::config::Sources;
 use flowlord::{App, Environment};
 use flowlord_messages::{Activity, Mint};
 use flowlord_testkit::{FakeSlack, VirtualClock};
@@ -53,7 +54,8 @@ pub(crate) struct Answer {
 
 impl Answer {
     async fn of(response: Response) -> Self {
-        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let header =
+            |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (retry_after, content_type) = (header("retry-after"), header("content-type").unwrap_or_default());
         let status = response.status().as_u16();
         let text = response.text().await.unwrap_or_default();
@@ -144,7 +146,10 @@ impl Api {
 
     pub(crate) async fn complete(&self, lease: &str, meta: &str) {
         let body = serde_json::json!({"result": "complete", "meta": meta});
-        assert_eq!(self.result(lease, &body).await.ok(), serde_json::json!({"accepted": true, "duplicate": false}));
+        assert_eq!(
+            self.result(lease, &body).await.ok(),
+            serde_json::json!({"accepted": true, "duplicate": false})
+        );
     }
 
     /// Tasks that a list shows, oldest first.
@@ -215,7 +220,7 @@ impl TestApp {
     }
 
     pub(crate) async fn stop(self) -> (tempfile::TempDir, FakeSlack) {
-        self.app.stop(Duration::from_secs(20)).await.expect("a clean stop");
+        self.app.stop().await;
         (self.folder, self.slack)
     }
 
@@ -230,10 +235,13 @@ impl TestApp {
 }
 
 fn config(folder: &Path, slack: &str) -> flowlord::Config {
+    let file = folder.join("flowlord.toml");
     let text = format!(
         "workflow = {:?}\ndata = {:?}\nlisten = \"127.0.0.1:0\"\n[notify]\nurl = {slack:?}\n",
         folder.join("workflows"),
         folder.join("data"),
     );
-    flowlord::Config::from_toml(&text).expect("a configuration")
+    std::fs::write(&file, text).unwrap();
+    let sources = Sources { file: Some(file), ..Sources::default() };
+    flowlord::Config::load(&sources).expect("a configuration").config
 }
