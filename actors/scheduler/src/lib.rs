@@ -1,9 +1,17 @@
 //! The scheduler actor: cron slots and delayed tasks, by one timer at the earliest of them.
 //!
 //! A slot is stored together with its tasks, and starts at most once: the database refuses it a second time, so
-//! this actor may forget, restart, or ask again.
+//! this actor may forget, restart, or ask again. [`plan`] knows when something is due, [`gap`] what becomes of
+//! slots that nobody was there for, [`lines`] in which order all of it is stored.
 
+mod alert;
+mod gap;
+mod lines;
 mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{
@@ -11,25 +19,29 @@ use actix::{
     Supervisor,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::schedule::{CreateError, missed, slot_tasks};
-use flowlord_domain::workflow::Phase;
-use flowlord_domain::{AlertKind, NewAlert};
+use flowlord_domain::schedule::slot_tasks;
+use flowlord_domain::workflow::Workflows;
 use flowlord_messages::health::Pong;
 use flowlord_messages::hint::TasksDelayed;
 use flowlord_messages::library::{Current, CurrentWorkflows, WorkflowsChanged};
 use flowlord_messages::read::{ReadSchedule, ScheduleInput};
 use flowlord_messages::scheduler::{NextRuns, PhaseTimes, StopScheduling};
-use flowlord_messages::write::{CreateTasks, Created, PromoteDue, Promoted, RecordMissed, SlotKey};
+use flowlord_messages::write::{CreateTasks, PromoteDue, Promoted, RecordMissed};
 use flowlord_messages::{
     Activity, Busy, Code, Error, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, Tick, Timer,
     Wakes, guarded,
 };
 use tokio::sync::oneshot;
 
-use crate::plan::{Gap, Plan, Slot};
+use crate::gap::{Missed, Write};
+use crate::lines::Lines;
+use crate::plan::{Due, LATE, Plan, Slot};
 
 /// After a failed call to the database, when to try again.
 const TRY_AGAIN: TimeDelta = TimeDelta::seconds(1);
+
+/// How often to look even when nothing is planned: for a clock that was set back, and for a lost hint.
+const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(5);
 
 /// What the operator chose.
 #[derive(Debug, Clone)]
@@ -66,17 +78,37 @@ pub struct Deps {
 pub struct Scheduler {
     config: Config,
     deps: Deps,
-    plan: Plan,
     /// Nothing starts before what was stored is known.
     ready: bool,
-    next_due: Option<DateTime<Utc>>,
-    promoting: bool,
-    /// Slots that could not be stored yet, and when to try again.
-    again: Vec<Slot>,
-    try_again_at: Option<DateTime<Utc>>,
-    under_way: usize,
-    stopping: Option<Vec<oneshot::Sender<()>>>,
+    /// The process goes on where this actor was a moment ago: what came due meanwhile is late, not missed.
+    restarted: bool,
+    /// The workflows that the plan was made of.
+    workflows: Option<Arc<Workflows>>,
+    plan: Plan,
+    lines: Lines,
+    delayed: Delayed,
     timer: Timer,
+    /// When to read again, or to let what failed try again.
+    try_again: Option<DateTime<Utc>>,
+    look_again: DateTime<Utc>,
+    /// The latest time that was seen.
+    seen: DateTime<Utc>,
+    /// Who waits for the end, once it is asked for.
+    stopping: Option<Vec<oneshot::Sender<()>>>,
+}
+
+/// Tasks whose time will come.
+#[derive(Debug, Default)]
+struct Delayed {
+    next: Option<DateTime<Utc>>,
+    /// A step that makes them ready is under way.
+    promoting: bool,
+}
+
+impl Delayed {
+    fn no_later_than(&mut self, at: Option<DateTime<Utc>>) {
+        self.next = self.next.into_iter().chain(at).min();
+    }
 }
 
 impl Scheduler {
@@ -85,39 +117,37 @@ impl Scheduler {
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::new(deps.clock.clone()),
+            look_again: deps.clock.now(),
+            seen: deps.clock.now(),
             config,
             deps,
-            plan: Plan::default(),
             ready: false,
-            next_due: None,
-            promoting: false,
-            again: Vec::new(),
-            try_again_at: None,
-            under_way: 0,
+            restarted: false,
+            workflows: None,
+            plan: Plan::default(),
+            lines: Lines::default(),
+            delayed: Delayed::default(),
+            try_again: None,
             stopping: None,
         })
     }
 
-    /// Reads what was stored, and what counts now.
+    /// Reads what counts now, and what was stored.
     fn read(&mut self, busy: Option<Busy>, ctx: &mut Context<Self>) {
         let (workflows, schedule) = (self.deps.workflows.clone(), self.deps.schedule.clone());
         let read = async move {
-            // The workflows last: a change after this answer is told.
-            let schedule = schedule.call(ReadSchedule).await?;
             let Current { workflows, .. } = workflows.call(CurrentWorkflows).await?;
+            let schedule = schedule.call(ReadSchedule).await?;
             Ok::<_, Error>((workflows, schedule))
         };
         ctx.spawn(wrap_future::<_, Self>(read).map(move |read, this, ctx| {
             guarded(this, ctx, |this, ctx| {
                 let now = this.deps.clock.now();
                 match read {
-                    Ok((workflows, schedule)) => {
-                        this.plan.replace(&workflows, now);
-                        this.begin(&schedule, now, ctx);
-                    }
+                    Ok((workflows, schedule)) => this.begin(workflows, &schedule, now, ctx),
                     Err(err) => {
                         log::warn!("event=schedule_unread error={err:?}");
-                        this.try_again_at = Some(now + TRY_AGAIN);
+                        this.try_again = Some(now + TRY_AGAIN);
                         this.set_timer(ctx);
                     }
                 }
@@ -126,162 +156,176 @@ impl Scheduler {
         }));
     }
 
-    fn begin(&mut self, stored: &ScheduleInput, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        self.ready = true;
-        self.next_due = self.next_due.into_iter().chain(stored.next_due).min();
-        for gap in self.plan.gaps(&stored.last_slots, now) {
-            self.make_up(&gap, now, ctx);
+    fn begin(
+        &mut self,
+        workflows: Arc<Workflows>,
+        stored: &ScheduleInput,
+        now: DateTime<Utc>,
+        ctx: &mut Context<Self>,
+    ) {
+        if self.stopping.is_some() {
+            return;
         }
+        // A hint that came while this was read is newer, or the same.
+        let workflows = self.workflows.take().unwrap_or(workflows);
+        self.plan.replace(&workflows, now);
+        self.workflows = Some(workflows);
+        let missed_until = if self.restarted { now - LATE } else { now };
+        for gap in self.plan.go_on(&stored.last_slots, now, missed_until) {
+            self.lines.add(Due::Gap(gap));
+        }
+        self.delayed.no_later_than(stored.next_due);
+        self.ready = true;
+        self.look_again = now + LOOK_AGAIN;
+        log::info!("event=scheduling phases={} next={:?}", self.plan.times().len(), self.plan.next());
         self.run(now, ctx);
     }
 
     /// Does all that is due.
     fn run(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         if self.ready && self.stopping.is_none() {
-            if self.try_again_at.is_some_and(|at| at <= now) {
-                self.try_again_at = None;
-                for slot in std::mem::take(&mut self.again) {
-                    self.fire(slot, now, ctx);
-                }
+            self.look_at_the_clock(now);
+            if self.try_again.is_some_and(|at| at <= now) {
+                self.try_again = None;
+                self.lines.wake();
             }
-            let due = self.plan.due(now);
-            for gap in &due.gaps {
-                self.make_up(gap, now, ctx);
+            for due in self.plan.due(now) {
+                self.lines.add(due);
             }
-            for slot in due.slots {
-                self.fire(slot, now, ctx);
-            }
-            if !self.promoting && self.next_due.is_some_and(|at| at <= now) {
-                self.promote(now, ctx);
-            }
+            self.promote(now, ctx);
         }
+        self.send(now, ctx);
         self.set_timer(ctx);
     }
 
+    fn look_at_the_clock(&mut self, now: DateTime<Utc>) {
+        if now + LATE < self.seen {
+            log::warn!("event=clock_set_back from={} to={now}", self.seen);
+            self.plan.set_back(now);
+            self.seen = now;
+            self.look_again = now;
+        }
+        self.seen = self.seen.max(now);
+        if self.look_again <= now {
+            self.look_again = now + LOOK_AGAIN;
+            // The hint of a delayed task may have been lost.
+            self.delayed.no_later_than(Some(now));
+        }
+    }
+
     fn set_timer(&mut self, ctx: &mut Context<Self>) {
-        let due = if self.promoting { None } else { self.next_due };
-        let planned = if self.ready { self.plan.next().into_iter().chain(due).min() } else { None };
-        let at = planned.into_iter().chain(self.try_again_at).min();
-        let at = if self.stopping.is_some() { None } else { at };
-        self.timer.set(at, ctx, |this| &mut this.timer);
+        let delayed = self.delayed.next.filter(|_| !self.delayed.promoting);
+        let planned = self.plan.next().into_iter().chain(delayed).chain([self.look_again]).min();
+        let at = planned.filter(|_| self.ready).into_iter().chain(self.try_again).min();
+        self.timer.set(at.filter(|_| self.stopping.is_none()), ctx, |this| &mut this.timer);
+    }
+
+    /// Sends as much of what waits as may be under way.
+    fn send(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        while let Some(write) = self.lines.next(now) {
+            let busy = self.deps.activity.begin();
+            let stored = match &write {
+                Write::Start(slot) => self.start_slot(slot, now),
+                Write::Missed(missed) => self.record(missed, now),
+            };
+            ctx.spawn(wrap_future::<_, Self>(stored).map(move |stored, this, ctx| {
+                guarded(this, ctx, |this, ctx| this.stored(write, stored, ctx));
+                drop(busy);
+            }));
+        }
+        self.answer_stops();
     }
 
     /// Stores a slot and its tasks. A slot whose tasks can't be made is stored too, with an alert.
-    fn fire(&mut self, slot: Slot, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        let (tasks, alerts) =
-            match slot_tasks(&slot.phase, slot.at, &self.config.host, &mut self.deps.mint, now) {
-                Ok(tasks) => (tasks, Vec::new()),
-                Err(err) => (Vec::new(), vec![create_failed(&slot, &err, now)]),
-            };
-        let create = CreateTasks { now, tasks, slot: Some(slot.key()), idempotency: None, alerts };
-        let busy = self.deps.activity.begin();
-        self.under_way += 1;
+    fn start_slot(&mut self, slot: &Slot, now: DateTime<Utc>) -> Stored {
+        let (mut tasks, mut alerts) = (Vec::new(), Vec::new());
+        for phase in &slot.phases {
+            match slot_tasks(phase, slot.at, &self.config.host, &mut self.deps.mint, now) {
+                Ok(more) => tasks.extend(more),
+                Err(err) => alerts.push(alert::create_failed(phase, slot.at, &err, now)),
+            }
+        }
+        let key = slot.name.slot(slot.at);
+        let create = CreateTasks { now, tasks, slot: Some(key), idempotency: None, alerts };
         let call = self.deps.create.call(create);
-        ctx.spawn(wrap_future::<_, Self>(call).map(move |created, this, ctx| {
-            this.fired(slot, created, ctx);
+        Box::pin(async move { call.await.map(|created| created.uids.len()) })
+    }
+
+    fn record(&self, missed: &Missed, now: DateTime<Utc>) -> Stored {
+        let alerts = missed.alert.clone().into_iter().collect();
+        let call = self.deps.missed.call(RecordMissed { slots: missed.slots.clone(), alerts, now });
+        Box::pin(async move { call.await.map(|()| 0) })
+    }
+
+    fn stored(&mut self, write: Write, stored: Result<usize>, ctx: &mut Context<Self>) {
+        let now = self.deps.clock.now();
+        match stored {
+            Err(err) if err.code != Code::SlotTaken => {
+                // Whether it was stored or not: the slot's key makes it safe to ask again.
+                log::warn!("event=slot_not_stored {} error={err:?}", text(&write));
+                self.lines.rest(write);
+                self.try_again.get_or_insert(now + TRY_AGAIN);
+            }
+            stored => {
+                match stored {
+                    Ok(tasks) => log::info!("event=slot_stored {} tasks={tasks}", text(&write)),
+                    Err(_) => log::debug!("event=slot_taken {}", text(&write)),
+                }
+                self.lines.done(write.name());
+            }
+        }
+        self.send(now, ctx);
+        self.set_timer(ctx);
+    }
+
+    /// Makes tasks ready whose time has come.
+    fn promote(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        if self.delayed.promoting || self.delayed.next.is_none_or(|at| at > now) {
+            return;
+        }
+        // What is hinted at from here on may not be in the answer.
+        self.delayed = Delayed { next: None, promoting: true };
+        let busy = self.deps.activity.begin();
+        let call = self.deps.promote.call(PromoteDue { now });
+        ctx.spawn(wrap_future::<_, Self>(call).map(move |promoted, this, ctx| {
+            guarded(this, ctx, |this, ctx| this.promoted(promoted, ctx));
             drop(busy);
         }));
     }
 
-    fn fired(&mut self, slot: Slot, created: Result<Created>, ctx: &mut Context<Self>) {
-        match created {
-            Ok(_) => log::debug!("event=slot_started slot={:?}", slot.key()),
-            Err(Error { code: Code::SlotTaken, .. }) => log::debug!("event=slot_taken slot={:?}", slot.key()),
+    fn promoted(&mut self, promoted: Result<Promoted>, ctx: &mut Context<Self>) {
+        let now = self.deps.clock.now();
+        let next = match promoted {
+            Ok(Promoted { next, .. }) => next,
             Err(err) => {
-                // Whether it was stored or not: asking again is safe.
-                log::warn!("event=slot_not_stored slot={:?} error={err:?}", slot.key());
-                self.again.push(slot);
-                self.try_again_at.get_or_insert(self.deps.clock.now() + TRY_AGAIN);
-                self.set_timer(ctx);
+                log::warn!("event=delayed_tasks_not_promoted error={err:?}");
+                Some(now + TRY_AGAIN)
             }
-        }
-        self.done();
+        };
+        self.delayed.promoting = false;
+        self.delayed.no_later_than(next);
+        self.run(now, ctx);
     }
 
-    fn done(&mut self) {
-        self.under_way = self.under_way.saturating_sub(1);
-        if self.under_way == 0 {
+    fn answer_stops(&mut self) {
+        if self.lines.is_idle() && !self.delayed.promoting {
             for waiting in self.stopping.iter_mut().flat_map(|waiting| waiting.drain(..)) {
                 let _nobody_waits_any_more = waiting.send(());
             }
         }
     }
-
-    /// Slots in downtime: some start, as the phase's rule says; the others are recorded and told.
-    fn make_up(&mut self, gap: &Gap, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        let starting = missed(&gap.phase.rule, &gap.slots, now);
-        let slot = |at: &DateTime<Utc>| Slot { phase: gap.phase.clone(), at: *at };
-        let left: Vec<SlotKey> =
-            gap.slots.iter().filter(|at| !starting.contains(at)).map(|at| slot(at).key()).collect();
-        if !left.is_empty() {
-            let alerts = if starting.is_empty() { vec![missed_slot(gap, now)] } else { Vec::new() };
-            let busy = self.deps.activity.begin();
-            self.under_way += 1;
-            let call = self.deps.missed.call(RecordMissed { slots: left, alerts, now });
-            ctx.spawn(wrap_future::<_, Self>(call).map(move |recorded, this, _| {
-                if let Err(err) = recorded {
-                    log::warn!("event=missed_slots_not_recorded error={err:?}");
-                }
-                this.done();
-                drop(busy);
-            }));
-        }
-        for at in &starting {
-            self.fire(slot(at), now, ctx);
-        }
-    }
-
-    fn promote(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        self.promoting = true;
-        let busy = self.deps.activity.begin();
-        let call = self.deps.promote.call(PromoteDue { now });
-        ctx.spawn(wrap_future::<_, Self>(call).map(move |promoted, this, ctx| {
-            this.promoting = false;
-            this.next_due = match promoted {
-                Ok(Promoted { next, .. }) => next,
-                Err(err) => {
-                    log::warn!("event=delayed_tasks_not_promoted error={err:?}");
-                    Some(now + TRY_AGAIN)
-                }
-            };
-            guarded(this, ctx, |this, ctx| this.run(now, ctx));
-            drop(busy);
-        }));
-    }
 }
 
-fn create_failed(slot: &Slot, err: &CreateError, now: DateTime<Utc>) -> NewAlert {
-    let msg = format!("the slot of {} started nothing: {err}", slot.at.format("%Y-%m-%dT%H:%M:%SZ"));
-    alert(&slot.phase, AlertKind::CreateFailed, msg, slot.at, now)
-}
+/// How many tasks a write stored.
+type Stored = std::pin::Pin<Box<dyn Future<Output = Result<usize>>>>;
 
-fn missed_slot(gap: &Gap, now: DateTime<Utc>) -> NewAlert {
-    let time = |at: DateTime<Utc>| at.format("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let last = gap.slots.last().copied().unwrap_or(gap.first);
-    let msg = match gap.count {
-        1 => format!("the slot of {} fell into downtime and was not started", time(gap.first)),
-        count => format!(
-            "{count} slots from {} to {} fell into downtime and were not started",
-            time(gap.first),
-            time(last)
-        ),
+fn text(write: &Write) -> String {
+    let name = write.name();
+    let what = match write {
+        Write::Start(slot) => format!("slot={}", slot.at.format("%Y-%m-%dT%H:%M:%SZ")),
+        Write::Missed(missed) => format!("missed={}", missed.slots.len()),
     };
-    alert(&gap.phase, AlertKind::MissedSlot, msg, last, now)
-}
-
-fn alert(phase: &Phase, kind: AlertKind, msg: String, slot: DateTime<Utc>, now: DateTime<Utc>) -> NewAlert {
-    NewAlert {
-        kind,
-        at: now,
-        uid: None,
-        id: String::new(),
-        topic: phase.task.topic.clone(),
-        job: phase.task.job.clone(),
-        workflow: phase.workflow.clone(),
-        msg,
-        task_time: Some(slot + phase.rule.offset),
-        at_once: None,
-    }
+    format!("workflow={:?} task={:?} {what}", name.workflow, name.task)
 }
 
 impl Actor for Scheduler {
@@ -289,7 +333,6 @@ impl Actor for Scheduler {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(2048);
-        self.ready = false;
         let busy = self.deps.activity.begin();
         self.read(Some(busy), ctx);
     }
@@ -297,11 +340,15 @@ impl Actor for Scheduler {
 
 impl Supervised for Scheduler {
     fn restarting(&mut self, _ctx: &mut Self::Context) {
-        // What was planned is planned again from what is stored; slots since then count as downtime of a moment.
+        // What was planned is planned again from what is stored. Nothing is under way any more: all futures of
+        // the actor are gone.
+        self.ready = false;
+        self.restarted = true;
+        self.workflows = None;
         self.plan = Plan::default();
-        self.again.clear();
-        self.promoting = false;
-        self.under_way = 0;
+        self.lines = Lines::default();
+        self.delayed = Delayed::default();
+        self.try_again = None;
         self.timer = Timer::new(self.deps.clock.clone());
     }
 }
@@ -317,7 +364,7 @@ impl Wakes for Scheduler {
         if self.ready {
             self.run(tick.now, ctx);
         } else if self.stopping.is_none() {
-            self.try_again_at = None;
+            self.try_again = None;
             self.read(tick.busy, ctx);
         }
     }
@@ -326,13 +373,17 @@ impl Wakes for Scheduler {
 impl Handler<WorkflowsChanged> for Scheduler {
     type Result = ();
 
-    fn handle(&mut self, changed: WorkflowsChanged, ctx: &mut Self::Context) {
+    fn handle(&mut self, WorkflowsChanged { workflows }: WorkflowsChanged, ctx: &mut Self::Context) {
         guarded(self, ctx, |this, ctx| {
-            if this.ready {
-                let now = this.deps.clock.now();
-                this.plan.replace(&changed.workflows, now);
+            let now = this.deps.clock.now();
+            let same = this.workflows.as_ref().is_some_and(|known| Arc::ptr_eq(known, &workflows));
+            if this.ready && !same {
+                // What is due by the old plan is due.
                 this.run(now, ctx);
+                this.plan.replace(&workflows, now);
             }
+            this.workflows = Some(workflows);
+            this.run(now, ctx);
         });
     }
 }
@@ -342,8 +393,8 @@ impl Handler<TasksDelayed> for Scheduler {
 
     fn handle(&mut self, hint: TasksDelayed, ctx: &mut Self::Context) {
         guarded(self, ctx, |this, ctx| {
-            this.next_due = this.next_due.into_iter().chain([hint.due]).min();
-            this.set_timer(ctx);
+            this.delayed.no_later_than(Some(hint.due));
+            this.run(this.deps.clock.now(), ctx);
         });
     }
 }
@@ -361,13 +412,16 @@ impl Handler<StopScheduling> for Scheduler {
 
     fn handle(&mut self, _: StopScheduling, ctx: &mut Self::Context) -> Self::Result {
         guarded(self, ctx, |this, ctx| -> ResponseActFuture<Self, Result<()>> {
+            let now = this.deps.clock.now();
             let (done, stopped) = oneshot::channel();
-            let waiting = this.stopping.get_or_insert_default();
-            if this.under_way > 0 {
-                waiting.push(done);
+            if this.stopping.is_none() {
+                // What came due before the end still starts, and what failed has one more try.
+                this.run(now, ctx);
+                this.lines.wake();
             }
-            this.set_timer(ctx);
-            // A dropped sender means that there was nothing to wait for.
+            this.stopping.get_or_insert_default().push(done);
+            this.run(now, ctx);
+            // A dropped sender is a restart: nothing is under way then.
             Box::pin(wrap_future(async move {
                 let _stopped = stopped.await;
                 Ok(())
@@ -379,7 +433,11 @@ impl Handler<StopScheduling> for Scheduler {
 impl Handler<Ping> for Scheduler {
     type Result = Result<Pong>;
 
-    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Result<Pong> {
-        Ok(Pong { restarts: self.deps.supervision.restarts() })
+    fn handle(&mut self, _: Ping, ctx: &mut Self::Context) -> Result<Pong> {
+        guarded(self, ctx, |this, ctx| {
+            // After the clock was set back the timer may be far away.
+            this.run(this.deps.clock.now(), ctx);
+            Ok(Pong { restarts: this.deps.supervision.restarts() })
+        })
     }
 }

@@ -1,117 +1,161 @@
 //! When each scheduled phase starts next.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::workflow::{Phase, Workflows};
+use flowlord_domain::cron::Schedule;
+use flowlord_domain::workflow::{Phase, WorkflowFile, Workflows};
 use flowlord_messages::scheduler::PhaseTimes;
 use flowlord_messages::write::SlotKey;
 
+use crate::gap::Gap;
+
 /// A slot that comes up later than this is treated as one in downtime: the machine slept, or its clock was set.
-const LATE: TimeDelta = TimeDelta::seconds(60);
+pub(crate) const LATE: TimeDelta = TimeDelta::seconds(60);
 
-/// How many slots of one phase in downtime are told apart; of more, the latest.
-const TOLD_APART: usize = 1_000;
+/// The smallest step of time that is told apart.
+const INSTANT: TimeDelta = TimeDelta::microseconds(1);
 
-/// How many slots in downtime are walked through at all.
-const WALKED: usize = 100_000;
+/// What a slot belongs to: a task of a workflow file. Several phases may share it, each with its own cron.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Name {
+    /// The workflow file.
+    pub(crate) workflow: String,
+    /// `topic` or `topic:job`.
+    pub(crate) task: String,
+}
 
-/// A scheduled phase: several may share a task, each with its own cron.
-type Key = (String, String, String);
+impl Name {
+    pub(crate) fn slot(&self, at: DateTime<Utc>) -> SlotKey {
+        SlotKey { workflow: self.workflow.clone(), task: self.task.clone(), at }
+    }
+}
 
+/// A phase, kept with the file that it stands in.
+#[derive(Debug, Clone)]
+pub(crate) struct Planned {
+    file: Arc<WorkflowFile>,
+    index: usize,
+}
+
+impl Deref for Planned {
+    type Target = Phase;
+
+    fn deref(&self) -> &Phase {
+        &self.file.phases[self.index]
+    }
+}
+
+/// A slot whose time has come, and the phases that start in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    pub(crate) name: Arc<Name>,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) phases: Vec<Planned>,
+}
+
+/// What is due.
 #[derive(Debug)]
-struct Entry {
-    phase: Arc<Phase>,
+pub(crate) enum Due {
+    /// A slot, now.
+    Slot(Slot),
+    /// Slots that nobody was there for.
+    Gap(Gap),
+}
+
+/// A phase's cron, and where it stands.
+#[derive(Debug)]
+struct Cron {
+    phase: Planned,
+    schedule: Schedule,
     next: Option<DateTime<Utc>>,
     previous: Option<DateTime<Utc>>,
+}
+
+/// All that is scheduled under one name.
+#[derive(Debug, Default)]
+struct Entry {
+    crons: Vec<Cron>,
 }
 
 /// All scheduled phases.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    entries: HashMap<Key, Entry>,
-    by_time: BTreeSet<(DateTime<Utc>, Key)>,
-}
-
-/// A slot whose time has come.
-#[derive(Debug, Clone)]
-pub(crate) struct Slot {
-    pub(crate) phase: Arc<Phase>,
-    pub(crate) at: DateTime<Utc>,
-}
-
-impl Slot {
-    pub(crate) fn key(&self) -> SlotKey {
-        SlotKey { workflow: self.phase.workflow.clone(), task: self.phase.name(), at: self.at }
-    }
-}
-
-/// Slots of one phase that nobody was there for, oldest first.
-#[derive(Debug, Clone)]
-pub(crate) struct Gap {
-    pub(crate) phase: Arc<Phase>,
-    pub(crate) slots: Vec<DateTime<Utc>>,
-    /// The first of all, and how many there were.
-    pub(crate) first: DateTime<Utc>,
-    pub(crate) count: usize,
-}
-
-/// What is due.
-#[derive(Debug, Default)]
-pub(crate) struct Due {
-    pub(crate) slots: Vec<Slot>,
-    pub(crate) gaps: Vec<Gap>,
+    entries: HashMap<Arc<Name>, Entry>,
+    by_time: BTreeSet<(DateTime<Utc>, Arc<Name>)>,
 }
 
 impl Plan {
     /// Takes over the phases that count now. A phase that was there keeps its place; a new one begins at `now`.
     pub(crate) fn replace(&mut self, workflows: &Workflows, now: DateTime<Utc>) {
-        let mut entries = HashMap::new();
-        for phase in workflows.phases() {
-            let (Some(cron), Some(schedule)) = (&phase.rule.cron, &phase.rule.schedule) else { continue };
-            let key = (phase.workflow.clone(), phase.name(), cron.clone());
-            let known = self.entries.remove(&key);
-            let previous = known.as_ref().and_then(|known| known.previous);
-            let next = known.and_then(|known| known.next).or_else(|| schedule.next_after(now));
-            entries.insert(key, Entry { phase: Arc::new(phase.clone()), next, previous });
+        let known = std::mem::take(&mut self.entries);
+        for file in workflows.files() {
+            for (index, phase) in file.phases.iter().enumerate() {
+                let Some(schedule) = &phase.rule.schedule else { continue };
+                let name = Arc::new(Name { workflow: phase.workflow.clone(), task: phase.name() });
+                let known = known.get(&name).and_then(|entry| entry.cron(schedule));
+                let next = known.map_or_else(|| schedule.next_after(now), |known| known.next);
+                let previous = known.and_then(|known| known.previous);
+                let phase = Planned { file: Arc::clone(file), index };
+                let cron = Cron { phase, schedule: schedule.clone(), next, previous };
+                self.entries.entry(name).or_default().add(cron);
+            }
         }
-        self.entries = entries;
-        let timed = |(key, entry): (&Key, &Entry)| entry.next.map(|next| (next, key.clone()));
-        self.by_time = self.entries.iter().filter_map(timed).collect();
+        self.order();
     }
 
-    /// The slots that fell into downtime, given the last recorded one of each phase. A phase that never had one
-    /// has no past.
-    pub(crate) fn gaps(&self, last: &[SlotKey], now: DateTime<Utc>) -> Vec<Gap> {
-        let last: HashMap<_, _> = last.iter().map(|slot| ((&slot.workflow, &slot.task), slot.at)).collect();
-        let mut gaps: Vec<_> = self
-            .entries
-            .iter()
-            .filter_map(|((workflow, task, _), entry)| gap(&entry.phase, *last.get(&(workflow, task))?, now))
-            .collect();
-        gaps.sort_by(|a, b| {
-            (a.first, &a.phase.workflow, &a.phase.task).cmp(&(b.first, &b.phase.workflow, &b.phase.task))
-        });
+    /// Goes on from the last recorded slots, and answers what fell into downtime since: all before `until`. A
+    /// phase without a recorded slot has no past.
+    pub(crate) fn go_on(&mut self, last: &[SlotKey], now: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Gap> {
+        let mut gaps = Vec::new();
+        // A slot from the future is of a clock that was wrong then: the plan begins at `now`.
+        for slot in last.iter().filter(|slot| slot.at <= now) {
+            let name = Arc::new(Name { workflow: slot.workflow.clone(), task: slot.task.clone() });
+            let Some(entry) = self.entries.get_mut(&name) else { continue };
+            for cron in &mut entry.crons {
+                cron.next = cron.schedule.next_after(slot.at);
+            }
+            if entry.next().is_some_and(|next| next < until) {
+                gaps.push(entry.skip(name, until));
+            }
+        }
+        gaps.sort_by(|a, b| (a.first(), &a.name).cmp(&(b.first(), &b.name)));
+        self.order();
         gaps
     }
 
+    /// Plans again from `now`, where that is earlier: the clock was set back. What was started before is refused
+    /// by the database.
+    pub(crate) fn set_back(&mut self, now: DateTime<Utc>) {
+        for cron in self.entries.values_mut().flat_map(|entry| &mut entry.crons) {
+            cron.next = cron.schedule.next_after(now);
+        }
+        self.order();
+    }
+
+    fn order(&mut self) {
+        let timed = |(name, entry): (&Arc<Name>, &Entry)| entry.next().map(|next| (next, Arc::clone(name)));
+        self.by_time = self.entries.iter().filter_map(timed).collect();
+    }
+
     /// Takes what is due, in the order of time.
-    pub(crate) fn due(&mut self, now: DateTime<Utc>) -> Due {
-        let mut due = Due::default();
-        while let Some((at, key)) = self.by_time.first().filter(|(at, _)| *at <= now).cloned() {
-            self.by_time.remove(&(at, key.clone()));
-            let Some(entry) = self.entries.get_mut(&key) else { continue };
-            let Some(schedule) = &entry.phase.rule.schedule else { continue };
-            if now - at > LATE {
-                due.gaps.extend(gap(&entry.phase, at - TimeDelta::microseconds(1), now));
-                entry.next = schedule.next_after(now);
-            } else {
-                due.slots.push(Slot { phase: Arc::clone(&entry.phase), at });
-                entry.previous = Some(at);
-                entry.next = schedule.next_after(at);
+    pub(crate) fn due(&mut self, now: DateTime<Utc>) -> Vec<Due> {
+        let in_time = now - LATE;
+        let mut due = Vec::new();
+        while let Some((at, name)) = self.by_time.pop_first() {
+            if at > now {
+                self.by_time.insert((at, name));
+                break;
             }
-            self.by_time.extend(entry.next.map(|next| (next, key)));
+            let Some(entry) = self.entries.get_mut(&name) else { continue };
+            due.push(if at < in_time {
+                Due::Gap(entry.skip(Arc::clone(&name), in_time))
+            } else {
+                Due::Slot(entry.take(Arc::clone(&name), at))
+            });
+            self.by_time.extend(entry.next().map(|next| (next, name)));
         }
         due
     }
@@ -123,120 +167,198 @@ impl Plan {
 
     /// Every phase's times, by file and task.
     pub(crate) fn times(&self) -> Vec<PhaseTimes> {
-        let mut times: Vec<_> = self
-            .entries
-            .iter()
-            .map(|((workflow, task, cron), entry)| PhaseTimes {
-                workflow: workflow.clone(),
-                task: task.clone(),
-                cron: cron.clone(),
-                next: entry.next,
-                previous: entry.previous,
-            })
-            .collect();
+        let times = |(name, entry): (&Arc<Name>, &Entry)| {
+            let times = |cron: &Cron| PhaseTimes {
+                workflow: name.workflow.clone(),
+                task: name.task.clone(),
+                cron: cron.phase.rule.cron.clone().unwrap_or_default(),
+                next: cron.next,
+                previous: cron.previous,
+            };
+            entry.crons.iter().map(times).collect::<Vec<_>>()
+        };
+        let mut times: Vec<_> = self.entries.iter().flat_map(times).collect();
         times.sort_by(|a, b| (&a.workflow, &a.task, &a.cron).cmp(&(&b.workflow, &b.task, &b.cron)));
         times
     }
 }
 
-/// The slots of a phase after `after` up to `now`; none when there are none.
-fn gap(phase: &Arc<Phase>, after: DateTime<Utc>, now: DateTime<Utc>) -> Option<Gap> {
-    let schedule = phase.rule.schedule.as_ref()?;
-    let walk = std::iter::successors(schedule.next_after(after), |slot| schedule.next_after(*slot));
-    let mut slots = VecDeque::new();
-    let (mut first, mut count) = (None, 0);
-    for slot in walk.take_while(|slot| *slot <= now).take(WALKED) {
-        first.get_or_insert(slot);
-        count += 1;
-        slots.push_back(slot);
-        if slots.len() > TOLD_APART {
-            slots.pop_front();
+impl Entry {
+    /// The same phase written twice starts once.
+    fn add(&mut self, cron: Cron) {
+        let same = |other: &Cron| {
+            (&other.phase.rule_text, &other.phase.template) == (&cron.phase.rule_text, &cron.phase.template)
+        };
+        if !self.crons.iter().any(same) {
+            self.crons.push(cron);
         }
     }
-    Some(Gap { phase: Arc::clone(phase), slots: slots.into(), first: first?, count })
+
+    /// The phase with this schedule.
+    fn cron(&self, schedule: &Schedule) -> Option<&Cron> {
+        self.crons.iter().find(|cron| cron.schedule == *schedule)
+    }
+
+    fn next(&self) -> Option<DateTime<Utc>> {
+        self.crons.iter().filter_map(|cron| cron.next).min()
+    }
+
+    /// The slot at `at`, with all phases that have it; each moves on.
+    fn take(&mut self, name: Arc<Name>, at: DateTime<Utc>) -> Slot {
+        let mut phases = Vec::new();
+        for cron in self.crons.iter_mut().filter(|cron| cron.next == Some(at)) {
+            phases.push(cron.phase.clone());
+            cron.previous = Some(at);
+            cron.next = cron.schedule.next_after(at);
+        }
+        Slot { name, at, phases }
+    }
+
+    /// Leaves out all slots before `until`.
+    fn skip(&mut self, name: Arc<Name>, until: DateTime<Utc>) -> Gap {
+        let mut crons = Vec::new();
+        for cron in &mut self.crons {
+            let Some(first) = cron.next.filter(|next| *next < until) else { continue };
+            crons.push((cron.phase.clone(), first));
+            cron.next = cron.schedule.next_after(until - INSTANT);
+        }
+        Gap { name, crons, until }
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use chrono_tz::Tz;
-    use flowlord_domain::workflow::WorkflowFile;
 
     use super::*;
 
-    fn at(text: &str) -> DateTime<Utc> {
+    pub(crate) fn at(text: &str) -> DateTime<Utc> {
         format!("2026-03-02T{text}Z").parse().unwrap()
     }
 
-    fn workflows(phases: &[(&str, &str)]) -> Workflows {
+    pub(crate) fn workflows(phases: &[(&str, &str)]) -> Workflows {
         let text: String = phases
             .iter()
-            .map(|(task, cron)| format!("[[phase]]\ntask = \"{task}\"\nrule = \"cron={cron}\"\n"))
+            .map(|(task, rule)| {
+                format!("[[phase]]\ntask = \"{task}\"\nrule = \"{rule}\"\ntemplate = \"{{timestamp}}\"\n")
+            })
             .collect();
         Workflows::new([Arc::new(WorkflowFile::parse("w.toml", &text, "h", Tz::UTC).unwrap())])
     }
 
-    fn plan(phases: &[(&str, &str)], now: DateTime<Utc>) -> Plan {
+    pub(crate) fn plan(phases: &[(&str, &str)], now: DateTime<Utc>) -> Plan {
         let mut plan = Plan::default();
         plan.replace(&workflows(phases), now);
         plan
     }
 
-    fn fired(due: &Due) -> Vec<String> {
-        due.slots.iter().map(|slot| format!("{} {}", slot.phase.name(), slot.at.format("%H:%M"))).collect()
+    fn last(task: &str, at: DateTime<Utc>) -> SlotKey {
+        Name { workflow: "w.toml".to_owned(), task: task.to_owned() }.slot(at)
+    }
+
+    /// `task time`, with the number of phases where that isn't one; gaps as `task first.. `.
+    fn seen(due: &[Due]) -> Vec<String> {
+        let slot = |due: &Due| match due {
+            Due::Slot(slot) if slot.phases.len() == 1 => {
+                format!("{} {}", slot.name.task, slot.at.format("%H:%M:%S"))
+            }
+            Due::Slot(slot) => {
+                format!("{} {} x{}", slot.name.task, slot.at.format("%H:%M:%S"), slot.phases.len())
+            }
+            Due::Gap(gap) => format!(
+                "{} {}..{}",
+                gap.name.task,
+                gap.first().unwrap().format("%H:%M:%S"),
+                gap.until.format("%H:%M:%S")
+            ),
+        };
+        due.iter().map(slot).collect()
     }
 
     #[test]
     fn what_is_due_comes_in_the_order_of_time_and_once() {
-        let mut plan = plan(&[("b", "0 * * * *"), ("a", "0 * * * *"), ("c", "30 * * * *")], at("11:00:00"));
+        let phases = [("b", "cron=0 * * * *"), ("a", "cron=0 * * * *"), ("c", "cron=30 * * * *")];
+        let mut plan = plan(&phases, at("11:00:00"));
         assert_eq!(plan.next(), Some(at("11:30:00")));
-        assert_eq!(fired(&plan.due(at("11:30:00"))), ["c 11:30"]);
-        assert_eq!(fired(&plan.due(at("12:00:01"))), ["a 12:00", "b 12:00"]);
-        assert!(fired(&plan.due(at("12:00:01"))).is_empty());
+        assert_eq!(seen(&plan.due(at("11:30:00"))), ["c 11:30:00"]);
+        assert_eq!(seen(&plan.due(at("12:00:01"))), ["a 12:00:00", "b 12:00:00"]);
+        assert!(plan.due(at("12:00:01")).is_empty());
     }
 
     #[test]
-    fn a_reload_keeps_the_place_of_a_phase_and_begins_new_ones_now() {
-        let mut plan = plan(&[("a", "0 * * * *"), ("gone", "0 * * * *")], at("11:30:00"));
+    fn a_reload_keeps_the_place_of_a_phase_and_begins_new_and_changed_ones_now() {
+        let before = [("a", "cron=0 * * * *"), ("gone", "cron=0 * * * *"), ("moved", "cron=0 * * * *")];
+        let mut plan = plan(&before, at("11:30:00"));
         // The reload comes just after a slot that was not taken yet.
-        plan.replace(&workflows(&[("a", "0 * * * *"), ("new", "0 * * * *")]), at("12:00:01"));
-        assert_eq!(fired(&plan.due(at("12:00:01"))), ["a 12:00"]);
+        let after =
+            [("a", "cron=0 * * * *&retry_delay=9s"), ("new", "cron=0 * * * *"), ("moved", "cron=5 * * * *")];
+        plan.replace(&workflows(&after), at("12:00:01"));
+        assert_eq!(seen(&plan.due(at("12:00:01"))), ["a 12:00:00"]);
         let next: Vec<_> = plan.times().iter().map(|times| times.next).collect();
-        assert_eq!(next, [Some(at("13:00:00")); 2]);
+        assert_eq!(next, [Some(at("13:00:00")), Some(at("12:05:00")), Some(at("13:00:00"))]);
     }
 
     #[test]
-    fn phases_may_share_a_task_each_with_its_own_cron() {
-        let mut plan = plan(&[("a", "0 12 * * *"), ("a", "30 12 * * *")], at("11:00:00"));
-        assert_eq!(fired(&plan.due(at("12:00:00"))), ["a 12:00"]);
-        assert_eq!(fired(&plan.due(at("12:30:00"))), ["a 12:30"]);
+    fn phases_that_share_a_task_share_its_slots() {
+        let phases = [
+            ("a", "cron=0 12 * * *&meta=k:1"),
+            ("a", "cron=0 12 * * *&meta=k:2"),
+            ("a", "cron=0 * * * *"),
+            ("a", "cron=30 12 * * *"),
+            ("a", "cron=30 12 * * *"),
+        ];
+        let mut plan = plan(&phases, at("11:30:00"));
+        assert_eq!(seen(&plan.due(at("12:00:00"))), ["a 12:00:00 x3"]);
+        assert_eq!(seen(&plan.due(at("12:30:00"))), ["a 12:30:00"], "the same phase twice counts once");
+        assert_eq!(seen(&plan.due(at("13:00:00"))), ["a 13:00:00"]);
     }
 
     #[test]
-    fn a_clock_set_back_fires_nothing_again_and_one_set_forward_leaves_a_gap() {
-        let mut plan = plan(&[("a", "0 * * * *")], at("11:30:00"));
-        assert_eq!(fired(&plan.due(at("12:00:00"))), ["a 12:00"]);
-        assert!(fired(&plan.due(at("11:59:59"))).is_empty());
-        assert!(fired(&plan.due(at("12:30:00"))).is_empty());
-        let due = plan.due(at("15:30:00"));
-        assert!(due.slots.is_empty());
-        assert_eq!((due.gaps[0].first, due.gaps[0].count), (at("13:00:00"), 3));
-        assert_eq!(fired(&plan.due(at("16:00:00"))), ["a 16:00"]);
+    fn a_clock_set_forward_leaves_a_gap_but_for_what_is_hardly_late() {
+        let mut plan = plan(&[("a", "cron=*/30 * * * * *"), ("b", "cron=0 * * * *")], at("11:59:45"));
+        assert_eq!(seen(&plan.due(at("12:00:00"))), ["a 12:00:00", "b 12:00:00"]);
+        let due = seen(&plan.due(at("15:00:20")));
+        assert_eq!(
+            due,
+            ["a 12:00:30..14:59:20", "b 13:00:00..14:59:20", "a 14:59:30", "a 15:00:00", "b 15:00:00"]
+        );
+        assert_eq!(seen(&plan.due(at("15:00:30"))), ["a 15:00:30"]);
+    }
+
+    #[test]
+    fn a_clock_set_back_is_followed() {
+        let mut plan = plan(&[("a", "cron=0 * * * *")], at("11:30:00"));
+        assert_eq!(seen(&plan.due(at("12:00:00"))), ["a 12:00:00"]);
+        assert!(plan.due(at("11:59:59")).is_empty());
+        plan.set_back(at("03:30:00"));
+        assert_eq!(plan.next(), Some(at("04:00:00")));
     }
 
     #[test]
     fn downtime_is_from_the_last_recorded_slot_and_a_new_phase_has_none() {
-        let plan = plan(&[("a", "0 * * * *"), ("b", "0 * * * *")], at("14:30:00"));
-        let last = [SlotKey { workflow: "w.toml".to_owned(), task: "a".to_owned(), at: at("11:00:00") }];
-        let gaps = plan.gaps(&last, at("14:30:00"));
+        let now = at("14:30:00");
+        let phases = [("a", "cron=0 * * * *"), ("b", "cron=0 * * * *"), ("c", "cron=@every 7m")];
+        let mut plan = plan(&phases, now);
+        let recorded = [last("a", at("11:00:00")), last("c", at("14:24:00")), last("gone", at("01:00:00"))];
+        let gaps = plan.go_on(&recorded, now, now);
         assert_eq!(gaps.len(), 1);
-        assert_eq!(gaps[0].slots, [at("12:00:00"), at("13:00:00"), at("14:00:00")]);
+        assert_eq!((gaps[0].first(), gaps[0].until), (Some(at("12:00:00")), now));
+        assert_eq!(seen(&plan.due(at("14:31:00"))), ["c 14:31:00"], "it goes on where it was");
+        let next: Vec<_> = plan.times().iter().map(|times| times.next).collect();
+        assert_eq!(next, [Some(at("15:00:00")), Some(at("15:00:00")), Some(at("14:38:00"))]);
     }
 
     #[test]
-    fn a_long_downtime_of_a_quick_cron_is_bounded() {
-        let phase = workflows(&[("a", "* * * * * *")]).phases().next().cloned().unwrap();
-        let gap = gap(&Arc::new(phase), at("00:00:00"), at("01:00:00")).unwrap();
-        assert_eq!((gap.count, gap.slots.len()), (3600, TOLD_APART));
-        assert_eq!((gap.first, gap.slots.last()), (at("00:00:01"), Some(&at("01:00:00"))));
+    fn a_slot_at_this_very_instant_is_not_missed() {
+        let mut plan = plan(&[("a", "cron=0 * * * *")], at("12:00:00"));
+        assert!(plan.go_on(&[last("a", at("11:00:00"))], at("12:00:00"), at("12:00:00")).is_empty());
+        assert_eq!(seen(&plan.due(at("12:00:00"))), ["a 12:00:00"]);
+    }
+
+    #[test]
+    fn a_recorded_slot_of_the_future_holds_up_nothing() {
+        let mut plan = plan(&[("a", "cron=0 * * * *")], at("12:30:00"));
+        assert!(plan.go_on(&[last("a", at("22:00:00"))], at("12:30:00"), at("12:30:00")).is_empty());
+        assert_eq!(plan.next(), Some(at("13:00:00")));
     }
 }

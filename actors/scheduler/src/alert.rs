@@ -1,0 +1,39 @@
+//! What people are told about slots.
+
+use chrono::{DateTime, Utc};
+use flowlord_domain::schedule::CreateError;
+use flowlord_domain::workflow::Phase;
+use flowlord_domain::{AlertKind, NewAlert};
+
+/// A phase whose tasks of a slot could not be made.
+pub(crate) fn create_failed(
+    phase: &Phase,
+    slot: DateTime<Utc>,
+    err: &CreateError,
+    now: DateTime<Utc>,
+) -> NewAlert {
+    let msg = format!("the slot of {} started nothing: {err}", slot.format("%Y-%m-%dT%H:%M:%SZ"));
+    alert(phase, AlertKind::CreateFailed, msg, slot, now)
+}
+
+/// An alert about a phase and one of its slots.
+pub(crate) fn alert(
+    phase: &Phase,
+    kind: AlertKind,
+    msg: String,
+    slot: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> NewAlert {
+    NewAlert {
+        kind,
+        at: now,
+        uid: None,
+        id: String::new(),
+        topic: phase.task.topic.clone(),
+        job: phase.task.job.clone(),
+        workflow: phase.workflow.clone(),
+        msg,
+        task_time: Some(slot.checked_add_signed(phase.rule.offset).unwrap_or(slot)),
+        at_once: None,
+    }
+}

@@ -1,0 +1,298 @@
+//! Slots that nobody was there for: which of them start after all, which are recorded and told as missed.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use flowlord_domain::cron::Schedule;
+use flowlord_domain::rule::Missed as Policy;
+use flowlord_domain::schedule::missed;
+use flowlord_domain::{AlertKind, NewAlert};
+use flowlord_messages::write::SlotKey;
+
+use crate::alert::alert;
+use crate::plan::{Name, Planned, Slot};
+
+/// How many slots of one phase are told apart; of more, the latest.
+const TOLD_APART: usize = 1_000;
+
+/// How many slots are walked through to count them; then most of the rest is leapt over.
+const WALKED: usize = 100_000;
+
+/// Slots of one name that nobody was there for.
+#[derive(Debug, Clone)]
+pub(crate) struct Gap {
+    pub(crate) name: Arc<Name>,
+    /// Each phase with its first slot in there.
+    pub(crate) crons: Vec<(Planned, DateTime<Utc>)>,
+    /// The first instant after it.
+    pub(crate) until: DateTime<Utc>,
+}
+
+/// What is to be stored for a name.
+#[derive(Debug, Clone)]
+pub(crate) enum Write {
+    /// A slot, with its tasks.
+    Start(Slot),
+    /// Slots that don't start.
+    Missed(Missed),
+}
+
+/// Slots of one name that don't start.
+#[derive(Debug, Clone)]
+pub(crate) struct Missed {
+    pub(crate) name: Arc<Name>,
+    pub(crate) slots: Vec<SlotKey>,
+    pub(crate) alert: Option<NewAlert>,
+}
+
+impl Write {
+    pub(crate) fn name(&self) -> &Arc<Name> {
+        match self {
+            Self::Start(slot) => &slot.name,
+            Self::Missed(missed) => &missed.name,
+        }
+    }
+}
+
+impl Gap {
+    /// The first slot of all.
+    pub(crate) fn first(&self) -> Option<DateTime<Utc>> {
+        self.crons.iter().map(|(_, first)| *first).min()
+    }
+
+    /// What is to be stored, oldest first, so that what was stored before a crash is never behind what wasn't.
+    pub(crate) fn writes(&self, now: DateTime<Utc>) -> Vec<Write> {
+        let mut starting: BTreeMap<DateTime<Utc>, Vec<Planned>> = BTreeMap::new();
+        let mut all = BTreeSet::new();
+        let mut left_out = Vec::new();
+        for (phase, first) in &self.crons {
+            let Some(schedule) = &phase.rule.schedule else { continue };
+            let walk = walk(schedule, *first, self.until);
+            let starts = missed(&phase.rule, &walk.latest, now);
+            left_out.extend(LeftOut::new(phase, &walk, starts.len()));
+            all.extend(walk.latest);
+            for slot in starts {
+                starting.entry(slot).or_default().push(phase.clone());
+            }
+        }
+        let mut alert = LeftOut::alert(&left_out, now);
+        let mut writes = Vec::new();
+        let mut missed = Vec::new();
+        for at in all {
+            let Some(phases) = starting.remove(&at) else {
+                missed.push(self.name.slot(at));
+                continue;
+            };
+            writes.extend(self.missed(std::mem::take(&mut missed), &mut alert));
+            writes.push(Write::Start(Slot { name: Arc::clone(&self.name), at, phases }));
+        }
+        writes.extend(self.missed(missed, &mut alert));
+        writes
+    }
+
+    /// The alert goes with the first slots that are recorded.
+    fn missed(&self, slots: Vec<SlotKey>, alert: &mut Option<NewAlert>) -> Option<Write> {
+        let name = Arc::clone(&self.name);
+        (!slots.is_empty()).then(|| Write::Missed(Missed { name, slots, alert: alert.take() }))
+    }
+}
+
+/// What a phase should have started and won't.
+#[derive(Debug)]
+struct LeftOut {
+    phase: Planned,
+    first: DateTime<Utc>,
+    last: DateTime<Utc>,
+    count: usize,
+    more: bool,
+}
+
+impl LeftOut {
+    /// None where the rule has its way: of `missed=latest` the older slots are nobody's concern.
+    fn new(phase: &Planned, walk: &Walk, started: usize) -> Option<Self> {
+        let satisfied = match phase.rule.missed {
+            Policy::None => false,
+            Policy::Latest => started > 0,
+            Policy::All => started >= walk.count,
+        };
+        let last = walk.latest.iter().rev().nth(started).or(walk.latest.first()).copied()?;
+        let (first, count, more) = (walk.first, walk.count.saturating_sub(started), walk.more);
+        (!satisfied).then(|| Self { phase: phase.clone(), first, last, count, more })
+    }
+
+    /// One alert for all phases of the name.
+    fn alert(all: &[Self], now: DateTime<Utc>) -> Option<NewAlert> {
+        let first = all.iter().map(|left| left.first).min()?;
+        let latest = all.iter().max_by_key(|left| left.last)?;
+        let count: usize = all.iter().map(|left| left.count).sum();
+        let more = if all.iter().any(|left| left.more) { "more than " } else { "" };
+        let time = |at: DateTime<Utc>| at.format("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let what = match count {
+            1 => format!("the slot of {} fell into downtime and was not started", time(first)),
+            count => format!(
+                "{more}{count} slots from {} to {} fell into downtime and were not started",
+                time(first),
+                time(latest.last)
+            ),
+        };
+        let recorded = if count > TOLD_APART {
+            format!("; the latest {TOLD_APART} of a phase are recorded")
+        } else {
+            String::new()
+        };
+        let msg = format!("{what}{recorded}; missed=latest or missed=all in the rule would start such slots");
+        Some(alert(&latest.phase, AlertKind::MissedSlot, msg, latest.last, now))
+    }
+}
+
+/// The slots from one to another time.
+#[derive(Debug, PartialEq, Eq)]
+struct Walk {
+    first: DateTime<Utc>,
+    /// The latest of them, oldest first.
+    latest: Vec<DateTime<Utc>>,
+    count: usize,
+    /// There are more than were counted.
+    more: bool,
+}
+
+fn walk(schedule: &Schedule, first: DateTime<Utc>, until: DateTime<Utc>) -> Walk {
+    let mut latest = VecDeque::new();
+    let mut count = 0;
+    let from = |at| {
+        let slots = std::iter::successors(Some(at), |slot| schedule.next_after(*slot));
+        slots.take_while(|slot| *slot < until)
+    };
+    for slot in from(first).take(WALKED) {
+        count += 1;
+        keep(&mut latest, slot);
+    }
+    let more = latest.back().and_then(|last| leap(first, *last, until));
+    if count == WALKED
+        && let Some(near) = more
+    {
+        for slot in from(near).take(WALKED) {
+            keep(&mut latest, slot);
+        }
+    }
+    Walk { first, latest: latest.into(), count, more: count == WALKED && more.is_some() }
+}
+
+fn keep(latest: &mut VecDeque<DateTime<Utc>>, slot: DateTime<Utc>) {
+    if latest.len() == TOLD_APART {
+        latest.pop_front();
+    }
+    latest.push_back(slot);
+}
+
+/// From the last slot walked to shortly before the end, by whole steps: an `@every` keeps its beat.
+fn leap(first: DateTime<Utc>, last: DateTime<Utc>, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let steps = i32::try_from(WALKED - 1).ok()?;
+    let step = (last - first) / steps;
+    let ahead = (until - last).num_seconds().checked_div(step.num_seconds())?;
+    let near = i32::try_from(ahead.saturating_sub(2 * i64::try_from(TOLD_APART).ok()?)).ok()?;
+    (near > 0).then(|| last + step * near)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Due;
+    use crate::plan::tests::{at, plan};
+
+    /// What is stored for a gap from 12:00 to 15:30 of phases with these rules.
+    fn writes(rules: &[&str]) -> (Vec<String>, Vec<String>) {
+        let phases: Vec<_> = rules.iter().map(|rule| ("a:j", *rule)).collect();
+        let mut plan = plan(&phases, at("11:30:00"));
+        let due = plan.due(at("15:31:00"));
+        let [Due::Gap(gap)] = &due[..] else { panic!("{due:?}") };
+        assert_eq!(gap.until, at("15:30:00"));
+        let mut alerts = Vec::new();
+        let hours = |slots: &[SlotKey]| -> Vec<String> {
+            slots.iter().map(|slot| slot.at.format("%H:%M").to_string()).collect()
+        };
+        let text = |write: &Write| match write {
+            Write::Start(slot) => format!("start {} x{}", slot.at.format("%H:%M"), slot.phases.len()),
+            Write::Missed(missed) => {
+                alerts.extend(missed.alert.clone());
+                format!("missed {}", hours(&missed.slots).join(" "))
+            }
+        };
+        let writes = gap.writes(at("15:31:00")).iter().map(text).collect();
+        for alert in &alerts {
+            assert_eq!(
+                (alert.kind, alert.topic.as_str(), alert.job.as_str()),
+                (AlertKind::MissedSlot, "a", "j")
+            );
+        }
+        (writes, alerts.into_iter().map(|alert| alert.msg).collect())
+    }
+
+    #[test]
+    fn by_default_nothing_starts_and_it_is_said_once() {
+        let (writes, alerts) = writes(&["cron=0 * * * *"]);
+        assert_eq!(writes, ["missed 12:00 13:00 14:00 15:00"]);
+        let range = "4 slots from 2026-03-02T12:00:00Z to 2026-03-02T15:00:00Z fell into downtime";
+        assert!(alerts.len() == 1 && alerts[0].starts_with(range), "{alerts:?}");
+    }
+
+    #[test]
+    fn the_rule_says_what_starts() {
+        let (latest, alerts) = writes(&["cron=0 * * * *&missed=latest"]);
+        assert_eq!(
+            (latest, alerts.len()),
+            (vec!["missed 12:00 13:00 14:00".into(), "start 15:00 x1".into()], 0)
+        );
+        let (all, alerts) = writes(&["cron=0 */2 * * *&missed=all"]);
+        assert_eq!((all, alerts.len()), (vec!["start 12:00 x1".to_owned(), "start 14:00 x1".into()], 0));
+    }
+
+    #[test]
+    fn outside_the_window_nothing_starts_which_is_said() {
+        let (all, alerts) = writes(&["cron=0 * * * *&missed=all&missed_window=2h"]);
+        assert_eq!(all, ["missed 12:00 13:00", "start 14:00 x1", "start 15:00 x1"]);
+        assert!(
+            alerts[0].starts_with("2 slots from 2026-03-02T12:00:00Z to 2026-03-02T13:00:00Z"),
+            "{alerts:?}"
+        );
+        let (latest, alerts) = writes(&["cron=0 12 * * *&missed=latest&missed_window=1h"]);
+        assert_eq!(latest, ["missed 12:00"]);
+        assert!(alerts[0].starts_with("the slot of 2026-03-02T12:00:00Z"), "{alerts:?}");
+    }
+
+    #[test]
+    fn phases_of_one_name_each_have_their_way_oldest_first() {
+        let (writes, alerts) = writes(&[
+            "cron=0 12,13,14 * * *",
+            "cron=0 13 * * *&missed=all",
+            "cron=0 12-14 * * *&missed=latest",
+        ]);
+        assert_eq!(writes, ["missed 12:00", "start 13:00 x1", "start 14:00 x1"]);
+        assert_eq!(alerts.len(), 1, "{alerts:?}");
+    }
+
+    fn schedule(text: &str) -> Schedule {
+        Schedule::parse(text, chrono_tz::Tz::UTC).unwrap()
+    }
+
+    #[test]
+    fn a_long_downtime_is_bounded() {
+        let walk = walk(&schedule("* * * * * *"), at("00:00:01"), at("01:00:01"));
+        assert_eq!((walk.count, walk.more, walk.latest.len()), (3600, false, TOLD_APART));
+        assert_eq!((walk.first, walk.latest.last()), (at("00:00:01"), Some(&at("01:00:00"))));
+    }
+
+    #[test]
+    fn of_a_very_long_downtime_the_latest_slots_are_found_and_every_keeps_its_beat() {
+        let first: DateTime<Utc> = "2024-03-02T00:00:00Z".parse().unwrap();
+        for (cron, last) in [("* * * * * *", "12:00:00"), ("@every 7s", "11:59:56")] {
+            let walk = walk(&schedule(cron), first, at("12:00:01"));
+            assert_eq!((walk.count, walk.more, walk.latest.len()), (WALKED, true, TOLD_APART), "{cron}");
+            let end = *walk.latest.last().unwrap();
+            assert!(at("12:00:01") - end <= chrono::TimeDelta::seconds(7), "{end} {last}");
+            let beat = if cron.starts_with('@') { 7 } else { 1 };
+            assert_eq!((end - first).num_seconds() % beat, 0, "{cron}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The actor on a virtual clock, against a database that is a few lists.
+
+mod days;
+mod stub;
+mod trouble;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor as _, Addr, Arbiter};
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use flowlord_domain::workflow::{WorkflowFile, Workflows};
+use flowlord_messages::hint::TasksDelayed;
+use flowlord_messages::library::WorkflowsChanged;
+use flowlord_messages::scheduler::{NextRuns, PhaseTimes, StopScheduling};
+use flowlord_messages::{Activity, Mint, Ping, Port, Supervision};
+use flowlord_testkit::VirtualClock;
+
+use self::stub::{Database, Stub};
+use super::{Config, Deps, Scheduler};
+
+fn time(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+/// A Monday.
+fn at(text: &str) -> DateTime<Utc> {
+    time(&format!("2026-03-02T{text}Z"))
+}
+
+/// A file of phases, `(task, rule)`; each task says in its info what time it is about.
+fn workflows(phases: &[(&str, &str)]) -> Arc<Workflows> {
+    let phase = |(task, rule): &(&str, &str)| {
+        format!(
+            "[[phase]]\ntask = \"{task}\"\nrule = \"{rule}\"\ntemplate = \"{{yyyy}}-{{mm}}-{{dd}}T{{hh}}:{{min}}\"\n"
+        )
+    };
+    let text: String = phases.iter().map(phase).collect();
+    Arc::new(Workflows::new([Arc::new(WorkflowFile::parse("w.toml", &text, "h", Tz::UTC).unwrap())]))
+}
+
+/// What outlives a scheduler.
+struct World {
+    clock: VirtualClock,
+    activity: Activity,
+    database: Database,
+    stub: Addr<Stub>,
+}
+
+/// A scheduler on a thread of its own, so that it can be killed.
+struct Running {
+    arbiter: Arbiter,
+    scheduler: Addr<Scheduler>,
+    activity: Activity,
+}
+
+impl World {
+    fn new(now: DateTime<Utc>, workflows: Arc<Workflows>) -> Self {
+        let activity = Activity::default();
+        let clock = VirtualClock::new(now, activity.clone());
+        let database = Database::new(workflows);
+        let stub = Stub { database: database.clone(), clock: clock.clone() }.start();
+        Self { clock, activity, database, stub }
+    }
+
+    fn port<M>(&self) -> Port<M>
+    where
+        Stub: actix::Handler<M>,
+        M: actix::Message + Send + 'static,
+        M::Result: Send,
+    {
+        Port::new("stub", self.stub.clone().recipient(), 2_048, Duration::from_secs(20), &self.activity)
+    }
+
+    fn deps(&self) -> Deps {
+        let shared: flowlord_messages::SharedClock = Arc::new(self.clock.clone());
+        Deps {
+            clock: Arc::clone(&shared),
+            mint: Mint::seeded(7),
+            activity: self.activity.clone(),
+            supervision: Supervision::new("scheduler", shared, Arc::new(|name| panic!("{name} gave up"))),
+            create: self.port(),
+            missed: self.port(),
+            promote: self.port(),
+            schedule: self.port(),
+            workflows: self.port(),
+        }
+    }
+
+    /// Starts a scheduler, and waits until it has nothing to do.
+    async fn start(&self) -> Running {
+        let arbiter = Arbiter::new();
+        let config = Config { host: "h".to_owned() };
+        let scheduler = Scheduler::start(&arbiter.handle(), config, self.deps());
+        let running = Running { arbiter, scheduler, activity: self.activity.clone() };
+        running.ping().await;
+        self.clock.settle().await;
+        running
+    }
+
+    async fn pass(&self, minutes: i64) {
+        self.clock.advance(TimeDelta::minutes(minutes)).await;
+    }
+}
+
+impl Running {
+    fn port<M>(&self) -> Port<M>
+    where
+        Scheduler: actix::Handler<M>,
+        M: actix::Message + Send + 'static,
+        M::Result: Send,
+    {
+        Port::new("scheduler", self.scheduler.clone().recipient(), 9, Duration::from_secs(20), &self.activity)
+    }
+
+    async fn ping(&self) {
+        self.port().call(Ping).await.unwrap();
+    }
+
+    async fn next_runs(&self) -> Vec<PhaseTimes> {
+        self.port().call(NextRuns).await.unwrap()
+    }
+
+    async fn reload(&self, workflows: Arc<Workflows>) {
+        self.port().hint(WorkflowsChanged { workflows });
+        self.ping().await;
+    }
+
+    fn delayed(&self, due: DateTime<Utc>) {
+        self.port().hint(TasksDelayed { due });
+    }
+
+    async fn stop(self) {
+        self.port().call(StopScheduling).await.unwrap();
+        self.kill();
+    }
+
+    /// Ends it where it stands.
+    fn kill(self) {
+        self.arbiter.stop();
+        self.arbiter.join().unwrap();
+    }
+}

@@ -1,0 +1,141 @@
+//! When things go wrong.
+
+use chrono::TimeDelta;
+use flowlord_domain::AlertKind;
+
+use super::stub::Fault::{Refused, Unanswered};
+use super::{World, at, workflows};
+
+#[actix::test]
+async fn a_slot_that_could_not_be_stored_is_tried_again_and_starts_once() {
+    let world = World::new(at("10:30:00"), workflows(&[("a", "cron=* * * * *")]));
+    let running = world.start().await;
+    world.database.fail(&[Refused, Refused, Unanswered]);
+    world.pass(1).await;
+    assert!(world.database.infos().is_empty());
+    world.clock.advance(TimeDelta::seconds(3)).await;
+    world.pass(1).await;
+    assert_eq!(world.database.infos(), ["2026-03-02T10:31", "2026-03-02T10:32"]);
+    let created = world.database.get().created.clone();
+    assert_eq!(created, [at("10:31:02"), at("10:32:00")]);
+    assert_eq!(world.database.get().taken, 1, "asked again, as nobody had said that it was stored");
+    running.kill();
+}
+
+#[actix::test]
+async fn while_the_database_is_away_slots_wait_in_order() {
+    let world = World::new(at("10:30:00"), workflows(&[("a", "cron=* * * * *"), ("b", "cron=*/2 * * * *")]));
+    let running = world.start().await;
+    world.database.fail(&[Refused; 10_000]);
+    world.pass(5).await;
+    assert!(world.database.infos().is_empty());
+    world.database.fail(&[]);
+    world.clock.advance(TimeDelta::seconds(2)).await;
+    let of = |task: &str| -> Vec<String> {
+        let stored = world.database.get();
+        stored.tasks.iter().filter(|t| t.topic == task).map(|t| t.info[11..].to_owned()).collect()
+    };
+    assert_eq!(of("a"), ["10:31", "10:32", "10:33", "10:34", "10:35"]);
+    assert_eq!(of("b"), ["10:32", "10:34"]);
+    running.kill();
+}
+
+#[actix::test]
+async fn a_slot_whose_tasks_cant_be_made_is_stored_with_an_alert() {
+    let rules = [("a", "cron=0 * * * *&meta=abc"), ("a", "cron=0 * * * *")];
+    let world = World::new(at("10:30:00"), workflows(&rules));
+    let running = world.start().await;
+    world.pass(61).await;
+    let alerts = world.database.get().alerts.clone();
+    assert_eq!(alerts.len(), 1, "{alerts:?}");
+    assert_eq!((alerts[0].kind, alerts[0].topic.as_str()), (AlertKind::CreateFailed, "a"));
+    assert!(alerts[0].msg.contains("2026-03-02T11:00:00Z") && alerts[0].msg.contains("abc"), "{alerts:?}");
+    assert_eq!(world.database.infos(), ["2026-03-02T11:00"], "the other phase of the slot starts");
+    assert_eq!(world.database.get().slots.len(), 1);
+    running.kill();
+}
+
+#[actix::test]
+async fn it_begins_once_it_can_read() {
+    let world = World::new(at("10:59:58"), workflows(&[("a", "cron=0 * * * *")]));
+    world.database.get().unreadable = 3;
+    let running = world.start().await;
+    assert!(running.next_runs().await.is_empty());
+    world.pass(1).await;
+    world.pass(60).await;
+    assert_eq!(world.database.infos(), ["2026-03-02T12:00"], "what it never planned it never missed");
+    running.kill();
+}
+
+#[actix::test]
+async fn a_reload_before_it_can_read_counts() {
+    let world = World::new(at("10:30:00"), workflows(&[("old", "cron=0 * * * *")]));
+    world.database.get().unreadable = 1;
+    let running = world.start().await;
+    running.reload(workflows(&[("new", "cron=0 * * * *")])).await;
+    world.pass(31).await;
+    let topics: Vec<_> = world.database.get().tasks.iter().map(|task| task.topic.clone()).collect();
+    assert_eq!(topics, ["new"]);
+    running.kill();
+}
+
+#[actix::test]
+async fn delayed_tasks_that_could_not_be_moved_are_tried_again() {
+    let world = World::new(at("10:00:00"), workflows(&[]));
+    world.database.get().delayed.insert(at("10:10:00"));
+    let running = world.start().await;
+    world.pass(9).await;
+    world.database.fail(&[Refused, Unanswered]);
+    world.pass(2).await;
+    assert_eq!(world.database.get().promoted, [(at("10:10:00"), at("10:10:01"))]);
+    running.kill();
+}
+
+#[actix::test]
+async fn a_stop_waits_for_what_is_under_way_and_nothing_starts_after_it() {
+    let world = World::new(at("10:59:59"), workflows(&[("a", "cron=0 * * * *")]));
+    let running = world.start().await;
+    world.database.fail(&[Refused]);
+    world.clock.advance(TimeDelta::seconds(1)).await;
+    assert!(world.database.infos().is_empty());
+    running.port().call(flowlord_messages::scheduler::StopScheduling).await.unwrap();
+    assert_eq!(world.database.infos(), ["2026-03-02T11:00"], "what was due has one more try");
+    world.pass(120).await;
+    assert_eq!(world.database.infos().len(), 1);
+    running.stop().await;
+}
+
+#[actix::test]
+async fn a_stop_with_the_database_away_is_answered() {
+    let world = World::new(at("10:59:59"), workflows(&[("a", "cron=0 * * * *&missed=all")]));
+    let running = world.start().await;
+    world.database.fail(&[Refused; 9]);
+    world.clock.advance(TimeDelta::seconds(1)).await;
+    running.stop().await;
+    world.database.fail(&[]);
+    let running = world.start().await;
+    assert!(world.database.infos().is_empty(), "it never had a recorded slot");
+    running.kill();
+}
+
+#[actix::test]
+async fn a_machine_that_slept_treats_slots_as_missed_and_one_set_back_starts_nothing_twice() {
+    let world = World::new(at("10:30:00"), workflows(&[("a", "cron=0 * * * *")]));
+    let running = world.start().await;
+    world.clock.set(at("13:30:00")).await;
+    world.clock.settle().await;
+    let slots = |of: &dyn Fn(&Option<usize>) -> bool| {
+        world.database.get().slots.values().filter(|tasks| of(tasks)).count()
+    };
+    assert_eq!((slots(&Option::is_none), slots(&Option::is_some)), (3, 0));
+    assert_eq!(world.database.get().alerts.len(), 1);
+    world.pass(60).await;
+    assert_eq!(world.database.infos(), ["2026-03-02T14:00"]);
+
+    world.clock.set(at("12:30:00")).await;
+    running.ping().await;
+    world.pass(151).await;
+    assert_eq!(world.database.infos(), ["2026-03-02T14:00", "2026-03-02T15:00"]);
+    assert_eq!(world.database.get().taken, 2);
+    running.kill();
+}
