@@ -1,6 +1,7 @@
 //! The whole program from outside: over HTTP, on a virtual clock or as a process of its own.
 
 mod bodies;
+mod documents;
 mod leases;
 mod process;
 mod results;
