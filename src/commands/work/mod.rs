@@ -5,6 +5,8 @@ pub(super) mod client;
 mod command;
 pub(super) mod hold;
 mod template;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::process::ExitCode;

@@ -1,0 +1,263 @@
+//! A worker against a service that answers as told.
+
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::hold::hold;
+use super::*;
+
+/// How long anything here may take before the test fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Beats every 10 ms.
+const SHORT: &str = "30ms";
+
+/// What was asked: the end of the path, and the body.
+type Request = (String, Value);
+type Answers = Arc<Mutex<VecDeque<(u16, Value)>>>;
+
+/// A service that gives the answers of a list to everything but heartbeats, and one answer to all of those.
+struct Fake {
+    client: Client,
+    asked: UnboundedReceiver<Request>,
+}
+
+fn fake(answers: Vec<(u16, Value)>, heartbeat: (u16, Value)) -> Fake {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
+    let (tell, asked) = unbounded_channel();
+    let answers: Answers = Arc::new(Mutex::new(answers.into()));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (tell, answers, heartbeat) = (tell.clone(), Arc::clone(&answers), heartbeat.clone());
+            std::thread::spawn(move || serve(&stream.unwrap(), &tell, &answers, &heartbeat));
+        }
+    });
+    Fake { client, asked }
+}
+
+fn serve(stream: &TcpStream, tell: &UnboundedSender<Request>, answers: &Answers, heartbeat: &(u16, Value)) {
+    let mut reader = BufReader::new(stream);
+    let (mut path, mut length, mut line) = (String::new(), 0, String::new());
+    while reader.read_line(&mut line).unwrap() > 2 {
+        if let Some(rest) = line.strip_prefix("POST ") {
+            path = rest.split(' ').next().unwrap().rsplit('/').next().unwrap().to_owned();
+        } else if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let answer =
+        if path == "heartbeat" { Some(heartbeat.clone()) } else { answers.lock().unwrap().pop_front() };
+    let _ = tell.send((path, serde_json::from_slice(&body).unwrap()));
+    // Beyond the list there is no answer, as from a service that hangs.
+    let Some((status, answer)) = answer else { return std::thread::park() };
+    let answer = answer.to_string();
+    let head =
+        format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", answer.len());
+    let _ = (&*stream).write_all(format!("{head}{answer}").as_bytes());
+}
+
+impl Fake {
+    /// The next request; heartbeats don't count.
+    async fn next(&mut self) -> Request {
+        loop {
+            let request = timeout(PATIENCE, self.asked.recv()).await.expect("a request").unwrap();
+            if request.0 != "heartbeat" {
+                return request;
+            }
+        }
+    }
+
+    fn worker(&self, command: &[&str]) -> Rc<Worker> {
+        let wanted = Wanted { topics: vec!["a:b".into()], worker: "w".into(), lease: "60s".into() };
+        let command = command.iter().map(|word| (*word).to_owned()).collect();
+        Rc::new(Worker { client: self.client.clone(), wanted, command })
+    }
+}
+
+fn alive() -> (u16, Value) {
+    (200, json!({ "expires": "x", "cancel": false }))
+}
+
+fn accepted() -> (u16, Value) {
+    (200, json!({ "accepted": true, "duplicate": false }))
+}
+
+fn problem(status: u16, code: &str) -> (u16, Value) {
+    (status, json!({ "code": code, "detail": format!("about {code}") }))
+}
+
+fn task() -> Value {
+    json!({ "lease": "l1", "expires": "x", "attempt": 1, "task": { "type": "a", "job": "b", "info": "i" } })
+}
+
+fn granted() -> Granted {
+    serde_json::from_value(task()).unwrap()
+}
+
+/// Tells when it is dropped.
+struct Dropped(UnboundedSender<()>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+#[tokio::test]
+async fn heartbeats_go_on_while_the_work_does() {
+    let mut fake = fake(vec![accepted()], alive());
+    let (client, asked) = (fake.client.clone(), &mut fake.asked);
+    let work = async {
+        for _ in 0..3 {
+            assert_eq!(asked.recv().await.unwrap(), ("heartbeat".to_owned(), json!({ "lease": SHORT })));
+        }
+        Some(Outcome { meta: "rows=1".into(), ..Outcome::new("complete", "") })
+    };
+    timeout(PATIENCE, hold(&client, &granted(), SHORT, work)).await.unwrap();
+    assert_eq!(fake.next().await, ("result".to_owned(), json!({ "result": "complete", "meta": "rows=1" })));
+}
+
+#[tokio::test]
+async fn a_result_is_posted_until_the_service_takes_it() {
+    let mut fake = fake(vec![problem(503, "stopping"), problem(429, "busy"), accepted()], alive());
+    let work = async { Some(Outcome::new("error", "no space left")) };
+    timeout(PATIENCE, hold(&fake.client, &granted(), "60s", work)).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(
+            fake.next().await,
+            ("result".to_owned(), json!({ "result": "error", "msg": "no space left" }))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_lost_lease_ends_the_work_and_nothing_is_posted() {
+    for (status, code) in [(409, "lease_lost"), (404, "lease_unknown")] {
+        let fake = fake(vec![], problem(status, code));
+        let (tell, mut dropped) = unbounded_channel();
+        let work = async {
+            let _guard = Dropped(tell);
+            std::future::pending().await
+        };
+        timeout(PATIENCE, hold(&fake.client, &granted(), SHORT, work)).await.unwrap();
+        assert_eq!(dropped.recv().await, Some(()), "{code}");
+    }
+    let fake = fake(vec![problem(409, "lease_lost")], alive());
+    let work = async { Some(Outcome::new("complete", "")) };
+    timeout(PATIENCE, hold(&fake.client, &granted(), "60s", work)).await.expect("it isn't posted again");
+}
+
+#[tokio::test]
+async fn a_cancelled_task_ends_as_a_warning() {
+    let mut fake = fake(vec![accepted()], (200, json!({ "expires": "x", "cancel": true })));
+    timeout(PATIENCE, hold(&fake.client, &granted(), SHORT, std::future::pending())).await.unwrap();
+    assert_eq!(fake.next().await.1, json!({ "result": "warn", "msg": "cancelled" }));
+}
+
+#[tokio::test]
+async fn a_result_that_is_refused_becomes_an_error() {
+    let mut fake = fake(vec![problem(413, "body_too_large"), accepted()], alive());
+    let work = async { Some(Outcome::new("complete", "")) };
+    timeout(PATIENCE, hold(&fake.client, &granted(), "60s", work)).await.unwrap();
+    assert_eq!(fake.next().await.1["result"], "complete");
+    let second = fake.next().await.1;
+    assert_eq!(second["result"], "error");
+    assert!(second["msg"].as_str().unwrap().contains("about body_too_large"), "{second}");
+}
+
+/// Runs one slot until `fake` was asked what `until` waits for, then stops it.
+async fn run_slot(
+    fake: &mut Fake,
+    worker: Rc<Worker>,
+    stop: Stop,
+    until: &str,
+) -> (Vec<Request>, anyhow::Result<()>) {
+    let (send, stopped) = watch::channel(Stop::No);
+    let slot = slot(worker, stopped);
+    let mut seen = Vec::new();
+    let asks = async {
+        loop {
+            let request = fake.next().await;
+            let last = request.0 == until;
+            seen.push(request);
+            if last {
+                send.send_replace(stop);
+                return;
+            }
+        }
+    };
+    let (done, ()) = timeout(PATIENCE, async { tokio::join!(slot, asks) }).await.expect("it ends");
+    while let Ok(request) = fake.asked.try_recv() {
+        seen.push(request);
+    }
+    (seen, done)
+}
+
+#[tokio::test]
+async fn a_slot_waits_for_the_service_works_and_stops_after_its_task() {
+    let none = (200, json!({ "tasks": [] }));
+    let answers = vec![problem(503, "stopping"), none, (200, json!({ "tasks": [task()] })), accepted()];
+    let mut fake = fake(answers, alive());
+    let worker = fake.worker(&["sh", "-c", "echo meta rows=1"]);
+    let (seen, done) = run_slot(&mut fake, worker, Stop::AfterTheTask, "result").await;
+    done.unwrap();
+    let wanted = json!({ "topics": ["a:b"], "worker": "w", "max": 1, "wait": "30s", "lease": "60s" });
+    assert_eq!(seen[..3], vec![("lease".to_owned(), wanted); 3]);
+    assert_eq!(seen[3], ("result".to_owned(), json!({ "result": "complete", "meta": "rows=1" })));
+}
+
+#[tokio::test]
+async fn a_second_signal_kills_the_command_and_gives_the_task_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pid");
+    let script = format!("sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait", file.display());
+    let mut fake = fake(vec![(200, json!({ "tasks": [task()] })), (200, json!({}))], alive());
+    let worker = fake.worker(&["sh", "-c", &script]);
+    let (send, stopped) = watch::channel(Stop::No);
+    let slot = slot(worker, stopped);
+    let stop = async {
+        while !file.exists() {
+            sleep(Duration::from_millis(2)).await;
+        }
+        send.send_replace(Stop::AtOnce);
+    };
+    let (done, ()) = timeout(PATIENCE, async { tokio::join!(slot, stop) }).await.expect("it ends");
+    done.unwrap();
+    assert_eq!(fake.next().await.0, "lease");
+    assert_eq!(fake.next().await, ("release".to_owned(), json!({ "delay": "0s" })));
+    let pid = std::fs::read_to_string(file).unwrap();
+    let status = || std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    let gone = async {
+        while !matches!(status().rsplit(") ").next().and_then(|rest| rest.chars().next()), None | Some('Z')) {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(PATIENCE, gone).await.expect("what the command started ends with it");
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_be_started_ends_the_worker_and_costs_no_attempt() {
+    let mut fake = fake(vec![(200, json!({ "tasks": [task()] })), (200, json!({}))], alive());
+    let worker = fake.worker(&["/is/not/there"]);
+    let (seen, done) = run_slot(&mut fake, worker, Stop::No, "release").await;
+    assert_eq!(seen[1], ("release".to_owned(), json!({ "delay": "10s" })));
+    assert!(done.unwrap_err().to_string().contains("/is/not/there can't be started"));
+}
+
+#[tokio::test]
+async fn a_topic_that_the_service_refuses_ends_the_worker() {
+    let mut fake = fake(vec![problem(400, "invalid_topic")], alive());
+    let worker = fake.worker(&["true"]);
+    let (_, done) = run_slot(&mut fake, worker, Stop::No, "lease").await;
+    assert!(done.unwrap_err().to_string().contains("about invalid_topic"));
+}
