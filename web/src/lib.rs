@@ -1,1 +1,22 @@
-//! flowlord-web
+//! The web actor and all HTTP: REST for workers and programs under `/api/v1`, pages for people.
+//!
+//! Everything that a request needs from elsewhere goes through the ports of [`Deps`]; there is no other way to the
+//! database or to another actor.
+
+mod actor;
+mod api;
+mod doc;
+mod extract;
+mod guard;
+mod hosts;
+mod params;
+mod problem;
+mod routes;
+mod server;
+mod values;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use actor::{Config, Deps, StartError, StopWeb, Unready, Web};

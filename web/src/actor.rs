@@ -1,0 +1,250 @@
+//! The web actor: owns the HTTP server from its first connection to its last.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::fut::wrap_future;
+use actix::{
+    Actor, Addr, ArbiterHandle, Context, Handler, Message, ResponseActFuture, Supervised, Supervisor,
+};
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::rt::task::JoinHandle;
+use actix_web::web;
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_messages::alerts::LadderStates;
+use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
+use flowlord_messages::health::Pong;
+use flowlord_messages::ingest::SubmitResults;
+use flowlord_messages::library::{CurrentWorkflows, Reload};
+use flowlord_messages::read::{AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks};
+use flowlord_messages::scheduler::NextRuns;
+use flowlord_messages::write::CreateTasks;
+use flowlord_messages::{Activity, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, guarded};
+
+use crate::api::Api;
+use crate::server::{self, Connections};
+
+/// What the operator chose.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Threads that answer requests; 0 means one per core.
+    pub workers: usize,
+    /// How long a lease lasts unless its worker asks for something else.
+    pub lease: TimeDelta,
+    /// The address in links that people click, if one was given.
+    pub public_url: Option<String>,
+    /// The name of the machine.
+    pub host: String,
+    /// The program's version.
+    pub version: String,
+    /// When the service was started.
+    pub started_at: DateTime<Utc>,
+}
+
+/// What it works with.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// The clock.
+    pub clock: SharedClock,
+    /// The source of ids.
+    pub mint: Mint,
+    /// Work under way.
+    pub activity: Activity,
+    /// Restarts.
+    pub supervision: Supervision,
+    /// To the DB owner.
+    pub create: Port<CreateTasks>,
+    /// To dispatch.
+    pub lease: Port<Lease>,
+    /// To dispatch.
+    pub heartbeat: Port<Heartbeat>,
+    /// To dispatch.
+    pub release: Port<Release>,
+    /// To ingest.
+    pub submit: Port<SubmitResults>,
+    /// To the library.
+    pub workflows: Port<CurrentWorkflows>,
+    /// To the library.
+    pub reload: Port<Reload>,
+    /// To the scheduler.
+    pub next_runs: Port<NextRuns>,
+    /// To the alerts actor.
+    pub ladders: Port<LadderStates>,
+    /// To the DB readers.
+    pub attempts: Port<AttemptsById>,
+    /// To the DB readers.
+    pub chain: Port<Chain>,
+    /// To the DB readers.
+    pub tasks: Port<ListTasks>,
+    /// To the DB readers.
+    pub stats: Port<DayStats>,
+    /// To the DB readers.
+    pub alerts: Port<ListAlerts>,
+    /// To the DB readers.
+    pub slots: Port<ListSlots>,
+    /// To every actor that the service needs, by name.
+    pub pings: Vec<(&'static str, Port<Ping>)>,
+}
+
+/// The address can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("can't listen on {address}: {source}; choose another address with --listen")]
+pub struct StartError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// Answers `/readyz` with 503 and hands out no more leases; everything else goes on. The first step of a stop.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<()>")]
+pub struct Unready;
+
+/// Takes no more connections, and answers when the requests under way are answered.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<()>")]
+pub struct StopWeb {
+    /// Requests that take longer are cut off.
+    pub timeout: Duration,
+}
+
+/// The actor.
+pub struct Web {
+    supervision: Supervision,
+    stopping: Arc<AtomicBool>,
+    connections: Connections,
+    /// Until the actor's own thread runs it.
+    bound: Option<Server>,
+    running: Option<Running>,
+}
+
+/// The HTTP server at work. It lives beside the actor, so that a restart of the actor cuts no connection.
+struct Running {
+    handle: ServerHandle,
+    task: JoinHandle<()>,
+}
+
+impl fmt::Debug for Web {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Web").field("connections", &self.connections).finish_non_exhaustive()
+    }
+}
+
+impl Web {
+    /// Listens, and serves in `arbiter`. Answers the address, which tells the port that was free.
+    ///
+    /// # Errors
+    /// When the address can't be used.
+    pub fn start(
+        arbiter: &ArbiterHandle,
+        config: Config,
+        deps: Deps,
+    ) -> std::result::Result<(Addr<Self>, SocketAddr), StartError> {
+        let supervision = deps.supervision.clone();
+        let stopping = Arc::new(AtomicBool::new(false));
+        let connections = Connections::default();
+        let (listen, workers) = (config.listen, config.workers);
+        let api = web::Data::new(Api::new(config, deps, Arc::clone(&stopping)));
+        let (server, address) = server::bind(listen, workers, &api, &connections)
+            .map_err(|source| StartError { address: listen, source })?;
+        let actor = Supervisor::start_in_arbiter(arbiter, move |_| Self {
+            supervision,
+            stopping,
+            connections,
+            bound: Some(server),
+            running: None,
+        });
+        Ok((actor, address))
+    }
+
+    fn run(&mut self, server: Server) {
+        let handle = server.handle();
+        let (stopping, supervision) = (Arc::clone(&self.stopping), self.supervision.clone());
+        let task = actix::spawn(async move {
+            let end = server.await;
+            if !stopping.load(Ordering::Relaxed) {
+                log::error!("event=http_ended result={end:?}");
+                supervision.give_up();
+            }
+        });
+        self.running = Some(Running { handle, task });
+    }
+}
+
+impl Running {
+    async fn stop(self, connections: Connections, timeout: Duration) {
+        let stopped = self.handle.stop(true);
+        let drained = async {
+            // The server looks only every second whether its connections are gone.
+            tokio::select! {
+                () = stopped => {}
+                () = connections.none() => {}
+            }
+        };
+        if tokio::time::timeout(timeout, drained).await.is_err() {
+            log::warn!("event=requests_cut_off connections={}", connections.open());
+        }
+        self.task.abort();
+        let _aborted = self.task.await;
+    }
+}
+
+impl Actor for Web {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(64);
+        if let Some(server) = self.bound.take() {
+            self.run(server);
+        }
+    }
+}
+
+impl Supervised for Web {}
+
+impl Guarded for Web {
+    fn supervision(&self) -> &Supervision {
+        &self.supervision
+    }
+}
+
+impl Handler<Unready> for Web {
+    type Result = Result<()>;
+
+    fn handle(&mut self, _: Unready, ctx: &mut Self::Context) -> Result<()> {
+        guarded(self, ctx, |this, _| {
+            this.stopping.store(true, Ordering::Relaxed);
+            Ok(())
+        })
+    }
+}
+
+impl Handler<StopWeb> for Web {
+    type Result = ResponseActFuture<Self, Result<()>>;
+
+    fn handle(&mut self, stop: StopWeb, ctx: &mut Self::Context) -> Self::Result {
+        guarded(self, ctx, |this, _| -> ResponseActFuture<Self, Result<()>> {
+            this.stopping.store(true, Ordering::Relaxed);
+            let (running, connections) = (this.running.take(), this.connections.clone());
+            Box::pin(wrap_future(async move {
+                if let Some(running) = running {
+                    running.stop(connections, stop.timeout).await;
+                }
+                Ok(())
+            }))
+        })
+    }
+}
+
+impl Handler<Ping> for Web {
+    type Result = Result<Pong>;
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Result<Pong> {
+        Ok(Pong { restarts: self.supervision.restarts() })
+    }
+}

@@ -1,0 +1,44 @@
+//! What the handlers work with: the ports to the other actors, and what was configured.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix_web::web;
+use flowlord_messages::Code;
+
+use crate::actor::{Config, Deps};
+use crate::hosts::Hosts;
+use crate::problem::Problem;
+use crate::routes::assets::AssetTable;
+
+/// Shared by all requests.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) config: Config,
+    pub(crate) deps: Deps,
+    pub(crate) hosts: Hosts,
+    pub(crate) assets: AssetTable,
+    stopping: Arc<AtomicBool>,
+}
+
+/// As handlers get it.
+pub(crate) type ApiRef = web::Data<Api>;
+
+impl Api {
+    pub(crate) fn new(config: Config, deps: Deps, stopping: Arc<AtomicBool>) -> Self {
+        let hosts = Hosts::new(config.listen, config.public_url.as_deref());
+        Self { config, deps, hosts, assets: AssetTable::load(), stopping }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Refuses what would begin new work.
+    pub(crate) fn refuse_when_stopping(&self) -> Result<(), Problem> {
+        if self.is_stopping() {
+            return Err(Problem::new(Code::Stopping, "the service is stopping and hands out nothing more"));
+        }
+        Ok(())
+    }
+}

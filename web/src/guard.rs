@@ -1,0 +1,68 @@
+//! What goes round every request: foreign pages kept out, panics answered, headers for browsers set.
+
+use std::panic::AssertUnwindSafe;
+
+use actix_web::Error;
+use actix_web::ResponseError as _;
+use actix_web::body::BoxBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use flowlord_messages::Code;
+use futures_util::FutureExt as _;
+
+use crate::api::ApiRef;
+use crate::problem::Problem;
+
+/// For everything that isn't JSON: nothing from elsewhere, no script, no style in the page.
+pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
+     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+const PAGE_HEADERS: [(HeaderName, &str); 5] = [
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::REFERRER_POLICY, "same-origin"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// The middleware.
+pub(crate) async fn guard(
+    api: ApiRef,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if let Err(problem) = api.hosts.check(&request) {
+        let mut refused = request.into_response(problem.error_response());
+        set_headers(refused.headers_mut());
+        return Ok(refused);
+    }
+    let mut answer = match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+        Ok(answer) => answer?,
+        Err(_) => {
+            // The panic itself was told by the panic hook.
+            log::error!("event=handler_panicked");
+            let detail = "the request could not be carried out; the log says why. Asking again may not help";
+            return Err(Problem::new(Code::Internal, detail).into());
+        }
+    };
+    if answer.status().is_server_error() {
+        let (status, request) = (answer.status().as_u16(), answer.request());
+        log::warn!("event=request_failed status={status} method={} path={:?}", request.method(), request.path());
+    }
+    set_headers(answer.headers_mut());
+    Ok(answer)
+}
+
+fn set_headers(headers: &mut HeaderMap) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    let is_json = |value: &HeaderValue| value.as_bytes() == b"application/json";
+    if !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
+        for (name, value) in PAGE_HEADERS {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+}

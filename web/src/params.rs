@@ -1,0 +1,112 @@
+//! Query strings: named, typed, and refused with what to write instead.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use flowlord_domain::finding::nearest;
+use flowlord_domain::query::Query;
+
+use crate::problem::Problem;
+
+/// How many items a list shows unless asked otherwise.
+const DEFAULT_LIMIT: usize = 100;
+/// How many at most.
+const MAX_LIMIT: usize = 1_000;
+
+/// The parameters of a request.
+#[derive(Debug)]
+pub(crate) struct Params(Query);
+
+impl Params {
+    /// Reads a query string; a parameter that isn't `known` is an error, since a mistyped filter would show
+    /// everything.
+    pub(crate) fn parse(text: &str, known: &[&str]) -> Result<Self, Problem> {
+        let query = Query::parse(text).map_err(|err| Problem::invalid(format!("the query string: {err}")))?;
+        if let Some((name, _)) = query.pairs().find(|(name, _)| !known.contains(name)) {
+            let hint = match nearest(name, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are {}", known.join(", ")),
+            };
+            return Err(Problem::invalid(format!("there is no parameter `{name}`: {hint}")));
+        }
+        Ok(Self(query))
+    }
+
+    /// The one value of a parameter; an empty one is none.
+    pub(crate) fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let mut values = self.0.all(name).filter(|value| !value.is_empty());
+        let first = values.next();
+        if values.next().is_some() {
+            return Err(Problem::invalid(format!("`{name}` is given more than once: give it once")));
+        }
+        Ok(first)
+    }
+
+    /// All values of a parameter that may be repeated or comma-separated.
+    pub(crate) fn many<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.all(name).flat_map(|values| values.split(',')).map(str::trim).filter(|value| !value.is_empty())
+    }
+
+    pub(crate) fn limit(&self) -> Result<usize, Problem> {
+        let Some(text) = self.one("limit")? else { return Ok(DEFAULT_LIMIT) };
+        text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
+            Problem::invalid(format!("`limit` is `{text}`: write a whole number from 1 to {MAX_LIMIT}"))
+        })
+    }
+
+    /// Where the next page begins, as an earlier answer said.
+    pub(crate) fn cursor<T: FromStr>(&self) -> Result<Option<T>, Problem> {
+        let Some(text) = self.one("cursor")? else { return Ok(None) };
+        let cursor = text.parse().map_err(|_| {
+            Problem::invalid(format!("`cursor` is `{text}`: take it from `next` of the answer before"))
+        });
+        cursor.map(Some)
+    }
+
+    /// The UTC day of `date`.
+    pub(crate) fn date(&self) -> Result<Option<NaiveDate>, Problem> {
+        let Some(text) = self.one("date")? else { return Ok(None) };
+        let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| text.len() == 10);
+        let no_date = || Problem::invalid(format!("`date` is `{text}`: write a day like 2026-01-15"));
+        date.map(Some).ok_or_else(no_date)
+    }
+
+    /// A time: RFC 3339, a day, or an hour of a day.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+        let Some(text) = self.one(name)? else { return Ok(None) };
+        let instant = || DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
+        let hour = || NaiveDateTime::parse_from_str(&format!("{text}:00"), "%Y-%m-%dT%H:%M").ok();
+        let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(midnight);
+        instant().or_else(|| hour().map(|at| at.and_utc())).or_else(day).map(Some).ok_or_else(|| {
+            Problem::invalid(format!(
+                "`{name}` is `{text}`: write a time like 2026-01-15T03:00:00Z, or a day like 2026-01-15"
+            ))
+        })
+    }
+
+    /// From `date`, or from `from` up to but without `to`.
+    pub(crate) fn period(&self) -> Result<(Option<DateTime<Utc>>, Option<DateTime<Utc>>), Problem> {
+        let (from, to) = (self.time("from")?, self.time("to")?);
+        let Some(date) = self.date()? else {
+            if from.zip(to).is_some_and(|(from, to)| from > to) {
+                return Err(Problem::invalid("`from` is after `to`: exchange them"));
+            }
+            return Ok((from, to));
+        };
+        if from.or(to).is_some() {
+            return Err(Problem::invalid("there is `date` beside `from` or `to`: give one or the other"));
+        }
+        let (from, to) = day(date);
+        Ok((Some(from), Some(to)))
+    }
+}
+
+/// A day from its first instant up to but without the next one's.
+pub(crate) fn day(date: NaiveDate) -> (DateTime<Utc>, DateTime<Utc>) {
+    let from = midnight(date);
+    (from, from.checked_add_signed(TimeDelta::days(1)).unwrap_or(from))
+}
+
+fn midnight(date: NaiveDate) -> DateTime<Utc> {
+    date.and_time(NaiveTime::MIN).and_utc()
+}

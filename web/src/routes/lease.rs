@@ -1,0 +1,188 @@
+//! What workers ask: a lease, a heartbeat, a result, a release.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Path, Payload};
+use actix_web::HttpRequest;
+use chrono::TimeDelta;
+use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
+use flowlord_messages::ingest::SubmitResults;
+use flowlord_messages::write::{Claim, Granted};
+use flowlord_messages::{Code, Error, LeaseToken, Port};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::api::{Api, ApiRef};
+use crate::doc::Doc;
+use crate::extract::{json_body, object};
+use crate::problem::{Answer, Problem};
+use crate::routes::{json, json_text};
+use crate::values::{Span, Text, between, check_worker, required, topic_filter};
+use crate::view::task::GrantedView;
+use crate::view::time::Stamp;
+
+/// Bounds of a lease.
+const LEASE_MIN: (TimeDelta, &str) = (TimeDelta::seconds(5), "5s");
+const LEASE_MAX: (TimeDelta, &str) = (TimeDelta::hours(24), "24h");
+/// The longest wait for a task.
+const WAIT_MAX: (TimeDelta, &str) = (TimeDelta::minutes(5), "5m");
+/// The longest delay of a release.
+const DELAY_MAX: (TimeDelta, &str) = (TimeDelta::days(7), "168h");
+const ZERO: (TimeDelta, &str) = (TimeDelta::zero(), "0s");
+/// Tasks in one answer.
+const MAX_TASKS: u64 = 100;
+/// Topics in one request.
+const MAX_TOPICS: usize = 256;
+/// How much later than asked for the end of a wait may be told.
+const WAIT_SLACK: Duration = Duration::from_secs(30);
+
+const LEASE_EXAMPLE: &str = r#"{"topics":["load","report:daily"],"worker":"w1"}"#;
+
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+struct LeaseBody<'a> {
+    topics: Option<Vec<String>>,
+    worker: Option<Text<'a>>,
+    max: Option<u64>,
+    wait: Option<Span>,
+    lease: Option<Span>,
+}
+
+impl LeaseBody<'_> {
+    fn into_lease(self, api: &Api) -> Result<(Lease, Waiting), Problem> {
+        let topics = required("topics", self.topics, r#"the topics to take tasks from, like ["load","report:daily"]"#)?;
+        if topics.is_empty() || topics.len() > MAX_TOPICS {
+            let detail = format!("`topics` has {} entries: write 1 to {MAX_TOPICS}", topics.len());
+            return Err(Problem::invalid(detail));
+        }
+        let topics = topics.into_iter().map(topic_filter).collect::<Result<_, _>>()?;
+        let Text(worker) = required("worker", self.worker, "a name that tells this worker from others")?;
+        check_worker(&worker)?;
+        let max = self.max.unwrap_or(1);
+        if !(1..=MAX_TASKS).contains(&max) {
+            return Err(Problem::invalid(format!("`max` is {max}: write a whole number from 1 to {MAX_TASKS}")));
+        }
+        let wait = between("wait", self.wait.map_or(ZERO.0, |Span(wait)| wait), ZERO, WAIT_MAX)?;
+        let lease = lease_time(self.lease)?.unwrap_or(api.config.lease);
+        let (reply, answer) = oneshot::channel();
+        let max = usize::try_from(max).unwrap_or(1);
+        let lease = Lease { topics, max, worker: worker.into_owned(), lease, wait, reply };
+        Ok((lease, Waiting { answer, release: api.deps.release.clone() }))
+    }
+}
+
+fn lease_time(span: Option<Span>) -> Result<Option<TimeDelta>, Problem> {
+    span.map(|Span(lease)| between("lease", lease, LEASE_MIN, LEASE_MAX)).transpose()
+}
+
+/// A worker's place in dispatch. When its connection closes this is dropped, which dispatch notices.
+struct Waiting {
+    answer: oneshot::Receiver<Result<Vec<Granted>, Error>>,
+    release: Port<Release>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.answer.close();
+        // Tasks that came while the worker went: nobody will work on them.
+        for granted in self.answer.try_recv().into_iter().flatten().flatten() {
+            self.release.hint(Release { lease: granted.lease, delay: TimeDelta::zero() });
+        }
+    }
+}
+
+/// Hands out tasks, waiting for the first one as long as the worker likes.
+pub(crate) async fn lease(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    api.refuse_when_stopping()?;
+    let body = json_body(&request, payload).await?;
+    let wanted: LeaseBody<'_> = object(&body, LEASE_EXAMPLE)?;
+    let (lease, mut waiting) = wanted.into_lease(&api)?;
+    let longest = lease.wait.to_std().unwrap_or_default() + WAIT_SLACK;
+    api.deps.lease.call(lease).await?;
+    match tokio::time::timeout(longest, &mut waiting.answer).await {
+        Ok(Ok(granted)) => {
+            let tasks = granted?;
+            json(StatusCode::OK, &LeaseAnswer { tasks: tasks.iter().map(GrantedView).collect() })
+        }
+        Ok(Err(_)) => Err(Problem::new(Code::Stopping, "dispatch was restarted; ask again")),
+        Err(_) => Err(Problem::new(Code::Timeout, "dispatch did not answer in time; ask again")),
+    }
+}
+
+#[derive(Serialize)]
+struct LeaseAnswer<'a> {
+    tasks: Vec<GrantedView<'a>>,
+}
+
+/// A lease as a path names it.
+pub(crate) fn lease_token(text: &str) -> Result<LeaseToken, Problem> {
+    text.parse().map_err(|_| {
+        Problem::new(Code::LeaseUnknown, "no lease looks like this: use the `lease` that came with the task")
+    })
+}
+
+#[derive(Debug, Deserialize)]
+struct HeartbeatBody {
+    progress: Option<f64>,
+    msg: Option<String>,
+    lease: Option<Span>,
+}
+
+#[derive(Serialize)]
+struct HeartbeatAnswer {
+    expires: Stamp,
+    cancel: bool,
+}
+
+/// Keeps a lease alive.
+pub(crate) async fn heartbeat(
+    api: ApiRef,
+    path: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let lease = lease_token(&path)?;
+    let beat: HeartbeatBody = object(&body, r#"{"progress":0.4,"msg":"half way"}"#)?;
+    if let Some(progress) = beat.progress.filter(|progress| !(0.0..=1.0).contains(progress)) {
+        return Err(Problem::invalid(format!("`progress` is {progress}: write a number from 0 to 1")));
+    }
+    let by = lease_time(beat.lease)?;
+    let beat = Heartbeat { lease, by, progress: beat.progress, msg: beat.msg };
+    let extended = api.deps.heartbeat.call(beat).await?;
+    json(StatusCode::OK, &HeartbeatAnswer { expires: Stamp(extended.expires), cancel: extended.cancel })
+}
+
+/// Takes a result.
+pub(crate) async fn result(api: ApiRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let lease = lease_token(&path)?;
+    let doc: Doc<'_> = object(&body, r#"{"result":"complete","msg":"…","meta":"rows=5"}"#)?;
+    let results = vec![(Claim::Lease(lease), doc.into_outcome()?)];
+    let applied = api.deps.submit.call(SubmitResults { results }).await?.pop();
+    let applied = applied.ok_or_else(|| Problem::new(Code::Internal, "the result got no answer"))??;
+    Ok(json_text(
+        StatusCode::OK,
+        if applied.duplicate {
+            r#"{"accepted":true,"duplicate":true}"#
+        } else {
+            r#"{"accepted":true,"duplicate":false}"#
+        },
+    ))
+}
+
+#[derive(Debug, Deserialize)]
+struct ReleaseBody {
+    delay: Option<Span>,
+}
+
+/// Gives a task back.
+pub(crate) async fn release(api: ApiRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let lease = lease_token(&path)?;
+    let release: ReleaseBody = object(&body, r#"{"delay":"10s"}"#)?;
+    let delay = between("delay", release.delay.map_or(ZERO.0, |Span(delay)| delay), ZERO, DELAY_MAX)?;
+    api.deps.release.call(Release { lease, delay }).await?;
+    Ok(json_text(StatusCode::OK, r#"{"released":true}"#))
+}

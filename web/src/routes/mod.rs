@@ -1,0 +1,126 @@
+//! What is served where.
+
+pub(crate) mod alerts;
+pub(crate) mod assets;
+pub(crate) mod chains;
+pub(crate) mod errors;
+pub(crate) mod health;
+pub(crate) mod lease;
+pub(crate) mod pages;
+pub(crate) mod results;
+pub(crate) mod stats;
+pub(crate) mod tasks;
+pub(crate) mod workflows;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::web::{self, PathConfig, ServiceConfig};
+use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, guard};
+use flowlord_messages::Code;
+use serde::Serialize;
+
+use crate::problem::{Answer, Problem};
+
+/// Registers everything; what workers ask for comes first, since paths are looked up in this order.
+pub(crate) fn configure(config: &mut ServiceConfig) {
+    let api = web::scope("/api/v1")
+        .service(post("/lease", lease::lease))
+        .service(post("/lease/{lease}/result", lease::result))
+        .service(post("/lease/{lease}/heartbeat", lease::heartbeat))
+        .service(post("/lease/{lease}/release", lease::release))
+        .service(
+            only("/tasks", "GET, HEAD, POST")
+                .route(web::post().to(tasks::create))
+                .route(web::route().guard(reads()).to(tasks::list)),
+        )
+        .service(post("/results", results::results))
+        .service(get("/tasks/{uid}", tasks::one))
+        .service(get("/chains/{id}", chains::chain))
+        .service(get("/workflows", workflows::list))
+        .service(post("/workflows/refresh", workflows::refresh))
+        .service(get("/workflows/{file:.*}", workflows::one))
+        .service(get("/alerts", alerts::list))
+        .service(get("/stats", stats::stats));
+    config
+        .app_data(PathConfig::default().error_handler(|err, _| {
+            Problem::invalid(format!("the path can't be read: {err}")).into()
+        }))
+        .service(api)
+        .service(get("/", pages::start))
+        .service(get("/healthz", health::alive))
+        .service(get("/readyz", health::ready))
+        .service(get("/status", health::status))
+        .service(get("/api/docs/errors", errors::errors))
+        .service(get("/assets/{name}", assets::asset))
+        .default_service(web::to(not_found));
+}
+
+/// A path that is read only.
+fn get<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    only(path, "GET, HEAD").route(web::route().guard(reads()).to(handler))
+}
+
+/// A path that is posted to only.
+fn post<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    only(path, "POST").route(web::post().to(handler))
+}
+
+/// A path that refuses all methods but those of its routes.
+fn only(path: &str, methods: &'static str) -> Resource {
+    web::resource(path).default_service(web::to(move |request: HttpRequest| async move {
+        let detail = format!("{} {} isn't possible: the path takes {methods}", request.method(), request.path());
+        Answer::Err(Problem::new(Code::MethodNotAllowed, detail).allowing(methods))
+    }))
+}
+
+fn reads() -> impl guard::Guard {
+    guard::Any(guard::Get()).or(guard::Head())
+}
+
+async fn not_found(request: HttpRequest) -> Answer {
+    let path = request.path();
+    let hint = if path.starts_with("/api/") { "the paths of the API begin with /api/v1/" } else { "begin at /" };
+    Err(Problem::new(Code::NotFound, format!("there is nothing at {path}: {hint}")))
+}
+
+/// A list and where its next page begins.
+#[derive(Debug, Serialize)]
+pub(crate) struct List<T> {
+    pub(crate) items: Vec<T>,
+    pub(crate) next: Option<String>,
+}
+
+/// Answers JSON.
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    let mut body = Vec::with_capacity(512);
+    serde_json::to_writer(&mut body, value)
+        .map_err(|err| Problem::new(Code::Internal, format!("the answer can't be written: {err}")))?;
+    Ok(json_text(status, body))
+}
+
+/// Answers JSON that was written already.
+pub(crate) fn json_text(status: StatusCode, body: impl actix_web::body::MessageBody + 'static) -> HttpResponse {
+    HttpResponse::build(status)
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
+        .body(body)
+}
+
+/// Answers a page.
+pub(crate) fn html(page: &impl askama::Template) -> Answer {
+    let page = page
+        .render()
+        .map_err(|err| Problem::new(Code::Internal, format!("the page can't be written: {err}")))?;
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")))
+        .body(page))
+}

@@ -1,0 +1,220 @@
+//! Tasks: created, listed, looked at.
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Path, Payload};
+use actix_web::HttpRequest;
+use chrono::{DateTime, Utc};
+use flowlord_domain::query::Query;
+use flowlord_domain::{Attempt, Ids as _, Lane, NewTask, TaskResult, TaskState, Uid};
+use flowlord_messages::read::{AttemptsById, ListTasks, TaskFilter};
+use flowlord_messages::write::{CreateTasks, IdempotencyKey};
+use flowlord_messages::{Code, Mint};
+
+use crate::api::{Api, ApiRef};
+use crate::doc::{Doc, Field};
+use crate::extract::{first_byte, from_json, json_body, object};
+use crate::params::Params;
+use crate::problem::{Answer, Problem};
+use crate::routes::{List, json};
+use crate::values::{check_name, required};
+use crate::view::task::TaskView;
+
+const EXAMPLE: &str = r#"{"type":"load","info":"?date=2026-01-15"}"#;
+
+/// The longest chain id that a client may choose.
+const MAX_ID: usize = 200;
+/// The longest idempotency key.
+const MAX_KEY: usize = 255;
+
+/// Stores new tasks: all or none.
+pub(crate) async fn create(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let idempotency = idempotency(&request, &body)?;
+    let now = api.deps.clock.now();
+    let is_list = first_byte(&body) == Some(b'[');
+    let tasks = if is_list {
+        let docs: Vec<Doc<'_>> = from_json(&body)?;
+        let numbered = docs.into_iter().enumerate();
+        numbered
+            .map(|(index, doc)| new_task(doc, now, &api.deps.mint).map_err(|problem| at(index, &problem)))
+            .collect::<Result<Vec<_>, _>>()?
+    } else {
+        vec![new_task(object(&body, EXAMPLE)?, now, &api.deps.mint)?]
+    };
+    store(&api, tasks, is_list, now, idempotency).await
+}
+
+fn at(index: usize, problem: &Problem) -> Problem {
+    Problem::new(problem.code(), format!("[{index}]: {}", problem.detail()))
+}
+
+async fn store(
+    api: &Api,
+    tasks: Vec<NewTask>,
+    is_list: bool,
+    now: DateTime<Utc>,
+    idempotency: Option<IdempotencyKey>,
+) -> Answer {
+    if tasks.is_empty() {
+        return created(Vec::new(), true);
+    }
+    let uids: Vec<Uid> = tasks.iter().map(|task| task.uid).collect();
+    // Written before the tasks are given away, so that they needn't be copied.
+    let answer = created(tasks.iter().map(TaskView::of_new).collect(), is_list)?;
+    let create = CreateTasks { now, tasks, slot: None, idempotency, alerts: Vec::new() };
+    let stored = api.deps.create.call(create).await?;
+    if stored.uids == uids && !stored.repeated {
+        return Ok(answer);
+    }
+    let attempts = api.deps.attempts.call(AttemptsById { uids: stored.uids }).await?;
+    created(attempts.iter().flatten().map(TaskView::of).collect(), is_list)
+}
+
+fn created(tasks: Vec<TaskView<'_>>, is_list: bool) -> Answer {
+    match tasks.first() {
+        Some(task) if !is_list => json(StatusCode::CREATED, task),
+        _ => json(StatusCode::CREATED, &List { items: tasks, next: None }),
+    }
+}
+
+fn new_task(mut doc: Doc<'_>, now: DateTime<Utc>, mint: &Mint) -> Result<NewTask, Problem> {
+    let mut ids = mint.clone();
+    let given = |field| doc.get(field).filter(|text| !text.is_empty());
+    check_name("topic", required("type", given(Field::Type), "the topic, like \"load\"")?)?;
+    required("info", doc.get(Field::Info), "what the worker is to do, like \"?date=2026-01-15\"")?;
+    if let Some(job) = given(Field::Job) {
+        check_name("job", job)?;
+    }
+    if given(Field::Result).is_some() {
+        return Err(Problem::invalid(
+            "`result` is set: post done tasks to /api/v1/results; leave it out to create a new task",
+        ));
+    }
+    if let Some(id) = given(Field::Id).filter(|id| id.len() > MAX_ID) {
+        return Err(Problem::invalid(format!("`id` has {} bytes: at most {MAX_ID} are allowed", id.len())));
+    }
+    check_meta(given(Field::Meta).unwrap_or_default())?;
+    let not_before = doc.time(Field::NotBefore, "not_before")?.filter(|at| *at > now);
+    let id = given(Field::Id).is_none().then(|| ids.chain(now));
+    Ok(NewTask {
+        uid: ids.uid(now),
+        topic: doc.take(Field::Type),
+        job: doc.take(Field::Job),
+        id: id.unwrap_or_else(|| doc.take(Field::Id)),
+        info: doc.take(Field::Info),
+        meta: doc.take(Field::Meta),
+        workflow: String::new(),
+        parent: None,
+        retry: 0,
+        not_before,
+        lane: Lane::Live,
+    })
+}
+
+/// Only what holds one of these characters can be unreadable.
+fn check_meta(meta: &str) -> Result<(), Problem> {
+    if !meta.contains(['%', ';']) {
+        return Ok(());
+    }
+    Query::parse(meta).map(drop).map_err(|err| Problem::invalid(format!("`meta`: {err}")))
+}
+
+fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<IdempotencyKey>, Problem> {
+    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=MAX_KEY).contains(&key.len()));
+    let key = key.ok_or_else(|| {
+        Problem::invalid(format!("`Idempotency-Key` must be 1 to {MAX_KEY} visible ASCII characters"))
+    })?;
+    Ok(Some(IdempotencyKey { key: key.to_owned(), digest: digest(body) }))
+}
+
+/// FNV-1a: the same in every version of the program, which the standard library's hashes needn't be.
+fn digest(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+const FILTERS: &[&str] =
+    &["date", "from", "to", "type", "job", "result", "state", "id", "q", "sort", "order", "limit", "cursor"];
+
+/// A page of tasks.
+pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
+    let params = Params::parse(request.query_string(), FILTERS)?;
+    let limit = params.limit()?;
+    let query = ListTasks {
+        filter: filter(&params)?,
+        ascending: ascending(&params)?,
+        after: params.cursor()?,
+        // One more tells whether there is a next page.
+        limit: limit + 1,
+    };
+    let mut tasks: Vec<Attempt> = api.deps.tasks.call(query).await?;
+    let more = tasks.len() > limit;
+    tasks.truncate(limit);
+    let next = tasks.last().filter(|_| more).map(|task| task.uid.to_string());
+    json(StatusCode::OK, &List { items: tasks.iter().map(TaskView::of).collect(), next })
+}
+
+fn filter(params: &Params) -> Result<TaskFilter, Problem> {
+    if params.one("q")?.is_some() {
+        return Err(Problem::invalid("`q`: searching isn't possible yet; filter by type, job, id, result or state"));
+    }
+    let (from, to) = params.period()?;
+    let (mut results, mut running) = (Vec::new(), false);
+    for text in params.many("result") {
+        match text.parse::<TaskResult>() {
+            Ok(result) => results.push(result),
+            Err(_) if text == "running" => running = true,
+            Err(_) => {
+                let detail = format!("`result` is `{text}`: write complete, error, warn, alert or running");
+                return Err(Problem::invalid(detail));
+            }
+        }
+    }
+    let owned = |name| params.many(name).map(str::to_owned).collect();
+    Ok(TaskFilter {
+        from,
+        to,
+        topics: owned("type"),
+        jobs: owned("job"),
+        results,
+        running,
+        states: params.many("state").map(state).collect::<Result<_, _>>()?,
+        ids: owned("id"),
+    })
+}
+
+fn state(text: &str) -> Result<TaskState, Problem> {
+    let all = [TaskState::Ready, TaskState::Delayed, TaskState::Leased, TaskState::Done];
+    all.into_iter()
+        .find(|state| state.as_str() == text)
+        .ok_or_else(|| Problem::invalid(format!("`state` is `{text}`: write ready, delayed, leased or done")))
+}
+
+fn ascending(params: &Params) -> Result<bool, Problem> {
+    match params.one("sort")? {
+        None | Some("created") => {}
+        Some(other) => {
+            let detail = format!("`sort` is `{other}`: only created can be sorted by yet");
+            return Err(Problem::invalid(detail));
+        }
+    }
+    match params.one("order")? {
+        None | Some("desc") => Ok(false),
+        Some("asc") => Ok(true),
+        Some(other) => Err(Problem::invalid(format!("`order` is `{other}`: write asc or desc"))),
+    }
+}
+
+/// One attempt.
+pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
+    let uid: Uid = path.parse().map_err(|err| {
+        Problem::new(Code::TaskUnknown, format!("`{path}` is no task: {err}"))
+    })?;
+    let found = api.deps.attempts.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten();
+    let task = found.ok_or_else(|| {
+        Problem::new(Code::TaskUnknown, format!("there is no task {uid}; tasks are kept as long as [history] says"))
+    })?;
+    json(StatusCode::OK, &TaskView::of(&task))
+}

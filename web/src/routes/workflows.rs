@@ -1,0 +1,78 @@
+//! Workflow files: phases, how they are, when they run.
+
+use std::collections::HashMap;
+
+use actix_web::http::StatusCode;
+use actix_web::web::Path;
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::workflow::Finding;
+use flowlord_messages::Code;
+use flowlord_messages::library::{Current, CurrentWorkflows, Reload};
+use flowlord_messages::read::ListSlots;
+use flowlord_messages::scheduler::NextRuns;
+use serde::Serialize;
+
+use crate::api::{Api, ApiRef};
+use crate::problem::{Answer, Problem};
+use crate::routes::{List, json};
+use crate::view::workflow::{FileView, Times, broken_views, file_view};
+
+/// How far back the last run of a phase is looked for.
+const LOOK_BACK: TimeDelta = TimeDelta::days(7);
+/// How many slots are looked through.
+const MAX_SLOTS: usize = 5_000;
+
+/// Every file.
+pub(crate) async fn list(api: ApiRef) -> Answer {
+    let (current, times) = read(&api).await?;
+    let files = current.workflows.files().iter();
+    let mut items: Vec<FileView<'_>> = files.map(|file| file_view(&current, file, &times)).collect();
+    items.extend(broken_views(&current));
+    items.sort_by_key(|item| item.file);
+    json(StatusCode::OK, &List { items, next: None })
+}
+
+/// One file.
+pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
+    let path = path.into_inner();
+    let (current, times) = read(&api).await?;
+    if let Some(file) = current.workflows.file(&path) {
+        return json(StatusCode::OK, &file_view(&current, file, &times));
+    }
+    let broken = broken_views(&current).into_iter().find(|view| view.file == path);
+    let broken = broken.ok_or_else(|| {
+        Problem::new(Code::WorkflowUnknown, format!("there is no workflow file `{path}`; GET /api/v1/workflows lists them"))
+    })?;
+    json(StatusCode::OK, &broken)
+}
+
+/// The files, and when their phases run.
+async fn read(api: &Api) -> Result<(Current, Times), Problem> {
+    let to = api.deps.clock.now();
+    let from = to - LOOK_BACK;
+    let (current, next_runs, slots) = tokio::join!(
+        api.deps.workflows.call(CurrentWorkflows),
+        api.deps.next_runs.call(NextRuns),
+        api.deps.slots.call(ListSlots { from, to: to + TimeDelta::seconds(1), limit: MAX_SLOTS }),
+    );
+    let mut last: HashMap<(String, String), DateTime<Utc>> = HashMap::new();
+    for slot in slots?.into_iter().filter(|slot| slot.started.is_some()) {
+        last.entry((slot.key.workflow, slot.key.task)).or_insert(slot.key.at);
+    }
+    Ok((current?, Times { scheduled: next_runs?, last }))
+}
+
+#[derive(Serialize)]
+struct RefreshAnswer {
+    added: Vec<String>,
+    changed: Vec<String>,
+    removed: Vec<String>,
+    broken: Vec<Finding>,
+}
+
+/// Looks at the files now.
+pub(crate) async fn refresh(api: ApiRef) -> Answer {
+    let found = api.deps.reload.call(Reload).await?;
+    let (added, changed, removed, broken) = (found.added, found.changed, found.removed, found.broken);
+    json(StatusCode::OK, &RefreshAnswer { added, changed, removed, broken })
+}

@@ -1,0 +1,8 @@
+//! How things are shown: as JSON to programs, as rows to pages.
+
+pub(crate) mod alert;
+pub(crate) mod page;
+pub(crate) mod stats;
+pub(crate) mod task;
+pub(crate) mod time;
+pub(crate) mod workflow;

@@ -1,0 +1,108 @@
+//! Totals of a day, added up by hour and by task.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use flowlord_messages::read::{Counts, Stats, StatsRow};
+use serde::Serialize;
+
+/// Hours of a day.
+const HOURS: usize = 24;
+
+/// Counts that know how to add up and how to be written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Sum {
+    pub(crate) total: u64,
+    pub(crate) complete: u64,
+    pub(crate) error: u64,
+    pub(crate) alert: u64,
+    pub(crate) warn: u64,
+    pub(crate) running: u64,
+}
+
+impl Sum {
+    fn add(&mut self, counts: &Counts) {
+        self.total += counts.total;
+        self.complete += counts.complete;
+        self.error += counts.error;
+        self.alert += counts.alert;
+        self.warn += counts.warn;
+        self.running += counts.running();
+    }
+
+    /// How many ended.
+    pub(crate) fn ended(&self) -> u64 {
+        self.total.saturating_sub(self.running)
+    }
+}
+
+/// One hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct HourView {
+    pub(crate) hour: u8,
+    #[serde(flatten)]
+    pub(crate) sum: Sum,
+}
+
+/// One topic and job.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct TaskStats<'a> {
+    #[serde(rename = "type")]
+    pub(crate) topic: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) job: &'a str,
+    #[serde(flatten)]
+    pub(crate) sum: Sum,
+    /// Seconds that those that ended ran, on average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) run_seconds: Option<f64>,
+    hours: Vec<HourView>,
+}
+
+/// A day.
+#[derive(Debug, Serialize)]
+pub(crate) struct StatsView<'a> {
+    date: NaiveDate,
+    pub(crate) totals: Sum,
+    pub(crate) hours: Vec<HourView>,
+    pub(crate) tasks: Vec<TaskStats<'a>>,
+}
+
+impl<'a> StatsView<'a> {
+    pub(crate) fn new(date: NaiveDate, stats: &'a Stats) -> Self {
+        let mut totals = Sum::default();
+        let mut hours = [Sum::default(); HOURS];
+        let mut tasks: BTreeMap<(&str, &str), Vec<&StatsRow>> = BTreeMap::new();
+        for row in &stats.rows {
+            totals.add(&row.counts);
+            if let Some(hour) = hours.get_mut(usize::from(row.hour)) {
+                hour.add(&row.counts);
+            }
+            tasks.entry((&row.topic, &row.job)).or_default().push(row);
+        }
+        Self {
+            date,
+            totals,
+            hours: (0..).zip(hours).map(|(hour, sum)| HourView { hour, sum }).collect(),
+            tasks: tasks.into_iter().map(|((topic, job), rows)| TaskStats::new(topic, job, &rows)).collect(),
+        }
+    }
+}
+
+impl<'a> TaskStats<'a> {
+    fn new(topic: &'a str, job: &'a str, rows: &[&StatsRow]) -> Self {
+        let (mut sum, mut millis) = (Sum::default(), 0_u64);
+        let mut hours = Vec::with_capacity(rows.len());
+        for row in rows {
+            sum.add(&row.counts);
+            millis += row.run_millis;
+            let mut hour = Sum::default();
+            hour.add(&row.counts);
+            hours.push(HourView { hour: row.hour, sum: hour });
+        }
+        hours.sort_by_key(|hour| hour.hour);
+        #[expect(clippy::cast_precision_loss, reason = "an average for people")]
+        let run_seconds = (sum.ended() > 0).then(|| millis as f64 / sum.ended() as f64 / 1e3);
+        Self { topic, job, sum, run_seconds, hours }
+    }
+}
