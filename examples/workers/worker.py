@@ -27,7 +27,7 @@ import urllib.parse
 import urllib.request
 
 LEASE = 60  # seconds without a sign of life after which the task goes to another worker
-WAIT = 20  # seconds that one request for a task waits at most
+WAIT = 8  # seconds that one request for a task waits; a stop takes as long at worst
 
 stopping = threading.Event()
 
