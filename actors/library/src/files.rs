@@ -1,5 +1,6 @@
 //! The files of a workflow folder, as they are on disk.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,34 +19,47 @@ pub struct Content {
 }
 
 /// Reads the workflow files of `root`: itself when it is a file, else every `.toml` below it. Other files, and
-/// hidden ones, don't count.
+/// hidden ones, don't count: they never keep the others from loading.
 ///
 /// # Errors
-/// When the root or a folder below it can't be read.
+/// When the root or a folder below it can't be read: what is in there is then unknown.
 pub fn read(root: &Path) -> io::Result<Vec<Content>> {
-    if root.is_file() {
+    if std::fs::metadata(root)?.is_file() {
         let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        return Ok(vec![content(root, name)]);
+        return Ok(content(root, name).into_iter().collect());
     }
     let mut contents = Vec::new();
+    let mut seen = HashSet::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder)? {
+        // A link back to a folder above must not go round for ever.
+        if !seen.insert(folder.canonicalize().map_err(|err| about(&folder, &err))?) {
+            continue;
+        }
+        for entry in std::fs::read_dir(&folder).map_err(|err| about(&folder, &err))? {
             let path = entry?.path();
             if is_hidden(&path) {
-                continue;
-            }
-            if path.is_dir() {
+                log::debug!("event=not_a_workflow path={:?}", path.display());
+            } else if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
-                contents.push(content(&path, relative(root, &path)));
+            } else if is_workflow(&path) {
+                contents.extend(content(&path, relative(root, &path)));
             } else {
-                log::debug!("event=not_a_workflow path={}", path.display());
+                log::debug!("event=not_a_workflow path={:?}", path.display());
             }
         }
     }
     contents.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(contents)
+}
+
+fn about(path: &Path, err: &io::Error) -> io::Error {
+    io::Error::new(err.kind(), format!("{}: {err}", path.display()))
+}
+
+/// A regular file by a name that ends in `.toml`; opening a pipe would wait for ever.
+fn is_workflow(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) && path.is_file()
 }
 
 fn is_hidden(path: &Path) -> bool {
@@ -58,8 +72,9 @@ fn relative(root: &Path, path: &Path) -> String {
     parts.join("/")
 }
 
-/// A file that can't be read counts as one that is broken: it must not stop the others.
-fn content(path: &Path, name: String) -> Content {
+/// A file that can't be read counts as one that is broken: it must not stop the others. None when it left
+/// meanwhile.
+fn content(path: &Path, name: String) -> Option<Content> {
     let (text, hash) = match std::fs::read(path) {
         Ok(bytes) => {
             let hash = hash(&bytes);
@@ -69,9 +84,10 @@ fn content(path: &Path, name: String) -> Content {
                 hash,
             )
         }
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return None,
         Err(err) => (Err(format!("the file can't be read: {err}")), format!("unreadable: {err}")),
     };
-    Content { path: name, text, hash }
+    Some(Content { path: name, text, hash })
 }
 
 fn hash(bytes: &[u8]) -> String {
@@ -108,6 +124,22 @@ mod tests {
         let read = read(folder.path()).unwrap();
         assert!(read[0].text.as_ref().unwrap_err().contains("UTF-8"));
         assert_eq!(read[0].hash.len(), 64);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_but_not_round_in_circles() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        // As Kubernetes mounts files.
+        std::fs::create_dir_all(folder.path().join("..data")).unwrap();
+        std::fs::write(folder.path().join("..data/a.toml"), "a").unwrap();
+        symlink("..data/a.toml", folder.path().join("a.toml")).unwrap();
+        symlink(".", folder.path().join("again")).unwrap();
+        symlink("nowhere.toml", folder.path().join("dangling.toml")).unwrap();
+        std::fs::create_dir(folder.path().join("folder.toml")).unwrap();
+        let paths: Vec<_> = read(folder.path()).unwrap().into_iter().map(|content| content.path).collect();
+        assert_eq!(paths, ["a.toml"]);
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 pub mod files;
 mod shelf;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -113,19 +115,20 @@ impl Library {
     ) {
         self.looking = false;
         let now = self.deps.clock.now();
-        let answer = match looked {
+        let (answer, next_look) = match looked {
             Ok((shelf, reloaded)) => {
-                self.timer.set(Some(now + self.config.refresh), ctx, |this| &mut this.timer);
-                self.take(shelf, &reloaded, now);
-                Ok(reloaded)
+                let next_look = now + self.config.refresh;
+                self.take(shelf, &reloaded, now, next_look);
+                (Ok(reloaded), next_look)
             }
             Err(err) => {
-                log::error!("event=workflows_unreadable error={err:?}");
-                let retry = if self.current.is_some() { self.config.refresh } else { TRY_AGAIN };
-                self.timer.set(Some(now + retry), ctx, |this| &mut this.timer);
-                Err(err)
+                log::error!("event=workflows_not_loaded error={err:?}");
+                // Nobody knows what was saved: the next look compares with what was.
+                self.shelf = None;
+                (Err(err), now + TRY_AGAIN)
             }
         };
+        self.timer.set(Some(next_look), ctx, |this| &mut this.timer);
         for asked in asked {
             let _nobody_waits_any_more = asked.send(answer.clone());
         }
@@ -136,22 +139,27 @@ impl Library {
         }
     }
 
-    fn take(&mut self, shelf: Shelf, reloaded: &Reloaded, now: DateTime<Utc>) {
+    fn take(&mut self, shelf: Shelf, reloaded: &Reloaded, now: DateTime<Utc>, next_look: DateTime<Utc>) {
         let Reloaded { added, changed, removed, broken } = reloaded;
-        if !added.is_empty() || !changed.is_empty() || !removed.is_empty() {
-            log::info!("event=workflows_changed added={added:?} changed={changed:?} removed={removed:?}");
-        }
-        for finding in broken {
-            log::warn!("event=workflow_broken finding={:?}", finding.to_string());
-        }
-        let unchanged =
-            self.current.take().filter(|_| added.is_empty() && changed.is_empty() && removed.is_empty());
+        let same = added.is_empty() && changed.is_empty() && removed.is_empty();
+        // Whoever holds the same workflows may keep what it made of them. After a look that failed, or a restart,
+        // what was loaded isn't what was compared with.
+        let unchanged = self.current.take().filter(|_| same && self.shelf.is_some());
+        let first = unchanged.is_none();
         let workflows = unchanged.map_or_else(|| Arc::new(shelf.workflows()), |current| current.workflows);
-        if workflows.files().is_empty() {
-            log::warn!("event=no_workflows path={}", self.config.root.display());
+        if first {
+            let (files, phases) = (workflows.files().len(), workflows.phases().count());
+            log::info!(
+                "event=workflows_loaded files={files} phases={phases} added={} changed={changed:?} \
+                 removed={removed:?} broken={}",
+                added.len(),
+                broken.len()
+            );
         }
-        let next_look = now + self.config.refresh;
-        let current = Current { workflows, looked_at: now, next_look, broken: Arc::new(shelf.broken()) };
+        if workflows.files().is_empty() {
+            log::error!("event=no_workflows path={:?}", self.config.root.display());
+        }
+        let current = Current { workflows, looked_at: now, next_look, broken: Arc::new(broken.clone()) };
         for first in self.first.drain(..) {
             let _nobody_waits_any_more = first.send(Ok(current.clone()));
         }
@@ -174,20 +182,13 @@ async fn look(config: Config, deps: Deps, shelf: Option<Shelf>) -> Result<(Shelf
         None => Shelf::remembered(deps.stored.call(ReadWorkflows).await?, config.zone),
     };
     let now = deps.clock.now();
-    let read = tokio::task::spawn_blocking(move || {
-        let contents = files::read(&config.root)?;
-        Ok::<_, std::io::Error>(shelf.look(contents, config.zone, now))
+    let looked = tokio::task::spawn_blocking(move || match files::read(&config.root) {
+        Ok(contents) => shelf.look(contents, now),
+        Err(err) => shelf.keep(&format!("{}: {err}", config.root.display()), now),
     });
-    let Looked { shelf, reloaded, save } = match read.await {
-        Ok(Ok(looked)) => looked,
-        Ok(Err(err)) => {
-            let detail = format!("the workflow files can't be read: {err}; name a file or folder that can");
-            return Err(Error::new(Code::WorkflowUnknown, detail));
-        }
-        Err(err) => {
-            return Err(Error::new(Code::Internal, format!("reading the workflow files failed: {err}")));
-        }
-    };
+    let Looked { shelf, reloaded, save } = looked
+        .await
+        .map_err(|err| Error::new(Code::Internal, format!("reading the workflow files failed: {err}")))?;
     if let Some(save) = save {
         deps.save.call(save).await?;
     }

@@ -12,17 +12,26 @@ use flowlord_messages::write::{SaveWorkflows, WorkflowRecord};
 
 use crate::files::Content;
 
-/// One file: what was seen last, and the last version of it that loads.
+/// Stands for the root as a whole, where that can't be read. No file is called so.
+const ROOT: &str = ".";
+
+/// One file.
 #[derive(Debug, Clone)]
 struct Book {
+    /// What was seen last, and the last content of it that loads.
     record: WorkflowRecord,
+    /// That content, read.
     good: Option<Arc<WorkflowFile>>,
-    findings: Vec<Finding>,
+    /// Why what was seen last doesn't load.
+    broken: Vec<Finding>,
+    /// It was read by this program, not an earlier run or version of it.
+    read: bool,
 }
 
 /// All files.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Shelf {
+    zone: Tz,
     books: BTreeMap<String, Book>,
 }
 
@@ -36,15 +45,13 @@ pub(crate) struct Looked {
 }
 
 impl Shelf {
-    /// What was remembered from an earlier run.
+    /// What was remembered from an earlier run. It is read only where the file itself doesn't load.
     pub(crate) fn remembered(records: Vec<WorkflowRecord>, zone: Tz) -> Self {
         let book = |record: WorkflowRecord| {
-            let good = WorkflowFile::parse(&record.path, &record.content, &record.hash, zone);
-            let good = good.ok().filter(|_| !record.content.is_empty()).map(Arc::new);
-            let findings = broken(&record.path, &record.problem);
-            (record.path.clone(), Book { record, good, findings })
+            let book = Book { good: None, broken: Vec::new(), read: false, record };
+            (book.record.path.clone(), book)
         };
-        Self { books: records.into_iter().map(book).collect() }
+        Self { zone, books: records.into_iter().map(book).collect() }
     }
 
     /// The last good version of each file.
@@ -52,37 +59,113 @@ impl Shelf {
         Workflows::new(self.books.values().filter_map(|book| book.good.clone()))
     }
 
-    /// Files that don't load, with why.
-    pub(crate) fn broken(&self) -> Vec<Finding> {
-        self.books.values().flat_map(|book| book.findings.clone()).collect()
+    /// Compares with what is on disk. Only files whose content changed are read.
+    pub(crate) fn look(&self, contents: Vec<Content>, now: DateTime<Utc>) -> Looked {
+        let mut look = Look::new(now);
+        let mut books = BTreeMap::new();
+        for content in contents {
+            let book = match self.books.get(&content.path) {
+                Some(book) if book.read && book.record.hash == content.hash => book.clone(),
+                known => look.opened(known, open(content, known, self.zone)),
+            };
+            books.insert(book.record.path.clone(), book);
+        }
+        look.left(self.books.keys().filter(|path| !books.contains_key(*path)));
+        look.done(Self { zone: self.zone, books })
     }
 
-    /// Compares with what is on disk. Only files whose content changed are parsed.
-    pub(crate) fn look(&self, contents: Vec<Content>, zone: Tz, now: DateTime<Utc>) -> Looked {
-        let mut books = BTreeMap::new();
-        let mut reloaded = Reloaded::default();
-        let mut save = SaveWorkflows { now, changed: Vec::new(), removed: Vec::new(), alerts: Vec::new() };
-        for content in contents {
-            let path = content.path.clone();
-            let book = match self.books.get(&path) {
-                Some(book) if book.record.hash == content.hash => book.clone(),
-                known => {
-                    let book = open(content, known, zone);
-                    let list = if known.is_some() { &mut reloaded.changed } else { &mut reloaded.added };
-                    list.push(path.clone());
-                    save.alerts.extend(alert(&book, now));
-                    save.changed.push(book.record.clone());
-                    book
-                }
-            };
-            books.insert(path, book);
+    /// What follows when the files can't be looked at: all that was there stays.
+    pub(crate) fn keep(&self, problem: &str, now: DateTime<Utc>) -> Looked {
+        let mut look = Look::new(now);
+        let others = self.books.iter().filter(|(path, _)| *path != ROOT);
+        let stays = |(path, book): (&String, &Book)| (path.clone(), book.recalled(self.zone));
+        let mut books: BTreeMap<_, _> = others.map(stays).collect();
+        let hash = format!("unreadable: {problem}");
+        let root = Content { path: ROOT.to_owned(), text: Err(problem.to_owned()), hash };
+        let known = self.books.get(ROOT);
+        let root = look.opened(known, open(root, known, self.zone));
+        books.insert(ROOT.to_owned(), root);
+        look.done(Self { zone: self.zone, books })
+    }
+}
+
+impl Book {
+    /// The last content that loads, read. An earlier version of the program may have taken what this one doesn't.
+    fn last_good(&self, zone: Tz) -> Option<Arc<WorkflowFile>> {
+        let WorkflowRecord { path, content, hash, .. } = &self.record;
+        if self.read || content.is_empty() {
+            return self.good.clone();
         }
-        reloaded.removed = self.books.keys().filter(|path| !books.contains_key(*path)).cloned().collect();
-        save.removed.clone_from(&reloaded.removed);
-        let shelf = Self { books };
-        reloaded.broken = shelf.broken();
-        let changed = !save.changed.is_empty() || !save.removed.is_empty();
-        Looked { shelf, reloaded, save: changed.then_some(save) }
+        WorkflowFile::parse(path, content, hash, zone).ok().map(Arc::new)
+    }
+
+    fn recalled(&self, zone: Tz) -> Self {
+        let broken = if self.record.problem.is_empty() {
+            Vec::new()
+        } else {
+            vec![finding(&self.record.path, &self.record.problem)]
+        };
+        if self.read { self.clone() } else { Self { good: self.last_good(zone), broken, ..self.clone() } }
+    }
+}
+
+/// What a look has found so far.
+#[derive(Debug)]
+struct Look {
+    reloaded: Reloaded,
+    save: SaveWorkflows,
+}
+
+impl Look {
+    fn new(now: DateTime<Utc>) -> Self {
+        let save = SaveWorkflows { now, changed: Vec::new(), removed: Vec::new(), alerts: Vec::new() };
+        Self { reloaded: Reloaded::default(), save }
+    }
+
+    /// Notes what is new about a file. One alert per content that doesn't load: none where that was known, also
+    /// from an earlier run.
+    fn opened(&mut self, known: Option<&Book>, book: Book) -> Book {
+        let WorkflowRecord { path, hash, problem, .. } = &book.record;
+        let was_broken = known.is_some_and(|known| !known.record.problem.is_empty());
+        let is_same = known.is_some_and(|known| known.record.hash == *hash);
+        if is_same && was_broken != problem.is_empty() {
+            return book;
+        }
+        if path != ROOT {
+            let Reloaded { added, changed, .. } = &mut self.reloaded;
+            if known.is_some() { changed } else { added }.push(path.clone());
+        }
+        if !problem.is_empty() {
+            log::error!("event=workflow_broken path={path:?} problem={problem:?}");
+            self.save.alerts.push(alert(&book.record, self.save.now));
+        } else if was_broken {
+            log::info!("event=workflow_mended path={path:?}");
+        }
+        for finding in book.good.iter().filter(|_| problem.is_empty()).flat_map(|good| &good.findings) {
+            log::warn!(
+                "event=workflow_finding severity={:?} finding={:?}",
+                finding.severity,
+                finding.to_string()
+            );
+        }
+        self.save.changed.push(book.record.clone());
+        book
+    }
+
+    fn left<'a>(&mut self, paths: impl Iterator<Item = &'a String>) {
+        self.save.removed = paths.cloned().collect();
+        let files = self.save.removed.iter().filter(|path| *path != ROOT);
+        self.reloaded.removed = files.cloned().collect();
+    }
+
+    fn done(mut self, shelf: Shelf) -> Looked {
+        self.reloaded.broken = shelf.books.values().flat_map(|book| book.broken.clone()).collect();
+        if shelf.books.is_empty() {
+            let problem = "no workflows found: nothing starts before there are files that end in .toml";
+            self.reloaded.broken.push(finding(ROOT, problem));
+        }
+        let changed = !self.save.changed.is_empty() || !self.save.removed.is_empty();
+        Looked { shelf, reloaded: self.reloaded, save: changed.then_some(self.save) }
     }
 }
 
@@ -91,35 +174,36 @@ fn open(content: Content, known: Option<&Book>, zone: Tz) -> Book {
     let Content { path, text, hash } = content;
     let parsed = match &text {
         Ok(text) => WorkflowFile::parse(&path, text, &hash, zone),
-        Err(problem) => Err(broken(&path, problem)),
+        Err(problem) => Err(vec![finding(&path, problem)]),
     };
     match parsed {
         Ok(file) => {
             let content = text.unwrap_or_default();
             let record = WorkflowRecord { path, hash, problem: String::new(), content };
-            Book { record, good: Some(Arc::new(file)), findings: Vec::new() }
+            Book { record, good: Some(Arc::new(file)), broken: Vec::new(), read: true }
         }
-        Err(findings) => {
-            let problem = findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        Err(broken) => {
+            let problem = broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
             let content = known.map(|known| known.record.content.clone()).unwrap_or_default();
-            let good = known.and_then(|known| known.good.clone());
-            Book { record: WorkflowRecord { path, hash, problem, content }, good, findings }
+            let good = known.and_then(|known| known.last_good(zone));
+            Book { record: WorkflowRecord { path, hash, problem, content }, good, broken, read: true }
         }
     }
 }
 
-fn broken(path: &str, problem: &str) -> Vec<Finding> {
-    if problem.is_empty() {
-        return Vec::new();
-    }
-    let message = problem.to_owned();
-    vec![Finding { file: path.to_owned(), line: 1, column: 1, severity: Severity::Error, message }]
+fn finding(path: &str, problem: &str) -> Finding {
+    let (file, message) = (path.to_owned(), problem.to_owned());
+    Finding { file, line: 1, column: 1, severity: Severity::Error, message }
 }
 
-/// One alert per content that doesn't load: it is only made when the content is new.
-fn alert(book: &Book, now: DateTime<Utc>) -> Option<NewAlert> {
-    let WorkflowRecord { path, problem, .. } = &book.record;
-    (!problem.is_empty()).then(|| NewAlert {
+fn alert(record: &WorkflowRecord, now: DateTime<Utc>) -> NewAlert {
+    let WorkflowRecord { path, problem, content, .. } = record;
+    let msg = match (path.as_str(), content.as_str()) {
+        (ROOT, _) => format!("the workflow files can't be read, what was loaded before counts: {problem}"),
+        (_, "") => format!("the file doesn't load: {problem}"),
+        _ => format!("the file doesn't load, its last good version counts: {problem}"),
+    };
+    NewAlert {
         kind: AlertKind::Workflow,
         at: now,
         uid: None,
@@ -127,33 +211,52 @@ fn alert(book: &Book, now: DateTime<Utc>) -> Option<NewAlert> {
         topic: "workflow".to_owned(),
         job: path.clone(),
         workflow: path.clone(),
-        msg: format!("the file doesn't load, its last good version counts: {problem}"),
+        msg,
         task_time: Some(now),
         at_once: None,
-    })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const GOOD: &str = "[[phase]]\ntask = \"a\"\nrule = \"cron=0 * * * *\"\n";
+    const BAD: &str = "[[phase]]\ntask = ";
+
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_700_000_000, 0).unwrap()
     }
 
-    fn content(path: &str, text: &str) -> Content {
-        Content { path: path.to_owned(), text: Ok(text.to_owned()), hash: format!("hash of {text}") }
+    fn empty() -> Shelf {
+        Shelf::remembered(Vec::new(), Tz::UTC)
     }
 
-    fn look(shelf: &Shelf, contents: &[(&str, &str)]) -> Looked {
-        shelf.look(contents.iter().map(|(path, text)| content(path, text)).collect(), Tz::UTC, now())
+    fn contents(files: &[(&str, &str)]) -> Vec<Content> {
+        let content = |(path, text): &(&str, &str)| Content {
+            path: (*path).to_owned(),
+            text: Ok((*text).to_owned()),
+            hash: format!("hash of {text}"),
+        };
+        files.iter().map(content).collect()
     }
 
-    const GOOD: &str = "[[phase]]\ntask = \"a\"\nrule = \"cron=0 * * * *\"\n";
+    fn look(shelf: &Shelf, files: &[(&str, &str)]) -> Looked {
+        shelf.look(contents(files), now())
+    }
+
+    /// The shelf after a restart of the program.
+    fn restarted(save: Option<SaveWorkflows>) -> Shelf {
+        Shelf::remembered(save.unwrap().changed, Tz::UTC)
+    }
+
+    fn phases(shelf: &Shelf) -> usize {
+        shelf.workflows().phases().count()
+    }
 
     #[test]
     fn what_is_new_changed_and_gone_is_told_and_saved_once() {
-        let first = look(&Shelf::default(), &[("a.toml", GOOD), ("b.toml", GOOD)]);
+        let first = look(&empty(), &[("a.toml", GOOD), ("b.toml", GOOD)]);
         assert_eq!(first.reloaded.added, ["a.toml", "b.toml"]);
         assert_eq!(first.save.unwrap().changed.len(), 2);
         let same = look(&first.shelf, &[("a.toml", GOOD), ("b.toml", GOOD)]);
@@ -164,36 +267,81 @@ mod tests {
             (added, changed, removed),
             (vec!["c.toml".to_owned()], vec!["b.toml".to_owned()], vec!["a.toml".to_owned()])
         );
-        assert_eq!(next.shelf.workflows().phases().count(), 1);
+        assert_eq!(phases(&next.shelf), 1);
     }
 
     #[test]
     fn a_broken_file_keeps_its_last_good_version_and_alerts_once_also_over_a_restart() {
-        let first = look(&Shelf::default(), &[("a.toml", GOOD)]);
-        let broken = look(&first.shelf, &[("a.toml", "[[phase]]\ntask = ")]);
-        assert_eq!(broken.shelf.workflows().phases().count(), 1);
-        let save = broken.save.unwrap();
-        assert_eq!(save.alerts.len(), 1);
-        assert!(save.alerts[0].msg.contains("a.toml:2:"), "{}", save.alerts[0].msg);
+        let first = look(&empty(), &[("a.toml", GOOD)]);
+        let broken = look(&first.shelf, &[("a.toml", BAD)]);
+        assert_eq!(phases(&broken.shelf), 1);
+        let alerts = &broken.save.as_ref().unwrap().alerts;
+        assert_eq!(alerts.len(), 1);
+        assert_eq!(
+            (alerts[0].kind, alerts[0].topic.as_str(), alerts[0].job.as_str()),
+            (AlertKind::Workflow, "workflow", "a.toml")
+        );
+        assert!(
+            alerts[0].msg.contains("a.toml:2:") && alerts[0].msg.contains("last good"),
+            "{}",
+            alerts[0].msg
+        );
+        assert!(look(&broken.shelf, &[("a.toml", BAD)]).save.is_none());
 
-        let remembered = Shelf::remembered(save.changed, Tz::UTC);
-        assert_eq!(remembered.workflows().phases().count(), 1);
-        let again = look(&remembered, &[("a.toml", "[[phase]]\ntask = ")]);
+        let again = look(&restarted(broken.save), &[("a.toml", BAD)]);
         assert!(again.save.is_none());
-        assert_eq!(again.reloaded.broken.len(), 1);
+        assert_eq!((phases(&again.shelf), again.reloaded.broken.len()), (1, 1));
 
         let otherwise = look(&again.shelf, &[("a.toml", "[[phase]]\ntask = 1 2")]);
         assert_eq!(otherwise.save.unwrap().alerts.len(), 1, "broken in another way is told");
         let mended = look(&otherwise.shelf, &[("a.toml", GOOD)]);
-        assert_eq!(mended.reloaded.broken, []);
+        assert_eq!((mended.reloaded.broken.len(), mended.reloaded.changed.len()), (0, 1));
         assert_eq!(mended.save.unwrap().alerts.len(), 0);
     }
 
     #[test]
     fn a_file_that_never_loaded_is_told_and_has_no_phases() {
-        let looked = look(&Shelf::default(), &[("a.toml", "nonsense")]);
-        assert_eq!((looked.shelf.workflows().phases().count(), looked.reloaded.broken.len()), (0, 1));
-        let remembered = Shelf::remembered(looked.save.unwrap().changed, Tz::UTC);
-        assert_eq!((remembered.workflows().phases().count(), remembered.broken().len()), (0, 1));
+        let looked = look(&empty(), &[("a.toml", "nonsense")]);
+        assert_eq!((phases(&looked.shelf), looked.reloaded.broken.len()), (0, 1));
+        assert!(!looked.save.as_ref().unwrap().alerts[0].msg.contains("last good"));
+        let again = look(&restarted(looked.save), &[("a.toml", "nonsense")]);
+        assert_eq!((phases(&again.shelf), again.reloaded.broken.len()), (0, 1));
+    }
+
+    #[test]
+    fn what_loads_or_not_with_another_version_of_the_program_is_noticed() {
+        let saved = |text: &str, problem: &str, content: &str| {
+            let (problem, content) = (problem.to_owned(), content.to_owned());
+            let record =
+                WorkflowRecord { path: "a.toml".into(), hash: format!("hash of {text}"), problem, content };
+            Shelf::remembered(vec![record], Tz::UTC)
+        };
+        let now_good = look(&saved(GOOD, "the old program took no phases", ""), &[("a.toml", GOOD)]);
+        assert_eq!((phases(&now_good.shelf), now_good.reloaded.changed.len()), (1, 1));
+        let now_bad = look(&saved(BAD, "", BAD), &[("a.toml", BAD)]);
+        assert_eq!((phases(&now_bad.shelf), now_bad.save.unwrap().alerts.len()), (0, 1));
+    }
+
+    #[test]
+    fn while_the_files_cant_be_read_all_stay_which_is_told_once() {
+        let first = look(&empty(), &[("a.toml", GOOD), ("b.toml", GOOD)]);
+        let save = first.save.as_ref().unwrap().changed.clone();
+        for shelf in [&first.shelf, &Shelf::remembered(save, Tz::UTC)] {
+            let away = shelf.keep("the disk is away", now());
+            assert_eq!((phases(&away.shelf), away.reloaded.broken.len()), (2, 1));
+            let save = away.save.unwrap();
+            assert_eq!((save.alerts.len(), save.removed.len(), save.changed.len()), (1, 0, 1));
+            assert!(away.shelf.keep("the disk is away", now()).save.is_none());
+            let back = look(&away.shelf, &[("a.toml", GOOD), ("b.toml", GOOD)]);
+            assert_eq!(back.reloaded, Reloaded::default());
+            assert_eq!(back.save.unwrap().removed, [ROOT]);
+        }
+    }
+
+    #[test]
+    fn an_empty_folder_is_said() {
+        let looked = look(&empty(), &[]);
+        assert!(looked.reloaded.broken[0].message.starts_with("no workflows found"));
+        assert!(looked.save.is_none());
     }
 }

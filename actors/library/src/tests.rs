@@ -1,0 +1,290 @@
+//! The actor, on a virtual clock, a folder of files, and a database that is a list.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use actix::{Arbiter, Message};
+use flowlord_domain::NewAlert;
+use flowlord_messages::Clock as _;
+use flowlord_messages::write::WorkflowRecord;
+use flowlord_testkit::VirtualClock;
+
+use super::*;
+
+const HOURLY: &str = "[[phase]]\ntask = \"a\"\nrule = \"cron=0 * * * *\"\n";
+const BROKEN: &str = "[[phase]]\ntask = ";
+
+/// Rows, and what was heard.
+#[derive(Debug, Default)]
+struct Stored {
+    records: BTreeMap<String, WorkflowRecord>,
+    alerts: Vec<NewAlert>,
+    saves: usize,
+    heard: Vec<Arc<Workflows>>,
+    /// What becomes of the next calls: whether they are carried out before they fail.
+    faults: VecDeque<bool>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Stub(Arc<Mutex<Stored>>);
+
+impl Stub {
+    fn get(&self) -> MutexGuard<'_, Stored> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Stored {
+    fn call<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> Result<T> {
+        match self.faults.pop_front() {
+            None => Ok(call(self)),
+            Some(carried_out) => {
+                carried_out.then(|| call(self));
+                Err(Error::new(Code::Timeout, "no answer"))
+            }
+        }
+    }
+}
+
+impl Actor for Stub {
+    type Context = Context<Self>;
+}
+
+impl Handler<SaveWorkflows> for Stub {
+    type Result = Result<()>;
+
+    fn handle(&mut self, save: SaveWorkflows, _: &mut Self::Context) -> Result<()> {
+        self.get().call(|stored| {
+            stored.saves += 1;
+            stored.records.retain(|path, _| !save.removed.contains(path));
+            stored.records.extend(save.changed.into_iter().map(|record| (record.path.clone(), record)));
+            stored.alerts.extend(save.alerts);
+        })
+    }
+}
+
+impl Handler<ReadWorkflows> for Stub {
+    type Result = Result<Vec<WorkflowRecord>>;
+
+    fn handle(&mut self, _: ReadWorkflows, _: &mut Self::Context) -> Self::Result {
+        self.get().call(|stored| stored.records.values().cloned().collect())
+    }
+}
+
+impl Handler<WorkflowsChanged> for Stub {
+    type Result = ();
+
+    fn handle(&mut self, changed: WorkflowsChanged, _: &mut Self::Context) {
+        self.get().heard.push(changed.workflows);
+    }
+}
+
+struct World {
+    clock: VirtualClock,
+    activity: Activity,
+    stub: Stub,
+    stub_at: Addr<Stub>,
+    folder: tempfile::TempDir,
+}
+
+/// A library on a thread of its own, so that it can be killed.
+struct Running {
+    arbiter: Arbiter,
+    reload: Port<Reload>,
+    current: Port<CurrentWorkflows>,
+}
+
+impl World {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let activity = Activity::default();
+        let clock = VirtualClock::new("2026-03-02T12:00:00Z".parse().unwrap(), activity.clone());
+        let stub = Stub::default();
+        let stub_at = stub.clone().start();
+        let world = Self { clock, activity, stub, stub_at, folder: tempfile::tempdir().unwrap() };
+        files.iter().for_each(|(path, text)| world.write(path, text));
+        world
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        std::fs::create_dir_all(self.path(path).parent().unwrap()).unwrap();
+        std::fs::write(self.path(path), text).unwrap();
+    }
+
+    fn port<A, M>(&self, to: &Addr<A>) -> Port<M>
+    where
+        A: Handler<M> + Actor<Context = Context<A>>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        Port::new("test", to.clone().recipient(), 99, Duration::from_secs(20), &self.activity)
+    }
+
+    fn start(&self) -> Running {
+        let arbiter = Arbiter::new();
+        let clock: SharedClock = Arc::new(self.clock.clone());
+        let config =
+            Config { root: self.folder.path().to_owned(), refresh: TimeDelta::minutes(15), zone: Tz::UTC };
+        let hears = LatePort::default();
+        hears.set(self.port(&self.stub_at));
+        let deps = Deps {
+            clock: Arc::clone(&clock),
+            activity: self.activity.clone(),
+            supervision: Supervision::new("library", clock, Arc::new(|name| panic!("{name} gave up"))),
+            save: self.port(&self.stub_at),
+            stored: self.port(&self.stub_at),
+            changed: vec![hears],
+        };
+        let library = Library::start(&arbiter.handle(), config, deps);
+        Running { arbiter, reload: self.port(&library), current: self.port(&library) }
+    }
+
+    async fn pass(&self, minutes: i64) {
+        self.clock.advance(TimeDelta::minutes(minutes)).await;
+    }
+}
+
+impl Running {
+    async fn reload(&self) -> Reloaded {
+        self.reload.call(Reload).await.unwrap()
+    }
+
+    async fn current(&self) -> Current {
+        self.current.call(CurrentWorkflows).await.unwrap()
+    }
+
+    async fn phases(&self) -> Vec<String> {
+        self.current()
+            .await
+            .workflows
+            .phases()
+            .map(|phase| format!("{} {}", phase.workflow, phase.name()))
+            .collect()
+    }
+
+    fn kill(self) {
+        self.arbiter.stop();
+        self.arbiter.join().unwrap();
+    }
+}
+
+#[actix::test]
+async fn who_asks_at_once_waits_for_the_first_look() {
+    let world = World::new(&[("a.toml", HOURLY), ("deep/er/b.toml", HOURLY), ("README.md", "# no")]);
+    let running = world.start();
+    let current = running.current().await;
+    assert_eq!(running.phases().await, ["a.toml a", "deep/er/b.toml a"]);
+    assert_eq!(current.looked_at, world.clock.now());
+    assert_eq!(current.next_look, world.clock.now() + TimeDelta::minutes(15));
+    world.clock.settle().await;
+    assert!(Arc::ptr_eq(&world.stub.get().heard[0], &current.workflows));
+    running.kill();
+}
+
+#[actix::test]
+async fn it_looks_again_by_itself_and_reads_only_what_changed() {
+    let many: String = (0..1_000).map(|n| HOURLY.replace("\"a\"", &format!("\"t{n}\""))).collect();
+    let world = World::new(&[("a.toml", HOURLY), ("many.toml", &many), ("gone.toml", HOURLY)]);
+    let running = world.start();
+    let before = running.current().await.workflows;
+    world.pass(20).await;
+    assert!(Arc::ptr_eq(&before, &running.current().await.workflows), "nothing changed");
+    assert_eq!(world.stub.get().heard.len(), 2, "it is told all the same, for a hint may be lost");
+
+    world.write("a.toml", &HOURLY.replace("\"a\"", "\"b\""));
+    std::fs::remove_file(world.path("gone.toml")).unwrap();
+    world.pass(10).await;
+    let after = running.current().await.workflows;
+    let same = |path: &str| Arc::ptr_eq(before.file(path).unwrap(), after.file(path).unwrap());
+    assert!(same("many.toml") && !same("a.toml") && after.file("gone.toml").is_none());
+    assert_eq!(world.stub.get().saves, 2);
+    assert!(Arc::ptr_eq(world.stub.get().heard.last().unwrap(), &after));
+    running.kill();
+}
+
+#[actix::test]
+async fn a_file_that_breaks_keeps_its_last_good_version_and_is_told_once() {
+    let world = World::new(&[("a.toml", HOURLY), ("b.toml", HOURLY)]);
+    let running = world.start();
+    running.current().await;
+    world.write("a.toml", BROKEN);
+    world.write("c.toml", HOURLY);
+    let reloaded = running.reload().await;
+    assert_eq!((reloaded.added, reloaded.changed), (vec!["c.toml".to_owned()], vec!["a.toml".to_owned()]));
+    assert_eq!(reloaded.broken[0].to_string().split(": ").next(), Some("a.toml:2:8"));
+    assert_eq!(running.phases().await, ["a.toml a", "b.toml a", "c.toml a"]);
+    running.reload().await;
+    world.pass(60).await;
+    running.kill();
+
+    let running = world.start();
+    assert_eq!(running.phases().await, ["a.toml a", "b.toml a", "c.toml a"]);
+    assert_eq!(running.current().await.broken.len(), 1);
+    assert_eq!(world.stub.get().alerts.len(), 1, "{:?}", world.stub.get().alerts);
+
+    world.write("a.toml", "");
+    assert_eq!(running.reload().await.broken, []);
+    assert_eq!(running.phases().await, ["b.toml a", "c.toml a"]);
+    running.kill();
+}
+
+#[actix::test]
+async fn a_reload_sees_what_was_there_when_it_was_asked_for_also_while_one_is_under_way() {
+    let world = World::new(&[("a.toml", HOURLY)]);
+    let running = world.start();
+    running.current().await;
+    let first = running.reload.call(Reload);
+    world.write("b.toml", HOURLY);
+    let (second, third) = (running.reload.call(Reload), running.reload.call(Reload));
+    let mut added = first.await.unwrap().added;
+    added.extend(second.await.unwrap().added);
+    assert_eq!(added, ["b.toml"], "seen by the second look at the latest, and once");
+    third.await.unwrap();
+    assert_eq!(running.phases().await.len(), 2);
+    running.kill();
+}
+
+#[actix::test]
+async fn a_database_that_fails_is_asked_again_and_nothing_is_told_twice() {
+    let world = World::new(&[("a.toml", BROKEN)]);
+    world.stub.get().faults.extend([false, false]);
+    let running = world.start();
+    world.pass(1).await;
+    assert_eq!(running.current().await.broken.len(), 1);
+    assert_eq!(world.stub.get().alerts.len(), 1);
+
+    // Saved, but nobody said so.
+    world.write("a.toml", &format!("{BROKEN}1 2"));
+    world.write("b.toml", HOURLY);
+    world.stub.get().faults.extend([true]);
+    assert_eq!(running.reload.call(Reload).await.unwrap_err().code, Code::Timeout);
+    assert!(running.phases().await.is_empty(), "what isn't surely saved doesn't count yet");
+    world.pass(1).await;
+    assert_eq!(running.phases().await, ["b.toml a"]);
+    assert_eq!(world.stub.get().alerts.len(), 2);
+    running.kill();
+}
+
+#[actix::test]
+async fn without_workflows_it_goes_on_and_says_so() {
+    let world = World::new(&[]);
+    let running = world.start();
+    let current = running.current().await;
+    assert!(current.broken[0].message.starts_with("no workflows found"));
+    world.write("a.toml", HOURLY);
+    world.pass(16).await;
+    assert_eq!(running.phases().await, ["a.toml a"]);
+
+    std::fs::remove_file(world.path("a.toml")).unwrap();
+    std::fs::remove_dir(world.folder.path()).unwrap();
+    let reloaded = running.reload().await;
+    assert!(reloaded.broken[0].message.contains("No such file"), "{reloaded:?}");
+    assert_eq!(running.phases().await, ["a.toml a"], "a folder that is away takes nothing with it");
+    assert_eq!(world.stub.get().alerts.len(), 1);
+    running.kill();
+}
