@@ -125,7 +125,7 @@ impl World {
         Port::new("test", to.clone().recipient(), 99, Duration::from_secs(20), &self.activity)
     }
 
-    fn start(&self) -> Running {
+    async fn start(&self) -> Running {
         let arbiter = Arbiter::new();
         let clock: SharedClock = Arc::new(self.clock.clone());
         let config =
@@ -141,6 +141,7 @@ impl World {
             changed: vec![hears],
         };
         let library = Library::start(&arbiter.handle(), config, deps);
+        self.port(&library).call(Ping).await.unwrap();
         Running { arbiter, reload: self.port(&library), current: self.port(&library) }
     }
 
@@ -176,7 +177,7 @@ impl Running {
 #[actix::test]
 async fn who_asks_at_once_waits_for_the_first_look() {
     let world = World::new(&[("a.toml", HOURLY), ("deep/er/b.toml", HOURLY), ("README.md", "# no")]);
-    let running = world.start();
+    let running = world.start().await;
     let current = running.current().await;
     assert_eq!(running.phases().await, ["a.toml a", "deep/er/b.toml a"]);
     assert_eq!(current.looked_at, world.clock.now());
@@ -190,7 +191,7 @@ async fn who_asks_at_once_waits_for_the_first_look() {
 async fn it_looks_again_by_itself_and_reads_only_what_changed() {
     let many: String = (0..1_000).map(|n| HOURLY.replace("\"a\"", &format!("\"t{n}\""))).collect();
     let world = World::new(&[("a.toml", HOURLY), ("many.toml", &many), ("gone.toml", HOURLY)]);
-    let running = world.start();
+    let running = world.start().await;
     let before = running.current().await.workflows;
     world.pass(20).await;
     assert!(Arc::ptr_eq(&before, &running.current().await.workflows), "nothing changed");
@@ -210,7 +211,7 @@ async fn it_looks_again_by_itself_and_reads_only_what_changed() {
 #[actix::test]
 async fn a_file_that_breaks_keeps_its_last_good_version_and_is_told_once() {
     let world = World::new(&[("a.toml", HOURLY), ("b.toml", HOURLY)]);
-    let running = world.start();
+    let running = world.start().await;
     running.current().await;
     world.write("a.toml", BROKEN);
     world.write("c.toml", HOURLY);
@@ -222,7 +223,7 @@ async fn a_file_that_breaks_keeps_its_last_good_version_and_is_told_once() {
     world.pass(60).await;
     running.kill();
 
-    let running = world.start();
+    let running = world.start().await;
     assert_eq!(running.phases().await, ["a.toml a", "b.toml a", "c.toml a"]);
     assert_eq!(running.current().await.broken.len(), 1);
     assert_eq!(world.stub.get().alerts.len(), 1, "{:?}", world.stub.get().alerts);
@@ -236,7 +237,7 @@ async fn a_file_that_breaks_keeps_its_last_good_version_and_is_told_once() {
 #[actix::test]
 async fn a_reload_sees_what_was_there_when_it_was_asked_for_also_while_one_is_under_way() {
     let world = World::new(&[("a.toml", HOURLY)]);
-    let running = world.start();
+    let running = world.start().await;
     running.current().await;
     let first = running.reload.call(Reload);
     world.write("b.toml", HOURLY);
@@ -253,7 +254,7 @@ async fn a_reload_sees_what_was_there_when_it_was_asked_for_also_while_one_is_un
 async fn a_database_that_fails_is_asked_again_and_nothing_is_told_twice() {
     let world = World::new(&[("a.toml", BROKEN)]);
     world.stub.get().faults.extend([false, false]);
-    let running = world.start();
+    let running = world.start().await;
     world.pass(1).await;
     assert_eq!(running.current().await.broken.len(), 1);
     assert_eq!(world.stub.get().alerts.len(), 1);
@@ -273,7 +274,7 @@ async fn a_database_that_fails_is_asked_again_and_nothing_is_told_twice() {
 #[actix::test]
 async fn without_workflows_it_goes_on_and_says_so() {
     let world = World::new(&[]);
-    let running = world.start();
+    let running = world.start().await;
     let current = running.current().await;
     assert!(current.broken[0].message.starts_with("no workflows found"));
     world.write("a.toml", HOURLY);
