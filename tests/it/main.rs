@@ -1,5 +1,6 @@
 //! The whole program from outside: over HTTP, on a virtual clock or as a process of its own.
 
+mod architecture;
 mod bodies;
 mod documents;
 mod leases;

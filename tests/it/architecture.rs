@@ -1,0 +1,252 @@
+//! Who may depend on whom, as design.md draws it, held over `cargo metadata`: so actors can talk by messages
+//! only, and nobody but the DB owner can touch the database.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+type Names = BTreeSet<String>;
+
+/// A crate of the workspace.
+#[derive(Debug, Clone, Default)]
+struct Crate {
+    /// What it is built from: direct dependencies, as of the build script.
+    needs: Names,
+    /// What its tests need on top.
+    tests_need: Names,
+    /// All that ends up in it, also by way of others.
+    contains: Names,
+}
+
+type Crates = BTreeMap<String, Crate>;
+
+/// What a crate may need of the workspace.
+#[derive(Debug, Clone, Copy)]
+enum May {
+    /// These crates only.
+    Need(&'static [&'static str]),
+    /// All.
+    Everything,
+}
+
+const ACTOR: May = May::Need(&["flowlord-domain", "flowlord-messages"]);
+
+/// Every crate of the workspace, and of which others it may be made.
+const ROOMS: [(&str, May); 14] = [
+    ("flowlord-domain", May::Need(&[])),
+    ("flowlord-messages", May::Need(&["flowlord-domain"])),
+    ("flowlord-db", ACTOR),
+    ("flowlord-library", ACTOR),
+    ("flowlord-scheduler", ACTOR),
+    ("flowlord-dispatch", ACTOR),
+    ("flowlord-ingest", ACTOR),
+    ("flowlord-alerts", ACTOR),
+    ("flowlord-notifier", ACTOR),
+    ("flowlord-files", ACTOR),
+    ("flowlord-web", ACTOR),
+    ("flowlord-testkit", ACTOR),
+    ("flowlord", May::Everything),
+    // It measures the program from outside, next to what SQLite can do by itself.
+    ("flowlord-bench", May::Need(&[])),
+];
+
+/// The database, and who may contain it. The root and the measurements stand above the rooms.
+const DATABASE: [&str; 4] = ["rusqlite", "libsqlite3-sys", "r2d2", "r2d2_sqlite"];
+const KNOWS_THE_DATABASE: [&str; 3] = ["flowlord-db", "flowlord", "flowlord-bench"];
+
+/// What pure functions don't need.
+const IMPURE: [&str; 6] = ["actix", "actix-rt", "tokio", "mio", "reqwest", "env_logger"];
+
+/// What is wrong, each naming the crate and the rule.
+fn violations(crates: &Crates) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, krate) in crates {
+        let Some((_, may)) = ROOMS.iter().find(|(room, _)| room == name) else {
+            found.push(format!("{name}: no rule says what it may need; give it one in {}", file!()));
+            continue;
+        };
+        found.extend(wrong_needs(name, krate, *may, crates));
+        if !KNOWS_THE_DATABASE.contains(&name.as_str()) {
+            let rule = "only the DB owner knows the database: send it a message";
+            found.extend(contained(name, krate, &DATABASE, rule));
+        }
+        if name == "flowlord-domain" {
+            found.extend(contained(name, krate, &IMPURE, "the domain is pure functions"));
+        }
+    }
+    found
+}
+
+fn wrong_needs(name: &str, krate: &Crate, may: May, crates: &Crates) -> Vec<String> {
+    let ours = |needs: &Names| -> Vec<String> {
+        needs.iter().filter(|need| crates.contains_key(*need)).cloned().collect()
+    };
+    let allowed = |need: &str| match may {
+        May::Need(allowed) => allowed.contains(&need),
+        May::Everything => need != "flowlord-testkit",
+    };
+    let rule = match may {
+        May::Need(allowed) => format!("it may need {allowed:?} and talks to others by messages"),
+        May::Everything => "the tests' tools are for tests".to_owned(),
+    };
+    let mut found: Vec<_> = ours(&krate.needs).into_iter().filter(|need| !allowed(need)).collect();
+    let for_tests = ours(&krate.tests_need).into_iter();
+    found.extend(for_tests.filter(|need| need != "flowlord-testkit" && !allowed(need)));
+    found.into_iter().map(|need| format!("{name} needs {need}: {rule}")).collect()
+}
+
+fn contained(name: &str, krate: &Crate, banned: &[&str], rule: &str) -> Vec<String> {
+    let within = krate.contains.union(&krate.tests_need).filter(|within| banned.contains(&within.as_str()));
+    within.map(|within| format!("{name} contains {within}: {rule}")).collect()
+}
+
+/// The workspace as it is.
+fn workspace() -> Crates {
+    let metadata = MetadataCommand::new()
+        .other_options([
+            "--locked".to_owned(),
+            "--filter-platform".to_owned(),
+            format!("{}-unknown-linux-gnu", std::env::consts::ARCH),
+        ])
+        .exec()
+        .unwrap();
+    let resolve = metadata.resolve.as_ref().unwrap();
+    let nodes: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
+    let name_of = |id| metadata[id].name.to_string();
+    let built_from = |id| {
+        let deps = nodes[id].deps.iter();
+        deps.filter(|dep| dep.dep_kinds.iter().any(|kind| kind.kind != DependencyKind::Development))
+            .map(|dep| &dep.pkg)
+            .collect::<Vec<_>>()
+    };
+    let krate = |id| {
+        let package = &metadata[id];
+        let mut krate = Crate::default();
+        for dependency in &package.dependencies {
+            let names = match dependency.kind {
+                DependencyKind::Development => &mut krate.tests_need,
+                _ => &mut krate.needs,
+            };
+            names.insert(dependency.name.clone());
+        }
+        let mut to_see = built_from(id);
+        while let Some(next) = to_see.pop() {
+            if krate.contains.insert(name_of(next)) {
+                to_see.extend(built_from(next));
+            }
+        }
+        (name_of(id), krate)
+    };
+    metadata.workspace_members.iter().map(krate).collect()
+}
+
+#[test]
+fn the_crate_graph_is_as_designed() {
+    let crates = workspace();
+    assert!(crates["flowlord-db"].contains.contains("rusqlite"), "the graph is read wrongly: {crates:?}");
+    assert!(crates["flowlord-messages"].contains.contains("tokio"), "the graph is read wrongly: {crates:?}");
+    let violations = violations(&crates);
+    assert!(violations.is_empty(), "\n{}", violations.join("\n"));
+}
+
+/// The rules themselves: each way to break them is found and named.
+#[test]
+fn what_breaks_a_rule_is_named() {
+    let names = |list: &[&str]| -> Names { list.iter().map(|name| (*name).to_owned()).collect() };
+    let krate = |needs: &[&str], tests_need: &[&str], contains: &[&str]| Crate {
+        needs: names(needs),
+        tests_need: names(tests_need),
+        contains: names(contains),
+    };
+    let well: Crates = ROOMS.iter().map(|(name, _)| ((*name).to_owned(), Crate::default())).collect();
+    assert_eq!(violations(&well), Vec::<String>::new());
+    for (name, krate, expected) in [
+        ("flowlord-web", krate(&["flowlord-db"], &[], &[]), "flowlord-web needs flowlord-db: it may need"),
+        ("flowlord-web", krate(&[], &["flowlord-dispatch"], &[]), "flowlord-web needs flowlord-dispatch"),
+        (
+            "flowlord-alerts",
+            krate(&["flowlord-notifier"], &[], &[]),
+            "flowlord-alerts needs flowlord-notifier",
+        ),
+        ("flowlord-messages", krate(&["flowlord-db"], &[], &[]), "flowlord-messages needs flowlord-db"),
+        (
+            "flowlord-domain",
+            krate(&["flowlord-messages"], &[], &[]),
+            "flowlord-domain needs flowlord-messages",
+        ),
+        (
+            "flowlord-domain",
+            krate(&[], &[], &["tokio"]),
+            "flowlord-domain contains tokio: the domain is pure",
+        ),
+        (
+            "flowlord-ingest",
+            krate(&[], &[], &["rusqlite"]),
+            "flowlord-ingest contains rusqlite: only the DB owner",
+        ),
+        (
+            "flowlord-ingest",
+            krate(&[], &["rusqlite"], &[]),
+            "flowlord-ingest contains rusqlite: only the DB owner",
+        ),
+        (
+            "flowlord",
+            krate(&["flowlord-testkit"], &[], &[]),
+            "flowlord needs flowlord-testkit: the tests' tools",
+        ),
+        ("flowlord-db", krate(&["flowlord-testkit"], &[], &[]), "flowlord-db needs flowlord-testkit"),
+        ("flowlord-new", Crate::default(), "flowlord-new: no rule says what it may need"),
+    ] {
+        let mut crates = well.clone();
+        crates.insert(name.to_owned(), krate);
+        let found = violations(&crates);
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{expected}: {found:?}");
+    }
+    let mut fine = well;
+    fine.insert(
+        "flowlord-web".to_owned(),
+        krate(&["flowlord-domain"], &["flowlord-testkit"], &["actix-web"]),
+    );
+    fine.insert(
+        "flowlord".to_owned(),
+        krate(&["flowlord-db"], &["flowlord-testkit"], &["rusqlite", "actix-web"]),
+    );
+    assert_eq!(violations(&fine), Vec::<String>::new());
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|err| panic!("{}: {err}", path.display()))
+}
+
+/// What goes past ports, the injected clock, or blocks.
+#[test]
+fn clippy_bans_what_actors_must_not_call() {
+    let text = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("clippy.toml"));
+    let list = text.split("disallowed-methods = [").nth(1).and_then(|rest| rest.split("\n]").next()).unwrap();
+    for method in [
+        "actix::Addr::do_send",
+        "actix::Addr::send",
+        "actix::Addr::try_send",
+        "actix::Recipient::do_send",
+        "actix::Recipient::send",
+        "actix::Recipient::try_send",
+        "chrono::Utc::now",
+        "chrono::Local::now",
+        "std::time::SystemTime::now",
+        "std::thread::sleep",
+    ] {
+        let entry = list.lines().find(|line| line.contains(&format!("path = \"{method}\"")));
+        let entry = entry.unwrap_or_else(|| panic!("clippy.toml no longer bans {method}"));
+        assert!(entry.contains("reason = \""), "the ban of {method} says what to use instead: {entry}");
+    }
+}
+
+#[test]
+fn every_crate_takes_the_lints_of_the_workspace() {
+    let metadata = MetadataCommand::new().no_deps().exec().unwrap();
+    for package in metadata.workspace_packages() {
+        let manifest = read(package.manifest_path.as_std_path());
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{} has lints of its own", package.name);
+    }
+}
