@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use actix_web::HttpRequest;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::{Bytes, BytesMut, Payload};
-use actix_web::HttpRequest;
 use flowlord_messages::Code;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
@@ -184,7 +184,10 @@ mod tests {
     #[test]
     fn fields_of_tasks_are_named_too() {
         let problem = from_json::<Doc<'_>>(br#"{"type":"a","info":5}"#).unwrap_err();
-        assert_eq!(problem.detail(), "`info`: invalid type: integer `5`, expected a text at line 1 column 20");
+        assert_eq!(
+            problem.detail(),
+            "`info`: invalid type: integer `5`, expected a text at line 1 column 20"
+        );
         let problem = from_json::<Doc<'_>>(br#"{"meta":{"a":[]}}"#).unwrap_err();
         assert!(problem.detail().starts_with("`meta`: the value of `a` must be a text"), "{problem}");
     }

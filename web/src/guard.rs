@@ -48,7 +48,11 @@ pub(crate) async fn guard(
     };
     if answer.status().is_server_error() {
         let (status, request) = (answer.status().as_u16(), answer.request());
-        log::warn!("event=request_failed status={status} method={} path={:?}", request.method(), request.path());
+        log::warn!(
+            "event=request_failed status={status} method={} path={:?}",
+            request.method(),
+            request.path()
+        );
     }
     set_headers(answer.headers_mut());
     Ok(answer)

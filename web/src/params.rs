@@ -13,6 +13,9 @@ const DEFAULT_LIMIT: usize = 100;
 /// How many at most.
 const MAX_LIMIT: usize = 1_000;
 
+/// From and up to but without; each may be open.
+pub(crate) type Period = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+
 /// The parameters of a request.
 #[derive(Debug)]
 pub(crate) struct Params(Query);
@@ -85,7 +88,7 @@ impl Params {
     }
 
     /// From `date`, or from `from` up to but without `to`.
-    pub(crate) fn period(&self) -> Result<(Option<DateTime<Utc>>, Option<DateTime<Utc>>), Problem> {
+    pub(crate) fn period(&self) -> Result<Period, Problem> {
         let (from, to) = (self.time("from")?, self.time("to")?);
         let Some(date) = self.date()? else {
             if from.zip(to).is_some_and(|(from, to)| from > to) {

@@ -156,9 +156,14 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = if name.len() > MAX_NAME {
-        format!("the name of the {what} has {} characters: at most {MAX_NAME} are allowed", name.chars().count())
+        format!(
+            "the name of the {what} has {} characters: at most {MAX_NAME} are allowed",
+            name.chars().count()
+        )
     } else if name.is_empty() {
-        format!("the name of the {what} is empty: write 1 to {MAX_NAME} letters, digits, dots, underscores or dashes")
+        format!(
+            "the name of the {what} is empty: write 1 to {MAX_NAME} letters, digits, dots, underscores or dashes"
+        )
     } else {
         format!("`{name}` can't name a {what}: only letters, digits, `.`, `_` and `-` are allowed")
     };
@@ -199,9 +204,14 @@ mod tests {
 
     #[test]
     fn durations_are_texts_or_seconds() {
-        for (json, millis) in
-            [("\"30s\"", 30_000), ("30", 30_000), ("0.5", 500), ("1e1", 10_000), ("\"1h\"", 3_600_000), ("-1", -1_000)]
-        {
+        for (json, millis) in [
+            ("\"30s\"", 30_000),
+            ("30", 30_000),
+            ("0.5", 500),
+            ("1e1", 10_000),
+            ("\"1h\"", 3_600_000),
+            ("-1", -1_000),
+        ] {
             let Span(span) = serde_json::from_str(json).unwrap();
             assert_eq!(span, TimeDelta::milliseconds(millis), "{json}");
         }

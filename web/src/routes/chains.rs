@@ -17,5 +17,5 @@ pub(crate) async fn chain(api: ApiRef, path: Path<String>) -> Answer {
     if tasks.is_empty() {
         return Err(Problem::new(Code::ChainUnknown, format!("no task has the id `{id}`")));
     }
-    json(StatusCode::OK, &List { items: tasks.iter().map(TaskView::of).collect(), next: None })
+    json(StatusCode::OK, &List { items: tasks.iter().map(TaskView).collect(), next: None })
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
-use actix_web::HttpRequest;
 use chrono::TimeDelta;
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::ingest::SubmitResults;
@@ -51,7 +51,11 @@ struct LeaseBody<'a> {
 
 impl LeaseBody<'_> {
     fn into_lease(self, api: &Api) -> Result<(Lease, Waiting), Problem> {
-        let topics = required("topics", self.topics, r#"the topics to take tasks from, like ["load","report:daily"]"#)?;
+        let topics = required(
+            "topics",
+            self.topics,
+            r#"the topics to take tasks from, like ["load","report:daily"]"#,
+        )?;
         if topics.is_empty() || topics.len() > MAX_TOPICS {
             let detail = format!("`topics` has {} entries: write 1 to {MAX_TOPICS}", topics.len());
             return Err(Problem::invalid(detail));
@@ -61,7 +65,9 @@ impl LeaseBody<'_> {
         check_worker(&worker)?;
         let max = self.max.unwrap_or(1);
         if !(1..=MAX_TASKS).contains(&max) {
-            return Err(Problem::invalid(format!("`max` is {max}: write a whole number from 1 to {MAX_TASKS}")));
+            return Err(Problem::invalid(format!(
+                "`max` is {max}: write a whole number from 1 to {MAX_TASKS}"
+            )));
         }
         let wait = between("wait", self.wait.map_or(ZERO.0, |Span(wait)| wait), ZERO, WAIT_MAX)?;
         let lease = lease_time(self.lease)?.unwrap_or(api.config.lease);
@@ -155,7 +161,12 @@ pub(crate) async fn heartbeat(
 }
 
 /// Takes a result.
-pub(crate) async fn result(api: ApiRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn result(
+    api: ApiRef,
+    path: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
     let body = json_body(&request, payload).await?;
     let lease = lease_token(&path)?;
     let doc: Doc<'_> = object(&body, r#"{"result":"complete","msg":"…","meta":"rows=5"}"#)?;
@@ -178,11 +189,39 @@ struct ReleaseBody {
 }
 
 /// Gives a task back.
-pub(crate) async fn release(api: ApiRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn release(
+    api: ApiRef,
+    path: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
     let body = json_body(&request, payload).await?;
     let lease = lease_token(&path)?;
     let release: ReleaseBody = object(&body, r#"{"delay":"10s"}"#)?;
     let delay = between("delay", release.delay.map_or(ZERO.0, |Span(delay)| delay), ZERO, DELAY_MAX)?;
     api.deps.release.call(Release { lease, delay }).await?;
     Ok(json_text(StatusCode::OK, r#"{"released":true}"#))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::tests::stub::{Stub, granted, token};
+
+    #[actix::test]
+    async fn tasks_for_a_worker_that_just_left_are_given_back() {
+        let stub = Stub::default();
+        let (released, mut given_back) = mpsc::unbounded_channel();
+        stub.release(move |release| {
+            released.send((release.lease, release.delay)).unwrap();
+            Ok(())
+        });
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting { answer, release: stub.deps().release };
+        reply.send(Ok(vec![granted()])).unwrap();
+        drop(waiting);
+        assert_eq!(given_back.recv().await, Some((token(), TimeDelta::zero())));
+    }
 }

@@ -42,9 +42,10 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(get("/alerts", alerts::list))
         .service(get("/stats", stats::stats));
     config
-        .app_data(PathConfig::default().error_handler(|err, _| {
-            Problem::invalid(format!("the path can't be read: {err}")).into()
-        }))
+        .app_data(
+            PathConfig::default()
+                .error_handler(|err, _| Problem::invalid(format!("the path can't be read: {err}")).into()),
+        )
         .service(api)
         .service(get("/", pages::start))
         .service(get("/healthz", health::alive))
@@ -78,7 +79,8 @@ where
 /// A path that refuses all methods but those of its routes.
 fn only(path: &str, methods: &'static str) -> Resource {
     web::resource(path).default_service(web::to(move |request: HttpRequest| async move {
-        let detail = format!("{} {} isn't possible: the path takes {methods}", request.method(), request.path());
+        let detail =
+            format!("{} {} isn't possible: the path takes {methods}", request.method(), request.path());
         Answer::Err(Problem::new(Code::MethodNotAllowed, detail).allowing(methods))
     }))
 }
@@ -89,7 +91,8 @@ fn reads() -> impl guard::Guard {
 
 async fn not_found(request: HttpRequest) -> Answer {
     let path = request.path();
-    let hint = if path.starts_with("/api/") { "the paths of the API begin with /api/v1/" } else { "begin at /" };
+    let hint =
+        if path.starts_with("/api/") { "the paths of the API begin with /api/v1/" } else { "begin at /" };
     Err(Problem::new(Code::NotFound, format!("there is nothing at {path}: {hint}")))
 }
 
@@ -109,7 +112,10 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
 }
 
 /// Answers JSON that was written already.
-pub(crate) fn json_text(status: StatusCode, body: impl actix_web::body::MessageBody + 'static) -> HttpResponse {
+pub(crate) fn json_text(
+    status: StatusCode,
+    body: impl actix_web::body::MessageBody + 'static,
+) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
         .body(body)

@@ -1,8 +1,8 @@
 //! Many results in one request, each judged alone.
 
+use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Payload;
-use actix_web::HttpRequest;
 use flowlord_domain::decide::Outcome;
 use flowlord_domain::task_doc::parse_time;
 use flowlord_domain::{Attempt, Uid};
@@ -111,15 +111,18 @@ fn claim(doc: &mut Doc<'_>) -> Result<(Claim, Option<Name>), Problem> {
         return Ok((Claim::Lease(lease_token(lease)?), None));
     }
     if let Some(uid) = given(Field::Uid) {
-        let uid = uid.parse().map_err(|_| unknown(format!("`{uid}` is no uid: a uid is 14 hexadecimal digits")))?;
+        let uid =
+            uid.parse().map_err(|_| unknown(format!("`{uid}` is no uid: a uid is 14 hexadecimal digits")))?;
         return Ok((Claim::Task(uid), None));
     }
-    let (Some(created), Some(_), Some(_)) = (given(Field::Created), given(Field::Type), given(Field::Id)) else {
+    let (Some(created), Some(_), Some(_)) = (given(Field::Created), given(Field::Type), given(Field::Id))
+    else {
         let detail = "nothing says whose result this is: write `lease`, or `uid`, or `type`, `job`, `id` and `created`";
         return Err(Problem::invalid(detail));
     };
-    let created = parse_time(created)
-        .map_err(|_| Problem::invalid(format!("`created` is `{created}`: write it as it came with the task")))?;
+    let created = parse_time(created).map_err(|_| {
+        Problem::invalid(format!("`created` is `{created}`: write it as it came with the task"))
+    })?;
     let name = Name { topic: doc.take(Field::Type), job: doc.take(Field::Job), id: doc.take(Field::Id) };
     Ok((Claim::Task(Uid::at(created)), Some(name)))
 }
@@ -130,7 +133,8 @@ fn unknown(detail: String) -> Problem {
 
 /// Leaves out the named ones that aren't what was created at their instant.
 async fn known(api: &Api, items: Vec<Item>, rejected: &mut Vec<Rejected>) -> Result<Vec<Item>, Problem> {
-    let uids: Vec<Uid> = items.iter().filter(|item| item.named.is_some()).map(|item| item.claim.uid()).collect();
+    let uids: Vec<Uid> =
+        items.iter().filter(|item| item.named.is_some()).map(|item| item.claim.uid()).collect();
     if uids.is_empty() {
         return Ok(items);
     }

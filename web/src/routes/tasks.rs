@@ -1,8 +1,8 @@
 //! Tasks: created, listed, looked at.
 
+use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
-use actix_web::HttpRequest;
 use chrono::{DateTime, Utc};
 use flowlord_domain::query::Query;
 use flowlord_domain::{Attempt, Ids as _, Lane, NewTask, TaskResult, TaskState, Uid};
@@ -17,7 +17,7 @@ use crate::params::Params;
 use crate::problem::{Answer, Problem};
 use crate::routes::{List, json};
 use crate::values::{check_name, required};
-use crate::view::task::TaskView;
+use crate::view::task::{TaskView, as_stored};
 
 const EXAMPLE: &str = r#"{"type":"load","info":"?date=2026-01-15"}"#;
 
@@ -56,24 +56,22 @@ async fn store(
     idempotency: Option<IdempotencyKey>,
 ) -> Answer {
     if tasks.is_empty() {
-        return created(Vec::new(), true);
+        return created(&[], true);
     }
-    let uids: Vec<Uid> = tasks.iter().map(|task| task.uid).collect();
-    // Written before the tasks are given away, so that they needn't be copied.
-    let answer = created(tasks.iter().map(TaskView::of_new).collect(), is_list)?;
+    let expected: Vec<Attempt> = tasks.iter().map(as_stored).collect();
     let create = CreateTasks { now, tasks, slot: None, idempotency, alerts: Vec::new() };
     let stored = api.deps.create.call(create).await?;
-    if stored.uids == uids && !stored.repeated {
-        return Ok(answer);
+    if !stored.repeated && expected.iter().map(|task| task.uid).eq(stored.uids.iter().copied()) {
+        return created(&expected, is_list);
     }
     let attempts = api.deps.attempts.call(AttemptsById { uids: stored.uids }).await?;
-    created(attempts.iter().flatten().map(TaskView::of).collect(), is_list)
+    created(&attempts.into_iter().flatten().collect::<Vec<_>>(), is_list)
 }
 
-fn created(tasks: Vec<TaskView<'_>>, is_list: bool) -> Answer {
+fn created(tasks: &[Attempt], is_list: bool) -> Answer {
     match tasks.first() {
-        Some(task) if !is_list => json(StatusCode::CREATED, task),
-        _ => json(StatusCode::CREATED, &List { items: tasks, next: None }),
+        Some(task) if !is_list => json(StatusCode::CREATED, &TaskView(task)),
+        _ => json(StatusCode::CREATED, &List { items: tasks.iter().map(TaskView).collect(), next: None }),
     }
 }
 
@@ -153,12 +151,14 @@ pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
     let more = tasks.len() > limit;
     tasks.truncate(limit);
     let next = tasks.last().filter(|_| more).map(|task| task.uid.to_string());
-    json(StatusCode::OK, &List { items: tasks.iter().map(TaskView::of).collect(), next })
+    json(StatusCode::OK, &List { items: tasks.iter().map(TaskView).collect(), next })
 }
 
 fn filter(params: &Params) -> Result<TaskFilter, Problem> {
     if params.one("q")?.is_some() {
-        return Err(Problem::invalid("`q`: searching isn't possible yet; filter by type, job, id, result or state"));
+        return Err(Problem::invalid(
+            "`q`: searching isn't possible yet; filter by type, job, id, result or state",
+        ));
     }
     let (from, to) = params.period()?;
     let (mut results, mut running) = (Vec::new(), false);
@@ -209,12 +209,14 @@ fn ascending(params: &Params) -> Result<bool, Problem> {
 
 /// One attempt.
 pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
-    let uid: Uid = path.parse().map_err(|err| {
-        Problem::new(Code::TaskUnknown, format!("`{path}` is no task: {err}"))
-    })?;
+    let uid: Uid =
+        path.parse().map_err(|err| Problem::new(Code::TaskUnknown, format!("`{path}` is no task: {err}")))?;
     let found = api.deps.attempts.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten();
     let task = found.ok_or_else(|| {
-        Problem::new(Code::TaskUnknown, format!("there is no task {uid}; tasks are kept as long as [history] says"))
+        Problem::new(
+            Code::TaskUnknown,
+            format!("there is no task {uid}; tasks are kept as long as [history] says"),
+        )
     })?;
-    json(StatusCode::OK, &TaskView::of(&task))
+    json(StatusCode::OK, &TaskView(&task))
 }

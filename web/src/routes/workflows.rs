@@ -41,7 +41,10 @@ pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
     }
     let broken = broken_views(&current).into_iter().find(|view| view.file == path);
     let broken = broken.ok_or_else(|| {
-        Problem::new(Code::WorkflowUnknown, format!("there is no workflow file `{path}`; GET /api/v1/workflows lists them"))
+        Problem::new(
+            Code::WorkflowUnknown,
+            format!("there is no workflow file `{path}`; GET /api/v1/workflows lists them"),
+        )
     })?;
     json(StatusCode::OK, &broken)
 }

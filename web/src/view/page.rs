@@ -69,13 +69,17 @@ impl Day {
     pub(crate) fn new(date: chrono::NaiveDate, stats: &Stats) -> Self {
         let view = StatsView::new(date, stats);
         let highest = view.hours.iter().map(|hour| hour.sum.total).max().unwrap_or(0);
-        let mut topics: Vec<TopicRow> = view.tasks.iter().map(|task| TopicRow {
-            topic: task.topic.to_owned(),
-            job: task.job.to_owned(),
-            total: task.sum.total,
-            figures: parts(&task.sum),
-            run: task.run_seconds.map(seconds).unwrap_or_default(),
-        }).collect();
+        let mut topics: Vec<TopicRow> = view
+            .tasks
+            .iter()
+            .map(|task| TopicRow {
+                topic: task.topic.to_owned(),
+                job: task.job.to_owned(),
+                total: task.sum.total,
+                figures: parts(&task.sum),
+                run: task.run_seconds.map(seconds).unwrap_or_default(),
+            })
+            .collect();
         topics.sort_by_key(|row| std::cmp::Reverse(row.total));
         Self {
             total: view.totals.total,
@@ -159,7 +163,10 @@ impl TaskRow {
             uid: task.uid.to_string(),
             status,
             class,
-            progress: task.progress.filter(|_| task.state == TaskState::Leased).map(|part| format!("{part:.2}")),
+            progress: task
+                .progress
+                .filter(|_| task.state == TaskState::Leased)
+                .map(|part| format!("{part:.2}")),
             topic: task.topic,
             job: task.job,
             info: task.info,

@@ -1,162 +1,47 @@
 //! Tasks as JSON, written from what is stored without a copy.
 
-use chrono::{DateTime, Utc};
-use flowlord_domain::{Attempt, NewTask, TaskResult, TaskState, Uid};
+use flowlord_domain::task_doc::AttemptDoc;
+use flowlord_domain::{Attempt, NewTask, TaskState};
 use flowlord_messages::write::Granted;
-use serde::ser::SerializeMap;
+use serde::ser::{SerializeMap, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 
-use super::time::{Created, Stamp};
-
-/// Task JSON, as workers get it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TaskJson<'a>(pub(crate) &'a Attempt);
+use super::time::Stamp;
 
 /// A task in a list or on its own: Task JSON, and where it stands.
-#[derive(Debug, Clone)]
-pub(crate) struct TaskView<'a> {
-    doc: Fields<'a>,
-    state: TaskState,
-    attempt: u32,
-    delivery: u32,
-    not_before: Option<DateTime<Utc>>,
-    worker: &'a str,
-    lease_expires: Option<DateTime<Utc>>,
-    progress: Option<f64>,
-    parent: Option<Uid>,
-}
-
-/// A task handed out.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct GrantedView<'a>(pub(crate) &'a Granted);
-
-/// The fields of Task JSON, in their order.
-#[derive(Debug, Clone, Copy)]
-struct Fields<'a> {
-    topic: &'a str,
-    job: &'a str,
-    info: &'a str,
-    uid: Uid,
-    id: &'a str,
-    meta: &'a str,
-    result: Option<TaskResult>,
-    msg: &'a str,
-    started: Option<DateTime<Utc>>,
-    ended: Option<DateTime<Utc>>,
-}
-
-impl<'a> Fields<'a> {
-    fn of(task: &'a Attempt) -> Self {
-        Self {
-            topic: &task.topic,
-            job: &task.job,
-            info: &task.info,
-            uid: task.uid,
-            id: &task.id,
-            meta: &task.meta,
-            result: task.result,
-            msg: &task.msg,
-            started: task.started,
-            ended: task.ended,
-        }
-    }
-
-    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        map.serialize_entry("type", self.topic)?;
-        text(map, "job", self.job)?;
-        map.serialize_entry("info", self.info)?;
-        map.serialize_entry("created", &Created(self.uid.created()))?;
-        text(map, "id", self.id)?;
-        map.serialize_entry("uid", &self.uid)?;
-        text(map, "meta", self.meta)?;
-        text(map, "result", self.result.map_or("", TaskResult::as_str))?;
-        text(map, "msg", self.msg)?;
-        some(map, "started", self.started.map(Stamp).as_ref())?;
-        some(map, "ended", self.ended.map(Stamp).as_ref())
-    }
-}
-
-impl<'a> TaskView<'a> {
-    /// Of a stored attempt.
-    pub(crate) fn of(task: &'a Attempt) -> Self {
-        Self {
-            doc: Fields::of(task),
-            state: task.state,
-            attempt: task.retry.saturating_add(1),
-            delivery: task.delivery,
-            not_before: task.not_before,
-            worker: &task.worker,
-            lease_expires: task.lease_expires,
-            progress: task.progress,
-            parent: task.parent,
-        }
-    }
-
-    /// Of one that is about to be stored.
-    pub(crate) fn of_new(task: &'a NewTask) -> Self {
-        Self {
-            doc: Fields {
-                topic: &task.topic,
-                job: &task.job,
-                info: &task.info,
-                uid: task.uid,
-                id: &task.id,
-                meta: &task.meta,
-                result: None,
-                msg: "",
-                started: None,
-                ended: None,
-            },
-            state: if task.not_before.is_some() { TaskState::Delayed } else { TaskState::Ready },
-            attempt: task.retry.saturating_add(1),
-            delivery: 0,
-            not_before: task.not_before,
-            worker: "",
-            lease_expires: None,
-            progress: None,
-            parent: task.parent,
-        }
-    }
-}
-
-impl Serialize for TaskJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        Fields::of(self.0).write(&mut map)?;
-        map.end()
-    }
-}
+pub(crate) struct TaskView<'a>(pub(crate) &'a Attempt);
 
 impl Serialize for TaskView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        self.doc.write(&mut map)?;
-        map.serialize_entry("state", self.state.as_str())?;
-        map.serialize_entry("attempt", &self.attempt)?;
-        map.serialize_entry("delivery", &self.delivery)?;
-        some(&mut map, "not_before", self.not_before.map(Stamp).as_ref())?;
-        text(&mut map, "worker", self.worker)?;
-        some(&mut map, "lease_expires", self.lease_expires.map(Stamp).as_ref())?;
-        some(&mut map, "progress", self.progress.as_ref())?;
-        some(&mut map, "parent", self.parent.as_ref())?;
-        map.end()
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            #[serde(flatten)]
+            doc: AttemptDoc<'a>,
+            #[serde(flatten)]
+            standing: Standing<'a>,
+        }
+        Fields { doc: AttemptDoc(self.0), standing: Standing(self.0) }.serialize(serializer)
     }
 }
 
-impl Serialize for GrantedView<'_> {
+/// What a task in a list has beside Task JSON.
+struct Standing<'a>(&'a Attempt);
+
+impl Serialize for Standing<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(Granted { lease, expires, task }) = self;
-        let mut map = serializer.serialize_map(Some(4))?;
-        map.serialize_entry("lease", &format_args!("{lease}"))?;
-        map.serialize_entry("expires", &Stamp(*expires))?;
-        map.serialize_entry("attempt", &task.retry.saturating_add(1))?;
-        map.serialize_entry("task", &TaskJson(task))?;
+        let Self(task) = self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("state", task.state.as_str())?;
+        map.serialize_entry("attempt", &attempt(task))?;
+        map.serialize_entry("delivery", &task.delivery)?;
+        some(&mut map, "not_before", task.not_before.map(Stamp).as_ref())?;
+        some(&mut map, "worker", Some(&task.worker).filter(|worker| !worker.is_empty()))?;
+        some(&mut map, "lease_expires", task.lease_expires.map(Stamp).as_ref())?;
+        some(&mut map, "progress", task.progress.as_ref())?;
+        some(&mut map, "parent", task.parent.as_ref())?;
         map.end()
     }
-}
-
-fn text<M: SerializeMap>(map: &mut M, name: &'static str, value: &str) -> Result<(), M::Error> {
-    if value.is_empty() { Ok(()) } else { map.serialize_entry(name, value) }
 }
 
 fn some<M: SerializeMap, T: Serialize>(
@@ -167,19 +52,61 @@ fn some<M: SerializeMap, T: Serialize>(
     value.map_or(Ok(()), |value| map.serialize_entry(name, value))
 }
 
+/// Counted from one.
+fn attempt(task: &Attempt) -> u32 {
+    task.retry.saturating_add(1)
+}
+
+/// A task handed out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GrantedView<'a>(pub(crate) &'a Granted);
+
+impl Serialize for GrantedView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(Granted { lease, expires, task }) = self;
+        let mut fields = serializer.serialize_struct("Granted", 4)?;
+        fields.serialize_field("lease", &format_args!("{lease}"))?;
+        fields.serialize_field("expires", &Stamp(*expires))?;
+        fields.serialize_field("attempt", &attempt(task))?;
+        fields.serialize_field("task", &AttemptDoc(task))?;
+        fields.end()
+    }
+}
+
+/// A new task as it stands once it is stored.
+pub(crate) fn as_stored(task: &NewTask) -> Attempt {
+    Attempt {
+        uid: task.uid,
+        topic: task.topic.clone(),
+        job: task.job.clone(),
+        id: task.id.clone(),
+        info: task.info.clone(),
+        meta: task.meta.clone(),
+        workflow: task.workflow.clone(),
+        parent: task.parent,
+        retry: task.retry,
+        lane: task.lane,
+        state: if task.not_before.is_some() { TaskState::Delayed } else { TaskState::Ready },
+        delivery: 0,
+        not_before: task.not_before,
+        worker: String::new(),
+        lease_expires: None,
+        progress: None,
+        result: None,
+        msg: String::new(),
+        started: None,
+        ended: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use flowlord_domain::task_doc::TaskDoc;
-
     use super::*;
-    use crate::tests::stub::{attempt, finished};
+    use crate::tests::stub::{finished, leased};
 
     #[test]
-    fn task_json_is_what_the_domain_says_it_is() {
-        for task in [attempt(1), finished(2)] {
-            let json = serde_json::to_string(&TaskJson(&task)).unwrap();
-            assert_eq!(TaskDoc::parse(&json).unwrap(), TaskDoc::from_attempt(&task));
-            assert_eq!(json, TaskDoc::from_attempt(&task).to_json());
-        }
+    fn a_task_says_where_it_stands() {
+        insta::assert_snapshot!(serde_json::to_string(&TaskView(&leased(1))).unwrap(), @r#"{"type":"load","job":"daily","info":"?date=2026-03-02","created":"2026-03-02T12:00:00.000001Z","id":"chain-1","meta":"workflow=main.toml","msg":"a quarter","started":"2026-03-02T12:00:00Z","uid":"064c0953867001","state":"leased","attempt":1,"delivery":1,"worker":"w1","lease_expires":"2026-03-02T12:01:00Z","progress":0.25}"#);
+        insta::assert_snapshot!(serde_json::to_string(&TaskView(&finished(2))).unwrap(), @r#"{"type":"load","job":"daily","info":"?date=2026-03-02","created":"2026-03-02T12:00:00.000002Z","id":"chain-1","meta":"workflow=main.toml","result":"error","msg":"no disk","started":"2026-03-02T12:00:02Z","ended":"2026-03-02T12:00:05Z","uid":"064c0953867002","state":"done","attempt":2,"delivery":2,"worker":"w1","parent":"064c0953867000"}"#);
     }
 }

@@ -22,8 +22,9 @@ impl Times {
     fn of(&self, phase: &Phase) -> (Option<Stamp>, Option<Stamp>) {
         let Some(cron) = &phase.rule.cron else { return (None, None) };
         let name = phase.name();
-        let is_it =
-            |times: &&PhaseTimes| times.workflow == phase.workflow && times.task == name && times.cron == *cron;
+        let is_it = |times: &&PhaseTimes| {
+            times.workflow == phase.workflow && times.task == name && times.cron == *cron
+        };
         let times = self.scheduled.iter().find(is_it);
         let stored = || self.last.get(&(phase.workflow.clone(), name.clone())).copied();
         let previous = times.and_then(|times| times.previous).or_else(stored);
@@ -66,7 +67,12 @@ pub(crate) fn file_view<'a>(current: &'a Current, file: &'a WorkflowFile, times:
     let broken: Vec<_> = current.broken.iter().filter(|finding| finding.file == file.path).collect();
     let status = if broken.is_empty() { "ok" } else { "broken" };
     let phases = file.phases.iter().map(|phase| phase_view(current, phase, times)).collect();
-    FileView { file: &file.path, status, phases, findings: broken.into_iter().chain(&file.findings).collect() }
+    FileView {
+        file: &file.path,
+        status,
+        phases,
+        findings: broken.into_iter().chain(&file.findings).collect(),
+    }
 }
 
 /// Files of which no version ever loaded.

@@ -1,0 +1,10 @@
+//! The web with stubs behind its ports: every route, every error that it can answer, the pages.
+
+mod lease;
+mod pages;
+mod reads;
+mod requests;
+mod results;
+mod server;
+pub(crate) mod stub;
+mod tasks;

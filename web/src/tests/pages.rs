@@ -1,0 +1,199 @@
+//! What people see.
+
+use flowlord_domain::{TaskResult, TaskState};
+use flowlord_messages::alerts::LadderStatus;
+use flowlord_messages::read::Stats;
+use flowlord_messages::{Code, Error};
+
+use super::reads::{current, finding, stats};
+use super::stub::{Stub, alert, attempt, finished, leased, noon};
+
+pub(super) fn full() -> Stub {
+    let stub = Stub::default();
+    stub.stats(|_| Ok(stats()));
+    stub.tasks(|_| Ok(vec![finished(3), leased(2), attempt(1)]));
+    stub.alerts(|_| Ok(vec![alert(1)]));
+    stub.workflows(|_| Ok(current()));
+    stub.ladders(|_| {
+        Ok(vec![LadderStatus {
+            route: "default".into(),
+            interval: chrono::TimeDelta::minutes(5),
+            next: noon() + chrono::TimeDelta::minutes(5),
+            incident_since: Some(noon()),
+        }])
+    });
+    stub
+}
+
+#[actix::test]
+async fn the_start_page_shows_the_day() {
+    let reply = full().get("/").await;
+    assert_eq!((reply.status, reply.header("content-type")), (200, "text/html; charset=utf-8"));
+    for part in [
+        "Monday, 2 March 2026",
+        "<b>7</b><span>tasks</span>",
+        "<b>3</b><span>complete</span>",
+        "no disk",
+        "?date=2026-03-02",
+        "class=\"pill error\">error",
+        "class=\"pill running\">running",
+        "class=\"pill waiting\">ready",
+        "×2",
+        "Incident open",
+        "new.toml:3:5",
+        "03:00 UTC, 6 tasks",
+        "flowlord 1.2.3 on box, up 1 h 30 min",
+        "href=\"/?date=2026-03-01\"",
+    ] {
+        assert!(reply.text.contains(part), "{part} is missing in {}", reply.text);
+    }
+    assert!(!reply.text.contains("href=\"/?date=2026-03-03\""), "tomorrow has no tasks");
+    assert!(
+        !reply.text.contains(" style=") && !reply.text.contains("<style") && !reply.text.contains("<script")
+    );
+}
+
+#[actix::test]
+async fn another_day_is_shown_by_its_date() {
+    let stub = full();
+    stub.tasks(|query| {
+        assert_eq!(query.filter.from, "2026-02-28T00:00:00Z".parse().ok());
+        assert_eq!(query.filter.to, "2026-03-01T00:00:00Z".parse().ok());
+        Ok(Vec::new())
+    });
+    let reply = stub.get("/?date=2026-02-28").await;
+    assert!(reply.text.contains("Saturday, 28 February 2026") && reply.text.contains("/?date=2026-03-01"));
+    assert_eq!(stub.get("/?date=tomorrow").await.code(), "invalid_request");
+}
+
+#[actix::test]
+async fn every_field_of_a_task_is_escaped() {
+    const EVIL: &str = "<script>alert('x')</script>\"&";
+    let stub = full();
+    let evil = || EVIL.to_owned();
+    stub.tasks(move |_| {
+        let mut task = finished(1);
+        (task.topic, task.job, task.id, task.info) = (evil(), evil(), evil(), evil());
+        (task.meta, task.msg, task.worker, task.workflow) = (evil(), evil(), evil(), evil());
+        Ok(vec![task])
+    });
+    stub.alerts(move |_| {
+        let mut alert = alert(1);
+        (alert.topic, alert.job, alert.msg, alert.workflow) = (evil(), evil(), evil(), evil());
+        Ok(vec![alert])
+    });
+    stub.workflows(move |_| {
+        let mut current = current();
+        current.broken = std::sync::Arc::new(vec![finding(EVIL, EVIL)]);
+        Ok(current)
+    });
+    stub.stats(move |_| {
+        let mut stats = stats();
+        (stats.rows[0].topic, stats.rows[0].job) = (evil(), evil());
+        Ok(stats)
+    });
+    let page = stub.get("/").await.text;
+    assert!(page.matches("alert(").count() >= 10, "the fields are on the page");
+    assert!(!page.contains("<script") && !page.contains("')</"), "{page}");
+}
+
+#[actix::test]
+async fn a_part_that_can_not_be_read_leaves_the_others() {
+    let stub = full();
+    stub.stats(|_| Err(Error::new(Code::Storage, "the disk is full")));
+    let reply = stub.get("/").await;
+    assert_eq!(reply.status, 200);
+    assert!(reply.text.contains("the totals can&#39;t be shown now: the disk is full"), "{}", reply.text);
+    assert!(reply.text.contains("no disk"), "the tasks are there");
+    let nothing = Stub::default().get("/").await;
+    assert_eq!(nothing.status, 200);
+}
+
+#[actix::test]
+async fn an_empty_day_says_so_and_a_full_one_that_there_is_more() {
+    let stub = full();
+    stub.tasks(|_| Ok(Vec::new())).stats(|_| Ok(Stats::default()));
+    assert!(stub.get("/").await.text.contains("No task was created today yet."));
+    stub.tasks(|query| Ok((1..).take(query.limit).map(attempt).collect()));
+    let page = stub.get("/").await.text;
+    assert!(page.contains("Newest 100 tasks") && page.contains("There are more"));
+    assert_eq!(page.matches("data-label=\"Status\"").count(), 100);
+}
+
+#[actix::test]
+async fn assets_have_the_hash_of_their_content_in_their_name() {
+    let stub = full();
+    let page = stub.get("/").await.text;
+    let href = page.split("href=\"").find_map(|part| part.strip_prefix("/assets/style.")).unwrap();
+    let path = format!("/assets/style.{}", href.split('"').next().unwrap());
+    let reply = stub.get(&path).await;
+    assert_eq!((reply.status, reply.header("content-type")), (200, "text/css; charset=utf-8"));
+    assert_eq!(reply.header("cache-control"), "public, max-age=31536000, immutable");
+    assert!(reply.text.contains("prefers-color-scheme: dark"));
+    assert_eq!(stub.get("/assets/style.css").await.code(), "not_found", "only by its hash");
+}
+
+/// Serves the page with made-up data until it is ended: `cargo test -p flowlord-web look_at -- --ignored`.
+#[actix::test]
+#[ignore = "for a look at the page with a browser"]
+async fn look_at_the_page() {
+    let stub = full();
+    stub.tasks(|query| Ok((1..60).map(made_up).take(query.limit).collect()));
+    stub.alerts(|_| {
+        let mut long = alert(2);
+        long.msg =
+            "disk quota exceeded while writing s3://warehouse/orders/2026/03/02/part-0001.parquet".repeat(2);
+        Ok(vec![alert(1), long])
+    });
+    stub.stats(|_| Ok(made_up_stats()));
+    let api = stub.api();
+    let server = actix_web::HttpServer::new(move || crate::server::app(api.clone())).workers(1);
+    server.bind("127.0.0.1:8899").unwrap().run().await.unwrap();
+}
+
+fn made_up(n: i64) -> flowlord_domain::Attempt {
+    let kinds = ["extract", "load", "report.daily", "notify"];
+    let topic = kinds[usize::try_from(n).unwrap() % kinds.len()].to_owned();
+    let mut task = match n % 7 {
+        0 => leased(0),
+        1 => attempt(0),
+        _ => finished(0),
+    };
+    task.uid = flowlord_domain::Uid(noon().timestamp_micros() - n * 61_000_000);
+    let at = task.uid.created();
+    task.started = task.started.map(|_| at + chrono::TimeDelta::milliseconds(120 * n));
+    task.ended = task.ended.map(|_| at + chrono::TimeDelta::milliseconds(120 * n + 900 * n * n));
+    task.info =
+        format!("s3://warehouse/{topic}/2026/03/02/{n:02}/part.json.gz?hour=2026-03-02T{:02}", n % 24);
+    task.meta = "workflow=etl/main.toml&cron=2026-03-02T11&rows=1532".to_owned();
+    if task.state == TaskState::Done {
+        let (result, msg) = match n % 11 {
+            2 => (
+                TaskResult::Error,
+                "connect: connection refused (os error 111) after 3 tries to warehouse:5432",
+            ),
+            3 => (TaskResult::Alert, "row count fell by 80 %"),
+            4 => (TaskResult::Warn, "no new rows"),
+            _ => (TaskResult::Complete, ""),
+        };
+        (task.result, task.msg, task.retry) = (Some(result), msg.to_owned(), u32::from(n % 11 == 2));
+    } else if task.state == TaskState::Ready {
+        task.msg = String::new();
+    }
+    task.topic = topic;
+    task
+}
+
+fn made_up_stats() -> Stats {
+    let mut all = Stats::default();
+    for hour in 0..13_u8 {
+        for row in stats().rows {
+            let mut row = flowlord_messages::read::StatsRow { hour, ..row };
+            let more = u64::from(hour * 7 % 12);
+            row.counts.complete += more;
+            row.counts.total += more;
+            all.rows.push(row);
+        }
+    }
+    all
+}

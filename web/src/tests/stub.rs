@@ -1,0 +1,320 @@
+//! Actors that answer what a test says, and requests to the web above them.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::{Actor, Context, Handler};
+use actix_web::body::to_bytes;
+use actix_web::http::Method;
+use actix_web::http::header::HeaderMap;
+use actix_web::test::{TestRequest, init_service, try_call_service};
+use actix_web::web;
+use chrono::{DateTime, Utc};
+use flowlord_domain::{AlertKind, Attempt, Lane, TaskResult, TaskState, Uid};
+use flowlord_messages::alerts::{LadderStates, LadderStatus};
+use flowlord_messages::clock::{Clock, Sleep};
+use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
+use flowlord_messages::health::Pong;
+use flowlord_messages::ingest::SubmitResults;
+use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded};
+use flowlord_messages::read::{
+    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, SlotRow, Stats, StoredAlert,
+};
+use flowlord_messages::scheduler::{NextRuns, PhaseTimes};
+use flowlord_messages::write::{Applied, CreateTasks, Created, Extended, Granted};
+use flowlord_messages::{
+    Activity, Code, Error, LeaseToken, Mint, Ping, Port, Result, SharedClock, Supervision,
+};
+use serde_json::Value;
+
+use crate::actor::{Config, Deps};
+use crate::api::{Api, ApiRef};
+use crate::server::app;
+
+/// Always shows the same time.
+#[derive(Debug)]
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> DateTime<Utc> {
+        noon()
+    }
+
+    fn sleep_until(&self, _: DateTime<Utc>) -> Sleep {
+        Box::pin(std::future::pending())
+    }
+}
+
+pub(crate) fn noon() -> DateTime<Utc> {
+    "2026-03-02T12:00:00Z".parse().unwrap()
+}
+
+type Answerer<M, T> = Arc<Mutex<Box<dyn FnMut(M) -> Result<T> + Send>>>;
+
+macro_rules! stub {
+    ($($field:ident: $message:ty => $reply:ty;)+) => {
+        /// An actor that answers everything by closures; each says that it has none until it is given one.
+        #[derive(Clone)]
+        pub(crate) struct Stub { $($field: Answerer<$message, $reply>,)+ }
+
+        impl Default for Stub {
+            fn default() -> Self {
+                Self { $($field: Arc::new(Mutex::new(Box::new(|_| {
+                    Err(Error::new(Code::Storage, concat!("no answer for ", stringify!($field))))
+                }))),)+ }
+            }
+        }
+
+        impl Stub {
+            $(pub(crate) fn $field(
+                &self,
+                answer: impl FnMut($message) -> Result<$reply> + Send + 'static,
+            ) -> &Self {
+                *self.$field.lock().unwrap() = Box::new(answer);
+                self
+            })+
+        }
+
+        $(impl Handler<$message> for Stub {
+            type Result = Result<$reply>;
+
+            fn handle(&mut self, message: $message, _: &mut Context<Self>) -> Self::Result {
+                (self.$field.lock().unwrap())(message)
+            }
+        })+
+    };
+}
+
+stub! {
+    create: CreateTasks => Created;
+    lease: Lease => ();
+    heartbeat: Heartbeat => Extended;
+    release: Release => ();
+    submit: SubmitResults => Vec<Result<Applied>>;
+    workflows: CurrentWorkflows => Current;
+    reload: Reload => Reloaded;
+    next_runs: NextRuns => Vec<PhaseTimes>;
+    ladders: LadderStates => Vec<LadderStatus>;
+    attempts: AttemptsById => Vec<Option<Attempt>>;
+    chain: Chain => Vec<Attempt>;
+    tasks: ListTasks => Vec<Attempt>;
+    stats: DayStats => Stats;
+    alerts: ListAlerts => Vec<StoredAlert>;
+    slots: ListSlots => Vec<SlotRow>;
+    ping: Ping => Pong;
+}
+
+impl Actor for Stub {
+    type Context = Context<Self>;
+}
+
+pub(crate) fn config() -> Config {
+    Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        workers: 1,
+        lease: chrono::TimeDelta::seconds(60),
+        public_url: None,
+        host: "box".to_owned(),
+        version: "1.2.3".to_owned(),
+        started_at: noon() - chrono::TimeDelta::minutes(90),
+    }
+}
+
+impl Stub {
+    /// Starts it, with ports to it.
+    pub(crate) fn deps(&self) -> Deps {
+        let actor = self.clone().start();
+        let clock: SharedClock = Arc::new(Stopped);
+        let activity = Activity::default();
+        macro_rules! port {
+            () => {
+                Port::new("stub", actor.clone().recipient(), 64, Duration::from_secs(30), &activity)
+            };
+        }
+        Deps {
+            mint: Mint::seeded(1),
+            supervision: Supervision::new("web", Arc::clone(&clock), Arc::new(|_| {})),
+            create: port!(),
+            lease: port!(),
+            heartbeat: port!(),
+            release: port!(),
+            submit: port!(),
+            workflows: port!(),
+            reload: port!(),
+            next_runs: port!(),
+            ladders: port!(),
+            attempts: port!(),
+            chain: port!(),
+            tasks: port!(),
+            stats: port!(),
+            alerts: port!(),
+            slots: port!(),
+            pings: vec![("db", port!()), ("dispatch", port!())],
+            clock,
+            activity,
+        }
+    }
+
+    pub(crate) fn api(&self) -> ApiRef {
+        web::Data::new(Api::new(config(), self.deps(), Arc::default()))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send(TestRequest::get().uri(path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: impl Into<web::Bytes>) -> Reply {
+        let json = ("content-type", "application/json");
+        self.send(TestRequest::post().uri(path).insert_header(json).set_payload(body.into())).await
+    }
+
+    pub(crate) async fn send(&self, request: TestRequest) -> Reply {
+        send(self.api(), request).await
+    }
+}
+
+/// Sends one request to an app.
+pub(crate) async fn send(api: ApiRef, request: TestRequest) -> Reply {
+    let service = init_service(app(api)).await;
+    let response = match try_call_service(&service, request.to_request()).await {
+        Ok(response) => response.into_parts().1,
+        // What the server does with an error of the outermost layer.
+        Err(err) => err.error_response(),
+    };
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let body = to_bytes(response.into_body()).await.unwrap();
+    Reply { status, headers, text: String::from_utf8(body.to_vec()).unwrap() }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|err| panic!("{err}: {self:?}"))
+    }
+
+    /// The JSON of a success.
+    #[track_caller]
+    pub(crate) fn ok(&self) -> Value {
+        assert!((200..300).contains(&self.status), "{self:?}");
+        assert_eq!(self.header("content-type"), "application/json");
+        self.json()
+    }
+
+    /// Status, code and detail of a problem document that says all it must.
+    #[track_caller]
+    pub(crate) fn problem(&self) -> (u16, String, String) {
+        let json = self.json();
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        assert_eq!(json["status"], self.status);
+        let text = |name: &str| json[name].as_str().unwrap_or_else(|| panic!("no {name}: {json}")).to_owned();
+        assert!(!text("title").is_empty() && !text("detail").is_empty(), "{json}");
+        let code = Code::ALL.iter().find(|code| code.as_str() == text("code")).expect("a known code");
+        assert_eq!(
+            (code.status(), text("type")),
+            (self.status, format!("/api/docs/errors#{}", code.as_str()))
+        );
+        let retry = code.retry_after().map(|seconds| seconds.to_string()).unwrap_or_default();
+        assert_eq!(self.header("retry-after"), retry, "{json}");
+        (self.status, text("code"), text("detail"))
+    }
+
+    #[track_caller]
+    pub(crate) fn code(&self) -> String {
+        self.problem().1
+    }
+}
+
+/// A request by its method.
+pub(crate) fn request(method: Method, path: &str) -> TestRequest {
+    TestRequest::default().method(method).uri(path)
+}
+
+/// An attempt that is ready, created `n` microseconds after noon.
+pub(crate) fn attempt(n: i64) -> Attempt {
+    Attempt {
+        uid: Uid(noon().timestamp_micros() + n),
+        topic: "load".to_owned(),
+        job: "daily".to_owned(),
+        id: "chain-1".to_owned(),
+        info: "?date=2026-03-02".to_owned(),
+        meta: "workflow=main.toml".to_owned(),
+        workflow: "main.toml".to_owned(),
+        parent: None,
+        retry: 0,
+        lane: Lane::Live,
+        state: TaskState::Ready,
+        delivery: 0,
+        not_before: None,
+        worker: String::new(),
+        lease_expires: None,
+        progress: None,
+        result: None,
+        msg: String::new(),
+        started: None,
+        ended: None,
+    }
+}
+
+pub(crate) fn leased(n: i64) -> Attempt {
+    Attempt {
+        state: TaskState::Leased,
+        delivery: 1,
+        worker: "w1".to_owned(),
+        lease_expires: Some(noon() + chrono::TimeDelta::seconds(60)),
+        progress: Some(0.25),
+        msg: "a quarter".to_owned(),
+        started: Some(noon()),
+        ..attempt(n)
+    }
+}
+
+pub(crate) fn finished(n: i64) -> Attempt {
+    Attempt {
+        state: TaskState::Done,
+        result: Some(TaskResult::Error),
+        retry: 1,
+        parent: Some(Uid(noon().timestamp_micros())),
+        delivery: 2,
+        worker: "w1".to_owned(),
+        msg: "no disk".to_owned(),
+        started: Some(noon() + chrono::TimeDelta::seconds(2)),
+        ended: Some(noon() + chrono::TimeDelta::seconds(5)),
+        ..attempt(n)
+    }
+}
+
+pub(crate) fn alert(row: i64) -> StoredAlert {
+    StoredAlert {
+        row,
+        kind: AlertKind::Exhausted,
+        at: noon(),
+        uid: Some(attempt(1).uid),
+        id: "chain-1".to_owned(),
+        topic: "load".to_owned(),
+        job: String::new(),
+        workflow: "main.toml".to_owned(),
+        msg: "no disk".to_owned(),
+        task_time: Some(noon()),
+        at_once: false,
+    }
+}
+
+pub(crate) fn token() -> LeaseToken {
+    LeaseToken { uid: attempt(1).uid, secret: 0xfeed }
+}
+
+pub(crate) fn granted() -> Granted {
+    Granted { lease: token(), expires: noon() + chrono::TimeDelta::seconds(60), task: leased(1) }
+}
