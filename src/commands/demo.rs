@@ -44,11 +44,14 @@ const HURRY: [(&str, &str); 4] = [
     ("cron=5 * * * *&", "cron=*/5 * * * * *&"),
     ("cron=30 2 * * *&", "cron=*/15 * * * * *&"),
     ("cron=*/10 * * * *&", "cron=*/3 * * * * *&"),
-    ("retry_delay=30s", "retry_delay=1s"),
+    ("retry_delay=30s", "retry_delay=700ms"),
 ];
 
 /// A demo's summaries come soon; the configuration may say otherwise.
 const DEFAULTS: [(&str, &str); 1] = [("notify.min_frequency", "2s")];
+
+/// What a demo logs unless `RUST_LOG` says otherwise: its first line is the address, then tasks go by.
+pub(super) const USUAL_LOG: &str = "warn,flowlord::commands=info";
 
 const TOPICS: [&str; 6] = ["extract", "load", "aggregate", "publish", "report", "partner"];
 const WORKERS: usize = 3;

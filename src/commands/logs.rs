@@ -13,12 +13,12 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// What is logged unless `RUST_LOG` says otherwise.
-const USUAL: &str = "warn,flowlord=info";
+/// What is logged unless `RUST_LOG` or the command says otherwise.
+pub(crate) const USUAL: &str = "warn,flowlord=info";
 
-/// Starts logging.
-pub(crate) fn start(format: LogFormat) {
-    let mut builder = Builder::from_env(Env::default().default_filter_or(USUAL));
+/// Starts logging; `usual` is which lines, unless `RUST_LOG` says so.
+pub(crate) fn start(format: LogFormat, usual: &str) {
+    let mut builder = Builder::from_env(Env::default().default_filter_or(usual));
     match format {
         LogFormat::Text => builder.format_timestamp_millis(),
         LogFormat::Json => builder.format(|out, record| {

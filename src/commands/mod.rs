@@ -48,7 +48,8 @@ enum Command {
 impl Cli {
     /// Does what was asked.
     pub(crate) fn run(self) -> ExitCode {
-        logs::start(self.log_format);
+        let usual = if matches!(self.command, Command::Demo(_)) { demo::USUAL_LOG } else { logs::USUAL };
+        logs::start(self.log_format, usual);
         let done = match self.command {
             Command::Serve(args) => serve::run(&args),
             Command::Demo(args) => demo::run(&args),
