@@ -98,12 +98,16 @@ async fn cycle(client: &mut Client, worker: usize) -> anyhow::Result<()> {
     client.post("/api/v1/tasks", TASK).await?;
     let wanted = format!(r#"{{"topics":["load:hour"],"worker":"w{worker}","max":1,"wait":"10s"}}"#);
     let lease = lease_of(client.post("/api/v1/lease", &wanted).await?)?;
-    client.post(&format!("/api/v1/lease/{lease}/result"), r#"{"result":"complete","meta":"rows=10"}"#).await?;
+    client
+        .post(&format!("/api/v1/lease/{lease}/result"), r#"{"result":"complete","meta":"rows=10"}"#)
+        .await?;
     Ok(())
 }
 
 fn lease_of(body: &[u8]) -> anyhow::Result<String> {
-    between(body, "\"lease\":\"").map(str::to_owned).with_context(|| String::from_utf8_lossy(body).into_owned())
+    between(body, "\"lease\":\"")
+        .map(str::to_owned)
+        .with_context(|| String::from_utf8_lossy(body).into_owned())
 }
 
 /// Milliseconds from sending a task to a waiting worker having it, which takes two commits.
@@ -113,7 +117,9 @@ async fn hand_offs(address: &str) -> anyhow::Result<(f64, f64)> {
     let mut times = Vec::with_capacity(HAND_OFFS);
     for _ in 0..HAND_OFFS {
         let wanted = r#"{"topics":["load"],"worker":"waits","wait":"30s"}"#;
-        let leasing = async { lease_of(worker.post("/api/v1/lease", wanted).await?).map(|lease| (lease, Instant::now())) };
+        let leasing = async {
+            lease_of(worker.post("/api/v1/lease", wanted).await?).map(|lease| (lease, Instant::now()))
+        };
         let creating = async {
             // Long enough that the worker waits already.
             tokio::time::sleep(Duration::from_millis(2)).await;

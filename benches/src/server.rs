@@ -28,7 +28,10 @@ impl Flowlord {
         let data = tempfile::tempdir()?;
         let workflows = data.path().join("workflows");
         std::fs::create_dir(&workflows)?;
-        std::fs::write(workflows.join("load.toml"), "[[phase]]\ntask = \"load\"\nrule = \"cron=0 0 1 1 *\"\n")?;
+        std::fs::write(
+            workflows.join("load.toml"),
+            "[[phase]]\ntask = \"load\"\nrule = \"cron=0 0 1 1 *\"\n",
+        )?;
         let begun = Instant::now();
         let mut child = Command::new(binary)
             .args(["serve", "--listen", "127.0.0.1:0", "--workflow"])
@@ -62,17 +65,15 @@ impl Flowlord {
 
 /// Answers `{"accepted":true}` to JSON posts, on the stack that flowlord uses.
 pub(crate) fn no_op() -> anyhow::Result<String> {
-    let server = HttpServer::new(|| {
-        App::new().route(
-            "/noop",
-            web::post().to(|_: web::Json<serde_json::Value>| async {
-                HttpResponse::Ok().json(serde_json::json!({ "accepted": true }))
-            }),
-        )
-    })
-    .workers(2)
-    .bind(("127.0.0.1", 0))?;
-    let address = server.addrs().first().context("no address")?.to_string();
-    std::thread::spawn(move || actix_web::rt::System::new().block_on(server.run()));
-    Ok(address)
+    let (send, address) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            let answer = || async { HttpResponse::Ok().json(serde_json::json!({ "accepted": true })) };
+            let app = move || App::new().route("/noop", web::post().to(move |_: web::Json<serde_json::Value>| answer()));
+            let server = HttpServer::new(app).workers(2).bind(("127.0.0.1", 0))?;
+            let _the_bench_ended = send.send(server.addrs().first().map(ToString::to_string));
+            server.run().await
+        })
+    });
+    address.recv()?.context("no address")
 }

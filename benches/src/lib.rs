@@ -1,1 +1,0 @@
-//! flowlord-bench
