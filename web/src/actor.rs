@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -100,6 +100,14 @@ pub struct StartError {
     source: io::Error,
 }
 
+/// Takes an address, within an actix system. Connections wait until a server is started on it.
+///
+/// # Errors
+/// When the address can't be used.
+pub fn bind(address: SocketAddr) -> std::result::Result<TcpListener, StartError> {
+    server::listen(address).map_err(|source| StartError { address, source })
+}
+
 /// Answers `/readyz` with 503 and hands out no more leases; everything else goes on. The first step of a stop.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<()>")]
@@ -145,21 +153,35 @@ impl Web {
         config: Config,
         deps: Deps,
     ) -> std::result::Result<(Addr<Self>, SocketAddr), StartError> {
+        let listener = bind(config.listen)?;
+        let address = listener.local_addr().unwrap_or(config.listen);
+        Ok((Self::start_on(arbiter, listener, config, deps)?, address))
+    }
+
+    /// Serves in `arbiter` what comes to a listener of [`bind`], for those who must know the address before.
+    ///
+    /// # Errors
+    /// When the listener can't be used.
+    pub fn start_on(
+        arbiter: &ArbiterHandle,
+        listener: TcpListener,
+        config: Config,
+        deps: Deps,
+    ) -> std::result::Result<Addr<Self>, StartError> {
         let supervision = deps.supervision.clone();
         let stopping = Arc::new(AtomicBool::new(false));
         let connections = Connections::default();
-        let (listen, workers) = (config.listen, config.workers);
+        let (address, workers) = (config.listen, config.workers);
         let api = web::Data::new(Api::new(config, deps, Arc::clone(&stopping)));
-        let (server, address) = server::bind(listen, workers, &api, &connections)
-            .map_err(|source| StartError { address: listen, source })?;
-        let actor = Supervisor::start_in_arbiter(arbiter, move |_| Self {
+        let server = server::serve(listener, workers, &api, &connections)
+            .map_err(|source| StartError { address, source })?;
+        Ok(Supervisor::start_in_arbiter(arbiter, move |_| Self {
             supervision,
             stopping,
             connections,
             bound: Some(server),
             running: None,
-        });
-        Ok((actor, address))
+        }))
     }
 
     fn run(&mut self, server: Server) {

@@ -19,4 +19,4 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use actor::{Config, Deps, StartError, StopWeb, Unready, Web};
+pub use actor::{Config, Deps, StartError, StopWeb, Unready, Web, bind};

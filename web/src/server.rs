@@ -1,7 +1,7 @@
 //! The HTTP server: how it listens, and how many connections it has.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
 use actix_web::{App, Error, HttpServer};
+use tokio::net::TcpSocket;
 use tokio::sync::watch;
 
 use crate::api::ApiRef;
@@ -23,6 +24,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// How long a client may take to close its side.
 const DISCONNECT_WITHIN: Duration = Duration::from_secs(2);
+
+/// How many connections may wait to be accepted: more than a fleet of workers that come back at once.
+const BACKLOG: u32 = 4_096;
 
 /// Counts the open connections.
 #[derive(Debug, Clone, Default)]
@@ -55,13 +59,22 @@ impl Drop for Connection {
     }
 }
 
-/// Listens on an address; the server begins its work when it is polled.
-pub(crate) fn bind(
-    listen: SocketAddr,
+/// Listens on an address.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A service that was just stopped leaves its address in use for a while otherwise.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
+/// A server on a listener; it begins its work when it is polled.
+pub(crate) fn serve(
+    listener: TcpListener,
     workers: usize,
     api: &ApiRef,
     connections: &Connections,
-) -> io::Result<(Server, SocketAddr)> {
+) -> io::Result<Server> {
     let workers = match workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         given => given,
@@ -78,9 +91,8 @@ pub(crate) fn bind(
         .h1_allow_half_closed(false)
         .tcp_nodelay(true)
         .on_connect(move |_, data| drop(data.insert(connections.begin())))
-        .bind(listen)?;
-    let address = server.addrs().first().copied().unwrap_or(listen);
-    Ok((server.run(), address))
+        .listen(listener)?;
+    Ok(server.run())
 }
 
 /// All that is served, with what goes round it.
