@@ -94,9 +94,7 @@ impl App {
             config.workflow.display()
         );
         // Bound first: a taken address must not cost a started service, and links need the port.
-        let listener = TcpListener::bind(config.listen).with_context(|| {
-            format!("can't listen on {}: free the address or name another with --listen", config.listen)
-        })?;
+        let listener = flowlord_web::bind(config.listen)?;
         let address = listener.local_addr()?;
         let mut arbiters = Vec::new();
         let started =
@@ -319,6 +317,7 @@ impl Wiring<'_> {
             supervision: self.environment.supervision("scheduler"),
             create: self.write(database),
             missed: self.write(database),
+            crons: self.write(database),
             promote: self.write(database),
             schedule: self.read(database),
             workflows: self.ports.to("library", library),
@@ -403,8 +402,7 @@ impl Wiring<'_> {
             slots: self.read(&below.database),
             pings: pings.into_iter().map(|ping| (ping.name(), ping)).collect(),
         };
-        drop(listener);
-        Ok(Web::start(on, config, deps)?.0)
+        Ok(Web::start_on(on, listener, config, deps)?)
     }
 }
 

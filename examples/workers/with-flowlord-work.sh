@@ -17,8 +17,9 @@ shift || true
 exec "${FLOWLORD:-flowlord}" work --topic "$topic" "$@" -- \
   bash -c '
     set -euo pipefail
-    echo "loading $1 of $FLOWLORD_JOB, attempt $FLOWLORD_ATTEMPT" >&2
-    [[ -n $2 ]] || { echo "no file in meta" >&2; exit 75; }
+    file=${1%%\?*}
+    echo "loading $file of ${FLOWLORD_JOB:-no job}, attempt $FLOWLORD_ATTEMPT" >&2
+    [[ -n $file ]] || { echo "no file in info" >&2; exit 75; }
     sleep 0.3
     echo "meta rows=$((RANDOM % 1000))&table=orders"
-  ' load '{info}' '{meta:file}'
+  ' load '{info}'

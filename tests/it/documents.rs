@@ -23,7 +23,10 @@ fn document(name: &str) -> String {
 fn allowed() -> BTreeSet<String> {
     let deny = document("deny.toml");
     let list = deny.split("allow = [").nth(1).unwrap().split(']').next().unwrap();
-    list.split(',').map(|item| item.trim().trim_matches('"').to_owned()).filter(|item| !item.is_empty()).collect()
+    list.split(',')
+        .map(|item| item.trim().trim_matches('"').to_owned())
+        .filter(|item| !item.is_empty())
+        .collect()
 }
 
 /// Whether an expression can be fulfilled by allowed licences: all of its ANDs, by any of their ORs.
@@ -49,8 +52,12 @@ fn every_package_has_an_allowed_licence() {
 fn ring_is_the_only_tls_provider() {
     let banned = ["aws-lc-rs", "aws-lc-sys", "openssl", "openssl-sys", "native-tls"];
     let metadata = metadata();
-    let found: Vec<&str> =
-        metadata.packages.iter().map(|package| package.name.as_str()).filter(|name| banned.contains(name)).collect();
+    let found: Vec<&str> = metadata
+        .packages
+        .iter()
+        .map(|package| package.name.as_str())
+        .filter(|name| banned.contains(name))
+        .collect();
     assert_eq!(found, Vec::<&str>::new());
 }
 
@@ -61,9 +68,11 @@ fn every_direct_dependency_is_explained() {
         explained.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_')).collect();
     let metadata = metadata();
     let of = |package: &Package| package.dependencies.iter().map(|d| d.name.clone()).collect::<Vec<_>>();
-    let direct: BTreeSet<String> = metadata.workspace_packages().iter().flat_map(|package| of(package)).collect();
+    let direct: BTreeSet<String> =
+        metadata.workspace_packages().iter().flat_map(|package| of(package)).collect();
     let ours = |name: &str| name.starts_with("flowlord");
-    let missing: Vec<_> = direct.iter().filter(|name| !ours(name) && !words.contains(name.as_str())).collect();
+    let missing: Vec<_> =
+        direct.iter().filter(|name| !ours(name) && !words.contains(name.as_str())).collect();
     assert_eq!(missing, Vec::<&String>::new());
     let table = explained.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
     let unused: Vec<_> = table
@@ -79,6 +88,9 @@ fn every_key_is_documented_with_its_default() {
     for key in KEYS {
         let row = text.lines().find(|line| line.starts_with(&format!("| `{}` |", key.name)));
         let row = row.unwrap_or_else(|| panic!("{} is missing", key.name));
-        assert!(key.default.is_empty() || row.contains(&format!("| `{}` |", key.default)) || row.contains("`[]`"), "{row}");
+        assert!(
+            key.default.is_empty() || row.contains(&format!("| `{}` |", key.default)) || row.contains("`[]`"),
+            "{row}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod bodies;
+mod commands;
 mod documents;
 mod leases;
 mod process;

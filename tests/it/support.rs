@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord::config::Sources;
 use flowlord::{App, Environment};
-use flowlord_messages::{Activity, Mint};
+use flowlord_messages::{Activity, Clock as _, Mint};
 use flowlord_testkit::{FakeSlack, VirtualClock};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::Value;

@@ -1,0 +1,137 @@
+//! Commands as a person calls them: what they print, and how they end.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use flowlord_testkit::FakeSlack;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+
+use crate::support::Api;
+
+/// How long anything here may take before the test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program in a folder of its own, without what the machine's environment says.
+fn flowlord(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flowlord"));
+    command.args(args).current_dir(folder).env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+async fn output(mut command: Command) -> (Option<i32>, String, String) {
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it ends").unwrap();
+    let Output { status, stdout, stderr } = output;
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+#[actix::test]
+async fn the_effective_configuration_shows_every_layer_and_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let file =
+        "refresh = \"1m\"\ntimezone = \"Europe/Berlin\"\n[notify]\nurl = \"https://x.example/planted\"\n";
+    std::fs::write(folder.path().join("flowlord.toml"), file).unwrap();
+    let mut command = flowlord(folder.path(), &["serve", "--print-config", "--tasks-lease", "90s"]);
+    command.env("FLOWLORD_REFRESH", "2m").env("FLOWLORD_NOTIFY__TITLE", "planted? no");
+    let (code, out, err) = output(command).await;
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    for line in [
+        "timezone = \"Europe/Berlin\"  # flowlord.toml",
+        "refresh = \"2m\"  # environment variable FLOWLORD_REFRESH",
+        "lease = \"90s\"  # flag --tasks-lease",
+        "url = \"***\"  # flowlord.toml",
+    ] {
+        assert!(out.contains(line), "{line} in\n{out}");
+    }
+    assert!(!out.contains("x.example"), "{out}");
+}
+
+#[actix::test]
+async fn a_wrong_call_is_told_from_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    for args in [&["serve", "--listen", "nowhere"][..], &["serve", "--lisssten", "x"], &["check"], &["work"]]
+    {
+        let (code, out, err) = output(flowlord(folder.path(), args)).await;
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{args:?}: {err}");
+        assert!(!err.is_empty());
+    }
+    let missing = ["serve", "--listen", "127.0.0.1:0", "--workflow", "is-not-there"];
+    let (code, out, err) = output(flowlord(folder.path(), &missing)).await;
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    assert!(err.contains("is-not-there"), "{err}");
+}
+
+#[actix::test]
+async fn check_names_each_finding_by_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("good.toml", "[[phase]]\ntask = \"a\"\nrule = \"cron=5 * * * *\"\n");
+    let (code, out, _) = output(flowlord(folder.path(), &["check", "good.toml"])).await;
+    assert_eq!((code, out.as_str()), (Some(0), ""));
+
+    write("bad.toml", "[[phase]]\ntask = \"a\"\nrule = \"cron=5 * *\"\n");
+    write("broken.toml", "[[phase]]\ntask = \n");
+    let (code, out, _) = output(flowlord(folder.path(), &["check", "."])).await;
+    assert_eq!(code, Some(1));
+    assert!(out.lines().any(|line| line.starts_with("./bad.toml:3:") && line.contains("cron")), "{out}");
+    assert!(out.lines().any(|line| line.starts_with("./broken.toml:2:")), "{out}");
+
+    let (code, out, _) = output(flowlord(folder.path(), &["check", "bad.toml", "--format", "json"])).await;
+    assert_eq!(code, Some(1));
+    let findings: Vec<Value> = serde_json::from_str(&out).unwrap();
+    assert_eq!((&findings[0]["file"], &findings[0]["line"]), (&"bad.toml".into(), &3.into()), "{out}");
+    assert_eq!(findings[0]["severity"], "error");
+
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/workflows");
+    let (code, out, _) = output(flowlord(folder.path(), &["check", examples.to_str().unwrap()])).await;
+    assert_eq!((code, out.as_str()), (Some(0), ""));
+}
+
+#[actix::test]
+async fn completions_are_a_script() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, err) = output(flowlord(folder.path(), &["completions", "bash"])).await;
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.contains("complete -F"), "{out}");
+}
+
+async fn until<T>(what: &str, found: impl AsyncFn() -> Option<T>) -> T {
+    let search = async {
+        loop {
+            if let Some(found) = found().await {
+                return found;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| panic!("never: {what}"))
+}
+
+#[actix::test]
+async fn the_demo_runs_the_main_job_and_leaves_nothing() {
+    let (folder, slack) = (tempfile::tempdir().unwrap(), FakeSlack::start());
+    let mut command = flowlord(folder.path(), &["demo", "--listen", "127.0.0.1:0"]);
+    command.env("FLOWLORD_NOTIFY__URL", slack.webhook_url()).env("TMPDIR", folder.path());
+    let mut demo = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().expect("a line");
+    let api = Api::new(line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned());
+
+    for topic in ["extract", "load", "aggregate", "publish"] {
+        let query = format!("&type={topic}&result=complete");
+        until(topic, async || api.tasks(&query).await.pop()).await;
+    }
+    let failed = until("a failure", async || api.tasks("&type=partner&result=error").await.pop()).await;
+    let chain = format!("/api/v1/chains/{}", failed["id"].as_str().unwrap());
+    until("its retry", async || api.get(&chain).await.ok()["items"].get(1).cloned()).await;
+    until("an alert", async || api.get("/api/v1/alerts").await.ok()["items"].get(0).cloned()).await;
+    until("Slack", async || slack.requests().pop()).await;
+
+    let id = demo.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let ended = tokio::time::timeout(PATIENCE, demo.wait()).await.expect("it ends").unwrap();
+    assert!(ended.success(), "{ended}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "its data went with it");
+}
