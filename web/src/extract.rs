@@ -117,7 +117,7 @@ async fn discard(payload: &mut Payload) {
 pub(crate) fn object<'a, T: Deserialize<'a>>(body: &'a [u8], example: &str) -> Result<T, Problem> {
     let text = if first_byte(body).is_none() { b"{}" } else { body };
     if first_byte(text).is_some_and(|byte| byte != b'{') && serde_json::from_slice::<Skip>(text).is_ok() {
-        return Err(Problem::new(Code::InvalidJson, format!("the body must be an object, like {example}")));
+        return Err(Problem::new(Code::InvalidJson, format!("this must be an object, like {example}")));
     }
     from_json(text)
 }
@@ -149,6 +149,12 @@ pub(crate) fn first_byte(body: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::FromRequest as _;
+    use actix_web::dev;
+    use actix_web::error::PayloadError;
+    use actix_web::test::TestRequest;
+    use futures_util::stream;
+
     use super::*;
     use crate::doc::Doc;
     use crate::values::Span;
@@ -173,7 +179,7 @@ mod tests {
                 "{\"wait\":\"soon\"}",
                 "`wait`: `soon` is no duration: write it like 250ms, 90s, 5m, 4h or 90d at line 1 column 14",
             ),
-            ("[1]", "the body must be an object, like {}"),
+            ("[1]", "this must be an object, like {}"),
             ("", "missing field `needed` at line 1 column 2"),
         ] {
             let problem = object::<Sample>(json.as_bytes(), "{}").unwrap_err();
@@ -190,5 +196,31 @@ mod tests {
         );
         let problem = from_json::<Doc<'_>>(br#"{"meta":{"a":[]}}"#).unwrap_err();
         assert!(problem.detail().starts_with("`meta`: the value of `a` must be a text"), "{problem}");
+    }
+
+    type Chunk = Result<Bytes, PayloadError>;
+
+    async fn read_stream(
+        chunks: impl futures_util::Stream<Item = Chunk> + 'static,
+    ) -> Result<Bytes, Problem> {
+        let request = TestRequest::post().to_http_request();
+        let mut payload = dev::Payload::Stream { payload: Box::pin(chunks) };
+        json_body(&request, Payload::from_request(&request, &mut payload).await.unwrap()).await
+    }
+
+    #[actix::test]
+    async fn a_body_may_come_in_pieces_but_not_pause_for_long() {
+        let pieces = || stream::iter(["{\"a\"", ":1}"]).map(|piece| Chunk::Ok(Bytes::from(piece)));
+        assert_eq!(read_stream(pieces()).await.unwrap(), "{\"a\":1}");
+        tokio::time::pause();
+        let problem = read_stream(pieces().chain(stream::pending())).await.unwrap_err();
+        assert_eq!(problem.code(), Code::RequestTimeout);
+        assert!(problem.detail().contains("30 s"), "{problem}");
+    }
+
+    #[actix::test]
+    async fn a_body_that_breaks_off_is_a_problem() {
+        let broken = stream::iter([Chunk::Ok(Bytes::from("{")), Err(PayloadError::Incomplete(None))]);
+        assert_eq!(read_stream(broken).await.unwrap_err().code(), Code::InvalidJson);
     }
 }

@@ -46,6 +46,10 @@ pub(crate) async fn guard(
             return Err(Problem::new(Code::Internal, detail).into());
         }
     };
+    if log::log_enabled!(log::Level::Debug) {
+        let (status, request) = (answer.status().as_u16(), answer.request());
+        log::debug!("event=request status={status} method={} path={:?}", request.method(), request.path());
+    }
     if answer.status().is_server_error() {
         let (status, request) = (answer.status().as_u16(), answer.request());
         log::warn!(

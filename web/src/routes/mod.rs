@@ -25,14 +25,14 @@ use crate::problem::{Answer, Problem};
 pub(crate) fn configure(config: &mut ServiceConfig) {
     let api = web::scope("/api/v1")
         .service(post("/lease", lease::lease))
-        .service(post("/lease/{lease}/result", lease::result))
-        .service(post("/lease/{lease}/heartbeat", lease::heartbeat))
-        .service(post("/lease/{lease}/release", lease::release))
         .service(
             only("/tasks", "GET, HEAD, POST")
                 .route(web::post().to(tasks::create))
                 .route(web::route().guard(reads()).to(tasks::list)),
         )
+        .service(post("/lease/{lease}/result", lease::result))
+        .service(post("/lease/{lease}/heartbeat", lease::heartbeat))
+        .service(post("/lease/{lease}/release", lease::release))
         .service(post("/results", results::results))
         .service(get("/tasks/{uid}", tasks::one))
         .service(get("/chains/{id}", chains::chain))

@@ -20,6 +20,9 @@ use crate::problem::{Answer, Problem};
 use crate::routes::json;
 use crate::routes::lease::lease_token;
 
+/// Results in one request. More of them than this fit into a body only when they say nothing.
+const MAX_ITEMS: usize = 50_000;
+
 /// What became of the results.
 #[derive(Debug, Default, Serialize)]
 struct ResultsAnswer {
@@ -69,7 +72,12 @@ pub(crate) async fn results(api: ApiRef, request: HttpRequest, payload: Payload)
     let (form, body) = results_body(&request, payload).await?;
     let mut answer = ResultsAnswer::default();
     let mut items = Vec::new();
-    for (index, text) in split(form, &body)?.into_iter().enumerate() {
+    let texts = split(form, &body)?;
+    if texts.len() > MAX_ITEMS {
+        let detail = format!("there are {} results: send at most {MAX_ITEMS} at once", texts.len());
+        return Err(Problem::new(Code::TooLarge, detail));
+    }
+    for (index, text) in texts.into_iter().enumerate() {
         match item(index, text) {
             Ok(item) => items.push(item),
             Err(problem) => answer.rejected.push(Rejected::new(index, &problem)),

@@ -9,6 +9,7 @@ use flowlord_domain::{Attempt, Ids as _, Lane, NewTask, TaskResult, TaskState, U
 use flowlord_messages::read::{AttemptsById, ListTasks, TaskFilter};
 use flowlord_messages::write::{CreateTasks, IdempotencyKey};
 use flowlord_messages::{Code, Mint};
+use serde_json::value::RawValue;
 
 use crate::api::{Api, ApiRef};
 use crate::doc::{Doc, Field};
@@ -33,10 +34,11 @@ pub(crate) async fn create(api: ApiRef, request: HttpRequest, payload: Payload) 
     let now = api.deps.clock.now();
     let is_list = first_byte(&body) == Some(b'[');
     let tasks = if is_list {
-        let docs: Vec<Doc<'_>> = from_json(&body)?;
-        let numbered = docs.into_iter().enumerate();
+        let texts: Vec<&RawValue> = from_json(&body)?;
+        let numbered = texts.into_iter().enumerate();
+        let read = |text: &RawValue| new_task(object(text.get().as_bytes(), EXAMPLE)?, now, &api.deps.mint);
         numbered
-            .map(|(index, doc)| new_task(doc, now, &api.deps.mint).map_err(|problem| at(index, &problem)))
+            .map(|(index, text)| read(text).map_err(|problem| at(index, &problem)))
             .collect::<Result<Vec<_>, _>>()?
     } else {
         vec![new_task(object(&body, EXAMPLE)?, now, &api.deps.mint)?]

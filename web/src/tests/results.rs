@@ -111,6 +111,8 @@ async fn what_is_no_list_fails_as_a_whole_and_so_does_what_nobody_knows() {
     for body in ["", "[1,", "[] x"] {
         assert_eq!(taking("").post(PATH, body).await.code(), "invalid_json", "{body:?}");
     }
+    let many = format!("[0{}]", ",0".repeat(50_000));
+    assert_eq!(taking("").post(PATH, many).await.problem().0, 413);
     let stub = taking("");
     stub.submit(|_| Err(Error::new(Code::Storage, "no disk")));
     let body = format!(r#"[{{"lease":"{}","result":"warn"}}]"#, token());

@@ -110,9 +110,9 @@ async fn what_can_not_be_created_says_what_to_write() {
         (r#"{"type":"a","info":"","not_before":"soon"}"#, "invalid_request", "`not_before`"),
         (r#"{"type":5,"info":""}"#, "invalid_json", "`type`"),
         (r#"[{"type":"a","info":""},{"type":"a"}]"#, "invalid_request", "[1]: `info`"),
-        (r#"[{"type":"a","info":""},{"info":[]}]"#, "invalid_json", "`[1].info`"),
+        (r#"[{"type":"a","info":""},{"info":[]}]"#, "invalid_json", "[1]: `info`"),
         ("5", "invalid_json", "must be an object"),
-        ("[5]", "invalid_json", "`[0]`"),
+        ("[5]", "invalid_json", "[0]: this must be an object"),
         ("", "invalid_request", "`type` is missing"),
         (long.as_str(), "invalid_request", "`id`"),
     ] {
