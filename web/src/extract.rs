@@ -199,12 +199,13 @@ mod tests {
     }
 
     type Chunk = Result<Bytes, PayloadError>;
+    type Chunks = std::pin::Pin<Box<dyn futures_util::Stream<Item = Chunk>>>;
 
     async fn read_stream(
         chunks: impl futures_util::Stream<Item = Chunk> + 'static,
     ) -> Result<Bytes, Problem> {
         let request = TestRequest::post().to_http_request();
-        let mut payload = dev::Payload::Stream { payload: Box::pin(chunks) };
+        let mut payload = dev::Payload::from(Box::pin(chunks) as Chunks);
         json_body(&request, Payload::from_request(&request, &mut payload).await.unwrap()).await
     }
 
