@@ -17,9 +17,9 @@ shift || true
 exec "${FLOWLORD:-flowlord}" work --topic "$topic" "$@" -- \
   bash -c '
     set -euo pipefail
-    file=${1%%\?*}
-    echo "loading $file of ${FLOWLORD_JOB:-no job}, attempt $FLOWLORD_ATTEMPT" >&2
-    [[ -n $file ]] || { echo "no file in info" >&2; exit 75; }
+    file=${1%%\?*} # the template of load:orders is "{meta:file}?hour=..."
+    echo "loading $file, attempt $FLOWLORD_ATTEMPT" >&2
+    [[ -n $file ]] || { echo "no file in $1" >&2; exit 75; }
     sleep 0.3
     echo "meta rows=$((RANDOM % 1000))&table=orders"
   ' load '{info}'
