@@ -66,7 +66,11 @@ impl VirtualClock {
                 look_away(&mut glances).await;
             }
         };
-        assert!(tokio::time::timeout(PATIENCE, settled).await.is_ok(), "something stays under way");
+        assert!(
+            tokio::time::timeout(PATIENCE, settled).await.is_ok(),
+            "this stays under way: {}",
+            self.stuck()
+        );
     }
 
     /// Moves on by `time`, stopping at each timer on the way until what it caused is done.
@@ -93,6 +97,12 @@ impl VirtualClock {
         while self.wake_first(now) {
             self.settle().await;
         }
+    }
+
+    /// Steps the wall clock by `time`, forwards or backwards, as [`Self::set`] does.
+    pub async fn step(&self, time: TimeDelta) {
+        let to = self.with(|state| state.now) + time;
+        self.set(to).await;
     }
 
     /// Waits until some timer is set for `at`.
@@ -125,6 +135,15 @@ impl VirtualClock {
             }
             true
         })
+    }
+
+    /// How much is under way, and for when timers are set.
+    fn stuck(&self) -> String {
+        let timers = self.with(|state| {
+            state.prune();
+            state.sleepers.keys().map(|(at, _)| at.to_rfc3339()).collect::<Vec<_>>()
+        });
+        format!("{:?}; it is {}, timers are set for {timers:?}", self.activity, self.now())
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
@@ -216,9 +235,49 @@ mod tests {
         let at = clock.now() + TimeDelta::hours(1);
         let sleep = clock.sleep_until(at);
         let woken = tokio::spawn(async move { sleep.await.now });
-        clock.set(at - TimeDelta::days(1)).await;
-        assert_eq!(clock.now(), at - TimeDelta::days(1));
+        clock.step(-TimeDelta::hours(23)).await;
+        clock.step(-TimeDelta::hours(1)).await;
+        assert_eq!(clock.now(), at - TimeDelta::hours(25));
         clock.advance_to(at).await;
         assert_eq!(woken.await.unwrap(), at);
+    }
+
+    /// A thread that sets its next timer as soon as one came due.
+    fn works_every(clock: &VirtualClock, pause: TimeDelta) -> std::thread::JoinHandle<Vec<DateTime<Utc>>> {
+        let (clock, mut next) = (clock.clone(), clock.sleep_until(clock.now() + pause));
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async move {
+                let mut seen = Vec::new();
+                while seen.len() < 1_000 {
+                    let tick = next.await;
+                    next = clock.sleep_until(tick.now + pause);
+                    seen.push(tick.now);
+                }
+                seen
+            })
+        })
+    }
+
+    #[tokio::test]
+    async fn no_timer_of_many_threads_is_passed_over() {
+        let clock = clock();
+        let begun = clock.now();
+        let pauses = [TimeDelta::seconds(60), TimeDelta::seconds(61)];
+        let workers = pauses.map(|pause| works_every(&clock, pause));
+        clock.advance(TimeDelta::days(1)).await;
+        for (worker, pause) in workers.into_iter().zip(pauses) {
+            let expected: Vec<_> = (1..=1_000).map(|nth| begun + pause * nth).collect();
+            assert_eq!(worker.join().unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_never_ends_is_named() {
+        let clock = clock();
+        let _stuck = clock.activity.begin();
+        let _sleep = clock.sleep_until(clock.now() + TimeDelta::hours(1));
+        let said = clock.stuck();
+        assert!(said.contains("busy: 1") && said.contains("2023-11-14T23:13:20"), "{said}");
     }
 }
