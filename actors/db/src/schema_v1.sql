@@ -50,6 +50,12 @@ CREATE TABLE phase (
     task TEXT NOT NULL,
     UNIQUE (workflow, task)
 ) STRICT;
+CREATE TABLE cron (
+    phase INTEGER NOT NULL REFERENCES phase (id),
+    text TEXT NOT NULL,
+    since INTEGER NOT NULL,    -- counts from then on
+    PRIMARY KEY (phase, text)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE slot (
     phase INTEGER NOT NULL REFERENCES phase (id),
     at INTEGER NOT NULL,

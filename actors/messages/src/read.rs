@@ -5,7 +5,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use flowlord_domain::{AlertKind, Attempt, TaskResult, TaskState, Uid};
 
 use crate::error::Result;
-use crate::write::{SlotKey, WorkflowRecord};
+use crate::write::{CronKey, SlotKey, WorkflowRecord};
 
 /// Attempts by id, in the order asked for; none where there is no such attempt.
 #[derive(Debug, Message)]
@@ -216,6 +216,8 @@ pub struct ReadSchedule;
 pub struct ScheduleInput {
     /// The last recorded slot of each phase, started or missed.
     pub last_slots: Vec<SlotKey>,
+    /// The crons that counted last, and since when.
+    pub crons: Vec<(CronKey, DateTime<Utc>)>,
     /// When the earliest delayed task is due.
     pub next_due: Option<DateTime<Utc>>,
 }

@@ -54,13 +54,34 @@ pub struct Created {
     pub repeated: bool,
 }
 
+/// A cron of a phase.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CronKey {
+    /// The workflow file.
+    pub workflow: String,
+    /// `topic` or `topic:job`.
+    pub task: String,
+    /// The cron expression.
+    pub cron: String,
+}
+
+/// Remembers which crons count and since when, so that downtime is noticed also before the first slot of one.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<()>")]
+pub struct SaveCrons {
+    /// New ones, and since when each counts.
+    pub added: Vec<(CronKey, DateTime<Utc>)>,
+    /// Those that no longer count.
+    pub removed: Vec<CronKey>,
+}
+
 /// Records slots that were not started and won't be.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<()>")]
 pub struct RecordMissed {
     /// The slots; those already recorded stay as they are.
     pub slots: Vec<SlotKey>,
-    /// Alerts that go with them.
+    /// Alerts that go with them; none is raised where all slots were recorded before.
     pub alerts: Vec<NewAlert>,
     /// When.
     pub now: DateTime<Utc>,

@@ -11,6 +11,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt as _, wrap_future};
@@ -26,7 +27,7 @@ use flowlord_messages::hint::TasksDelayed;
 use flowlord_messages::library::{Current, CurrentWorkflows, WorkflowsChanged};
 use flowlord_messages::read::{ReadSchedule, ScheduleInput};
 use flowlord_messages::scheduler::{NextRuns, PhaseTimes, StopScheduling};
-use flowlord_messages::write::{CreateTasks, PromoteDue, Promoted, RecordMissed};
+use flowlord_messages::write::{CreateTasks, CronKey, PromoteDue, Promoted, RecordMissed, SaveCrons};
 use flowlord_messages::{
     Activity, Busy, Code, Error, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, Tick, Timer,
     Wakes, guarded,
@@ -66,6 +67,8 @@ pub struct Deps {
     /// To the DB owner.
     pub missed: Port<RecordMissed>,
     /// To the DB owner.
+    pub crons: Port<SaveCrons>,
+    /// To the DB owner.
     pub promote: Port<PromoteDue>,
     /// To the DB readers, at the start.
     pub schedule: Port<ReadSchedule>,
@@ -87,6 +90,7 @@ pub struct Scheduler {
     plan: Plan,
     lines: Lines,
     delayed: Delayed,
+    crons: Crons,
     timer: Timer,
     /// When to read again, or to let what failed try again.
     try_again: Option<DateTime<Utc>>,
@@ -111,6 +115,23 @@ impl Delayed {
     }
 }
 
+/// The crons that are remembered.
+#[derive(Debug, Default)]
+struct Crons {
+    saved: HashMap<CronKey, DateTime<Utc>>,
+    saving: bool,
+}
+
+impl Crons {
+    /// What is to be saved for these to be remembered; none when they are.
+    fn change(&self, crons: &HashMap<CronKey, DateTime<Utc>>) -> Option<SaveCrons> {
+        let unsaved = crons.iter().filter(|(cron, since)| self.saved.get(cron) != Some(since));
+        let added: Vec<_> = unsaved.map(|(cron, since)| (cron.clone(), *since)).collect();
+        let removed: Vec<_> = self.saved.keys().filter(|cron| !crons.contains_key(cron)).cloned().collect();
+        (!added.is_empty() || !removed.is_empty()).then_some(SaveCrons { added, removed })
+    }
+}
+
 impl Scheduler {
     /// Starts it in `arbiter`.
     #[must_use]
@@ -127,6 +148,7 @@ impl Scheduler {
             plan: Plan::default(),
             lines: Lines::default(),
             delayed: Delayed::default(),
+            crons: Crons::default(),
             try_again: None,
             stopping: None,
         })
@@ -171,10 +193,12 @@ impl Scheduler {
         self.plan.replace(&workflows, now);
         self.workflows = Some(workflows);
         let missed_until = if self.restarted { now - LATE } else { now };
-        for gap in self.plan.go_on(&stored.last_slots, now, missed_until) {
+        for gap in self.plan.go_on(stored, now, missed_until) {
             self.lines.add(Due::Gap(gap));
         }
         self.delayed.no_later_than(stored.next_due);
+        self.crons.saved = stored.crons.iter().cloned().collect();
+        self.save_crons(ctx);
         self.ready = true;
         self.look_again = now + LOOK_AGAIN;
         log::info!("event=scheduling phases={} next={:?}", self.plan.times().len(), self.plan.next());
@@ -188,6 +212,7 @@ impl Scheduler {
             if self.try_again.is_some_and(|at| at <= now) {
                 self.try_again = None;
                 self.lines.wake();
+                self.save_crons(ctx);
             }
             for due in self.plan.due(now) {
                 self.lines.add(due);
@@ -278,6 +303,40 @@ impl Scheduler {
         self.set_timer(ctx);
     }
 
+    /// Remembers the crons that count, where that changed.
+    fn save_crons(&mut self, ctx: &mut Context<Self>) {
+        let crons = self.plan.crons();
+        let Some(change) = self.crons.change(&crons).filter(|_| !self.crons.saving) else { return };
+        self.crons.saving = true;
+        let busy = self.deps.activity.begin();
+        ctx.spawn(wrap_future::<_, Self>(self.deps.crons.call(change)).map(move |saved, this, ctx| {
+            guarded(this, ctx, |this, ctx| this.crons_saved(saved, crons, ctx));
+            drop(busy);
+        }));
+    }
+
+    fn crons_saved(
+        &mut self,
+        saved: Result<()>,
+        crons: HashMap<CronKey, DateTime<Utc>>,
+        ctx: &mut Context<Self>,
+    ) {
+        self.crons.saving = false;
+        match saved {
+            Ok(()) => {
+                self.crons.saved = crons;
+                // They may have changed meanwhile.
+                self.save_crons(ctx);
+            }
+            Err(err) => {
+                log::warn!("event=crons_not_saved error={err:?}");
+                self.try_again.get_or_insert(self.deps.clock.now() + TRY_AGAIN);
+                self.set_timer(ctx);
+            }
+        }
+        self.answer_stops();
+    }
+
     /// Makes tasks ready whose time has come.
     fn promote(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         if self.delayed.promoting || self.delayed.next.is_none_or(|at| at > now) {
@@ -308,7 +367,7 @@ impl Scheduler {
     }
 
     fn answer_stops(&mut self) {
-        if self.lines.is_idle() && !self.delayed.promoting {
+        if self.lines.is_idle() && !self.delayed.promoting && !self.crons.saving {
             for waiting in self.stopping.iter_mut().flat_map(|waiting| waiting.drain(..)) {
                 let _nobody_waits_any_more = waiting.send(());
             }
@@ -348,6 +407,7 @@ impl Supervised for Scheduler {
         self.plan = Plan::default();
         self.lines = Lines::default();
         self.delayed = Delayed::default();
+        self.crons = Crons::default();
         self.try_again = None;
         self.timer = Timer::new(self.deps.clock.clone());
     }
@@ -381,6 +441,7 @@ impl Handler<WorkflowsChanged> for Scheduler {
                 // What is due by the old plan is due.
                 this.run(now, ctx);
                 this.plan.replace(&workflows, now);
+                this.save_crons(ctx);
             }
             this.workflows = Some(workflows);
             this.run(now, ctx);

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::cron::Schedule;
 use flowlord_domain::workflow::{Phase, WorkflowFile, Workflows};
+use flowlord_messages::read::ScheduleInput;
 use flowlord_messages::scheduler::PhaseTimes;
-use flowlord_messages::write::SlotKey;
+use flowlord_messages::write::{CronKey, SlotKey};
 
 use crate::gap::Gap;
 
@@ -72,6 +73,8 @@ struct Cron {
     schedule: Schedule,
     next: Option<DateTime<Utc>>,
     previous: Option<DateTime<Utc>>,
+    /// It counts from then on.
+    since: DateTime<Utc>,
 }
 
 /// All that is scheduled under one name.
@@ -98,32 +101,51 @@ impl Plan {
                 let known = known.get(&name).and_then(|entry| entry.cron(schedule));
                 let next = known.map_or_else(|| schedule.next_after(now), |known| known.next);
                 let previous = known.and_then(|known| known.previous);
+                let since = known.map_or(now, |known| known.since);
                 let phase = Planned { file: Arc::clone(file), index };
-                let cron = Cron { phase, schedule: schedule.clone(), next, previous };
+                let cron = Cron { phase, schedule: schedule.clone(), next, previous, since };
                 self.entries.entry(name).or_default().add(cron);
             }
         }
         self.order();
     }
 
-    /// Goes on from the last recorded slots, and answers what fell into downtime since: all before `until`. A
-    /// phase without a recorded slot has no past.
-    pub(crate) fn go_on(&mut self, last: &[SlotKey], now: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Gap> {
+    /// Goes on where an earlier run ended, and answers what fell into downtime since: all before `until`. A cron
+    /// that didn't count then has no past.
+    pub(crate) fn go_on(
+        &mut self,
+        stored: &ScheduleInput,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Vec<Gap> {
+        // What was stored in the future was stored by a clock that was wrong: the plan begins at `now`.
+        let slots = stored.last_slots.iter().filter(|slot| slot.at <= now);
+        let last: HashMap<_, _> = slots.map(|slot| ((&slot.workflow, &slot.task), slot.at)).collect();
+        let crons = stored.crons.iter().filter(|(_, since)| *since <= now);
+        let since: HashMap<_, _> = crons.map(|(cron, since)| (cron, *since)).collect();
         let mut gaps = Vec::new();
-        // A slot from the future is of a clock that was wrong then: the plan begins at `now`.
-        for slot in last.iter().filter(|slot| slot.at <= now) {
-            let name = Arc::new(Name { workflow: slot.workflow.clone(), task: slot.task.clone() });
-            let Some(entry) = self.entries.get_mut(&name) else { continue };
+        for (name, entry) in &mut self.entries {
+            let last = last.get(&(&name.workflow, &name.task)).copied();
             for cron in &mut entry.crons {
-                cron.next = cron.schedule.next_after(slot.at);
+                let Some(since) = since.get(&cron.key(name)) else { continue };
+                cron.since = *since;
+                cron.next = cron.schedule.next_after(last.map_or(*since, |last| last.max(*since)));
             }
             if entry.next().is_some_and(|next| next < until) {
-                gaps.push(entry.skip(name, until));
+                gaps.push(entry.skip(Arc::clone(name), until));
             }
         }
         gaps.sort_by(|a, b| (a.first(), &a.name).cmp(&(b.first(), &b.name)));
         self.order();
         gaps
+    }
+
+    /// All crons, and since when each counts.
+    pub(crate) fn crons(&self) -> HashMap<CronKey, DateTime<Utc>> {
+        let crons = |(name, entry): (&Arc<Name>, &Entry)| {
+            entry.crons.iter().map(|cron| (cron.key(name), cron.since)).collect::<Vec<_>>()
+        };
+        self.entries.iter().flat_map(crons).collect()
     }
 
     /// Plans again from `now`, where that is earlier: the clock was set back. What was started before is refused
@@ -171,7 +193,7 @@ impl Plan {
             let times = |cron: &Cron| PhaseTimes {
                 workflow: name.workflow.clone(),
                 task: name.task.clone(),
-                cron: cron.phase.rule.cron.clone().unwrap_or_default(),
+                cron: cron.key(name).cron,
                 next: cron.next,
                 previous: cron.previous,
             };
@@ -180,6 +202,13 @@ impl Plan {
         let mut times: Vec<_> = self.entries.iter().flat_map(times).collect();
         times.sort_by(|a, b| (&a.workflow, &a.task, &a.cron).cmp(&(&b.workflow, &b.task, &b.cron)));
         times
+    }
+}
+
+impl Cron {
+    fn key(&self, name: &Name) -> CronKey {
+        let cron = self.phase.rule.cron.clone().unwrap_or_default();
+        CronKey { workflow: name.workflow.clone(), task: name.task.clone(), cron }
     }
 }
 
@@ -252,8 +281,19 @@ pub(crate) mod tests {
         plan
     }
 
-    fn last(task: &str, at: DateTime<Utc>) -> SlotKey {
-        Name { workflow: "w.toml".to_owned(), task: task.to_owned() }.slot(at)
+    /// What was stored: the last slots, and crons of those names that count since midnight.
+    fn stored(last: &[(&str, &str)], crons: &[(&str, &str)]) -> ScheduleInput {
+        let name = |task: &str| Name { workflow: "w.toml".to_owned(), task: task.to_owned() };
+        let key = |task: &str, cron: &str| CronKey {
+            workflow: "w.toml".to_owned(),
+            task: task.to_owned(),
+            cron: cron.to_owned(),
+        };
+        ScheduleInput {
+            last_slots: last.iter().map(|(task, slot)| name(task).slot(at(slot))).collect(),
+            crons: crons.iter().map(|(task, cron)| (key(task, cron), at("00:00:00"))).collect(),
+            next_due: None,
+        }
     }
 
     /// `task time`, with the number of phases where that isn't one; gaps as `task first.. `.
@@ -335,30 +375,44 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn downtime_is_from_the_last_recorded_slot_and_a_new_phase_has_none() {
+    fn downtime_is_from_the_last_recorded_slot_and_a_new_cron_has_none() {
         let now = at("14:30:00");
-        let phases = [("a", "cron=0 * * * *"), ("b", "cron=0 * * * *"), ("c", "cron=@every 7m")];
+        let phases = [
+            ("a", "cron=0 * * * *"),
+            ("b", "cron=0 * * * *"),
+            ("c", "cron=@every 7m"),
+            ("changed", "cron=*/5 * * * *"),
+            ("first", "cron=30 13 * * *"),
+        ];
         let mut plan = plan(&phases, now);
-        let recorded = [last("a", at("11:00:00")), last("c", at("14:24:00")), last("gone", at("01:00:00"))];
-        let gaps = plan.go_on(&recorded, now, now);
-        assert_eq!(gaps.len(), 1);
-        assert_eq!((gaps[0].first(), gaps[0].until), (Some(at("12:00:00")), now));
-        assert_eq!(seen(&plan.due(at("14:31:00"))), ["c 14:31:00"], "it goes on where it was");
-        let next: Vec<_> = plan.times().iter().map(|times| times.next).collect();
-        assert_eq!(next, [Some(at("15:00:00")), Some(at("15:00:00")), Some(at("14:38:00"))]);
+        let last = [("a", "11:00:00"), ("c", "14:24:00"), ("changed", "00:00:00"), ("gone", "01:00:00")];
+        let crons =
+            [("a", "0 * * * *"), ("c", "@every 7m"), ("changed", "0 0 * * *"), ("first", "30 13 * * *")];
+        let gaps = plan.go_on(&stored(&last, &crons), now, now);
+        let gaps: Vec<_> = gaps.into_iter().map(Due::Gap).collect();
+        assert_eq!(seen(&gaps), ["a 12:00:00..14:30:00", "first 13:30:00..14:30:00"]);
+        let next: Vec<_> =
+            plan.times().iter().map(|times| times.next.unwrap().format("%H:%M").to_string()).collect();
+        assert_eq!(next, ["15:00", "15:00", "14:31", "14:35", "13:30"], "c goes on where it was");
+        let crons = plan.crons();
+        let since = |task: &str| crons.iter().find(|(key, _)| key.task == task).map(|(_, since)| *since);
+        assert_eq!((since("a"), since("changed")), (Some(at("00:00:00")), Some(now)));
     }
 
     #[test]
     fn a_slot_at_this_very_instant_is_not_missed() {
         let mut plan = plan(&[("a", "cron=0 * * * *")], at("12:00:00"));
-        assert!(plan.go_on(&[last("a", at("11:00:00"))], at("12:00:00"), at("12:00:00")).is_empty());
+        let stored = stored(&[("a", "11:00:00")], &[("a", "0 * * * *")]);
+        assert!(plan.go_on(&stored, at("12:00:00"), at("12:00:00")).is_empty());
         assert_eq!(seen(&plan.due(at("12:00:00"))), ["a 12:00:00"]);
     }
 
     #[test]
     fn a_recorded_slot_of_the_future_holds_up_nothing() {
         let mut plan = plan(&[("a", "cron=0 * * * *")], at("12:30:00"));
-        assert!(plan.go_on(&[last("a", at("22:00:00"))], at("12:30:00"), at("12:30:00")).is_empty());
+        let mut stored = stored(&[("a", "22:00:00")], &[("a", "0 * * * *")]);
+        stored.crons[0].1 = at("21:00:00");
+        assert!(plan.go_on(&stored, at("12:30:00"), at("12:30:00")).is_empty());
         assert_eq!(plan.next(), Some(at("13:00:00")));
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use flowlord_domain::Uid;
 use flowlord_messages::read::{ListSlots, NextExpiry, ReadSchedule, ReadWorkflows, ScheduleInput, SlotRow};
-use flowlord_messages::write::{SlotKey, WorkflowRecord};
+use flowlord_messages::write::{CronKey, SlotKey, WorkflowRecord};
 use rusqlite::{Connection, params};
 
 use crate::column::{DELAYED, LEASED, micros, time};
@@ -39,7 +39,16 @@ impl Query for ReadSchedule {
                 Ok(SlotKey { workflow: row.get(0)?, task: row.get(1)?, at: time(row.get(2)?) })
             })?
             .collect::<rusqlite::Result<_>>()?;
-        Ok(ScheduleInput { last_slots, next_due: earliest(connection, DELAYED)? })
+        let crons = connection
+            .prepare_cached(
+                "SELECT workflow, task, text, since FROM cron JOIN phase ON phase.id = cron.phase",
+            )?
+            .query_map([], |row| {
+                let key = CronKey { workflow: row.get(0)?, task: row.get(1)?, cron: row.get(2)? };
+                Ok((key, time(row.get(3)?)))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(ScheduleInput { last_slots, crons, next_due: earliest(connection, DELAYED)? })
     }
 }
 

@@ -9,7 +9,7 @@ use flowlord_messages::write::{
 
 use super::*;
 
-fn alert(kind: AlertKind, at_once: Option<&str>) -> NewAlert {
+pub(super) fn alert(kind: AlertKind, at_once: Option<&str>) -> NewAlert {
     NewAlert {
         kind,
         at: noon(),

@@ -1,8 +1,10 @@
 //! Tasks come to be, in groups, once, and stay.
 
-use flowlord_domain::TaskState;
-use flowlord_messages::read::{Chain, ListSlots, ListTasks, ReadSchedule, TaskFilter};
-use flowlord_messages::write::{Close, IdempotencyKey, PromoteDue, RecordMissed, SlotKey};
+use flowlord_domain::{AlertKind, TaskState};
+use flowlord_messages::read::{Chain, ListAlerts, ListSlots, ListTasks, ReadSchedule, TaskFilter};
+use flowlord_messages::write::{
+    Close, CronKey, IdempotencyKey, PromoteDue, RecordMissed, SaveCrons, SlotKey,
+};
 
 use super::*;
 use crate::job::{Command, Queued};
@@ -58,6 +60,40 @@ async fn a_slot_that_was_started_is_not_recorded_as_missed() {
     assert_eq!(slots.iter().map(|row| row.started.is_some()).collect::<Vec<_>>(), [false, true]);
     let late = CreateTasks { slot: Some(later), ..creation(vec![task("a", "j")]) };
     assert_eq!(code(db.write(late).await), Code::SlotTaken);
+}
+
+#[actix::test]
+async fn missed_slots_recorded_again_raise_no_second_alert() {
+    let db = Db::new();
+    let record = |minutes: i64| {
+        let slots = vec![slot(), SlotKey { at: noon() + TimeDelta::minutes(minutes), ..slot() }];
+        let alerts = vec![alerting::alert(AlertKind::MissedSlot, None)];
+        db.write(RecordMissed { slots, alerts, now: noon() })
+    };
+    let alerts = async || {
+        let (from, to) = (noon() - seconds(86_400), noon() + seconds(86_400));
+        db.read(ListAlerts { from, to, after: None, limit: 9 }).await.unwrap().len()
+    };
+    record(1).await.unwrap();
+    record(1).await.unwrap();
+    assert_eq!(alerts().await, 1);
+    record(2).await.unwrap();
+    assert_eq!(alerts().await, 2, "another slot is news");
+}
+
+#[actix::test]
+async fn crons_are_remembered_with_their_beginning() {
+    let db = Db::new();
+    let cron = |text: &str| CronKey { workflow: "w.toml".into(), task: "a:j".into(), cron: text.into() };
+    let (hourly, daily) = (cron("0 * * * *"), cron("0 0 * * *"));
+    let added = vec![(hourly.clone(), noon()), (daily.clone(), noon())];
+    db.write(SaveCrons { added, removed: Vec::new() }).await.unwrap();
+    let added = vec![(daily.clone(), noon() + seconds(9))];
+    db.write(SaveCrons { added, removed: vec![hourly] }).await.unwrap();
+    let db = db.reopen();
+    let read = db.read(ReadSchedule).await.unwrap();
+    assert_eq!(read.crons, [(daily, noon() + seconds(9))]);
+    assert_eq!(read.last_slots, [], "a phase without a slot has none");
 }
 
 #[actix::test]

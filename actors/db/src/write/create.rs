@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::{NewTask, Uid};
 use flowlord_messages::write::{
-    CreateTasks, Created, IdempotencyKey, PromoteDue, Promoted, RecordMissed, SlotKey,
+    CreateTasks, Created, IdempotencyKey, PromoteDue, Promoted, RecordMissed, SaveCrons, SlotKey,
 };
 use flowlord_messages::{Code, Error};
 use rusqlite::{OptionalExtension as _, params};
@@ -44,14 +44,40 @@ impl Command for RecordMissed {
     type Answer = ();
 
     fn apply(&mut self, store: &mut Store<'_>) -> Result<(), Trouble> {
+        let mut new = 0;
         for slot in &self.slots {
             let phase = store.phase(&slot.workflow, &slot.task)?;
-            store
+            new += store
                 .connection
                 .prepare_cached("INSERT OR IGNORE INTO slot (phase, at) VALUES (?1, ?2)")?
                 .execute(params![phase, micros(slot.at)])?;
         }
-        store.insert_alerts(&self.alerts)?;
+        // When the same comes again because nobody heard the answer, it was told.
+        if new > 0 {
+            store.insert_alerts(&self.alerts)?;
+        }
+        Ok(())
+    }
+}
+
+impl Command for SaveCrons {
+    type Answer = ();
+
+    fn apply(&mut self, store: &mut Store<'_>) -> Result<(), Trouble> {
+        for cron in &self.removed {
+            let phase = store.phase(&cron.workflow, &cron.task)?;
+            store
+                .connection
+                .prepare_cached("DELETE FROM cron WHERE phase = ?1 AND text = ?2")?
+                .execute(params![phase, cron.cron])?;
+        }
+        for (cron, since) in &self.added {
+            let phase = store.phase(&cron.workflow, &cron.task)?;
+            store
+                .connection
+                .prepare_cached("INSERT OR REPLACE INTO cron (phase, text, since) VALUES (?1, ?2, ?3)")?
+                .execute(params![phase, cron.cron, micros(*since)])?;
+        }
         Ok(())
     }
 }

@@ -41,7 +41,6 @@ async fn killed_at_any_moment_it_neither_repeats_nor_forgets_a_slot() {
         let mut dice = Mint::seeded(seed);
         let mut dice = |sides: u64| i64::try_from(dice.random() % sides).unwrap();
         let mut running = world.start().await;
-        world.pass(61).await;
         while world.clock.now() < at("20:00:00") {
             let faults = (0..20).map(|_| {
                 [None, None, Some(Fault::Refused), Some(Fault::Unanswered)][usize::try_from(dice(4)).unwrap()]

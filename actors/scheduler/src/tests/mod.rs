@@ -82,6 +82,7 @@ impl World {
             supervision: Supervision::new("scheduler", shared, Arc::new(|name| panic!("{name} gave up"))),
             create: self.port(),
             missed: self.port(),
+            crons: self.port(),
             promote: self.port(),
             schedule: self.port(),
             workflows: self.port(),

@@ -10,7 +10,9 @@ use flowlord_domain::{NewAlert, NewTask};
 use flowlord_messages::clock::Clock as _;
 use flowlord_messages::library::{Current, CurrentWorkflows};
 use flowlord_messages::read::{ReadSchedule, ScheduleInput};
-use flowlord_messages::write::{CreateTasks, Created, PromoteDue, Promoted, RecordMissed, SlotKey};
+use flowlord_messages::write::{
+    CreateTasks, Created, CronKey, PromoteDue, Promoted, RecordMissed, SaveCrons, SlotKey,
+};
 use flowlord_messages::{Code, Error, Result};
 use flowlord_testkit::VirtualClock;
 
@@ -32,6 +34,7 @@ pub(super) struct Stored {
     /// When each of the tasks was created.
     pub(super) created: Vec<DateTime<Utc>>,
     pub(super) alerts: Vec<NewAlert>,
+    pub(super) crons: BTreeMap<CronKey, DateTime<Utc>>,
     pub(super) delayed: BTreeSet<DateTime<Utc>>,
     pub(super) promoted: Vec<(DateTime<Utc>, DateTime<Utc>)>,
     /// How many slots were refused because they were there.
@@ -40,7 +43,7 @@ pub(super) struct Stored {
     pub(super) faults: VecDeque<Option<Fault>>,
     /// Answered to those who ask for the schedule and the workflows.
     pub(super) unreadable: usize,
-    workflows: Arc<Workflows>,
+    pub(super) workflows: Arc<Workflows>,
 }
 
 #[derive(Debug, Clone)]
@@ -135,10 +138,25 @@ impl Handler<RecordMissed> for Stub {
 
     fn handle(&mut self, missed: RecordMissed, _: &mut Self::Context) -> Self::Result {
         self.database.get().write(|stored| {
+            let before = stored.slots.len();
             for slot in missed.slots {
                 stored.slots.entry((slot.task, slot.at)).or_insert(None);
             }
-            stored.alerts.extend(missed.alerts);
+            if stored.slots.len() > before {
+                stored.alerts.extend(missed.alerts);
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Handler<SaveCrons> for Stub {
+    type Result = Result<()>;
+
+    fn handle(&mut self, save: SaveCrons, _: &mut Self::Context) -> Self::Result {
+        self.database.get().write(|stored| {
+            stored.crons.retain(|cron, _| !save.removed.contains(cron));
+            stored.crons.extend(save.added);
             Ok(())
         })
     }
@@ -166,6 +184,7 @@ impl Handler<ReadSchedule> for Stub {
     fn handle(&mut self, _: ReadSchedule, _: &mut Self::Context) -> Self::Result {
         self.database.get().read(|stored| ScheduleInput {
             last_slots: stored.last_slots(),
+            crons: stored.crons.iter().map(|(cron, since)| (cron.clone(), *since)).collect(),
             next_due: stored.delayed.first().copied(),
         })
     }

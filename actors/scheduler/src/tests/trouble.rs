@@ -1,5 +1,7 @@
 //! When things go wrong.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use flowlord_domain::AlertKind;
 
@@ -68,6 +70,41 @@ async fn it_begins_once_it_can_read() {
 }
 
 #[actix::test]
+async fn a_cron_is_remembered_from_when_it_counts_also_if_that_takes_a_while() {
+    let world = World::new(at("10:30:00"), workflows(&[("a", "cron=0 12 * * *"), ("b", "cron=0 * * * *")]));
+    world.database.fail(&[Refused; 3]);
+    let running = world.start().await;
+    world.pass(61).await;
+    let crons = |world: &World| -> Vec<_> {
+        let stored = world.database.get();
+        stored
+            .crons
+            .iter()
+            .map(|(key, since)| format!("{} {} {}", key.task, key.cron, since.format("%H:%M")))
+            .collect()
+    };
+    assert_eq!(crons(&world), ["a 0 12 * * * 10:30", "b 0 * * * * 10:30"]);
+    let changed = workflows(&[("a", "cron=0 12 * * *"), ("b", "cron=*/5 * * * *")]);
+    world.database.get().workflows = Arc::clone(&changed);
+    running.reload(changed).await;
+    world.clock.settle().await;
+    assert_eq!(crons(&world), ["a 0 12 * * * 10:30", "b */5 * * * * 11:31"]);
+    running.kill();
+    world.pass(31).await;
+    let running = world.start().await;
+    let messages: Vec<_> = world.database.get().alerts.iter().map(|alert| alert.msg.clone()).collect();
+    assert!(
+        messages[0].starts_with("6 slots from 2026-03-02T11:35:00Z to 2026-03-02T12:00:00Z"),
+        "{messages:?}"
+    );
+    assert!(
+        messages[1].starts_with("the slot of 2026-03-02T12:00:00Z"),
+        "not once had it come: {messages:?}"
+    );
+    running.kill();
+}
+
+#[actix::test]
 async fn a_reload_before_it_can_read_counts() {
     let world = World::new(at("10:30:00"), workflows(&[("old", "cron=0 * * * *")]));
     world.database.get().unreadable = 1;
@@ -114,7 +151,7 @@ async fn a_stop_with_the_database_away_is_answered() {
     running.stop().await;
     world.database.fail(&[]);
     let running = world.start().await;
-    assert!(world.database.infos().is_empty(), "it never had a recorded slot");
+    assert_eq!(world.database.infos(), ["2026-03-02T11:00"], "its first slot ever, and not forgotten");
     running.kill();
 }
 
