@@ -5,16 +5,18 @@ mod stub;
 mod trouble;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Actor as _, Addr, Arbiter};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
+use flowlord_messages::clock::{Clock, Sleep};
 use flowlord_messages::hint::TasksDelayed;
 use flowlord_messages::library::WorkflowsChanged;
 use flowlord_messages::scheduler::{NextRuns, PhaseTimes, StopScheduling};
-use flowlord_messages::{Activity, Mint, Ping, Port, Supervision};
+use flowlord_messages::{Activity, Mint, Ping, Port, SharedClock, Supervision};
 use flowlord_testkit::VirtualClock;
 
 use self::stub::{Database, Stub};
@@ -40,9 +42,28 @@ fn workflows(phases: &[(&str, &str)]) -> Arc<Workflows> {
     Arc::new(Workflows::new([Arc::new(WorkflowFile::parse("w.toml", &text, "h", Tz::UTC).unwrap())]))
 }
 
+/// A clock that makes who asks it panic, once.
+#[derive(Debug, Clone)]
+struct Trap {
+    clock: VirtualClock,
+    armed: Arc<AtomicBool>,
+}
+
+impl Clock for Trap {
+    fn now(&self) -> DateTime<Utc> {
+        assert!(!self.armed.swap(false, Ordering::SeqCst), "the trap");
+        self.clock.now()
+    }
+
+    fn sleep_until(&self, at: DateTime<Utc>) -> Sleep {
+        self.clock.sleep_until(at)
+    }
+}
+
 /// What outlives a scheduler.
 struct World {
     clock: VirtualClock,
+    trap: Arc<AtomicBool>,
     activity: Activity,
     database: Database,
     stub: Addr<Stub>,
@@ -61,7 +82,7 @@ impl World {
         let clock = VirtualClock::new(now, activity.clone());
         let database = Database::new(workflows);
         let stub = Stub { database: database.clone(), clock: clock.clone() }.start();
-        Self { clock, activity, database, stub }
+        Self { clock, trap: Arc::default(), activity, database, stub }
     }
 
     fn port<M>(&self) -> Port<M>
@@ -74,9 +95,9 @@ impl World {
     }
 
     fn deps(&self) -> Deps {
-        let shared: flowlord_messages::SharedClock = Arc::new(self.clock.clone());
+        let shared: SharedClock = Arc::new(self.clock.clone());
         Deps {
-            clock: Arc::clone(&shared),
+            clock: Arc::new(Trap { clock: self.clock.clone(), armed: Arc::clone(&self.trap) }),
             mint: Mint::seeded(7),
             activity: self.activity.clone(),
             supervision: Supervision::new("scheduler", shared, Arc::new(|name| panic!("{name} gave up"))),

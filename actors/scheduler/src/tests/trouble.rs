@@ -1,9 +1,11 @@
 //! When things go wrong.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use chrono::TimeDelta;
 use flowlord_domain::AlertKind;
+use flowlord_messages::{Code, Ping};
 
 use super::stub::Fault::{Refused, Unanswered};
 use super::{World, at, workflows};
@@ -102,6 +104,35 @@ async fn a_cron_is_remembered_from_when_it_counts_also_if_that_takes_a_while() {
         "not once had it come: {messages:?}"
     );
     running.kill();
+}
+
+#[actix::test]
+async fn after_a_panic_it_goes_on_and_what_came_due_meanwhile_is_late_not_missed() {
+    let world = World::new(at("10:30:00"), workflows(&[("a", "cron=0 * * * *")]));
+    let running = world.start().await;
+    world.pass(29).await;
+    // While it reads again, a slot comes due.
+    world.database.get().unreadable = 1;
+    world.clock.advance(TimeDelta::milliseconds(59_500)).await;
+    world.trap.store(true, Ordering::SeqCst);
+    let panicked = running.port().call(Ping).await.unwrap_err();
+    assert_eq!(panicked.code, Code::Internal);
+    world.pass(120).await;
+    assert_eq!(world.database.infos(), ["2026-03-02T11:00", "2026-03-02T12:00"]);
+    assert_eq!(world.database.get().created[0], at("11:00:00") + TimeDelta::milliseconds(500));
+    assert_eq!(world.database.get().alerts.len(), 0);
+    running.ping().await;
+    running.kill();
+}
+
+#[actix::test]
+async fn a_cron_that_left_in_downtime_is_forgotten() {
+    let world = World::new(at("10:30:00"), workflows(&[("a", "cron=0 12 * * *"), ("b", "cron=0 * * * *")]));
+    world.start().await.kill();
+    world.database.get().workflows = workflows(&[("b", "cron=0 * * * *")]);
+    world.start().await.kill();
+    let tasks: Vec<_> = world.database.get().crons.keys().map(|key| key.task.clone()).collect();
+    assert_eq!(tasks, ["b"]);
 }
 
 #[actix::test]
