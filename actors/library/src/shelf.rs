@@ -129,6 +129,9 @@ impl Look {
         let was_broken = known.is_some_and(|known| !known.record.problem.is_empty());
         let is_same = known.is_some_and(|known| known.record.hash == *hash);
         if is_same && was_broken != problem.is_empty() {
+            if was_broken {
+                log::warn!("event=workflow_still_broken path={path:?} problem={problem:?}");
+            }
             return book;
         }
         if path != ROOT {

@@ -287,9 +287,12 @@ impl Scheduler {
                 self.try_again.get_or_insert(now + TRY_AGAIN);
             }
             stored => {
-                match stored {
-                    Ok(tasks) => log::info!("event=slot_stored {} tasks={tasks}", text(&write)),
-                    Err(_) => log::debug!("event=slot_taken {}", text(&write)),
+                match (stored, &write) {
+                    (Ok(tasks), Write::Start(_)) => {
+                        log::info!("event=slot_started {} tasks={tasks}", text(&write));
+                    }
+                    (Ok(_), Write::Missed(_)) => log::warn!("event=slots_missed {}", text(&write)),
+                    (Err(_), _) => log::debug!("event=slot_taken {}", text(&write)),
                 }
                 self.lines.done(write.name());
             }
@@ -377,7 +380,7 @@ fn text(write: &Write) -> String {
     let name = write.name();
     let what = match write {
         Write::Start(slot) => format!("slot={}", slot.at.format("%Y-%m-%dT%H:%M:%SZ")),
-        Write::Missed(missed) => format!("missed={}", missed.slots.len()),
+        Write::Missed(missed) => format!("count={}", missed.slots.len()),
     };
     format!("workflow={:?} task={:?} {what}", name.workflow, name.task)
 }
