@@ -16,7 +16,7 @@ async fn alert(app: &TestApp, msg: &str) {
 async fn messages_wait_while_slack_refuses_and_arrive_in_order_once() {
     for mode in [SlackMode::Status(500), SlackMode::TooMany { retry_after: 30 }, SlackMode::Refuse] {
         let app = TestApp::start().await;
-        app.slack.set_mode(mode.clone());
+        app.slack.set_mode(mode);
         for msg in ["first", "second", "third"] {
             alert(&app, msg).await;
             app.pass(TimeDelta::seconds(5)).await;
