@@ -3,10 +3,13 @@
 //! A message stays a row until Slack took it. What Slack refused comes again later; what nobody knows the fate of
 //! comes again and says so. Nothing here holds up tasks.
 
+mod line;
 mod message;
 mod slack;
 #[cfg(test)]
 mod tests;
+
+use std::time::Duration;
 
 use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{
@@ -17,7 +20,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::Ids as _;
 use flowlord_messages::health::Pong;
 use flowlord_messages::hint::Notify;
-use flowlord_messages::notifier::{Payload, StopNotifying};
+use flowlord_messages::notifier::{Colour, Payload, StopNotifying};
 use flowlord_messages::read::{OutboxRow, PendingMessages};
 use flowlord_messages::write::{Delivery, MarkNotified};
 use flowlord_messages::{
@@ -37,6 +40,13 @@ const FIRST_WAIT: TimeDelta = TimeDelta::seconds(1);
 /// The longest wait after a refusal.
 const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
 
+/// The longest that Slack is let say to wait. A message planned for later than this was planned by a clock that
+/// has been set back since, and is due.
+const LONGEST_ASKED: TimeDelta = TimeDelta::hours(1);
+
+/// How long Slack may take to answer, in real time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// After a failed call to the database, when to try again.
 const TRY_AGAIN: TimeDelta = TimeDelta::seconds(1);
 
@@ -53,7 +63,7 @@ pub struct Config {
     pub api_url: String,
     /// Put before each headline, in brackets.
     pub prefix: String,
-    /// Who the messages are from.
+    /// The title of each message.
     pub title: String,
 }
 
@@ -63,7 +73,10 @@ impl std::fmt::Debug for Config {
             .field("webhook", &self.webhook.as_ref().map(|_| "…"))
             .field("token", &self.token.as_ref().map(|_| "…"))
             .field("channel", &self.channel)
-            .finish_non_exhaustive()
+            .field("api_url", &self.api_url)
+            .field("prefix", &self.prefix)
+            .field("title", &self.title)
+            .finish()
     }
 }
 
@@ -96,6 +109,11 @@ pub struct Notifier {
     again: bool,
     /// Not before this, for the pace.
     free_at: Option<DateTime<Utc>>,
+    /// What became of a message, where the database doesn't know yet: nothing else is sent until it does. While
+    /// one is on its way that is unknown, and stays so if the actor is restarted meanwhile.
+    unmarked: Option<(i64, Delivery)>,
+    /// The message that Slack can't read as blocks.
+    plain: Option<i64>,
     stopping: Option<Vec<oneshot::Sender<()>>>,
     timer: Timer,
 }
@@ -104,14 +122,20 @@ impl Notifier {
     /// Starts it in `arbiter`.
     #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
+        Self::start_with(arbiter, config, deps, PATIENCE)
+    }
+
+    fn start_with(arbiter: &ArbiterHandle, config: Config, deps: Deps, patience: Duration) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::new(deps.clock.clone()),
-            slack: Slack::new(&config),
+            slack: Slack::new(&config, patience),
             style: Style { channel: config.channel, prefix: config.prefix, title: config.title },
             deps,
             sending: false,
             again: false,
             free_at: None,
+            unmarked: None,
+            plain: None,
             stopping: None,
         })
     }
@@ -121,6 +145,11 @@ impl Notifier {
         if self.sending || self.stopping.is_some() {
             self.again = true;
             return;
+        }
+        if let Some((id, delivery)) = self.unmarked.clone() {
+            let busy = busy.unwrap_or_else(|| self.deps.activity.begin());
+            self.sending = true;
+            return self.mark(id, delivery, busy, ctx);
         }
         let now = self.deps.clock.now();
         if let Some(free_at) = self.free_at.filter(|at| *at > now && *at - now <= PACE) {
@@ -152,21 +181,16 @@ impl Notifier {
         match row {
             None => self.rest(None, ctx),
             // In order: what is behind a refused message waits with it.
-            Some(OutboxRow { retry_at: Some(at), .. }) if at > now => self.rest(Some(at), ctx),
+            Some(OutboxRow { retry_at: Some(at), .. }) if at > now && at - now <= LONGEST_ASKED => {
+                self.rest(Some(at), ctx);
+            }
             Some(row) => self.send(row, busy, ctx),
         }
     }
 
     fn send(&mut self, row: OutboxRow, busy: Busy, ctx: &mut Context<Self>) {
-        let payload: Payload = match serde_json::from_str(&row.payload) {
-            Ok(payload) => payload,
-            Err(err) => {
-                // It can never be sent, and the others must not wait for it.
-                log::error!("event=message_unreadable id={} error={err:?}", row.id);
-                return self.mark(row.id, Delivery::Sent, busy, ctx);
-            }
-        };
-        if matches!(self.slack, Slack::Nowhere) {
+        let payload = payload_of(&row);
+        if self.slack.is_nowhere() {
             log::info!(
                 "event=notify kind={} headline={:?} lines={:?}",
                 row.kind,
@@ -174,7 +198,13 @@ impl Notifier {
                 payload.lines
             );
         }
-        let message = message::write(&payload, &self.style, row.uncertain);
+        let write = if self.plain == Some(row.id) { message::write_plain } else { message::write };
+        let message = write(&payload, &self.style, row.uncertain);
+        let unknown = Delivery::Unknown {
+            error: "the notifier was restarted".to_owned(),
+            retry_at: self.deps.clock.now() + FIRST_WAIT,
+        };
+        self.unmarked = Some((row.id, unknown));
         let slack = self.slack.clone();
         let sent = wrap_future::<_, Self>(async move { slack.send(&message).await });
         ctx.spawn(sent.map(move |sent, this, ctx| {
@@ -184,17 +214,18 @@ impl Notifier {
 
     fn sent(&mut self, row: &OutboxRow, sent: Sent, busy: Busy, ctx: &mut Context<Self>) {
         let now = self.deps.clock.now();
+        // Each attempt counts, also one that was refused.
+        self.free_at = (!self.slack.is_nowhere()).then(|| now + PACE);
         let delivery = match sent {
             Sent::Taken => {
-                self.free_at = (!matches!(self.slack, Slack::Nowhere)).then(|| now + PACE);
                 log::debug!("event=notified id={} kind={}", row.id, row.kind);
                 Delivery::Sent
             }
-            Sent::Refused { error, retry_after } => {
-                let wait = retry_after.and_then(|wait| TimeDelta::from_std(wait).ok());
-                let retry_at = now + wait.unwrap_or_else(|| self.wait(row.attempts));
-                log::warn!("event=slack_refused id={} error={error:?} retry_at={retry_at}", row.id);
-                Delivery::Refused { error, retry_at }
+            Sent::Refused { error, retry_after } => self.refused(row, error, retry_after, now),
+            Sent::Unreadable { error } => {
+                // It must not hold up all that is behind it: the next attempt is text alone.
+                self.plain = Some(row.id);
+                self.refused(row, error, None, now)
             }
             Sent::Unknown { error } => {
                 let retry_at = now + self.wait(row.attempts);
@@ -205,24 +236,40 @@ impl Notifier {
         self.mark(row.id, delivery, busy, ctx);
     }
 
-    /// Doubles with each attempt, with a fifth of jitter either way.
+    fn refused(
+        &mut self,
+        row: &OutboxRow,
+        error: String,
+        retry_after: Option<Duration>,
+        now: DateTime<Utc>,
+    ) -> Delivery {
+        let asked = retry_after.map(|wait| TimeDelta::from_std(wait).unwrap_or(LONGEST_ASKED));
+        let wait = asked.unwrap_or_else(|| self.wait(row.attempts)).clamp(FIRST_WAIT, LONGEST_ASKED);
+        let retry_at = now + wait;
+        log::warn!("event=slack_refused id={} error={error:?} retry_at={retry_at}", row.id);
+        Delivery::Refused { error, retry_at }
+    }
+
+    /// Doubles with each attempt; a random half of it is taken off, so that many who wait don't come at once.
     fn wait(&mut self, attempts: u32) -> TimeDelta {
         let grown = FIRST_WAIT.checked_mul(1 << attempts.min(16)).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
-        let percent = i32::try_from(80 + self.deps.mint.random() % 41).unwrap_or(100);
-        grown * percent / 100
+        let percent = i32::try_from(50 + self.deps.mint.random() % 51).unwrap_or(100);
+        (grown * percent / 100).max(FIRST_WAIT)
     }
 
     fn mark(&mut self, id: i64, delivery: Delivery, busy: Busy, ctx: &mut Context<Self>) {
         let now = self.deps.clock.now();
+        self.unmarked = Some((id, delivery.clone()));
         let call = self.deps.mark.call(MarkNotified { now, id, delivery });
         ctx.spawn(wrap_future::<_, Self>(call).map(move |marked, this, ctx| {
             guarded(this, ctx, |this, ctx| match marked {
                 Ok(()) => {
+                    this.unmarked = None;
                     this.again = true;
                     this.rest(None, ctx);
                 }
                 Err(err) => {
-                    // Sent or not, the row says that it wasn't: it comes again.
+                    // Read again, the row would be sent again. Marking it twice does no harm.
                     log::warn!("event=message_not_marked id={id} error={err:?}");
                     this.rest(Some(this.deps.clock.now() + TRY_AGAIN), ctx);
                 }
@@ -246,6 +293,20 @@ impl Notifier {
             None => {}
         }
     }
+}
+
+/// What a row says; as it stands where that can't be read, so that nothing is lost and nothing waits behind it.
+fn payload_of(row: &OutboxRow) -> Payload {
+    serde_json::from_str(&row.payload).unwrap_or_else(|err| {
+        log::error!("event=message_unreadable id={} error={err:?}", row.id);
+        Payload {
+            headline: row.kind.clone(),
+            lines: row.payload.lines().map(str::to_owned).collect(),
+            link: None,
+            footer: String::new(),
+            colour: Colour::Blue,
+        }
+    })
 }
 
 impl Actor for Notifier {

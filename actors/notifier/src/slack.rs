@@ -1,20 +1,16 @@
-//! The way to Slack, by slack-morphism.
+//! The way to Slack, by slack-morphism, and what became of a message.
 
+use std::error::Error;
 use std::time::Duration;
 
-use flowlord_domain::duration;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Error as HyperError;
-use hyper_util::client::legacy::connect::HttpConnector;
-use slack_morphism::errors::SlackClientError;
+use reqwest::StatusCode;
+use slack_morphism::errors::{SlackClientError, SlackClientHttpError, SlackClientHttpProtocolError};
 use slack_morphism::prelude::*;
 use url::Url;
 
 use crate::Config;
+use crate::line::Line;
 use crate::message::SlackMessage;
-
-/// How long Slack may take: the library has no limit of its own.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +24,11 @@ pub(crate) enum Sent {
         /// When Slack said to come back.
         retry_after: Option<Duration>,
     },
+    /// It surely didn't arrive, and never will as it is written.
+    Unreadable {
+        /// Why; without any secret.
+        error: String,
+    },
     /// Nobody knows.
     Unknown {
         /// Why; without any secret.
@@ -35,63 +36,81 @@ pub(crate) enum Sent {
     },
 }
 
-type Connector = SlackClientHyperConnector<HttpsConnector<HttpConnector>>;
-
-/// Where messages go.
-#[derive(Clone)]
-pub(crate) enum Slack {
-    /// Nowhere: none is configured.
-    Nowhere,
-    /// An incoming webhook.
-    Webhook { connector: Connector, url: Url },
-    /// The Web API, with a bot token.
-    Bot { connector: Connector, token: SlackApiToken },
+/// Where messages go, and how long an answer may take: the library has no limit of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Slack {
+    way: Way,
+    patience: Duration,
 }
 
-impl std::fmt::Debug for Slack {
+#[derive(Clone)]
+enum Way {
+    /// None is configured.
+    Nowhere,
+    /// What is configured can't be used, for this reason.
+    Unusable(String),
+    /// An incoming webhook.
+    Webhook { client: SlackClient<Line>, url: Url },
+    /// The Web API, with a bot token.
+    Bot { client: SlackClient<Line>, token: SlackApiToken },
+}
+
+impl std::fmt::Debug for Way {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Nowhere => "Nowhere",
+            Self::Unusable(_) => "Unusable",
             Self::Webhook { .. } => "Webhook",
             Self::Bot { .. } => "Bot",
         })
     }
 }
 
-impl Slack {
-    /// As configured. A webhook that is no address is logged, without showing it, and nothing is sent.
-    pub(crate) fn new(config: &Config) -> Self {
+impl Way {
+    fn new(config: &Config) -> Result<Self, String> {
+        if config.webhook.is_none() && config.token.is_none() {
+            return Ok(Self::Nowhere);
+        }
+        let line = Line::new(&config.api_url).map_err(|err| format!("no client: {err:?}"))?;
+        let client = SlackClient::new(line);
         if let Some(webhook) = &config.webhook {
-            return match Url::parse(webhook) {
-                Ok(url) => Self::Webhook { connector: connector(config), url },
-                Err(err) => {
-                    log::error!("event=webhook_unusable error={err:?} remedy=\"check notify.url\"");
-                    Self::Nowhere
-                }
-            };
+            // The error doesn't show the address, which is a secret.
+            let url = Url::parse(webhook).map_err(|err| format!("notify.url is no address: {err}"))?;
+            return Ok(Self::Webhook { client, url });
         }
-        match &config.token {
-            Some(token) => {
-                let token = SlackApiToken::new(SlackApiTokenValue::new(token.clone()));
-                Self::Bot { connector: connector(config), token }
-            }
-            None => Self::Nowhere,
-        }
+        let token = SlackApiTokenValue::new(config.token.clone().unwrap_or_default());
+        Ok(Self::Bot { client, token: SlackApiToken::new(token) })
+    }
+}
+
+impl Slack {
+    /// As configured. What can't be used refuses every message, so that each waits until that is mended.
+    pub(crate) fn new(config: &Config, patience: Duration) -> Self {
+        let way = Way::new(config).unwrap_or_else(|why| {
+            log::error!("event=slack_unusable error={why:?}");
+            Way::Unusable(why)
+        });
+        Self { way, patience }
     }
 
-    /// Sends a message, within a limit of time.
+    /// Whether messages go nowhere but into the log.
+    pub(crate) fn is_nowhere(&self) -> bool {
+        matches!(self.way, Way::Nowhere)
+    }
+
+    /// Sends a message, within the limit of time.
     pub(crate) async fn send(&self, message: &SlackMessage) -> Sent {
-        match tokio::time::timeout(PATIENCE, self.post(message)).await {
-            Ok(Ok(())) => Sent::Taken,
-            Ok(Err(err)) => judge(&err),
-            Err(_) => Sent::Unknown { error: format!("no answer within {} s", PATIENCE.as_secs()) },
+        match tokio::time::timeout(self.patience, self.post(message)).await {
+            Ok(sent) => sent.map_or_else(|err| judge(&err), |()| Sent::Taken),
+            Err(_) => Sent::Unknown { error: format!("no answer within {:?}", self.patience) },
         }
     }
 
     async fn post(&self, message: &SlackMessage) -> Result<(), SlackClientError> {
-        match self {
-            Self::Nowhere => Ok(()),
-            Self::Webhook { connector, url } => {
+        match &self.way {
+            Way::Nowhere => Ok(()),
+            Way::Unusable(why) => Err(Box::<dyn Error + Send + Sync>::from(why.clone()).into()),
+            Way::Webhook { client, url } => {
                 let span = tracing::Span::none();
                 let context = SlackClientApiCallContext {
                     rate_control_params: None,
@@ -99,62 +118,74 @@ impl Slack {
                     tracing_span: &span,
                     is_sensitive_url: true,
                 };
-                let sent = connector.http_post_uri::<_, serde_json::Value>(url.clone(), message, context);
-                sent.await.map(drop)
+                let connector = &client.http_api.connector;
+                connector.http_post_uri::<_, Said>(url.clone(), message, context).await.map(drop)
             }
-            Self::Bot { connector, token } => {
-                let client = SlackClient::new(connector.clone());
+            Way::Bot { client, token } => {
                 let session = client.open_session(token);
-                // Any JSON will do: a field that Slack changes must not make a message that it took come twice.
-                let sent = session.http_session_api.http_post::<_, serde_json::Value>(
-                    "chat.postMessage",
-                    message,
-                    None,
-                );
-                sent.await.map(drop)
+                let api = &session.http_session_api;
+                api.http_post::<_, Said>("chat.postMessage", message, None).await.map(drop)
             }
         }
     }
 }
 
-fn connector(config: &Config) -> Connector {
-    // Set by main; a test may be first.
-    let _already_set = rustls::crypto::ring::default_provider().install_default();
-    let builder = hyper_rustls::HttpsConnectorBuilder::new();
-    let builder = match builder.with_native_roots() {
-        Ok(builder) => builder,
-        Err(err) => {
-            log::warn!("event=no_certificates error={err:?} remedy=\"install ca-certificates\"");
-            let none = rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty());
-            hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(none.with_no_client_auth())
-        }
-    };
-    // Plain http is for proxies and tests; which one it is, the address says.
-    let connector = builder.https_or_http().enable_http1().enable_http2().build();
-    SlackClientHyperConnector::with_connector(connector)
-        .with_slack_api_url(config.api_url.trim_end_matches('/'))
-}
+/// All that is asked of an answer: a field that Slack changes must not make a message that it took come twice.
+#[derive(Debug, serde::Deserialize)]
+struct Said {}
 
 fn judge(err: &SlackClientError) -> Sent {
-    let refused = |error: String, retry_after| Sent::Refused { error, retry_after };
+    let refused = |error: String| Sent::Refused { error, retry_after: None };
     match err {
         SlackClientError::RateLimitError(limit) => {
-            let wait = limit
-                .retry_after
-                .map(|wait| duration::print(chrono::TimeDelta::from_std(wait).unwrap_or_default()));
-            refused(format!("Slack asks to wait {}", wait.unwrap_or_default()), limit.retry_after)
+            Sent::Refused { error: "Slack asks to wait".to_owned(), retry_after: limit.retry_after }
         }
-        SlackClientError::HttpError(err) => refused(format!("Slack answered {}", err.status_code), None),
-        SlackClientError::ApiError(err) => refused(format!("Slack answered {}", err.code), None),
-        SlackClientError::HttpProtocolError(err) => {
-            let cause = err.cause.as_deref().and_then(|cause| cause.downcast_ref::<HyperError>());
-            match cause {
-                Some(cause) if cause.is_connect() => refused("Slack can't be reached".to_owned(), None),
-                // The connection ended while an answer was awaited.
-                _ => Sent::Unknown { error: "the connection to Slack was cut".to_owned() },
-            }
+        SlackClientError::HttpError(err) => judge_status(err),
+        SlackClientError::ApiError(err) => {
+            let error = format!("Slack answered {:?}", err.code);
+            let unreadable = err.code.starts_with("invalid_blocks")
+                || err.code == "invalid_attachments"
+                || err.code.ends_with("_too_long");
+            if unreadable { Sent::Unreadable { error } } else { refused(error) }
         }
-        // An answer that can't be read came with a good status.
+        SlackClientError::HttpProtocolError(err) => judge_line(err),
+        SlackClientError::SystemError(err) => {
+            refused(err.cause.as_ref().map_or_else(String::new, ToString::to_string))
+        }
+        // It came with a good status.
         _ => Sent::Unknown { error: "Slack's answer can't be read".to_owned() },
     }
+}
+
+fn judge_status(err: &SlackClientHttpError) -> Sent {
+    let said: String = err.http_response_body.iter().flat_map(|said| said.chars()).take(100).collect();
+    let error = format!("Slack answered {} {said:?}", err.status_code.as_u16());
+    match err.status_code {
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => Sent::Unreadable { error },
+        _ => Sent::Refused { error, retry_after: None },
+    }
+}
+
+fn judge_line(err: &SlackClientHttpProtocolError) -> Sent {
+    let cause = err.cause.as_deref().and_then(|cause| cause.downcast_ref::<reqwest::Error>());
+    match cause {
+        Some(cause) if cause.is_connect() => {
+            let error = format!("Slack can't be reached: {}", root(cause));
+            Sent::Refused { error, retry_after: None }
+        }
+        Some(cause) if cause.is_builder() => {
+            Sent::Refused { error: format!("no such address: {}", root(cause)), retry_after: None }
+        }
+        // The connection ended while the request was written or its answer awaited.
+        Some(cause) => Sent::Unknown { error: format!("the connection was cut: {}", root(cause)) },
+        None => Sent::Refused { error: format!("no such address: {err:?}"), retry_after: None },
+    }
+}
+
+/// The first cause, which says what happened without saying where to.
+fn root<'a>(mut err: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    while let Some(source) = err.source() {
+        err = source;
+    }
+    err
 }

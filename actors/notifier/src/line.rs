@@ -1,0 +1,193 @@
+//! The wire below slack-morphism: its session and its models, on a connector of our own.
+//!
+//! The library's connector reads an answer that names no content type as JSON and then forgets its status, so that
+//! a message which a plain endpoint took would come again for ever. It also keeps connections that may be dead by
+//! the next message, and then nobody knows whether that arrived.
+
+use std::future::ready;
+use std::pin::Pin;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode, redirect};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use slack_morphism::errors::{
+    SlackClientApiError, SlackClientError, SlackClientHttpError, SlackClientHttpProtocolError,
+    SlackClientSystemError, SlackRateLimitError, map_serde_error,
+};
+use slack_morphism::multipart_form::FileMultipartData;
+use slack_morphism::prelude::*;
+use url::Url;
+
+/// How long a connection may take, with its TLS: what wasn't connected surely didn't arrive.
+const CONNECTING: Duration = Duration::from_secs(5);
+
+/// As much of an answer as is read.
+const ANSWER: usize = 64 * 1024;
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = ClientResult<T>> + Send + 'a>>;
+
+/// A connector that opens a connection for each message.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    client: Client,
+    api_url: String,
+}
+
+impl Line {
+    /// To the Web API at `api_url`, and to webhooks.
+    pub(crate) fn new(api_url: &str) -> reqwest::Result<Self> {
+        // Set by main; a test may be first.
+        let _already_set = rustls::crypto::ring::default_provider().install_default();
+        let builder = || {
+            Client::builder()
+                .connect_timeout(CONNECTING)
+                .pool_max_idle_per_host(0)
+                .redirect(redirect::Policy::none())
+        };
+        let client = builder().build().or_else(|err| {
+            log::warn!("event=no_certificates error={err:?} remedy=\"install ca-certificates\"");
+            builder().tls_certs_only([]).build()
+        })?;
+        Ok(Self { client, api_url: api_url.trim_end_matches('/').to_owned() })
+    }
+
+    async fn post<RS: DeserializeOwned>(
+        &self,
+        url: Url,
+        body: ClientResult<String>,
+        token: Option<&SlackApiToken>,
+    ) -> ClientResult<RS> {
+        let mut request = self.client.post(url).header(CONTENT_TYPE, "application/json; charset=utf-8");
+        if let Some(token) = token {
+            request = request.bearer_auth(&token.token_value.0);
+        }
+        let answer = request.body(body?).send().await.map_err(cut)?;
+        let answer = judge_status(answer).await?;
+        // A webhook says all by its status; only the Web API refuses in words.
+        let body = if token.is_some() { read(answer).await? } else { "{\"ok\":true}".to_owned() };
+        judge_words(&body)
+    }
+}
+
+/// Passes an answer with a good status.
+async fn judge_status(answer: Response) -> ClientResult<Response> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    if status != StatusCode::TOO_MANY_REQUESTS {
+        let said = read(answer).await.unwrap_or_default();
+        return Err(SlackClientError::HttpError(
+            SlackClientHttpError::new(status).with_http_response_body(said),
+        ));
+    }
+    let seconds = answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+    let wait = seconds.map(Duration::from_secs);
+    Err(SlackClientError::RateLimitError(SlackRateLimitError::new().opt_retry_after(wait)))
+}
+
+/// Passes an answer that says that it is well.
+fn judge_words<RS: DeserializeOwned>(body: &str) -> ClientResult<RS> {
+    #[derive(Deserialize)]
+    struct Said {
+        ok: bool,
+        error: Option<String>,
+    }
+    let unread = |err| map_serde_error(err, None);
+    let said: Said = serde_json::from_str(body).map_err(unread)?;
+    if said.ok {
+        return serde_json::from_str(body).map_err(unread);
+    }
+    Err(SlackClientError::ApiError(SlackClientApiError::new(said.error.unwrap_or_default())))
+}
+
+async fn read(mut answer: Response) -> ClientResult<String> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(cut)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER {
+            break;
+        }
+    }
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+fn cut(err: reqwest::Error) -> SlackClientError {
+    // The address of a webhook is a secret.
+    let cause = Box::new(err.without_url());
+    SlackClientError::HttpProtocolError(SlackClientHttpProtocolError::new().with_cause(cause))
+}
+
+fn unused<'a, T: Send + 'a>() -> Answer<'a, T> {
+    let why = SlackClientSystemError::new().with_message("only JSON is posted here".to_owned());
+    Box::pin(ready(Err(SlackClientError::SystemError(why))))
+}
+
+impl SlackClientHttpConnector for Line {
+    fn create_method_uri_path(&self, method: &str) -> ClientResult<Url> {
+        Ok(format!("{}/{method}", self.api_url).parse()?)
+    }
+
+    fn http_post_uri<'a, RQ, RS>(
+        &'a self,
+        url: Url,
+        request: &'a RQ,
+        context: SlackClientApiCallContext<'a>,
+    ) -> Answer<'a, RS>
+    where
+        RQ: Serialize + Send + Sync,
+        RS: for<'de> Deserialize<'de> + Send + 'a,
+    {
+        let body = serde_json::to_string(request).map_err(|err| map_serde_error(err, None));
+        Box::pin(self.post(url, body, context.token))
+    }
+
+    fn http_get_uri<'a, RS>(&'a self, _: Url, _: SlackClientApiCallContext<'a>) -> Answer<'a, RS>
+    where
+        RS: for<'de> Deserialize<'de> + Send + 'a,
+    {
+        unused()
+    }
+
+    fn http_get_with_client_secret<'a, RS>(
+        &'a self,
+        _: Url,
+        _: &'a SlackClientId,
+        _: &'a SlackClientSecret,
+    ) -> Answer<'a, RS>
+    where
+        RS: for<'de> Deserialize<'de> + Send + 'a,
+    {
+        unused()
+    }
+
+    fn http_post_uri_multipart_form<'a, 'p, RS, PT, TS>(
+        &'a self,
+        _: Url,
+        _: Option<FileMultipartData<'p>>,
+        _: &'p PT,
+        _: SlackClientApiCallContext<'a>,
+    ) -> Answer<'a, RS>
+    where
+        RS: for<'de> Deserialize<'de> + Send + 'a,
+        PT: IntoIterator<Item = (&'p str, Option<TS>)> + Clone,
+        TS: AsRef<str> + 'p + Send,
+    {
+        unused()
+    }
+
+    fn http_post_uri_binary<'a, 'p, RS>(
+        &'a self,
+        _: Url,
+        _: String,
+        _: &'a [u8],
+        _: SlackClientApiCallContext<'a>,
+    ) -> Answer<'a, RS>
+    where
+        RS: for<'de> Deserialize<'de> + Send + 'a,
+    {
+        unused()
+    }
+}
