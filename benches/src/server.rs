@@ -69,7 +69,9 @@ pub(crate) fn no_op() -> anyhow::Result<String> {
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {
             let answer = || async { HttpResponse::Ok().json(serde_json::json!({ "accepted": true })) };
-            let app = move || App::new().route("/noop", web::post().to(move |_: web::Json<serde_json::Value>| answer()));
+            let app = move || {
+                App::new().route("/noop", web::post().to(move |_: web::Json<serde_json::Value>| answer()))
+            };
             let server = HttpServer::new(app).workers(2).bind(("127.0.0.1", 0))?;
             let _the_bench_ended = send.send(server.addrs().first().map(ToString::to_string));
             server.run().await

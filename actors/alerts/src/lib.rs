@@ -18,7 +18,7 @@ use flowlord_messages::hint::AlertRaised;
 use flowlord_messages::read::{LadderInput, ReadLadder};
 use flowlord_messages::write::AdvanceLadder;
 use flowlord_messages::{
-    Activity, Busy, Guarded, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
+    Activity, Busy, Code, Guarded, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
 };
 
 /// The one route until there are more.
@@ -60,6 +60,9 @@ pub struct Alerts {
     deps: Deps,
     /// As last stored or read; none before the first read.
     state: Option<LadderState>,
+    /// A step of which nobody knows whether it was stored. It is stored again as it is: one decided anew could
+    /// take the same key for other alerts, and those would never be told.
+    unanswered: Option<(LadderState, AdvanceLadder)>,
     looking: bool,
     stopping: bool,
     timer: Timer,
@@ -74,6 +77,7 @@ impl Alerts {
             config,
             deps,
             state: None,
+            unanswered: None,
             looking: false,
             stopping: false,
         })
@@ -85,6 +89,9 @@ impl Alerts {
             return;
         }
         self.looking = true;
+        if let Some((next, advance)) = self.unanswered.take() {
+            return self.advance(next, advance, now, busy, ctx);
+        }
         let unfinished_before = now - self.config.ttl;
         let call = self.deps.read.call(ReadLadder { route: ROUTE.to_owned(), unfinished_before });
         ctx.spawn(wrap_future::<_, Self>(call).map(move |input, this, ctx| {
@@ -103,18 +110,32 @@ impl Alerts {
         busy: Option<Busy>,
         ctx: &mut Context<Self>,
     ) {
-        let stored = input.state.as_deref().and_then(|state| serde_json::from_str(state).ok());
-        let state: LadderState = stored.unwrap_or_else(|| LadderState::new(self.config.policy, now));
-        let Some((next, advance)) = tell::step(&self.config, &state, input, now, unfinished_until) else {
+        let (next, advance) = tell::step(&self.config, stored(input), input, now, unfinished_until);
+        let Some(advance) = advance else {
             // Nothing to tell and nothing to remember, but when to look again.
-            return self.wait(state.resumed(self.config.policy, now), ctx);
+            return self.wait(next, ctx);
         };
+        self.advance(next, advance, now, busy, ctx);
+    }
+
+    fn advance(
+        &mut self,
+        next: LadderState,
+        advance: AdvanceLadder,
+        now: DateTime<Utc>,
+        busy: Option<Busy>,
+        ctx: &mut Context<Self>,
+    ) {
+        let again = advance.clone();
         let call = self.deps.advance.call(advance);
         ctx.spawn(wrap_future::<_, Self>(call).map(move |advanced, this, ctx| {
-            match advanced {
+            guarded(this, ctx, |this, ctx| match advanced {
                 Ok(()) => this.wait(next, ctx),
-                Err(err) => this.failed(&err, now, ctx),
-            }
+                Err(err) => {
+                    this.unanswered = (err.code == Code::Timeout).then_some((next, again));
+                    this.failed(&err, now, ctx);
+                }
+            });
             drop(busy);
         }));
     }
@@ -129,8 +150,16 @@ impl Alerts {
     fn failed(&mut self, err: &flowlord_messages::Error, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         log::warn!("event=ladder_not_moved error={err:?}");
         self.looking = false;
-        self.timer.set(Some(now + TRY_AGAIN), ctx, |this| &mut this.timer);
+        let at = if self.stopping { None } else { Some(now + TRY_AGAIN) };
+        self.timer.set(at, ctx, |this| &mut this.timer);
     }
+}
+
+/// The ladder's state as last stored. One that can't be read counts as none: telling again is better than silence.
+fn stored(input: &LadderInput) -> Option<LadderState> {
+    serde_json::from_str(input.state.as_deref()?)
+        .inspect_err(|err| log::error!("event=ladder_unreadable error={err:?}"))
+        .ok()
 }
 
 impl Actor for Alerts {
@@ -165,8 +194,17 @@ impl Wakes for Alerts {
 impl Handler<AlertRaised> for Alerts {
     type Result = ();
 
-    /// The ladder looks in its own time; what is told at once is in the outbox already.
-    fn handle(&mut self, _: AlertRaised, _: &mut Self::Context) {}
+    /// The ladder looks in its own time; what is told at once is in the outbox already. But a clock that was set
+    /// back has made that time too late.
+    fn handle(&mut self, _: AlertRaised, ctx: &mut Self::Context) {
+        guarded(self, ctx, |this, ctx| {
+            let now = this.deps.clock.now();
+            let state = this.state.as_ref().filter(|_| !this.looking && !this.stopping);
+            if let Some(at) = state.map(|state| state.resumed(this.config.policy, now).next_tick) {
+                this.timer.no_later_than(at, ctx, |this| &mut this.timer);
+            }
+        });
+    }
 }
 
 impl Handler<LadderStates> for Alerts {

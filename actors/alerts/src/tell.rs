@@ -12,26 +12,30 @@ use flowlord_messages::write::{AdvanceLadder, IncidentRecord, NewMessage};
 
 use crate::{Config, ROUTE};
 
-/// The ladder's next state, and the command that stores it with what is told. None where its time hasn't come.
+/// The ladder's next state, and the command that stores it with what is told; none where that is stored already.
 pub(crate) fn step(
     config: &Config,
-    state: &LadderState,
+    stored: Option<LadderState>,
     input: &LadderInput,
     now: DateTime<Utc>,
     unfinished_until: DateTime<Utc>,
-) -> Option<(LadderState, AdvanceLadder)> {
+) -> (LadderState, Option<AdvanceLadder>) {
+    let known = stored.is_some();
+    let state = stored.unwrap_or_else(|| LadderState::new(config.policy, now));
     let alerts: Vec<NewAlert> = input.unfinished.iter().map(|task| unfinished(task, now)).collect();
     let lines = summarize(items(input).chain(alerts.iter().map(Item::from)));
-    let (next, told) = ladder_step(config.policy, state, now, &counts(&lines));
+    let (next, told) = ladder_step(config.policy, &state, now, &counts(&lines));
     if told.is_none() && !state.resumed(config.policy, now).due(now) {
-        // A first state is stored, so that its tick outlives a restart.
-        let first = input.state.is_none();
-        return first.then(|| (next.clone(), advance(&next, None, Vec::new(), 0, None, now)));
+        // A tick that was planned anew is stored, or the next look would plan it anew again, and so for ever.
+        let changed = !known || next != state;
+        let advance = changed.then(|| advance(&next, None, Vec::new(), 0, None, now));
+        return (next, advance);
     }
     let closed = closed(&told, now);
     let summary = matches!(told, Some(Told::Summary { .. }));
     let key = state.key(ROUTE);
-    let message = told.map(|told| message(config, key, told, &lines, now));
+    let day = if alerts.is_empty() { input.untold.last().map_or(now, |alert| alert.at) } else { now };
+    let message = told.map(|told| message(config, key, told, &lines, day));
     let told_until = if summary { input.newest } else { 0 };
     let incident = next.incident.as_ref().map(|incident| IncidentRecord {
         opened: incident.opened,
@@ -40,7 +44,7 @@ pub(crate) fn step(
     });
     let mut advance = advance(&next, message, alerts, told_until, incident.or(closed), now);
     advance.unfinished_until = Some(unfinished_seen(input, unfinished_until));
-    Some((next, advance))
+    (next, Some(advance))
 }
 
 /// Of more unfinished tasks than one look takes, the next look takes the rest.
@@ -99,9 +103,9 @@ fn closed(told: &Option<Told>, now: DateTime<Utc>) -> Option<IncidentRecord> {
     }
 }
 
-fn message(config: &Config, key: String, told: Told, lines: &[Line], now: DateTime<Utc>) -> NewMessage {
+fn message(config: &Config, key: String, told: Told, lines: &[Line], newest: DateTime<Utc>) -> NewMessage {
     let (kind, payload) = match told {
-        Told::Summary { next, .. } => ("summary", summary(config, lines, next, now)),
+        Told::Summary { next, .. } => ("summary", summary(config, lines, next, newest)),
         Told::AllClear { lasted, alerts, lines, opened } => {
             ("all_clear", all_clear(config, lasted, alerts, lines, opened))
         }
@@ -114,12 +118,12 @@ fn message(config: &Config, key: String, told: Told, lines: &[Line], now: DateTi
     }
 }
 
-fn summary(config: &Config, lines: &[Line], next: DateTime<Utc>, now: DateTime<Utc>) -> Payload {
+fn summary(config: &Config, lines: &[Line], next: DateTime<Utc>, newest: DateTime<Utc>) -> Payload {
     let count: u64 = lines.iter().map(|line| line.count).sum();
     Payload {
         headline: format!("{} in {}", plural(count, "alert"), plural(lines.len() as u64, "task")),
         lines: lines.iter().map(ToString::to_string).collect(),
-        link: Some(report_url(&config.public_url, now.date_naive())),
+        link: Some(report_url(&config.public_url, newest.date_naive())),
         footer: format!("next update at {} UTC, if there is news", next.format("%H:%M")),
         colour: Colour::Red,
     }

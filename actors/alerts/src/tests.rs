@@ -21,6 +21,8 @@ struct Rows {
     unfinished: Vec<Attempt>,
     told: Vec<(DateTime<Utc>, String, Payload)>,
     refuse: bool,
+    /// Steps are stored, but the answer is lost.
+    silent: bool,
 }
 
 #[derive(Clone, Default)]
@@ -63,6 +65,9 @@ impl Handler<AdvanceLadder> for Stub {
                 rows.told.push((advance.now, message.key, payload));
             }
         }
+        if rows.silent {
+            return Err(Error::new(Code::Timeout, "planned"));
+        }
         Ok(())
     }
 }
@@ -72,6 +77,9 @@ struct Bench {
     clock: VirtualClock,
     activity: Activity,
     arbiter: Arbiter,
+    raised: Port<AlertRaised>,
+    stop: Port<StopAlerting>,
+    states: Port<LadderStates>,
 }
 
 fn noon() -> DateTime<Utc> {
@@ -98,8 +106,12 @@ impl Bench {
         let config = Config { policy, ttl: TimeDelta::hours(4), public_url: "http://flow".to_owned() };
         let alerts = Alerts::start(&handle, config, deps);
         // Answered once it has started: before that no work is under way.
-        Port::new("alerts", alerts.recipient(), 1, patience, &activity).call(Ping).await.unwrap();
-        Self { rows, clock, activity, arbiter }
+        Port::new("alerts", alerts.clone().recipient(), 1, patience, &activity).call(Ping).await.unwrap();
+        clock.settle().await;
+        let raised = Port::new("alerts", alerts.clone().recipient(), 16, patience, &activity);
+        let stop = Port::new("alerts", alerts.clone().recipient(), 1, patience, &activity);
+        let states = Port::new("alerts", alerts.recipient(), 1, patience, &activity);
+        Self { rows, clock, activity, arbiter, raised, stop, states }
     }
 
     async fn restart(self) -> Self {
@@ -129,6 +141,8 @@ impl Bench {
             task_time: Some(noon()),
             at_once: false,
         });
+        drop(rows);
+        self.raised.hint(AlertRaised);
     }
 
     /// Minutes since noon and headline of each message.
@@ -175,6 +189,86 @@ async fn a_trickle_is_told_slower_and_slower_and_then_all_clear() {
     );
     bench.pass(24 * 60).await;
     assert_eq!(bench.told().len(), 4, "quiet when well");
+}
+
+#[actix::test]
+async fn a_storm_is_one_message_a_tick_and_ever_seldomer() {
+    let bench = Bench::start(Stub::default(), noon()).await;
+    for _ in 0..6 * 60 {
+        for (topic, count) in [("load", 3), ("extract", 2), ("audit", 2)] {
+            (0..count).for_each(|_| bench.raise(topic, ""));
+        }
+        bench.pass(1).await;
+    }
+    let ticks: Vec<_> = bench.told().into_iter().map(|(at, _)| at).collect();
+    assert_eq!(ticks, [5, 15, 35, 75, 155, 235, 315], "10, 20, 40, and then every 80 minutes");
+    assert_eq!(bench.told()[0].1, "35 alerts in 3 tasks");
+    let lines: Vec<_> = bench.last().lines;
+    let keys: Vec<_> = lines.iter().map(|line| line.split(':').next().unwrap()).collect();
+    assert_eq!(keys, ["load", "audit", "extract"], "by count, and then name: {lines:?}");
+    let status = bench.states.call(LadderStates).await.unwrap();
+    let expected = LadderStatus {
+        route: "default".to_owned(),
+        interval: TimeDelta::minutes(80),
+        next: noon() + TimeDelta::minutes(395),
+        incident_since: Some(noon() + TimeDelta::minutes(5)),
+    };
+    assert_eq!(status, [expected]);
+}
+
+#[actix::test]
+async fn a_summary_links_to_the_day_of_its_alerts() {
+    let midnight = noon() + TimeDelta::hours(12);
+    let bench = Bench::start(Stub::default(), midnight - TimeDelta::minutes(3)).await;
+    bench.raise("a", "");
+    bench.pass(5).await;
+    assert_eq!(bench.last().link.as_deref(), Some("http://flow/web/alert?date=2026-03-02"));
+}
+
+#[actix::test]
+async fn a_step_whose_answer_was_lost_is_told_once_and_hides_no_later_alert() {
+    let bench = Bench::start(Stub::default(), noon()).await;
+    bench.raise("a", "");
+    bench.rows.0.lock().unwrap().silent = true;
+    bench.pass(5).await;
+    bench.raise("b", "");
+    bench.pass(1).await;
+    bench.rows.0.lock().unwrap().silent = false;
+    bench.pass(20).await;
+    let told = [(5, "1 alert in 1 task"), (15, "1 alert in 1 task")];
+    assert_eq!(bench.told(), headlines(&told));
+    assert!(bench.last().lines[0].starts_with("b:"));
+}
+
+#[actix::test]
+async fn a_clock_set_back_silences_nothing() {
+    let bench = Bench::start(Stub::default(), noon()).await;
+    bench.clock.step(-TimeDelta::days(10)).await;
+    bench.raise("a", "");
+    bench.pass(5).await;
+    assert_eq!(bench.told().len(), 1);
+}
+
+#[actix::test]
+async fn a_stopped_ladder_moves_no_more() {
+    let bench = Bench::start(Stub::default(), noon()).await;
+    bench.raise("a", "");
+    bench.stop.call(StopAlerting).await.unwrap();
+    bench.pass(600).await;
+    assert_eq!(bench.told(), []);
+    let bench = bench.restart().await;
+    bench.pass(5).await;
+    assert_eq!(bench.told().len(), 1, "what wasn't told stays a row");
+}
+
+#[actix::test]
+async fn a_state_that_cannot_be_read_counts_as_none() {
+    let rows = Stub::default();
+    rows.0.lock().unwrap().state = Some("{}".to_owned());
+    let bench = Bench::start(rows, noon()).await;
+    bench.raise("a", "");
+    bench.pass(10).await;
+    assert_eq!(bench.told().len(), 1);
 }
 
 #[actix::test]

@@ -293,7 +293,7 @@ pub struct NewMessage {
 }
 
 /// Moves a route's ladder on: its state, what it tells, and up to which alert it told, in one transaction.
-#[derive(Debug, Message)]
+#[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<()>")]
 pub struct AdvanceLadder {
     /// When.

@@ -48,6 +48,9 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         )
         .service(api)
         .service(get("/", pages::start))
+        // Where links in Slack lead: the day, until each has a page of its own.
+        .service(get("/web/alert", pages::start))
+        .service(get("/web/task", pages::start))
         .service(get("/healthz", health::alive))
         .service(get("/readyz", health::ready))
         .service(get("/status", health::status))
