@@ -195,13 +195,13 @@ impl Handler<AlertRaised> for Alerts {
     type Result = ();
 
     /// The ladder looks in its own time; what is told at once is in the outbox already. But a clock that was set
-    /// back has made that time too late.
+    /// back has made that time too late: then it looks now, and plans anew.
     fn handle(&mut self, _: AlertRaised, ctx: &mut Self::Context) {
         guarded(self, ctx, |this, ctx| {
             let now = this.deps.clock.now();
-            let state = this.state.as_ref().filter(|_| !this.looking && !this.stopping);
-            if let Some(at) = state.map(|state| state.resumed(this.config.policy, now).next_tick) {
-                this.timer.no_later_than(at, ctx, |this| &mut this.timer);
+            if this.state.as_ref().is_some_and(|state| state.wait(now) > state.interval) {
+                let busy = this.deps.activity.begin();
+                this.look(now, Some(busy), ctx);
             }
         });
     }
