@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix::Message;
 use chrono::{DateTime, Utc};
+use flowlord_domain::template::Row;
 use flowlord_domain::workflow::{Finding, Workflows};
 
 use crate::error::Result;
@@ -42,6 +43,16 @@ pub struct Current {
     pub next_look: DateTime<Utc>,
     /// Files that don't load, with why.
     pub broken: Arc<Vec<Finding>>,
+}
+
+/// Reads the rows of a phase's `meta-file`: JSON lines or CSV with a header, also gzipped and by glob.
+///
+/// Refused with `invalid` when it can't be had or read; the text says what to change.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "Result<Arc<Vec<Row>>>")]
+pub struct MetaRows {
+    /// As it is written in the rule: relative to the workflow root, or in an object store.
+    pub path: String,
 }
 
 /// Told after each look, also when nothing changed, so that a lost hint heals.
