@@ -13,7 +13,7 @@ use crate::template::{Row, expand_meta, render_utc};
 
 /// Lists that don't fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("inconsistent lengths in meta {first} != {second}")]
+#[error("inconsistent lengths in meta {first} != {second}: give each list as many values")]
 pub struct LengthError {
     first: usize,
     second: usize,

@@ -29,14 +29,19 @@ pub fn has_errors(findings: &[Finding]) -> bool {
 }
 
 fn also_elsewhere(phase: &Phase, known: &Phase) -> Finding {
+    let (line, column) = phase.place();
     Finding {
         file: phase.workflow.clone(),
-        line: phase.line,
-        column: phase.column,
+        line,
+        column,
         severity: Severity::Warning,
         message: format!(
-            "{} is also in {}: tasks that name no workflow belong to that one",
-            phase.task, known.workflow
+            "{} is also in {}: tasks that name no workflow belong to that one; give it another job, or send its \
+             tasks with workflow={} in their meta",
+            phase.task, known.workflow, phase.workflow
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,15 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     scored.filter(|(score, _)| *score >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, c)| c)
 }
 
-/// `; did you mean …?` when there is something like it.
+/// `: did you mean …?` when there is something like it.
 pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, candidates).map_or_else(String::new, |found| format!(": did you mean `{found}`?"))
+}
+
+/// What to write in the place of a word that isn't known: the one most like it, else one of them.
+pub(crate) fn remedy(word: &str, known: &[&str]) -> String {
+    match did_you_mean(word, known.iter().copied()) {
+        hint if hint.is_empty() => format!(": write one of {}", known.join(", ")),
+        hint => hint,
+    }
 }

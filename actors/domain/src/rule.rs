@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 
 use crate::cron::Schedule;
 use crate::duration;
-use crate::finding::{Severity, did_you_mean};
+use crate::finding::{Severity, remedy};
 use crate::query::Query;
 use crate::retry::RetryDelay;
 use crate::template::meta_keys;
@@ -209,7 +209,10 @@ impl Rule {
         if let Some(text) = self.filled("count") {
             match text.parse() {
                 Ok(count) => self.count = count,
-                Err(_) => self.warn("count", format!("`{text}` is no whole number: count is ignored")),
+                Err(_) => self.warn(
+                    "count",
+                    format!("count `{text}` is no whole number and ignored: write one, like 24"),
+                ),
             }
         }
         self.read_require();
@@ -226,7 +229,10 @@ impl Rule {
         }
         self.require = meta_keys(&text);
         if !text.is_empty() && self.require.is_empty() {
-            self.warn("require", format!("`{text}` requires nothing: write it like require={{meta:file}}"));
+            self.warn(
+                "require",
+                format!("require `{text}` asks for nothing: write it like require={{meta:file}}"),
+            );
         }
         self.require_text = text;
     }
@@ -272,7 +278,7 @@ impl Rule {
     fn batch_duration(&mut self, key: &str) -> TimeDelta {
         let Some(text) = self.text(key) else { return TimeDelta::zero() };
         duration::parse_rule(&text).unwrap_or_else(|e| {
-            self.block(key, e.to_string());
+            self.block(key, format!("{key}: {e}"));
             TimeDelta::zero()
         })
     }
@@ -295,7 +301,7 @@ impl Rule {
                 "latest" => Missed::Latest,
                 "all" => Missed::All,
                 _ => {
-                    self.error("missed", format!("`{text}` is unknown: write none, latest or all"));
+                    self.error("missed", format!("missed `{text}` is unknown: write none, latest or all"));
                     Missed::None
                 }
             };
@@ -303,8 +309,11 @@ impl Rule {
         if let Some(text) = self.filled("missed_window") {
             match duration::parse(&text) {
                 Ok(window) if window > TimeDelta::zero() => self.missed_window = Some(window),
-                Ok(_) => self.error("missed_window", format!("`{text}` is no time at all: write 1h or more")),
-                Err(e) => self.error("missed_window", e.to_string()),
+                Ok(_) => self.error(
+                    "missed_window",
+                    format!("missed_window `{text}` is no time at all: write 1h or more"),
+                ),
+                Err(e) => self.error("missed_window", format!("missed_window: {e}")),
             }
         }
     }
@@ -316,7 +325,7 @@ impl Rule {
             let known = KEYS.iter().any(|known| known.eq_ignore_ascii_case(&key))
                 || key.to_ascii_lowercase().starts_with("require:");
             if !known && self.files.is_none() {
-                self.warn(&key, format!("rule key `{key}` is unknown{}", did_you_mean(&key, KEYS)));
+                self.warn(&key, format!("rule key `{key}` is unknown{}", remedy(&key, &KEYS)));
             }
         }
     }
@@ -373,7 +382,10 @@ mod tests {
             ]
         );
         assert_eq!(messages("no-alert=true"), ["rule key `no-alert` is unknown: did you mean `no_alert`?"]);
-        assert_eq!(messages("meta=a:1,2|b:1"), ["inconsistent lengths in meta 2 != 1"]);
+        assert_eq!(
+            messages("meta=a:1,2|b:1"),
+            ["inconsistent lengths in meta 2 != 1: give each list as many values"]
+        );
         assert!(rule("cron=@daily&meta=abc").blocked().is_some());
         assert!(messages("files=/a&x=1").is_empty());
     }

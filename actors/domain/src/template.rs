@@ -60,7 +60,9 @@ fn replace_tokens(text: &str, mut value: impl FnMut(&str) -> Option<String>) -> 
     while let Some(open) = rest.find('{') {
         out.push_str(&rest[..open]);
         rest = &rest[open..];
-        let found = rest.find('}').and_then(|close| Some((close, value(&rest[1..close])?)));
+        // Up to the next brace of any kind, so that a text full of them is read once.
+        let close = rest[1..].find(['{', '}']).map(|at| at + 1).filter(|at| rest[*at..].starts_with('}'));
+        let found = close.and_then(|close| Some((close, value(&rest[1..close])?)));
         let (written, next) = match &found {
             Some((close, text)) => (text.as_str(), close + 1),
             None => ("{", 1),
@@ -71,26 +73,57 @@ fn replace_tokens(text: &str, mut value: impl FnMut(&str) -> Option<String>) -> 
     out + rest
 }
 
+/// Whether the word between braces stands for a part of the time or for the machine.
+#[must_use]
+pub fn is_time_token(token: &str) -> bool {
+    Token::parse(token).is_some()
+}
+
+/// Whether the word between braces is a `meta:key` that is filled in.
+#[must_use]
+pub fn is_meta_token(token: &str) -> bool {
+    meta_key(token).is_some()
+}
+
+/// What stands between braces.
+enum Token {
+    /// A part of the time, in this format.
+    Time(&'static str),
+    Uuid,
+    Host,
+    Pod,
+}
+
+impl Token {
+    fn parse(token: &str) -> Option<Self> {
+        Some(match token {
+            "min" => Self::Time("%M"),
+            "TS" | "ts" => Self::Time("%Y%m%dT%H%M%S"),
+            "SLUG" | "HOUR_SLUG" => Self::Time("%Y/%m/%d/%H"),
+            "DAY_SLUG" => Self::Time("%Y/%m/%d"),
+            "MONTH_SLUG" => Self::Time("%Y/%m"),
+            "uuid" | "UUID" => Self::Uuid,
+            token => match token.to_ascii_lowercase().as_str() {
+                "yyyy" => Self::Time("%Y"),
+                "yy" => Self::Time("%y"),
+                "mm" => Self::Time("%m"),
+                "dd" => Self::Time("%d"),
+                "hh" => Self::Time("%H"),
+                "host" => Self::Host,
+                "pod" => Self::Pod,
+                _ => return None,
+            },
+        })
+    }
+}
+
 fn value_of(token: &str, time: NaiveDateTime, host: &str, ids: &mut dyn Ids) -> Option<String> {
-    let format = match token {
-        "min" => "%M",
-        "TS" | "ts" => "%Y%m%dT%H%M%S",
-        "SLUG" | "HOUR_SLUG" => "%Y/%m/%d/%H",
-        "DAY_SLUG" => "%Y/%m/%d",
-        "MONTH_SLUG" => "%Y/%m",
-        "uuid" | "UUID" => return Some(format!("{:08x}", ids.random() >> 32)),
-        token => match token.to_ascii_lowercase().as_str() {
-            "yyyy" => "%Y",
-            "yy" => "%y",
-            "mm" => "%m",
-            "dd" => "%d",
-            "hh" => "%H",
-            "host" => return Some(host.to_owned()),
-            "pod" => return Some(pod(host).to_owned()),
-            _ => return None,
-        },
-    };
-    Some(time.format(format).to_string())
+    Some(match Token::parse(token)? {
+        Token::Time(format) => time.format(format).to_string(),
+        Token::Uuid => format!("{:08x}", ids.random() >> 32),
+        Token::Host => host.to_owned(),
+        Token::Pod => pod(host).to_owned(),
+    })
 }
 
 /// The last two parts of a host name between dashes: what tells apart the pods of one deployment.

@@ -1,5 +1,7 @@
 //! What is wrong between the phases of one file.
 
+use std::collections::HashMap;
+
 use super::graph::Graph;
 use super::{Finding, Phase, Severity};
 use crate::finding::did_you_mean;
@@ -7,23 +9,66 @@ use crate::finding::did_you_mean;
 /// Marks phases on a circle, and lists circles, unknown parents and names that come twice.
 pub(super) fn between_phases(phases: &mut [Phase], graph: &Graph) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (index, phase) in phases.iter_mut().enumerate() {
-        phase.cyclic = graph.is_cyclic(index);
-        if phase.cyclic {
+    let circles = circles(phases, graph);
+    for (phase, circle) in phases.iter_mut().zip(circles) {
+        if let Some(circle) = circle {
+            phase.cyclic = true;
             let message = format!(
-                "{} depends on itself by way of {}: nothing on that circle starts it",
-                phase.task, phase.depends_on_text
+                "{} depends on itself: {circle}: nothing on that circle starts it, take one dependsOn out",
+                phase.task
             );
             findings.push(finding(phase, phase.places.depends_on, Severity::Error, message.clone()));
             phase.problems.push(message);
         }
     }
     let phases = &*phases;
+    let mut seen = HashMap::new();
     for (index, phase) in phases.iter().enumerate() {
         findings.extend(unknown_parent(phase, phases, graph));
-        findings.extend(repeated(index, phases, graph));
+        let same = *seen.entry(text(phase)).or_insert(index);
+        findings.extend(match same == index {
+            true => repeated(index, phases, graph),
+            false => Some(same_as(phase, &phases[same])),
+        });
     }
     findings
+}
+
+/// All that is written in a phase.
+fn text(phase: &Phase) -> [&str; 4] {
+    [&phase.task_text, &phase.rule_text, &phase.depends_on_text, &phase.template]
+}
+
+fn same_as(phase: &Phase, first: &Phase) -> Finding {
+    let message = format!(
+        "the same phase is in line {}: its tasks would start twice, take one of them out",
+        first.line
+    );
+    finding(phase, phase.places.task, Severity::Warning, message)
+}
+
+/// A circle takes time to find: in large files only the first ones are named in full.
+const MOST_NAMED: usize = 50;
+
+/// More of them say no more.
+const MOST_STEPS: usize = 8;
+
+/// For each phase on a circle, the tasks of it.
+fn circles(phases: &[Phase], graph: &Graph) -> Vec<Option<String>> {
+    let mut left = MOST_NAMED;
+    let mut name = |index: usize| {
+        if !graph.is_cyclic(index) {
+            return None;
+        }
+        let path = if left > 0 { graph.circle(index, phases) } else { vec![index] };
+        left = left.saturating_sub(1);
+        let mut names: Vec<String> = path.iter().map(|index| phases[*index].name()).collect();
+        if names.len() > MOST_STEPS {
+            names.splice(MOST_STEPS - 2..names.len() - 1, ["...".to_owned()]);
+        }
+        Some(names.join(" -> "))
+    };
+    (0..phases.len()).map(&mut name).collect()
 }
 
 fn finding(phase: &Phase, (line, column): (usize, usize), severity: Severity, message: String) -> Finding {
@@ -37,7 +82,8 @@ fn unknown_parent(phase: &Phase, phases: &[Phase], graph: &Graph) -> Option<Find
     let parent = phase.depends_on.as_ref().filter(|parent| !graph.has(parent))?;
     let names: Vec<String> = phases.iter().take(MOST_COMPARED).map(Phase::name).collect();
     let hint = did_you_mean(&parent.to_string(), names.iter().map(String::as_str));
-    let remedy = if hint.is_empty() { ": parents are looked for in the same file" } else { &hint };
+    let remedy =
+        if hint.is_empty() { ": parents are looked for in the same file, write one of them" } else { &hint };
     let message = format!("parent task not found: {}{remedy}", phase.depends_on_text);
     Some(finding(phase, phase.places.depends_on, Severity::Error, message))
 }
@@ -56,7 +102,7 @@ fn repeated(index: usize, phases: &[Phase], graph: &Graph) -> Option<Finding> {
         return None;
     }
     let message = format!(
-        "{} is there twice: for retries and alerts only the one in line {} counts",
+        "{} is there twice: for retries and alerts only the one in line {} counts, give this one a job of its own",
         phase.task, first.line
     );
     Some(finding(phase, phase.places.task, Severity::Warning, message))

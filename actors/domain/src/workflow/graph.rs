@@ -1,6 +1,7 @@
 //! Which phases of one file follow which, and where that goes in circles.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::{Phase, TaskName};
 
@@ -83,6 +84,41 @@ impl Graph {
     /// Whether what a phase follows follows the phase.
     pub(super) fn is_cyclic(&self, index: usize) -> bool {
         self.cyclic.get(index).copied().unwrap_or_default()
+    }
+
+    /// The way from a phase on a circle back to it: each starts the next.
+    pub(super) fn circle(&self, start: usize, phases: &[Phase]) -> Vec<usize> {
+        let mut came_from: HashMap<usize, usize> = HashMap::new();
+        let mut seen: HashSet<&TaskName> = HashSet::new();
+        let mut queue = VecDeque::from([start]);
+        while let Some(index) = queue.pop_front() {
+            let Some(parent) = phases[index].depends_on.as_ref().filter(|parent| seen.insert(*parent)) else {
+                continue;
+            };
+            let parents = self.meant_by(parent);
+            if parents.iter().any(|parent| phases[*parent].task == phases[start].task) {
+                let back = std::iter::successors(Some(index), |index| came_from.get(index).copied());
+                return std::iter::once(start).chain(back).collect();
+            }
+            for parent in parents {
+                if let Entry::Vacant(entry) = came_from.entry(parent) {
+                    entry.insert(index);
+                    queue.push_back(parent);
+                }
+            }
+        }
+        vec![start]
+    }
+
+    /// The phases that a `dependsOn` means, as written.
+    fn meant_by(&self, name: &TaskName) -> Vec<usize> {
+        if !name.job.is_empty() {
+            return self.named(&name.topic, &name.job).to_vec();
+        }
+        let jobs = self.named.get(&name.topic).into_iter().flatten();
+        let mut meant: Vec<usize> = jobs.flat_map(|(_, named)| named.phases.iter().copied()).collect();
+        meant.sort_unstable();
+        meant
     }
 
     /// Finds the circles. A node per topic stands between its jobs and those that follow any of them, so that

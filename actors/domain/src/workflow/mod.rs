@@ -3,6 +3,7 @@
 mod check;
 mod graph;
 mod index;
+mod lint;
 mod parse;
 
 use std::fmt;
@@ -84,6 +85,12 @@ impl Phase {
     #[must_use]
     pub fn name(&self) -> String {
         self.task.to_string()
+    }
+
+    /// Line and column of its name.
+    #[must_use]
+    pub fn place(&self) -> (usize, usize) {
+        self.places.task
     }
 
     /// The problems in one line; empty when it is well.

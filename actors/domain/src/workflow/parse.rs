@@ -6,8 +6,9 @@ use chrono_tz::Tz;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::lint::{At, lints, place_in_rule};
 use super::{Finding, Phase, Places, Severity, TaskName};
-use crate::finding::{did_you_mean, nearest};
+use crate::finding::{nearest, remedy};
 use crate::rule::Rule;
 
 const KEYS: [&str; 5] = ["task", "dependsOn", "rule", "retry", "template"];
@@ -24,12 +25,16 @@ pub(super) fn phases(path: &str, text: &str, zone: Tz) -> Result<(Vec<Phase>, Ve
     let table = match DeTable::parse(text) {
         Ok(table) => table.into_inner(),
         Err(err) => {
-            let message = err.message().lines().collect::<Vec<_>>().join(" ");
+            let mut message = err.message().lines().collect::<Vec<_>>().join(" ");
+            if message == "duplicate key" {
+                message.push_str(": take one of them out, or write [[phase]] before the next phase");
+            }
             reader.reject(err.span().unwrap_or_default(), message);
             return Err(reader.findings);
         }
     };
     let mut phases = reader.groups(table);
+    reader.findings.sort();
     if reader.unreadable {
         return Err(reader.findings);
     }
@@ -107,6 +112,7 @@ impl Reader<'_> {
 
     fn phase(&mut self, place: &Place, table: DeTable<'_>) -> Phase {
         let mut fields = Fields { all: place.clone(), ..Fields::default() };
+        let others_unreadable = std::mem::take(&mut self.unreadable);
         let mut entries: Vec<_> = table.into_iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         for (key, value) in entries {
@@ -122,7 +128,7 @@ impl Reader<'_> {
                     continue;
                 }
                 _ => {
-                    self.warn(&key_place, format!("`{name}` is unknown{}", did_you_mean(&name, KEYS)));
+                    self.warn(&key_place, format!("`{name}` is unknown{}", remedy(&name, &KEYS)));
                     continue;
                 }
             };
@@ -131,7 +137,12 @@ impl Reader<'_> {
             }
             *field = self.text_of(&name, value);
         }
-        self.build(&fields)
+        let mut phase = self.build(&fields);
+        if !self.unreadable {
+            self.judge(&mut phase, &fields);
+        }
+        self.unreadable |= others_unreadable;
+        phase
     }
 
     fn text_of(&mut self, name: &str, value: Spanned<DeValue<'_>>) -> Option<(String, Place)> {
@@ -161,7 +172,7 @@ impl Reader<'_> {
         })
     }
 
-    fn build(&mut self, fields: &Fields) -> Phase {
+    fn build(&self, fields: &Fields) -> Phase {
         let place = |field: &Field| field.as_ref().map_or(&fields.all, |(_, place)| place).clone();
         let text = |field: &Field| field.as_ref().map(|(text, _)| text.clone()).unwrap_or_default();
         let (rule_text, task_text, depends_on_text) =
@@ -172,7 +183,7 @@ impl Reader<'_> {
             task.job.clone_from(&rule.job);
         }
         let (line, column) = self.line_and_column(&fields.all);
-        let mut phase = Phase {
+        Phase {
             workflow: self.path.to_owned(),
             task,
             task_text,
@@ -190,19 +201,32 @@ impl Reader<'_> {
                 task: self.line_and_column(&place(&fields.task)),
                 depends_on: self.line_and_column(&place(&fields.depends_on)),
             },
-        };
-        self.judge(&mut phase, &place(&fields.rule), &place(&fields.task));
-        phase
+        }
     }
 
-    fn judge(&mut self, phase: &mut Phase, rule: &Place, task: &Place) {
+    fn judge(&mut self, phase: &mut Phase, fields: &Fields) {
+        let task = fields.task.as_ref().map_or(&fields.all, |(_, place)| place);
+        let rule = fields.rule.as_ref().map_or(&fields.all, |(_, place)| place);
         if phase.task.topic.is_empty() {
             let message = "the phase has no task: write task = \"topic\" or \"topic:job\"".to_owned();
             self.add(task, Severity::Error, message.clone());
             phase.problems.push(message);
         }
         for problem in &phase.rule.problems {
-            self.add(&self.place_of_key(rule, &problem.key), problem.severity, problem.message.clone());
+            let place = self.within(fields, &fields.rule, place_in_rule(&phase.rule_text, &problem.key));
+            self.add(&place, problem.severity, problem.message.clone());
+        }
+        for lint in lints(phase) {
+            let place = match lint.at {
+                At::Task(at) => self.within(fields, &fields.task, at),
+                At::DependsOn(at) => self.within(fields, &fields.depends_on, at),
+                At::Rule(at) => self.within(fields, &fields.rule, at),
+                At::Template(at) => self.within(fields, &fields.template, at),
+            };
+            if lint.severity == Severity::Error {
+                phase.problems.push(lint.message.clone());
+            }
+            self.add(&place, lint.severity, lint.message);
         }
         let status = phase.rule.status(phase.depends_on.is_some());
         if let Some(status) = &status
@@ -218,16 +242,13 @@ impl Reader<'_> {
         phase.problems.extend(more);
     }
 
-    /// Where a key of a rule is written, else where the rule is.
-    fn place_of_key(&self, rule: &Place, key: &str) -> Place {
-        let written = self.text.get(rule.clone()).unwrap_or_default().to_ascii_lowercase();
-        let key = key.to_ascii_lowercase();
-        let starts =
-            |at: &usize| *at == 0 || matches!(written.as_bytes()[at - 1], b'"' | b'\'' | b'&' | b'\n');
-        let found = written.match_indices(&key).map(|(at, _)| at).find(starts);
-        match found.filter(|_| !key.is_empty()) {
-            Some(at) => rule.start + at..rule.end,
-            None => rule.clone(),
+    /// Where the byte `at` of a value is written; where the value is when it is written with escapes.
+    fn within(&self, fields: &Fields, field: &Field, at: usize) -> Place {
+        let Some((value, place)) = field else { return fields.all.clone() };
+        let written = self.text.get(place.clone()).unwrap_or_default();
+        match written.find(value.as_str()) {
+            Some(start) => place.start + start + at..place.end,
+            None => place.clone(),
         }
     }
 }

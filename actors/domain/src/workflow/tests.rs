@@ -25,7 +25,7 @@ fn what_is_wrong_has_a_place_and_a_remedy() {
     let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=61 * * * *\"\n\n[[phase]]\ntask = 5\ndependOn = \"a\"\nretry = \"x\"\n";
     let findings = WorkflowFile::parse("w.toml", text, "h", Tz::UTC).unwrap_err();
     let texts: Vec<_> = findings.iter().map(Finding::to_string).collect();
-    assert!(texts[0].starts_with("w.toml:3:9: invalid cron: 61 * * * *"), "{texts:?}");
+    assert!(texts[0].starts_with("w.toml:3:14: invalid cron: 61 * * * *"), "{texts:?}");
     assert!(
         texts.iter().any(|text| text.starts_with("w.toml:6:8: `task` is a number: write a text")),
         "{texts:?}"
@@ -122,9 +122,9 @@ fn what_is_wrong_between_phases_is_found() {
         findings,
         [
             "a.toml:9:13: parent task not found: lod: did you mean `load`?",
-            "a.toml:11:8: load is there twice: for retries and alerts only the one in line 1 counts",
-            "a.toml:16:13: self depends on itself by way of self: nothing on that circle starts it",
-            "b.toml:1:1: load is also in a.toml: tasks that name no workflow belong to that one",
+            "a.toml:11:8: load is there twice: for retries and alerts only the one in line 1 counts, give this one a job of its own",
+            "a.toml:16:13: self depends on itself: self -> self: nothing on that circle starts it, take one dependsOn out",
+            "b.toml:2:8: load is also in a.toml: tasks that name no workflow belong to that one; give it another job, or send its tasks with workflow=b.toml in their meta",
         ]
     );
     assert!(crate::check::has_errors(&crate::check::check(&workflows)));

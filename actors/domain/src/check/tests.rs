@@ -1,0 +1,297 @@
+//! One case per kind of finding, with the line that is printed for it.
+
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+
+use super::*;
+use crate::workflow::WorkflowFile;
+
+fn findings(text: &str) -> Vec<String> {
+    let found = match WorkflowFile::parse("w.toml", text, "", Tz::UTC) {
+        Ok(file) => check(&Workflows::new([Arc::new(file)])),
+        Err(broken) => broken,
+    };
+    let mark = |finding: &Finding| match finding.severity {
+        Severity::Error => finding.to_string(),
+        Severity::Warning => format!("{finding} (warning)"),
+    };
+    found.iter().map(mark).collect()
+}
+
+/// The one finding of a file.
+fn finding(text: &str) -> String {
+    let found = findings(text);
+    assert_eq!(found.len(), 1, "{text}: {found:?}");
+    found.into_iter().next().unwrap()
+}
+
+/// The finding of a phase with that rule in line 3, from its column on.
+fn of_rule(rule: &str) -> String {
+    let text = format!("[[phase]]\ntask = \"a\"\nrule = \"{rule}\"\ntemplate = \"{{meta:k}}\"\n");
+    of_line(&text, 3)
+}
+
+/// The finding of a phase that starts each day with that template in line 3, from its column on.
+fn of_template(template: &str) -> String {
+    of_line(&format!("[[phase]]\ntask = \"a\"\ntemplate = '{template}'\nrule = \"cron=@daily\"\n"), 3)
+}
+
+fn of_line(text: &str, line: usize) -> String {
+    let start = format!("w.toml:{line}:");
+    let found = findings(text);
+    let mut of_line = found.iter().filter_map(|finding| finding.strip_prefix(&start));
+    let first = of_line.next().unwrap_or_else(|| panic!("{text}: {found:?}"));
+    assert_eq!(of_line.next(), None, "{found:?}");
+    first.to_owned()
+}
+
+#[test]
+fn a_good_file_has_none() {
+    let text = "[[phase]]\ntask = \"a:b\"\nrule = \"cron=5 * * * *&offset=-1h&for=-24h&by=hour&meta=k:1,2&missed=all\"\n\
+                template = \"{meta:k}?{yyyy}-{mm}-{dd}T{hh}:{min} {ts} {HOUR_SLUG} {DAY_SLUG} {uuid} {host} {pod} {\\\"a\\\":1}#x\"\n\
+                [[phase]]\ntask = \"c\"\ndependsOn = \"a\"\nrule = \"require={meta:file}&retry_delay=exp:1s,max=1m\"\n\
+                template = \"{meta:file}\"\nretry = 3\n";
+    assert_eq!(findings(text), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_no_toml() {
+    assert_eq!(
+        finding("[[phase]]\ntask = a\n"),
+        "w.toml:2:8: string values must be quoted, expected literal string"
+    );
+    assert_eq!(
+        finding("[[phase]]\ntask = \"a\"\ntask = \"b\"\n"),
+        "w.toml:3:1: duplicate key: take one of them out, or write [[phase]] before the next phase"
+    );
+    assert_eq!(
+        finding("[phase]\ntask = \"a\"\n"),
+        "w.toml:1:2: `phase` is a table: write [[phase]] before each phase"
+    );
+    assert_eq!(
+        finding("[[phase]]\ntask = \"日\"\nretry = \"3\"\n"),
+        "w.toml:3:9: `retry` is how often a failed task is tried again: write a number, like 3"
+    );
+    assert_eq!(finding("[[phase]]\ntask = 5\n"), "w.toml:2:8: `task` is a number: write a text in quotes");
+    assert_eq!(
+        finding("\u{feff}"),
+        "w.toml:1:1: the file begins with a byte order mark: save it as UTF-8 without one"
+    );
+}
+
+#[test]
+fn unknown_keys() {
+    let phase =
+        |line: &str| of_line(&format!("[[phase]]\ntask = \"a\"\nrule = \"cron=@daily\"\n{line}\n"), 4);
+    assert_eq!(phase("retries = 3"), "1: `retries` is unknown: did you mean `retry`? (warning)");
+    assert_eq!(
+        phase("on = 1"),
+        "1: `on` is unknown: write one of task, dependsOn, rule, retry, template (warning)"
+    );
+    assert_eq!(
+        finding("[[phases]]\ntask = \"a\"\n"),
+        "w.toml:1:3: `phases` is unknown: did you mean `phase`? (warning)"
+    );
+    assert_eq!(
+        of_rule("cron=@daily&meta=k:1&Ofset=-1h"),
+        "30: rule key `Ofset` is unknown: did you mean `offset`? (warning)"
+    );
+    let none_like_it = of_rule("cron=@daily&meta=k:1&x=1");
+    assert!(
+        none_like_it.starts_with("30: rule key `x` is unknown: write one of cron, offset,"),
+        "{none_like_it}"
+    );
+}
+
+#[test]
+fn tasks_that_can_t_be() {
+    let task = |task: &str| of_line(&format!("[[phase]]\ntask = \"{task}\"\nrule = \"cron=@daily\"\n"), 2);
+    assert_eq!(task(""), "8: the phase has no task: write task = \"topic\" or \"topic:job\"");
+    assert_eq!(
+        task("a:b c"),
+        "11: no worker can ask for `b c`: write 1 to 200 letters, digits, dots, dashes or underscores (warning)"
+    );
+    assert_eq!(
+        task("a:b:c"),
+        "12: `:c` doesn't count: a task is `topic` or `topic:job`; take it out (warning)"
+    );
+}
+
+#[test]
+fn parents_and_circles() {
+    assert_eq!(
+        finding(
+            "[[phase]]\ntask = \"load\"\nrule = \"cron=@daily\"\n[[phase]]\ntask = \"b\"\ndependsOn = \"laod\"\n"
+        ),
+        "w.toml:6:13: parent task not found: laod: did you mean `load`?"
+    );
+    assert_eq!(
+        finding("[[phase]]\ntask = \"b\"\ndependsOn = \"x\"\n"),
+        "w.toml:3:13: parent task not found: x: parents are looked for in the same file, write one of them"
+    );
+    let circle = |tasks: &[&str]| -> Vec<String> {
+        let parents = tasks.iter().cycle().skip(tasks.len() - 1);
+        let phase = |(task, parent)| format!("[[phase]]\ntask = \"{task}\"\ndependsOn = \"{parent}\"\n");
+        findings(&tasks.iter().zip(parents).map(phase).collect::<String>())
+    };
+    assert_eq!(
+        circle(&["a", "b", "c:j"])[1],
+        "w.toml:6:13: b depends on itself: b -> c:j -> a -> b: nothing on that circle starts it, take one dependsOn out"
+    );
+    let long = circle(&["a", "b", "c", "d", "e", "f", "g", "h"]);
+    assert!(long[0].contains(": a -> b -> c -> d -> e -> f -> ... -> a: "), "{long:?}");
+}
+
+#[test]
+fn the_same_phase_twice() {
+    let phase = "[[phase]]\ntask = \"a\"\nrule = \"cron=@daily\"\ntemplate = \"x\"\n";
+    assert_eq!(
+        finding(&phase.repeat(2)),
+        "w.toml:6:8: the same phase is in line 1: its tasks would start twice, take one of them out (warning)"
+    );
+    // Two schedules of one task, two tasks of one schedule.
+    assert!(findings(&(phase.to_owned() + &phase.replace("daily", "hourly"))).is_empty());
+    assert!(findings(&(phase.to_owned() + &phase.replace("x", "y"))).is_empty());
+}
+
+#[test]
+fn schedules() {
+    assert_eq!(
+        of_rule("cron=0 0 32 * *&meta=k:1"),
+        "14: invalid cron: 0 0 32 * *: day of month `32` is out of range: 1 to 31, low before high"
+    );
+    for cron in ["0 0 30 2 *", ", * * * *", "CRON_TZ=Europe/Berlin 0 0 31 4,6 ?"] {
+        assert_eq!(
+            of_rule(&format!("meta=k:1&cron={cron}")),
+            format!("23: cron `{cron}` never fires: none of its months has such a day; write one that comes")
+        );
+    }
+    assert!(findings("[[phase]]\ntask = \"a\"\nrule = \"cron=0 0 29 2 *\"\n").is_empty());
+    assert_eq!(
+        of_rule("meta=k:1&cron=@daily&cron=@hourly"),
+        "30: `cron` is there twice: the first one counts, take one out (warning)"
+    );
+}
+
+#[test]
+fn values_of_a_rule() {
+    let value = |pair: &str| of_rule(&format!("cron=@daily&meta=k:1,2&{pair}"));
+    let cases = [
+        ("offset=1x", "39: offset: `1x` is no duration: write it like 250ms, 90s, 1h30m or -4h"),
+        ("offset=-4", "39: offset `-4` counts as -4 nanoseconds: write a unit, like -4h (warning)"),
+        ("for=day", "36: for: `day` is no duration: write it like 250ms, 90s, 1h30m or -4h"),
+        ("for=2h&by=year", "42: by `year` is unknown, day counts: write hour, day, week or month (warning)"),
+        (
+            "retry_delay=soon",
+            "44: retry_delay: `soon` is no duration: write it like 250ms, 90s, 5m, 4h or 90d; 1 second counts instead",
+        ),
+        ("missed=some", "39: missed `some` is unknown: write none, latest or all"),
+        ("missed_window=6", "46: missed_window: `6` is no duration: write it like 250ms, 90s, 5m, 4h or 90d"),
+        ("missed_window=0s", "46: missed_window `0s` is no time at all: write 1h or more"),
+        ("count=all", "38: count `all` is no whole number and ignored: write one, like 24 (warning)"),
+        (
+            "x=%zz",
+            "32: invalid rule format: cron=@daily&meta=k:1,2&x=%zz: `%zz` in `x=%zz` is no escape: write a percent sign as %25",
+        ),
+        (
+            "by=hour",
+            "32: `by` steps through `for`, which isn't there: add it, like for=-24h, or take `by` out (warning)",
+        ),
+        (
+            "require={meta:k}",
+            "32: `require` looks at what a parent left, and there is none: add dependsOn, or take `require` out (warning)",
+        ),
+    ];
+    for (pair, expected) in cases {
+        assert_eq!(value(pair), expected);
+    }
+    assert_eq!(
+        of_rule("cron=@daily&meta=k:1,2|n:1"),
+        "26: inconsistent lengths in meta 2 != 1: give each list as many values"
+    );
+    assert_eq!(of_rule("cron=@daily&meta=k"), "26: `k` is no list: write it like key:a,b,c");
+    assert_eq!(
+        of_rule("cron=@daily&meta=k:1&meta-file=f"),
+        "40: meta and meta-file are both there: use one of them"
+    );
+    assert_eq!(of_rule("retry_delay=1s"), "8: non-scheduled phase: use depends_on, cron or files (warning)");
+}
+
+#[test]
+fn keys_that_do_nothing_where_they_are() {
+    let child = |task: &str, rule: &str| {
+        let parent = "[[phase]]\ntask = \"p\"\nrule = \"cron=@daily\"\n";
+        of_line(&format!("{parent}[[phase]]\ntask = \"{task}\"\ndependsOn = \"p\"\nrule = \"{rule}\"\n"), 7)
+    };
+    assert_eq!(
+        child("c", "offset=-1h"),
+        "9: `offset` counts only beside cron: a child is about the time of its parent; take it out (warning)"
+    );
+    assert_eq!(
+        child("c", "missed=all"),
+        "9: `missed` is about the slots of cron, which isn't there: take it out (warning)"
+    );
+    assert_eq!(
+        child("c", "require=file"),
+        "17: require `file` asks for nothing: write it like require={meta:file} (warning)"
+    );
+    assert_eq!(
+        child("c:d", "job=e"),
+        "9: `job` doesn't count where the task names one (`c:d`): take one of them out (warning)"
+    );
+}
+
+#[test]
+fn templates() {
+    assert_eq!(
+        of_template("?{yyy}"),
+        "14: `{yyy}` is no token and stays as it is: did you mean `{yyyy}`? (warning)"
+    );
+    assert_eq!(
+        of_template("?{day_slug}"),
+        "14: `{day_slug}` is no token and stays as it is: did you mean `{DAY_SLUG}`? (warning)"
+    );
+    let none_like_it = of_template("{x}");
+    assert!(
+        none_like_it.starts_with("13: `{x}` is no token and stays as it is: tokens are {yyyy}, "),
+        "{none_like_it}"
+    );
+    assert_eq!(
+        of_template("a#{dd}"),
+        "15: `{dd}` stays as it is: what follows `#` isn't filled in; move it before the `#` (warning)"
+    );
+    assert_eq!(
+        of_template("日 {meta:my-key}"),
+        "15: `{meta:my-key}` stays as it is: a key has letters, digits and underscores only; write another one (warning)"
+    );
+    assert_eq!(
+        of_template("{{meta:file}"),
+        "14: `{meta:file}` stays as it is, nobody sets file: add meta=file:a,b to the rule (warning)"
+    );
+    assert_eq!(
+        finding(
+            "[[phase]]\ntask = \"a\"\nrule = \"cron=@daily&meta=k:1,2\"\ntemplate = \"{meta:k}{meta:n}\"\n"
+        ),
+        "w.toml:4:21: `{meta:n}` is left empty, nobody sets n: add `|n:a,b` to the meta of the rule (warning)"
+    );
+    assert_eq!(
+        finding("[[phase]]\ntask = \"a\"\nrule = \"cron=@daily&meta=k:1,2\"\ntemplate = \"{dd}\"\n"),
+        "w.toml:4:13: 2 tasks that are all the same: use meta in the template, like {meta:k} (warning)"
+    );
+    // The rows of a file and a parent's worker may set any key.
+    for rest in ["rule = \"cron=@daily&meta-file=f\"", "dependsOn = \"a\""] {
+        let text = format!(
+            "[[phase]]\ntask = \"b\"\ntemplate = \"{{meta:n}}\"\n{rest}\n[[phase]]\ntask = \"a\"\nrule = \"cron=@daily\"\n"
+        );
+        assert!(findings(&text).is_empty(), "{:?}", findings(&text));
+    }
+}
+
+#[test]
+fn a_value_with_escapes_is_found_as_a_whole() {
+    assert_eq!(
+        of_line("[[phase]]\ntask = \"a\"\nrule = \"\\u0063ron=bad\"\n", 3).split(' ').next(),
+        Some("8:")
+    );
+}

@@ -1,0 +1,194 @@
+//! What a phase says that can be read, and still isn't what its author wants.
+
+mod template;
+
+use std::collections::HashSet;
+
+use chrono::DateTime;
+
+use super::Phase;
+use crate::finding::Severity;
+use crate::query::Query;
+use crate::rule;
+
+/// One thing that is wrong, by its place in a value of the phase.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Lint {
+    pub(super) at: At,
+    pub(super) severity: Severity,
+    pub(super) message: String,
+}
+
+/// A byte of one of the phase's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum At {
+    Task(usize),
+    DependsOn(usize),
+    Rule(usize),
+    Template(usize),
+}
+
+impl Lint {
+    fn warning(at: At, message: impl Into<String>) -> Self {
+        Self { at, severity: Severity::Warning, message: message.into() }
+    }
+}
+
+/// All that is wrong with a phase on its own.
+pub(super) fn lints(phase: &Phase) -> Vec<Lint> {
+    let pairs = pairs(&phase.rule_text);
+    let mut lints = names(phase);
+    lints.extend(twice(&pairs));
+    lints.extend(pairs.iter().filter_map(|pair| pair.lint(phase)));
+    lints.extend(template::lints(phase));
+    lints
+}
+
+/// A key of a rule and its value, where they stand.
+struct Pair {
+    key: String,
+    value: String,
+    at: usize,
+    value_at: usize,
+}
+
+fn pairs(rule: &str) -> Vec<Pair> {
+    let mut at = 0;
+    let mut pairs = Vec::new();
+    for text in rule.split('&') {
+        let value_at = at + text.find('=').map_or(text.len(), |equals| equals + 1);
+        if let Some((key, value)) = Query::lenient(text).pairs().next() {
+            pairs.push(Pair { key: key.to_ascii_lowercase(), value: value.to_owned(), at, value_at });
+        }
+        at += text.len() + 1;
+    }
+    pairs
+}
+
+/// Where a rule says what a problem with `key` is about: the value of a known key, else the key; a part that can't
+/// be read where there is none.
+pub(super) fn place_in_rule(rule: &str, key: &str) -> usize {
+    let known = rule::KEYS.iter().any(|known| known.eq_ignore_ascii_case(key));
+    let lower = key.to_ascii_lowercase();
+    let found = pairs(rule).into_iter().find(|pair| {
+        let is_documented_form = pair.key.split(':').next() == Some("require") && lower == "require";
+        pair.key == lower || is_documented_form
+    });
+    match found {
+        Some(pair) if known => pair.value_at,
+        Some(pair) => pair.at,
+        None => unreadable(rule).unwrap_or_default(),
+    }
+}
+
+fn unreadable(rule: &str) -> Option<usize> {
+    let mut at = 0;
+    for text in rule.split('&') {
+        if let Some(control) = text.find(|c: char| c.is_ascii_control()) {
+            return Some(at + control);
+        }
+        if Query::parse(text).is_err() {
+            return Some(at);
+        }
+        at += text.len() + 1;
+    }
+    None
+}
+
+/// The first value counts, but for lists.
+fn twice(pairs: &[Pair]) -> Vec<Lint> {
+    let mut seen = HashSet::new();
+    let single = |pair: &&Pair| {
+        rule::KEYS.contains(&pair.key.as_str()) && !["require", "meta"].contains(&pair.key.as_str())
+    };
+    let again = pairs.iter().filter(single).filter(|pair| !seen.insert(&pair.key));
+    again
+        .map(|pair| {
+            let message = format!("`{}` is there twice: the first one counts, take one out", pair.key);
+            Lint::warning(At::Rule(pair.at), message)
+        })
+        .collect()
+}
+
+impl Pair {
+    /// What is wrong with a pair in the rule of that phase.
+    fn lint(&self, phase: &Phase) -> Option<Lint> {
+        let rule = &phase.rule;
+        let key = self.key.as_str();
+        let warn = |message: String| Some(Lint::warning(At::Rule(self.at), message));
+        if let Some(lint) = self.never_fires(phase).or_else(|| self.without_unit()) {
+            return Some(lint);
+        }
+        match key {
+            "offset" | "for" | "by" if phase.depends_on.is_some() && rule.cron.is_none() && rule.files.is_none() => {
+                warn(format!(
+                    "`{key}` counts only beside cron: a child is about the time of its parent; take it out"
+                ))
+            }
+            "by" if rule.query.first_any_case("for").is_none() => {
+                warn("`by` steps through `for`, which isn't there: add it, like for=-24h, or take `by` out".to_owned())
+            }
+            "missed" | "missed_window" if rule.cron.is_none() => {
+                warn(format!("`{key}` is about the slots of cron, which isn't there: take it out"))
+            }
+            "require" if phase.depends_on.is_none() => warn(
+                "`require` looks at what a parent left, and there is none: add dependsOn, or take `require` out"
+                    .to_owned(),
+            ),
+            "job" if phase.task_text.contains(':') => warn(format!(
+                "`job` doesn't count where the task names one (`{}`): take one of them out",
+                phase.task_text
+            )),
+            _ => None,
+        }
+    }
+
+    fn never_fires(&self, phase: &Phase) -> Option<Lint> {
+        let schedule = phase.rule.schedule.as_ref().filter(|_| self.key == "cron")?;
+        // Any start will do: a schedule that comes at all comes within the eight years that are looked at.
+        let is_dead = schedule.next_after(DateTime::UNIX_EPOCH).is_none();
+        is_dead.then(|| Lint {
+            at: At::Rule(self.value_at),
+            severity: Severity::Error,
+            message: format!(
+                "cron `{}` never fires: none of its months has such a day; write one that comes",
+                self.value
+            ),
+        })
+    }
+
+    /// What Go makes of a bare number is hardly what anyone means.
+    fn without_unit(&self) -> Option<Lint> {
+        let is_duration = ["offset", "for"].contains(&self.key.as_str());
+        let number: i64 = self.value.parse().ok().filter(|number| is_duration && *number != 0)?;
+        let message =
+            format!("{} `{number}` counts as {number} nanoseconds: write a unit, like {number}h", self.key);
+        Some(Lint::warning(At::Rule(self.value_at), message))
+    }
+}
+
+/// What stands after the job in `topic:job:more`.
+fn more_than_a_job(text: &str, at: fn(usize) -> At) -> Option<Lint> {
+    let (place, _) = text.match_indices(':').nth(1)?;
+    let message =
+        format!("`{}` doesn't count: a task is `topic` or `topic:job`; take it out", &text[place..]);
+    Some(Lint::warning(at(place), message))
+}
+
+fn names(phase: &Phase) -> Vec<Lint> {
+    let mut lints: Vec<Lint> = more_than_a_job(&phase.task_text, At::Task).into_iter().collect();
+    lints.extend(more_than_a_job(&phase.depends_on_text, At::DependsOn));
+    let parts = [&phase.task.topic, &phase.task.job];
+    if let Some(part) = parts.into_iter().find(|part| !is_leasable(part)) {
+        let message = format!(
+            "no worker can ask for `{part}`: write 1 to 200 letters, digits, dots, dashes or underscores"
+        );
+        lints.push(Lint::warning(At::Task(phase.task_text.find(part.as_str()).unwrap_or_default()), message));
+    }
+    lints
+}
+
+/// As the names in a request for a lease.
+fn is_leasable(name: &str) -> bool {
+    name.len() <= 200 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
