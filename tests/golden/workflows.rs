@@ -14,6 +14,7 @@ use flowlord_domain::{Lane, NewTask};
 use serde_json::{Value, json};
 
 use crate::case::{Case, TestIds, Verdict, at, is_elsewhere};
+use crate::departures;
 use crate::results::{rows, workflows};
 use crate::rules::toml_text;
 
@@ -112,14 +113,14 @@ fn batch_departures(case: &Case<'_>, batch: &Batch<'_>, tasks: &[NewTask]) -> Op
     let zone =
         case.input["zone"].is_string() || is_elsewhere(case.text("start")) || is_elsewhere(case.text("end"));
     let rule = if zone {
-        "times are UTC, in templates as in cron="
+        departures::UTC
     } else if batch.from.year() < 1000 {
-        "years have four digits always"
+        departures::YEARS
     } else if batch.by == By::Month && batch.from.day() > 28 {
         let clamped = times.iter().all(|time| time.day() <= batch.from.day() && time.day() >= 28);
-        return Some(Verdict::departs("months count from the start, cut to their last day", &true, &clamped));
+        return Some(Verdict::departs(departures::MONTHS, &true, &clamped));
     } else if batch.to < batch.from && !walks_the_same(batch, &times) {
-        "a reversed range walks down from its start"
+        departures::REVERSED
     } else {
         return encoded(case, tasks);
     };
@@ -139,17 +140,17 @@ fn encoded(case: &Case<'_>, tasks: &[NewTask]) -> Option<Verdict> {
         expected.iter().map(|task| task["info"].as_str()).eq(tasks.iter().map(|t| Some(t.info.as_str())));
     if case.expected.to_string().contains("i~") {
         let json = !tasks.iter().any(|task| task.info.contains("i~"));
-        return Some(Verdict::departs("bool, object and array are JSON text", &true, &json));
+        return Some(Verdict::departs(departures::JSON_TEXT, &true, &json));
     }
     let input = case.input.to_string();
     let long = |text: &str| text.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 15);
     if long(&input) && !same_infos {
         let kept = tasks.iter().any(|task| long(&task.info));
-        return Some(Verdict::departs("integers keep their digits", &true, &kept));
+        return Some(Verdict::departs(departures::DIGITS, &true, &kept));
     }
     let nested = |name: &str| case.input[name].to_string().contains("{meta:");
     if nested("meta") || nested("metafile_rows") {
-        return Some(Verdict::departs("{meta:x} is expanded once only", &expected.len(), &tasks.len()));
+        return Some(Verdict::departs(departures::EXPAND_ONCE, &expected.len(), &tasks.len()));
     }
     let special = |text: &str| text.contains(['&', '+', '%', ';']);
     // Rows and lists alike: any value that needs an escape.
@@ -161,13 +162,7 @@ fn encoded(case: &Case<'_>, tasks: &[NewTask]) -> Option<Verdict> {
         meta.is_ok_and(|meta| meta.pairs().all(|(key, value)| key != "job" || value == task.job))
             && Query::lenient(&task.meta).encode() == task.meta
     });
-    any.then(|| {
-        Verdict::departs(
-            "what wouldn't read back in meta is percent-encoded",
-            &(true, true),
-            &(same_infos, reads_back),
-        )
-    })
+    any.then(|| Verdict::departs(departures::ENCODED, &(true, true), &(same_infos, reads_back)))
 }
 
 pub(crate) fn get_children(case: &Case<'_>) -> Verdict {
@@ -193,11 +188,11 @@ pub(crate) fn get_children(case: &Case<'_>) -> Verdict {
     let by_path = found(all.phase_for("", topic, job));
     let same_children = case.expected["children"] == json!(children);
     if case.expected["get"] == by_path && same_children && got["file_path"] == workflow {
-        return Verdict::departs("the task's own workflow is asked first", &found(own), &got);
+        return Verdict::departs(departures::OWN_FILE, &found(own), &got);
     }
     if own.is_some_and(|phase| phase.cyclic) {
         let left = all.children(workflow, topic, job).filter(|phase| phase.cyclic).count();
-        return Verdict::departs("a phase on a circle isn't started by it", &0, &left);
+        return Verdict::departs(departures::CIRCLE, &0, &left);
     }
     Verdict::of(case.expected, &json!({ "children": children, "get": got }))
 }
@@ -247,15 +242,15 @@ fn from_toml(case: &Case<'_>, text: &str) -> Verdict {
     let lower = text.to_lowercase();
     if lower.contains("depends_on") {
         let read = file.phases.iter().any(|phase| phase.depends_on.is_some());
-        return Verdict::departs("depends_on is dependsOn", &(true, count), &(read, got.len()));
+        return Verdict::departs(departures::DEPENDS_ON, &(true, count), &(read, got.len()));
     }
     if text.contains("[[phase]]") && text.contains("[[Phase]]") {
         let all = lower.matches("[[phase]]").count();
-        return Verdict::departs("[[phase]] and [[Phase]] are one list", &all, &got.len());
+        return Verdict::departs(departures::PHASE_LISTS, &all, &got.len());
     }
     if case.expected.as_array().into_iter().flatten().any(|phase| phase["retry"].as_i64() < Some(0)) {
         let none = file.phases.iter().any(|phase| phase.retry == 0);
-        return Verdict::departs("a retry below none is none", &(true, count), &(none, got.len()));
+        return Verdict::departs(departures::RETRY_BELOW_0, &(true, count), &(none, got.len()));
     }
     Verdict::of(case.expected, &json!(got))
 }

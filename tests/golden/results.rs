@@ -14,6 +14,7 @@ use flowlord_domain::{AlertKind, Attempt, Lane, TaskState, Uid};
 use serde_json::{Value, json};
 
 use crate::case::{Case, TestIds, Verdict, at, go_time};
+use crate::departures;
 
 pub(crate) fn task_json(case: &Case<'_>) -> Verdict {
     match (TaskDoc::parse(case.input.as_str().expect("a text")), case.error) {
@@ -162,9 +163,7 @@ fn departures(case: &Case<'_>, workflows: &Workflows, task: &Attempt, decision: 
             let by_path = workflows.phase_for("", &task.topic, job);
             let kinds: Vec<AlertKind> = decision.alerts.iter().map(|alert| alert.kind).collect();
             match phase {
-                None => {
-                    Verdict::departs("an unknown phase is an alert", &vec![AlertKind::UnknownPhase], &kinds)
-                }
+                None => Verdict::departs(departures::UNKNOWN_PHASE, &vec![AlertKind::UnknownPhase], &kinds),
                 Some(phase) => failed(case, phase, phase != by_path.expect("a phase"), decision),
             }
         }
@@ -182,27 +181,23 @@ fn failed(case: &Case<'_>, phase: &Phase, other_file: bool, decision: &Decision)
     let retries: Option<&str> = own.first("retried");
     if other_file {
         let wanted = decision.retry.is_some() || retries == Some(phase.retry.to_string().as_str());
-        return Verdict::departs("the task's own workflow is asked first", &true, &wanted);
+        return Verdict::departs(departures::OWN_FILE, &true, &wanted);
     }
     if Query::lenient(case.input["task"]["meta"].as_str().unwrap_or_default()).first("retry")
         == Some("failed")
     {
-        return Verdict::departs("retry=failed is kept as is", &None, &decision.retry);
+        return Verdict::departs(departures::RETRY_FAILED, &None, &decision.retry);
     }
     if phase.rule.problems.iter().any(|problem| problem.key == "retry_delay") {
         let waits =
             decision.retry.as_ref().and_then(|retry| retry.not_before).map(|at| at - crate::case::at(NOW));
-        return Verdict::departs(
-            "a bad retry_delay is a problem, 1 s counts",
-            &Some(chrono::TimeDelta::seconds(1)),
-            &waits,
-        );
+        return Verdict::departs(departures::RETRY_DELAY, &Some(chrono::TimeDelta::seconds(1)), &waits);
     }
     let quiet = decision.alerts.is_empty();
     if phase.rule.query.first_any_case("no_alert").is_some() {
         let value = phase.rule.query.first_any_case("no_alert").unwrap_or_default();
         return Verdict::departs(
-            "no_alert=false alerts, any other no_alert doesn't",
+            departures::NO_ALERT,
             &(!value.eq_ignore_ascii_case("false"), Some("failed")),
             &(quiet, own.first("retry")),
         );
@@ -210,11 +205,7 @@ fn failed(case: &Case<'_>, phase: &Phase, other_file: bool, decision: &Decision)
     let topic = case.text("failed_topic");
     if topic.is_empty() || topic == "-" || !case.text("producer_fails_on_topic").is_empty() {
         let got = (own.first("retry"), quiet);
-        return Verdict::departs(
-            "there is no failed topic: the record says it, the alert tells it",
-            &(Some("failed"), false),
-            &got,
-        );
+        return Verdict::departs(departures::FAILED_TOPIC, &(Some("failed"), false), &got);
     }
     Verdict::of(&wanted(case), &seen(decision, case))
 }
@@ -240,30 +231,21 @@ fn completed(
         let distinct: std::collections::BTreeSet<_> =
             decision.children.iter().map(|c| (&c.topic, &c.info)).collect();
         let wanted = (problem(count), count);
-        return Verdict::departs(
-            "a child starts once a row, nothing leaks to siblings",
-            &wanted,
-            &(got, distinct.len()),
-        );
+        return Verdict::departs(departures::CHILD_ROWS, &wanted, &(got, distinct.len()));
     }
     if own.is_some_and(|phase| phase.cyclic) {
-        return Verdict::departs("a phase on a circle isn't started by it", &ready.len(), &created);
+        return Verdict::departs(departures::CIRCLE, &ready.len(), &created);
     }
     let repeated = meta.pairs().any(|(key, _)| meta.all(key).count() > 1);
     if repeated || !case.text("producer_fails_on_topic").is_empty() {
-        let rule = if repeated {
-            "the first value of a repeated key counts"
-        } else {
-            "a child that fails stops no sibling"
-        };
+        let rule = if repeated { departures::FIRST_VALUE } else { departures::SIBLINGS };
         return Verdict::departs(rule, &ready.len(), &created);
     }
-    let rule = "keys of a rule redirect nothing";
     if ready.iter().any(|phase| phase.rule.query.pairs().any(|(key, _)| key != key.to_lowercase())) {
         let topics = |names: Vec<&str>| names.join(",");
         let wanted = topics(ready.iter().map(|phase| phase.task.topic.as_str()).collect());
         return Verdict::departs(
-            rule,
+            departures::REDIRECT,
             &wanted,
             &topics(decision.children.iter().map(|c| c.topic.as_str()).collect()),
         );
@@ -273,7 +255,7 @@ fn completed(
     };
     if decision.children.iter().any(|child| child.job.contains(['&', '+', '%', ';'])) {
         let all = decision.children.iter().all(reads_back) && created == ready.len();
-        return Verdict::departs("what wouldn't read back in meta is percent-encoded", &true, &all);
+        return Verdict::departs(departures::ENCODED, &true, &all);
     }
     Verdict::of(&wanted(case), &seen(decision, case))
 }

@@ -9,9 +9,9 @@ use flowlord_domain::{dates, duration, task_time as times};
 use serde_json::Value;
 
 use crate::case::{Case, TestIds, Verdict, at, go_time, is_elsewhere, zoned};
+use crate::departures;
 
 pub(crate) fn tmpl_parse(case: &Case<'_>) -> Verdict {
-    const YEARS: &str = "years have four digits always";
     let time = zoned(case.text("time"));
     let (template, host) = (case.text("template"), case.text("host"));
     let got = render(template, Some(time.naive_local()), host, &mut TestIds::default());
@@ -21,14 +21,14 @@ pub(crate) fn tmpl_parse(case: &Case<'_>) -> Verdict {
     }
     if year.as_str() < "1000" {
         let full = |text: &str| text.contains(&year) || !template.to_lowercase().contains("yyyy");
-        return if full(&got) { Verdict::Departs(YEARS) } else { Verdict::Wrong(got) };
+        return if full(&got) { Verdict::Departs(departures::YEARS) } else { Verdict::Wrong(got) };
     }
     if host.contains('$') {
-        return Verdict::departs("`$` in a host name is literal", &got.contains('$'), &true);
+        return Verdict::departs(departures::HOST, &got.contains('$'), &true);
     }
     if ["{ts}", "{UUID}", "{uuid}"].iter().any(|token| template.contains(token)) {
         let left = ["{ts}", "{UUID}", "{uuid}"].iter().any(|token| got.contains(token) && !got.contains('#'));
-        return Verdict::departs("{ts}, {UUID} and each {uuid} are tokens", &false, &left);
+        return Verdict::departs(departures::TOKENS, &false, &left);
     }
     Verdict::of(&case.expected.as_str(), &Some(got.as_str()))
 }
@@ -58,11 +58,9 @@ pub(crate) fn tmpl_meta(case: &Case<'_>) -> Verdict {
         zero |= value.as_i64() == Some(0);
     }
     match (nested, odd && is_row, zero) {
-        (true, ..) => Verdict::departs("{meta:x} is expanded once only", &true, &text.contains("{meta:")),
-        (_, true, _) => {
-            Verdict::departs("bool, object and array are JSON text", &false, &text.contains("i~"))
-        }
-        (.., true) => Verdict::departs("an integer zero has no sign", &expected.replace("-0", "0"), &text),
+        (true, ..) => Verdict::departs(departures::EXPAND_ONCE, &true, &text.contains("{meta:")),
+        (_, true, _) => Verdict::departs(departures::JSON_TEXT, &false, &text.contains("i~")),
+        (.., true) => Verdict::departs(departures::ZERO, &expected.replace("-0", "0"), &text),
         _ => Verdict::of(&expected, &text.as_str()),
     }
 }
@@ -87,7 +85,7 @@ pub(crate) fn print_dates(case: &Case<'_>) -> Verdict {
     let got = dates::print_dates(input.iter().copied().map(at));
     if input.iter().copied().any(is_elsewhere) {
         let hours = input.iter().all(|text| got.contains(&at(text).format("%Y/%m/%d").to_string()));
-        return Verdict::departs("times are UTC", &true, &hours);
+        return Verdict::departs(departures::UTC, &true, &hours);
     }
     Verdict::of(&case.expected.as_str(), &Some(got.as_str()))
 }
@@ -149,5 +147,5 @@ fn near_a_clock_change(case: &Case<'_>, got: &[String], expected: &[&str]) -> Ve
     // One more or one less before the end of the list moves what comes after it.
     let moved = ours.filter(|slot| !changes(slot) && slot.as_str() < *expected.last().unwrap_or(&"")).count()
         + theirs.filter(|slot| !changes(slot) && **slot < last).count();
-    Verdict::departs("a skipped time starts at the end of the gap, a repeated one once", &0, &moved)
+    Verdict::departs(departures::CLOCKS, &0, &moved)
 }

@@ -8,6 +8,7 @@ use flowlord_domain::workflow::WorkflowFile;
 use serde_json::{Value, json};
 
 use crate::case::{Case, Verdict};
+use crate::departures;
 
 pub(crate) fn cron_invalid(case: &Case<'_>) -> Verdict {
     let got = Schedule::parse(case.input.as_str().expect("a text"), Tz::UTC);
@@ -25,15 +26,13 @@ pub(crate) fn is_ready(case: &Case<'_>) -> Verdict {
     }
     let lower = text.to_lowercase();
     if lower.contains("require:") {
-        return Verdict::departs("require:{meta:x} is read as require={meta:x}", &false, &got);
+        return Verdict::departs(departures::REQUIRE, &false, &got);
     }
     if lower.contains("require=") && !text.contains("require=") {
-        return Verdict::departs("rule keys count in any case", &false, &got);
+        return Verdict::departs(departures::RULE_KEYS, &false, &got);
     }
     Verdict::Wrong(format!("got {got}"))
 }
-
-const HASH: &str = "`#` in a rule is a character like any other";
 
 pub(crate) fn rule_parse(case: &Case<'_>) -> Verdict {
     let text = case.input.as_str().expect("a text");
@@ -75,7 +74,7 @@ fn status(case: &Case<'_>, rule: &Rule) -> Verdict {
         return Verdict::of(&"invalid cron", &kind(&status));
     }
     if expected != kind(&status) && other_case(case.input.as_str().unwrap_or_default()) {
-        return Verdict::Departs("rule keys count in any case");
+        return Verdict::Departs(departures::RULE_KEYS);
     }
     Verdict::of(&expected, &kind(&status))
 }
@@ -91,8 +90,8 @@ fn plain_keys(case: &Case<'_>, text: &str, rule: &Rule) -> Verdict {
     if wanted != got {
         let require = rule.require_text.is_empty() || text.to_lowercase().contains("require:");
         return match (require && text.contains("equire:"), other_case(text)) {
-            (true, _) => Verdict::Departs("require:{meta:x} is read as require={meta:x}"),
-            (_, true) => Verdict::Departs("rule keys count in any case"),
+            (true, _) => Verdict::Departs(departures::REQUIRE),
+            (_, true) => Verdict::Departs(departures::RULE_KEYS),
             _ => Verdict::of(&wanted, &got),
         };
     }
@@ -103,13 +102,9 @@ fn plain_keys(case: &Case<'_>, text: &str, rule: &Rule) -> Verdict {
     if no_alert != rule.no_alert {
         let value = rule.query.first_any_case("no_alert");
         let wanted = value.is_some_and(|value| !value.eq_ignore_ascii_case("false"));
-        return Verdict::departs(
-            "no_alert=false alerts, any other no_alert doesn't",
-            &wanted,
-            &rule.no_alert,
-        );
+        return Verdict::departs(departures::NO_ALERT, &wanted, &rule.no_alert);
     }
-    if delay_fails { Verdict::Departs("a bad retry_delay is a problem, 1 s counts") } else { Verdict::Same }
+    if delay_fails { Verdict::Departs(departures::RETRY_DELAY) } else { Verdict::Same }
 }
 
 fn batch(case: &Case<'_>, text: &str, rule: &Rule) -> Verdict {
@@ -141,7 +136,7 @@ fn batch(case: &Case<'_>, text: &str, rule: &Rule) -> Verdict {
     }
     if text.contains('#') {
         let kept = rule.query.pairs().any(|(key, value)| key.contains('#') || value.contains('#'));
-        return Verdict::departs(HASH, &true, &kept);
+        return Verdict::departs(departures::HASH, &true, &kept);
     }
     if !other_case(text) {
         return Verdict::of(&wanted, &got);
@@ -151,7 +146,7 @@ fn batch(case: &Case<'_>, text: &str, rule: &Rule) -> Verdict {
     let plain = Rule::parse(&lower.encode(), Tz::UTC);
     let parts =
         |rule: &Rule| (rule.cron.clone(), rule.offset, rule.span, rule.meta.clone(), rule.meta_file.clone());
-    Verdict::departs("rule keys count in any case", &parts(&plain), &parts(rule))
+    Verdict::departs(departures::RULE_KEYS, &parts(&plain), &parts(rule))
 }
 
 /// Whether a known key is written in another case.

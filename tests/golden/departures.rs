@@ -1,0 +1,67 @@
+//! Where we differ from the reference on purpose: the rules that checks may take, and the table of them.
+
+/// Which cases are meant, and what we do with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Departure {
+    when: &'static str,
+    we: &'static str,
+}
+
+impl std::fmt::Display for Departure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.when, self.we)
+    }
+}
+
+/// The rules, in the order of the table in README.md. Only here can one be made.
+macro_rules! departures {
+    ($($name:ident: $when:literal, $we:literal;)*) => {
+        $(pub(crate) const $name: Departure = Departure { when: $when, we: $we };)*
+
+        const ALL: &[Departure] = &[$($name),*];
+    };
+}
+
+departures! {
+    CLOCKS: "a fixed local time falls into a change of clocks",
+        "start at the end of the gap, the first time only of two (hours with `*` or a step follow real time)";
+    UTC: "a time carries a zone other than UTC", "count in UTC, in templates as in `cron=`";
+    YEARS: "the year is below 1000", "write four digits";
+    HOST: "the host has a `$`", "take it literally";
+    TOKENS: "`{ts}`, `{UUID}` or several `{uuid}` are in a template", "replace each, each uuid its own";
+    EXPAND_ONCE: "a value of `{meta:x}` holds `{meta:y}`", "expand once";
+    JSON_TEXT: "a JSON value is a bool, an object or an array", "write it as JSON";
+    ZERO: "a JSON integer is 0 where Go saw `-0`", "write `0`: readers of JSON can't tell them apart";
+    DIGITS: "a JSON integer has more than 15 digits", "keep them all";
+    RULE_KEYS: "a rule's key is written in another case", "read it";
+    REQUIRE: "`require:{meta:x}` is written", "read it as `require={meta:x}`";
+    HASH: "`#` is in a rule", "keep it as a character like any other";
+    NO_ALERT: "`no_alert` is there", "silence, but for `no_alert=false`";
+    RETRY_DELAY: "`retry_delay` is negative, tiny or no duration", "list a problem, wait 1 s";
+    MONTHS: "`by=month` from a day after the 28th", "count months from the start, cut to their last day";
+    REVERSED: "a range is reversed", "walk down from its start";
+    ENCODED: "a value holds `&`, `+`, `%` or `;`", "percent-encode it in meta, so that it reads back";
+    CHILD_ROWS: "a child has `meta=` or `meta-file=`", "start one child a row; nothing leaks to siblings";
+    REDIRECT: "a child's rule has `Task=`, `Template=` and the like", "start the child that the phase names";
+    FIRST_VALUE: "the parent's meta has a key twice", "take the first value";
+    UNKNOWN_PHASE: "a failed task has no phase", "raise an alert";
+    OWN_FILE: "several files have the phase", "ask the task's own workflow first";
+    RETRY_FAILED: "a failed task says `retry=failed` already", "keep that";
+    FAILED_TOPIC: "the failed topic is off, or sending to it fails",
+        "have no failed topic: the record says it, the alert tells it";
+    SIBLINGS: "sending a child fails", "start its siblings all the same";
+    CIRCLE: "phases depend on each other in a circle", "start none of them by it";
+    DEPENDS_ON: "`depends_on` is written", "read it as `dependsOn`";
+    PHASE_LISTS: "`[[phase]]` stands next to `[[Phase]]`", "read both as one list";
+    RETRY_BELOW_0: "`retry` is below 0", "take it as 0";
+}
+
+#[test]
+fn the_readme_lists_every_rule() {
+    let row = |rule: &Departure| format!("| {} | {} |\n", rule.when, rule.we);
+    let table: String = ALL.iter().map(row).collect();
+    let readme = include_str!("README.md");
+    let (_, written) = readme.split_once("| cases where | we |\n|---|---|\n").expect("the table");
+    let written: String = written.split_inclusive('\n').take_while(|line| line.starts_with('|')).collect();
+    assert_eq!(written, table, "README.md, next to this file, has other rules than the code");
+}

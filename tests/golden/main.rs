@@ -1,0 +1,91 @@
+//! The golden cases of the reference system: one test per file.
+//!
+//! `FLOWLORD_GOLDEN` names another folder of cases of the same shapes. Where we depart from the reference on
+//! purpose, a rule says for which cases and what we do instead; README.md lists the rules.
+
+// All of it is test code, helpers too: lints that spare tests look for this.
+#![cfg(test)]
+
+mod case;
+mod dates_and_times;
+mod departures;
+mod results;
+mod rules;
+mod shape;
+mod workflows;
+
+use case::{Folder, run};
+use shape::Form::{Bool, Keys, List, Text};
+use shape::Shape;
+
+/// Files whose tests are still to come.
+const TO_COME: [&str; 9] = [
+    "alert_summary.json",
+    "backload.json",
+    "backload_parse_time.json",
+    "file_match.json",
+    "info.json",
+    "meta_unmarshal.json",
+    "recap.json",
+    "slack_payload.json",
+    "task_view.json",
+];
+
+/// Names each file, what checks it, and what its cases are made of.
+macro_rules! golden {
+    ($($name:ident: $check:path => $shape:expr;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                run(concat!(stringify!($name), ".json"), &$shape, $check);
+            }
+        )*
+
+        #[test]
+        fn every_file_has_a_test() {
+            let mut known = vec![$(concat!(stringify!($name), ".json")),*];
+            known.extend(TO_COME);
+            let unknown = Folder::chosen().unknown(&known);
+            assert!(unknown.is_empty(), "no test for {unknown:?}");
+        }
+    };
+}
+
+golden! {
+    batch_range: workflows::batch_range => Shape::of(
+        Keys(&["by", "end", "job", "meta", "metafile", "metafile_rows", "start", "task", "template",
+            "workflow", "zone"]),
+        &[List],
+    );
+    cron_invalid: rules::cron_invalid => Shape::of(Text, &[Text]);
+    cron_next: dates_and_times::cron_next => Shape::of(Keys(&["expr", "start"]), &[List]);
+    is_ready: rules::is_ready => Shape::of(Keys(&["meta", "rule"]), &[Bool]);
+    job_run: workflows::job_run => Shape::of(Keys(&["rule", "task", "template"]), &[Keys(&["alerts", "sent"])]);
+    phase: rules::phase => Shape::of(
+        Keys(&["dependsOn", "retry", "rule", "task", "template"]),
+        &[Keys(&["is_empty", "job", "status", "topic"])],
+    );
+    print_duration: dates_and_times::print_duration =>
+        Shape::of(Keys(&["ns"]), &[Keys(&["go_string", "print_duration"])]);
+    process: results::process => Shape::of(
+        Keys(&["failed_topic", "producer_fails_on_topic", "task"]),
+        &[Keys(&["alerts_stored", "panic", "sent", "slack_posts", "task_records"])],
+    ).with_setup(&["files"]);
+    rule_parse: rules::rule_parse => Shape::of(Text, &[Keys(&[
+        "batch_job", "batch_job_error", "count", "files", "job", "new_job", "new_job_error", "no_alert",
+        "require", "retry_delay", "validate", "values", "values_error",
+    ])]);
+    task_json: results::task_json => Shape::of(Text, &[Text]);
+    tmpl_info_time: dates_and_times::info_time => Shape::of(Text, &[Text]);
+    tmpl_meta: dates_and_times::tmpl_meta =>
+        Shape::of(Keys(&["meta", "query", "template"]), &[Keys(&["keys", "result"])]);
+    tmpl_parse: dates_and_times::tmpl_parse => Shape::of(Keys(&["host", "template", "time"]), &[Text]);
+    tmpl_path_time: dates_and_times::path_time => Shape::of(Text, &[Text]);
+    tmpl_print_dates: dates_and_times::print_dates => Shape::of(List, &[Text]);
+    tmpl_task_time: dates_and_times::task_time => Shape::of(Keys(&["info", "meta"]), &[Text]);
+    workflow_get_children: workflows::get_children => Shape::of(
+        Keys(&["job", "meta", "search", "toml", "type"]),
+        &[List, Keys(&["children", "dependsOn", "file_path", "get", "retry", "rule", "status", "task",
+            "template"])],
+    ).with_setup(&["files"]);
+}
