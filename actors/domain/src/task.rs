@@ -20,6 +20,12 @@ impl Uid {
         Self(at.timestamp_micros())
     }
 
+    /// Whether it has the 14 digits of an id: those of 1970 to 4253.
+    #[must_use]
+    pub fn is_writable(self) -> bool {
+        (0..1 << 56).contains(&self.0)
+    }
+
     /// When the attempt was created.
     #[must_use]
     pub fn created(self) -> DateTime<Utc> {

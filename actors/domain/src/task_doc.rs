@@ -72,7 +72,8 @@ impl TaskDoc {
     /// Which attempt it is: its `uid`, and where a worker of the reference system dropped that, its `created`.
     #[must_use]
     pub fn uid(&self) -> Option<Uid> {
-        self.uid.parse().ok().or_else(|| parse_time(&self.created).ok().map(Uid::at))
+        let by_time = || parse_time(&self.created).ok().map(Uid::at).filter(|uid| uid.is_writable());
+        self.uid.parse().ok().or_else(by_time)
     }
 
     /// On one line.
@@ -259,6 +260,9 @@ mod tests {
             (doc("", "2026-03-01T14:00:00.000123+02:00"), Some(uid)),
             (doc("", "yesterday"), None),
             (doc("", ""), None),
+            // No attempt is that old or that new: its id would not read back.
+            (doc("", "1010-01-01T00:00:00Z"), None),
+            (doc("", "9999-01-01T00:00:00Z"), None),
         ];
         for (doc, expected) in cases {
             assert_eq!(doc.uid(), expected, "{doc:?}");

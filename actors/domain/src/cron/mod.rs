@@ -12,6 +12,9 @@ use fields::Fields;
 /// Slots further away than this don't come: 29 February is at most eight years off.
 const YEARS_AHEAD: i32 = 8;
 
+/// As long, in days.
+const YEARS_BACK: i64 = YEARS_AHEAD as i64 * 366;
+
 /// A text that is no schedule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -69,14 +72,20 @@ impl Schedule {
         if let Kind::Every(step) = &self.kind {
             return before.checked_sub_signed(*step);
         }
-        let back = [1, 60, 25 * 60, 32 * 24 * 60, 367 * 24 * 60, i64::from(YEARS_AHEAD) * 366 * 24 * 60];
-        back.into_iter().find_map(|minutes| self.last_within(before, TimeDelta::minutes(minutes)))
-    }
-
-    fn last_within(&self, before: DateTime<Utc>, window: TimeDelta) -> Option<DateTime<Utc>> {
-        let start = before.checked_sub_signed(window)?;
-        let slots = std::iter::successors(self.next_after(start), |slot| self.next_after(*slot));
-        slots.take_while(|slot| *slot < before).last()
+        let mut last = self.next_after(before.checked_sub_signed(TimeDelta::days(YEARS_BACK))?)?;
+        let mut none_after = before;
+        if last >= before {
+            return None;
+        }
+        // Going through the slots one by one would take a second where there are millions.
+        while none_after - last > TimeDelta::seconds(1) {
+            let middle = last + (none_after - last) / 2;
+            match self.next_after(middle).filter(|slot| *slot < before) {
+                Some(slot) => last = slot,
+                None => none_after = middle,
+            }
+        }
+        self.next_after(last).filter(|slot| *slot < before).or(Some(last))
     }
 
     /// The instant from which on the wall clock shows a fitting time. A local time that is skipped moves to the

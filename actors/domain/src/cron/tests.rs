@@ -48,6 +48,9 @@ fn the_last_slot_before_an_instant() {
     assert_eq!(before("0 0 * * *", "2021-03-04T00:00:00Z").unwrap(), "2021-03-03T00:00:00+00:00");
     assert_eq!(before("* * * * * *", "2021-03-04T00:00:00Z").unwrap(), "2021-03-03T23:59:59+00:00");
     assert_eq!(before("0 0 29 2 *", "2021-03-04T00:00:00Z").unwrap(), "2020-02-29T00:00:00+00:00");
+    // Millions of slots in a month that is long over.
+    assert_eq!(before("* * * * 2 *", "2021-12-04T00:00:00Z").unwrap(), "2021-02-28T23:59:59+00:00");
+    assert_eq!(before("* * * * 2 *", "2021-02-01T00:00:01Z").unwrap(), "2021-02-01T00:00:00+00:00");
     assert_eq!(before("0 0 31 2 *", "2021-03-04T00:00:00Z"), None);
 }
 

@@ -1,0 +1,86 @@
+//! Workflow files: whatever is read can be judged, written and read again, and what it starts comes to an end.
+
+#![no_main]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::DateTime;
+use chrono_tz::Tz;
+use flowlord_domain::check::check;
+use flowlord_domain::schedule::slot_tasks;
+use flowlord_domain::workflow::{Finding, Phase, WorkflowFile, Workflows};
+use flowlord_fuzz::Counted;
+use libfuzzer_sys::fuzz_target;
+
+/// Tasks of a slot beyond that only take time.
+const FEW: i64 = 1_000;
+
+fuzz_target!(|text: &str| {
+    match WorkflowFile::parse("w.toml", text, "hash", Tz::UTC) {
+        Err(findings) => {
+            assert!(!findings.is_empty(), "refused without a word");
+            findings.iter().for_each(|finding| is_in(text, finding));
+        }
+        Ok(file) => read(text, file),
+    }
+});
+
+fn is_in(text: &str, finding: &Finding) {
+    let line = text.split('\n').nth(finding.line - 1).unwrap_or_else(|| panic!("no such line: {finding}"));
+    assert!(finding.column <= line.chars().count() + 1, "no such column: {finding}");
+    assert!((1..=finding.column).contains(&1) && !finding.message.is_empty(), "{finding}");
+}
+
+fn read(text: &str, file: WorkflowFile) {
+    let again =
+        WorkflowFile::parse("w.toml", &written(&file), "hash", Tz::UTC).expect("what was written reads");
+    assert!(file.phases.iter().map(parts).eq(again.phases.iter().map(parts)), "{file:?} {again:?}");
+    let workflows = Workflows::new([Arc::new(file)]);
+    check(&workflows).iter().for_each(|finding| is_in(text, finding));
+    for phase in workflows.phases() {
+        comes_to_an_end(&workflows, phase);
+        starts(phase);
+    }
+}
+
+fn parts(phase: &Phase) -> impl PartialEq + use<> {
+    let texts =
+        [&phase.task_text, &phase.rule_text, &phase.depends_on_text, &phase.template].map(Clone::clone);
+    (texts, phase.task.clone(), phase.rule.clone(), phase.retry, phase.problems.clone())
+}
+
+fn written(file: &WorkflowFile) -> String {
+    let quoted = |text: &str| serde_json::to_string(text).unwrap_or_default().replace('\u{7f}', "\\u007f");
+    let phase = |phase: &Phase| {
+        format!(
+            "[[phase]]\ntask = {}\nrule = {}\ndependsOn = {}\ntemplate = {}\nretry = {}\n",
+            quoted(&phase.task_text),
+            quoted(&phase.rule_text),
+            quoted(&phase.depends_on_text),
+            quoted(&phase.template),
+            phase.retry
+        )
+    };
+    file.phases.iter().map(phase).collect()
+}
+
+fn comes_to_an_end(workflows: &Workflows, start: &Phase) {
+    let mut level = BTreeSet::from([start.task.clone()]);
+    for _ in workflows.phases() {
+        let children = level.iter().flat_map(|task| workflows.children("w.toml", &task.topic, &task.job));
+        level = children.map(|child| child.task.clone()).collect();
+    }
+    assert!(level.is_empty(), "{start:?} goes round");
+}
+
+fn starts(phase: &Phase) {
+    let rows = phase.rule.meta.values().map(Vec::len).max().unwrap_or(1).max(1);
+    if phase.rule.span.num_hours().abs().saturating_mul(i64::try_from(rows).unwrap_or(i64::MAX)) > FEW {
+        return;
+    }
+    let slot = DateTime::from_timestamp(1_700_000_000, 0).unwrap_or_default();
+    if let Ok(tasks) = slot_tasks(phase, slot, "host", &mut Counted::default(), slot) {
+        assert!(phase.rule.blocked().is_none() && tasks.iter().all(|task| !task.topic.is_empty()));
+    }
+}
