@@ -54,6 +54,8 @@ departures! {
     DEPENDS_ON: "`depends_on` is written", "read it as `dependsOn`";
     PHASE_LISTS: "`[[phase]]` stands next to `[[Phase]]`", "read both as one list";
     RETRY_BELOW_0: "`retry` is below 0", "take it as 0";
+    BLOCKS: "a message goes to Slack",
+        "write its content as Block Kit inside the attachment, the text as fallback, and no pretext";
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! comes again and says so. Nothing here holds up tasks.
 
 mod line;
-mod message;
+pub mod message;
 mod slack;
 #[cfg(test)]
 mod tests;
