@@ -5,16 +5,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use chrono_tz::Tz;
 use flowlord_domain::check::check;
-use flowlord_domain::schedule::slot_tasks;
+use flowlord_domain::plan::{Limits, Plan, Step, What};
+use flowlord_domain::schedule::NoFiles;
 use flowlord_domain::workflow::{Finding, Phase, WorkflowFile, Workflows};
-use flowlord_fuzz::Counted;
 use libfuzzer_sys::fuzz_target;
-
-/// Tasks of a slot beyond that only take time.
-const FEW: i64 = 1_000;
 
 fuzz_target!(|text: &str| {
     match WorkflowFile::parse("w.toml", text, "hash", Tz::UTC) {
@@ -40,8 +37,8 @@ fn read(text: &str, file: WorkflowFile) {
     check(&workflows).iter().for_each(|finding| is_in(text, finding));
     for phase in workflows.phases() {
         comes_to_an_end(&workflows, phase);
-        starts(phase);
     }
+    plan(&workflows);
 }
 
 fn parts(phase: &Phase) -> impl PartialEq + use<> {
@@ -74,13 +71,27 @@ fn comes_to_an_end(workflows: &Workflows, start: &Phase) {
     assert!(level.is_empty(), "{start:?} goes round");
 }
 
-fn starts(phase: &Phase) {
-    let rows = phase.rule.meta.values().map(Vec::len).max().unwrap_or(1).max(1);
-    if phase.rule.span.num_hours().abs().saturating_mul(i64::try_from(rows).unwrap_or(i64::MAX)) > FEW {
-        return;
+/// What would start in a day comes in the order of time, within the limits.
+fn plan(workflows: &Workflows) {
+    let from = DateTime::from_timestamp(1_700_000_000, 0).unwrap_or_default();
+    let limits = Limits { tasks: 5, followers: 20, depth: 6 };
+    let mut last = from;
+    for planned in Plan::new(workflows, &NoFiles, from, from + TimeDelta::days(1), limits).take(50) {
+        assert!(planned.at >= last, "{planned:?}");
+        last = planned.at;
+        match planned.what {
+            What::Task(step) => {
+                assert!(planned.phase.rule.blocked().is_none() && step.task == planned.phase.name());
+                assert!(followers(&step, 0) <= limits.followers, "{step:?}");
+            }
+            What::More(left) => assert!(left > 0),
+            What::Problem(problem) => assert!(!problem.is_empty()),
+        }
     }
-    let slot = DateTime::from_timestamp(1_700_000_000, 0).unwrap_or_default();
-    if let Ok(tasks) = slot_tasks(phase, slot, "host", &mut Counted::default(), slot) {
-        assert!(phase.rule.blocked().is_none() && tasks.iter().all(|task| !task.topic.is_empty()));
-    }
+}
+
+fn followers(step: &Step, depth: usize) -> usize {
+    assert!(depth <= 7);
+    let created = step.children.iter().filter(|child| child.problem.is_none());
+    created.map(|child| 1 + followers(child, depth + 1)).sum()
 }

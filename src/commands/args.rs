@@ -18,6 +18,11 @@ pub(crate) struct ConfigFlags {
 }
 
 impl ConfigFlags {
+    /// The flags of a command that takes only some of the keys.
+    pub(crate) fn only(file: Option<PathBuf>, values: Vec<(String, String)>) -> Self {
+        Self { file, values }
+    }
+
     /// Reads all layers; `defaults` go over the usual ones. Warnings go to the log.
     pub(crate) fn load(&self, defaults: &[(&str, &str)]) -> anyhow::Result<Loaded> {
         let mut sources = Sources::of_process(self.values.clone(), self.file.clone());

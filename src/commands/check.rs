@@ -55,14 +55,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if has_errors(&findings) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn line(finding: &Finding) -> String {
+pub(super) fn line(finding: &Finding) -> String {
     let Finding { file, line, column, severity, message } = finding;
     let mark = if *severity == Severity::Warning { "warning: " } else { "" };
     format!("{file}:{line}:{column}: {mark}{message}\n")
 }
 
 /// The file itself, or every workflow file below the folder, by paths that the reader can open.
-fn read(path: &Path) -> anyhow::Result<Vec<Content>> {
+pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Content>> {
     let mut files = files::read(path).with_context(|| format!("{} can't be read", path.display()))?;
     if path.is_dir() {
         anyhow::ensure!(!files.is_empty(), "{} holds no workflow files (*.toml)", path.display());
@@ -94,7 +94,7 @@ fn findings(files: &[Content]) -> Vec<Finding> {
     findings
 }
 
-fn unreadable(path: &str, why: &str) -> Finding {
+pub(super) fn unreadable(path: &str, why: &str) -> Finding {
     Finding { file: path.to_owned(), line: 1, column: 1, severity: Severity::Error, message: why.to_owned() }
 }
 

@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod logs;
 mod out;
+mod plan;
 mod run;
 mod serve;
 mod signals;
@@ -36,6 +37,7 @@ enum Command {
     Serve(serve::Args),
     Demo(demo::Args),
     Check(check::Args),
+    Plan(plan::Args),
     Work(work::Args),
     /// Print completions for a shell
     #[command(after_help = "Example:\n  flowlord completions bash > /etc/bash_completion.d/flowlord")]
@@ -54,6 +56,7 @@ impl Cli {
             Command::Serve(args) => serve::run(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Check(args) => check::run(&args),
+            Command::Plan(args) => plan::run(&args),
             Command::Work(args) => work::run(args),
             Command::Completions { shell } => completions(shell),
         };

@@ -91,6 +91,57 @@ async fn check_names_each_finding_by_its_place() {
 }
 
 #[actix::test]
+async fn a_plan_says_what_would_start_and_what_would_differ() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let old = "[[phase]]\ntask = \"a\"\nrule = \"cron=30 2 * * *\"\ntemplate = \"{hh}\"\n\
+               [[phase]]\ntask = \"b\"\ndependsOn = \"a\"\ntemplate = \"{dd}\"\n\
+               [[phase]]\ntask = \"c\"\ndependsOn = \"b\"\n";
+    write("old.toml", old);
+    write("new.toml", &old.replace("\"c\"", "\"d\""));
+    let plan = async |args: &[&str]| {
+        let times = ["--from", "2024-03-31", "--to", "2024-04-01"];
+        output(flowlord(folder.path(), &[&["plan"], args, &times].concat())).await
+    };
+    let (code, out, err) = plan(&["old.toml", "--timezone", "Europe/Berlin"]).await;
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!(out, "2024-03-31T03:00:00+02:00  old.toml  a  01\n  b  31\n    c\n");
+
+    write("flowlord.toml", "timezone = \"Europe/Berlin\"\n");
+    let (_, configured, _) = plan(&["old.toml"]).await;
+    assert_eq!(configured, out, "the zone of the configuration counts");
+
+    let (code, out, err) = plan(&["old.toml", "new.toml"]).await;
+    assert_eq!((code, err.as_str()), (Some(1), ""));
+    let expected = "  2024-03-31T03:00:00+02:00  new.toml  a  01\n    b  31\n-     c\n+     d\n";
+    assert_eq!(out, expected);
+    let (code, out, _) = plan(&["old.toml", "new.toml", "--format", "json"]).await;
+    let changes: Vec<Value> = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, changes.len()), (Some(1), 2), "{out}");
+    let task = |n: usize| &changes[n]["slot"]["children"][0]["children"][0]["task"];
+    assert_eq!((&changes[0]["change"], task(0)), (&"removed".into(), &"c".into()));
+    assert_eq!((&changes[1]["change"], task(1)), (&"added".into(), &"d".into()));
+
+    for same in [&["old.toml", "old.toml"][..], &["old.toml", "old.toml", "--format", "json"]] {
+        let (code, out, _) = plan(same).await;
+        assert_eq!((code, out.as_str()), (Some(0), if same.len() == 2 { "" } else { "[]\n" }));
+    }
+    let wrong = [
+        (&["x.toml"][..], "x.toml can't be read"),
+        (&["old.toml", "--timezone", "Mars"], "Mars"),
+        (&["old.toml", "--to", "2024-03-30"], "--to is not after --from: write a later time"),
+        (&["old.toml", "--to", "soon"], "--to: `soon` is no time: write it like 2024-01-15"),
+        (&["old.toml", "--most", "0"], "--most"),
+    ];
+    for (args, expected) in wrong {
+        let args = [&["plan"], args, &["--from", "2024-03-31"]].concat();
+        let (code, out, err) = output(flowlord(folder.path(), &args)).await;
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{args:?}");
+        assert!(err.contains(expected), "{args:?}: {err}");
+    }
+}
+
+#[actix::test]
 async fn completions_are_a_script() {
     let folder = tempfile::tempdir().unwrap();
     let (code, out, err) = output(flowlord(folder.path(), &["completions", "bash"])).await;

@@ -104,6 +104,28 @@ impl Batch<'_> {
         times.iter().flat_map(|time| rows.iter().map(|row| (*time, *row))).collect()
     }
 
+    /// How many tasks it makes.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        let rows = self.rows.unwrap_or_default().len();
+        if rows == 0 && self.rows.is_some() && self.from == self.to {
+            return 0;
+        }
+        times(self.from, self.to, self.by, self.limit).len().saturating_mul(rows.max(1))
+    }
+
+    /// The task number `n`, without making the others; none where its time is out of all bounds.
+    #[must_use]
+    pub fn nth(&self, n: usize, now: DateTime<Utc>, host: &str, ids: &mut dyn Ids) -> Option<NewTask> {
+        let rows = self.rows.unwrap_or_default();
+        let (column, row) = (n / rows.len().max(1), n % rows.len().max(1));
+        let back = self.to < self.from;
+        let column = i32::try_from(column).ok()?;
+        let time = step(self.from, self.by, if back { -column } else { column })?;
+        let row = rows.get(if back { rows.len().saturating_sub(row + 1) } else { row });
+        Some(self.task(time, row, now, host, ids))
+    }
+
     /// The tasks, each of a chain of its own.
     #[must_use]
     pub fn tasks(&self, now: DateTime<Utc>, host: &str, ids: &mut dyn Ids) -> Vec<NewTask> {
@@ -159,6 +181,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ids::fixed::FixedIds;
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().unwrap()
@@ -193,6 +216,25 @@ mod tests {
             prop_assert_eq!(times[0], from);
             let inside = |t: &DateTime<Utc>| *t >= from.min(to) && *t <= from.max(to);
             prop_assert!(times.iter().all(inside));
+        }
+
+        #[test]
+        fn each_task_can_be_had_alone(
+            hours in -50_i64..50, rows in prop::option::of(0..4_usize), by in 0..4_usize,
+        ) {
+            let rows: Option<Vec<Row>> = rows.map(|rows| {
+                (0..rows).map(|n| Row([("k".to_owned(), n.to_string())].into())).collect()
+            });
+            let from = at("2024-01-31T05:00:00Z");
+            let batch = Batch {
+                topic: "t", job: "", workflow: "w", template: "{meta:k} {dd}T{hh}", from,
+                to: from + TimeDelta::hours(hours), by: [By::Hour, By::Day, By::Week, By::Month][by],
+                rows: rows.as_deref(), lane: Lane::Live, limit: 20,
+            };
+            let all = batch.tasks(from, "h", &mut FixedIds::default());
+            let mut ids = FixedIds::default();
+            let alone: Vec<_> = (0..batch.count()).map(|n| batch.nth(n, from, "h", &mut ids).unwrap()).collect();
+            prop_assert_eq!(all, alone);
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod finding;
 pub mod ids;
 mod info_path;
 pub mod ladder;
+pub mod plan;
 pub mod query;
 pub mod retry;
 pub mod rule;

@@ -89,31 +89,68 @@ pub fn slot_tasks_with(
     now: DateTime<Utc>,
     files: &dyn RowSource,
 ) -> Result<Vec<NewTask>, CreateError> {
-    if let Some(problem) = phase.rule.blocked() {
-        return Err(CreateError::Rule(problem.message.clone()));
+    let slot = Slot::new(phase, slot, files)?;
+    Ok((0..slot.count).filter_map(|n| slot.task(n, host, ids, now)).collect())
+}
+
+/// What starts in a slot, before its tasks are made: they may be many.
+#[derive(Debug, Clone)]
+pub struct Slot<'a> {
+    phase: &'a Phase,
+    time: DateTime<Utc>,
+    rows: Option<Vec<Row>>,
+    count: usize,
+}
+
+impl<'a> Slot<'a> {
+    /// Reads what it needs from files.
+    ///
+    /// # Errors
+    /// Why nothing starts.
+    pub fn new(phase: &'a Phase, slot: DateTime<Utc>, files: &dyn RowSource) -> Result<Self, CreateError> {
+        if let Some(problem) = phase.rule.blocked() {
+            return Err(CreateError::Rule(problem.message.clone()));
+        }
+        if phase.task.topic.is_empty() {
+            return Err(CreateError::NoTopic);
+        }
+        let time = slot.checked_add_signed(phase.rule.offset).unwrap_or(slot);
+        let rows = rule_rows(&phase.rule, files)?;
+        let mut slot = Self { phase, time, rows, count: 1 };
+        slot.count = slot.batch().map_or(1, |batch| batch.count());
+        Ok(slot)
     }
-    if phase.task.topic.is_empty() {
-        return Err(CreateError::NoTopic);
+
+    /// How many tasks start.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
     }
-    let time = slot.checked_add_signed(phase.rule.offset).unwrap_or(slot);
-    if !phase.rule.is_batch() {
-        return Ok(vec![plain_task(phase, time, host, ids, now)]);
+
+    /// The task number `n`.
+    pub fn task(&self, n: usize, host: &str, ids: &mut dyn Ids, now: DateTime<Utc>) -> Option<NewTask> {
+        match self.batch().filter(|_| n < self.count) {
+            Some(batch) => batch.nth(n, now, host, ids),
+            None => (n < self.count).then(|| plain_task(self.phase, self.time, host, ids, now)),
+        }
     }
-    let rows = rule_rows(&phase.rule, files)?;
-    let from = cut_to_hour(time);
-    let batch = Batch {
-        topic: &phase.task.topic,
-        job: &phase.task.job,
-        workflow: &phase.workflow,
-        template: &phase.template,
-        from,
-        to: from.checked_add_signed(phase.rule.span).unwrap_or(from),
-        by: phase.rule.by,
-        rows: rows.as_deref(),
-        lane: Lane::Live,
-        limit: MAX_TIMES,
-    };
-    Ok(batch.tasks(now, host, ids))
+
+    fn batch(&self) -> Option<Batch<'_>> {
+        let Phase { rule, task, workflow, template, .. } = self.phase;
+        let from = cut_to_hour(self.time);
+        rule.is_batch().then(|| Batch {
+            topic: &task.topic,
+            job: &task.job,
+            workflow,
+            template,
+            from,
+            to: from.checked_add_signed(rule.span).unwrap_or(from),
+            by: rule.by,
+            rows: self.rows.as_deref(),
+            lane: Lane::Live,
+            limit: MAX_TIMES,
+        })
+    }
 }
 
 fn plain_task(

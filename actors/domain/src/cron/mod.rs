@@ -66,6 +66,15 @@ impl Schedule {
         }
     }
 
+    /// The first slot at or after `from`. An `@every` has begun at `from`.
+    #[must_use]
+    pub fn first_from(&self, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self.kind {
+            Kind::Every(_) => self.next_after(from),
+            Kind::Fields(_) => self.next_after(from.checked_sub_signed(TimeDelta::nanoseconds(1))?),
+        }
+    }
+
     /// The last slot before `before`, looked for within some years.
     #[must_use]
     pub fn prev_before(&self, before: DateTime<Utc>) -> Option<DateTime<Utc>> {

@@ -1,0 +1,264 @@
+//! What would start, slot by slot, without starting anything.
+//!
+//! What follows a task is what [`decide_with`] says when it completes. What its worker would leave in its meta isn't
+//! known: `{meta:key}` stays there as it is written.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
+use chrono::{DateTime, Utc};
+
+use crate::alert::AlertKind;
+use crate::cron::Schedule;
+use crate::decide::{Outcome, decide_with};
+use crate::ids::Ids;
+use crate::query::Query;
+use crate::schedule::{RowSource, Slot};
+use crate::task::{Attempt, NewTask, TaskResult, TaskState, Uid};
+use crate::template::meta_keys;
+use crate::workflow::{Phase, TaskName, Workflows};
+
+/// What stands in the place of the machine's name.
+const HOST: &str = "{host}";
+
+/// How much is told of each slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// So many tasks of one slot of a phase.
+    pub tasks: usize,
+    /// So many tasks that follow one of them.
+    pub followers: usize,
+    /// So many steps down a chain.
+    pub depth: usize,
+}
+
+/// The slots of a time, in the order in which they start. Only one task at a time is in memory.
+pub struct Plan<'a> {
+    workflows: &'a Workflows,
+    files: &'a dyn RowSource,
+    until: DateTime<Utc>,
+    limits: Limits,
+    /// By workflow and task, which is the order in which slots of one instant start.
+    crons: Vec<(&'a Phase, &'a Schedule)>,
+    due: BinaryHeap<Reverse<(DateTime<Utc>, usize)>>,
+    current: Option<Current<'a>>,
+}
+
+struct Current<'a> {
+    at: DateTime<Utc>,
+    phase: &'a Phase,
+    slot: Slot<'a>,
+    next: usize,
+}
+
+/// One line of a plan: a task that starts, or why none does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned<'a> {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// By which phase.
+    pub phase: &'a Phase,
+    /// What.
+    pub what: What,
+}
+
+/// What happens in a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// A task starts.
+    Task(Step),
+    /// So many more do, which the limit leaves out.
+    More(usize),
+    /// Nothing starts, and an alert says why.
+    Problem(String),
+}
+
+/// A task, and what follows when it completes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Step {
+    /// `topic` or `topic:job`.
+    pub task: String,
+    /// What the worker is told.
+    pub info: String,
+    /// The task's meta.
+    pub meta: String,
+    /// The keys without which its parent doesn't start it.
+    pub needs: Vec<String>,
+    /// What follows.
+    pub children: Vec<Step>,
+    /// Why it isn't created.
+    pub problem: Option<String>,
+    /// More follows than the limit lets be told.
+    pub cut: bool,
+}
+
+impl<'a> Plan<'a> {
+    /// The slots at or after `from` and before `until`.
+    #[must_use]
+    pub fn new(
+        workflows: &'a Workflows,
+        files: &'a dyn RowSource,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limits: Limits,
+    ) -> Self {
+        let mut crons: Vec<_> =
+            workflows.phases().filter_map(|phase| Some((phase, phase.rule.schedule.as_ref()?))).collect();
+        crons.sort_by_cached_key(|(phase, _)| (phase.workflow.clone(), phase.name()));
+        let first =
+            |(n, (_, schedule)): (usize, &(_, &Schedule))| Some(Reverse((schedule.first_from(from)?, n)));
+        let due = crons.iter().enumerate().filter_map(first).collect();
+        Self { workflows, files, until, limits, crons, due, current: None }
+    }
+
+    fn next_of(&mut self, mut current: Current<'a>) -> Option<Planned<'a>> {
+        let (at, phase, n) = (current.at, current.phase, current.next);
+        let left = current.slot.count().saturating_sub(n);
+        if left == 0 {
+            return None;
+        }
+        if n >= self.limits.tasks {
+            return Some(Planned { at, phase, what: What::More(left) });
+        }
+        current.next += 1;
+        let task = current.slot.task(n, HOST, &mut Zeros, at)?;
+        self.current = Some(current);
+        let mut left = self.limits.followers;
+        let step = self.step(task, Vec::new(), at, self.limits.depth, &mut left);
+        Some(Planned { at, phase, what: What::Task(step) })
+    }
+
+    fn begin(&mut self, at: DateTime<Utc>, n: usize) -> Option<Planned<'a>> {
+        let (phase, schedule) = self.crons[n];
+        // A slot comes after the one before it, always.
+        self.due.extend(schedule.next_after(at).map(|next| Reverse((next, n))));
+        match Slot::new(phase, at, self.files) {
+            Ok(slot) => self.next_of(Current { at, phase, slot, next: 0 }),
+            Err(e) => Some(Planned { at, phase, what: What::Problem(e.to_string()) }),
+        }
+    }
+
+    fn step(
+        &self,
+        task: NewTask,
+        needs: Vec<String>,
+        at: DateTime<Utc>,
+        depth: usize,
+        left: &mut usize,
+    ) -> Step {
+        let name = TaskName { topic: task.topic.clone(), job: task.job.clone() };
+        let (info, meta) = (task.info.clone(), task.meta.clone());
+        let mut step = Step { task: name.to_string(), info, meta, needs, ..Step::default() };
+        let unknown = self.unknown_keys(&task);
+        let meta =
+            unknown.iter().map(|key| (key.clone(), format!("{{meta:{key}}}"))).collect::<Query>().encode();
+        let outcome =
+            Outcome { result: TaskResult::Complete, msg: String::new(), meta, started: None, ended: None };
+        let task = done(task);
+        let decision = decide_with(self.workflows, &task, &outcome, at, HOST, &mut Zeros, self.files);
+        for child in decision.children {
+            step.cut = depth == 0 || *left == 0;
+            if step.cut {
+                break;
+            }
+            *left -= 1;
+            let needs = self.needs(&task, &child, &unknown);
+            step.children.push(self.step(child, needs, at, depth - 1, left));
+        }
+        let failed = decision.alerts.into_iter().filter(|alert| alert.kind == AlertKind::CreateFailed);
+        step.children.extend(failed.map(|alert| Step {
+            task: TaskName { topic: alert.topic, job: alert.job }.to_string(),
+            problem: Some(alert.msg),
+            ..Step::default()
+        }));
+        step
+    }
+
+    fn children_of(&self, workflow: &str, topic: &str, job: &str) -> impl Iterator<Item = &'a Phase> {
+        self.workflows.children(workflow, topic, job)
+    }
+
+    /// What the children of a task ask its meta for, and only its worker can put there.
+    fn unknown_keys(&self, task: &NewTask) -> BTreeSet<String> {
+        let meta = Query::lenient(&task.meta);
+        let children = self.children_of(&task.workflow, &task.topic, &task.job);
+        let asked = children.flat_map(|phase| {
+            let mut keys = meta_keys(&phase.template);
+            keys.extend(phase.rule.require.iter().cloned());
+            keys
+        });
+        asked.filter(|key| meta.first(key).is_none_or(str::is_empty)).collect()
+    }
+
+    /// What a child's phase requires and isn't known.
+    fn needs(&self, parent: &Attempt, child: &NewTask, unknown: &BTreeSet<String>) -> Vec<String> {
+        let phases = self.children_of(&parent.workflow, &parent.topic, &parent.job);
+        let mut own = phases.filter(|phase| phase.task.topic == child.topic && phase.task.job == child.job);
+        // Several phases of one name can't be told apart here.
+        let required = own.next().filter(|_| own.next().is_none()).map(|phase| &phase.rule.require);
+        required.into_iter().flatten().filter(|key| unknown.contains(*key)).cloned().collect()
+    }
+}
+
+impl<'a> Iterator for Plan<'a> {
+    type Item = Planned<'a>;
+
+    fn next(&mut self) -> Option<Planned<'a>> {
+        loop {
+            let current = self.current.take();
+            if let Some(planned) = current.and_then(|current| self.next_of(current)) {
+                return Some(planned);
+            }
+            let Reverse((at, n)) = self.due.pop()?;
+            if at >= self.until {
+                self.due.clear();
+                return None;
+            }
+            if let Some(planned) = self.begin(at, n) {
+                return Some(planned);
+            }
+        }
+    }
+}
+
+/// The task as it is when its worker is through.
+fn done(task: NewTask) -> Attempt {
+    Attempt {
+        uid: task.uid,
+        topic: task.topic,
+        job: task.job,
+        id: task.id,
+        info: task.info,
+        meta: task.meta,
+        workflow: task.workflow,
+        parent: task.parent,
+        retry: task.retry,
+        lane: task.lane,
+        state: TaskState::Leased,
+        delivery: 1,
+        not_before: None,
+        worker: String::new(),
+        lease_expires: None,
+        progress: None,
+        result: None,
+        msg: String::new(),
+        started: None,
+        ended: None,
+    }
+}
+
+/// Two plans of the same files are the same: what is random is zero.
+struct Zeros;
+
+impl Ids for Zeros {
+    fn uid(&mut self, now: DateTime<Utc>) -> Uid {
+        Uid::at(now)
+    }
+
+    fn random(&mut self) -> u64 {
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests;

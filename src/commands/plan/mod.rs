@@ -1,0 +1,132 @@
+//! `flowlord plan`: what would start, and when.
+
+mod diff;
+mod files;
+mod print;
+mod time;
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use clap::ValueEnum;
+use flowlord_domain::plan::{Limits, Plan};
+use flowlord_messages::{Clock as _, SystemClock};
+
+use super::args::ConfigFlags;
+use super::{USAGE, out};
+use files::Folder;
+
+const EXAMPLES: &str = "\
+Examples:
+  flowlord plan ./workflows
+  flowlord plan ./workflows --from 2024-01-15 --to 2024-01-16
+  flowlord plan ./workflows --from 2024-03-31T00 --timezone Europe/Berlin --format json
+  flowlord plan /deployed/workflows ./workflows
+
+One line per task: when it starts, its workflow, its name, what its worker is told. Below it, indented, what follows
+when it completes; {meta:key} is what its worker would leave. Nothing is started.
+
+Times are a date (2024-01-15), a date and an hour (2024-01-15T05), both in the timezone, or RFC 3339.
+
+With a second path: what would start differently, `-` before and `+` after. The exit code is then 1 when anything
+would, 0 when nothing would. It is 2 when the plan can't be made.";
+
+/// Print what would start, slot by slot
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A workflow file, or a folder of them
+    path: PathBuf,
+    /// What would count in its place: prints the difference
+    new: Option<PathBuf>,
+    /// From then on, included [default: now]
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Until then, not included [default: 24 hours later]
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// The zone of cron expressions and of the times shown [default: as configured, else UTC]
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<String>,
+    /// The configuration file, for its timezone [default: ./flowlord.toml if it is there]
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How many tasks of one slot are shown, and how many that follow one of them; two plans are compared in full
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    most: u32,
+    /// How tasks are written
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Text,
+    Json,
+}
+
+/// What is asked for.
+struct Asked {
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    zone: Tz,
+    limits: Limits,
+    format: Format,
+}
+
+/// No chain of people is that long.
+const DEEPEST: usize = 20;
+
+/// What counts where two plans are compared: all, unless it is out of all bounds.
+const COMPARED: Limits = Limits { tasks: 10_000, followers: 1_000, depth: DEEPEST };
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match plan(args) {
+        Ok(code) => Ok(code),
+        Err(err) if out::ended(&err) => Ok(ExitCode::SUCCESS),
+        Err(err) => {
+            out::error(&format!("flowlord: {err:#}"));
+            Ok(ExitCode::from(USAGE))
+        }
+    }
+}
+
+fn plan(args: &Args) -> anyhow::Result<ExitCode> {
+    let asked = asked(args)?;
+    let Some(new) = &args.new else {
+        print::plan(of(&Folder::read(&args.path, asked.zone, None)?, &asked), asked.zone, asked.format)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    // Where two files are compared, not two folders, their names don't count.
+    let name = new.file_name().filter(|_| args.path.is_file() && new.is_file()).map(OsStr::to_string_lossy);
+    let asked = Asked { limits: COMPARED, ..asked };
+    let old = Folder::read(&args.path, asked.zone, name.as_deref())?;
+    let new = Folder::read(new, asked.zone, None)?;
+    let differs = diff::print(of(&old, &asked), of(&new, &asked), asked.zone, asked.format)?;
+    Ok(if differs { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn of<'a>(folder: &'a Folder, asked: &Asked) -> Plan<'a> {
+    Plan::new(&folder.workflows, folder, asked.from, asked.to, asked.limits)
+}
+
+fn asked(args: &Args) -> anyhow::Result<Asked> {
+    let zone = args.timezone.iter().map(|zone| ("timezone".to_owned(), zone.clone())).collect();
+    let zone = ConfigFlags::only(args.config.clone(), zone).load(&[])?.config.timezone;
+    let read = |text: &Option<String>, flag: &str| {
+        text.as_ref().map(|text| time::parse(text, zone).with_context(|| format!("--{flag}"))).transpose()
+    };
+    let from = read(&args.from, "from")?.unwrap_or_else(|| SystemClock.now());
+    let to = read(&args.to, "to")?.unwrap_or(from + TimeDelta::hours(24));
+    anyhow::ensure!(from < to, "--to is not after --from: write a later time");
+    let most = usize::try_from(args.most).unwrap_or(usize::MAX);
+    let limits = Limits { tasks: most, followers: most, depth: DEEPEST };
+    Ok(Asked { from, to, zone, limits, format: args.format })
+}
+
+#[cfg(test)]
+mod tests;
