@@ -10,6 +10,7 @@ mod read;
 mod reader;
 mod row;
 mod schema;
+mod snapshot;
 mod store;
 mod write;
 
@@ -24,6 +25,7 @@ use flowlord_messages::Supervision;
 pub use owner::{Hints, Owner};
 pub use reader::Reader;
 pub use schema::{FolderLock, OpenError, VERSION};
+pub use snapshot::{SnapshotError, check, copy};
 
 /// How many queries are read at the same time.
 const READERS: usize = 2;

@@ -38,7 +38,7 @@ pub struct Hints {
 
 /// The actor that owns the one write connection.
 pub struct Owner {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     connection: Option<Connection>,
     names: Names,
     queue: Queue,
@@ -89,7 +89,7 @@ impl Owner {
     }
 
     /// One transaction of all that is queued: apply, commit, answer, then tell.
-    fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         let mut jobs = std::mem::take(&mut *self.queue.borrow_mut());
         if jobs.is_empty() {
             return;

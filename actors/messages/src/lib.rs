@@ -21,6 +21,7 @@ pub mod library;
 pub mod notifier;
 pub mod read;
 pub mod scheduler;
+pub mod snapshot;
 pub mod write;
 
 pub use activity::{Activity, Busy};

@@ -2,6 +2,7 @@
 
 use flowlord_domain::{AlertKind, TaskState};
 use flowlord_messages::read::{Chain, ListAlerts, ListSlots, ListTasks, ReadSchedule, TaskFilter};
+use flowlord_messages::snapshot::CopyDatabase;
 use flowlord_messages::write::{
     Close, CronKey, IdempotencyKey, PromoteDue, RecordMissed, SaveCrons, SlotKey,
 };
@@ -223,4 +224,20 @@ async fn lists_page_by_the_last_id_and_filter() {
 
 async fn tokio_join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
     (a.await, b.await)
+}
+
+#[actix::test]
+async fn a_copy_holds_every_write_that_was_answered_before_it() {
+    let db = Db::new();
+    let to = db.folder.path().join("snapshots/one.db");
+    let before = db.create(vec![task("a", "")]).await.uids[0];
+    let (copied, _meanwhile) =
+        tokio_join(db.write(CopyDatabase { to: to.clone() }), db.write(creation(vec![task("b", "")]))).await;
+    assert_eq!(copied.unwrap().path, to);
+    let copy = rusqlite::Connection::open(&to).unwrap();
+    let stored = |uid: Uid| copy.query_row("SELECT 1 FROM task WHERE uid = ?1", [uid.0], |_| Ok(())).is_ok();
+    assert!(stored(before));
+    let again = db.write(CopyDatabase { to }).await;
+    assert_eq!(code(again), Code::InvalidRequest, "a copy is never written over");
+    assert!(db.attempt(before).await.uid == before, "and the database goes on");
 }

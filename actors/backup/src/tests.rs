@@ -1,0 +1,192 @@
+//! Snapshots over days that pass in milliseconds, of a database that is one text.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::Arbiter;
+use flowlord_messages::Clock as _;
+use flowlord_messages::snapshot::Copied;
+use flowlord_testkit::VirtualClock;
+
+use super::*;
+
+#[derive(Debug, Default)]
+struct Rows {
+    copies: usize,
+    alerts: Vec<NewAlert>,
+    refuse: bool,
+}
+
+#[derive(Clone, Default)]
+struct Stub(Arc<Mutex<Rows>>);
+
+impl Actor for Stub {
+    type Context = Context<Self>;
+}
+
+impl Handler<CopyDatabase> for Stub {
+    type Result = Result<Copied>;
+
+    fn handle(&mut self, command: CopyDatabase, _: &mut Self::Context) -> Self::Result {
+        let mut rows = self.0.lock().unwrap();
+        if rows.refuse {
+            return Err(Error::new(Code::Storage, "the disk is full"));
+        }
+        rows.copies += 1;
+        std::fs::create_dir_all(command.to.parent().unwrap()).unwrap();
+        std::fs::write(&command.to, "copy").unwrap();
+        Ok(Copied { path: command.to, bytes: 4 })
+    }
+}
+
+impl Handler<RaiseAlerts> for Stub {
+    type Result = Result<()>;
+
+    fn handle(&mut self, raise: RaiseAlerts, _: &mut Self::Context) -> Self::Result {
+        self.0.lock().unwrap().alerts.extend(raise.alerts);
+        Ok(())
+    }
+}
+
+struct Bench {
+    rows: Stub,
+    clock: VirtualClock,
+    folder: tempfile::TempDir,
+    arbiter: Arbiter,
+    take: Port<TakeSnapshot>,
+    list: Port<ListSnapshots>,
+    stop: Port<StopBackup>,
+}
+
+fn noon() -> DateTime<Utc> {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+impl Bench {
+    async fn new(every: Option<TimeDelta>) -> Self {
+        Self::start(Stub::default(), tempfile::tempdir().unwrap(), noon(), every).await
+    }
+
+    async fn start(
+        rows: Stub,
+        folder: tempfile::TempDir,
+        now: DateTime<Utc>,
+        every: Option<TimeDelta>,
+    ) -> Self {
+        let activity = Activity::default();
+        let clock = VirtualClock::new(now, activity.clone());
+        let arbiter = Arbiter::new();
+        let stub = rows.clone();
+        let db = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
+        let patience = Duration::from_secs(20);
+        let gave_up = Arc::new(|_: &str| panic!("gave up"));
+        let deps = Deps {
+            clock: Arc::new(clock.clone()),
+            activity: activity.clone(),
+            supervision: Supervision::new("backup", Arc::new(clock.clone()), gave_up),
+            copy: Port::new("db", db.clone().recipient(), 16, patience, &activity),
+            raise: Port::new("db", db.recipient(), 16, patience, &activity),
+        };
+        let config = Config { folder: folder.path().join("snapshots"), every, keep: 3 };
+        let backup = Backup::start(&arbiter.handle(), config, deps);
+        Port::new("backup", backup.clone().recipient(), 1, patience, &activity).call(Ping).await.unwrap();
+        clock.settle().await;
+        let take = Port::new("backup", backup.clone().recipient(), 64, patience, &activity);
+        let list = Port::new("backup", backup.clone().recipient(), 1, patience, &activity);
+        let stop = Port::new("backup", backup.recipient(), 1, patience, &activity);
+        Self { rows, clock, folder, arbiter, take, list, stop }
+    }
+
+    fn copies(&self) -> usize {
+        self.rows.0.lock().unwrap().copies
+    }
+
+    async fn listed(&self) -> Vec<DateTime<Utc>> {
+        self.list.call(ListSnapshots).await.unwrap().items.into_iter().map(|item| item.at).collect()
+    }
+}
+
+fn hours(hours: i64) -> TimeDelta {
+    TimeDelta::hours(hours)
+}
+
+#[actix::test]
+async fn one_is_taken_when_it_is_due_also_over_a_restart_and_the_newest_stay() {
+    let bench = Bench::new(Some(hours(24))).await;
+    assert_eq!(bench.copies(), 1, "there was none");
+    bench.clock.advance(hours(47)).await;
+    assert_eq!(bench.copies(), 2);
+    let Bench { rows, clock, folder, arbiter, .. } = bench;
+    arbiter.stop();
+    arbiter.join().unwrap();
+    let bench = Bench::start(rows, folder, clock.now(), Some(hours(24))).await;
+    assert_eq!(bench.copies(), 2, "the last one is a day old in an hour");
+    bench.clock.advance(hours(49)).await;
+    assert_eq!(bench.copies(), 5);
+    assert_eq!(bench.listed().await, [noon() + hours(96), noon() + hours(72), noon() + hours(48)]);
+}
+
+#[actix::test]
+async fn those_who_ask_at_the_same_time_share_one() {
+    let bench = Bench::new(None).await;
+    bench.clock.advance(hours(72)).await;
+    assert_eq!(bench.copies(), 0, "without a backup place there is one only when asked");
+    let asked: Vec<_> = (0..20).map(|_| bench.take.call(TakeSnapshot::default())).collect();
+    let mut taken = Vec::new();
+    for one in asked {
+        taken.push(one.await.unwrap());
+    }
+    assert_eq!(bench.copies(), 1);
+    assert!(taken.iter().all(|one| *one == taken[0]), "{taken:?}");
+    let elsewhere = bench.folder.path().join("mine.db");
+    let other = bench.take.call(TakeSnapshot { to: Some(elsewhere.clone()) }).await.unwrap();
+    assert_eq!(other.location, elsewhere.display().to_string());
+    assert_eq!(bench.listed().await, [noon() + hours(72)], "one elsewhere isn't one of them");
+}
+
+#[actix::test]
+async fn more_than_can_wait_are_refused() {
+    let bench = Bench::new(None).await;
+    let to = |n: usize| Some(bench.folder.path().join(format!("{n}.db")));
+    let asked: Vec<_> = (0..40).map(|n| bench.take.call(TakeSnapshot { to: to(n) })).collect();
+    let mut refused = 0;
+    for one in asked {
+        refused += usize::from(one.await.is_err_and(|err| err.code == Code::Busy));
+    }
+    assert!((1..=40 - MAX_WAITING).contains(&refused), "{refused}");
+    assert_eq!(bench.copies(), 40 - refused, "whoever wasn't refused got one");
+}
+
+#[actix::test]
+async fn one_that_fails_is_told_once_and_tried_again_until_it_is_there() {
+    let bench = Bench::new(Some(hours(24))).await;
+    bench.rows.0.lock().unwrap().refuse = true;
+    bench.clock.advance(hours(25)).await;
+    let snapshots = bench.list.call(ListSnapshots).await.unwrap();
+    assert_eq!(snapshots.problem.as_deref(), Some("the disk is full"));
+    {
+        let mut rows = bench.rows.0.lock().unwrap();
+        assert_eq!(rows.alerts.len(), 1, "one alert for as long as it lasts");
+        assert_eq!(rows.alerts[0].kind, AlertKind::Snapshot);
+        assert_eq!(rows.alerts[0].msg, "no snapshot was taken: the disk is full");
+        rows.refuse = false;
+    }
+    bench.clock.advance(TRY_AGAIN).await;
+    let snapshots = bench.list.call(ListSnapshots).await.unwrap();
+    assert_eq!((snapshots.problem, snapshots.items.len()), (None, 2));
+    let asked = bench.take.call(TakeSnapshot::default()).await;
+    assert!(asked.is_ok());
+}
+
+#[actix::test]
+async fn the_stop_takes_a_last_one_and_then_there_are_no_more() {
+    let bench = Bench::new(Some(hours(24))).await;
+    bench.clock.advance(hours(1)).await;
+    bench.stop.call(StopBackup).await.unwrap();
+    assert_eq!(bench.listed().await, [noon() + hours(1), noon()]);
+    bench.clock.advance(hours(100)).await;
+    assert_eq!(bench.copies(), 2);
+    let bench = Bench::new(None).await;
+    bench.stop.call(StopBackup).await.unwrap();
+    assert_eq!(bench.copies(), 0, "without a backup place");
+}

@@ -1,0 +1,67 @@
+//! Copies of the database: consistent, checked, made while writes go on.
+
+use std::path::PathBuf;
+
+use actix::Message;
+use chrono::{DateTime, Utc};
+
+use crate::error::Result;
+
+/// To the DB owner: makes one copy. It holds every write that was answered before this was sent.
+///
+/// The copy counts only when it is answered: until then it has another name, and after a failure nothing is left.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "Result<Copied>")]
+pub struct CopyDatabase {
+    /// The file to make; there must be none of this name.
+    pub to: PathBuf,
+}
+
+/// A copy that was opened and checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size, bytes.
+    pub bytes: u64,
+}
+
+/// Takes a snapshot. One that is being taken for the same place is shared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Message)]
+#[rtype(result = "Result<Snapshot>")]
+pub struct TakeSnapshot {
+    /// A file to make instead of one more in the usual place; there must be none of this name.
+    pub to: Option<PathBuf>,
+}
+
+/// A snapshot that was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Where it is: a file, or an object of a store.
+    pub location: String,
+    /// When it was begun: it holds what was answered before.
+    pub at: DateTime<Utc>,
+    /// Its size, bytes.
+    pub bytes: u64,
+}
+
+/// The snapshots in the usual place, newest first.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Snapshots>")]
+pub struct ListSnapshots;
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshots {
+    /// Those that are there.
+    pub items: Vec<Snapshot>,
+    /// When the next one is due; none when there is no backup place.
+    pub next: Option<DateTime<Utc>>,
+    /// Why the last one failed, when it did.
+    pub problem: Option<String>,
+}
+
+/// Takes a last snapshot, where there is a backup place, and no more: the service is stopping.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<()>")]
+pub struct StopBackup;
