@@ -8,6 +8,7 @@ mod job;
 mod owner;
 mod read;
 mod reader;
+mod restore;
 mod row;
 mod schema;
 mod snapshot;
@@ -24,8 +25,12 @@ use flowlord_messages::Supervision;
 
 pub use owner::{Hints, Owner};
 pub use reader::Reader;
+pub use restore::{Found, RestoreError, Restored, look, restore};
 pub use schema::{FolderLock, OpenError, VERSION};
 pub use snapshot::{SnapshotError, check, copy};
+
+/// The name of the database in the data folder.
+pub const DATABASE: &str = "flowlord.db";
 
 /// How many queries are read at the same time.
 const READERS: usize = 2;
@@ -52,7 +57,7 @@ impl Database {
         hints: Hints,
     ) -> Result<Self, OpenError> {
         let lock = FolderLock::take(folder)?;
-        let path = folder.join("flowlord.db");
+        let path = folder.join(DATABASE);
         let connection = schema::open_writer(&path)?;
         // Readers after the writer: a read-only connection can't make the files of a fresh database.
         let pool = r2d2::Pool::builder()

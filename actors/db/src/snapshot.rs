@@ -100,7 +100,7 @@ fn vacuum_into(from: &Path, to: &Path) -> rusqlite::Result<()> {
     connection.execute("VACUUM INTO ?1", [to]).map(drop)
 }
 
-fn read_only(path: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
@@ -130,7 +130,7 @@ pub fn check(path: &Path) -> std::result::Result<usize, SnapshotError> {
     Ok(found)
 }
 
-fn is_damage(err: &rusqlite::Error) -> bool {
+pub(crate) fn is_damage(err: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     matches!(err.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
 }
