@@ -1,6 +1,7 @@
 //! Wiring: every actor, started from the bottom up and stopped from the top down.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +9,11 @@ use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, Handler, Message};
 use anyhow::Context as _;
 use flowlord_alerts::Alerts;
+use flowlord_backup::{Backup, Place};
 use flowlord_db::{Database, Hints, Owner, Reader};
 use flowlord_dispatch::Dispatch;
 use flowlord_domain::ladder::Policy;
+use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_ingest::Ingest;
 use flowlord_library::Library;
 use flowlord_messages::alerts::StopAlerting;
@@ -18,7 +21,8 @@ use flowlord_messages::dispatch::StopLeasing;
 use flowlord_messages::library::WorkflowsChanged;
 use flowlord_messages::notifier::StopNotifying;
 use flowlord_messages::scheduler::StopScheduling;
-use flowlord_messages::write::Close;
+use flowlord_messages::snapshot::StopBackup;
+use flowlord_messages::write::{Close, RaiseAlerts};
 use flowlord_messages::{Activity, LatePort, Mint, Ping, Port, SharedClock, Supervision, SystemClock};
 use flowlord_notifier::Notifier;
 use flowlord_scheduler::Scheduler;
@@ -26,6 +30,8 @@ use flowlord_web::{StopWeb, Unready, Web};
 
 use crate::config::{Config, Secret};
 use crate::ports::{BOUND, PATIENCE, Ports};
+use crate::recovery;
+use crate::running::{Announcement, Running};
 
 /// Where time, ids and the last resort come from.
 #[derive(Clone)]
@@ -68,6 +74,7 @@ pub struct App {
     stops: Stops,
     database: Database,
     arbiters: Vec<Arbiter>,
+    announced: Announcement,
 }
 
 /// The last messages, in the order in which they are sent.
@@ -79,6 +86,7 @@ struct Stops {
     scheduling: Port<StopScheduling>,
     alerting: Port<StopAlerting>,
     notifying: Port<StopNotifying>,
+    backup: Port<StopBackup>,
     database: Port<Close>,
 }
 
@@ -103,8 +111,10 @@ impl App {
                 .await;
         match started {
             Ok((database, stops)) => {
+                let announced = Running::announce(&config.data, address)
+                    .with_context(|| format!("{} can't be written", config.data.display()))?;
                 log::info!("event=started address={address} version={}", env!("CARGO_PKG_VERSION"));
-                Ok(Self { address, stops, database, arbiters })
+                Ok(Self { address, stops, database, arbiters, announced })
             }
             Err(err) => {
                 end(arbiters);
@@ -122,7 +132,8 @@ impl App {
     /// Stops in order: no new leases, HTTP answers what it has, nothing new starts, nothing more is told, and the
     /// database is closed. What an actor fails to do in its last message is logged; the others go on.
     pub async fn stop(self) {
-        let Self { stops, database, arbiters, .. } = self;
+        let Self { stops, database, arbiters, announced, .. } = self;
+        drop(announced);
         let said = [
             ("web", stops.unready.call(Unready).await),
             ("dispatch", stops.leasing.call(StopLeasing).await),
@@ -130,6 +141,7 @@ impl App {
             ("scheduler", stops.scheduling.call(StopScheduling).await),
             ("alerts", stops.alerting.call(StopAlerting).await),
             ("notifier", stops.notifying.call(StopNotifying).await),
+            ("backup", stops.backup.call(StopBackup).await),
             ("db", stops.database.call(Close).await),
         ];
         for (actor, answer) in said {
@@ -174,6 +186,7 @@ struct Below {
     dispatch: Addr<Dispatch>,
     ingest: Addr<Ingest>,
     alerts: Addr<Alerts>,
+    backup: Addr<Backup>,
 }
 
 impl Wiring<'_> {
@@ -193,13 +206,21 @@ impl Wiring<'_> {
         let (db_thread, hot, calm) = (thread(), thread(), thread());
         let ears = Ears::default();
         let supervision = self.environment.supervision("db");
-        let database = Database::open(&self.config.data, &db_thread, supervision, ears.database.clone())?;
+        let database = Database::open(
+            &self.config.data,
+            &self.snapshots()?,
+            self.environment.clock.now(),
+            &db_thread,
+            supervision,
+            ears.database.clone(),
+        )?;
         let library = self.library(&calm, &database, &ears);
         let ingest = self.ingest(&hot, &database, &library);
         let dispatch = self.dispatch(&hot, &database, &ingest);
         let scheduler = self.scheduler(&calm, &database, &library);
         let alerts = self.alerts(&calm, &database, address);
         let notifier = self.notifier(&calm, &database);
+        let backup = self.backup(&calm, &database);
 
         self.ports.hear(&ears.ingest, "ingest", &ingest);
         self.ports.hear(&ears.scheduler, "scheduler", &scheduler);
@@ -217,14 +238,16 @@ impl Wiring<'_> {
             self.ping("ingest", &ingest),
             self.ping("alerts", &alerts),
             self.ping("notifier", &notifier),
+            self.ping("backup", &backup),
         ];
         // An actor that answers has started: what it reads at its start is under way.
         for ping in &pings {
             ping.call(Ping).await.with_context(|| format!("{} doesn't start", ping.name()))?;
         }
-        let below = Below { database, library, scheduler, dispatch, ingest, alerts };
+        self.tell_recovery(&database).await?;
+        let below = Below { database, library, scheduler, dispatch, ingest, alerts, backup };
         let web = self.web(&calm, listener, &below, pings)?;
-        let Below { database, scheduler, dispatch, alerts, .. } = below;
+        let Below { database, scheduler, dispatch, alerts, backup, .. } = below;
         let stops = Stops {
             unready: self.ports.to("web", &web),
             leasing: self.ports.to("dispatch", &dispatch),
@@ -232,6 +255,7 @@ impl Wiring<'_> {
             scheduling: self.ports.to("scheduler", &scheduler),
             alerting: self.ports.to("alerts", &alerts),
             notifying: self.ports.to("notifier", &notifier),
+            backup: self.ports.patient_to("backup", &backup),
             database: self.ports.to("db", &database.owner),
         };
         Ok((database, stops))
@@ -364,6 +388,53 @@ impl Wiring<'_> {
         Notifier::start(on, config, deps)
     }
 
+    /// Where snapshots are, newest first.
+    fn snapshots(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let folder = self.config.snapshots();
+        let listed = Place(folder.clone()).list();
+        let listed = listed.with_context(|| format!("backup.path {} can't be read", folder.display()))?;
+        Ok(listed.into_iter().map(|snapshot| snapshot.location.into()).collect())
+    }
+
+    /// What was restored is said where people look: in the log, and by one alert.
+    async fn tell_recovery(&self, database: &Database) -> anyhow::Result<()> {
+        let Some(recovered) = &database.recovered else { return Ok(()) };
+        let now = self.environment.clock.now();
+        let msg = recovery::text(recovered, now);
+        log::warn!("event=restored detail={msg:?}");
+        let alert = NewAlert {
+            kind: AlertKind::Snapshot,
+            at: now,
+            uid: None,
+            id: String::new(),
+            topic: "restore".to_owned(),
+            job: String::new(),
+            workflow: String::new(),
+            msg,
+            task_time: None,
+            at_once: None,
+        };
+        self.write(database).call(RaiseAlerts { alerts: vec![alert] }).await?;
+        Ok(())
+    }
+
+    fn backup(&self, on: &ArbiterHandle, database: &Database) -> Addr<Backup> {
+        let backup = &self.config.backup;
+        let config = flowlord_backup::Config {
+            folder: self.config.snapshots(),
+            every: backup.path.is_some().then_some(backup.every),
+            keep: usize::try_from(backup.keep).unwrap_or(usize::MAX),
+        };
+        let deps = flowlord_backup::Deps {
+            clock: self.environment.clock.clone(),
+            activity: self.environment.activity.clone(),
+            supervision: self.environment.supervision("backup"),
+            copy: self.ports.patient_to("db", &database.owner),
+            raise: self.write(database),
+        };
+        Backup::start(on, config, deps)
+    }
+
     fn web(
         &self,
         on: &ArbiterHandle,
@@ -393,6 +464,8 @@ impl Wiring<'_> {
             workflows: self.ports.to("library", &below.library),
             reload: self.ports.to("library", &below.library),
             next_runs: self.ports.to("scheduler", &below.scheduler),
+            snapshot: self.ports.patient_to("backup", &below.backup),
+            snapshots: self.ports.to("backup", &below.backup),
             ladders: self.ports.to("alerts", &below.alerts),
             attempts: self.read(&below.database),
             chain: self.read(&below.database),

@@ -5,6 +5,8 @@
 pub mod app;
 pub mod config;
 mod ports;
+mod recovery;
+pub mod running;
 
 pub use app::{App, Environment};
 pub use config::Config;

@@ -13,6 +13,9 @@ pub(crate) const BOUND: usize = 2_048;
 /// that says so is worth more than a longer wait.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long a copy of the database may take.
+const LONG_PATIENCE: Duration = Duration::from_secs(6 * 3600);
+
 /// Makes ports that share one count of the work under way.
 #[derive(Debug, Clone)]
 pub(crate) struct Ports(pub(crate) Activity);
@@ -27,6 +30,17 @@ impl Ports {
         M::Result: Send,
     {
         Port::new(name, actor.clone().recipient(), BOUND, PATIENCE, &self.0)
+    }
+
+    /// A port for what takes as long as the database is large; a few at a time.
+    pub(crate) fn patient_to<A, M>(&self, name: &'static str, actor: &Addr<A>) -> Port<M>
+    where
+        A: Actor + Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        Port::new(name, actor.clone().recipient(), 32, LONG_PATIENCE, &self.0)
     }
 
     /// Lets an actor hear a hint.

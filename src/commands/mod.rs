@@ -6,9 +6,11 @@ mod demo;
 mod logs;
 mod out;
 mod plan;
+mod restore;
 mod run;
 mod serve;
 mod signals;
+mod snapshot;
 mod work;
 
 use std::process::ExitCode;
@@ -39,6 +41,8 @@ enum Command {
     Check(check::Args),
     Plan(plan::Args),
     Work(work::Args),
+    Snapshot(snapshot::Args),
+    Restore(restore::Args),
     /// Print completions for a shell
     #[command(after_help = "Example:\n  flowlord completions bash > /etc/bash_completion.d/flowlord")]
     Completions {
@@ -58,6 +62,8 @@ impl Cli {
             Command::Check(args) => check::run(&args),
             Command::Plan(args) => plan::run(&args),
             Command::Work(args) => work::run(args),
+            Command::Snapshot(args) => snapshot::run(&args),
+            Command::Restore(args) => restore::run(&args),
             Command::Completions { shell } => completions(shell),
         };
         done.unwrap_or_else(|err| {

@@ -229,6 +229,15 @@ impl Config {
         Ok(Loaded { config, warnings: reader.warnings, effective })
     }
 
+    /// The folder of snapshots: the backup's when it is local, else one in the data folder.
+    #[must_use]
+    pub fn snapshots(&self) -> PathBuf {
+        match &self.backup.path {
+            Some(path) if !path.contains("://") => path.into(),
+            _ => self.data.join("snapshots"),
+        }
+    }
+
     /// The address in links: as configured, else this machine at the port that the service got.
     #[must_use]
     pub fn public_url_at(&self, address: SocketAddr) -> String {
@@ -313,6 +322,13 @@ impl Config {
         if !self.listen.ip().is_loopback() {
             self.judge_open_port(reader);
         }
+        if self.backup.path.as_ref().is_some_and(|path| path.contains("://")) {
+            reader.warn(
+                "backup.path",
+                "this version copies snapshots into local folders only: they stay in the data folder, so copy \
+                 DATA/snapshots to a safe place yourself",
+            );
+        }
         for (key, why) in NOT_YET {
             if reader.is_set(key) {
                 reader.warn(key, why);
@@ -346,10 +362,7 @@ impl Default for Config {
 const DAY: TimeDelta = TimeDelta::days(1);
 
 /// Keys that a coming version honours; said rather than passed over.
-const NOT_YET: [(&str, &str); 7] = [
-    ("backup.path", "this version makes no backups yet: copy the data folder yourself while it is stopped"),
-    ("backup.every", "this version makes no backups yet"),
-    ("backup.keep", "this version makes no backups yet"),
+const NOT_YET: [(&str, &str); 4] = [
     ("history.retention", "this version deletes no history yet"),
     ("files.folders", "this version watches no folders yet"),
     ("files.every", "this version watches no folders yet"),

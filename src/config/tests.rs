@@ -201,10 +201,10 @@ fn listening_beyond_this_machine_must_be_meant() {
 
 #[test]
 fn what_this_version_cannot_do_is_said() {
-    let file = "[backup]\npath = \"/backup\"\n[store.s3]\nregion = \"eu-central-1\"\n";
+    let file = "[backup]\npath = \"s3://bucket/backup\"\n[store.s3]\nregion = \"eu-central-1\"\n";
     let warnings = load(file, &[], &[("files.folders", "/in")]).unwrap().warnings;
     assert_eq!(warnings.len(), 3, "{warnings:?}");
-    assert!(warnings[0].starts_with("backup.path in ") && warnings[0].contains("makes no backups yet"));
+    assert!(warnings[0].starts_with("backup.path in ") && warnings[0].contains("local folders only"));
 }
 
 #[test]

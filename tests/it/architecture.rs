@@ -33,7 +33,7 @@ enum May {
 const ACTOR: May = May::Need(&["flowlord-domain", "flowlord-messages"]);
 
 /// Every crate of the workspace, and of which others it may be made.
-const ROOMS: [(&str, May); 14] = [
+const ROOMS: [(&str, May); 15] = [
     ("flowlord-domain", May::Need(&[])),
     ("flowlord-messages", May::Need(&["flowlord-domain"])),
     ("flowlord-db", ACTOR),
@@ -44,6 +44,7 @@ const ROOMS: [(&str, May); 14] = [
     ("flowlord-alerts", ACTOR),
     ("flowlord-notifier", ACTOR),
     ("flowlord-files", ACTOR),
+    ("flowlord-backup", ACTOR),
     ("flowlord-web", ACTOR),
     ("flowlord-testkit", ACTOR),
     ("flowlord", May::Everything),

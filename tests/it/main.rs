@@ -12,5 +12,6 @@ mod leases;
 mod process;
 mod results;
 mod slack;
+mod snapshots;
 mod support;
 mod time;

@@ -14,8 +14,8 @@ use crate::support::{Api, WORKFLOW};
 /// How long anything here may take before the test fails; no assertion on speed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Server {
-    api: Api,
+pub(crate) struct Server {
+    pub(crate) api: Api,
     child: Child,
 }
 
@@ -26,7 +26,7 @@ fn workflows(folder: &Path) -> PathBuf {
     workflows
 }
 
-fn serve(folder: &Path) -> Command {
+pub(crate) fn serve(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flowlord"));
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--workflow"])
@@ -40,9 +40,20 @@ fn serve(folder: &Path) -> Command {
     command
 }
 
+/// The program with these arguments, in a folder.
+pub(crate) fn flowlord(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flowlord"));
+    command.args(args).current_dir(folder).env("RUST_LOG", "warn").kill_on_drop(true);
+    command
+}
+
 impl Server {
-    async fn start(folder: &Path) -> Self {
-        let mut child = serve(folder).spawn().unwrap();
+    pub(crate) async fn start(folder: &Path) -> Self {
+        Self::of(serve(folder)).await
+    }
+
+    pub(crate) async fn of(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().expect("a line");
         let address = line.rsplit(' ').next().unwrap().trim_end_matches('/').to_owned();
@@ -50,17 +61,17 @@ impl Server {
         Self { api: Api::new(address), child }
     }
 
-    async fn kill(mut self) {
+    pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 
-    fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let id = self.child.id().expect("running").to_string();
         let sent = std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap();
         assert!(sent.success());
     }
 
-    async fn ended(&mut self) -> std::process::ExitStatus {
+    pub(crate) async fn ended(&mut self) -> std::process::ExitStatus {
         tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap()
     }
 }
@@ -225,7 +236,7 @@ async fn a_second_signal_ends_at_once() {
     assert!(!status.success(), "{status}");
 }
 
-async fn refused(mut command: Command) -> String {
+pub(crate) async fn refused(mut command: Command) -> String {
     let output = command.stderr(Stdio::piped()).output();
     let output = tokio::time::timeout(PATIENCE, output).await.expect("it ends").unwrap();
     assert!(!output.status.success());

@@ -22,6 +22,7 @@ use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
 use flowlord_messages::read::{AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks};
 use flowlord_messages::scheduler::NextRuns;
+use flowlord_messages::snapshot::{ListSnapshots, TakeSnapshot};
 use flowlord_messages::write::CreateTasks;
 use flowlord_messages::{Activity, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, guarded};
 
@@ -74,6 +75,10 @@ pub struct Deps {
     pub reload: Port<Reload>,
     /// To the scheduler.
     pub next_runs: Port<NextRuns>,
+    /// To the backup actor.
+    pub snapshot: Port<TakeSnapshot>,
+    /// To the backup actor.
+    pub snapshots: Port<ListSnapshots>,
     /// To the alerts actor.
     pub ladders: Port<LadderStates>,
     /// To the DB readers.

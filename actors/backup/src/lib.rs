@@ -28,7 +28,7 @@ use flowlord_messages::{
 };
 use tokio::sync::oneshot;
 
-use crate::place::Place;
+pub use crate::place::Place;
 
 /// After a snapshot that failed, when to try again, unless the next one is due sooner.
 const TRY_AGAIN: TimeDelta = TimeDelta::minutes(10);
@@ -69,6 +69,7 @@ type Reply = oneshot::Sender<Result<Snapshot>>;
 struct Run {
     to: Option<PathBuf>,
     replies: Vec<Reply>,
+    _busy: Busy,
 }
 
 /// The actor.
@@ -128,14 +129,25 @@ impl Backup {
             let busy = Error::new(Code::Busy, "too many snapshots wait to be taken; try again later");
             return answer(reply, &Err(busy));
         }
-        self.runs.push_back(Run { to, replies: reply.into_iter().collect() });
+        self.queue(to, reply, busy, ctx);
+    }
+
+    fn queue(
+        &mut self,
+        to: Option<PathBuf>,
+        reply: Option<Reply>,
+        busy: Option<Busy>,
+        ctx: &mut Context<Self>,
+    ) {
+        let busy = busy.unwrap_or_else(|| self.deps.activity.begin());
+        self.runs.push_back(Run { to, replies: reply.into_iter().collect(), _busy: busy });
         if self.runs.len() == 1 {
-            self.run(busy.unwrap_or_else(|| self.deps.activity.begin()), ctx);
+            self.run(ctx);
         }
     }
 
     /// Takes the first of those that wait.
-    fn run(&mut self, busy: Busy, ctx: &mut Context<Self>) {
+    fn run(&mut self, ctx: &mut Context<Self>) {
         let Some(run) = self.runs.front() else { return };
         let at = self.deps.clock.now();
         let (usual, to) = (run.to.is_none(), run.to.clone().unwrap_or_else(|| self.place.file(at)));
@@ -153,9 +165,9 @@ impl Backup {
         };
         ctx.spawn(wrap_future::<_, Self>(taken).map(move |taken, this, ctx| {
             guarded(this, ctx, |this, ctx| this.taken(usual, &taken, at, ctx));
-            let replies = this.runs.pop_front().map(|run| run.replies).unwrap_or_default();
-            answer(replies, &taken);
-            this.run(busy, ctx);
+            let done = this.runs.pop_front();
+            this.run(ctx);
+            answer(done.into_iter().flat_map(|run| run.replies), &taken);
         }));
     }
 
@@ -274,10 +286,7 @@ impl Handler<StopBackup> for Backup {
         let (reply, taken) = oneshot::channel();
         guarded(self, ctx, |this, ctx| {
             this.config.every = None;
-            this.runs.push_back(Run { to: None, replies: vec![reply] });
-            if this.runs.len() == 1 {
-                this.run(this.deps.activity.begin(), ctx);
-            }
+            this.queue(None, Some(reply), None, ctx);
         });
         Box::pin(async move {
             let gone = |_| Error::new(Code::Internal, "the last snapshot was given up; see the log");

@@ -11,16 +11,20 @@ const FORM: &str = "flowlord-%Y%m%dT%H%M%S%.6fZ.db";
 
 /// A folder of snapshots.
 #[derive(Debug, Clone)]
-pub(crate) struct Place(pub(crate) PathBuf);
+pub struct Place(pub PathBuf);
 
 impl Place {
     /// The file of a snapshot begun at `at`.
-    pub(crate) fn file(&self, at: DateTime<Utc>) -> PathBuf {
+    #[must_use]
+    pub fn file(&self, at: DateTime<Utc>) -> PathBuf {
         self.0.join(at.format(FORM).to_string())
     }
 
     /// The snapshots that are there, newest first; other files don't count.
-    pub(crate) fn list(&self) -> io::Result<Vec<Snapshot>> {
+    ///
+    /// # Errors
+    /// When the folder can't be read; one that isn't there has none.
+    pub fn list(&self) -> io::Result<Vec<Snapshot>> {
         let entries = match std::fs::read_dir(&self.0) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,

@@ -18,14 +18,15 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use actix::{Addr, ArbiterHandle};
+use chrono::{DateTime, Utc};
 use flowlord_messages::Supervision;
 
 pub use owner::{Hints, Owner};
 pub use reader::Reader;
-pub use restore::{Found, RestoreError, Restored, look, restore};
+pub use restore::{Recovered, RestoreError, Restored, restore};
 pub use schema::{FolderLock, OpenError, VERSION};
 pub use snapshot::{SnapshotError, check, copy};
 
@@ -42,21 +43,27 @@ pub struct Database {
     pub owner: Addr<Owner>,
     /// Takes every query.
     pub readers: Addr<Reader>,
+    /// What was restored before it could be opened, if anything.
+    pub recovered: Option<Recovered>,
     _lock: FolderLock,
 }
 
 impl Database {
-    /// Opens the database in `folder`, migrates it, and starts its owner in `arbiter`.
+    /// Opens the database in `folder`, migrates it, and starts its owner in `arbiter`. Where there is none, or one
+    /// that doesn't open, the first of `snapshots` that is sound becomes the database before.
     ///
     /// # Errors
     /// When another process uses the folder, or the database can't be opened.
     pub fn open(
         folder: &Path,
+        snapshots: &[PathBuf],
+        now: DateTime<Utc>,
         arbiter: &ArbiterHandle,
         supervision: Supervision,
         hints: Hints,
     ) -> Result<Self, OpenError> {
         let lock = FolderLock::take(folder)?;
+        let recovered = restore::recover(folder, snapshots, now)?;
         let path = folder.join(DATABASE);
         let connection = schema::open_writer(&path)?;
         // Readers after the writer: a read-only connection can't make the files of a fresh database.
@@ -66,6 +73,7 @@ impl Database {
         Ok(Self {
             owner: Owner::start(arbiter, path, connection, supervision, hints),
             readers: actix::SyncArbiter::start(READERS, move || Reader::new(pool.clone())),
+            recovered,
             _lock: lock,
         })
     }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::DATABASE;
 use crate::column::time;
+use crate::schema::OpenError;
 use crate::snapshot::{SnapshotError, check, copy, read_only};
 
 /// Why nothing was restored.
@@ -39,9 +40,18 @@ pub struct Restored {
     pub moved_to: Option<PathBuf>,
 }
 
+/// What was done before a database could be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// The snapshot that took its place.
+    pub restored: Restored,
+    /// Why the database that was there doesn't open; none when there was none.
+    pub why: Option<String>,
+}
+
 /// The state of the database file in a data folder, as far as a quick look tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+enum Found {
     /// There is none.
     Nothing,
     /// One that opens.
@@ -54,7 +64,7 @@ pub enum Found {
 ///
 /// # Errors
 /// When the file can't be read for a reason that isn't its content: that is no reason to replace it.
-pub fn look(data: &Path) -> Result<Found, SnapshotError> {
+fn look(data: &Path) -> Result<Found, SnapshotError> {
     let path = data.join(DATABASE);
     match path.metadata() {
         Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
@@ -72,6 +82,32 @@ pub fn look(data: &Path) -> Result<Found, SnapshotError> {
         Err(err) if crate::snapshot::is_damage(&err) => Ok(Found::Broken(err.to_string())),
         Err(source) => Err(SnapshotError::Sqlite { path, source }),
     }
+}
+
+/// Where there is no database, or one that doesn't open, restores the first of `snapshots` that is sound.
+pub(crate) fn recover(
+    data: &Path,
+    snapshots: &[PathBuf],
+    now: DateTime<Utc>,
+) -> Result<Option<Recovered>, OpenError> {
+    let why = match look(data).map_err(RestoreError::from)? {
+        Found::Sound => return Ok(None),
+        Found::Nothing => None,
+        Found::Broken(why) => Some(why),
+    };
+    for snapshot in snapshots {
+        match restore(snapshot, data, true, now) {
+            Ok(restored) => return Ok(Some(Recovered { restored, why })),
+            Err(RestoreError::Snapshot(err)) => log::error!("event=snapshot_unusable error={err:?}"),
+            Err(err) => return Err(err.into()),
+        }
+    }
+    let Some(why) = why else { return Ok(None) };
+    let instead = match snapshots.len() {
+        0 => "there is no snapshot to restore: move the file away to begin with an empty history".to_owned(),
+        bad => format!("none of {bad} snapshots is sound: name another with `flowlord restore --from`"),
+    };
+    Err(OpenError::Damaged { path: data.join(DATABASE), why, instead })
 }
 
 /// Makes a checked copy of `snapshot` the database of a data folder that no service uses.
@@ -193,6 +229,32 @@ mod tests {
         let err = restore(&bad, data.path(), true, now()).unwrap_err().to_string();
         assert!(err.contains("bad.db is damaged"), "{err}");
         assert_eq!(name(&data.path().join(DATABASE)), "mine");
+    }
+
+    #[test]
+    fn what_does_not_open_is_replaced_by_the_newest_sound_snapshot_and_kept() {
+        let data = tempfile::tempdir().unwrap();
+        database(data.path(), "old");
+        let good = snapshot_of(data.path(), "good.db");
+        assert_eq!(
+            recover(data.path(), std::slice::from_ref(&good), now()).unwrap(),
+            None,
+            "one that opens stays"
+        );
+        let path = data.path().join(DATABASE);
+        let garbage = "no database at all, but long enough to look like one ".repeat(20);
+        for file in [&path, &data.path().join("bad.db")] {
+            std::fs::write(file, &garbage).unwrap();
+        }
+        let refused = recover(data.path(), &[], now()).unwrap_err().to_string();
+        assert!(refused.contains("move the file away"), "{refused}");
+        let bad = data.path().join("bad.db");
+        let refused = recover(data.path(), std::slice::from_ref(&bad), now()).unwrap_err().to_string();
+        assert!(refused.contains("none of 1 snapshots is sound"), "{refused}");
+        let recovered = recover(data.path(), &[bad, good.clone()], now()).unwrap().unwrap();
+        assert!(recovered.why.is_some());
+        assert_eq!((name(&path), recovered.restored.from), ("old".to_owned(), good));
+        assert_eq!(std::fs::read_to_string(recovered.restored.moved_to.unwrap()).unwrap(), garbage);
     }
 
     #[test]

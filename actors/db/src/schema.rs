@@ -48,6 +48,19 @@ pub enum OpenError {
         /// Why.
         source: rusqlite::Error,
     },
+    /// It is damaged, and nothing can take its place.
+    #[error("the database {path} doesn't open: {why}; {instead}")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+        /// What to do.
+        instead: String,
+    },
+    /// A snapshot could not be put in its place.
+    #[error(transparent)]
+    Restore(#[from] crate::restore::RestoreError),
     /// The pool of readers can't be made.
     #[error("the database can't be opened for reading: {0}")]
     Pool(#[from] r2d2::Error),

@@ -142,7 +142,7 @@ impl Client {
         self.post::<Value>(&format!("/lease/{lease}/release"), &body, PATIENCE).await.map(drop)
     }
 
-    async fn post<T: serde::de::DeserializeOwned>(
+    pub(crate) async fn post<T: serde::de::DeserializeOwned>(
         &self,
         path: &str,
         body: &impl Serialize,

@@ -8,6 +8,7 @@ pub(crate) mod health;
 pub(crate) mod lease;
 pub(crate) mod pages;
 pub(crate) mod results;
+pub(crate) mod snapshots;
 pub(crate) mod stats;
 pub(crate) mod tasks;
 pub(crate) mod workflows;
@@ -40,6 +41,11 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(post("/workflows/refresh", workflows::refresh))
         .service(get("/workflows/{file:.*}", workflows::one))
         .service(get("/alerts", alerts::list))
+        .service(
+            only("/snapshots", "GET, HEAD, POST")
+                .route(web::post().to(snapshots::take))
+                .route(web::route().guard(reads()).to(snapshots::list)),
+        )
         .service(get("/stats", stats::stats));
     config
         .app_data(

@@ -6,5 +6,6 @@ mod reads;
 mod requests;
 mod results;
 mod server;
+mod snapshots;
 pub(crate) mod stub;
 mod tasks;

@@ -21,6 +21,7 @@ use flowlord_messages::read::{
     AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, SlotRow, Stats, StoredAlert,
 };
 use flowlord_messages::scheduler::{NextRuns, PhaseTimes};
+use flowlord_messages::snapshot::{ListSnapshots, Snapshot, Snapshots, TakeSnapshot};
 use flowlord_messages::write::{Applied, CreateTasks, Created, Extended, Granted};
 use flowlord_messages::{
     Activity, Code, Error, LeaseToken, Mint, Ping, Port, Result, SharedClock, Supervision,
@@ -94,6 +95,8 @@ stub! {
     workflows: CurrentWorkflows => Current;
     reload: Reload => Reloaded;
     next_runs: NextRuns => Vec<PhaseTimes>;
+    snapshot: TakeSnapshot => Snapshot;
+    snapshots: ListSnapshots => Snapshots;
     ladders: LadderStates => Vec<LadderStatus>;
     attempts: AttemptsById => Vec<Option<Attempt>>;
     chain: Chain => Vec<Attempt>;
@@ -142,6 +145,8 @@ impl Stub {
             workflows: port!(),
             reload: port!(),
             next_runs: port!(),
+            snapshot: port!(),
+            snapshots: port!(),
             ladders: port!(),
             attempts: port!(),
             chain: port!(),

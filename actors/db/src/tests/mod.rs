@@ -37,7 +37,8 @@ impl Db {
         let gave_up = Arc::new(|name: &str| panic!("{name} gave up"));
         let supervision = Supervision::new("db", Arc::new(SystemClock), gave_up);
         let database =
-            Database::open(folder.path(), &arbiter.handle(), supervision, Hints::default()).unwrap();
+            Database::open(folder.path(), &[], noon(), &arbiter.handle(), supervision, Hints::default())
+                .unwrap();
         Self { database, activity: Activity::default(), folder, arbiter }
     }
 

@@ -1,0 +1,89 @@
+//! `flowlord snapshot`: a copy of the database.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use flowlord::config::Loaded;
+use flowlord::running::Running;
+use flowlord_backup::Place;
+use flowlord_db::{DATABASE, FolderLock, OpenError};
+use flowlord_messages::{Clock as _, SystemClock};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::args::ConfigFlags;
+use super::work::client::Client;
+use super::{USAGE, out};
+
+const EXAMPLES: &str = "\
+Examples:
+  flowlord snapshot --data ./data
+  flowlord snapshot --data ./data --to /backup/before-upgrade.db
+
+Works while the service runs, and then the service makes it. The copy is a plain SQLite file, checked before it counts.
+Without --to it is one more in backup.path, or in DATA/snapshots.";
+
+/// How long the service may take to copy its database.
+const PATIENCE: Duration = Duration::from_secs(6 * 3600);
+
+/// Make one consistent, checked copy of the database
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The file to make; there must be none of this name
+    #[arg(long)]
+    to: Option<PathBuf>,
+    /// A token of the service
+    #[arg(long, env = "FLOWLORD_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    #[command(flatten)]
+    config: ConfigFlags,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let Loaded { config, .. } = match args.config.load(&[]) {
+        Ok(loaded) => loaded,
+        Err(err) => {
+            out::error(&format!("flowlord: {err:#}"));
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    let to = args.to.as_ref().map(std::path::absolute).transpose()?;
+    let database = config.data.join(DATABASE);
+    anyhow::ensure!(
+        database.exists(),
+        "there is no database {}: name its folder with --data",
+        database.display()
+    );
+    let (location, bytes) = match FolderLock::take(&config.data) {
+        Ok(_lock) => {
+            let to = to.unwrap_or_else(|| Place(config.snapshots()).file(SystemClock.now()));
+            let bytes = flowlord_db::copy(&database, &to)?;
+            (to.display().to_string(), bytes)
+        }
+        Err(OpenError::InUse(_)) => {
+            let running = Running::of(&config.data).with_context(|| {
+                format!("a service uses {} and doesn't say where it listens", config.data.display())
+            })?;
+            let client = Client::new(&running.server, args.token.clone())?;
+            let taken = actix_rt::System::new().block_on(by_service(&client, to))?;
+            (taken.location, taken.bytes)
+        }
+        Err(err) => return Err(err.into()),
+    };
+    out::line(&format!("{location} {bytes} bytes, checked"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Deserialize)]
+struct Taken {
+    location: String,
+    bytes: u64,
+}
+
+async fn by_service(client: &Client, to: Option<PathBuf>) -> anyhow::Result<Taken> {
+    let body = to.map_or_else(|| json!({}), |to| json!({ "to": to }));
+    Ok(client.post("/snapshots", &body, PATIENCE).await?)
+}

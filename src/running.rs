@@ -1,0 +1,75 @@
+//! Where a running service can be reached, for commands that work on its data.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// What `service.json` in the data folder says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// The address of its API, for programs of this machine.
+    pub server: String,
+    /// Its process.
+    pub pid: u32,
+}
+
+/// Removes the file when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Announcement(PathBuf);
+
+fn file(data: &Path) -> PathBuf {
+    data.join("service.json")
+}
+
+impl Running {
+    /// Writes where the service of a data folder is, until the answer is dropped.
+    pub(crate) fn announce(data: &Path, address: SocketAddr) -> io::Result<Announcement> {
+        let mut local = address;
+        if address.ip().is_unspecified() {
+            local.set_ip(if address.is_ipv4() {
+                std::net::Ipv4Addr::LOCALHOST.into()
+            } else {
+                std::net::Ipv6Addr::LOCALHOST.into()
+            });
+        }
+        let running = Self { server: format!("http://{local}"), pid: std::process::id() };
+        let path = file(data);
+        // Renamed, so that nobody reads half of it.
+        let partial = path.with_extension("json.partial");
+        std::fs::write(&partial, serde_json::to_vec(&running)?)?;
+        std::fs::rename(&partial, &path)?;
+        Ok(Announcement(path))
+    }
+
+    /// The service that last used a data folder; whether it still runs is told by the folder's lock.
+    ///
+    /// # Errors
+    /// When it said nothing, or that can't be read.
+    pub fn of(data: &Path) -> io::Result<Self> {
+        Ok(serde_json::from_slice(&std::fs::read(file(data))?)?)
+    }
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        // One that is left says where nobody listens, which the lock contradicts.
+        let _best_effort = std::fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_there_as_long_as_the_service_and_says_an_address_of_this_machine() {
+        let data = tempfile::tempdir().unwrap();
+        let announced = Running::announce(data.path(), "0.0.0.0:8080".parse().unwrap()).unwrap();
+        let running = Running::of(data.path()).unwrap();
+        assert_eq!((running.server.as_str(), running.pid), ("http://127.0.0.1:8080", std::process::id()));
+        drop(announced);
+        assert!(Running::of(data.path()).is_err());
+    }
+}
