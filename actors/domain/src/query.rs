@@ -1,6 +1,9 @@
 //! The URL queries in which rules and meta are written: parsed as Go's `url.ParseQuery` does, written so that
 //! people can read them and every value reads back.
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+
 /// An ordered list of keys and values; a key may come more than once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query {
@@ -148,13 +151,30 @@ pub fn merge(task_meta: &str, worker_meta: &str) -> String {
     if worker.is_empty() {
         return task_meta.to_owned();
     }
-    let mut merged = Query::lenient(task_meta);
-    for (key, value) in worker.pairs() {
-        // The first value counts, as everywhere.
-        if worker.first(key) == Some(value) {
-            merged.set(key, value);
+    // A worker may send megabytes: each key is looked up once.
+    let mut over: HashMap<&str, &str> = HashMap::new();
+    // The first value counts, as everywhere.
+    let firsts: Vec<(&str, &str)> = worker
+        .pairs()
+        .filter(|(key, value)| match over.entry(key) {
+            Entry::Vacant(entry) => *entry.insert(value) == *value,
+            Entry::Occupied(_) => false,
+        })
+        .collect();
+    let task = Query::lenient(task_meta);
+    let mut merged = Query::default();
+    let mut placed = HashSet::new();
+    for (key, value) in task.pairs() {
+        match over.get(key) {
+            None => merged.push(key, value),
+            Some(value) if placed.insert(key) => merged.push(key, *value),
+            Some(_) => {}
         }
     }
+    firsts
+        .into_iter()
+        .filter(|(key, _)| !placed.contains(key))
+        .for_each(|(key, value)| merged.push(key, value));
     merged.encode()
 }
 
@@ -220,6 +240,15 @@ mod tests {
         assert_eq!(merge("a=1", "a=2&a=3"), "a=2");
     }
 
+    /// A result may be 8 MiB: looking through all keys for each would take minutes.
+    #[test]
+    fn a_worker_may_send_many_keys() {
+        let many: Vec<String> = (0..300_000).map(|n| format!("k{n}={n}")).collect();
+        let meta = many.join("&");
+        assert_eq!(merge("", &meta), meta);
+        assert_eq!(merge(&meta, &meta), meta);
+    }
+
     #[test]
     fn an_unreadable_pair_hides_no_other() {
         let (query, error) = Query::parse_with_error("a=1&b=%zz&c=x;y&d=+");
@@ -240,6 +269,16 @@ mod tests {
         fn what_is_written_reads_back(pairs in prop::collection::vec((".*", ".*"), 0..5)) {
             let query: Query = pairs.into_iter().collect();
             prop_assert_eq!(Query::parse(&query.encode()), Ok(query));
+        }
+
+        #[test]
+        fn merging_is_setting_one_by_one(task in "([abc]=[12]&?){0,5}", worker in "([abcd]=[345]&?){0,5}") {
+            let (mut expected, over) = (Query::lenient(&task), Query::lenient(&worker));
+            for (key, _) in over.pairs() {
+                expected.set(key, over.first(key).unwrap_or_default());
+            }
+            let expected = if over.is_empty() { task.clone() } else { expected.encode() };
+            prop_assert_eq!(merge(&task, &worker), expected);
         }
 
         #[test]

@@ -221,6 +221,17 @@ mod tests {
         assert_eq!((text.as_str(), keys.len()), ("{meta:b}{meta:a}-", 2));
     }
 
+    /// Each brace was once a search through all that follows.
+    #[test]
+    fn a_template_full_of_braces_is_read_once() {
+        let braces = "{".repeat(1_000_000);
+        let time = DateTime::from_timestamp(1_600_000_000, 0);
+        assert_eq!(
+            render_utc(&(braces.clone() + "{yyyy}"), time, "h", &mut FixedIds::default()),
+            braces + "2020"
+        );
+    }
+
     #[test]
     fn numbers_keep_their_digits() {
         let rows =
