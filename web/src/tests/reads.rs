@@ -104,7 +104,7 @@ async fn workflows_show_their_phases() {
           "file": "etl/main.toml",
           "findings": [
             {
-              "column": 9,
+              "column": 14,
               "file": "etl/main.toml",
               "line": 11,
               "message": "…",
