@@ -449,6 +449,7 @@ impl Wiring<'_> {
             public_url: self.config.public_url.clone(),
             host: host(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            slack: self.config.notify.url.is_some() || self.config.notify.token.is_some(),
             started_at: self.environment.clock.now(),
         };
         let deps = flowlord_web::Deps {
@@ -473,6 +474,8 @@ impl Wiring<'_> {
             stats: self.read(&below.database),
             alerts: self.read(&below.database),
             slots: self.read(&below.database),
+            content: self.read(&below.database),
+            enqueue: self.write(&below.database),
             pings: pings.into_iter().map(|ping| (ping.name(), ping)).collect(),
         };
         Ok(Web::start_on(on, listener, config, deps)?)

@@ -7,6 +7,7 @@ mod architecture;
 mod bodies;
 mod commands;
 mod documents;
+mod kept;
 mod language;
 mod leases;
 mod process;

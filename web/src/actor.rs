@@ -20,10 +20,12 @@ use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::health::Pong;
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
-use flowlord_messages::read::{AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks};
+use flowlord_messages::read::{
+    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, ReadWorkflow,
+};
 use flowlord_messages::scheduler::NextRuns;
 use flowlord_messages::snapshot::{ListSnapshots, TakeSnapshot};
-use flowlord_messages::write::CreateTasks;
+use flowlord_messages::write::{CreateTasks, EnqueueMessage};
 use flowlord_messages::{Activity, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, guarded};
 
 use crate::api::Api;
@@ -44,6 +46,8 @@ pub struct Config {
     pub host: String,
     /// The program's version.
     pub version: String,
+    /// Whether messages go to Slack.
+    pub slack: bool,
     /// When the service was started.
     pub started_at: DateTime<Utc>,
 }
@@ -93,6 +97,10 @@ pub struct Deps {
     pub alerts: Port<ListAlerts>,
     /// To the DB readers.
     pub slots: Port<ListSlots>,
+    /// To the DB readers.
+    pub content: Port<ReadWorkflow>,
+    /// To the DB owner.
+    pub enqueue: Port<EnqueueMessage>,
     /// To every actor that the service needs, by name.
     pub pings: Vec<(&'static str, Port<Ping>)>,
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
-use actix_web::http::header::{HOST, HeaderName, ORIGIN};
+use actix_web::http::header::{HOST, HeaderMap, HeaderName, ORIGIN};
 use flowlord_messages::Code;
 
 use crate::problem::Problem;
@@ -45,6 +45,14 @@ impl Hosts {
         if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
             return Ok(());
         }
+        self.may_change(request.headers())
+    }
+
+    /// Refuses what a page of another site makes a browser send. For the few paths that change something by GET,
+    /// too: a link or an image on such a page is enough for one.
+    pub(crate) fn may_change(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+        let host = header(HOST);
         match (header(SEC_FETCH_SITE), header(ORIGIN)) {
             (Some("same-origin" | "none"), _) | (None, None) => Ok(()),
             (None, Some(origin)) if self.is_same(origin, host) => Ok(()),

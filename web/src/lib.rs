@@ -9,6 +9,7 @@ mod doc;
 mod extract;
 mod guard;
 mod hosts;
+pub mod kept;
 mod params;
 mod problem;
 mod routes;

@@ -6,7 +6,7 @@ use actix::{Actor, Handler, Message, SyncContext};
 use flowlord_messages::health::Pong;
 use flowlord_messages::read::{
     AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, NextExpiry, PendingMessages, ReadLadder,
-    ReadSchedule, ReadWorkflows,
+    ReadSchedule, ReadWorkflow, ReadWorkflows,
 };
 use flowlord_messages::{Code, Error, Ping, Result};
 use r2d2::Pool;
@@ -89,5 +89,6 @@ read!(
     Ping,
     ReadLadder,
     ReadSchedule,
+    ReadWorkflow,
     ReadWorkflows,
 );

@@ -232,6 +232,14 @@ pub struct NextExpiry;
 #[rtype(result = "Result<Vec<WorkflowRecord>>")]
 pub struct ReadWorkflows;
 
+/// One workflow file as last stored; none where there is no such file.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<WorkflowRecord>>")]
+pub struct ReadWorkflow {
+    /// The path relative to the workflow root.
+    pub path: String,
+}
+
 /// The last slots of the phases of a day, newest first.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<SlotRow>>")]

@@ -5,6 +5,7 @@ pub(crate) mod assets;
 pub(crate) mod chains;
 pub(crate) mod errors;
 pub(crate) mod health;
+pub(crate) mod kept;
 pub(crate) mod lease;
 pub(crate) mod pages;
 pub(crate) mod results;
@@ -60,9 +61,22 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(get("/healthz", health::alive))
         .service(get("/readyz", health::ready))
         .service(get("/status", health::status))
+        .configure(kept)
         .service(get("/api/docs/errors", errors::errors))
         .service(get("/assets/{name}", assets::asset))
         .default_service(web::to(not_found));
+}
+
+/// What the reference system has, for programs that were written for it.
+fn kept(config: &mut ServiceConfig) {
+    config
+        .service(get("/info", kept::info))
+        .service(get("/recap", kept::recap))
+        .service(get("/task/{id:.*}", kept::task))
+        .service(get_or_post("/refresh", kept::refresh))
+        .service(get_or_post("/notify", kept::notify))
+        .service(get("/workflow", kept::workflow_root))
+        .service(get("/workflow/{path:.*}", kept::workflow));
 }
 
 /// A path that is read only.
@@ -83,6 +97,16 @@ where
     F::Output: Responder + 'static,
 {
     only(path, "POST").route(web::post().to(handler))
+}
+
+/// A path that does something however it is asked, as in the reference system.
+fn get_or_post<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    only(path, "GET, POST").route(web::route().guard(guard::Any(guard::Get()).or(guard::Post())).to(handler))
 }
 
 /// A path that refuses all methods but those of its routes.

@@ -50,7 +50,7 @@ pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
 }
 
 /// The files, and when their phases run.
-async fn read(api: &Api) -> Result<(Current, Times), Problem> {
+pub(crate) async fn read(api: &Api) -> Result<(Current, Times), Problem> {
     let to = api.deps.clock.now();
     let from = to - LOOK_BACK;
     let (current, next_runs, slots) = tokio::join!(

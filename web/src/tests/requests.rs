@@ -47,6 +47,12 @@ async fn methods_that_a_path_does_not_take_are_told_which_it_takes() {
         (Method::POST, "/readyz", "GET, HEAD"),
         (Method::POST, "/status", "GET, HEAD"),
         (Method::POST, "/", "GET, HEAD"),
+        (Method::POST, "/info", "GET, HEAD"),
+        (Method::POST, "/recap", "GET, HEAD"),
+        (Method::POST, "/task/x", "GET, HEAD"),
+        (Method::DELETE, "/workflow/x.toml", "GET, HEAD"),
+        (Method::HEAD, "/refresh", "GET, POST"),
+        (Method::PUT, "/notify", "GET, POST"),
         (Method::OPTIONS, "/api/docs/errors", "GET, HEAD"),
         (Method::POST, "/assets/x", "GET, HEAD"),
     ] {

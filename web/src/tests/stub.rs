@@ -18,11 +18,14 @@ use flowlord_messages::health::Pong;
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded};
 use flowlord_messages::read::{
-    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, SlotRow, Stats, StoredAlert,
+    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, ReadWorkflow, SlotRow, Stats,
+    StoredAlert,
 };
 use flowlord_messages::scheduler::{NextRuns, PhaseTimes};
 use flowlord_messages::snapshot::{ListSnapshots, Snapshot, Snapshots, TakeSnapshot};
-use flowlord_messages::write::{Applied, CreateTasks, Created, Extended, Granted};
+use flowlord_messages::write::{
+    Applied, CreateTasks, Created, EnqueueMessage, Extended, Granted, WorkflowRecord,
+};
 use flowlord_messages::{
     Activity, Code, Error, LeaseToken, Mint, Ping, Port, Result, SharedClock, Supervision,
 };
@@ -104,6 +107,8 @@ stub! {
     stats: DayStats => Stats;
     alerts: ListAlerts => Vec<StoredAlert>;
     slots: ListSlots => Vec<SlotRow>;
+    content: ReadWorkflow => Option<WorkflowRecord>;
+    enqueue: EnqueueMessage => i64;
     ping: Ping => Pong;
 }
 
@@ -119,6 +124,7 @@ pub(crate) fn config() -> Config {
         public_url: None,
         host: "box".to_owned(),
         version: "1.2.3".to_owned(),
+        slack: true,
         started_at: noon() - chrono::TimeDelta::minutes(90),
     }
 }
@@ -154,6 +160,8 @@ impl Stub {
             stats: port!(),
             alerts: port!(),
             slots: port!(),
+            content: port!(),
+            enqueue: port!(),
             pings: vec![("db", port!()), ("dispatch", port!())],
             clock,
             activity,

@@ -9,6 +9,7 @@ use flowlord_messages::scheduler::PhaseTimes;
 use serde::Serialize;
 
 use super::time::Stamp;
+use crate::kept::info::Runs;
 
 /// When phases run.
 #[derive(Debug)]
@@ -20,6 +21,12 @@ pub(crate) struct Times {
 
 impl Times {
     fn of(&self, phase: &Phase) -> (Option<Stamp>, Option<Stamp>) {
+        let (next, previous) = self.runs(phase);
+        (next.map(Stamp), previous.map(Stamp))
+    }
+
+    /// The next and the last run of a phase.
+    pub(crate) fn runs(&self, phase: &Phase) -> Runs {
         let Some(cron) = &phase.rule.cron else { return (None, None) };
         let name = phase.name();
         let is_it = |times: &&PhaseTimes| {
@@ -28,7 +35,7 @@ impl Times {
         let times = self.scheduled.iter().find(is_it);
         let stored = || self.last.get(&(phase.workflow.clone(), name.clone())).copied();
         let previous = times.and_then(|times| times.previous).or_else(stored);
-        (times.and_then(|times| times.next).map(Stamp), previous.map(Stamp))
+        (times.and_then(|times| times.next), previous)
     }
 }
 

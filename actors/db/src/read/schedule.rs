@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::Uid;
-use flowlord_messages::read::{ListSlots, NextExpiry, ReadSchedule, ReadWorkflows, ScheduleInput, SlotRow};
+use flowlord_messages::read::{
+    ListSlots, NextExpiry, ReadSchedule, ReadWorkflow, ReadWorkflows, ScheduleInput, SlotRow,
+};
 use flowlord_messages::write::{CronKey, SlotKey, WorkflowRecord};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::column::{DELAYED, LEASED, micros, time};
 use crate::reader::Query;
@@ -58,16 +60,24 @@ impl Query for ReadWorkflows {
     fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         connection
             .prepare_cached("SELECT path, hash, problem, content FROM workflow ORDER BY path")?
-            .query_map([], |row| {
-                Ok(WorkflowRecord {
-                    path: row.get(0)?,
-                    hash: row.get(1)?,
-                    problem: row.get(2)?,
-                    content: row.get(3)?,
-                })
-            })?
+            .query_map([], workflow)?
             .collect()
     }
+}
+
+impl Query for ReadWorkflow {
+    type Answer = Option<WorkflowRecord>;
+
+    fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        connection
+            .prepare_cached("SELECT path, hash, problem, content FROM workflow WHERE path = ?1")?
+            .query_row([&self.path], workflow)
+            .optional()
+    }
+}
+
+fn workflow(row: &Row<'_>) -> rusqlite::Result<WorkflowRecord> {
+    Ok(WorkflowRecord { path: row.get(0)?, hash: row.get(1)?, problem: row.get(2)?, content: row.get(3)? })
 }
 
 impl Query for ListSlots {

@@ -1,7 +1,7 @@
 //! Alerts, the ladder's state and the outbox.
 
 use flowlord_domain::{AlertKind, NewAlert};
-use flowlord_messages::read::{ListAlerts, PendingMessages, ReadLadder, ReadWorkflows};
+use flowlord_messages::read::{ListAlerts, PendingMessages, ReadLadder, ReadWorkflow, ReadWorkflows};
 use flowlord_messages::write::{
     AdvanceLadder, Delivery, IncidentRecord, MarkNotified, NewMessage, RaiseAlerts, SaveWorkflows,
     WorkflowRecord,
@@ -130,5 +130,7 @@ async fn workflow_files_are_remembered_and_leave() {
     db.write(save(vec![file("a.toml"), file("b.toml")], vec![])).await.unwrap();
     let broken = WorkflowRecord { problem: "bad".to_owned(), ..file("a.toml") };
     db.write(save(vec![broken.clone()], vec!["b.toml".to_owned()])).await.unwrap();
-    assert_eq!(db.read(ReadWorkflows).await.unwrap(), [broken]);
+    assert_eq!(db.read(ReadWorkflows).await.unwrap(), std::slice::from_ref(&broken));
+    assert_eq!(db.read(ReadWorkflow { path: "a.toml".to_owned() }).await.unwrap(), Some(broken));
+    assert_eq!(db.read(ReadWorkflow { path: "b.toml".to_owned() }).await.unwrap(), None);
 }

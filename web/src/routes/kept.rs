@@ -1,0 +1,205 @@
+//! Paths of the reference system, for programs that were written for it.
+
+use std::collections::BTreeSet;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use actix_web::web::Path;
+use actix_web::{HttpRequest, HttpResponse};
+use flowlord_domain::{Ids as _, TaskResult};
+use flowlord_messages::Code;
+use flowlord_messages::library::{CurrentWorkflows, Reload};
+use flowlord_messages::notifier::{Colour, Payload};
+use flowlord_messages::read::{Chain, DayStats, ListTasks, ReadWorkflow, TaskFilter};
+use flowlord_messages::write::{EnqueueMessage, NewMessage};
+use serde::Serialize;
+
+use crate::api::{Api, ApiRef};
+use crate::kept;
+use crate::kept::info::{Service, stamp};
+use crate::kept::recap::Recap;
+use crate::params::day;
+use crate::problem::{Answer, Problem};
+use crate::routes::{json_text, workflows};
+
+/// Attempts that `/recap` reads at a time.
+const STEP: usize = 1_000;
+
+/// What starts when.
+pub(crate) async fn info(api: ApiRef) -> Answer {
+    let (current, times) = workflows::read(&api).await?;
+    let service = Service {
+        version: &api.config.version,
+        up: api.deps.clock.now() - api.config.started_at,
+        next_look: current.next_look,
+        last_look: current.looked_at,
+    };
+    let info = kept::info::info(&service, &current.workflows, |phase| times.runs(phase));
+    Ok(json_text(StatusCode::OK, info))
+}
+
+/// The attempts of a chain; zero values for one that nobody knows.
+pub(crate) async fn task(api: ApiRef, path: Path<String>) -> Answer {
+    let id = path.into_inner();
+    let attempts = if id.is_empty() { Vec::new() } else { api.deps.chain.call(Chain { id }).await? };
+    Ok(json_text(StatusCode::OK, kept::task::chain(&attempts)))
+}
+
+/// How today's tasks ended, as text or, when nothing but JSON is accepted, as that.
+pub(crate) async fn recap(api: ApiRef, request: HttpRequest) -> Answer {
+    let recap = read_recap(&api).await?;
+    if request.headers().get(ACCEPT).is_some_and(|accept| accept == "application/json") {
+        return Ok(json_text(StatusCode::OK, recap.json()));
+    }
+    Ok(text(recap.text()))
+}
+
+/// Totals come from the rollups; only of what ended are the attempts read, in steps.
+async fn read_recap(api: &Api) -> Result<Recap, Problem> {
+    let today = api.deps.clock.now().date_naive();
+    let mut recap = Recap::new(&api.deps.stats.call(DayStats { day: today }).await?);
+    let (from, to) = day(today);
+    let filter = TaskFilter {
+        from: Some(from),
+        to: Some(to),
+        results: vec![TaskResult::Complete, TaskResult::Error],
+        ..TaskFilter::default()
+    };
+    let mut after = None;
+    loop {
+        let step = ListTasks { filter: filter.clone(), ascending: true, after, limit: STEP };
+        let tasks = api.deps.tasks.call(step).await?;
+        tasks.iter().for_each(|task| recap.add(task));
+        match tasks.last() {
+            Some(last) if tasks.len() == STEP => after = Some(last.uid),
+            _ => return Ok(recap),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Refreshed {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<String>,
+    cache: &'static str,
+    updated: String,
+}
+
+/// Looks at the workflow files now. A file that doesn't load fails the request, as ever; the others count.
+pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {
+    api.hosts.may_change(request.headers())?;
+    let found = api.deps.reload.call(Reload).await?;
+    if let Some(first) = found.broken.first() {
+        let more = match found.broken.len() {
+            1 => String::new(),
+            count => format!(" (and {} more)", count - 1),
+        };
+        return Err(Problem::invalid(format!(
+            "{first}{more}: the last good version counts until it is mended"
+        )));
+    }
+    let mut files = found.added;
+    files.extend(found.changed);
+    files.sort();
+    files.extend(found.removed.into_iter().map(|path| format!("-{path}")));
+    let updated = kept::time(api.deps.clock.now());
+    let cache = "nothing deleted: this version keeps all history";
+    Ok(json_text(StatusCode::OK, kept::pretty(&Refreshed { files, cache, updated })))
+}
+
+/// Sends a message to Slack, to see whether it gets there.
+pub(crate) async fn notify(api: ApiRef, request: HttpRequest) -> Answer {
+    api.hosts.may_change(request.headers())?;
+    if !api.config.slack {
+        return Err(Problem::invalid(
+            "no Slack is configured: set notify.url, or notify.token and notify.channel, and start again",
+        ));
+    }
+    let now = api.deps.clock.now();
+    let payload = Payload {
+        headline: format!("Test message of flowlord on {}", api.config.host),
+        lines: vec![stamp(&api.config.version, now - api.config.started_at)],
+        link: None,
+        footer: "asked for by /notify".to_owned(),
+        colour: Colour::Green,
+    };
+    let payload = serde_json::to_string(&payload)
+        .map_err(|err| Problem::new(Code::Internal, format!("the message can't be written: {err}")))?;
+    let message = NewMessage {
+        route: "default".to_owned(),
+        kind: "test".to_owned(),
+        key: format!("test:{}", api.deps.mint.clone().uid(now)),
+        payload,
+    };
+    api.deps.enqueue.call(EnqueueMessage { now, message }).await?;
+    Ok(text(
+        "stored, to be sent to Slack next; whether it arrives isn't told here yet: look at the channel\n"
+            .to_owned(),
+    ))
+}
+
+/// The files and folders of the workflow root.
+pub(crate) async fn workflow_root(api: ApiRef) -> Answer {
+    listing(&api, "").await
+}
+
+/// A file as it was when it loaded last, or what a folder holds.
+pub(crate) async fn workflow(api: ApiRef, path: Path<String>) -> Answer {
+    let path = path.into_inner();
+    if path.split(['/', '\\']).any(|part| part == "..") {
+        return Err(missing(&path));
+    }
+    let path = path.trim_matches('/');
+    if path.is_empty() {
+        return listing(&api, path).await;
+    }
+    let Some(record) = api.deps.content.call(ReadWorkflow { path: path.to_owned() }).await? else {
+        return listing(&api, path).await;
+    };
+    if record.content.is_empty() && !record.problem.is_empty() {
+        let detail = format!("`{path}` never loaded: {}", record.problem);
+        return Err(Problem::new(Code::WorkflowUnknown, detail));
+    }
+    let content_type = match path.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("toml") => "application/toml",
+        Some("json") => "application/json",
+        Some("yaml" | "yml") => "text/x-yaml",
+        _ => TEXT,
+    };
+    Ok(typed(content_type, record.content))
+}
+
+/// Also files that never loaded: they are there, after all.
+async fn listing(api: &Api, folder: &str) -> Answer {
+    let current = api.deps.workflows.call(CurrentWorkflows).await?;
+    let loaded = current.workflows.files().iter().map(|file| file.path.as_str());
+    let broken = current.broken.iter().map(|finding| finding.file.as_str());
+    let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+    let below = loaded.chain(broken).filter_map(|path| path.strip_prefix(&prefix));
+    let names: BTreeSet<String> = below
+        .map(|rest| match rest.split_once('/') {
+            Some((folder, _)) => format!("{prefix}{folder}/\n"),
+            None => format!("{prefix}{rest}\n"),
+        })
+        .collect();
+    if names.is_empty() && !folder.is_empty() {
+        return Err(missing(folder));
+    }
+    Ok(text(names.into_iter().collect()))
+}
+
+fn missing(path: &str) -> Problem {
+    let detail = format!("there is no workflow file or folder `{path}`; GET /workflow lists them");
+    Problem::new(Code::WorkflowUnknown, detail)
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+fn text(body: String) -> HttpResponse {
+    typed(TEXT, body)
+}
+
+fn typed(content_type: &'static str, body: String) -> HttpResponse {
+    HttpResponse::Ok().insert_header((CONTENT_TYPE, HeaderValue::from_static(content_type))).body(body)
+}

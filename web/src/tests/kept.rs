@@ -1,0 +1,227 @@
+//! Paths of the reference system.
+
+use std::sync::{Arc, Mutex};
+
+use actix_web::http::Method;
+use actix_web::test::TestRequest;
+use chrono::TimeDelta;
+use flowlord_domain::{Attempt, TaskResult, Uid};
+use flowlord_messages::library::Reloaded;
+use flowlord_messages::read::{Counts, Stats, StatsRow};
+use flowlord_messages::write::WorkflowRecord;
+use flowlord_messages::{Code, Error};
+use serde_json::{Value, json};
+
+use super::reads::{current, finding};
+use super::stub::{Stub, attempt, config, finished, noon, request, send};
+use crate::api::Api;
+
+#[actix::test]
+async fn info_tells_when_what_starts() {
+    let stub = Stub::default();
+    stub.workflows(|_| Ok(current()));
+    stub.next_runs(|_| Ok(Vec::new()));
+    stub.slots(|_| Ok(Vec::new()));
+    let info = stub.get("/info").await.ok();
+    assert_eq!((&info["app_name"], &info["runtime"]), (&json!("flowlord"), &json!("1h30m")));
+    assert_eq!(info["next_cache"], "2026-03-02T12:15:00");
+    let file = &info["workflow"]["etl/main.toml"];
+    assert_eq!(file["extract:orders"]["Schedule"], json!(["0 * * * *?offset=0s"]));
+    assert_eq!(file["extract:orders"]["Child"], json!(["load"]));
+    assert!(file["odd"]["warning"].as_str().unwrap().contains("invalid cron"), "{info}");
+    stub.next_runs(|_| Err(Error::new(Code::Busy, "much")));
+    assert_eq!(stub.get("/info").await.code(), "busy");
+}
+
+#[actix::test]
+async fn a_chain_is_told_by_its_id() {
+    let stub = Stub::default();
+    stub.chain(|chain| Ok(if chain.id == "a/b c" { vec![attempt(1), finished(2)] } else { Vec::new() }));
+    let told = stub.get("/task/a%2Fb%20c").await.ok();
+    assert_eq!((&told["Completed"], told["Events"].as_array().unwrap().len()), (&json!(true), 2));
+    assert_eq!(stub.get("/task/none").await.ok()["Events"], Value::Null);
+    stub.chain(|_| panic!("no chain has an empty id"));
+    assert_eq!(stub.get("/task/").await.ok()["LastUpdate"], "0001-01-01T00:00:00Z");
+}
+
+#[actix::test]
+async fn the_recap_reads_what_ended_today_in_steps() {
+    let stub = Stub::default();
+    stub.stats(|query| {
+        assert_eq!(query.day, noon().date_naive());
+        let counts = Counts { total: 3_000, complete: 2_500, error: 1, alert: 0, warn: 0 };
+        let row = StatsRow { hour: 1, topic: "load".into(), job: "daily".into(), counts, run_millis: 0 };
+        Ok(Stats { rows: vec![row] })
+    });
+    stub.tasks(|query| {
+        assert_eq!(query.filter.results, [TaskResult::Complete, TaskResult::Error]);
+        assert_eq!(query.filter.from.unwrap() + TimeDelta::days(1), query.filter.to.unwrap());
+        let first = query.after.map_or(0, |Uid(after)| after - attempt(0).uid.0 + 1);
+        let numbers = (first..2_500).take(query.limit);
+        Ok(numbers.map(|n| Attempt { result: Some(TaskResult::Complete), ..finished(n) }).collect())
+    });
+    let text = stub.get("/recap").await;
+    let expected = "load:daily\n\tmin: 3s max: 3s avg: 3s\n\tComplete: 2500 2026/03/02T00\n\tError: 1 \n";
+    assert_eq!((text.header("content-type"), text.text.as_str()), ("text/plain; charset=utf-8", expected));
+    let json = TestRequest::get().uri("/recap").insert_header(("accept", "application/json"));
+    assert_eq!(stub.send(json).await.ok()["load:daily"]["complete"]["Count"], 2_500);
+    let any = TestRequest::get().uri("/recap").insert_header(("accept", "application/json, */*"));
+    assert_eq!(stub.send(any).await.text, expected);
+    stub.tasks(|_| Err(Error::new(Code::Timeout, "slow")));
+    assert_eq!(stub.get("/recap").await.code(), "timeout");
+}
+
+#[actix::test]
+async fn refresh_tells_what_changed_by_get_and_post() {
+    let stub = Stub::default();
+    stub.reload(|_| {
+        Ok(Reloaded {
+            added: vec!["b.toml".into()],
+            changed: vec!["a.toml".into()],
+            removed: vec!["c.toml".into()],
+            broken: Vec::new(),
+        })
+    });
+    let reply = stub.get("/refresh").await;
+    insta::assert_snapshot!(reply.text, @r#"
+    {
+      "Files": [
+        "a.toml",
+        "b.toml",
+        "-c.toml"
+      ],
+      "Cache": "nothing deleted: this version keeps all history",
+      "Updated": "2026-03-02T12:00:00Z"
+    }
+    "#);
+    assert_eq!(stub.send(request(Method::POST, "/refresh")).await.ok(), reply.ok());
+    stub.reload(|_| Ok(Reloaded::default()));
+    assert_eq!(stub.get("/refresh").await.ok().get("Files"), None);
+    stub.reload(|_| Ok(Reloaded { broken: vec![finding("b.toml", "no")], ..Reloaded::default() }));
+    let (status, code, detail) = stub.get("/refresh").await.problem();
+    assert_eq!((status, code.as_str()), (400, "invalid_request"));
+    assert!(detail.starts_with("b.toml:3:5: no: the last good version"), "{detail}");
+    stub.reload(|_| {
+        Ok(Reloaded { broken: vec![finding("b", "x"), finding("c", "y")], ..Reloaded::default() })
+    });
+    assert!(stub.get("/refresh").await.problem().2.contains("(and 1 more)"));
+    stub.reload(|_| Err(Error::new(Code::Busy, "much")));
+    assert_eq!(stub.get("/refresh").await.code(), "busy");
+}
+
+#[actix::test]
+async fn a_test_message_is_stored_each_time() {
+    let stub = Stub::default();
+    let messages = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&messages);
+    stub.enqueue(move |command| {
+        seen.lock().unwrap().push(command.message);
+        Ok(1)
+    });
+    let api = stub.api();
+    for method in [Method::GET, Method::POST] {
+        let reply = send(api.clone(), request(method, "/notify")).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert!(reply.text.starts_with("stored, to be sent to Slack next"), "{}", reply.text);
+    }
+    let messages = messages.lock().unwrap();
+    assert_eq!(
+        (messages.len(), messages[0].route.as_str(), messages[0].kind.as_str()),
+        (2, "default", "test")
+    );
+    assert_ne!(messages[0].key, messages[1].key);
+    let payload: Value = serde_json::from_str(&messages[0].payload).unwrap();
+    assert_eq!(
+        (&payload["headline"], &payload["colour"]),
+        (&json!("Test message of flowlord on box"), &json!("green"))
+    );
+    let stamp: Value = serde_json::from_str(payload["lines"][0].as_str().unwrap()).unwrap();
+    assert_eq!(stamp, json!({"app_name": "flowlord", "version": "1.2.3", "runtime": "1h30m"}));
+}
+
+#[actix::test]
+async fn a_test_message_needs_slack() {
+    let stub = Stub::default();
+    stub.enqueue(|_| panic!("there is no Slack"));
+    let config = crate::Config { slack: false, ..config() };
+    let api = actix_web::web::Data::new(Api::new(config, stub.deps(), Arc::default()));
+    let (status, _, detail) = send(api, request(Method::GET, "/notify")).await.problem();
+    assert_eq!(status, 400);
+    assert!(detail.contains("set notify.url, or notify.token and notify.channel"), "{detail}");
+    stub.enqueue(|_| Err(Error::new(Code::Storage, "no disk")));
+    assert_eq!(stub.get("/notify").await.code(), "storage");
+}
+
+#[actix::test]
+async fn pages_of_other_sites_change_nothing_by_get_either() {
+    let stub = Stub::default();
+    stub.reload(|_| Ok(Reloaded::default()));
+    stub.enqueue(|_| Ok(1));
+    for path in ["/refresh", "/notify"] {
+        for (site, status) in [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)] {
+            let get = TestRequest::get().uri(path).insert_header(("sec-fetch-site", site));
+            assert_eq!(stub.send(get).await.status, status, "{path} {site}");
+        }
+    }
+}
+
+fn record(path: &str, content: &str, problem: &str) -> WorkflowRecord {
+    WorkflowRecord {
+        path: path.to_owned(),
+        hash: String::new(),
+        problem: problem.to_owned(),
+        content: content.to_owned(),
+    }
+}
+
+#[actix::test]
+async fn workflow_files_are_listed_and_shown_as_they_are() {
+    let stub = Stub::default();
+    stub.workflows(|_| Ok(current()));
+    stub.content(|query| {
+        let files = [
+            record("etl/main.toml", "[[phase]]\n# <b>", ""),
+            record("a.json", "{}", "broken since"),
+            record("a.yml", "a: 1", ""),
+            record("notes", "text", ""),
+            record("empty.toml", "", ""),
+        ];
+        Ok(files.into_iter().find(|file| file.path == query.path))
+    });
+    for path in ["/workflow", "/workflow/"] {
+        let list = stub.get(path).await;
+        assert_eq!(
+            (list.text.as_str(), list.header("content-type")),
+            ("etl/\nnew.toml\n", "text/plain; charset=utf-8")
+        );
+    }
+    for path in ["/workflow/etl", "/workflow/etl/"] {
+        assert_eq!(stub.get(path).await.text, "etl/main.toml\n");
+    }
+    for (path, content_type, text) in [
+        ("etl/main.toml", "application/toml", "[[phase]]\n# <b>"),
+        ("etl%2Fmain.toml", "application/toml", "[[phase]]\n# <b>"),
+        ("a.json", "application/json", "{}"),
+        ("a.yml", "text/x-yaml", "a: 1"),
+        ("notes", "text/plain; charset=utf-8", "text"),
+        ("empty.toml", "application/toml", ""),
+    ] {
+        let file = stub.get(&format!("/workflow/{path}")).await;
+        assert_eq!((file.header("content-type"), file.text.as_str()), (content_type, text), "{path}");
+    }
+}
+
+#[actix::test]
+async fn nothing_outside_the_workflow_root_is_shown() {
+    let stub = Stub::default();
+    stub.workflows(|_| Ok(current()));
+    stub.content(|query| {
+        assert!(!query.path.contains(".."), "{query:?}");
+        Ok((query.path == "new.toml").then(|| record("new.toml", "", "new.toml:3:5: expected `=`")))
+    });
+    for path in ["..", "../etc/passwd", "etl/../../x", "%2e%2e/x", "etl/..%5Cx", "none.toml", "et"] {
+        assert_eq!(stub.get(&format!("/workflow/{path}")).await.code(), "workflow_unknown", "{path}");
+    }
+    let (_, code, detail) = stub.get("/workflow/new.toml").await.problem();
+    assert_eq!((code.as_str(), detail.contains("never loaded")), ("workflow_unknown", true), "{detail}");
+}
