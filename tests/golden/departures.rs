@@ -54,6 +54,17 @@ departures! {
     DEPENDS_ON: "`depends_on` is written", "read it as `dependsOn`";
     PHASE_LISTS: "`[[phase]]` stands next to `[[Phase]]`", "read both as one list";
     RETRY_BELOW_0: "`retry` is below 0", "take it as 0";
+    HOURS: "a day is told by hours", "count a task in the hour of its creation";
+    NO_TIMES: "`started` or `ended` is no time", "refuse such a result; one in the history has no run time";
+    NO_START: "a done task has no `started`", "take its end: it ran no time";
+    NO_RESULT: "a result is none of the four", "refuse it, as a filter too";
+    META_JOB: "only the meta of a task has its job", "count it under its type";
+    SPANS: "a task ran over 10^6 s, or ended before it began", "show how long, and `00:00:00`";
+    BAD_PHASE: "a phase can't start as written", "tell it with that phase; the others start";
+    ROW_TIMES: "`/info` tells of a phase with `meta=` or `meta-file=`", "tell its schedule and times, too";
+    ALL_PATTERNS: "`/info` tells of a task with several `files=`", "tell all of them";
+    TREE: "`/info` tells of several children, or of those of a phase with a job",
+        "write each path to its end as one line, `a ➞ b`";
     BLOCKS: "a message goes to Slack",
         "write its content as Block Kit inside the attachment, the text as fallback, and no pretext";
 }

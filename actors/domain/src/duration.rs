@@ -61,6 +61,19 @@ pub fn go_string(duration: TimeDelta) -> String {
     text
 }
 
+/// A duration in seconds, to the nearest one.
+#[must_use]
+pub fn whole_seconds(duration: TimeDelta) -> i64 {
+    duration.checked_add(&TimeDelta::milliseconds(500)).unwrap_or(duration).num_seconds()
+}
+
+/// Writes a duration as a clock shows it, `01:08:00`, to the nearest second; none below zero.
+#[must_use]
+pub fn clock(duration: TimeDelta) -> String {
+    let seconds = whole_seconds(duration.max(TimeDelta::zero()));
+    format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
+}
+
 /// Writes a duration for people: no zero parts, days and years of 365 days, two decimals.
 #[must_use]
 pub fn print(duration: TimeDelta) -> String {
@@ -209,6 +222,21 @@ mod tests {
         assert_eq!(parse("90d"), Ok(TimeDelta::days(90)));
         assert_eq!(parse("1d12h"), Ok(TimeDelta::hours(36)));
         assert_eq!(parse_rule("24"), Ok(TimeDelta::nanoseconds(24)));
+    }
+
+    #[test]
+    fn clocks_show_the_nearest_second_and_nothing_below_zero() {
+        for (millis, shown) in [
+            (0, "00:00:00"),
+            (499, "00:00:00"),
+            (1_550, "00:00:02"),
+            (4_080_000, "01:08:00"),
+            (1_036_800_000, "288:00:00"),
+            (-600_000, "00:00:00"),
+        ] {
+            assert_eq!(clock(TimeDelta::milliseconds(millis)), shown, "{millis}");
+        }
+        assert_eq!(clock(TimeDelta::MAX), "2562047788015:12:55");
     }
 
     proptest! {
