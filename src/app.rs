@@ -25,6 +25,7 @@ use flowlord_messages::snapshot::StopBackup;
 use flowlord_messages::write::{Close, RaiseAlerts};
 use flowlord_messages::{Activity, LatePort, Mint, Ping, Port, SharedClock, Supervision, SystemClock};
 use flowlord_notifier::Notifier;
+use flowlord_retention::Retention;
 use flowlord_scheduler::Scheduler;
 use flowlord_web::{StopWeb, Unready, Web};
 
@@ -187,6 +188,7 @@ struct Below {
     ingest: Addr<Ingest>,
     alerts: Addr<Alerts>,
     backup: Addr<Backup>,
+    retention: Addr<Retention>,
 }
 
 impl Wiring<'_> {
@@ -221,6 +223,7 @@ impl Wiring<'_> {
         let alerts = self.alerts(&calm, &database, address);
         let notifier = self.notifier(&calm, &database);
         let backup = self.backup(&calm, &database);
+        let retention = self.retention(&calm, &database);
 
         self.ports.hear(&ears.ingest, "ingest", &ingest);
         self.ports.hear(&ears.scheduler, "scheduler", &scheduler);
@@ -239,13 +242,14 @@ impl Wiring<'_> {
             self.ping("alerts", &alerts),
             self.ping("notifier", &notifier),
             self.ping("backup", &backup),
+            self.ping("retention", &retention),
         ];
         // An actor that answers has started: what it reads at its start is under way.
         for ping in &pings {
             ping.call(Ping).await.with_context(|| format!("{} doesn't start", ping.name()))?;
         }
         self.tell_recovery(&database).await?;
-        let below = Below { database, library, scheduler, dispatch, ingest, alerts, backup };
+        let below = Below { database, library, scheduler, dispatch, ingest, alerts, backup, retention };
         let web = self.web(&calm, listener, &below, pings)?;
         let Below { database, scheduler, dispatch, alerts, backup, .. } = below;
         let stops = Stops {
@@ -435,6 +439,17 @@ impl Wiring<'_> {
         Backup::start(on, config, deps)
     }
 
+    fn retention(&self, on: &ArbiterHandle, database: &Database) -> Addr<Retention> {
+        let deps = flowlord_retention::Deps {
+            clock: self.environment.clock.clone(),
+            activity: self.environment.activity.clone(),
+            supervision: self.environment.supervision("retention"),
+            remove: self.write(database),
+        };
+        let config = flowlord_retention::Config { retention: self.config.history.retention };
+        Retention::start(on, config, deps)
+    }
+
     fn web(
         &self,
         on: &ArbiterHandle,
@@ -465,6 +480,8 @@ impl Wiring<'_> {
             workflows: self.ports.to("library", &below.library),
             reload: self.ports.to("library", &below.library),
             next_runs: self.ports.to("scheduler", &below.scheduler),
+            remove_old: self.ports.to("retention", &below.retention),
+            back_up: self.ports.to("backup", &below.backup),
             snapshot: self.ports.patient_to("backup", &below.backup),
             snapshots: self.ports.to("backup", &below.backup),
             ladders: self.ports.to("alerts", &below.alerts),

@@ -362,8 +362,7 @@ impl Default for Config {
 const DAY: TimeDelta = TimeDelta::days(1);
 
 /// Keys that a coming version honours; said rather than passed over.
-const NOT_YET: [(&str, &str); 4] = [
-    ("history.retention", "this version deletes no history yet"),
+const NOT_YET: [(&str, &str); 3] = [
     ("files.folders", "this version watches no folders yet"),
     ("files.every", "this version watches no folders yet"),
     ("store", "this version uses no object store yet"),

@@ -33,7 +33,7 @@ enum May {
 const ACTOR: May = May::Need(&["flowlord-domain", "flowlord-messages"]);
 
 /// Every crate of the workspace, and of which others it may be made.
-const ROOMS: [(&str, May); 15] = [
+const ROOMS: [(&str, May); 16] = [
     ("flowlord-domain", May::Need(&[])),
     ("flowlord-messages", May::Need(&["flowlord-domain"])),
     ("flowlord-db", ACTOR),
@@ -45,6 +45,7 @@ const ROOMS: [(&str, May); 15] = [
     ("flowlord-notifier", ACTOR),
     ("flowlord-files", ACTOR),
     ("flowlord-backup", ACTOR),
+    ("flowlord-retention", ACTOR),
     ("flowlord-web", ACTOR),
     ("flowlord-testkit", ACTOR),
     ("flowlord", May::Everything),

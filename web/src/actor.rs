@@ -23,8 +23,9 @@ use flowlord_messages::library::{CurrentWorkflows, Reload};
 use flowlord_messages::read::{
     AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, ReadWorkflow,
 };
+use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::scheduler::NextRuns;
-use flowlord_messages::snapshot::{ListSnapshots, TakeSnapshot};
+use flowlord_messages::snapshot::{BackUp, ListSnapshots, TakeSnapshot};
 use flowlord_messages::write::{CreateTasks, EnqueueMessage};
 use flowlord_messages::{Activity, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, guarded};
 
@@ -79,6 +80,10 @@ pub struct Deps {
     pub reload: Port<Reload>,
     /// To the scheduler.
     pub next_runs: Port<NextRuns>,
+    /// To the retention actor.
+    pub remove_old: Port<RemoveOld>,
+    /// To the backup actor.
+    pub back_up: Port<BackUp>,
     /// To the backup actor.
     pub snapshot: Port<TakeSnapshot>,
     /// To the backup actor.

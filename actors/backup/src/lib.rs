@@ -19,7 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::health::Pong;
 use flowlord_messages::snapshot::{
-    CopyDatabase, ListSnapshots, Snapshot, Snapshots, StopBackup, TakeSnapshot,
+    BackUp, CopyDatabase, ListSnapshots, Snapshot, Snapshots, StopBackup, TakeSnapshot,
 };
 use flowlord_messages::write::RaiseAlerts;
 use flowlord_messages::{
@@ -257,6 +257,16 @@ impl Handler<TakeSnapshot> for Backup {
         guarded(self, ctx, |this, ctx| this.take(take.to, Some(reply), None, ctx));
         let gone = |_| Error::new(Code::Internal, "the snapshot was given up; see the log");
         Box::pin(async move { taken.await.map_err(gone)? })
+    }
+}
+
+impl Handler<BackUp> for Backup {
+    type Result = ();
+
+    fn handle(&mut self, _: BackUp, ctx: &mut Self::Context) {
+        if self.config.every.is_some() {
+            guarded(self, ctx, |this, ctx| this.take(None, None, None, ctx));
+        }
     }
 }
 

@@ -56,6 +56,7 @@ struct Bench {
     take: Port<TakeSnapshot>,
     list: Port<ListSnapshots>,
     stop: Port<StopBackup>,
+    back_up: Port<BackUp>,
 }
 
 fn noon() -> DateTime<Utc> {
@@ -93,8 +94,9 @@ impl Bench {
         clock.settle().await;
         let take = Port::new("backup", backup.clone().recipient(), 64, patience, &activity);
         let list = Port::new("backup", backup.clone().recipient(), 1, patience, &activity);
-        let stop = Port::new("backup", backup.recipient(), 1, patience, &activity);
-        Self { rows, clock, folder, arbiter, take, list, stop }
+        let stop = Port::new("backup", backup.clone().recipient(), 1, patience, &activity);
+        let back_up = Port::new("backup", backup.recipient(), 1, patience, &activity);
+        Self { rows, clock, folder, arbiter, take, list, stop, back_up }
     }
 
     fn copies(&self) -> usize {
@@ -176,6 +178,17 @@ async fn one_that_fails_is_told_once_and_tried_again_until_it_is_there() {
     assert_eq!((snapshots.problem, snapshots.items.len()), (None, 2));
     let asked = bench.take.call(TakeSnapshot::default()).await;
     assert!(asked.is_ok());
+}
+
+#[actix::test]
+async fn a_refresh_backs_up_where_there_is_a_backup() {
+    for (every, copies) in [(Some(hours(24)), 2), (None, 0)] {
+        let bench = Bench::new(every).await;
+        bench.clock.advance(hours(1)).await;
+        assert!(bench.back_up.hint(BackUp));
+        bench.clock.settle().await;
+        assert_eq!(bench.copies(), copies);
+    }
 }
 
 #[actix::test]

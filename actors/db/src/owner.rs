@@ -10,7 +10,7 @@ use flowlord_messages::health::Pong;
 use flowlord_messages::hint::{AlertRaised, Notify, TasksDelayed, TasksReady};
 use flowlord_messages::write::{
     AdvanceLadder, ApplyOutcomes, Close, CreateTasks, EnqueueMessage, ExtendLease, GrantLeases, MarkNotified,
-    PromoteDue, RaiseAlerts, ReapLeases, RecordMissed, ReleaseLease, SaveCrons, SaveWorkflows,
+    PromoteDue, RaiseAlerts, ReapLeases, RecordMissed, ReleaseLease, RemoveHistory, SaveCrons, SaveWorkflows,
 };
 use flowlord_messages::{Code, Error, Guarded, LatePort, Ping, Supervision, guarded};
 use rusqlite::Connection;
@@ -267,6 +267,7 @@ queue!(
     ReapLeases,
     RecordMissed,
     ReleaseLease,
+    RemoveHistory,
     SaveCrons,
     SaveWorkflows,
 );

@@ -20,6 +20,7 @@ pub mod ingest;
 pub mod library;
 pub mod notifier;
 pub mod read;
+pub mod retention;
 pub mod scheduler;
 pub mod snapshot;
 pub mod write;

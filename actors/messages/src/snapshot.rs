@@ -34,6 +34,11 @@ pub struct TakeSnapshot {
     pub to: Option<PathBuf>,
 }
 
+/// Takes one now where there is a backup place, and none elsewhere; nobody waits for it.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct BackUp;
+
 /// A snapshot that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {

@@ -11,6 +11,8 @@ use flowlord_messages::Code;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
 use flowlord_messages::notifier::{Colour, Payload};
 use flowlord_messages::read::{Chain, DayStats, ListTasks, ReadWorkflow, TaskFilter};
+use flowlord_messages::retention::RemoveOld;
+use flowlord_messages::snapshot::BackUp;
 use flowlord_messages::write::{EnqueueMessage, NewMessage};
 use serde::Serialize;
 
@@ -104,7 +106,13 @@ pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {
     files.sort();
     files.extend(found.removed.into_iter().map(|path| format!("-{path}")));
     let updated = kept::time(api.deps.clock.now());
-    let cache = "nothing deleted: this version keeps all history";
+    // As ever, a refresh is also when old history leaves and a snapshot is made; neither is waited for.
+    let cache = if api.deps.remove_old.hint(RemoveOld) {
+        "history older than history.retention is being removed"
+    } else {
+        "history older than history.retention is removed after midnight"
+    };
+    api.deps.back_up.hint(BackUp);
     Ok(json_text(StatusCode::OK, kept::pretty(&Refreshed { files, cache, updated })))
 }
 

@@ -90,7 +90,7 @@ async fn refresh_tells_what_changed_by_get_and_post() {
         "b.toml",
         "-c.toml"
       ],
-      "Cache": "nothing deleted: this version keeps all history",
+      "Cache": "history older than history.retention is being removed",
       "Updated": "2026-03-02T12:00:00Z"
     }
     "#);

@@ -21,8 +21,9 @@ use flowlord_messages::read::{
     AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, ReadWorkflow, SlotRow, Stats,
     StoredAlert,
 };
+use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::scheduler::{NextRuns, PhaseTimes};
-use flowlord_messages::snapshot::{ListSnapshots, Snapshot, Snapshots, TakeSnapshot};
+use flowlord_messages::snapshot::{BackUp, ListSnapshots, Snapshot, Snapshots, TakeSnapshot};
 use flowlord_messages::write::{
     Applied, CreateTasks, Created, EnqueueMessage, Extended, Granted, WorkflowRecord,
 };
@@ -112,6 +113,18 @@ stub! {
     ping: Ping => Pong;
 }
 
+impl Handler<RemoveOld> for Stub {
+    type Result = ();
+
+    fn handle(&mut self, _: RemoveOld, _: &mut Context<Self>) {}
+}
+
+impl Handler<BackUp> for Stub {
+    type Result = ();
+
+    fn handle(&mut self, _: BackUp, _: &mut Context<Self>) {}
+}
+
 impl Actor for Stub {
     type Context = Context<Self>;
 }
@@ -151,6 +164,8 @@ impl Stub {
             workflows: port!(),
             reload: port!(),
             next_runs: port!(),
+            remove_old: port!(),
+            back_up: port!(),
             snapshot: port!(),
             snapshots: port!(),
             ladders: port!(),

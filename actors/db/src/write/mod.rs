@@ -2,6 +2,7 @@
 
 mod alerts;
 mod create;
+mod history;
 mod lease;
 mod outbox;
 mod outcome;

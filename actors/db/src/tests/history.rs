@@ -1,0 +1,114 @@
+//! What is older than it is kept leaves; what is needed stays.
+
+use flowlord_domain::{AlertKind, NewAlert};
+use flowlord_messages::read::{DayStats, ListAlerts, ListSlots, PendingMessages, ReadSchedule};
+use flowlord_messages::write::{
+    Delivery, EnqueueMessage, MarkNotified, NewMessage, RaiseAlerts, RecordMissed, RemoveHistory, SlotKey,
+};
+
+use super::*;
+
+fn remove(limit: usize, after: Option<Uid>) -> RemoveHistory {
+    RemoveHistory { before: noon() + seconds(3600), after, limit }
+}
+
+async fn done(db: &Db, count: usize) -> Vec<Uid> {
+    let uids = db.create(vec![task("old", ""); count]).await.uids;
+    for granted in db.lease_many(&["old"], count, noon()).await {
+        db.finish(Claim::Lease(granted.lease), decision(TaskResult::Complete)).await.unwrap();
+    }
+    uids
+}
+
+#[actix::test]
+async fn done_tasks_leave_in_steps_and_others_stay() {
+    let db = Db::new();
+    let waiting = db.create(vec![task("waiting", ""); 5]).await.uids;
+    let old = done(&db, 25).await;
+    let young = Uid::at(noon() + seconds(3600));
+    db.create(vec![NewTask { uid: young, ..task("young", "") }]).await;
+    let (mut after, mut steps, mut removed) = (None, 0, 0);
+    loop {
+        let step = db.write(remove(10, after)).await.unwrap();
+        assert!(step.tasks <= 10);
+        (after, removed, steps) = (step.next, removed + step.tasks, steps + 1);
+        if !step.more {
+            break;
+        }
+    }
+    assert_eq!((removed, steps), (25, 4));
+    let left = db.read(AttemptsById { uids: [waiting.clone(), old, vec![young]].concat() }).await.unwrap();
+    let left: Vec<Uid> = left.into_iter().flatten().map(|task| task.uid).collect();
+    assert_eq!(left, [waiting, vec![young]].concat());
+    let stats = db.read(DayStats { day: noon().date_naive() }).await.unwrap();
+    let total: u64 = stats.rows.iter().map(|row| row.counts.total).sum();
+    assert_eq!(total, 31, "totals stay");
+}
+
+#[actix::test]
+async fn slots_alerts_and_sent_messages_leave_but_not_the_last_slot_nor_what_waits() {
+    let db = Db::new();
+    let slots: Vec<SlotKey> = (0..5)
+        .map(|n| SlotKey { workflow: "w".to_owned(), task: "a".to_owned(), at: noon() + seconds(n) })
+        .collect();
+    db.write(RecordMissed { slots: slots.clone(), alerts: Vec::new(), now: noon() }).await.unwrap();
+    let alert = NewAlert {
+        kind: AlertKind::Exhausted,
+        at: noon(),
+        uid: None,
+        id: String::new(),
+        topic: "a".to_owned(),
+        job: String::new(),
+        workflow: String::new(),
+        msg: "broke".to_owned(),
+        task_time: None,
+        at_once: None,
+    };
+    db.write(RaiseAlerts { alerts: vec![alert; 3] }).await.unwrap();
+    let message = |key: &str| EnqueueMessage {
+        now: noon(),
+        message: NewMessage {
+            route: "default".to_owned(),
+            kind: "test".to_owned(),
+            key: key.to_owned(),
+            payload: "{}".to_owned(),
+        },
+    };
+    let sent = db.write(message("sent")).await.unwrap();
+    db.write(message("waits")).await.unwrap();
+    db.write(MarkNotified { now: noon(), id: sent, delivery: Delivery::Sent }).await.unwrap();
+
+    let removed = db.write(remove(100, None)).await.unwrap();
+    assert_eq!((removed.tasks, removed.others, removed.more), (0, 4 + 3 + 1, false));
+    let (from, to) = (noon() - seconds(9), noon() + seconds(99));
+    let left = db.read(ListSlots { from, to, limit: 10 }).await.unwrap();
+    assert_eq!(left.into_iter().map(|row| row.key).collect::<Vec<_>>(), [slots[4].clone()]);
+    assert_eq!(db.read(ReadSchedule).await.unwrap().last_slots, [slots[4].clone()]);
+    assert_eq!(db.read(ListAlerts { from, to, after: None, limit: 10 }).await.unwrap(), []);
+    let pending = db.read(PendingMessages { limit: 10 }).await.unwrap();
+    assert_eq!(pending.len(), 1, "what wasn't sent stays, however old");
+}
+
+#[actix::test]
+async fn the_file_becomes_smaller() {
+    let db = Db::new();
+    let long = NewTask { info: "x".repeat(4_000), ..task("old", "") };
+    db.create(vec![long; 500]).await;
+    for granted in db.lease_many(&["old"], 500, noon()).await {
+        db.finish(Claim::Lease(granted.lease), decision(TaskResult::Complete)).await.unwrap();
+    }
+    let pages = || {
+        let copy = rusqlite::Connection::open(db.folder.path().join("flowlord.db")).unwrap();
+        copy.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let before = pages();
+    assert!(before > 400, "{before}");
+    let (mut after, mut more) = (None, true);
+    while more {
+        let step = db.write(remove(100, after)).await.unwrap();
+        (after, more) = (step.next, step.more);
+    }
+    // A last step gives back what the others freed.
+    db.write(remove(100, None)).await.unwrap();
+    assert!(pages() < before / 4, "{} of {before}", pages());
+}

@@ -1,0 +1,92 @@
+//! What is older than it is kept leaves, a little at a time.
+
+use flowlord_domain::Uid;
+use flowlord_messages::write::{RemoveHistory, Removed};
+use rusqlite::{Connection, params};
+
+use crate::column::{DONE, micros};
+use crate::job::Command;
+use crate::store::{Store, Trouble};
+
+/// Free pages given back to the file system in one step.
+const PAGES: u32 = 256;
+
+impl Command for RemoveHistory {
+    type Answer = Removed;
+
+    fn apply(&mut self, store: &mut Store<'_>) -> Result<Removed, Trouble> {
+        let connection = store.connection;
+        let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
+        let before = micros(self.before);
+        let (tasks, next) = remove_tasks(connection, self.after, before, limit)?;
+        let mut removed = Removed { tasks, others: 0, next, more: next.is_some() };
+        for sql in OTHERS {
+            let rows = connection.prepare_cached(sql)?.execute(params![before, limit])?;
+            removed.others += rows;
+            removed.more |= rows >= self.limit;
+        }
+        let messages = remove_messages(connection, before, limit)?;
+        removed.others += messages;
+        removed.more |= messages >= self.limit;
+        let mut free = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
+        let mut pages = free.raw_query();
+        while pages.next()?.is_some() {}
+        Ok(removed)
+    }
+}
+
+/// Tables with an index by time. The last slot of each phase stays: it says from where on slots count.
+const OTHERS: [&str; 5] = [
+    "DELETE FROM alert WHERE id IN (SELECT id FROM alert WHERE at < ?1 ORDER BY at LIMIT ?2)",
+    "DELETE FROM file_event WHERE id IN (SELECT id FROM file_event WHERE at < ?1 ORDER BY at LIMIT ?2)",
+    "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE at < ?1 ORDER BY at LIMIT ?2)",
+    "DELETE FROM incident WHERE (route, opened) IN
+         (SELECT route, opened FROM incident WHERE closed < ?1 ORDER BY route, opened LIMIT ?2)",
+    "DELETE FROM slot WHERE (phase, at) IN
+         (SELECT phase, at FROM slot WHERE at < ?1
+             AND at < (SELECT max(at) FROM slot AS later WHERE later.phase = slot.phase)
+          ORDER BY at LIMIT ?2)",
+];
+
+/// Removes the done ones among the next few old tasks; answers how many, and from where to go on.
+fn remove_tasks(
+    connection: &Connection,
+    after: Option<Uid>,
+    before: i64,
+    limit: i64,
+) -> rusqlite::Result<(usize, Option<Uid>)> {
+    let mut read = connection
+        .prepare_cached("SELECT uid, state FROM task WHERE uid > ?1 AND uid < ?2 ORDER BY uid LIMIT ?3")?;
+    let mut remove = connection.prepare_cached("DELETE FROM task WHERE uid = ?1")?;
+    let after = after.map_or(i64::MIN, |uid| uid.0);
+    let seen = read
+        .query_map([after, before, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
+    let mut removed = 0;
+    for (uid, state) in &seen {
+        if *state == DONE {
+            removed += remove.execute([uid])?;
+        }
+    }
+    let full = i64::try_from(seen.len()).is_ok_and(|seen| seen == limit);
+    Ok((removed, seen.last().filter(|_| full).map(|(uid, _)| Uid(*uid))))
+}
+
+/// Messages stand in the order of their time: the first that is too young ends the search.
+fn remove_messages(connection: &Connection, before: i64, limit: i64) -> rusqlite::Result<usize> {
+    let mut read = connection.prepare_cached("SELECT id, at, sent FROM outbox ORDER BY id LIMIT ?1")?;
+    let mut remove = connection.prepare_cached("DELETE FROM outbox WHERE id = ?1")?;
+    let mut old = Vec::new();
+    let mut rows = read.query([limit])?;
+    while let Some(row) = rows.next()? {
+        let (id, at, sent): (i64, i64, Option<i64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        if at >= before {
+            break;
+        }
+        if sent.is_some() {
+            old.push(id);
+        }
+    }
+    drop(rows);
+    old.into_iter().try_fold(0, |removed, id| Ok(removed + remove.execute([id])?))
+}
