@@ -27,7 +27,7 @@ use flowlord_messages::{Activity, LatePort, Mint, Ping, Port, SharedClock, Super
 use flowlord_notifier::Notifier;
 use flowlord_retention::Retention;
 use flowlord_scheduler::Scheduler;
-use flowlord_web::{StopWeb, Unready, Web};
+use flowlord_web::{Metrics, StopWeb, Unready, Web};
 
 use crate::config::{Config, Secret};
 use crate::ports::{BOUND, PATIENCE, Ports};
@@ -106,10 +106,14 @@ impl App {
         let listener = flowlord_web::bind(config.listen)?;
         let address = listener.local_addr()?;
         let mut arbiters = Vec::new();
-        let started =
-            Wiring { config, environment: &environment, ports: Ports(environment.activity.clone()) }
-                .start(listener, address, &mut arbiters)
-                .await;
+        let started = Wiring {
+            metrics: crate::metrics::start(),
+            config,
+            environment: &environment,
+            ports: Ports(environment.activity.clone()),
+        }
+        .start(listener, address, &mut arbiters)
+        .await;
         match started {
             Ok((database, stops)) => {
                 let announced = Running::announce(&config.data, address)
@@ -166,6 +170,7 @@ fn end(arbiters: Vec<Arbiter>) {
 
 /// What starting needs.
 struct Wiring<'a> {
+    metrics: Metrics,
     config: &'a Config,
     environment: &'a Environment,
     ports: Ports,
@@ -466,6 +471,7 @@ impl Wiring<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             slack: self.config.notify.url.is_some() || self.config.notify.token.is_some(),
             started_at: self.environment.clock.now(),
+            metrics: self.metrics.clone(),
         };
         let deps = flowlord_web::Deps {
             clock: self.environment.clock.clone(),
@@ -480,6 +486,7 @@ impl Wiring<'_> {
             workflows: self.ports.to("library", &below.library),
             reload: self.ports.to("library", &below.library),
             next_runs: self.ports.to("scheduler", &below.scheduler),
+            backlog: self.read(&below.database),
             remove_old: self.ports.to("retention", &below.retention),
             back_up: self.ports.to("backup", &below.backup),
             snapshot: self.ports.patient_to("backup", &below.backup),

@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod config;
+mod metrics;
 mod ports;
 mod recovery;
 pub mod running;

@@ -10,6 +10,7 @@ mod documents;
 mod kept;
 mod language;
 mod leases;
+mod metrics;
 mod process;
 mod results;
 mod slack;

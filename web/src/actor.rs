@@ -21,7 +21,7 @@ use flowlord_messages::health::Pong;
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
 use flowlord_messages::read::{
-    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, ReadWorkflow,
+    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, ReadBacklog, ReadWorkflow,
 };
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::scheduler::NextRuns;
@@ -31,6 +31,16 @@ use flowlord_messages::{Activity, Guarded, Mint, Ping, Port, Result, SharedClock
 
 use crate::api::Api;
 use crate::server::{self, Connections};
+
+/// Writes what was counted so far.
+#[derive(Clone)]
+pub struct Metrics(pub Arc<dyn Fn() -> String + Send + Sync>);
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
 
 /// What the operator chose.
 #[derive(Debug, Clone)]
@@ -51,6 +61,8 @@ pub struct Config {
     pub slack: bool,
     /// When the service was started.
     pub started_at: DateTime<Utc>,
+    /// Everything counted so far, as Prometheus reads it.
+    pub metrics: Metrics,
 }
 
 /// What it works with.
@@ -80,6 +92,8 @@ pub struct Deps {
     pub reload: Port<Reload>,
     /// To the scheduler.
     pub next_runs: Port<NextRuns>,
+    /// To the DB readers.
+    pub backlog: Port<ReadBacklog>,
     /// To the retention actor.
     pub remove_old: Port<RemoveOld>,
     /// To the backup actor.

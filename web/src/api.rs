@@ -1,7 +1,8 @@
 //! What the handlers work with: the ports to the other actors, and what was configured.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix_web::web;
 use flowlord_messages::Code;
@@ -19,6 +20,8 @@ pub(crate) struct Api {
     pub(crate) hosts: Hosts,
     pub(crate) assets: AssetTable,
     stopping: Arc<AtomicBool>,
+    /// Topics that `/metrics` ever showed.
+    topics: Mutex<BTreeSet<String>>,
 }
 
 /// As handlers get it.
@@ -27,7 +30,11 @@ pub(crate) type ApiRef = web::Data<Api>;
 impl Api {
     pub(crate) fn new(config: Config, deps: Deps, stopping: Arc<AtomicBool>) -> Self {
         let hosts = Hosts::new(config.listen, config.public_url.as_deref());
-        Self { config, deps, hosts, assets: AssetTable::load(), stopping }
+        Self { config, deps, hosts, assets: AssetTable::load(), stopping, topics: Mutex::default() }
+    }
+
+    pub(crate) fn topics_shown(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -1,15 +1,18 @@
 //! What goes round every request: foreign pages kept out, panics answered, headers for browsers set.
 
 use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
 
 use actix_web::Error;
 use actix_web::ResponseError as _;
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use flowlord_messages::Code;
 use futures_util::FutureExt as _;
+use metrics::{counter, histogram};
 
 use crate::api::ApiRef;
 use crate::problem::Problem;
@@ -37,6 +40,7 @@ pub(crate) async fn guard(
         set_headers(refused.headers_mut());
         return Ok(refused);
     }
+    let begun = Instant::now();
     let mut answer = match AssertUnwindSafe(next.call(request)).catch_unwind().await {
         Ok(answer) => answer?,
         Err(_) => {
@@ -46,6 +50,7 @@ pub(crate) async fn guard(
             return Err(Problem::new(Code::Internal, detail).into());
         }
     };
+    meter(&answer, begun.elapsed());
     if log::log_enabled!(log::Level::Debug) {
         let (status, request) = (answer.status().as_u16(), answer.request());
         log::debug!("event=request status={status} method={} path={:?}", request.method(), request.path());
@@ -60,6 +65,27 @@ pub(crate) async fn guard(
     }
     set_headers(answer.headers_mut());
     Ok(answer)
+}
+
+/// By the pattern of the path, so that no client can make up new labels.
+fn meter(answer: &ServiceResponse<BoxBody>, took: Duration) {
+    let request = answer.request();
+    let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
+    let method = match *request.method() {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    };
+    // A long poll that waits is no slow answer.
+    if route != "/api/v1/lease" {
+        histogram!("flowlord_http_request_seconds", "method" => method, "route" => route.clone())
+            .record(took);
+    }
+    let status = answer.status().as_u16().to_string();
+    counter!("flowlord_http_requests_total", "method" => method, "route" => route, "status" => status)
+        .increment(1);
 }
 
 fn set_headers(headers: &mut HeaderMap) {

@@ -20,4 +20,4 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use actor::{Config, Deps, StartError, StopWeb, Unready, Web, bind};
+pub use actor::{Config, Deps, Metrics, StartError, StopWeb, Unready, Web, bind};

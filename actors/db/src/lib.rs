@@ -5,6 +5,7 @@
 
 mod column;
 mod job;
+mod meters;
 mod owner;
 mod read;
 mod reader;

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::time::Instant;
 
 use actix::{
     Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, Supervised, Supervisor,
@@ -16,6 +17,7 @@ use flowlord_messages::{Code, Error, Guarded, LatePort, Ping, Supervision, guard
 use rusqlite::Connection;
 
 use crate::job::{Command, Job, Queue, Queued};
+use crate::meters::Meters;
 use crate::schema;
 use crate::store::{Followers, Names, Store, Trouble};
 use crate::write::rollup::Deltas;
@@ -45,6 +47,7 @@ pub struct Owner {
     flushing: bool,
     supervision: Supervision,
     hints: Hints,
+    meters: Meters,
 }
 
 impl std::fmt::Debug for Owner {
@@ -74,6 +77,7 @@ impl Owner {
             flushing: false,
             supervision,
             hints,
+            meters: Meters::default(),
         })
     }
 
@@ -95,7 +99,11 @@ impl Owner {
             return;
         }
         let mut followers = Followers::default();
-        if let Err(error) = self.commit(&mut jobs, &mut followers) {
+        let begun = Instant::now();
+        let committed = self.commit(&mut jobs, &mut followers);
+        self.meters.commit(jobs.len(), begun.elapsed());
+        if let Err(error) = committed {
+            self.meters.failed.increment(1);
             for job in &mut jobs {
                 job.fail(error.clone());
             }

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use actix::{Actor, Handler, Message, SyncContext};
 use flowlord_messages::health::Pong;
 use flowlord_messages::read::{
-    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, NextExpiry, PendingMessages, ReadLadder,
-    ReadSchedule, ReadWorkflow, ReadWorkflows,
+    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, NextExpiry, PendingMessages,
+    ReadBacklog, ReadLadder, ReadSchedule, ReadWorkflow, ReadWorkflows,
 };
 use flowlord_messages::{Code, Error, Ping, Result};
 use r2d2::Pool;
@@ -87,6 +87,7 @@ read!(
     NextExpiry,
     PendingMessages,
     Ping,
+    ReadBacklog,
     ReadLadder,
     ReadSchedule,
     ReadWorkflow,

@@ -26,6 +26,7 @@ use flowlord_messages::{
     Activity, Busy, Code, Error, Guarded, LeaseToken, Mint, Ping, Port, Result, SharedClock, Supervision,
     Tick, Timer, Wakes, guarded,
 };
+use metrics::{Counter, Histogram, counter, histogram};
 
 use crate::waiting::Waiting;
 
@@ -81,6 +82,9 @@ pub struct Dispatch {
     next_expiry: Option<DateTime<Utc>>,
     reaping: bool,
     stopping: bool,
+    /// How long workers waited that got a task.
+    waits: Histogram,
+    expired: Counter,
 }
 
 impl Dispatch {
@@ -95,6 +99,8 @@ impl Dispatch {
             next_expiry: None,
             reaping: false,
             stopping: false,
+            waits: histogram!("flowlord_lease_wait_seconds"),
+            expired: counter!("flowlord_leases_expired_total"),
         })
     }
 
@@ -170,7 +176,11 @@ impl Dispatch {
         let expires = tasks.iter().map(|granted| granted.expires).min();
         self.expire_no_later_than(expires, ctx);
         let sent = match self.waiting.remove(id) {
-            Some(waiter) => waiter.reply.send(Ok(tasks)),
+            Some(waiter) => {
+                let waited = self.deps.clock.now() - waiter.since;
+                self.waits.record(waited.to_std().unwrap_or_default());
+                waiter.reply.send(Ok(tasks))
+            }
             None => Err(Ok(tasks)),
         };
         if let Err(Ok(tasks)) = sent {
@@ -225,6 +235,7 @@ impl Dispatch {
         match reaped {
             Ok(Reaped { requeued, exhausted, next }) => {
                 log::debug!("event=leases_expired requeued={requeued} exhausted={}", exhausted.len());
+                self.expired.increment(u64::try_from(requeued + exhausted.len()).unwrap_or(u64::MAX));
                 self.next_expiry = next;
                 if exhausted.is_empty() {
                     self.done_reaping(ctx);

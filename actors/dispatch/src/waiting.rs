@@ -17,6 +17,7 @@ pub(crate) struct Waiter {
     pub(crate) wanted: WantedLease,
     pub(crate) reply: oneshot::Sender<Result<Vec<Granted>>>,
     deadline: DateTime<Utc>,
+    pub(crate) since: DateTime<Utc>,
     /// The database is being asked for it.
     asked: bool,
     /// Tasks became ready meanwhile: what the database answers may be out of date.
@@ -55,7 +56,10 @@ impl Waiting {
         self.deadlines.insert((deadline, id));
         let wanted =
             WantedLease { topics, max: lease.max, worker: lease.worker, lease: lease.lease, seed: 0 };
-        self.waiters.insert(id, Waiter { wanted, reply: lease.reply, deadline, asked: false, stale: false });
+        self.waiters.insert(
+            id,
+            Waiter { wanted, reply: lease.reply, deadline, since: now, asked: false, stale: false },
+        );
         id
     }
 

@@ -4,10 +4,27 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::{Message, Recipient};
+use metrics::{Gauge, gauge};
 use tokio::sync::Semaphore;
 
 use crate::activity::Activity;
 use crate::error::{Code, Error, Result};
+
+/// One message under way, while it lives.
+struct Counted(Gauge);
+
+impl Counted {
+    fn begin(depth: &Gauge) -> Self {
+        depth.increment(1.0);
+        Self(depth.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
 
 /// A bounded way to one actor for one kind of message. Clones share the bound.
 ///
@@ -23,6 +40,7 @@ where
     permits: Arc<Semaphore>,
     timeout: Duration,
     activity: Activity,
+    depth: Gauge,
 }
 
 impl<M> Clone for Port<M>
@@ -37,6 +55,7 @@ where
             permits: Arc::clone(&self.permits),
             timeout: self.timeout,
             activity: self.activity.clone(),
+            depth: self.depth.clone(),
         }
     }
 }
@@ -68,7 +87,15 @@ where
         timeout: Duration,
         activity: &Activity,
     ) -> Self {
-        Self { name, to, permits: Arc::new(Semaphore::new(bound)), timeout, activity: activity.clone() }
+        let depth = gauge!("flowlord_messages_under_way", "actor" => name);
+        Self {
+            name,
+            to,
+            permits: Arc::new(Semaphore::new(bound)),
+            timeout,
+            activity: activity.clone(),
+            depth,
+        }
     }
 
     /// The actor behind it.
@@ -88,11 +115,11 @@ where
             log::debug!("event=hint_dropped actor={}", self.name);
             return false;
         };
-        let busy = self.activity.begin();
+        let (busy, counted) = (self.activity.begin(), Counted::begin(&self.depth));
         let answer = self.to.send(message);
         actix::spawn(async move {
             let _closed_is_fine = answer.await;
-            drop((permit, busy));
+            drop((permit, busy, counted));
         });
         true
     }
@@ -100,9 +127,10 @@ where
     #[expect(clippy::disallowed_methods, reason = "the one place that bounds what is sent")]
     fn send(&self, message: M) -> impl Future<Output = Result<M::Result>> + use<M> {
         let name = self.name;
-        let sent = Arc::clone(&self.permits)
-            .try_acquire_owned()
-            .map(|permit| (permit, self.activity.begin(), self.to.send(message)));
+        let sent = Arc::clone(&self.permits).try_acquire_owned().map(|permit| {
+            let busy = (self.activity.begin(), Counted::begin(&self.depth));
+            (permit, busy, self.to.send(message))
+        });
         let timeout = self.timeout;
         async move {
             let Ok((_permit, _busy, answer)) = sent else {

@@ -222,6 +222,24 @@ pub struct ScheduleInput {
     pub next_due: Option<DateTime<Utc>>,
 }
 
+/// How much there is to do.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Backlog>")]
+pub struct ReadBacklog;
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Ready tasks per topic, and since when the oldest is ready.
+    pub ready: Vec<(String, u64, DateTime<Utc>)>,
+    /// Delayed tasks.
+    pub delayed: u64,
+    /// Leased tasks.
+    pub leased: u64,
+    /// Messages that Slack wasn't told yet.
+    pub messages: u64,
+}
+
 /// When the earliest lease ends.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Option<DateTime<Utc>>>")]

@@ -41,7 +41,7 @@ pub(crate) async fn ready(api: ApiRef) -> Answer {
 }
 
 /// Those that don't answer, and how each is.
-async fn ping_all(api: &Api) -> (Vec<&'static str>, Value) {
+pub(crate) async fn ping_all(api: &Api) -> (Vec<&'static str>, Value) {
     let pings = api.deps.pings.iter().map(|(name, port)| {
         let ping = tokio::time::timeout(ANSWER_WITHIN, port.call(Ping));
         async move { (*name, ping.await) }

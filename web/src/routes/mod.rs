@@ -7,6 +7,7 @@ pub(crate) mod errors;
 pub(crate) mod health;
 pub(crate) mod kept;
 pub(crate) mod lease;
+pub(crate) mod metrics;
 pub(crate) mod pages;
 pub(crate) mod results;
 pub(crate) mod snapshots;
@@ -61,6 +62,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(get("/healthz", health::alive))
         .service(get("/readyz", health::ready))
         .service(get("/status", health::status))
+        .service(get("/metrics", metrics::metrics))
         .configure(kept)
         .service(get("/api/docs/errors", errors::errors))
         .service(get("/assets/{name}", assets::asset))

@@ -2,6 +2,7 @@
 
 mod kept;
 mod lease;
+mod metrics;
 mod pages;
 mod reads;
 mod requests;

@@ -18,8 +18,8 @@ use flowlord_messages::health::Pong;
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded};
 use flowlord_messages::read::{
-    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, ReadWorkflow, SlotRow, Stats,
-    StoredAlert,
+    AttemptsById, Backlog, Chain, DayStats, ListAlerts, ListSlots, ListTasks, ReadBacklog, ReadWorkflow,
+    SlotRow, Stats, StoredAlert,
 };
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::scheduler::{NextRuns, PhaseTimes};
@@ -32,7 +32,7 @@ use flowlord_messages::{
 };
 use serde_json::Value;
 
-use crate::actor::{Config, Deps};
+use crate::actor::{Config, Deps, Metrics};
 use crate::api::{Api, ApiRef};
 use crate::server::app;
 
@@ -107,6 +107,7 @@ stub! {
     tasks: ListTasks => Vec<Attempt>;
     stats: DayStats => Stats;
     alerts: ListAlerts => Vec<StoredAlert>;
+    backlog: ReadBacklog => Backlog;
     slots: ListSlots => Vec<SlotRow>;
     content: ReadWorkflow => Option<WorkflowRecord>;
     enqueue: EnqueueMessage => i64;
@@ -139,6 +140,7 @@ pub(crate) fn config() -> Config {
         version: "1.2.3".to_owned(),
         slack: true,
         started_at: noon() - chrono::TimeDelta::minutes(90),
+        metrics: Metrics(Arc::new(|| "counted 1\n".to_owned())),
     }
 }
 
@@ -164,6 +166,7 @@ impl Stub {
             workflows: port!(),
             reload: port!(),
             next_runs: port!(),
+            backlog: port!(),
             remove_old: port!(),
             back_up: port!(),
             snapshot: port!(),

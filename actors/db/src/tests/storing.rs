@@ -1,7 +1,9 @@
 //! Tasks come to be, in groups, once, and stay.
 
 use flowlord_domain::{AlertKind, TaskState};
-use flowlord_messages::read::{Chain, ListAlerts, ListSlots, ListTasks, ReadSchedule, TaskFilter};
+use flowlord_messages::read::{
+    Chain, ListAlerts, ListSlots, ListTasks, ReadBacklog, ReadSchedule, TaskFilter,
+};
 use flowlord_messages::snapshot::CopyDatabase;
 use flowlord_messages::write::{
     Close, CronKey, IdempotencyKey, PromoteDue, RecordMissed, SaveCrons, SlotKey,
@@ -240,4 +242,15 @@ async fn a_copy_holds_every_write_that_was_answered_before_it() {
     let again = db.write(CopyDatabase { to }).await;
     assert_eq!(code(again), Code::InvalidRequest, "a copy is never written over");
     assert!(db.attempt(before).await.uid == before, "and the database goes on");
+}
+
+#[actix::test]
+async fn the_backlog_counts_what_waits() {
+    let db = Db::new();
+    let later = |n| NewTask { not_before: Some(noon() + seconds(n)), ..task("later", "") };
+    db.create(vec![task("a", "x"), task("a", "y"), task("b", ""), later(60), later(90)]).await;
+    db.lease(&["b"], noon()).await.unwrap();
+    let backlog = db.read(ReadBacklog).await.unwrap();
+    assert_eq!(backlog.ready, [("a".to_owned(), 2, noon())]);
+    assert_eq!((backlog.delayed, backlog.leased, backlog.messages), (2, 1, 0));
 }

@@ -1,0 +1,33 @@
+//! How much there is to do, from the partial indexes: never more read than is waiting.
+
+use flowlord_messages::read::{Backlog, ReadBacklog};
+use rusqlite::Connection;
+
+use crate::column::time;
+use crate::reader::Query;
+
+impl Query for ReadBacklog {
+    type Answer = Backlog;
+
+    fn read(&self, connection: &Connection) -> rusqlite::Result<Backlog> {
+        let count = |sql: &str| -> rusqlite::Result<u64> {
+            let count: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+            Ok(count.unsigned_abs())
+        };
+        let mut ready = connection.prepare_cached(
+            "SELECT topic, sum(tasks), min(since) FROM queue JOIN
+                 (SELECT queue, count(*) AS tasks, min(due) AS since FROM task INDEXED BY task_ready
+                  WHERE state = 0 GROUP BY queue) ON queue = id
+             GROUP BY topic ORDER BY topic",
+        )?;
+        let ready = ready
+            .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs(), time(row.get(2)?))))?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(Backlog {
+            ready,
+            delayed: count("SELECT count(*) FROM task INDEXED BY task_delayed WHERE state = 1")?,
+            leased: count("SELECT count(*) FROM task INDEXED BY task_leased WHERE state = 2")?,
+            messages: count("SELECT count(*) FROM outbox INDEXED BY outbox_pending WHERE sent IS NULL")?,
+        })
+    }
+}

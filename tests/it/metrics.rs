@@ -1,0 +1,41 @@
+//! `/metrics` says what docs/metrics.md says, and the figures move.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use crate::support::TestApp;
+
+fn documented() -> BTreeSet<String> {
+    let page = include_str!("../../docs/metrics.md");
+    page.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned())).collect()
+}
+
+#[actix::test]
+async fn every_figure_is_documented_and_there() {
+    let flow = TestApp::start().await;
+    flow.api.create(&json!({"type": "a", "info": "x"})).await;
+    flow.api.create(&json!({"type": "metered", "info": "x"})).await;
+    let leased = flow.api.lease("a").await.unwrap();
+    flow.api.complete(&leased.lease, "").await;
+    flow.api.lease("metered").await.unwrap();
+    flow.pass(TimeDelta::minutes(2)).await;
+    flow.api.post("/api/v1/snapshots", &json!({})).await.ok();
+    flow.api.get("/metrics").await;
+    let Value::String(text) = flow.api.get("/metrics").await.json else { panic!("not text") };
+    let shown: BTreeSet<String> = text
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("# TYPE ")?.split_once(' ')?.0.to_owned()))
+        .collect();
+    let expected: BTreeSet<String> = documented();
+    let undocumented: Vec<_> = shown.difference(&expected).collect();
+    let missing: Vec<_> = expected.difference(&shown).collect();
+    assert!(
+        undocumented.is_empty() && missing.is_empty(),
+        "undocumented {undocumented:?}, missing {missing:?}"
+    );
+    assert!(text.contains("flowlord_ready_tasks{topic=\"metered\"} 1"), "its lease ran out: {text}");
+    assert!(text.contains("flowlord_actor_up{actor=\"db\"} 1"), "{text}");
+    flow.stop().await;
+}
