@@ -4,4 +4,4 @@ mod clock;
 mod slack;
 
 pub use clock::VirtualClock;
-pub use slack::{FakeSlack, SlackMode, SlackRequest};
+pub use slack::{FakeSlack, SlackMode, SlackPost, SlackRequest, problems};

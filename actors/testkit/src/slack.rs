@@ -1,15 +1,28 @@
 //! A Slack that tests break: it records what comes, and answers, refuses, hangs or hangs up.
 
-use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddr};
+mod api;
+mod blocks;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use api::SlackPost;
+pub use blocks::problems;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use flowlord_messages::Clock as _;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc as channel, watch};
+
+use crate::VirtualClock;
+use wire::{response, serve};
 
 /// How it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +46,8 @@ pub enum SlackMode {
     Cut,
     /// In words: the Web API with 200 and `ok: false`, a webhook with 404.
     NotOk,
+    /// In these words of the Web API; a webhook with 404 and the words.
+    Error(&'static str),
 }
 
 /// A request that came, in whatever mode.
@@ -44,9 +59,16 @@ pub struct SlackRequest {
     pub head: Vec<String>,
     /// Its body; null where that was no JSON.
     pub body: Value,
+    /// When it came, by the test's clock; see [`FakeSlack::follow`].
+    pub at: Option<DateTime<Utc>>,
 }
 
 impl SlackRequest {
+    /// Whether it posts or edits a message.
+    fn is_message(&self) -> bool {
+        self.path.starts_with("/hook") || self.path.starts_with("/api/chat.")
+    }
+
     /// The value of a header.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -55,8 +77,8 @@ impl SlackRequest {
     }
 }
 
-/// An incoming webhook and the Web API's `chat.postMessage` and `chat.update`, on a thread of its own, so that it
-/// works under any runtime. It ends when it is dropped.
+/// An incoming webhook, as much of the Web API as posts and edits, and Socket Mode, on a thread of its own, so that
+/// it works under any runtime. What breaks Slack's limits is refused. It ends when it is dropped.
 #[derive(Debug)]
 pub struct FakeSlack {
     address: SocketAddr,
@@ -73,14 +95,25 @@ struct Shared {
     state: Mutex<State>,
     arrived: watch::Sender<usize>,
     released: watch::Sender<u64>,
+    /// Connections opened since the start.
+    opened: watch::Sender<usize>,
+    /// What came through them.
+    acknowledged: watch::Sender<Vec<Value>>,
 }
 
 #[derive(Debug)]
 struct State {
     mode: SlackMode,
     next: VecDeque<SlackMode>,
+    clock: Option<VirtualClock>,
     requests: Vec<SlackRequest>,
-    posted: u32,
+    /// Requests that are no messages.
+    calls: Vec<SlackRequest>,
+    board: api::Board,
+    tickets: BTreeSet<String>,
+    tickets_given: u32,
+    sockets: Vec<channel::UnboundedSender<socket::Order>>,
+    envelopes: u32,
 }
 
 impl FakeSlack {
@@ -91,11 +124,24 @@ impl FakeSlack {
     #[must_use]
     #[expect(clippy::expect_used, reason = "a test without a port can't go on")]
     pub fn start() -> Self {
-        let state = State { mode: SlackMode::Ok, next: VecDeque::new(), requests: Vec::new(), posted: 0 };
+        let state = State {
+            mode: SlackMode::Ok,
+            next: VecDeque::new(),
+            clock: None,
+            requests: Vec::new(),
+            calls: Vec::new(),
+            board: api::Board::default(),
+            tickets: BTreeSet::new(),
+            tickets_given: 0,
+            sockets: Vec::new(),
+            envelopes: 0,
+        };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             arrived: watch::Sender::new(0),
             released: watch::Sender::new(0),
+            opened: watch::Sender::new(0),
+            acknowledged: watch::Sender::new(Vec::new()),
         });
         let (doors, door) = channel::unbounded_channel();
         let (tell, told) = mpsc::channel();
@@ -120,7 +166,24 @@ impl FakeSlack {
         format!("http://{}/api", self.address)
     }
 
-    /// What came since the start or the last [`FakeSlack::clear`], in order.
+    /// Where a click's outcome may be told to the person alone.
+    #[must_use]
+    pub fn response_url(&self) -> String {
+        format!("http://{}/respond", self.address)
+    }
+
+    /// Notes from now on when requests come.
+    pub fn follow(&self, clock: &VirtualClock) {
+        self.shared.with(|state| state.clock = Some(clock.clone()));
+    }
+
+    /// What came that is no message, in order: `apps.connections.open`, answers to clicks.
+    #[must_use]
+    pub fn calls(&self) -> Vec<SlackRequest> {
+        self.shared.with(|state| state.calls.clone())
+    }
+
+    /// The messages that came since the start or the last [`FakeSlack::clear`], in order.
     #[must_use]
     pub fn requests(&self) -> Vec<SlackRequest> {
         self.shared.with(|state| state.requests.clone())
@@ -147,7 +210,7 @@ impl FakeSlack {
         }
     }
 
-    /// Answers the next request so, whatever the mode; the one after it by the next call, and so on.
+    /// Answers the next message so, whatever the mode; the one after it by the next call, and so on.
     ///
     /// # Panics
     /// For [`SlackMode::Refuse`], which is no answer.
@@ -189,8 +252,14 @@ impl Shared {
     }
 
     /// Remembers a request and decides how it is answered.
-    fn take(&self, request: SlackRequest) -> SlackMode {
+    fn take(&self, request: &SlackRequest) -> SlackMode {
         self.with(|state| {
+            let mut request = request.clone();
+            request.at = state.clock.as_ref().map(|clock| clock.now());
+            if !request.is_message() {
+                state.calls.push(request);
+                return state.mode;
+            }
             state.requests.push(request);
             self.arrived.send_replace(state.requests.len());
             state.next.pop_front().unwrap_or(state.mode)
@@ -217,219 +286,19 @@ impl Shared {
             }
             // Slack answers webhooks in text.
             SlackMode::NotOk if webhook => response(404, "text/html", "", "no_service"),
-            SlackMode::NotOk => {
-                let said = json!({"ok": false, "error": "channel_not_found"}).to_string();
-                response(200, "application/json", "", &said)
-            }
-            _ if webhook => response(200, "text/html", "", "ok"),
-            _ => self.answer_api(request),
-        }
-    }
-
-    fn answer_api(&self, request: &SlackRequest) -> String {
-        let ts = match request.path.as_str() {
-            "/api/chat.postMessage" => self.with(|state| {
-                state.posted += 1;
-                json!(format!("1700000000.{:06}", state.posted))
-            }),
-            "/api/chat.update" => request.body["ts"].clone(),
-            _ => return response(404, "text/html", "", "no such method"),
-        };
-        let (channel, text) = (&request.body["channel"], &request.body["text"]);
-        let message = json!({"ts": ts, "text": text});
-        let answer = json!({"ok": true, "channel": channel, "ts": ts, "text": text, "message": message});
-        response(200, "application/json; charset=utf-8", "", &answer.to_string())
-    }
-}
-
-fn response(status: u16, content_type: &str, headers: &str, body: &str) -> String {
-    format!(
-        "HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n{headers}\r\n{body}",
-        body.len()
-    )
-}
-
-/// A socket on an address that other sockets of this program may have too.
-fn socket(address: SocketAddr) -> std::io::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseport(true)?;
-    socket.bind(address)?;
-    Ok(socket)
-}
-
-#[expect(clippy::expect_used, reason = "a test without a port can't go on")]
-async fn serve(
-    shared: Arc<Shared>,
-    mut doors: channel::UnboundedReceiver<Door>,
-    tell: mpsc::Sender<SocketAddr>,
-) {
-    // Never listens: it keeps the port ours while nobody does.
-    let keeper = socket((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
-    let address = keeper.local_addr().expect("an address");
-    let listen = || socket(address).and_then(|socket| socket.listen(64)).expect("our own port");
-    let mut listener = Some(listen());
-    let _nobody_waits = tell.send(address);
-    loop {
-        tokio::select! {
-            stream = accept(listener.as_ref()) => {
-                tokio::spawn(converse(stream, Arc::clone(&shared)));
-            }
-            door = doors.recv() => {
-                let Some((open, done)) = door else { return };
-                match open {
-                    false => listener = None,
-                    true if listener.is_none() => listener = Some(listen()),
-                    true => {}
-                }
-                let _nobody_waits = done.send(());
+            SlackMode::Error(error) if webhook => response(404, "text/html", "", error),
+            SlackMode::NotOk => refusal("channel_not_found"),
+            SlackMode::Error(error) => refusal(error),
+            _ if request.path == "/respond" => response(200, "text/html", "", "ok"),
+            _ if webhook => api::webhook(request),
+            _ => {
+                let host = request.header("host").unwrap_or_default().to_owned();
+                self.with(|state| api::answer(request, state, &host))
             }
         }
     }
 }
 
-async fn accept(listener: Option<&TcpListener>) -> TcpStream {
-    let Some(listener) = listener else { return std::future::pending().await };
-    loop {
-        if let Ok((stream, _)) = listener.accept().await {
-            return stream;
-        }
-    }
-}
-
-/// Answers the requests of one connection, until either side closes it.
-async fn converse(mut stream: TcpStream, shared: Arc<Shared>) {
-    let mut unread = Vec::new();
-    let mut released = shared.released.subscribe();
-    while let Some(request) = read_request(&mut stream, &mut unread).await {
-        released.mark_unchanged();
-        let mut mode = shared.take(request.clone());
-        if mode == SlackMode::Hang {
-            if released.changed().await.is_err() {
-                return;
-            }
-            mode = shared.after_hanging();
-        }
-        if matches!(mode, SlackMode::Cut | SlackMode::Refuse)
-            || stream.write_all(shared.answer(mode, &request).as_bytes()).await.is_err()
-        {
-            return;
-        }
-    }
-}
-
-async fn read_request(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<SlackRequest> {
-    const END_OF_HEAD: &[u8] = b"\r\n\r\n";
-    let head = loop {
-        if let Some(at) = unread.windows(END_OF_HEAD.len()).position(|window| window == END_OF_HEAD) {
-            let head: Vec<u8> = unread.drain(..at + END_OF_HEAD.len()).collect();
-            break String::from_utf8_lossy(&head).trim_end().to_owned();
-        }
-        read_more(stream, unread).await?;
-    };
-    let mut lines = head.lines().map(str::to_owned);
-    let path = lines.next()?.split(' ').nth(1)?.to_owned();
-    let mut request = SlackRequest { path, head: lines.collect(), body: Value::Null };
-    let length = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-    while unread.len() < length {
-        read_more(stream, unread).await?;
-    }
-    let body: Vec<u8> = unread.drain(..length).collect();
-    request.body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    Some(request)
-}
-
-async fn read_more(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<()> {
-    match stream.read_buf(unread).await {
-        Ok(0) | Err(_) => None,
-        Ok(_) => Some(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PATIENCE: Duration = Duration::from_secs(20);
-
-    /// What a request is answered; nothing when the connection ends first.
-    async fn post(url: &str, body: &str) -> std::io::Result<String> {
-        let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap();
-        let mut stream = TcpStream::connect(host).await?;
-        let length = body.len();
-        let request =
-            format!("POST /{path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n{body}");
-        stream.write_all(request.as_bytes()).await?;
-        stream.shutdown().await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        Ok(answer)
-    }
-
-    #[tokio::test]
-    async fn it_records_in_order_and_answers_as_slack_does() {
-        let slack = FakeSlack::start();
-        let answer = post(&slack.webhook_url(), r#"{"text":"a"}"#).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nok"), "{answer}");
-        assert!(answer.contains("content-type: text/html\r\n"), "{answer}");
-        let post_message = format!("{}/chat.postMessage", slack.api_url());
-        let answer = post(&post_message, r##"{"channel":"#c","text":"b"}"##).await.unwrap();
-        assert!(answer.contains(r#""ok":true"#) && answer.contains("1700000000.000001"), "{answer}");
-        let update = format!("{}/chat.update", slack.api_url());
-        assert!(post(&update, r#"{"ts":"1.5"}"#).await.unwrap().contains(r#""ts":"1.5""#));
-        let requests = slack.wait_for(3, PATIENCE).await;
-        assert_eq!((&requests[0].path[..], &requests[0].body["text"]), ("/hook", &json!("a")));
-        assert_eq!(
-            (requests[0].header("content-length"), &requests[1].body["channel"]),
-            (Some("12"), &json!("#c"))
-        );
-        slack.clear();
-        assert_eq!(slack.requests(), []);
-    }
-
-    #[tokio::test]
-    async fn it_fails_as_it_is_told() {
-        let slack = FakeSlack::start();
-        let url = slack.webhook_url();
-        slack.answer_next(SlackMode::Status(503));
-        slack.answer_next(SlackMode::Bare(204));
-        slack.set_mode(SlackMode::TooMany { retry_after: 7 });
-        assert!(post(&url, "{}").await.unwrap().starts_with("HTTP/1.1 503 "));
-        assert!(post(&url, "{}").await.unwrap().starts_with("HTTP/1.1 204 "));
-        assert!(post(&url, "{}").await.unwrap().contains("retry-after: 7\r\n"));
-        slack.set_mode(SlackMode::Cut);
-        assert_eq!(post(&url, "{}").await.unwrap_or_default(), "");
-        slack.set_mode(SlackMode::NotOk);
-        assert!(post(&url, "{}").await.unwrap().ends_with("no_service"));
-        assert_eq!(slack.requests().len(), 5, "each of them came");
-    }
-
-    #[tokio::test]
-    async fn refused_connections_leave_no_trace_and_end() {
-        let slack = FakeSlack::start();
-        for _ in 0..3 {
-            slack.set_mode(SlackMode::Refuse);
-            let refused = post(&slack.webhook_url(), "{}").await.unwrap_err();
-            assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
-            slack.set_mode(SlackMode::Ok);
-            post(&slack.webhook_url(), "{}").await.unwrap();
-        }
-        assert_eq!(slack.requests().len(), 3);
-    }
-
-    #[tokio::test]
-    async fn a_hung_request_is_answered_once_it_is_let_go() {
-        let slack = FakeSlack::start();
-        for mode in [SlackMode::Hang, SlackMode::Status(500)] {
-            slack.set_mode(SlackMode::Hang);
-            slack.clear();
-            let url = slack.webhook_url();
-            let hanging = tokio::spawn(async move { post(&url, "{}").await.unwrap() });
-            slack.wait_for(1, PATIENCE).await;
-            assert!(!hanging.is_finished());
-            slack.set_mode(mode);
-            slack.release();
-            let end = if mode == SlackMode::Hang { "ok" } else { "broken" };
-            assert!(hanging.await.unwrap().ends_with(end), "{mode:?}");
-        }
-    }
+fn refusal(error: &str) -> String {
+    response(200, "application/json", "", &json!({"ok": false, "error": error}).to_string())
 }
