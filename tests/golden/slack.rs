@@ -35,7 +35,8 @@ pub(crate) fn slack_payload(case: &Case<'_>) -> Verdict {
         _ => Colour::Blue,
     };
     let headline = case.text("message").to_owned();
-    let payload = Payload { headline, lines: vec![], link: None, footer: String::new(), colour };
+    let payload =
+        Payload { headline, lines: vec![], link: None, footer: String::new(), colour, incident: None };
     let style = Style {
         channel: Some(case.text("channel").to_owned()).filter(|channel| !channel.is_empty()),
         prefix: case.text("prefix").to_owned(),

@@ -1,12 +1,12 @@
 //! One step of the ladder, as the command that stores it.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::ladder::{LadderState, Told, step as ladder_step};
+use flowlord_domain::ladder::{Incident, LadderState, Told, step as ladder_step};
 use flowlord_domain::query::Query;
 use flowlord_domain::summary::{Item, Line, counts, report_url, summarize};
 use flowlord_domain::task_time::task_time;
 use flowlord_domain::{AlertKind, Attempt, NewAlert, duration};
-use flowlord_messages::notifier::{Colour, Payload};
+use flowlord_messages::notifier::{Colour, IncidentRef, Payload, Stage};
 use flowlord_messages::read::LadderInput;
 use flowlord_messages::write::{AdvanceLadder, IncidentRecord, NewMessage};
 
@@ -35,7 +35,7 @@ pub(crate) fn step(
     let summary = matches!(told, Some(Told::Summary { .. }));
     let key = state.key(ROUTE);
     let day = if alerts.is_empty() { input.untold.last().map_or(now, |alert| alert.at) } else { now };
-    let message = told.map(|told| message(config, key, told, &lines, day));
+    let message = told.map(|told| message(config, key, told, &state, &next, &lines, (now, day)));
     let told_until = if summary { input.newest } else { 0 };
     let incident = next.incident.as_ref().map(|incident| IncidentRecord {
         opened: incident.opened,
@@ -103,11 +103,42 @@ fn closed(told: &Option<Told>, now: DateTime<Utc>) -> Option<IncidentRecord> {
     }
 }
 
-fn message(config: &Config, key: String, told: Told, lines: &[Line], newest: DateTime<Utc>) -> NewMessage {
+fn message(
+    config: &Config,
+    key: String,
+    told: Told,
+    before: &LadderState,
+    next: &LadderState,
+    lines: &[Line],
+    (now, newest): (DateTime<Utc>, DateTime<Utc>),
+) -> NewMessage {
     let (kind, payload) = match told {
-        Told::Summary { next, .. } => ("summary", summary(config, lines, next, newest)),
+        Told::Summary { step, opened, next: update, escalating } => {
+            let incident = IncidentRef {
+                opened,
+                step,
+                stage: if escalating { Stage::Escalating } else { Stage::Steady },
+                acknowledged_by: None,
+                details: lines.iter().map(ToString::to_string).collect(),
+                lasted: duration::print((now - opened).max(TimeDelta::zero())),
+                alerts: next.incident.as_ref().map_or(0, |incident| incident.alerts),
+                tasks: tasks(next.incident.as_ref()),
+            };
+            ("summary", summary(config, lines, update, newest, incident))
+        }
         Told::AllClear { lasted, alerts, lines, opened } => {
-            ("all_clear", all_clear(config, lasted, alerts, lines, opened))
+            let steps = before.incident.as_ref().map_or(0, |incident| incident.steps);
+            let incident = IncidentRef {
+                opened,
+                step: steps.saturating_add(1),
+                stage: Stage::Clear,
+                acknowledged_by: None,
+                details: Vec::new(),
+                lasted: duration::print(lasted),
+                alerts,
+                tasks: tasks(before.incident.as_ref()),
+            };
+            ("all_clear", all_clear(config, lines, incident))
         }
     };
     NewMessage {
@@ -118,7 +149,17 @@ fn message(config: &Config, key: String, told: Told, lines: &[Line], newest: Dat
     }
 }
 
-fn summary(config: &Config, lines: &[Line], next: DateTime<Utc>, newest: DateTime<Utc>) -> Payload {
+fn tasks(incident: Option<&Incident>) -> Vec<String> {
+    incident.iter().flat_map(|incident| incident.lines.keys().cloned()).collect()
+}
+
+fn summary(
+    config: &Config,
+    lines: &[Line],
+    next: DateTime<Utc>,
+    newest: DateTime<Utc>,
+    incident: IncidentRef,
+) -> Payload {
     let count: u64 = lines.iter().map(|line| line.count).sum();
     Payload {
         headline: format!("{} in {}", plural(count, "alert"), plural(lines.len() as u64, "task")),
@@ -126,22 +167,18 @@ fn summary(config: &Config, lines: &[Line], next: DateTime<Utc>, newest: DateTim
         link: Some(report_url(&config.public_url, newest.date_naive())),
         footer: format!("next update at {} UTC, if there is news", next.format("%H:%M")),
         colour: Colour::Red,
+        incident: Some(incident),
     }
 }
 
-fn all_clear(
-    config: &Config,
-    lasted: TimeDelta,
-    alerts: u64,
-    lines: Vec<String>,
-    opened: DateTime<Utc>,
-) -> Payload {
+fn all_clear(config: &Config, lines: Vec<String>, incident: IncidentRef) -> Payload {
     Payload {
-        headline: format!("all clear: {} in {}", plural(alerts, "alert"), duration::print(lasted)),
+        headline: format!("all clear: {} in {}", plural(incident.alerts, "alert"), incident.lasted),
         lines: lines.into_iter().map(|line| format!("{line} recovered")).collect(),
-        link: Some(report_url(&config.public_url, opened.date_naive())),
+        link: Some(report_url(&config.public_url, incident.opened.date_naive())),
         footer: String::new(),
         colour: Colour::Green,
+        incident: Some(incident),
     }
 }
 

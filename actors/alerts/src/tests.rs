@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::{Actor, Arbiter, Context, Handler};
 use flowlord_domain::{AlertKind, Attempt, Lane, TaskState, Uid};
-use flowlord_messages::notifier::{Colour, Payload};
+use flowlord_messages::notifier::{Colour, Payload, Stage};
 use flowlord_messages::read::StoredAlert;
 use flowlord_messages::{Clock as _, Code, Error};
 use flowlord_testkit::VirtualClock;
@@ -178,6 +178,9 @@ async fn a_trickle_is_told_slower_and_slower_and_then_all_clear() {
     assert_eq!(payload.lines, ["extract:orders:                       15  2026/03/02T12"]);
     assert_eq!(payload.link.as_deref(), Some("http://flow/web/alert?date=2026-03-02"));
     assert_eq!(payload.footer, "next update at 13:15 UTC, if there is news");
+    let incident = payload.incident.unwrap();
+    assert_eq!((incident.step, incident.stage, incident.alerts), (3, Stage::Escalating, 30));
+    assert_eq!((incident.details, incident.tasks), (payload.lines, vec!["extract:orders".to_owned()]));
     // 40 minutes to the next look, then 20, 10, 5, and the all-clear at the bottom.
     bench.pass(74).await;
     assert_eq!(bench.told().len(), 3);
@@ -187,6 +190,8 @@ async fn a_trickle_is_told_slower_and_slower_and_then_all_clear() {
         (bench.last().colour, bench.last().lines),
         (Colour::Green, vec!["extract:orders recovered".to_owned()])
     );
+    let incident = bench.last().incident.unwrap();
+    assert_eq!((incident.step, incident.stage, incident.lasted.as_str()), (4, Stage::Clear, "1h45m"));
     bench.pass(24 * 60).await;
     assert_eq!(bench.told().len(), 4, "quiet when well");
 }

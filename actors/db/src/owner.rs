@@ -9,9 +9,10 @@ use actix::{
 };
 use flowlord_messages::health::Pong;
 use flowlord_messages::hint::{AlertRaised, Notify, TasksDelayed, TasksReady};
+use flowlord_messages::outbox::MarkNotified;
 use flowlord_messages::write::{
-    AdvanceLadder, ApplyOutcomes, Close, CreateTasks, EnqueueMessage, ExtendLease, GrantLeases, MarkNotified,
-    PromoteDue, RaiseAlerts, ReapLeases, RecordMissed, ReleaseLease, RemoveHistory, SaveCrons, SaveWorkflows,
+    AdvanceLadder, ApplyOutcomes, Close, CreateTasks, EnqueueMessage, ExtendLease, GrantLeases, PromoteDue,
+    RaiseAlerts, ReapLeases, RecordMissed, ReleaseLease, RemoveHistory, SaveCrons, SaveWorkflows,
 };
 use flowlord_messages::{Code, Error, Guarded, LatePort, Ping, Supervision, guarded};
 use rusqlite::Connection;

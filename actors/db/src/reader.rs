@@ -4,9 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use actix::{Actor, Handler, Message, SyncContext};
 use flowlord_messages::health::Pong;
+use flowlord_messages::outbox::{PendingMessages, ReadMessage, ReadOutages, ReadThreads};
 use flowlord_messages::read::{
-    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, NextExpiry, PendingMessages,
-    ReadBacklog, ReadLadder, ReadSchedule, ReadWorkflow, ReadWorkflows,
+    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, NextExpiry, ReadBacklog, ReadLadder,
+    ReadSchedule, ReadWorkflow, ReadWorkflows,
 };
 use flowlord_messages::{Code, Error, Ping, Result};
 use r2d2::Pool;
@@ -89,7 +90,10 @@ read!(
     Ping,
     ReadBacklog,
     ReadLadder,
+    ReadMessage,
+    ReadOutages,
     ReadSchedule,
+    ReadThreads,
     ReadWorkflow,
     ReadWorkflows,
 );

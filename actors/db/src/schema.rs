@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 /// One step a version: `MIGRATIONS[n]` leads from version n to n + 1.
-const MIGRATIONS: &[&str] = &[include_str!("schema_v1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_v1.sql"), include_str!("schema_v2.sql")];
 
 /// The version that this program writes, kept in `PRAGMA user_version`.
 pub const VERSION: usize = MIGRATIONS.len();
@@ -174,7 +174,8 @@ mod tests {
         let path = folder.path().join("f.db");
         open_writer(&path).unwrap().pragma_update(None, "user_version", VERSION + 1).unwrap();
         let err = open_writer(&path).unwrap_err();
-        assert!(err.to_string().contains("schema version 2"), "{err}");
+        let newer = format!("schema version {}", VERSION + 1);
+        assert!(err.to_string().contains(&newer), "{err}");
     }
 
     #[test]

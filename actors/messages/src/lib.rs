@@ -19,6 +19,7 @@ pub mod hint;
 pub mod ingest;
 pub mod library;
 pub mod notifier;
+pub mod outbox;
 pub mod read;
 pub mod retention;
 pub mod scheduler;

@@ -1,6 +1,7 @@
 //! What the notifier sends: the payload of an outbox row.
 
 use actix::Message;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -32,6 +33,49 @@ pub struct Payload {
     pub footer: String,
     /// Its colour.
     pub colour: Colour,
+    /// The incident that it tells of; none for what stands alone, like a test or an alert told at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<IncidentRef>,
+}
+
+/// Which incident a message tells of, and how that stands: a bot has one message for it and edits that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncidentRef {
+    /// When it opened; with the route this names it.
+    pub opened: DateTime<Utc>,
+    /// Which step of it this is, from 1.
+    pub step: u32,
+    /// Where it goes.
+    pub stage: Stage,
+    /// Who acknowledged it.
+    #[serde(default)]
+    pub acknowledged_by: Option<String>,
+    /// Lines for the thread: what is new in this step.
+    #[serde(default)]
+    pub details: Vec<String>,
+    /// How long it lasted so far, in words.
+    #[serde(default)]
+    pub lasted: String,
+    /// Alerts told so far.
+    #[serde(default)]
+    pub alerts: u64,
+    /// What fails, as `task:job`.
+    #[serde(default)]
+    pub tasks: Vec<String>,
+}
+
+/// Where an incident goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// More and more.
+    Escalating,
+    /// As before.
+    Steady,
+    /// Less, or no more news.
+    Easing,
+    /// Over.
+    Clear,
 }
 
 /// Sends nothing more: the service is stopping. What isn't sent stays a row.

@@ -177,35 +177,6 @@ pub struct LadderInput {
     pub more_unfinished: bool,
 }
 
-/// Messages to send, in order.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<OutboxRow>>")]
-pub struct PendingMessages {
-    /// At most this many.
-    pub limit: usize,
-}
-
-/// A message to send.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutboxRow {
-    /// The row id, growing.
-    pub id: i64,
-    /// When it was put there.
-    pub at: DateTime<Utc>,
-    /// The route.
-    pub route: String,
-    /// What it is.
-    pub kind: String,
-    /// JSON of [`crate::notifier::Payload`].
-    pub payload: String,
-    /// Attempts so far.
-    pub attempts: u32,
-    /// Not before.
-    pub retry_at: Option<DateTime<Utc>>,
-    /// Whether an earlier attempt may have arrived.
-    pub uncertain: bool,
-}
-
 /// What the scheduler needs at its start.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<ScheduleInput>")]

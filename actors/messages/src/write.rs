@@ -335,39 +335,6 @@ pub struct EnqueueMessage {
     pub message: NewMessage,
 }
 
-/// What became of an attempt to send a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivery {
-    /// Slack took it.
-    Sent,
-    /// Slack refused it, or could not be reached: surely not delivered.
-    Refused {
-        /// Why.
-        error: String,
-        /// When to try again.
-        retry_at: DateTime<Utc>,
-    },
-    /// Nobody knows: sent, and no answer came.
-    Unknown {
-        /// Why.
-        error: String,
-        /// When to try again.
-        retry_at: DateTime<Utc>,
-    },
-}
-
-/// Remembers what became of a message.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<()>")]
-pub struct MarkNotified {
-    /// When.
-    pub now: DateTime<Utc>,
-    /// The outbox row.
-    pub id: i64,
-    /// What became of it.
-    pub delivery: Delivery,
-}
-
 /// Removes a bounded part of what is older than it is kept. Tasks that aren't done stay, and so do totals.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "Result<Removed>")]

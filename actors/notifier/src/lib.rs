@@ -21,8 +21,7 @@ use flowlord_domain::Ids as _;
 use flowlord_messages::health::Pong;
 use flowlord_messages::hint::Notify;
 use flowlord_messages::notifier::{Colour, Payload, StopNotifying};
-use flowlord_messages::read::{OutboxRow, PendingMessages};
-use flowlord_messages::write::{Delivery, MarkNotified};
+use flowlord_messages::outbox::{Delivery, MarkNotified, OutboxRow, PendingMessages};
 use flowlord_messages::{
     Activity, Busy, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
 };
@@ -260,7 +259,7 @@ impl Notifier {
     fn mark(&mut self, id: i64, delivery: Delivery, busy: Busy, ctx: &mut Context<Self>) {
         let now = self.deps.clock.now();
         self.unmarked = Some((id, delivery.clone()));
-        let call = self.deps.mark.call(MarkNotified { now, id, delivery });
+        let call = self.deps.mark.call(MarkNotified { now, id, delivery, way: None, thread: None });
         ctx.spawn(wrap_future::<_, Self>(call).map(move |marked, this, ctx| {
             guarded(this, ctx, |this, ctx| match marked {
                 Ok(()) => {
@@ -305,6 +304,7 @@ fn payload_of(row: &OutboxRow) -> Payload {
             link: None,
             footer: String::new(),
             colour: Colour::Blue,
+            incident: None,
         }
     })
 }

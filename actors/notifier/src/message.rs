@@ -209,6 +209,7 @@ mod tests {
             link: Some("http://flow/web/alert?date=2026-03-02".to_owned()),
             footer: "next update at 12:10 UTC".to_owned(),
             colour: Colour::Red,
+            incident: None,
         }
     }
 

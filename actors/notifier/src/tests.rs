@@ -171,6 +171,7 @@ impl Bench {
                 link: None,
                 footer: String::new(),
                 colour: Colour::Red,
+                incident: None,
             };
             self.add(serde_json::to_string(&payload).unwrap());
         }

@@ -131,6 +131,7 @@ pub(crate) async fn notify(api: ApiRef, request: HttpRequest) -> Answer {
         link: None,
         footer: "asked for by /notify".to_owned(),
         colour: Colour::Green,
+        incident: None,
     };
     let payload = serde_json::to_string(&payload)
         .map_err(|err| Problem::new(Code::Internal, format!("the message can't be written: {err}")))?;

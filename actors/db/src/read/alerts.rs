@@ -1,7 +1,7 @@
-//! Alerts, ladders and the outbox.
+//! Alerts and ladders.
 
 use flowlord_domain::{Attempt, Uid};
-use flowlord_messages::read::{LadderInput, ListAlerts, OutboxRow, PendingMessages, ReadLadder, StoredAlert};
+use flowlord_messages::read::{LadderInput, ListAlerts, ReadLadder, StoredAlert};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::column::{self, micros, time};
@@ -85,29 +85,4 @@ fn unfinished(connection: &Connection, after: i64, until: i64) -> rusqlite::Resu
         " WHERE task.uid > ?1 AND task.uid <= ?2 AND state <> 3 ORDER BY task.uid LIMIT ?3"
     );
     connection.prepare_cached(sql)?.query_map(params![after, until, UNFINISHED_AT_ONCE], attempt)?.collect()
-}
-
-impl Query for PendingMessages {
-    type Answer = Vec<OutboxRow>;
-
-    fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
-        connection
-            .prepare_cached(
-                "SELECT id, at, route, kind, payload, attempts, retry_at, uncertain FROM outbox
-                 WHERE sent IS NULL ORDER BY id LIMIT ?1",
-            )?
-            .query_map([self.limit], |row| {
-                Ok(OutboxRow {
-                    id: row.get(0)?,
-                    at: time(row.get(1)?),
-                    route: row.get(2)?,
-                    kind: row.get(3)?,
-                    payload: row.get(4)?,
-                    attempts: row.get(5)?,
-                    retry_at: row.get::<_, Option<i64>>(6)?.map(time),
-                    uncertain: row.get(7)?,
-                })
-            })?
-            .collect()
-    }
 }

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod backlog;
+mod outbox;
 mod schedule;
 mod stats;
 mod tasks;

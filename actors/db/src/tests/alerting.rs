@@ -1,10 +1,10 @@
 //! Alerts, the ladder's state and the outbox.
 
 use flowlord_domain::{AlertKind, NewAlert};
-use flowlord_messages::read::{ListAlerts, PendingMessages, ReadLadder, ReadWorkflow, ReadWorkflows};
+use flowlord_messages::outbox::{Delivery, MarkNotified, PendingMessages};
+use flowlord_messages::read::{ListAlerts, ReadLadder, ReadWorkflow, ReadWorkflows};
 use flowlord_messages::write::{
-    AdvanceLadder, Delivery, IncidentRecord, MarkNotified, NewMessage, RaiseAlerts, SaveWorkflows,
-    WorkflowRecord,
+    AdvanceLadder, IncidentRecord, NewMessage, RaiseAlerts, SaveWorkflows, WorkflowRecord,
 };
 
 use super::*;
@@ -104,7 +104,7 @@ async fn messages_stay_until_they_are_sent() {
     let db = Db::new();
     db.write(advance(0)).await.unwrap();
     let id = db.read(PendingMessages { limit: 1 }).await.unwrap()[0].id;
-    let mark = |delivery| MarkNotified { now: noon(), id, delivery };
+    let mark = |delivery| MarkNotified { now: noon(), id, delivery, way: None, thread: None };
     let again = noon() + seconds(30);
     db.write(mark(Delivery::Refused { error: "429".to_owned(), retry_at: again })).await.unwrap();
     let row = db.read(PendingMessages { limit: 1 }).await.unwrap().remove(0);

@@ -1,9 +1,10 @@
 //! What is older than it is kept leaves; what is needed stays.
 
 use flowlord_domain::{AlertKind, NewAlert};
-use flowlord_messages::read::{DayStats, ListAlerts, ListSlots, PendingMessages, ReadSchedule};
+use flowlord_messages::outbox::{Delivery, MarkNotified, PendingMessages, ReadThreads, SlackThread};
+use flowlord_messages::read::{DayStats, ListAlerts, ListSlots, ReadSchedule};
 use flowlord_messages::write::{
-    Delivery, EnqueueMessage, MarkNotified, NewMessage, RaiseAlerts, RecordMissed, RemoveHistory, SlotKey,
+    EnqueueMessage, NewMessage, RaiseAlerts, RecordMissed, RemoveHistory, SlotKey,
 };
 
 use super::*;
@@ -76,10 +77,20 @@ async fn slots_alerts_and_sent_messages_leave_but_not_the_last_slot_nor_what_wai
     };
     let sent = db.write(message("sent")).await.unwrap();
     db.write(message("waits")).await.unwrap();
-    db.write(MarkNotified { now: noon(), id: sent, delivery: Delivery::Sent }).await.unwrap();
+    let thread = |opened| SlackThread {
+        route: "default".to_owned(),
+        opened,
+        via: "default".to_owned(),
+        channel: "C1".to_owned(),
+        ts: "1.2".to_owned(),
+        payload: "{}".to_owned(),
+    };
+    let mark = |id, thread| MarkNotified { now: noon(), id, delivery: Delivery::Sent, way: None, thread };
+    db.write(mark(sent, Some(thread(noon())))).await.unwrap();
+    db.write(mark(sent, Some(thread(noon() + seconds(1_000_000))))).await.unwrap();
 
     let removed = db.write(remove(100, None)).await.unwrap();
-    assert_eq!((removed.tasks, removed.others, removed.more), (0, 4 + 3 + 1, false));
+    assert_eq!((removed.tasks, removed.others, removed.more), (0, 4 + 3 + 1 + 1, false));
     let (from, to) = (noon() - seconds(9), noon() + seconds(99));
     let left = db.read(ListSlots { from, to, limit: 10 }).await.unwrap();
     assert_eq!(left.into_iter().map(|row| row.key).collect::<Vec<_>>(), [slots[4].clone()]);
@@ -87,6 +98,10 @@ async fn slots_alerts_and_sent_messages_leave_but_not_the_last_slot_nor_what_wai
     assert_eq!(db.read(ListAlerts { from, to, after: None, limit: 10 }).await.unwrap(), []);
     let pending = db.read(PendingMessages { limit: 10 }).await.unwrap();
     assert_eq!(pending.len(), 1, "what wasn't sent stays, however old");
+    for (opened, left) in [(noon(), 0), (noon() + seconds(1_000_000), 1)] {
+        let read = ReadThreads { route: "default".to_owned(), opened };
+        assert_eq!(db.read(read).await.unwrap().len(), left, "the one of an old incident goes");
+    }
 }
 
 #[actix::test]

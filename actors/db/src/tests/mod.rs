@@ -3,6 +3,7 @@
 mod alerting;
 mod history;
 mod leasing;
+mod outbox;
 mod results;
 mod storing;
 

@@ -109,6 +109,7 @@ fn told_at_once(alert: &NewAlert, text: &str, row: i64) -> NewMessage {
         link: None,
         footer: String::new(),
         colour: Colour::Red,
+        incident: None,
     };
     NewMessage {
         route: DEFAULT_ROUTE.to_owned(),

@@ -1,7 +1,8 @@
 //! What Slack is to be told, and what became of it.
 
 use chrono::{DateTime, Utc};
-use flowlord_messages::write::{Delivery, EnqueueMessage, MarkNotified, NewMessage};
+use flowlord_messages::outbox::{Delivery, MarkNotified, RouteWay, SlackThread};
+use flowlord_messages::write::{EnqueueMessage, NewMessage};
 use rusqlite::params;
 
 use crate::column::micros;
@@ -37,6 +38,12 @@ impl Command for MarkNotified {
                      error = ?4, retry_at = ?5 WHERE id = ?1 AND sent IS NULL",
             )?
             .execute(params![self.id, sent, uncertain, error, retry_at])?;
+        if let Some(way) = &self.way {
+            store.mark_way(way)?;
+        }
+        if let Some(thread) = &self.thread {
+            store.mark_thread(thread)?;
+        }
         Ok(())
     }
 }
@@ -50,6 +57,45 @@ impl Store<'_> {
             )?
             .execute(params![micros(now), message.route, message.kind, message.key, message.payload])?;
         self.followers.messages = true;
+        Ok(())
+    }
+
+    fn mark_way(&self, way: &RouteWay) -> rusqlite::Result<()> {
+        match &way.outage {
+            Some(outage) => self
+                .connection
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO slack_outage (route, since, failures, retry_at)
+                     VALUES (?1, ?2, ?3, ?4)",
+                )?
+                .execute(params![
+                    way.route,
+                    micros(outage.since),
+                    outage.failures,
+                    micros(outage.retry_at)
+                ])?,
+            None => self
+                .connection
+                .prepare_cached("DELETE FROM slack_outage WHERE route = ?1")?
+                .execute([&way.route])?,
+        };
+        Ok(())
+    }
+
+    fn mark_thread(&self, thread: &SlackThread) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO slack_thread (route, opened, via, channel, ts, payload)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                thread.route,
+                micros(thread.opened),
+                thread.via,
+                thread.channel,
+                thread.ts,
+                thread.payload
+            ])?;
         Ok(())
     }
 }

@@ -1,0 +1,103 @@
+//! The outbox: order by route, outages, threads, and what became of a message.
+
+use flowlord_messages::outbox::{
+    Delivery, MarkNotified, MessageFate, Outage, PendingMessages, ReadMessage, ReadOutages, ReadThreads,
+    RouteWay, SlackThread,
+};
+use flowlord_messages::write::{EnqueueMessage, NewMessage};
+
+use super::*;
+
+async fn put(db: &Db, route: &str, key: &str) -> i64 {
+    let message = NewMessage {
+        route: route.to_owned(),
+        kind: "test".to_owned(),
+        key: key.to_owned(),
+        payload: "{}".to_owned(),
+    };
+    db.write(EnqueueMessage { now: noon(), message }).await.unwrap()
+}
+
+fn mark(id: i64, delivery: Delivery) -> MarkNotified {
+    MarkNotified { now: noon(), id, delivery, way: None, thread: None }
+}
+
+#[actix::test]
+async fn each_route_has_its_own_order() {
+    let db = Db::new();
+    let mut ids = Vec::new();
+    for (route, key) in [("b", "1"), ("a", "2"), ("b", "3"), ("a", "4"), ("c", "5"), ("b", "6")] {
+        ids.push(put(&db, route, key).await);
+    }
+    let heads = async |limit| -> Vec<i64> {
+        let rows = db.read(PendingMessages { limit }).await.unwrap();
+        rows.into_iter().map(|row| row.id).collect()
+    };
+    assert_eq!(heads(1).await, [ids[0], ids[1], ids[4]]);
+    assert_eq!(heads(2).await, [ids[0], ids[1], ids[2], ids[3], ids[4]]);
+    db.write(mark(ids[0], Delivery::Sent)).await.unwrap();
+    db.write(mark(ids[4], Delivery::Sent)).await.unwrap();
+    assert_eq!(heads(1).await, [ids[1], ids[2]]);
+    for id in ids {
+        db.write(mark(id, Delivery::Sent)).await.unwrap();
+    }
+    assert!(heads(9).await.is_empty());
+}
+
+#[actix::test]
+async fn an_outage_is_remembered_until_the_way_works() {
+    let db = Db::new();
+    let id = put(&db, "a", "1").await;
+    let outage = Outage { since: noon(), failures: 3, retry_at: noon() + seconds(9) };
+    let way = |outage| Some(RouteWay { route: "a".to_owned(), outage });
+    let refused = Delivery::Refused { error: "no".to_owned(), retry_at: noon() };
+    db.write(MarkNotified { way: way(Some(outage)), ..mark(id, refused.clone()) }).await.unwrap();
+    let db = db.reopen();
+    assert_eq!(db.read(ReadOutages).await.unwrap(), [way(Some(outage)).unwrap()]);
+    db.write(mark(id, refused)).await.unwrap();
+    assert_eq!(db.read(ReadOutages).await.unwrap().len(), 1, "an attempt that says nothing of the way");
+    db.write(MarkNotified { way: way(None), ..mark(id, Delivery::Sent) }).await.unwrap();
+    assert_eq!(db.read(ReadOutages).await.unwrap(), []);
+}
+
+#[actix::test]
+async fn the_message_of_an_incident_is_found_by_route_and_opening() {
+    let db = Db::new();
+    let id = put(&db, "b", "1").await;
+    let thread = |via: &str, ts: &str| SlackThread {
+        route: "b".to_owned(),
+        opened: noon(),
+        via: via.to_owned(),
+        channel: "C1".to_owned(),
+        ts: ts.to_owned(),
+        payload: "{}".to_owned(),
+    };
+    for thread in [thread("a", "1.0"), thread("b", "2.0"), thread("b", "3.0")] {
+        db.write(MarkNotified { thread: Some(thread), ..mark(id, Delivery::Sent) }).await.unwrap();
+    }
+    let read = |opened| ReadThreads { route: "b".to_owned(), opened };
+    let own_first = [thread("b", "3.0"), thread("a", "1.0")];
+    assert_eq!(db.read(read(noon())).await.unwrap(), own_first, "the last one of each way");
+    assert_eq!(db.read(read(noon() + seconds(1))).await.unwrap(), []);
+}
+
+#[actix::test]
+async fn what_became_of_a_message_can_be_asked() {
+    let db = Db::new();
+    let (_, id) = (put(&db, "a", "1").await, put(&db, "a", "2").await);
+    let fate = async || db.read(ReadMessage { id }).await.unwrap().unwrap();
+    let fresh = MessageFate { sent: None, attempts: 0, error: None, retry_at: None, ahead: 1 };
+    assert_eq!(fate().await, fresh);
+    let retry_at = noon() + seconds(5);
+    db.write(mark(id, Delivery::Refused { error: "no_service".to_owned(), retry_at })).await.unwrap();
+    let refused = MessageFate {
+        attempts: 1,
+        error: Some("no_service".to_owned()),
+        retry_at: Some(retry_at),
+        ..fresh.clone()
+    };
+    assert_eq!(fate().await, refused);
+    db.write(mark(id, Delivery::Sent)).await.unwrap();
+    assert_eq!(fate().await, MessageFate { sent: Some(noon()), attempts: 2, ..fresh });
+    assert_eq!(db.read(ReadMessage { id: 99 }).await.unwrap(), None);
+}
