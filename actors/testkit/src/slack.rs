@@ -17,7 +17,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use flowlord_messages::Clock as _;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc as channel, watch};
 
@@ -255,7 +254,7 @@ impl Shared {
     fn take(&self, request: &SlackRequest) -> SlackMode {
         self.with(|state| {
             let mut request = request.clone();
-            request.at = state.clock.as_ref().map(|clock| clock.now());
+            request.at = state.clock.as_ref().map(flowlord_messages::Clock::now);
             if !request.is_message() {
                 state.calls.push(request);
                 return state.mode;

@@ -27,7 +27,7 @@ impl Query for ReadBacklog {
             ready,
             delayed: count("SELECT count(*) FROM task INDEXED BY task_delayed WHERE state = 1")?,
             leased: count("SELECT count(*) FROM task INDEXED BY task_leased WHERE state = 2")?,
-            messages: count("SELECT count(*) FROM outbox INDEXED BY outbox_pending WHERE sent IS NULL")?,
+            messages: count("SELECT count(*) FROM outbox INDEXED BY outbox_route WHERE sent IS NULL")?,
         })
     }
 }

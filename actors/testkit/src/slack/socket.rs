@@ -53,14 +53,14 @@ impl FakeSlack {
             format!("envelope-{}", state.envelopes)
         });
         let mut acknowledged = self.shared.acknowledged.subscribe();
-        self.say(json!({"type": "interactive", "envelope_id": id, "accepts_response_payload": false,
+        self.say(&json!({"type": "interactive", "envelope_id": id, "accepts_response_payload": false,
             "payload": payload}));
         let seen = acknowledged.wait_for(|seen| seen.iter().any(|answer| answer["envelope_id"] == *id));
         tokio::time::timeout(patience, seen).await.is_ok_and(|seen| seen.is_ok())
     }
 
     /// Sends this through the newest connection.
-    pub fn say(&self, what: Value) {
+    pub fn say(&self, what: &Value) {
         self.order(|| Order::Say(what.clone()), true);
     }
 
