@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, DurationRound, Months, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, DurationRound, Months, TimeDelta, Utc};
 
 use crate::ids::Ids;
 use crate::query::Query;
@@ -51,6 +51,28 @@ fn step(from: DateTime<Utc>, by: By, n: i32) -> Option<DateTime<Utc>> {
     }
 }
 
+/// How many times [`times`] lists without a limit, by reckoning.
+#[must_use]
+pub fn count(from: DateTime<Utc>, to: DateTime<Utc>, by: By) -> usize {
+    let steps = |seconds: i64| (to - from).num_seconds().abs() / seconds;
+    let last = match by {
+        By::Hour => steps(3_600),
+        By::Day => steps(86_400),
+        By::Week => steps(7 * 86_400),
+        By::Month => last_month(from, to),
+    };
+    usize::try_from(last).map_or(0, |last| last.saturating_add(1))
+}
+
+/// The number of the last month of a range; -1 when not even the first is inside.
+fn last_month(from: DateTime<Utc>, to: DateTime<Utc>) -> i64 {
+    let months = |time: DateTime<Utc>| i64::from(time.year()) * 12 + i64::from(time.month0());
+    let (back, apart) = (to < from, (months(to) - months(from)).abs());
+    let time = i32::try_from(apart).ok().and_then(|n| step(from, By::Month, if back { -n } else { n }));
+    let inside = time.is_some_and(|time| if back { time >= to } else { time <= to });
+    if inside { apart } else { apart - 1 }
+}
+
 /// A time cut to its hour.
 #[must_use]
 pub fn cut_to_hour(time: DateTime<Utc>) -> DateTime<Utc> {
@@ -86,50 +108,43 @@ pub struct Batch<'a> {
 pub const MAX_TIMES: usize = 100_000;
 
 impl Batch<'_> {
-    /// Each time with each row, in the order in which they start.
-    #[must_use]
-    pub fn pairs(&self) -> Vec<(DateTime<Utc>, Option<&Row>)> {
-        let times = times(self.from, self.to, self.by, self.limit);
-        let mut rows: Vec<Option<&Row>> = self.rows.unwrap_or_default().iter().map(Some).collect();
-        if rows.is_empty() {
-            // A file without rows means that there is nothing to do, but for a range that counts by itself.
-            if self.rows.is_some() && self.from == self.to {
-                return Vec::new();
-            }
-            rows.push(None);
-        }
-        if self.to < self.from {
-            rows.reverse();
-        }
-        times.iter().flat_map(|time| rows.iter().map(|row| (*time, *row))).collect()
-    }
-
-    /// How many tasks it makes.
+    /// How many tasks it makes: each time with each row.
     #[must_use]
     pub fn count(&self) -> usize {
         let rows = self.rows.unwrap_or_default().len();
+        // A file without rows means that there is nothing to do, but for a range that counts by itself.
         if rows == 0 && self.rows.is_some() && self.from == self.to {
             return 0;
         }
-        times(self.from, self.to, self.by, self.limit).len().saturating_mul(rows.max(1))
+        count(self.from, self.to, self.by).min(self.limit).saturating_mul(rows.max(1))
     }
 
-    /// The task number `n`, without making the others; none where its time is out of all bounds.
+    /// The task number `n`, in the order in which they start, without making the others; none where its time is
+    /// out of all bounds.
     #[must_use]
     pub fn nth(&self, n: usize, now: DateTime<Utc>, host: &str, ids: &mut dyn Ids) -> Option<NewTask> {
-        let rows = self.rows.unwrap_or_default();
-        let (column, row) = (n / rows.len().max(1), n % rows.len().max(1));
-        let back = self.to < self.from;
-        let column = i32::try_from(column).ok()?;
-        let time = step(self.from, self.by, if back { -column } else { column })?;
-        let row = rows.get(if back { rows.len().saturating_sub(row + 1) } else { row });
-        Some(self.task(time, row, now, host, ids))
+        Some(self.task(self.time(n)?, self.row(n), now, host, ids))
+    }
+
+    /// The time of the task number `n`.
+    #[must_use]
+    pub fn time(&self, n: usize) -> Option<DateTime<Utc>> {
+        let column = i32::try_from(n / self.rows.map_or(1, <[Row]>::len).max(1)).ok()?;
+        step(self.from, self.by, if self.to < self.from { -column } else { column })
+    }
+
+    /// The row of the task number `n`: the last one first when the times go backwards.
+    #[must_use]
+    pub fn row(&self, n: usize) -> Option<&Row> {
+        let rows = self.rows.filter(|rows| !rows.is_empty())?;
+        let at = n % rows.len();
+        rows.get(if self.to < self.from { rows.len() - 1 - at } else { at })
     }
 
     /// The tasks, each of a chain of its own.
     #[must_use]
     pub fn tasks(&self, now: DateTime<Utc>, host: &str, ids: &mut dyn Ids) -> Vec<NewTask> {
-        self.pairs().into_iter().map(|(time, row)| self.task(time, row, now, host, ids)).collect()
+        (0..self.count()).filter_map(|n| self.nth(n, now, host, ids)).collect()
     }
 
     fn task(
@@ -216,10 +231,11 @@ mod tests {
             prop_assert_eq!(times[0], from);
             let inside = |t: &DateTime<Utc>| *t >= from.min(to) && *t <= from.max(to);
             prop_assert!(times.iter().all(inside));
+            prop_assert_eq!(times.len(), count(from, to, by));
         }
 
         #[test]
-        fn each_task_can_be_had_alone(
+        fn each_time_goes_with_each_row(
             hours in -50_i64..50, rows in prop::option::of(0..4_usize), by in 0..4_usize,
         ) {
             let rows: Option<Vec<Row>> = rows.map(|rows| {
@@ -227,14 +243,22 @@ mod tests {
             });
             let from = at("2024-01-31T05:00:00Z");
             let batch = Batch {
-                topic: "t", job: "", workflow: "w", template: "{meta:k} {dd}T{hh}", from,
+                topic: "t", job: "", workflow: "w", template: "{dd}T{hh} {meta:k}", from,
                 to: from + TimeDelta::hours(hours), by: [By::Hour, By::Day, By::Week, By::Month][by],
                 rows: rows.as_deref(), lane: Lane::Live, limit: 20,
             };
-            let all = batch.tasks(from, "h", &mut FixedIds::default());
-            let mut ids = FixedIds::default();
-            let alone: Vec<_> = (0..batch.count()).map(|n| batch.nth(n, from, "h", &mut ids).unwrap()).collect();
-            prop_assert_eq!(all, alone);
+            let texts = match batch.rows.map(<[Row]>::len) {
+                Some(0) if hours == 0 => vec![],
+                None | Some(0) => vec!["{meta:k}".to_owned()],
+                Some(rows) if hours < 0 => (0..rows).rev().map(|n| n.to_string()).collect(),
+                Some(rows) => (0..rows).map(|n| n.to_string()).collect(),
+            };
+            let times = times(batch.from, batch.to, batch.by, 20);
+            let expected: Vec<String> = times.iter()
+                .flat_map(|time| texts.iter().map(|text| format!("{} {text}", time.format("%dT%H"))))
+                .collect();
+            let got = batch.tasks(from, "h", &mut FixedIds::default());
+            prop_assert_eq!(got.into_iter().map(|task| task.info).collect::<Vec<_>>(), expected);
         }
     }
 }

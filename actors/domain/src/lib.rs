@@ -4,6 +4,7 @@
 //! come from [`Ids`].
 
 pub mod alert;
+pub mod backload;
 pub mod batch;
 pub mod check;
 pub mod cron;

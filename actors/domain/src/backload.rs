@@ -1,0 +1,174 @@
+//! Backload: the tasks of a stretch of history, planned without making them.
+//!
+//! A [`Request`] is what a client sends. With the workflows and the time it becomes an [`Order`], in which nothing
+//! is left to be looked up, and with the rows of its meta file that becomes a [`Plan`]: how many tasks there are,
+//! and each of them by its number. However long the range is, nothing is made before it is asked for.
+
+mod order;
+mod request;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::batch::{Batch, LengthError};
+use crate::ids::Ids;
+use crate::query::Query;
+use crate::task::{Lane, NewTask};
+use crate::template::{Row, meta_keys};
+
+pub use order::{Order, RequestError, Resolved};
+pub use request::{Meta, Only, Request, Values, parse_time};
+
+/// The largest info and meta of a task together.
+pub const MAX_TEXT: usize = 1024 * 1024;
+
+/// The tasks of an order.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    order: Order,
+    rows: Option<Arc<Vec<Row>>>,
+    /// The keys that the template names, each as often as it does.
+    keys: Vec<String>,
+    count: usize,
+}
+
+/// A task that can't be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmade {
+    /// The time that it is about.
+    pub time: Option<DateTime<Utc>>,
+    /// Why.
+    pub why: String,
+}
+
+/// Some of a plan's tasks, by their numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Chunk {
+    /// Those that could be made.
+    pub tasks: Vec<(usize, NewTask)>,
+    /// Those that could not.
+    pub unmade: Vec<(usize, Unmade)>,
+    /// Where the next chunk begins.
+    pub next: usize,
+}
+
+impl Plan {
+    /// Plans an order; `file` are the rows of its meta file.
+    ///
+    /// # Errors
+    /// When its lists don't fit together.
+    pub fn new(order: Order, file: Option<Arc<Vec<Row>>>) -> Result<Self, LengthError> {
+        let rows = match file.filter(|_| order.meta_file.is_some()) {
+            Some(file) => Some(file),
+            None => Some(order.meta.rows()?).filter(|rows| !rows.is_empty()).map(Arc::new),
+        };
+        let mut plan = Self { keys: meta_keys(&order.template), order, rows, count: 0 };
+        plan.count = plan.batch().count();
+        Ok(plan)
+    }
+
+    /// What it is made of.
+    #[must_use]
+    pub fn order(&self) -> &Order {
+        &self.order
+    }
+
+    /// How many tasks there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Tells apart plans of the same order whose meta file changed in between.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let rows = self.rows.as_deref().into_iter().flatten();
+        let texts = rows.flat_map(|row| row.0.iter().flat_map(|(key, value)| [key, value]));
+        // FNV-1a: the same in every version of the program. No text has the byte that ends each.
+        let bytes = texts.flat_map(|text| text.bytes().chain([0xff]));
+        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
+    }
+
+    /// The task number `n`.
+    ///
+    /// # Errors
+    /// Why it can't be made; the others can.
+    pub fn task(
+        &self,
+        n: usize,
+        now: DateTime<Utc>,
+        host: &str,
+        ids: &mut dyn Ids,
+    ) -> Result<NewTask, Unmade> {
+        let batch = self.batch();
+        let unmade = |why: String| Unmade { time: batch.time(n), why };
+        // Reckoned before it is made: a row may be long, and a template may name it often.
+        let row = batch.row(n);
+        let length = |key: &String| row.and_then(|row| row.get(key)).map_or(0, str::len);
+        let size: usize = self.order.template.len() + self.keys.iter().map(length).sum::<usize>();
+        if size > MAX_TEXT {
+            return Err(unmade(format!(
+                "its info would have {size} bytes, at most {MAX_TEXT} are allowed: pass what is long as a file"
+            )));
+        }
+        let task = batch.nth(n, now, host, ids).ok_or_else(|| unmade("there is no such time".to_owned()))?;
+        let size = task.info.len() + task.meta.len();
+        if size > MAX_TEXT {
+            return Err(unmade(format!(
+                "its info and meta have {size} bytes, at most {MAX_TEXT} are allowed: pass what is long as a file"
+            )));
+        }
+        Ok(task)
+    }
+
+    /// The tasks from number `from` on: at most `most`, and fewer when they are large.
+    pub fn chunk(
+        &self,
+        from: usize,
+        most: usize,
+        now: DateTime<Utc>,
+        host: &str,
+        ids: &mut dyn Ids,
+    ) -> Chunk {
+        let mut chunk = Chunk { next: from, ..Chunk::default() };
+        let (end, mut size) = (self.count.min(from.saturating_add(most)), 0);
+        while chunk.next < end && size < 4 * MAX_TEXT {
+            match self.task(chunk.next, now, host, ids) {
+                Ok(task) => {
+                    size += task.info.len() + task.meta.len();
+                    chunk.tasks.push((chunk.next, task));
+                }
+                Err(unmade) => chunk.unmade.push((chunk.next, unmade)),
+            }
+            chunk.next += 1;
+        }
+        chunk
+    }
+
+    fn batch(&self) -> Batch<'_> {
+        let Order { topic, job, workflow, template, from, to, by, .. } = &self.order;
+        Batch {
+            topic,
+            job,
+            workflow,
+            template,
+            from: *from,
+            to: *to,
+            by: *by,
+            rows: self.rows.as_deref().map(Vec::as_slice),
+            lane: Lane::Backload,
+            limit: usize::MAX,
+        }
+    }
+}
+
+/// The time that a task of a batch is about, as its meta says it: what tells apart tasks of the same info.
+#[must_use]
+pub fn slot(meta: &str) -> Option<String> {
+    Query::parse_with_error(meta).0.first("cron").map(str::to_owned)
+}

@@ -1,0 +1,264 @@
+//! A request with nothing left open.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::request::{KEYS, Meta, Only, Request, Values, parse_time};
+use crate::batch::cut_to_hour;
+use crate::finding::{did_you_mean, remedy};
+use crate::rule::By;
+use crate::workflow::{Phase, TaskName, Workflows};
+
+/// How large the rows of a request's own lists may be.
+const MAX_ROWS: usize = 64 * 1024 * 1024;
+
+/// A request in which nothing is left to be looked up: what a phase says is written out, so that it stays the same
+/// whatever happens to the workflow files meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The topic.
+    pub topic: String,
+    /// The job; empty for none.
+    pub job: String,
+    /// The workflow file; empty for none.
+    pub workflow: String,
+    /// The template.
+    pub template: String,
+    /// The first time.
+    pub from: DateTime<Utc>,
+    /// The last time; earlier than the first for backwards.
+    pub to: DateTime<Utc>,
+    /// The steps.
+    pub by: By,
+    /// Lists that are zipped into rows.
+    #[serde(default, skip_serializing_if = "Meta::is_empty")]
+    pub meta: Meta,
+    /// A file with a row a line, instead of lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta_file: Option<String>,
+    /// Which of the tasks.
+    #[serde(default)]
+    pub only: Only,
+}
+
+/// An order, and what its author should know about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// The order.
+    pub order: Order,
+    /// What was taken for what the request leaves open, in the reference's words.
+    pub message: String,
+}
+
+/// A request that can't be carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// No topic.
+    #[error("`task` is missing: write the topic, like \"load\" or \"load:daily\"")]
+    NoTask,
+    /// Two jobs.
+    #[error("`task` names the job `{named}` and `job` says `{given}`: write one of them")]
+    TwoJobs {
+        /// The one of `task`.
+        named: String,
+        /// The one of `job`.
+        given: String,
+    },
+    /// A time that can't be read.
+    #[error(
+        "`{field}` is `{text}`: write a day like 2026-01-15, an hour like 2026-01-15T03 or a time like \
+         2026-01-15T03:00:00Z, of the years 1970 to 9999"
+    )]
+    Time {
+        /// Which key.
+        field: &'static str,
+        /// What it says.
+        text: String,
+    },
+    /// Rows from two places.
+    #[error("`meta` and `meta-file` are both there: use one of them")]
+    TwoMetas,
+    /// The rows don't fit together, or are too many.
+    #[error("`meta`: {0}")]
+    Meta(String),
+    /// The phase's rule can't be read.
+    #[error(
+        "invalid rule found for {task}: {problem}; mend it in {workflow}, or give `template` and another `task`"
+    )]
+    Rule {
+        /// The phase.
+        task: String,
+        /// Its file.
+        workflow: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Nothing says what the tasks are.
+    #[error("no template found for {task}{hint}; name a phase of the workflows, or give `template`")]
+    NoTemplate {
+        /// The task.
+        task: String,
+        /// What may have been meant.
+        hint: String,
+    },
+    /// A key that means nothing.
+    #[error("`{key}` is unknown{remedy}")]
+    Unknown {
+        /// The key.
+        key: String,
+        /// What to write.
+        remedy: String,
+    },
+    /// Steps that there aren't.
+    #[error("`by` is `{0}`: write hour, day, week or month")]
+    By(String),
+    /// Two kinds of times.
+    #[error("`at` stands beside `from` or `to`: write either the one time or the range")]
+    AtAndRange,
+}
+
+impl Request {
+    /// Refuses what the reference system passes over in silence, and what would run for other times than meant.
+    ///
+    /// # Errors
+    /// What to change.
+    pub fn strict(&self) -> Result<(), RequestError> {
+        if let Some(key) = &self.unknown {
+            return Err(RequestError::Unknown { key: key.clone(), remedy: remedy(key, &KEYS) });
+        }
+        if !self.by.is_empty() && By::parse(&self.by).is_none() {
+            return Err(RequestError::By(self.by.clone()));
+        }
+        let range = [&self.from, &self.to].iter().any(|time| !time.is_empty());
+        if range && !self.at.is_empty() {
+            return Err(RequestError::AtAndRange);
+        }
+        Ok(())
+    }
+
+    /// Looks up what it leaves open.
+    ///
+    /// # Errors
+    /// What to change.
+    pub fn resolve(&self, workflows: &Workflows, now: DateTime<Utc>) -> Result<Resolved, RequestError> {
+        let name = self.name()?;
+        let mut told = Vec::new();
+        let (from, to) = self.times(now, &mut told)?;
+        if !self.meta.is_empty() && !self.meta_file.is_empty() {
+            return Err(RequestError::TwoMetas);
+        }
+        let phase = self.phase(&name, workflows);
+        let (mut meta, mut meta_file) =
+            (self.meta.clone(), Some(self.meta_file.clone()).filter(|path| !path.is_empty()));
+        let mut template = self.template.clone();
+        if let Some(phase) = phase {
+            told.push(format!("phase found in {}", phase.workflow));
+            // Also over the request's: what the phase's tasks are isn't decided twice.
+            if !phase.template.is_empty() {
+                template.clone_from(&phase.template);
+            }
+            let own_rows = meta.is_empty() && meta_file.is_none();
+            check_rule(phase, own_rows)?;
+            if own_rows {
+                let lists = phase.rule.meta.iter();
+                meta = Meta(lists.map(|(key, list)| (key.clone(), Values::Many(list.clone()))).collect());
+                meta_file.clone_from(&phase.rule.meta_file);
+            }
+        }
+        if template.is_empty() {
+            return Err(no_template(&name, workflows));
+        }
+        check_rows(&meta)?;
+        let by = By::parse(&self.by).unwrap_or_else(|| {
+            told.push("using default day iterator".to_owned());
+            By::Day
+        });
+        let workflow = phase.map_or_else(|| self.workflow.clone(), |phase| phase.workflow.clone());
+        let TaskName { topic, job } = name;
+        let order = Order { topic, job, workflow, template, from, to, by, meta, meta_file, only: self.only };
+        Ok(Resolved { order, message: told.join(", ") })
+    }
+
+    /// The task's name; the job may stand with the topic.
+    fn name(&self) -> Result<TaskName, RequestError> {
+        let mut name = TaskName::parse(&self.task);
+        if name.topic.is_empty() {
+            return Err(RequestError::NoTask);
+        }
+        if name.job.is_empty() {
+            name.job.clone_from(&self.job);
+        } else if !self.job.is_empty() && self.job != name.job {
+            return Err(RequestError::TwoJobs { named: name.job, given: self.job.clone() });
+        }
+        Ok(name)
+    }
+
+    fn times(
+        &self,
+        now: DateTime<Utc>,
+        told: &mut Vec<String>,
+    ) -> Result<(DateTime<Utc>, DateTime<Utc>), RequestError> {
+        let read = |field: &'static str, text: &str| match text {
+            "" => Ok(None),
+            text => parse_time(text)
+                .map(Some)
+                .ok_or_else(|| RequestError::Time { field, text: text.chars().take(100).collect() }),
+        };
+        let (at, from, to) = (read("at", &self.at)?, read("from", &self.from)?, read("to", &self.to)?);
+        let (from, to) = at.map_or((from, to), |at| (Some(at), Some(at)));
+        let mut tell = |text: &str| told.push(text.to_owned());
+        Ok(match (from, to) {
+            (Some(from), Some(to)) => (from, to),
+            (Some(from), None) => {
+                tell("to value not set");
+                (from, from)
+            }
+            (None, Some(to)) => {
+                tell("from value not set");
+                (to, to)
+            }
+            (None, None) => {
+                tell("invalid time format (to|from|at), using today");
+                (cut_to_hour(now), cut_to_hour(now))
+            }
+        })
+    }
+
+    /// The phase of the file that is named, else the first one by path.
+    fn phase<'a>(&self, name: &TaskName, workflows: &'a Workflows) -> Option<&'a Phase> {
+        if self.workflow.is_empty() {
+            return workflows.phase_for("", &name.topic, &name.job);
+        }
+        workflows.file(&self.workflow)?.phase(&name.topic, &name.job)
+    }
+}
+
+/// What is wrong with a rule as a whole, or with the rows that it is to bring.
+fn check_rule(phase: &Phase, own_rows: bool) -> Result<(), RequestError> {
+    let counts = |key: &str| key.is_empty() || (own_rows && (key == "meta" || key == "meta-file"));
+    match phase.rule.problems.iter().find(|problem| problem.blocks && counts(&problem.key)) {
+        None => Ok(()),
+        Some(problem) => Err(RequestError::Rule {
+            task: phase.name(),
+            workflow: phase.workflow.clone(),
+            problem: problem.message.clone(),
+        }),
+    }
+}
+
+fn check_rows(meta: &Meta) -> Result<(), RequestError> {
+    let (bytes, rows) = meta.size();
+    if bytes > MAX_ROWS {
+        return Err(RequestError::Meta(format!(
+            "its {rows} rows would have {bytes} bytes, at most {MAX_ROWS} are allowed: put them into a meta-file"
+        )));
+    }
+    meta.rows().map(drop).map_err(|err| RequestError::Meta(err.to_string()))
+}
+
+fn no_template(name: &TaskName, workflows: &Workflows) -> RequestError {
+    let task = name.to_string();
+    let names: Vec<String> = workflows.phases().map(Phase::name).filter(|known| *known != task).collect();
+    let hint = did_you_mean(&task, names.iter().map(String::as_str));
+    RequestError::NoTemplate { task, hint }
+}

@@ -1,0 +1,271 @@
+//! What a client asks for, as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{LengthError, rows_of};
+use crate::template::Row;
+
+/// A request. Its keys may be in any case, null is as if left out, and the last of several counts: as the
+/// reference system reads it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// `topic` or `topic:job`.
+    pub task: String,
+    /// The job.
+    pub job: String,
+    /// The one time.
+    pub at: String,
+    /// The first time.
+    pub from: String,
+    /// The last time; earlier than the first for backwards.
+    pub to: String,
+    /// The steps.
+    pub by: String,
+    /// The template, where no phase has one.
+    pub template: String,
+    /// The workflow file.
+    pub workflow: String,
+    /// Lists that are zipped into rows.
+    pub meta: Meta,
+    /// A file with a row a line.
+    pub meta_file: String,
+    /// Create the tasks, instead of only showing them.
+    pub execute: bool,
+    /// Which of the tasks.
+    pub only: Only,
+    /// Don't wait for the tasks to be stored.
+    pub background: bool,
+    /// The first task to show.
+    pub offset: usize,
+    /// How many tasks to show.
+    pub limit: Option<usize>,
+    /// A key that means nothing.
+    pub unknown: Option<String>,
+}
+
+/// The keys of a request.
+pub(super) const KEYS: [&str; 15] = [
+    "task",
+    "job",
+    "at",
+    "from",
+    "to",
+    "by",
+    "template",
+    "workflow",
+    "meta",
+    "meta-file",
+    "execute",
+    "only",
+    "background",
+    "offset",
+    "limit",
+];
+
+/// Which tasks of a range are created.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Only {
+    /// Every one.
+    #[default]
+    All,
+    /// Those that were never created.
+    Missing,
+    /// Those whose last attempt ended in an error or an alert.
+    Failed,
+}
+
+/// Lists by key. A single text is for every row.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Meta(pub BTreeMap<String, Values>);
+
+/// What a key of [`Meta`] has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Values {
+    /// A text.
+    One(String),
+    /// A text a row.
+    Many(Vec<String>),
+}
+
+impl Values {
+    /// The texts.
+    #[must_use]
+    pub fn texts(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts,
+        }
+    }
+}
+
+impl Meta {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many bytes its rows take, and how many rows there are.
+    pub(super) fn size(&self) -> (usize, usize) {
+        /// What a value takes beside its text.
+        const EACH: usize = 96;
+        let rows = self.row_count();
+        let bytes = |values: &Values| match values {
+            Values::One(text) => text.len().saturating_mul(rows),
+            Values::Many(texts) => texts.iter().map(String::len).sum(),
+        };
+        let keys = self.0.keys().map(|key| key.len() + EACH).sum::<usize>().saturating_mul(rows);
+        (keys.saturating_add(self.0.values().map(bytes).sum()), rows)
+    }
+
+    /// As many as the first list has.
+    fn row_count(&self) -> usize {
+        let lists = self.0.values().filter(|values| matches!(values, Values::Many(_)));
+        lists.map(|values| values.texts().len()).next().unwrap_or(1).max(1)
+    }
+
+    /// The nth row has the nth value of each list.
+    pub(super) fn rows(&self) -> Result<Vec<Row>, LengthError> {
+        let count = self.row_count();
+        let list = |values: &Values| match values {
+            Values::One(text) => vec![text.clone(); count],
+            Values::Many(texts) => texts.clone(),
+        };
+        rows_of(&self.0.iter().map(|(key, values)| (key.clone(), list(values))).collect())
+    }
+}
+
+/// Reads a time: a date, an hour of a date, or RFC 3339 as Go takes it. None for what is none, or not of the years
+/// 1970 to 9999.
+#[must_use]
+pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+    let shaped = |shape: &str| {
+        let fits =
+            |(byte, wanted): (u8, u8)| if wanted == b'9' { byte.is_ascii_digit() } else { byte == wanted };
+        text.len() == shape.len() && text.bytes().zip(shape.bytes()).all(fits)
+    };
+    let time = if shaped("9999-99-99") {
+        NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_time(NaiveTime::MIN).and_utc()
+    } else if shaped("9999-99-99T99") {
+        NaiveDateTime::parse_from_str(&format!("{text}:00"), "%Y-%m-%dT%H:%M").ok()?.and_utc()
+    } else {
+        // chrono also takes a small t or z, a space between, and leap seconds.
+        let strict = text.as_bytes().get(10) == Some(&b'T') && !text.ends_with('z');
+        let leap = text.as_bytes().get(17..19) == Some(b"60");
+        DateTime::parse_from_rfc3339(text).ok().filter(|_| strict && !leap)?.to_utc()
+    };
+    (1970..=9999).contains(&time.year()).then_some(time)
+}
+
+impl<'de> Deserialize<'de> for Request {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(RequestVisitor)
+    }
+}
+
+struct RequestVisitor;
+
+impl<'de> Visitor<'de> for RequestVisitor {
+    type Value = Request;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Request, A::Error> {
+        let mut request = Request::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match KEYS.iter().find(|known| known.eq_ignore_ascii_case(&key)) {
+                Some(known) => map.next_value_seed(Into { request: &mut request, key: known })?,
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                    request.unknown.get_or_insert(key);
+                }
+            }
+        }
+        Ok(request)
+    }
+}
+
+/// Reads the value of a key into a request.
+struct Into<'a> {
+    request: &'a mut Request,
+    key: &'static str,
+}
+
+impl<'de> DeserializeSeed<'de> for Into<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        fn set<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+            field: &mut T,
+            deserializer: D,
+        ) -> Result<(), D::Error> {
+            if let Some(value) = Option::deserialize(deserializer)? {
+                *field = value;
+            }
+            Ok(())
+        }
+        let Self { request, key } = self;
+        match key {
+            "task" => set(&mut request.task, deserializer),
+            "job" => set(&mut request.job, deserializer),
+            "at" => set(&mut request.at, deserializer),
+            "from" => set(&mut request.from, deserializer),
+            "to" => set(&mut request.to, deserializer),
+            "by" => set(&mut request.by, deserializer),
+            "template" => set(&mut request.template, deserializer),
+            "workflow" => set(&mut request.workflow, deserializer),
+            "meta" => set(&mut request.meta, deserializer),
+            "meta-file" => set(&mut request.meta_file, deserializer),
+            "execute" => set(&mut request.execute, deserializer),
+            "only" => set(&mut request.only, deserializer),
+            "background" => set(&mut request.background, deserializer),
+            "offset" => set(&mut request.offset, deserializer),
+            _ => {
+                request.limit = Option::deserialize(deserializer)?;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Values {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValuesVisitor)
+    }
+}
+
+struct ValuesVisitor;
+
+impl<'de> Visitor<'de> for ValuesVisitor {
+    type Value = Values;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text, or a list of texts")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Values, E> {
+        Ok(Values::One(text.to_owned()))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Values, E> {
+        Ok(Values::One(String::new()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Values, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = list.next_element::<Option<String>>()? {
+            texts.push(text.unwrap_or_default());
+        }
+        Ok(Values::Many(texts))
+    }
+}

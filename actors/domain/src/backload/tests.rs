@@ -1,0 +1,274 @@
+//! Requests, what becomes of them, and plans as wholes and in parts.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+use proptest::prelude::*;
+
+use super::*;
+use crate::batch;
+use crate::ids::fixed::FixedIds;
+use crate::rule::By;
+use crate::workflow::{WorkflowFile, Workflows};
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn now() -> DateTime<Utc> {
+    at("2026-03-02T12:34:56Z")
+}
+
+fn workflows() -> Workflows {
+    let text = r#"
+[[phase]]
+task = "load:daily"
+rule = "cron=0 0 * * *"
+template = "?date={yyyy}-{mm}-{dd}"
+[[phase]]
+task = "lists"
+rule = "meta=key:a,b|val:1,2"
+template = "?{meta:key}={meta:val}"
+[[phase]]
+task = "file"
+rule = "meta-file=rows.json"
+template = "?{meta:key}"
+[[phase]]
+task = "broken"
+rule = "meta=abc"
+template = "x"
+"#;
+    let file = WorkflowFile::parse("f.toml", text, "", Tz::UTC).unwrap();
+    let other = WorkflowFile::parse("z.toml", &text.replace("?date", "?z"), "", Tz::UTC).unwrap();
+    Workflows::new([file.into(), other.into()])
+}
+
+fn request(json: &str) -> Request {
+    serde_json::from_str(json).unwrap()
+}
+
+fn resolve(json: &str) -> Result<Resolved, RequestError> {
+    request(json).resolve(&workflows(), now())
+}
+
+fn plan(json: &str) -> Plan {
+    Plan::new(resolve(json).unwrap().order, None).unwrap()
+}
+
+fn infos(plan: &Plan) -> Vec<String> {
+    let chunk = plan.chunk(0, usize::MAX, now(), "h", &mut FixedIds::default());
+    assert_eq!((chunk.next, chunk.unmade), (plan.count(), vec![]));
+    chunk.tasks.into_iter().map(|(_, task)| task.info).collect()
+}
+
+#[test]
+fn keys_come_in_any_case_null_is_nothing_and_the_last_counts() {
+    let read = request(
+        r#"{"TASK":"a","Task":"b","Meta-File":"f","job":null,"META":{"k":["1",null],"all":"x","n":null},
+            "only":"missing","Execute":true,"form":1,"more":{}}"#,
+    );
+    assert_eq!((read.task.as_str(), read.job.as_str(), read.meta_file.as_str()), ("b", "", "f"));
+    assert_eq!((read.only, read.execute, read.unknown.as_deref()), (Only::Missing, true, Some("form")));
+    let texts = |key| read.meta.0[key].texts().join(",");
+    assert_eq!([texts("k"), texts("all"), texts("n")], ["1,", "x", ""]);
+    for (json, says) in [
+        (r#"{"execute":"true"}"#, "expected a boolean"),
+        (r#"{"task":1}"#, "expected a string"),
+        (r#"{"meta":[]}"#, "expected a map"),
+        (r#"{"meta":{"a":1}}"#, "expected a text, or a list of texts"),
+        (r#"{"meta":{"a":["x",1]}}"#, "expected a string"),
+        (r#"{"only":"some"}"#, "expected one of `all`, `missing`, `failed`"),
+    ] {
+        let err = serde_json::from_str::<Request>(json).unwrap_err().to_string();
+        assert!(err.contains(says), "{json}: {err}");
+    }
+}
+
+#[test]
+fn what_is_missing_comes_from_the_phase_and_is_told() {
+    let Resolved { order, message } = resolve(r#"{"task":"load","job":"daily","template":"mine"}"#).unwrap();
+    assert_eq!(
+        message,
+        "invalid time format (to|from|at), using today, phase found in f.toml, using default day iterator"
+    );
+    assert_eq!((order.from, order.to), (at("2026-03-02T12:00:00Z"), at("2026-03-02T12:00:00Z")));
+    assert_eq!((order.workflow.as_str(), order.template.as_str()), ("f.toml", "?date={yyyy}-{mm}-{dd}"));
+    let other = resolve(r#"{"task":"load:daily","workflow":"z.toml","at":"2026-01-01"}"#).unwrap();
+    assert_eq!((other.order.workflow.as_str(), other.order.job.as_str()), ("z.toml", "daily"));
+    let ours =
+        resolve(r#"{"task":"new","workflow":"w","template":"x","by":"WEEK","at":"2026-01-01"}"#).unwrap();
+    assert_eq!((ours.order.workflow.as_str(), ours.order.by, ours.message.as_str()), ("w", By::Week, ""));
+    assert_eq!(infos(&plan(r#"{"task":"lists","at":"2026-01-01"}"#)), ["?a=1", "?b=2"]);
+    assert_eq!(resolve(r#"{"task":"file"}"#).unwrap().order.meta_file.as_deref(), Some("rows.json"));
+    let over = resolve(r#"{"task":"file","meta":{"key":"z"}}"#).unwrap().order;
+    assert_eq!((over.meta_file, over.meta.is_empty()), (None, false));
+    // Rows of the request's own don't need those of the rule.
+    assert!(resolve(r#"{"task":"broken","meta":{"key":"z"}}"#).is_ok());
+}
+
+#[test]
+fn what_cannot_be_carried_out_says_what_to_change() {
+    for (json, says) in [
+        ("{}", "`task` is missing"),
+        (r#"{"task":"load:daily","job":"hourly"}"#, "`task` names the job `daily` and `job` says `hourly`"),
+        (r#"{"task":"x","at":"2026-13-01"}"#, "`at` is `2026-13-01`: write a day like"),
+        (r#"{"task":"x","from":"1969-12-31"}"#, "of the years 1970 to 9999"),
+        (r#"{"task":"x","meta":{"a":"1"},"meta-file":"f"}"#, "`meta` and `meta-file` are both there"),
+        (r#"{"task":"x","template":"y","meta":{"a":["1"],"b":["1","2"]}}"#, "give each list as many values"),
+        (r#"{"task":"broken"}"#, "invalid rule found for broken: `abc` is no list"),
+        (r#"{"task":"load:dayly"}"#, "did you mean `load:daily`?"),
+    ] {
+        let err = resolve(json).unwrap_err().to_string();
+        assert!(err.contains(says), "{json}: {err}");
+    }
+    let long = "x".repeat(MAX_TEXT / 2);
+    let wide = vec!["a"; 100_000];
+    let json = serde_json::json!({"task": "x", "template": "y", "meta": {"all": long, "each": wide}});
+    let err = resolve(&json.to_string()).unwrap_err().to_string();
+    assert!(err.contains("its 100000 rows would have") && err.contains("put them into a meta-file"), "{err}");
+    for (json, says) in [
+        (r#"{"task":"x","tempalte":"y"}"#, "`tempalte` is unknown: did you mean `template`?"),
+        (r#"{"task":"x","by":"year"}"#, "`by` is `year`: write hour, day, week or month"),
+        (r#"{"task":"x","at":"2026-01-01","to":"2026-01-02"}"#, "`at` stands beside"),
+    ] {
+        let err = request(json).strict().unwrap_err().to_string();
+        assert!(err.contains(says), "{json}: {err}");
+    }
+    assert_eq!(request(r#"{"task":"x","at":"2026-01-01","by":"hourly"}"#).strict(), Ok(()));
+}
+
+#[test]
+fn times_are_read_as_go_does() {
+    for (text, time) in [
+        ("2020-01-02", "2020-01-02T00:00:00Z"),
+        ("2020-01-02T03", "2020-01-02T03:00:00Z"),
+        ("2020-01-02T03:04:05.5+01:00", "2020-01-02T02:04:05.5Z"),
+        ("9999-12-31T23", "9999-12-31T23:00:00Z"),
+    ] {
+        assert_eq!(parse_time(text), Some(at(time)), "{text}");
+    }
+    for text in [
+        "",
+        " 2020-01-02",
+        "2020-1-2",
+        "2020-02-30",
+        "2020-01-02T24",
+        "2020-01-02 03:04:05Z",
+        "2020-01-02t03:04:05Z",
+        "2020-01-02T03:04:05z",
+        "2020-01-02T03:04:60Z",
+        "0001-01-01",
+        "10000-01-01",
+        "9999-12-31T23:59:59-01:00",
+    ] {
+        assert_eq!(parse_time(text), None, "{text}");
+    }
+}
+
+#[test]
+fn an_order_survives_being_stored() {
+    for json in [
+        r#"{"task":"t:j","template":"x","meta":{"a":["1","2"],"all":"x"},"from":"2026-01-01","to":"2025-01-01"}"#,
+        r#"{"task":"file","only":"failed","at":"2026-01-01T05:06:07Z"}"#,
+    ] {
+        let order = resolve(json).unwrap().order;
+        let stored = serde_json::to_string(&order).unwrap();
+        assert_eq!(serde_json::from_str::<Order>(&stored).unwrap(), order, "{stored}");
+    }
+}
+
+#[test]
+fn rows_of_a_file_are_told_apart_by_their_digest() {
+    let row = |value: &str| Row(BTreeMap::from([("key".to_owned(), value.to_owned())]));
+    let order = resolve(r#"{"task":"file","at":"2026-01-01"}"#).unwrap().order;
+    let plan = |rows: &[&str]| {
+        let rows = rows.iter().map(|value| row(value)).collect::<Vec<_>>();
+        Plan::new(order.clone(), Some(rows.into())).unwrap()
+    };
+    assert_eq!(infos(&plan(&["a", "b"])), ["?a", "?b"]);
+    assert_eq!(plan(&[]).count(), 0, "an empty file means nothing to do");
+    assert_eq!(plan(&["a", "b"]).digest(), plan(&["a", "b"]).digest());
+    assert_ne!(plan(&["a", "b"]).digest(), plan(&["ab"]).digest());
+    assert_ne!(plan(&["a", "b"]).digest(), plan(&["b", "a"]).digest());
+}
+
+#[test]
+fn a_task_that_is_too_large_is_told_and_never_made() {
+    let template = "{meta:a}".repeat(50_000);
+    let json = serde_json::json!({
+        "task": "t", "template": template, "at": "2026-01-01", "meta": {"a": ["x", "y".repeat(500_000), "z"]},
+    });
+    let plan = plan(&json.to_string());
+    let chunk = plan.chunk(0, 10, now(), "h", &mut FixedIds::default());
+    assert_eq!(
+        chunk.tasks.iter().map(|(n, task)| (*n, task.info.len())).collect::<Vec<_>>(),
+        [(0, 50_000), (2, 50_000)]
+    );
+    let [(1, Unmade { time: Some(_), why })] = chunk.unmade.as_slice() else { panic!("{:?}", chunk.unmade) };
+    assert!(why.contains("its info would have 25000400000 bytes, at most 1048576"), "{why}");
+}
+
+#[test]
+fn a_chunk_of_large_tasks_ends_early() {
+    let json = serde_json::json!({
+        "task": "t", "template": "x".repeat(900_000), "from": "2026-01-01", "to": "2026-01-31",
+    });
+    let plan = plan(&json.to_string());
+    let chunk = plan.chunk(3, 100, now(), "h", &mut FixedIds::default());
+    assert_eq!((plan.count(), chunk.tasks.len(), chunk.next), (31, 5, 8));
+}
+
+#[test]
+fn a_million_tasks_are_counted_without_making_them() {
+    let plan = plan(r#"{"task":"t","template":"{hh}","by":"hour","from":"1970-01-01","to":"9999-12-31T23"}"#);
+    assert_eq!(plan.count(), 70_389_528);
+    let last = plan.task(plan.count() - 1, now(), "h", &mut FixedIds::default()).unwrap();
+    assert_eq!((last.meta.as_str(), last.lane), ("cron=9999-12-31T23", Lane::Backload));
+}
+
+#[test]
+fn the_slot_of_a_task_is_its_cron() {
+    assert_eq!(slot("a=1&cron=2026-01-01T03&workflow=w").as_deref(), Some("2026-01-01T03"));
+    assert_eq!(slot("acron=2026-01-01T03"), None);
+}
+
+proptest! {
+    #[test]
+    fn a_backload_of_a_range_is_those_of_its_parts(
+        start in 0_i64..20_000, steps in -60_i32..60, cut in 0_u32..100, by in 0..4_usize, rows in 0..3_usize,
+    ) {
+        let by = [By::Hour, By::Day, By::Week, By::Month][by];
+        // A day that each month has: from a later one on, months of a part are cut otherwise than those of the whole.
+        let days = DateTime::UNIX_EPOCH + TimeDelta::days(start / 28 * 31);
+        let from = days.date_naive().format("%Y-%m-14T05:00:00Z").to_string().parse::<DateTime<Utc>>().unwrap();
+        let there = |n: i32| {
+            let far = from + TimeDelta::days(i64::from(n) * 40);
+            let times = batch::times(from, far, by, n.unsigned_abs() as usize + 1);
+            *times.last().unwrap()
+        };
+        let lists = (rows > 0).then(|| Values::Many((0..rows).map(|n| n.to_string()).collect()));
+        let order = |from, to| Order {
+            topic: "t".to_owned(), job: String::new(), workflow: String::new(),
+            template: "{yyyy}{mm}{dd}{hh} {meta:k}".to_owned(), from, to, by,
+            meta: Meta(lists.clone().into_iter().map(|list| ("k".to_owned(), list)).collect()),
+            meta_file: None, only: Only::All,
+        };
+        let part = |from, to| infos(&Plan::new(order(from, to), None).unwrap());
+        let to = there(steps);
+        let whole = part(from, to);
+        prop_assert_eq!(whole.len(), (steps.unsigned_abs() as usize + 1) * rows.max(1));
+        if steps == 0 {
+            return Ok(());
+        }
+        // The first part ends with this step, the second begins with the next one.
+        let end = i32::try_from(cut % steps.unsigned_abs()).unwrap() * steps.signum();
+        let second = part(there(end + steps.signum()), to);
+        let mut parts = [part(from, there(end)), second].concat();
+        // One time alone has no direction, and its rows go forwards.
+        parts.sort();
+        let mut whole = whole;
+        whole.sort();
+        prop_assert_eq!(whole, parts);
+    }
+}
