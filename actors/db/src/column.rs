@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeZone, Utc};
 use flowlord_domain::{AlertKind, Lane, TaskResult, TaskState};
+use flowlord_messages::backload::BackloadState;
 
 /// A time as microseconds since 1970.
 pub(crate) fn micros(at: DateTime<Utc>) -> i64 {
@@ -82,4 +83,16 @@ pub(crate) fn kind(kind: AlertKind) -> i64 {
 
 pub(crate) fn kind_of(value: i64) -> AlertKind {
     usize::try_from(value).ok().and_then(|at| AlertKind::ALL.get(at)).copied().unwrap_or(AlertKind::Result)
+}
+
+pub(crate) fn backload(state: BackloadState) -> i64 {
+    BackloadState::ALL
+        .iter()
+        .position(|known| *known == state)
+        .map_or(-1, |at| i64::try_from(at).unwrap_or(-1))
+}
+
+pub(crate) fn backload_of(value: i64) -> BackloadState {
+    let known = usize::try_from(value).ok().and_then(|at| BackloadState::ALL.get(at));
+    known.copied().unwrap_or(BackloadState::Cancelled)
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use actix::{
     Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, Supervised, Supervisor,
 };
+use flowlord_messages::backload::{SaveBackload, SetBackloadState, StoreBackloadChunk};
 use flowlord_messages::health::Pong;
 use flowlord_messages::hint::{AlertRaised, Notify, TasksDelayed, TasksReady};
 use flowlord_messages::outbox::MarkNotified;
@@ -277,8 +278,11 @@ queue!(
     RecordMissed,
     ReleaseLease,
     RemoveHistory,
+    SaveBackload,
     SaveCrons,
     SaveWorkflows,
+    SetBackloadState,
+    StoreBackloadChunk,
 );
 
 impl Command for Ping {

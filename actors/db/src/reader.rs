@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use actix::{Actor, Handler, Message, SyncContext};
+use flowlord_messages::backload::{CheckBackload, ReadBackload, ReadBackloads};
 use flowlord_messages::health::Pong;
 use flowlord_messages::outbox::{PendingMessages, ReadMessage, ReadOutages, ReadThreads};
 use flowlord_messages::read::{
@@ -81,6 +82,7 @@ macro_rules! read {
 read!(
     AttemptsById,
     Chain,
+    CheckBackload,
     DayStats,
     ListAlerts,
     ListSlots,
@@ -89,6 +91,8 @@ read!(
     PendingMessages,
     Ping,
     ReadBacklog,
+    ReadBackload,
+    ReadBackloads,
     ReadLadder,
     ReadMessage,
     ReadOutages,

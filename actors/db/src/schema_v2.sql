@@ -22,3 +22,34 @@ CREATE TABLE slack_outage (
 -- The next message of each route.
 CREATE INDEX outbox_route ON outbox (route, id) WHERE sent IS NULL;
 DROP INDEX outbox_pending;
+
+-- Which tasks of a stretch of history were created, and how they ended: looked up by what they are to do. The uid
+-- is at the end of every index, so the newest attempt comes last.
+CREATE INDEX task_info ON task (queue, info);
+
+-- Stretches of history that are or were filled.
+CREATE TABLE backload (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    requested INTEGER NOT NULL,
+    changed INTEGER NOT NULL,
+    state INTEGER NOT NULL,    -- 0 running, 1 paused, 2 cancelled, 3 done
+    total INTEGER NOT NULL,
+    next INTEGER NOT NULL,     -- the number of the first task that wasn't dealt with
+    created INTEGER NOT NULL DEFAULT 0,
+    skipped INTEGER NOT NULL DEFAULT 0,
+    failed INTEGER NOT NULL DEFAULT 0,
+    digest INTEGER NOT NULL,   -- of its rows
+    request TEXT NOT NULL,     -- JSON, resolved
+    message TEXT NOT NULL,
+    problem TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX backload_unfinished ON backload (id) WHERE state < 2;
+
+-- The first tasks of each that could not be created.
+CREATE TABLE backload_failure (
+    backload INTEGER NOT NULL REFERENCES backload (id),
+    number INTEGER NOT NULL,
+    time INTEGER,
+    why TEXT NOT NULL,
+    PRIMARY KEY (backload, number)
+) STRICT, WITHOUT ROWID;

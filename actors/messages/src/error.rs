@@ -59,6 +59,8 @@ codes! {
     ChainUnknown = "chain_unknown", 404, None, "No such chain";
     /// No such workflow file or phase.
     WorkflowUnknown = "workflow_unknown", 404, None, "No such workflow";
+    /// No such backload.
+    BackloadUnknown = "backload_unknown", 404, None, "No such backload";
     /// The lease was never given.
     LeaseUnknown = "lease_unknown", 404, None, "No such lease";
     /// The path doesn't take this method.
@@ -71,6 +73,8 @@ codes! {
     AlreadyFinished = "already_finished", 409, None, "The task already has another result";
     /// The slot was started before.
     SlotTaken = "slot_taken", 409, None, "The slot was started before";
+    /// The backload is finished, or isn't where its writer believes.
+    BackloadState = "backload_state", 409, None, "The backload can't be changed like that any more";
     /// The same `Idempotency-Key` came with another body.
     IdempotencyConflict = "idempotency_conflict", 409, None, "The key was used for another request";
     /// The body is larger than the limit.

@@ -14,6 +14,7 @@ pub mod port;
 pub mod timer;
 
 pub mod alerts;
+pub mod backload;
 pub mod dispatch;
 pub mod hint;
 pub mod ingest;

@@ -1,6 +1,7 @@
 //! The queries, by what they read.
 
 mod alerts;
+pub(crate) mod backload;
 mod backlog;
 mod outbox;
 mod schedule;

@@ -1,6 +1,7 @@
 //! The database through its actors, as the others use it.
 
 mod alerting;
+mod backloading;
 mod history;
 mod leasing;
 mod outbox;

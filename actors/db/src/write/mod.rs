@@ -1,6 +1,7 @@
 //! The commands, by what they write.
 
 mod alerts;
+mod backload;
 mod create;
 mod history;
 mod lease;

@@ -1,0 +1,260 @@
+//! Backloads: what the backload actor answers, what it has stored, and what it asks of the readers.
+
+use std::sync::Arc;
+
+use actix::Message;
+use chrono::{DateTime, Utc};
+use flowlord_domain::backload::{Only, Plan, Request};
+use flowlord_domain::{NewTask, Uid};
+use tokio::sync::oneshot;
+
+use crate::error::Result;
+
+/// How many backloads may be unfinished at a time.
+pub const MAX_UNFINISHED: usize = 100;
+
+/// How many tasks somebody may wait for.
+pub const MAX_WAITED: usize = 10_000;
+
+/// How many failures of one backload are remembered.
+pub const MAX_FAILURES: usize = 1_000;
+
+/// Where a backload stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackloadState {
+    /// Its tasks are being created.
+    Running,
+    /// It waits until it is resumed.
+    Paused,
+    /// It was given up; the tasks that it created stay.
+    Cancelled,
+    /// All its tasks were created, or it is known why not.
+    Done,
+}
+
+impl BackloadState {
+    /// All, as they are stored: new ones go to the end.
+    pub const ALL: [Self; 4] = [Self::Running, Self::Paused, Self::Cancelled, Self::Done];
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Cancelled => "cancelled",
+            Self::Done => "done",
+        }
+    }
+
+    /// Whether it can still go on.
+    #[must_use]
+    pub fn is_unfinished(self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
+    }
+}
+
+/// A backload as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBackload {
+    /// The row id, growing.
+    pub id: i64,
+    /// When it was asked for.
+    pub requested: DateTime<Utc>,
+    /// When it last got on, or changed its state.
+    pub changed: DateTime<Utc>,
+    /// Where it stands.
+    pub state: BackloadState,
+    /// JSON of a [`flowlord_domain::backload::Order`].
+    pub order: String,
+    /// What was taken for what the request left open.
+    pub message: String,
+    /// The digest of its plan, to tell when its meta file changed.
+    pub digest: u64,
+    /// How many tasks its range has.
+    pub total: usize,
+    /// The number of the first task that wasn't dealt with yet.
+    pub next: usize,
+    /// How many were created.
+    pub created: usize,
+    /// How many its `only` left out.
+    pub skipped: usize,
+    /// How many could not be created.
+    pub failed: usize,
+    /// Why it was paused, if not by a person; empty for no reason.
+    pub problem: String,
+}
+
+/// A task of a backload that could not be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Its number.
+    pub index: usize,
+    /// The time that it is about.
+    pub time: Option<DateTime<Utc>>,
+    /// Why.
+    pub why: String,
+}
+
+/// Looks up what a request leaves open, and reads its rows.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Arc<Planned>>")]
+pub struct PlanBackload {
+    /// The request.
+    pub request: Request,
+}
+
+/// A backload that may be looked at or carried out.
+#[derive(Debug)]
+pub struct Planned {
+    /// Its tasks.
+    pub plan: Plan,
+    /// What was taken for what the request leaves open.
+    pub message: String,
+}
+
+/// Begins to create the tasks of a plan.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Started>")]
+pub struct ExecuteBackload {
+    /// The plan.
+    pub planned: Arc<Planned>,
+    /// Whether somebody waits for the tasks: then they are stored without regard to how many are queued, and told.
+    pub wait: bool,
+}
+
+/// A backload that was stored and runs.
+#[derive(Debug)]
+pub struct Started {
+    /// Its id.
+    pub id: i64,
+    /// What became of its tasks, where somebody waits. Nothing comes when the actor restarts: the backload goes on
+    /// nevertheless.
+    pub done: Option<oneshot::Receiver<Finished>>,
+}
+
+/// What became of the tasks of a backload.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Finished {
+    /// Those that are stored, with their final ids.
+    pub created: Vec<NewTask>,
+    /// Those that could not be created.
+    pub failed: Vec<Failure>,
+    /// How many its `only` left out.
+    pub skipped: usize,
+    /// Why the others have to wait; none when there are no others.
+    pub problem: Option<String>,
+}
+
+/// Pauses, resumes or cancels a backload. Answers how it stands then.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<StoredBackload>")]
+pub struct ChangeBackload {
+    /// Which.
+    pub id: i64,
+    /// Where it is to stand: running, paused or cancelled.
+    pub to: BackloadState,
+}
+
+/// Lets the chunk under way be stored and begins no other; unfinished backloads go on at the next start.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<()>")]
+pub struct StopBackload;
+
+/// To the DB owner: remembers a new backload, which runs from then on. Answers its id; refused with `busy` when too
+/// many are unfinished.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<i64>")]
+pub struct SaveBackload {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// JSON of a [`flowlord_domain::backload::Order`].
+    pub order: String,
+    /// What was taken for what the request left open.
+    pub message: String,
+    /// The digest of its plan.
+    pub digest: u64,
+    /// How many tasks its range has.
+    pub total: usize,
+}
+
+/// To the DB owner: creates the next tasks of a backload and moves it on, in one transaction: so a crash neither
+/// loses nor doubles one. Answers the final ids; refused with `backload_state` when it doesn't run any more or isn't
+/// where the caller believes.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Uid>>")]
+pub struct StoreBackloadChunk {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// Which.
+    pub id: i64,
+    /// Where it stands.
+    pub from: usize,
+    /// Where it stands then.
+    pub next: usize,
+    /// The tasks.
+    pub tasks: Vec<NewTask>,
+    /// How many its `only` left out.
+    pub skipped: usize,
+    /// Those that could not be made.
+    pub failed: Vec<Failure>,
+}
+
+/// To the DB owner: changes where an unfinished backload stands. Refused with `backload_state` when it is finished.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<StoredBackload>")]
+pub struct SetBackloadState {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// Which.
+    pub id: i64,
+    /// Where it is to stand.
+    pub state: BackloadState,
+    /// Why, if not because a person wants it.
+    pub problem: String,
+}
+
+/// To the readers: one backload and the first failures of it; none where there is no such one.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Option<(StoredBackload, Vec<Failure>)>>")]
+pub struct ReadBackload {
+    /// Which.
+    pub id: i64,
+}
+
+/// To the readers: a page of backloads, newest first.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Vec<StoredBackload>>")]
+pub struct ReadBackloads {
+    /// Only those that run.
+    pub running: bool,
+    /// Only what comes after this one.
+    pub after: Option<i64>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// To the readers: which of some tasks of one topic and job an `only` chooses, and how many are queued already.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Checked>")]
+pub struct CheckBackload {
+    /// The topic.
+    pub topic: String,
+    /// The job; empty for none.
+    pub job: String,
+    /// Which are wanted.
+    pub only: Only,
+    /// Info and meta of the tasks.
+    pub tasks: Vec<(String, String)>,
+    /// Queued tasks are counted up to this many.
+    pub count_to: usize,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Which of the tasks are wanted.
+    pub wanted: Vec<bool>,
+    /// How many backloaded tasks of the topic and job are ready.
+    pub ready: usize,
+}
