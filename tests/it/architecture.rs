@@ -33,7 +33,7 @@ enum May {
 const ACTOR: May = May::Need(&["flowlord-domain", "flowlord-messages"]);
 
 /// Every crate of the workspace, and of which others it may be made.
-const ROOMS: [(&str, May); 16] = [
+const ROOMS: [(&str, May); 17] = [
     ("flowlord-domain", May::Need(&[])),
     ("flowlord-messages", May::Need(&["flowlord-domain"])),
     ("flowlord-db", ACTOR),
@@ -44,6 +44,7 @@ const ROOMS: [(&str, May); 16] = [
     ("flowlord-alerts", ACTOR),
     ("flowlord-notifier", ACTOR),
     ("flowlord-files", ACTOR),
+    ("flowlord-backload", ACTOR),
     ("flowlord-backup", ACTOR),
     ("flowlord-retention", ACTOR),
     ("flowlord-web", ACTOR),

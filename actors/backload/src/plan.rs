@@ -1,0 +1,48 @@
+//! From a request, or from what was stored of one, to a plan.
+
+use std::sync::Arc;
+
+use flowlord_domain::backload::{Order, Plan, Request};
+use flowlord_domain::template::Row;
+use flowlord_messages::backload::{Planned, StoredBackload};
+use flowlord_messages::library::{CurrentWorkflows, MetaRows};
+use flowlord_messages::{Code, Error, Result};
+
+use crate::Deps;
+
+/// Plans a request.
+pub(crate) async fn plan(deps: &Deps, request: &Request) -> Result<Arc<Planned>> {
+    let current = deps.workflows.call(CurrentWorkflows).await?;
+    let resolved = request.resolve(&current.workflows, deps.clock.now());
+    let resolved = resolved.map_err(|err| invalid(err.to_string()))?;
+    let rows = rows(deps, &resolved.order).await?;
+    let plan = Plan::new(resolved.order, rows).map_err(|err| invalid(err.to_string()))?;
+    Ok(Arc::new(Planned { plan, message: resolved.message }))
+}
+
+/// Plans what was stored, as it was.
+pub(crate) async fn load(deps: &Deps, stored: &StoredBackload) -> Result<Plan> {
+    let order: Order = serde_json::from_str(&stored.order).map_err(|err| {
+        invalid(format!("what was stored of it can't be read ({err}): cancel it and ask for a new one"))
+    })?;
+    let rows = rows(deps, &order).await?;
+    let plan = Plan::new(order, rows).map_err(|err| invalid(err.to_string()))?;
+    if plan.digest() != stored.digest || plan.count() != stored.total {
+        return Err(invalid(
+            "its meta file changed since it was begun: cancel it and ask for a new one, with only=missing"
+                .to_owned(),
+        ));
+    }
+    Ok(plan)
+}
+
+async fn rows(deps: &Deps, order: &Order) -> Result<Option<Arc<Vec<Row>>>> {
+    match &order.meta_file {
+        Some(path) => deps.rows.call(MetaRows { path: path.clone() }).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+fn invalid(detail: String) -> Error {
+    Error::new(Code::InvalidRequest, detail)
+}
