@@ -13,7 +13,7 @@ use flowlord_backup::{Backup, Place};
 use flowlord_db::{Database, Hints, Owner, Reader};
 use flowlord_dispatch::Dispatch;
 use flowlord_domain::ladder::Policy;
-use flowlord_domain::{AlertKind, NewAlert};
+use flowlord_domain::{AlertKind, NewAlert, Role};
 use flowlord_ingest::Ingest;
 use flowlord_library::Library;
 use flowlord_messages::alerts::StopAlerting;
@@ -22,12 +22,13 @@ use flowlord_messages::library::WorkflowsChanged;
 use flowlord_messages::notifier::StopNotifying;
 use flowlord_messages::scheduler::StopScheduling;
 use flowlord_messages::snapshot::StopBackup;
+use flowlord_messages::token::{AddToken, ReadTokens, TokenHash};
 use flowlord_messages::write::{Close, RaiseAlerts};
 use flowlord_messages::{Activity, LatePort, Mint, Ping, Port, SharedClock, Supervision, SystemClock};
 use flowlord_notifier::Notifier;
 use flowlord_retention::Retention;
 use flowlord_scheduler::Scheduler;
-use flowlord_web::{Metrics, StopWeb, Unready, Web};
+use flowlord_web::{Access, Metrics, StopWeb, Unready, Web};
 
 use crate::config::{Config, Secret};
 use crate::ports::{BOUND, PATIENCE, Ports};
@@ -76,6 +77,7 @@ pub struct App {
     database: Database,
     arbiters: Vec<Arbiter>,
     announced: Announcement,
+    first_token: Option<Secret>,
 }
 
 /// The last messages, in the order in which they are sent.
@@ -106,8 +108,10 @@ impl App {
         let listener = flowlord_web::bind(config.listen)?;
         let address = listener.local_addr()?;
         let mut arbiters = Vec::new();
+        let local = flowlord_web::new_token(&mut environment.mint.clone());
         let started = Wiring {
             metrics: crate::metrics::start(),
+            local: local.1,
             config,
             environment: &environment,
             ports: Ports(environment.activity.clone()),
@@ -115,17 +119,23 @@ impl App {
         .start(listener, address, &mut arbiters)
         .await;
         match started {
-            Ok((database, stops)) => {
-                let announced = Running::announce(&config.data, address)
+            Ok((database, stops, first_token)) => {
+                let announced = Running::announce(&config.data, address, &local.0)
                     .with_context(|| format!("{} can't be written", config.data.display()))?;
                 log::info!("event=started address={address} version={}", env!("CARGO_PKG_VERSION"));
-                Ok(Self { address, stops, database, arbiters, announced })
+                Ok(Self { address, stops, database, arbiters, announced, first_token })
             }
             Err(err) => {
                 end(arbiters);
                 Err(err)
             }
         }
+    }
+
+    /// The token of the first start, where nobody could get in without one. Show it once: it isn't stored.
+    #[must_use]
+    pub fn first_token(&self) -> Option<&Secret> {
+        self.first_token.as_ref()
     }
 
     /// Where it listens.
@@ -170,6 +180,7 @@ fn end(arbiters: Vec<Arbiter>) {
 
 /// What starting needs.
 struct Wiring<'a> {
+    local: TokenHash,
     metrics: Metrics,
     config: &'a Config,
     environment: &'a Environment,
@@ -202,7 +213,7 @@ impl Wiring<'_> {
         listener: TcpListener,
         address: SocketAddr,
         arbiters: &mut Vec<Arbiter>,
-    ) -> anyhow::Result<(Database, Stops)> {
+    ) -> anyhow::Result<(Database, Stops, Option<Secret>)> {
         // The hot actors have a thread each; the calm ones share one.
         let mut thread = || {
             let arbiter = Arbiter::new();
@@ -254,6 +265,7 @@ impl Wiring<'_> {
             ping.call(Ping).await.with_context(|| format!("{} doesn't start", ping.name()))?;
         }
         self.tell_recovery(&database).await?;
+        let first_token = self.first_token(&database).await?;
         let below = Below { database, library, scheduler, dispatch, ingest, alerts, backup, retention };
         let web = self.web(&calm, listener, &below, pings)?;
         let Below { database, scheduler, dispatch, alerts, backup, .. } = below;
@@ -267,7 +279,7 @@ impl Wiring<'_> {
             backup: self.ports.patient_to("backup", &backup),
             database: self.ports.to("db", &database.owner),
         };
-        Ok((database, stops))
+        Ok((database, stops, first_token))
     }
 
     fn ping<A>(&self, name: &'static str, actor: &Addr<A>) -> Port<Ping>
@@ -427,6 +439,19 @@ impl Wiring<'_> {
         Ok(())
     }
 
+    /// Where a token is needed and there is none, the first start makes one.
+    async fn first_token(&self, database: &Database) -> anyhow::Result<Option<Secret>> {
+        let tokens: Port<ReadTokens> = self.read(database);
+        if self.config.is_open() || !tokens.call(ReadTokens).await?.is_empty() {
+            return Ok(None);
+        }
+        let (token, hash) = flowlord_web::new_token(&mut self.environment.mint.clone());
+        let (now, name) = (self.environment.clock.now(), "admin".to_owned());
+        self.write(database).call(AddToken { now, name, role: Role::Admin, hash }).await?;
+        log::info!("event=token_added name=admin role=admin reason=\"first start\"");
+        Ok(Some(Secret::new(token)))
+    }
+
     fn backup(&self, on: &ArbiterHandle, database: &Database) -> Addr<Backup> {
         let backup = &self.config.backup;
         let config = flowlord_backup::Config {
@@ -471,6 +496,11 @@ impl Wiring<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             slack: self.config.notify.url.is_some() || self.config.notify.token.is_some(),
             started_at: self.environment.clock.now(),
+            access: Access {
+                anonymous: self.config.is_open(),
+                open_metrics: self.config.auth.open_metrics,
+                local: Some(self.local),
+            },
             metrics: self.metrics.clone(),
         };
         let deps = flowlord_web::Deps {
@@ -486,6 +516,9 @@ impl Wiring<'_> {
             workflows: self.ports.to("library", &below.library),
             reload: self.ports.to("library", &below.library),
             next_runs: self.ports.to("scheduler", &below.scheduler),
+            add_token: self.write(&below.database),
+            remove_token: self.write(&below.database),
+            tokens_read: self.read(&below.database),
             backlog: self.read(&below.database),
             remove_old: self.ports.to("retention", &below.retention),
             back_up: self.ports.to("backup", &below.backup),

@@ -1,18 +1,29 @@
 //! Where a running service can be reached, for commands that work on its data.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 /// What `service.json` in the data folder says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
     /// The address of its API, for programs of this machine.
     pub server: String,
     /// Its process.
     pub pid: u32,
+    /// A token that is good while it runs, for those who may read the data folder.
+    pub token: String,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("server", &self.server)
+            .field("pid", &self.pid)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Removes the file when it is dropped.
@@ -25,7 +36,7 @@ fn file(data: &Path) -> PathBuf {
 
 impl Running {
     /// Writes where the service of a data folder is, until the answer is dropped.
-    pub(crate) fn announce(data: &Path, address: SocketAddr) -> io::Result<Announcement> {
+    pub(crate) fn announce(data: &Path, address: SocketAddr, token: &str) -> io::Result<Announcement> {
         let mut local = address;
         if address.ip().is_unspecified() {
             local.set_ip(if address.is_ipv4() {
@@ -34,11 +45,16 @@ impl Running {
                 std::net::Ipv6Addr::LOCALHOST.into()
             });
         }
-        let running = Self { server: format!("http://{local}"), pid: std::process::id() };
+        let running =
+            Self { server: format!("http://{local}"), pid: std::process::id(), token: token.to_owned() };
         let path = file(data);
         // Renamed, so that nobody reads half of it.
         let partial = path.with_extension("json.partial");
-        std::fs::write(&partial, serde_json::to_vec(&running)?)?;
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&partial)?.write_all(&serde_json::to_vec(&running)?)?;
         std::fs::rename(&partial, &path)?;
         Ok(Announcement(path))
     }
@@ -66,9 +82,16 @@ mod tests {
     #[test]
     fn it_is_there_as_long_as_the_service_and_says_an_address_of_this_machine() {
         let data = tempfile::tempdir().unwrap();
-        let announced = Running::announce(data.path(), "0.0.0.0:8080".parse().unwrap()).unwrap();
+        let announced = Running::announce(data.path(), "0.0.0.0:8080".parse().unwrap(), "flw_x").unwrap();
         let running = Running::of(data.path()).unwrap();
         assert_eq!((running.server.as_str(), running.pid), ("http://127.0.0.1:8080", std::process::id()));
+        assert_eq!(running.token, "flw_x");
+        #[cfg(unix)]
+        {
+            let mode =
+                std::os::unix::fs::PermissionsExt::mode(&file(data.path()).metadata().unwrap().permissions());
+            assert_eq!(mode & 0o777, 0o600, "only its owner reads the token");
+        }
         drop(announced);
         assert!(Running::of(data.path()).is_err());
     }

@@ -11,6 +11,7 @@ mod run;
 mod serve;
 mod signals;
 mod snapshot;
+mod token;
 mod work;
 
 use std::process::ExitCode;
@@ -43,6 +44,7 @@ enum Command {
     Work(work::Args),
     Snapshot(snapshot::Args),
     Restore(restore::Args),
+    Token(token::Args),
     /// Print completions for a shell
     #[command(after_help = "Example:\n  flowlord completions bash > /etc/bash_completion.d/flowlord")]
     Completions {
@@ -64,6 +66,7 @@ impl Cli {
             Command::Work(args) => work::run(args),
             Command::Snapshot(args) => snapshot::run(&args),
             Command::Restore(args) => restore::run(&args),
+            Command::Token(args) => token::run(args),
             Command::Completions { shell } => completions(shell),
         };
         done.unwrap_or_else(|err| {

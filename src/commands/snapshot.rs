@@ -35,9 +35,6 @@ pub(crate) struct Args {
     /// The file to make; there must be none of this name
     #[arg(long)]
     to: Option<PathBuf>,
-    /// A token of the service
-    #[arg(long, env = "FLOWLORD_TOKEN", hide_env_values = true)]
-    token: Option<String>,
     #[command(flatten)]
     config: ConfigFlags,
 }
@@ -67,7 +64,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let running = Running::of(&config.data).with_context(|| {
                 format!("a service uses {} and doesn't say where it listens", config.data.display())
             })?;
-            let client = Client::new(&running.server, args.token.clone())?;
+            let client = Client::new(&running.server, Some(running.token))?;
             let taken = actix_rt::System::new().block_on(by_service(&client, to))?;
             (taken.location, taken.bytes)
         }

@@ -65,6 +65,12 @@ pub const KEYS: &[Key] = &[
     key("notify.min_frequency", "5m", Duration, "How soon a summary follows another at first"),
     key("notify.max_frequency", "", Duration, "How far apart summaries get; 16 times the minimum when empty"),
     key("auth.allow_anonymous", "false", Switch, "Answer anyone also when listening beyond this machine"),
+    key(
+        "auth.required",
+        "false",
+        Switch,
+        "Ask for tokens on loopback, too, as behind a proxy on this machine",
+    ),
     key("auth.open_metrics", "false", Switch, "Show /metrics to anyone"),
     key("files.folders", "", List, "Folders that are watched for new files"),
     key("files.every", "10s", Duration, "How often watched folders are looked at"),

@@ -12,7 +12,7 @@ mod secret;
 mod tests;
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chrono::TimeDelta;
@@ -106,6 +106,8 @@ pub struct Notify {
 pub struct Auth {
     /// Answer anyone also when listening beyond this machine.
     pub allow_anonymous: bool,
+    /// Ask for tokens also on loopback.
+    pub required: bool,
     /// Show `/metrics` to anyone.
     pub open_metrics: bool,
 }
@@ -238,6 +240,12 @@ impl Config {
         }
     }
 
+    /// Whether requests without a token may do everything.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.auth.allow_anonymous || self.listen.ip().is_loopback() && !self.auth.required
+    }
+
     /// The address in links: as configured, else this machine at the port that the service got.
     #[must_use]
     pub fn public_url_at(&self, address: SocketAddr) -> String {
@@ -271,6 +279,7 @@ impl Config {
             notify: Self::read_notify(from),
             auth: Auth {
                 allow_anonymous: from.switch("auth.allow_anonymous"),
+                required: from.switch("auth.required"),
                 open_metrics: from.switch("auth.open_metrics"),
             },
             files: Files {
@@ -319,8 +328,13 @@ impl Config {
         if notify.token.is_some() && notify.channel.is_none() {
             reader.error("notify.token", "a bot token needs notify.channel, like \"#data-alerts\"");
         }
-        if !self.listen.ip().is_loopback() {
-            self.judge_open_port(reader);
+        if self.auth.allow_anonymous && self.auth.required {
+            reader.error("auth.required", "there is also auth.allow_anonymous: keep one of them");
+        } else if self.auth.allow_anonymous && !self.listen.ip().is_loopback() {
+            reader.warn(
+                "auth.allow_anonymous",
+                "anyone who reaches the port can start tasks and read everything",
+            );
         }
         if self.backup.path.as_ref().is_some_and(|path| path.contains("://")) {
             reader.warn(
@@ -333,22 +347,6 @@ impl Config {
             if reader.is_set(key) {
                 reader.warn(key, why);
             }
-        }
-    }
-
-    fn judge_open_port(&self, reader: &mut Reader) {
-        if self.auth.allow_anonymous {
-            reader.warn(
-                "auth.allow_anonymous",
-                "anyone who reaches the port can start tasks and read everything",
-            );
-        } else {
-            let local = SocketAddr::from((Ipv4Addr::LOCALHOST, self.listen.port()));
-            let instead = format!(
-                "this version has no tokens, so it doesn't listen beyond this machine: write \"{local}\", or set \
-                 auth.allow_anonymous = true where only trusted programs reach the port"
-            );
-            reader.error("listen", &instead);
         }
     }
 }

@@ -188,15 +188,19 @@ fn secrets_come_from_files_too() {
 }
 
 #[test]
-fn listening_beyond_this_machine_must_be_meant() {
+fn beyond_this_machine_tokens_are_asked_for_unless_that_is_meant() {
     let open = [("listen", "0.0.0.0:8080")];
-    let refused = error("", &[], &open);
-    assert!(refused.contains("write \"127.0.0.1:8080\", or set auth.allow_anonymous = true"), "{refused}");
+    assert!(!load("", &[], &open).unwrap().config.is_open());
     let loaded = load("[auth]\nallow_anonymous = true\n", &[], &open).unwrap();
+    assert!(loaded.config.is_open());
     assert!(loaded.warnings[0].contains("anyone who reaches the port"), "{:?}", loaded.warnings);
     for local in ["localhost:0", "[::1]:8080", "127.0.0.2:1"] {
-        assert_eq!(load("", &[], &[("listen", local)]).unwrap().warnings, Vec::<String>::new(), "{local}");
+        let loaded = load("", &[], &[("listen", local)]).unwrap();
+        assert!(loaded.config.is_open() && loaded.warnings.is_empty(), "{local}");
+        assert!(!load("[auth]\nrequired = true\n", &[], &[("listen", local)]).unwrap().config.is_open());
     }
+    let both = "[auth]\nrequired = true\nallow_anonymous = true\n";
+    assert!(error(both, &[], &[]).contains("keep one of them"));
 }
 
 #[test]
@@ -234,6 +238,7 @@ fn the_effective_values_print_as_toml_without_secrets() {
         "folders = [\"/in\", \"/x\"]",
         "keep = 7",
         "allow_anonymous = false",
+        "required = false",
         "max_frequency = \"1h20m\"",
     ] {
         assert!(printed.contains(line), "{line} in\n{printed}");

@@ -3,6 +3,7 @@
 // All of it is test code, helpers too: lints that spare tests look for this.
 #![cfg(test)]
 
+mod access;
 mod architecture;
 mod bodies;
 mod commands;

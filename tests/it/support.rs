@@ -87,13 +87,19 @@ impl Answer {
 pub(crate) struct Api {
     client: Client,
     pub(crate) base: String,
+    token: Option<String>,
 }
 
 impl Api {
     pub(crate) fn new(base: String) -> Self {
         let _another_test_was_first = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
-        Self { client, base }
+        Self { client, base, token: None }
+    }
+
+    /// The same with a token.
+    pub(crate) fn with_token(self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -118,6 +124,9 @@ impl Api {
         let mut request = self.client.request(method, format!("{}{path}", self.base)).body(body);
         if !content_type.is_empty() {
             request = request.header("content-type", content_type);
+        }
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
         }
         Ok(Answer::of(request.send().await?).await)
     }

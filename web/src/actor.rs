@@ -26,10 +26,12 @@ use flowlord_messages::read::{
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::scheduler::NextRuns;
 use flowlord_messages::snapshot::{BackUp, ListSnapshots, TakeSnapshot};
+use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken};
 use flowlord_messages::write::{CreateTasks, EnqueueMessage};
 use flowlord_messages::{Activity, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, guarded};
 
 use crate::api::Api;
+use crate::auth::Access;
 use crate::server::{self, Connections};
 
 /// Writes what was counted so far.
@@ -61,6 +63,8 @@ pub struct Config {
     pub slack: bool,
     /// When the service was started.
     pub started_at: DateTime<Utc>,
+    /// How requests are let in.
+    pub access: Access,
     /// Everything counted so far, as Prometheus reads it.
     pub metrics: Metrics,
 }
@@ -92,6 +96,12 @@ pub struct Deps {
     pub reload: Port<Reload>,
     /// To the scheduler.
     pub next_runs: Port<NextRuns>,
+    /// To the DB owner.
+    pub add_token: Port<AddToken>,
+    /// To the DB owner.
+    pub remove_token: Port<RemoveToken>,
+    /// To the DB readers.
+    pub tokens_read: Port<ReadTokens>,
     /// To the DB readers.
     pub backlog: Port<ReadBacklog>,
     /// To the retention actor.

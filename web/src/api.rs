@@ -8,6 +8,7 @@ use actix_web::web;
 use flowlord_messages::Code;
 
 use crate::actor::{Config, Deps};
+use crate::auth::{Failures, Tokens};
 use crate::hosts::Hosts;
 use crate::problem::Problem;
 use crate::routes::assets::AssetTable;
@@ -19,6 +20,8 @@ pub(crate) struct Api {
     pub(crate) deps: Deps,
     pub(crate) hosts: Hosts,
     pub(crate) assets: AssetTable,
+    pub(crate) tokens: Tokens,
+    pub(crate) failures: Failures,
     stopping: Arc<AtomicBool>,
     /// Topics that `/metrics` ever showed.
     topics: Mutex<BTreeSet<String>>,
@@ -30,7 +33,16 @@ pub(crate) type ApiRef = web::Data<Api>;
 impl Api {
     pub(crate) fn new(config: Config, deps: Deps, stopping: Arc<AtomicBool>) -> Self {
         let hosts = Hosts::new(config.listen, config.public_url.as_deref());
-        Self { config, deps, hosts, assets: AssetTable::load(), stopping, topics: Mutex::default() }
+        Self {
+            config,
+            deps,
+            hosts,
+            assets: AssetTable::load(),
+            tokens: Tokens::default(),
+            failures: Failures::default(),
+            stopping,
+            topics: Mutex::default(),
+        }
     }
 
     pub(crate) fn topics_shown(&self) -> MutexGuard<'_, BTreeSet<String>> {

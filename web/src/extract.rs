@@ -13,6 +13,8 @@ use crate::problem::Problem;
 
 /// The largest body.
 pub(crate) const MAX_BODY: usize = 1024 * 1024;
+/// The largest body of a form.
+const MAX_FORM: usize = 16 * 1024;
 /// The largest body of results.
 pub(crate) const MAX_RESULTS: usize = 8 * 1024 * 1024;
 
@@ -44,6 +46,11 @@ pub(crate) async fn json_body(request: &HttpRequest, payload: Payload) -> Result
 pub(crate) async fn results_body(request: &HttpRequest, payload: Payload) -> Result<(Form, Bytes), Problem> {
     let form = form(request)?;
     Ok((form, read(request, payload, MAX_RESULTS).await?))
+}
+
+/// Reads the body of a form on a page.
+pub(crate) async fn form_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+    read(request, payload, MAX_FORM).await
 }
 
 fn form(request: &HttpRequest) -> Result<Form, Problem> {

@@ -3,18 +3,20 @@
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use actix_web::Error;
 use actix_web::ResponseError as _;
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse};
+use flowlord_domain::query::Query;
 use flowlord_messages::Code;
 use futures_util::FutureExt as _;
 use metrics::{counter, histogram};
 
 use crate::api::ApiRef;
+use crate::auth::{admit, wants_page};
 use crate::problem::Problem;
 
 /// For everything that isn't JSON: nothing from elsewhere, no script, no style in the page.
@@ -35,8 +37,13 @@ pub(crate) async fn guard(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if let Err(problem) = api.hosts.check(&request) {
-        let mut refused = request.into_response(problem.error_response());
+    let let_in = match api.hosts.check(&request) {
+        Ok(()) => admit(&api, &request).await,
+        refused => refused,
+    };
+    if let Err(problem) = let_in {
+        let refusal = refuse(&problem, &request);
+        let mut refused = request.into_response(refusal);
         set_headers(refused.headers_mut());
         return Ok(refused);
     }
@@ -65,6 +72,23 @@ pub(crate) async fn guard(
     }
     set_headers(answer.headers_mut());
     Ok(answer)
+}
+
+/// A person is sent to the login page, a program gets the problem.
+fn refuse(problem: &Problem, request: &ServiceRequest) -> HttpResponse {
+    if problem.code() == Code::Unauthorized {
+        if wants_page(request.method(), request.headers()) {
+            let next = request.uri().path_and_query().map_or("/", |path| path.as_str());
+            let mut query = Query::default();
+            query.set("next", next);
+            let login = format!("/login?{}", query.encode());
+            return HttpResponse::SeeOther().insert_header((header::LOCATION, login)).finish();
+        }
+        let mut answer = problem.error_response();
+        answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        return answer;
+    }
+    problem.error_response()
 }
 
 /// By the pattern of the path, so that no client can make up new labels.

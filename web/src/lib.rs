@@ -5,6 +5,7 @@
 
 mod actor;
 mod api;
+mod auth;
 mod doc;
 mod extract;
 mod guard;
@@ -21,3 +22,4 @@ mod view;
 mod tests;
 
 pub use actor::{Config, Deps, Metrics, StartError, StopWeb, Unready, Web, bind};
+pub use auth::{Access, new_token};

@@ -11,6 +11,7 @@ use flowlord_messages::backload::{SaveBackload, SetBackloadState, StoreBackloadC
 use flowlord_messages::health::Pong;
 use flowlord_messages::hint::{AlertRaised, Notify, TasksDelayed, TasksReady};
 use flowlord_messages::outbox::MarkNotified;
+use flowlord_messages::token::{AddToken, RemoveToken};
 use flowlord_messages::write::{
     AdvanceLadder, ApplyOutcomes, Close, CreateTasks, EnqueueMessage, ExtendLease, GrantLeases, PromoteDue,
     RaiseAlerts, ReapLeases, RecordMissed, ReleaseLease, RemoveHistory, SaveCrons, SaveWorkflows,
@@ -264,6 +265,7 @@ macro_rules! queue {
 }
 
 queue!(
+    AddToken,
     AdvanceLadder,
     ApplyOutcomes,
     CreateTasks,
@@ -278,6 +280,7 @@ queue!(
     RecordMissed,
     ReleaseLease,
     RemoveHistory,
+    RemoveToken,
     SaveBackload,
     SaveCrons,
     SaveWorkflows,

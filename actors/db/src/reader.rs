@@ -10,6 +10,7 @@ use flowlord_messages::read::{
     AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, NextExpiry, ReadBacklog, ReadLadder,
     ReadSchedule, ReadWorkflow, ReadWorkflows,
 };
+use flowlord_messages::token::ReadTokens;
 use flowlord_messages::{Code, Error, Ping, Result};
 use r2d2::Pool;
 use r2d2_sqlite::SqliteConnectionManager;
@@ -98,6 +99,7 @@ read!(
     ReadOutages,
     ReadSchedule,
     ReadThreads,
+    ReadTokens,
     ReadWorkflow,
     ReadWorkflows,
 );

@@ -53,3 +53,11 @@ CREATE TABLE backload_failure (
     why TEXT NOT NULL,
     PRIMARY KEY (backload, number)
 ) STRICT, WITHOUT ROWID;
+
+-- Who may use the API.
+CREATE TABLE token (
+    name TEXT PRIMARY KEY,
+    role TEXT NOT NULL,
+    hash BLOB NOT NULL UNIQUE,  -- SHA-256 of 256 random bits
+    created INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

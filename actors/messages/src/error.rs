@@ -49,12 +49,18 @@ codes! {
     InvalidRequest = "invalid_request", 400, None, "The request can't be carried out as written";
     /// A topic or job name has characters that it can't have.
     InvalidTopic = "invalid_topic", 400, None, "No such topic name";
+    /// No token, or one that isn't known.
+    Unauthorized = "unauthorized", 401, None, "A token is needed";
+    /// The token's role isn't enough.
+    Forbidden = "forbidden", 403, None, "The token's role isn't enough";
     /// The host named in the request isn't one that this service answers to.
     ForbiddenOrigin = "forbidden_origin", 403, None, "The request comes from another site";
     /// No such page or path.
     NotFound = "not_found", 404, None, "Nothing is here";
     /// No such attempt.
     TaskUnknown = "task_unknown", 404, None, "No such task";
+    /// No such token.
+    TokenUnknown = "token_unknown", 404, None, "No such token";
     /// No such chain.
     ChainUnknown = "chain_unknown", 404, None, "No such chain";
     /// No such workflow file or phase.
@@ -81,6 +87,8 @@ codes! {
     TooLarge = "body_too_large", 413, None, "The body is too large";
     /// The body has a type that isn't taken.
     UnsupportedMediaType = "unsupported_media_type", 415, None, "The body has the wrong type";
+    /// Too many wrong tokens from one address.
+    TooManyAttempts = "too_many_attempts", 429, Some(60), "Too many wrong tokens";
     /// Something went wrong that nobody foresaw; the log says what.
     Internal = "internal", 500, None, "Something went wrong inside";
     /// Too much is under way.

@@ -25,6 +25,7 @@ pub mod read;
 pub mod retention;
 pub mod scheduler;
 pub mod snapshot;
+pub mod token;
 pub mod write;
 
 pub use activity::{Activity, Busy};

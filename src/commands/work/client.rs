@@ -148,12 +148,30 @@ impl Client {
         body: &impl Serialize,
         timeout: Duration,
     ) -> Answer<T> {
-        let request = self.http.post(format!("{}{path}", self.base)).json(body).timeout(timeout);
-        let response = self.authorized(request).send().await.map_err(|err| away(&err))?;
+        let request = self.http.post(format!("{}{path}", self.base)).json(body);
+        self.send(request, timeout).await?.json().await.map_err(|err| away(&err))
+    }
+
+    pub(crate) async fn get<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        timeout: Duration,
+    ) -> Answer<T> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        self.send(request, timeout).await?.json().await.map_err(|err| away(&err))
+    }
+
+    pub(crate) async fn delete(&self, path: &str, timeout: Duration) -> Answer<()> {
+        self.send(self.http.delete(format!("{}{path}", self.base)), timeout).await.map(drop)
+    }
+
+    async fn send(&self, request: RequestBuilder, timeout: Duration) -> Answer<Response> {
+        let request = self.authorized(request).timeout(timeout);
+        let response = request.send().await.map_err(|err| away(&err))?;
         if !response.status().is_success() {
             return Err(refusal(response).await);
         }
-        response.json().await.map_err(|err| away(&err))
+        Ok(response)
     }
 
     fn authorized(&self, request: RequestBuilder) -> RequestBuilder {

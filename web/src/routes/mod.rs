@@ -7,12 +7,14 @@ pub(crate) mod errors;
 pub(crate) mod health;
 pub(crate) mod kept;
 pub(crate) mod lease;
+pub(crate) mod login;
 pub(crate) mod metrics;
 pub(crate) mod pages;
 pub(crate) mod results;
 pub(crate) mod snapshots;
 pub(crate) mod stats;
 pub(crate) mod tasks;
+pub(crate) mod tokens;
 pub(crate) mod workflows;
 
 use actix_web::http::StatusCode;
@@ -48,6 +50,12 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
                 .route(web::post().to(snapshots::take))
                 .route(web::route().guard(reads()).to(snapshots::list)),
         )
+        .service(
+            only("/tokens", "GET, HEAD, POST")
+                .route(web::post().to(tokens::add))
+                .route(web::route().guard(reads()).to(tokens::list)),
+        )
+        .service(only("/tokens/{name}", "DELETE").route(web::delete().to(tokens::remove)))
         .service(get("/stats", stats::stats));
     config
         .app_data(
@@ -62,6 +70,12 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(get("/healthz", health::alive))
         .service(get("/readyz", health::ready))
         .service(get("/status", health::status))
+        .service(
+            only("/login", "GET, HEAD, POST")
+                .route(web::post().to(login::login))
+                .route(web::route().guard(reads()).to(login::form)),
+        )
+        .service(post("/logout", login::logout))
         .service(get("/metrics", metrics::metrics))
         .configure(kept)
         .service(get("/api/docs/errors", errors::errors))

@@ -1,5 +1,6 @@
 //! The web with stubs behind its ports: every route, every error that it can answer, the pages.
 
+mod access;
 mod kept;
 mod lease;
 mod metrics;

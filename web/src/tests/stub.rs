@@ -24,6 +24,7 @@ use flowlord_messages::read::{
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::scheduler::{NextRuns, PhaseTimes};
 use flowlord_messages::snapshot::{BackUp, ListSnapshots, Snapshot, Snapshots, TakeSnapshot};
+use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken, StoredToken};
 use flowlord_messages::write::{
     Applied, CreateTasks, Created, EnqueueMessage, Extended, Granted, WorkflowRecord,
 };
@@ -34,6 +35,7 @@ use serde_json::Value;
 
 use crate::actor::{Config, Deps, Metrics};
 use crate::api::{Api, ApiRef};
+use crate::auth::Access;
 use crate::server::app;
 
 /// Always shows the same time.
@@ -107,6 +109,9 @@ stub! {
     tasks: ListTasks => Vec<Attempt>;
     stats: DayStats => Stats;
     alerts: ListAlerts => Vec<StoredAlert>;
+    add_token: AddToken => ();
+    remove_token: RemoveToken => ();
+    tokens_read: ReadTokens => Vec<StoredToken>;
     backlog: ReadBacklog => Backlog;
     slots: ListSlots => Vec<SlotRow>;
     content: ReadWorkflow => Option<WorkflowRecord>;
@@ -140,6 +145,7 @@ pub(crate) fn config() -> Config {
         version: "1.2.3".to_owned(),
         slack: true,
         started_at: noon() - chrono::TimeDelta::minutes(90),
+        access: Access { anonymous: true, ..Access::default() },
         metrics: Metrics(Arc::new(|| "counted 1\n".to_owned())),
     }
 }
@@ -167,6 +173,9 @@ impl Stub {
             reload: port!(),
             next_runs: port!(),
             backlog: port!(),
+            add_token: port!(),
+            remove_token: port!(),
+            tokens_read: port!(),
             remove_old: port!(),
             back_up: port!(),
             snapshot: port!(),

@@ -7,3 +7,4 @@ mod outbox;
 mod schedule;
 mod stats;
 mod tasks;
+mod token;

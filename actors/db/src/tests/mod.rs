@@ -7,6 +7,7 @@ mod leasing;
 mod outbox;
 mod results;
 mod storing;
+mod token;
 
 use std::sync::Arc;
 use std::time::Duration;

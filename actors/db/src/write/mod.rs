@@ -8,4 +8,5 @@ mod lease;
 mod outbox;
 mod outcome;
 pub(crate) mod rollup;
+mod token;
 mod workflows;

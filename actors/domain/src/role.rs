@@ -1,0 +1,100 @@
+//! Who may do what.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What a token is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Leases, heartbeats, results, new tasks.
+    Worker,
+    /// Reads everything.
+    Viewer,
+    /// Reads, and acts on what there is: backload, rerun, pause, acknowledge.
+    Operator,
+    /// Everything.
+    Admin,
+}
+
+/// Not the name of a role.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no role: write worker, viewer, operator or admin")]
+pub struct InvalidRole(String);
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 4] = [Self::Worker, Self::Viewer, Self::Operator, Self::Admin];
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Whether this role may do what asks for `needed`.
+    #[must_use]
+    pub fn covers(self, needed: Self) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Operator => matches!(needed, Self::Operator | Self::Viewer),
+            Self::Worker | Self::Viewer => self == needed,
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = InvalidRole;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRole> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| InvalidRole(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_covers_what_the_contract_says() {
+        use Role::{Admin, Operator, Viewer, Worker};
+        let covers: Vec<(Role, Role)> = Role::ALL
+            .into_iter()
+            .flat_map(|role| Role::ALL.map(|needed| (role, needed)))
+            .filter(|(role, needed)| role.covers(*needed))
+            .collect();
+        assert_eq!(
+            covers,
+            [
+                (Worker, Worker),
+                (Viewer, Viewer),
+                (Operator, Viewer),
+                (Operator, Operator),
+                (Admin, Worker),
+                (Admin, Viewer),
+                (Admin, Operator),
+                (Admin, Admin),
+            ]
+        );
+    }
+
+    #[test]
+    fn names_read_back_and_others_are_refused() {
+        for role in Role::ALL {
+            assert_eq!(role.to_string().parse(), Ok(role));
+        }
+        assert!(
+            "root".parse::<Role>().unwrap_err().to_string().contains("worker, viewer, operator or admin")
+        );
+    }
+}

@@ -1,0 +1,119 @@
+//! `flowlord token`: who may use the API.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use flowlord::running::Running;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::out;
+use super::work::client::Client;
+
+const EXAMPLES: &str = "\
+Examples:
+  flowlord token add etl-workers --role worker
+  flowlord token list
+  flowlord token remove etl-workers
+
+Roles: worker (lease, heartbeat, result, create tasks), viewer (read), operator (act on what there is; includes viewer),
+admin (everything). The service must run; whoever may read its data folder may do this, others need --server and an
+admin's --token.";
+
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Add, list and remove tokens of the API
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+    /// The data folder of the service
+    #[arg(long, global = true, value_name = "DIR", env = "FLOWLORD_DATA", default_value = "./data")]
+    data: PathBuf,
+    /// A service elsewhere
+    #[arg(long, global = true, value_name = "URL", env = "FLOWLORD_SERVER")]
+    server: Option<String>,
+    /// An admin's token, with --server
+    #[arg(long, global = true, env = "FLOWLORD_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make a token and print it, once
+    #[command(after_help = "Example:\n  flowlord token add etl-workers --role worker")]
+    Add {
+        /// Whose it is: letters, digits, ._-@
+        name: String,
+        /// worker, viewer, operator or admin
+        #[arg(long)]
+        role: String,
+    },
+    /// Print names and roles
+    #[command(after_help = "Example:\n  flowlord token list")]
+    List,
+    /// Remove a token: it is refused within seconds
+    #[command(after_help = "Example:\n  flowlord token remove etl-workers")]
+    Remove {
+        /// Whose it is
+        name: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct Made {
+    token: String,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    items: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    name: String,
+    role: String,
+    created: String,
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let client = match args.server {
+        Some(server) => Client::new(&server, args.token)?,
+        None => {
+            let running = Running::of(&args.data).with_context(|| {
+                format!(
+                    "no service runs on {}: start it, or name it with --data or --server",
+                    args.data.display()
+                )
+            })?;
+            Client::new(&running.server, Some(running.token))?
+        }
+    };
+    actix_rt::System::new().block_on(act(&client, args.action))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn act(client: &Client, action: Action) -> anyhow::Result<()> {
+    match action {
+        Action::Add { name, role } => {
+            let made: Made = client.post("/tokens", &json!({ "name": name, "role": role }), PATIENCE).await?;
+            out::line(&made.token)?;
+        }
+        Action::List => {
+            let listed: Listed = client.get("/tokens", PATIENCE).await?;
+            for Row { name, role, created } in listed.items {
+                out::line(&format!("{name}  {role}  {created}"))?;
+            }
+        }
+        Action::Remove { name } => {
+            client.delete(&format!("/tokens/{name}"), PATIENCE).await?;
+            out::line(&format!("{name} is removed"))?;
+        }
+    }
+    Ok(())
+}

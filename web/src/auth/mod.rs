@@ -1,0 +1,129 @@
+//! Who may do what: tokens, the browser's session, and what each request needs.
+
+mod failures;
+mod needs;
+mod session;
+mod tokens;
+
+use actix_web::dev::ServiceRequest;
+use actix_web::http::Method;
+use actix_web::http::header::{ACCEPT, AUTHORIZATION, HeaderMap};
+use flowlord_domain::Role;
+use flowlord_messages::Code;
+use flowlord_messages::token::TokenHash;
+
+pub(crate) use failures::Failures;
+pub(crate) use needs::needed;
+pub(crate) use session::{COOKIE, LASTS, Session};
+pub use tokens::new_token;
+pub(crate) use tokens::{Tokens, hash_of};
+
+use crate::api::Api;
+use crate::problem::Problem;
+
+/// How requests are let in.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// Requests without a token may do everything: this machine only, or the operator meant it.
+    pub anonymous: bool,
+    /// `/metrics` needs no token.
+    pub open_metrics: bool,
+    /// The hash of the token that is good for programs that can read the data folder, while the service runs.
+    pub local: Option<TokenHash>,
+}
+
+/// Someone with a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Who {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+}
+
+/// Lets a request in, or says why not.
+pub(crate) async fn admit(api: &Api, request: &ServiceRequest) -> Result<(), Problem> {
+    let presented = presented(request);
+    // The commonest case on loopback: nothing to look up.
+    if presented.is_none() && api.config.access.anonymous {
+        return Ok(());
+    }
+    let pattern = request.match_pattern();
+    let pattern = pattern.as_deref().unwrap_or_default();
+    let needed = match needed(request.method(), pattern) {
+        None => return Ok(()),
+        Some(_) if pattern == "/metrics" && api.config.access.open_metrics => return Ok(()),
+        Some(needed) => needed,
+    };
+    let Some(presented) = presented else { return Err(unauthorized("there is no token in it")) };
+    let who = identify(api, request, &presented).await?;
+    if !who.role.covers(needed) {
+        let detail = format!(
+            "{} is the token of a {}: {} {pattern} needs the role {needed}",
+            who.name,
+            who.role,
+            request.method()
+        );
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    Ok(())
+}
+
+/// What a request shows for itself.
+enum Presented {
+    Token(TokenHash),
+    Session(Session),
+    /// Something that can't be read as either.
+    Neither,
+}
+
+fn presented(request: &ServiceRequest) -> Option<Presented> {
+    if let Some(header) = request.headers().get(AUTHORIZATION) {
+        let token = header.to_str().ok().and_then(|text| text.split_once(' '));
+        return Some(match token {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                Presented::Token(hash_of(token.trim()))
+            }
+            _ => Presented::Neither,
+        });
+    }
+    let cookie = request.cookie(COOKIE)?;
+    Some(Session::read(cookie.value()).map_or(Presented::Neither, Presented::Session))
+}
+
+async fn identify(api: &Api, request: &ServiceRequest, presented: &Presented) -> Result<Who, Problem> {
+    let now = api.deps.clock.now();
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let known = match presented {
+        Presented::Token(hash) => {
+            // Before the token is looked at, so that guessing on is no use.
+            api.failures.check(peer, now)?;
+            api.tokens.by_hash(api, hash).await?
+        }
+        // An old session is no guess: it sends people to the login page, as often as they come.
+        Presented::Session(session) => {
+            let owner = api.tokens.by_name(api, &session.name).await?;
+            return owner
+                .filter(|owner| session.is_good(&owner.hash, now))
+                .map(|owner| owner.who())
+                .ok_or_else(|| unauthorized("the session has ended: log in again"));
+        }
+        Presented::Neither => None,
+    };
+    known.ok_or_else(|| {
+        api.failures.count(peer, now);
+        unauthorized("its token isn't known: it was removed, or is mistyped")
+    })
+}
+
+fn unauthorized(why: &str) -> Problem {
+    let detail = format!(
+        "the request isn't let in: {why}. Send `Authorization: Bearer TOKEN`; `flowlord token add NAME --role ROLE` \
+         makes one"
+    );
+    Problem::new(Code::Unauthorized, detail)
+}
+
+/// Whether a person's browser asks for a page, who is better served by the login page than by a problem document.
+pub(crate) fn wants_page(method: &Method, headers: &HeaderMap) -> bool {
+    let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    method == Method::GET && accepts.contains("text/html")
+}
