@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use flowlord_domain::summary::{Item, message, summarize};
 use flowlord_messages::notifier::{Colour, Payload};
-use flowlord_notifier::message::{Style, write};
+use flowlord_notifier::message::{Remarks, Style, write};
 use serde_json::{Value, json};
 
 use crate::case::{Case, Verdict, at};
@@ -42,7 +42,7 @@ pub(crate) fn slack_payload(case: &Case<'_>) -> Verdict {
         prefix: case.text("prefix").to_owned(),
         title: case.text("title").to_owned(),
     };
-    let ours = serde_json::to_value(write(&payload, &style, false)).expect("JSON");
+    let ours = serde_json::to_value(write(&payload, &style, Remarks::default())).expect("JSON");
     let (attachment, reference) = (&ours["attachments"][0], &case.expected["attachments"][0]);
     let title = &attachment["blocks"][0];
     let title = if title["type"] == "header" { &title["text"]["text"] } else { &Value::Null };

@@ -1,32 +1,58 @@
 //! A payload as Slack wants it: one attachment with a colour, whose content is Block Kit, with plain text for
 //! where that isn't shown.
 
-use flowlord_messages::notifier::{Colour, Payload};
+#[cfg(test)]
+mod tests;
+mod text;
+
+use flowlord_messages::notifier::{Colour, IncidentRef, Payload, Stage};
 use serde::Serialize;
 use slack_morphism::prelude::*;
+use url::Url;
 
-/// A section's text holds 3,000 characters; the fence takes some.
-const SECTION: usize = 2_900;
-
-/// Sections of lines in a message. Slack takes 50 blocks, but not of this size: about 13,000 characters in all.
-const SECTIONS: usize = 3;
+use crate::click::{Button, Target};
+use text::{chunks, cut, escape, is_link, more, shorten};
 
 /// A header holds 150 characters.
 const HEADER: usize = 150;
 
-/// Characters of a headline, and of a footer.
+/// Characters of a headline.
 const HEADLINE: usize = 1_000;
+
+/// Characters of a footer, and of a name.
+const FOOTER: usize = 500;
+const NAME: usize = 100;
 
 /// What is said of a message that may have arrived before.
 const AGAIN: &str = "(sent again: it is unknown whether the first one arrived)";
 
-/// A message to a webhook or, with a channel, to `chat.postMessage`.
+/// A message to a webhook or to the Web API.
 #[derive(Debug, Clone, Serialize)]
 pub struct SlackMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<String>,
+    /// The message that is edited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ts: Option<String>,
+    /// The message in whose thread it goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread_ts: Option<String>,
     #[serde(flatten)]
     content: SlackMessageContent,
+}
+
+impl SlackMessage {
+    /// As an edit of a message.
+    pub(crate) fn editing(mut self, channel: &str, ts: &str) -> Self {
+        (self.channel, self.ts) = (Some(channel.to_owned()), Some(ts.to_owned()));
+        self
+    }
+
+    /// As an answer in a message's thread.
+    pub(crate) fn in_thread(mut self, channel: &str, ts: &str) -> Self {
+        (self.channel, self.thread_ts) = (Some(channel.to_owned()), Some(ts.to_owned()));
+        self
+    }
 }
 
 /// How every message of this service begins.
@@ -40,39 +66,173 @@ pub struct Style {
     pub title: String,
 }
 
-/// Writes a message. `again` says that an earlier attempt may have arrived.
+/// What a message says beside its payload.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Remarks<'a> {
+    /// An earlier attempt may have arrived.
+    pub again: bool,
+    /// The route that it should have gone by, which is down.
+    pub instead_of: Option<&'a str>,
+    /// The incident's route, where a click on a button is heard.
+    pub buttons: Option<&'a str>,
+    /// As text alone, for a Slack that can't read the other form.
+    pub plain: bool,
+}
+
+/// Writes a message.
 #[must_use]
-pub fn write(payload: &Payload, style: &Style, again: bool) -> SlackMessage {
-    let (chunks, left_out) = chunks(&payload.lines);
-    let mut blocks = Vec::new();
-    if !style.title.is_empty() {
-        let title: SlackBlockPlainTextOnly = clip(&style.title, HEADER, |_| 1).into();
-        blocks.push(SlackBlock::Header(SlackHeaderBlock::new(title)));
-    }
-    blocks.push(section(bold(&headline(payload, style))));
-    blocks.extend(chunks.iter().map(|chunk| section(format!("```{}```", escape(&chunk.text)))));
-    let link = payload.link.as_ref().map(|link| format!("<{}|see report>", escape(link)));
-    let notes = notes(left_out, link, &escape(&shorten(&payload.footer, HEADLINE)), again);
-    if !notes.is_empty() {
-        blocks.push(context(&notes.join("\n")));
-    }
-    let attachment = SlackMessageAttachment::new()
-        .with_color(colour(payload.colour).to_owned())
-        .with_fallback(plain_text(payload, style, again))
-        .with_blocks(blocks);
-    let content = SlackMessageContent::new().with_attachments(vec![attachment]);
-    SlackMessage { channel: style.channel.clone(), content }
+pub fn write(payload: &Payload, style: &Style, remarks: Remarks<'_>) -> SlackMessage {
+    Writer { payload, style, remarks, lines: &payload.lines }.whole()
 }
 
-/// Writes a message as text alone, for a Slack that can't read the other form.
-pub(crate) fn write_plain(payload: &Payload, style: &Style, again: bool) -> SlackMessage {
-    let text = escape(&plain_text(payload, style, again));
-    SlackMessage { channel: style.channel.clone(), content: SlackMessageContent::new().with_text(text) }
+/// Writes what is new, for the thread of the message that says how all stands.
+pub(crate) fn write_news(payload: &Payload, style: &Style, remarks: Remarks<'_>) -> SlackMessage {
+    let lines = payload.incident.as_ref().map_or(&[][..], |incident| &incident.details);
+    let style = Style { title: String::new(), ..style.clone() };
+    let payload = Payload { link: None, footer: String::new(), incident: None, ..payload.clone() };
+    Writer { payload: &payload, style: &style, remarks: Remarks { buttons: None, ..remarks }, lines }.whole()
 }
 
-fn headline(payload: &Payload, style: &Style) -> String {
-    let prefix = if style.prefix.is_empty() { String::new() } else { format!("[{}] ", style.prefix) };
-    shorten(&format!("{prefix}{}", payload.headline), HEADLINE)
+struct Writer<'a> {
+    payload: &'a Payload,
+    style: &'a Style,
+    remarks: Remarks<'a>,
+    lines: &'a [String],
+}
+
+impl Writer<'_> {
+    fn whole(&self) -> SlackMessage {
+        let content = if self.remarks.plain {
+            SlackMessageContent::new().with_text(escape(&self.plain_text()))
+        } else {
+            SlackMessageContent::new().with_attachments(vec![self.attachment()])
+        };
+        SlackMessage { channel: self.style.channel.clone(), ts: None, thread_ts: None, content }
+    }
+
+    fn attachment(&self) -> SlackMessageAttachment {
+        let (chunks, left_out) = chunks(self.lines);
+        let mut blocks = Vec::new();
+        if !self.style.title.trim().is_empty() {
+            let title: SlackBlockPlainTextOnly = cut(&self.style.title, HEADER).into();
+            blocks.push(SlackBlock::Header(SlackHeaderBlock::new(title)));
+        }
+        blocks.push(section(bold(&self.headline())));
+        blocks.extend(chunks.iter().map(|chunk| section(format!("```{}```", escape(&chunk.text)))));
+        let buttons = self.buttons();
+        let link = self.payload.link.as_ref().map(|link| match is_link(link) {
+            true => format!("<{}|see report>", escape(link)),
+            false => escape(&shorten(link, FOOTER)),
+        });
+        let notes = self.notes(left_out, link, &escape);
+        if !notes.is_empty() {
+            blocks.push(context(&notes.join("\n")));
+        }
+        if !buttons.is_empty() {
+            blocks.push(SlackBlock::Actions(SlackActionsBlock::new(buttons)));
+        }
+        SlackMessageAttachment::new()
+            .with_color(colour(self.colour()).to_owned())
+            .with_fallback(self.plain_text())
+            .with_blocks(blocks)
+    }
+
+    fn headline(&self) -> String {
+        let prefix =
+            if self.style.prefix.is_empty() { String::new() } else { format!("[{}] ", self.style.prefix) };
+        let headline = shorten(&format!("{prefix}{}", self.payload.headline), HEADLINE);
+        // Slack refuses an empty text.
+        if headline.trim().is_empty() { "(no headline)".to_owned() } else { headline }
+    }
+
+    fn colour(&self) -> Colour {
+        match self.payload.incident.as_ref().map(|incident| incident.stage) {
+            None => self.payload.colour,
+            Some(Stage::Escalating | Stage::Steady) => Colour::Red,
+            Some(Stage::Easing) => Colour::Yellow,
+            Some(Stage::Clear) => Colour::Green,
+        }
+    }
+
+    fn notes(&self, left_out: usize, link: Option<String>, escape: &dyn Fn(&str) -> String) -> Vec<String> {
+        let mut notes: Vec<String> = more(left_out).into_iter().collect();
+        if let Some(incident) = &self.payload.incident {
+            notes.extend(standing(incident).map(|standing| escape(&standing)));
+            if let Some(by) = &incident.acknowledged_by {
+                notes.push(escape(&format!("acknowledged by {}", shorten(by, NAME))));
+            }
+        }
+        notes.extend(link);
+        if !self.payload.footer.trim().is_empty() {
+            notes.push(escape(&shorten(&self.payload.footer, FOOTER)));
+        }
+        if let Some(route) = self.remarks.instead_of {
+            notes.push(escape(&format!("(sent here: the way of route {} fails)", shorten(route, NAME))));
+        }
+        if self.remarks.again {
+            notes.push(AGAIN.to_owned());
+        }
+        notes
+    }
+
+    fn plain_text(&self) -> String {
+        let (chunks, _) = chunks(self.lines);
+        let shown = chunks.first();
+        let left_out = self.lines.len() - shown.map_or(0, |chunk| chunk.lines);
+        let link =
+            self.payload.link.as_ref().map(|link| format!("see report at {}", shorten(link, HEADLINE)));
+        let mut all = vec![self.headline()];
+        all.extend(shown.map(|chunk| chunk.text.clone()));
+        all.extend(self.notes(left_out, link, &str::to_owned));
+        all.join("\n")
+    }
+
+    /// What people can do: nothing more once it is over but look.
+    fn buttons(&self) -> Vec<SlackActionBlockElement> {
+        let (Some(route), Some(incident)) = (self.remarks.buttons, &self.payload.incident) else {
+            return Vec::new();
+        };
+        let target = Target { route: route.to_owned(), opened: incident.opened };
+        let acknowledged = incident.acknowledged_by.is_some();
+        let open = incident.stage != Stage::Clear;
+        let shown = Button::ALL
+            .into_iter()
+            .filter(|button| open && !(acknowledged && *button == Button::Acknowledge));
+        let value = target.value();
+        let mut buttons: Vec<_> = shown.map(|button| pressable(button, &value)).collect();
+        let link = self.payload.link.as_ref().filter(|link| is_link(link));
+        buttons.extend(link.and_then(|link| Url::parse(link).ok()).map(open_button));
+        buttons.into_iter().map(SlackActionBlockElement::Button).collect()
+    }
+}
+
+fn pressable(button: Button, value: &str) -> SlackBlockButtonElement {
+    let element = SlackBlockButtonElement::new(button.label().into())
+        .with_action_id(SlackActionId(button.id().to_owned()))
+        .with_value(value.to_owned());
+    if button == Button::Acknowledge { element.with_style(SlackBlockButtonStyle::Primary) } else { element }
+}
+
+fn open_button(link: Url) -> SlackBlockButtonElement {
+    SlackBlockButtonElement::new("Open".into())
+        .with_action_id(SlackActionId("open".to_owned()))
+        .with_url(link)
+}
+
+/// How an open incident stands, in words for those who see no colours. The all-clear's headline says it.
+fn standing(incident: &IncidentRef) -> Option<String> {
+    let word = match incident.stage {
+        Stage::Escalating => "escalating",
+        Stage::Steady => "steady",
+        Stage::Easing => "easing",
+        Stage::Clear => return None,
+    };
+    let since = incident.opened.format("%H:%M");
+    Some(format!("{word}: {} since {since} UTC", alerts(incident.alerts)))
+}
+
+fn alerts(count: u64) -> String {
+    if count == 1 { "1 alert".to_owned() } else { format!("{count} alerts") }
 }
 
 /// The first line in bold, where that has no characters of its own for it.
@@ -82,99 +242,6 @@ fn bold(headline: &str) -> String {
     let first =
         if first.is_empty() || first.contains('*') { escape(first) } else { format!("*{}*", escape(first)) };
     format!("{first}\n{}", escape(rest)).trim_end().to_owned()
-}
-
-fn notes(left_out: usize, link: Option<String>, footer: &str, again: bool) -> Vec<String> {
-    let mut notes = Vec::new();
-    if left_out > 0 {
-        notes.push(format!("… and {left_out} more line{}", if left_out == 1 { "" } else { "s" }));
-    }
-    notes.extend(link);
-    if !footer.is_empty() {
-        notes.push(footer.to_owned());
-    }
-    if again {
-        notes.push(AGAIN.to_owned());
-    }
-    notes
-}
-
-fn plain_text(payload: &Payload, style: &Style, again: bool) -> String {
-    let (chunks, _) = chunks(&payload.lines);
-    let shown = chunks.first();
-    let left_out = payload.lines.len() - shown.map_or(0, |chunk| chunk.lines);
-    let link = payload.link.as_ref().map(|link| format!("see report at {link}"));
-    let mut all = vec![headline(payload, style)];
-    all.extend(shown.map(|chunk| chunk.text.clone()));
-    all.extend(notes(left_out, link, &payload.footer, again));
-    all.join("\n")
-}
-
-/// Lines that go into one section.
-#[derive(Debug, Default)]
-struct Chunk {
-    text: String,
-    lines: usize,
-    /// Characters once it is escaped, with a line end after each line.
-    size: usize,
-}
-
-impl Chunk {
-    fn push(&mut self, line: &str, size: usize) {
-        if self.lines > 0 {
-            self.text.push('\n');
-        }
-        self.text.push_str(line);
-        self.lines += 1;
-        self.size += size;
-    }
-}
-
-/// Lines in as many sections as fit, and how many are left out.
-fn chunks(lines: &[String]) -> (Vec<Chunk>, usize) {
-    let mut chunks: Vec<Chunk> = Vec::new();
-    for (done, line) in lines.iter().enumerate() {
-        // A fence within would end the one around it, and a line end would make two lines of one.
-        let line = shorten(&line.replace("```", "'''").replace(['\r', '\n'], " "), SECTION - 1);
-        let size = escape(&line).chars().count() + 1;
-        if chunks.last().is_none_or(|chunk| chunk.size + size > SECTION) {
-            if chunks.len() == SECTIONS {
-                return (chunks, lines.len() - done);
-            }
-            chunks.push(Chunk::default());
-        }
-        if let Some(chunk) = chunks.last_mut() {
-            chunk.push(&line, size);
-        }
-    }
-    (chunks, 0)
-}
-
-/// The text, or its beginning and an ellipsis, so that escaped it has at most `limit` characters.
-fn shorten(text: &str, limit: usize) -> String {
-    clip(text, limit, |c| match c {
-        '&' => 5,
-        '<' | '>' => 4,
-        _ => 1,
-    })
-}
-
-fn clip(text: &str, limit: usize, size: impl Fn(char) -> usize) -> String {
-    if text.chars().map(&size).sum::<usize>() <= limit {
-        return text.to_owned();
-    }
-    let mut left = limit - 1;
-    let kept = text.chars().take_while(|c| {
-        let fits = size(*c) <= left;
-        left = left.saturating_sub(size(*c));
-        fits
-    });
-    format!("{}…", kept.collect::<String>())
-}
-
-/// The three characters that Slack's text gives a meaning.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn section(text: String) -> SlackBlock {
@@ -193,93 +260,5 @@ fn colour(colour: Colour) -> &'static str {
         Colour::Blue => "#0000FF",
         Colour::Yellow => "#FFFF00",
         Colour::Red => "#FF0000",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn payload(lines: Vec<String>) -> Payload {
-        Payload {
-            headline: "3 alerts in 1 task".to_owned(),
-            lines,
-            link: Some("http://flow/web/alert?date=2026-03-02".to_owned()),
-            footer: "next update at 12:10 UTC".to_owned(),
-            colour: Colour::Red,
-            incident: None,
-        }
-    }
-
-    fn written(payload: &Payload, style: &Style, again: bool) -> Value {
-        serde_json::to_value(write(payload, style, again)).unwrap()
-    }
-
-    fn style() -> Style {
-        Style { channel: Some("#ops".to_owned()), prefix: "prod".to_owned(), title: "Flowlord".to_owned() }
-    }
-
-    #[test]
-    fn a_message_is_an_attachment_of_blocks_with_plain_text_beside() {
-        let message = written(&payload(vec!["a:j: 3 <x> & y".to_owned()]), &style(), true);
-        let fallback = "[prod] 3 alerts in 1 task\na:j: 3 <x> & y\n\
-             see report at http://flow/web/alert?date=2026-03-02\nnext update at 12:10 UTC\n\
-             (sent again: it is unknown whether the first one arrived)";
-        let notes = "<http://flow/web/alert?date=2026-03-02|see report>\nnext update at 12:10 UTC\n\
-             (sent again: it is unknown whether the first one arrived)";
-        let mrkdwn = |text: &str| json!({"type": "mrkdwn", "text": text});
-        let blocks = json!([
-            {"type": "header", "text": {"type": "plain_text", "text": "Flowlord"}},
-            {"type": "section", "text": mrkdwn("*[prod] 3 alerts in 1 task*")},
-            {"type": "section", "text": mrkdwn("```a:j: 3 &lt;x&gt; &amp; y```")},
-            {"type": "context", "elements": [mrkdwn(notes)]},
-        ]);
-        let attachment = json!({"color": "#FF0000", "fallback": fallback, "blocks": blocks});
-        assert_eq!(message, json!({"channel": "#ops", "attachments": [attachment]}));
-    }
-
-    #[test]
-    fn a_message_can_be_text_alone() {
-        let message = write_plain(&payload(vec!["<a>".to_owned()]), &style(), false);
-        let text = "[prod] 3 alerts in 1 task\n&lt;a&gt;\n\
-             see report at http://flow/web/alert?date=2026-03-02\nnext update at 12:10 UTC";
-        assert_eq!(serde_json::to_value(message).unwrap(), json!({"channel": "#ops", "text": text}));
-    }
-
-    #[test]
-    fn what_is_too_much_for_slack_is_left_out_and_said() {
-        for count in [70, 71, 500, 2_000] {
-            let lines: Vec<_> = (0..count).map(|n| format!("{n}: {}", "&".repeat(20))).collect();
-            let message = written(&payload(lines), &Style::default(), false);
-            let blocks = message["attachments"][0]["blocks"].as_array().unwrap();
-            let texts: Vec<_> = blocks.iter().filter_map(|block| block["text"]["text"].as_str()).collect();
-            assert!(texts.iter().all(|text| text.chars().count() <= 3_000));
-            assert!(texts.concat().chars().count() <= 12_000);
-            let shown = texts[1..].iter().map(|text| text.lines().count()).sum::<usize>();
-            let notes = blocks.last().unwrap()["elements"][0]["text"].as_str().unwrap();
-            let left_out = match count - shown {
-                0 => "<http".to_owned(),
-                1 => "… and 1 more line\n".to_owned(),
-                left_out => format!("… and {left_out} more lines\n"),
-            };
-            assert!(notes.starts_with(&left_out), "{left_out}: {notes}");
-        }
-    }
-
-    #[test]
-    fn long_titles_headlines_and_lines_are_shortened_and_markup_stays_text() {
-        let mut payload = payload(vec!["x".repeat(5_000), "a ``` b\nc".to_owned()]);
-        payload.headline = format!("first *line*\n{}", "<".repeat(2_000));
-        let style = Style { title: "t".repeat(200), ..Style::default() };
-        let message = written(&payload, &style, false);
-        let blocks = message["attachments"][0]["blocks"].as_array().unwrap();
-        let text = |nth: usize| blocks[nth]["text"]["text"].as_str().unwrap();
-        assert_eq!((text(0).chars().count(), text(0).ends_with("t…")), (150, true));
-        assert!(text(1).starts_with("first *line*\n&lt;") && text(1).ends_with("&lt;…"), "{}", text(1));
-        assert!((990..=1_000).contains(&text(1).chars().count()));
-        assert_eq!(text(2).chars().count(), 2_899 + 6);
-        assert_eq!(text(3), "```a ''' b c```");
     }
 }

@@ -4,19 +4,43 @@ use std::error::Error;
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use serde_json::Value;
 use slack_morphism::errors::{SlackClientError, SlackClientHttpError, SlackClientHttpProtocolError};
 use slack_morphism::prelude::*;
 use url::Url;
 
-use crate::Config;
 use crate::line::Line;
 use crate::message::SlackMessage;
+use crate::ways::Route;
+
+/// Where a message is; empty where the way doesn't say it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Spot {
+    /// The channel's id.
+    pub(crate) channel: String,
+    /// The message's id.
+    pub(crate) ts: String,
+}
+
+/// What is asked of Slack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// A new message.
+    Post,
+    /// One that is there says something else; only the Web API can.
+    Update,
+}
 
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sent {
     /// Slack took it.
-    Taken,
+    Taken(Spot),
+    /// The message that it edits or answers isn't there any more.
+    Gone {
+        /// Why.
+        error: String,
+    },
     /// It surely didn't arrive.
     Refused {
         /// Why; without any secret.
@@ -67,26 +91,26 @@ impl std::fmt::Debug for Way {
 }
 
 impl Way {
-    fn new(config: &Config) -> Result<Self, String> {
-        if config.webhook.is_none() && config.token.is_none() {
+    fn new(route: &Route, api_url: &str) -> Result<Self, String> {
+        if route.webhook.is_none() && route.token.is_none() {
             return Ok(Self::Nowhere);
         }
-        let line = Line::new(&config.api_url).map_err(|err| format!("no client: {err:?}"))?;
+        let line = Line::new(api_url).map_err(|err| format!("no client: {err:?}"))?;
         let client = SlackClient::new(line);
-        if let Some(webhook) = &config.webhook {
+        if let Some(webhook) = &route.webhook {
             // The error doesn't show the address, which is a secret.
             let url = Url::parse(webhook).map_err(|err| format!("notify.url is no address: {err}"))?;
             return Ok(Self::Webhook { client, url });
         }
-        let token = SlackApiTokenValue::new(config.token.clone().unwrap_or_default());
+        let token = SlackApiTokenValue::new(route.token.clone().unwrap_or_default());
         Ok(Self::Bot { client, token: SlackApiToken::new(token) })
     }
 }
 
 impl Slack {
     /// As configured. What can't be used refuses every message, so that each waits until that is mended.
-    pub(crate) fn new(config: &Config, patience: Duration) -> Self {
-        let way = Way::new(config).unwrap_or_else(|why| {
+    pub(crate) fn new(route: &Route, api_url: &str, patience: Duration) -> Self {
+        let way = Way::new(route, api_url).unwrap_or_else(|why| {
             log::error!("event=slack_unusable error={why:?}");
             Way::Unusable(why)
         });
@@ -98,17 +122,22 @@ impl Slack {
         matches!(self.way, Way::Nowhere)
     }
 
+    /// Whether it can edit what it sent.
+    pub(crate) fn is_bot(&self) -> bool {
+        matches!(self.way, Way::Bot { .. })
+    }
+
     /// Sends a message, within the limit of time.
-    pub(crate) async fn send(&self, message: &SlackMessage) -> Sent {
-        match tokio::time::timeout(self.patience, self.post(message)).await {
-            Ok(sent) => sent.map_or_else(|err| judge(&err), |()| Sent::Taken),
+    pub(crate) async fn send(&self, method: Method, message: &SlackMessage) -> Sent {
+        match tokio::time::timeout(self.patience, self.post(method, message)).await {
+            Ok(sent) => sent.map_or_else(|err| judge(&err), Sent::Taken),
             Err(_) => Sent::Unknown { error: format!("no answer within {:?}", self.patience) },
         }
     }
 
-    async fn post(&self, message: &SlackMessage) -> Result<(), SlackClientError> {
+    async fn post(&self, method: Method, message: &SlackMessage) -> Result<Spot, SlackClientError> {
         match &self.way {
-            Way::Nowhere => Ok(()),
+            Way::Nowhere => Ok(Spot::default()),
             Way::Unusable(why) => Err(Box::<dyn Error + Send + Sync>::from(why.clone()).into()),
             Way::Webhook { client, url } => {
                 let span = tracing::Span::none();
@@ -119,12 +148,17 @@ impl Slack {
                     is_sensitive_url: true,
                 };
                 let connector = &client.http_api.connector;
-                connector.http_post_uri::<_, Said>(url.clone(), message, context).await.map(drop)
+                let said = connector.http_post_uri::<_, Said>(url.clone(), message, context).await?;
+                Ok(said.spot())
             }
             Way::Bot { client, token } => {
                 let session = client.open_session(token);
+                let method = match method {
+                    Method::Post => "chat.postMessage",
+                    Method::Update => "chat.update",
+                };
                 let api = &session.http_session_api;
-                api.http_post::<_, Said>("chat.postMessage", message, None).await.map(drop)
+                Ok(api.http_post::<_, Said>(method, message, None).await?.spot())
             }
         }
     }
@@ -132,7 +166,23 @@ impl Slack {
 
 /// All that is asked of an answer: a field that Slack changes must not make a message that it took come twice.
 #[derive(Debug, serde::Deserialize)]
-struct Said {}
+struct Said {
+    #[serde(default)]
+    channel: Value,
+    #[serde(default)]
+    ts: Value,
+}
+
+impl Said {
+    fn spot(&self) -> Spot {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Spot { channel: text(&self.channel), ts: text(&self.ts) }
+    }
+}
+
+/// What Slack says of a message that is edited or answered and isn't there, or can't be edited any more.
+const GONE: [&str; 4] =
+    ["message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed"];
 
 fn judge(err: &SlackClientError) -> Sent {
     let refused = |error: String| Sent::Refused { error, retry_after: None };
@@ -143,6 +193,9 @@ fn judge(err: &SlackClientError) -> Sent {
         SlackClientError::HttpError(err) => judge_status(err),
         SlackClientError::ApiError(err) => {
             let error = format!("Slack answered {:?}", err.code);
+            if GONE.contains(&err.code.as_str()) {
+                return Sent::Gone { error };
+            }
             let unreadable = err.code.starts_with("invalid_blocks")
                 || err.code == "invalid_attachments"
                 || err.code.ends_with("_too_long");

@@ -1,212 +1,6 @@
-//! The outbox against a Slack that breaks, on a clock that the test moves.
-
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-use actix::Arbiter;
-use flowlord_messages::{Clock as _, Code, Error};
-use flowlord_testkit::{FakeSlack, SlackMode, VirtualClock};
+//! The outbox against a Slack that breaks.
 
 use super::*;
-
-/// The outbox of a database.
-#[derive(Clone, Default)]
-struct Outbox(Arc<Mutex<Rows>>);
-
-#[derive(Default)]
-struct Rows {
-    rows: Vec<(OutboxRow, bool)>,
-    /// What became of each attempt, in order.
-    marks: Vec<Delivery>,
-    refuse: bool,
-}
-
-impl Actor for Outbox {
-    type Context = Context<Self>;
-}
-
-impl Handler<PendingMessages> for Outbox {
-    type Result = Result<Vec<OutboxRow>>;
-
-    fn handle(&mut self, read: PendingMessages, _: &mut Self::Context) -> Self::Result {
-        let rows = &self.0.lock().unwrap().rows;
-        Ok(rows.iter().filter(|(_, sent)| !sent).map(|(row, _)| row.clone()).take(read.limit).collect())
-    }
-}
-
-impl Handler<MarkNotified> for Outbox {
-    type Result = Result<()>;
-
-    fn handle(&mut self, mark: MarkNotified, _: &mut Self::Context) -> Self::Result {
-        let mut rows = self.0.lock().unwrap();
-        if rows.refuse {
-            return Err(Error::new(Code::Storage, "planned"));
-        }
-        rows.marks.push(mark.delivery.clone());
-        let (row, sent) = rows.rows.iter_mut().find(|(row, _)| row.id == mark.id).unwrap();
-        row.attempts += 1;
-        match mark.delivery {
-            Delivery::Sent => *sent = true,
-            Delivery::Refused { retry_at, .. } => row.retry_at = Some(retry_at),
-            Delivery::Unknown { retry_at, .. } => (row.retry_at, row.uncertain) = (Some(retry_at), true),
-        }
-        Ok(())
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Way {
-    Webhook,
-    Bot,
-    Nowhere,
-    /// To this address.
-    To(&'static str),
-}
-
-/// Makes the actor panic.
-struct Panic;
-
-impl actix::Message for Panic {
-    type Result = Result<()>;
-}
-
-impl Handler<Panic> for Notifier {
-    type Result = Result<()>;
-
-    fn handle(&mut self, _: Panic, ctx: &mut Self::Context) -> Self::Result {
-        guarded(self, ctx, |_, _| panic!("planned"))
-    }
-}
-
-struct Bench {
-    way: Way,
-    outbox: Outbox,
-    slack: FakeSlack,
-    clock: VirtualClock,
-    notify: Port<Notify>,
-    stop: Port<StopNotifying>,
-    panic: Port<Panic>,
-    arbiter: Arbiter,
-}
-
-const SAFETY: Duration = Duration::from_secs(20);
-
-fn noon() -> DateTime<Utc> {
-    "2026-03-02T12:00:00Z".parse().unwrap()
-}
-
-fn config(way: Way, slack: &FakeSlack) -> Config {
-    let (webhook, token) = match way {
-        Way::Webhook => (Some(slack.webhook_url()), None),
-        Way::Bot => (None, Some("xoxb-secret".to_owned())),
-        Way::Nowhere => (None, None),
-        Way::To(url) => (Some(url.to_owned()), None),
-    };
-    Config {
-        webhook,
-        token,
-        channel: Some("#ops".to_owned()),
-        api_url: slack.api_url(),
-        prefix: String::new(),
-        title: String::new(),
-    }
-}
-
-impl Bench {
-    async fn start(way: Way) -> Self {
-        Self::on(way, Outbox::default(), FakeSlack::start(), noon(), SAFETY).await
-    }
-
-    async fn on(way: Way, outbox: Outbox, slack: FakeSlack, now: DateTime<Utc>, patience: Duration) -> Self {
-        let activity = Activity::default();
-        let clock = VirtualClock::new(now, activity.clone());
-        let arbiter = Arbiter::new();
-        let stub = outbox.clone();
-        let db = Outbox::start_in_arbiter(&arbiter.handle(), move |_| stub);
-        let give_up = Arc::new(|_: &str| panic!("gave up"));
-        let deps = Deps {
-            clock: Arc::new(clock.clone()),
-            mint: Mint::seeded(1),
-            activity: activity.clone(),
-            supervision: Supervision::new("notifier", Arc::new(clock.clone()), give_up),
-            pending: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
-            mark: Port::new("db", db.recipient(), 16, SAFETY, &activity),
-        };
-        let actor = Notifier::start_with(&arbiter.handle(), config(way, &slack), deps, patience);
-        let notify = Port::new("notifier", actor.clone().recipient(), 16, SAFETY, &activity);
-        let stop = Port::new("notifier", actor.clone().recipient(), 16, SAFETY, &activity);
-        let panic = Port::new("notifier", actor.clone().recipient(), 1, SAFETY, &activity);
-        // Answered once it has started: before that no work is under way.
-        Port::new("notifier", actor.recipient(), 1, SAFETY, &activity).call(Ping).await.unwrap();
-        Self { way, outbox, slack, clock, notify, stop, panic, arbiter }
-    }
-
-    /// Ends the actors without a word, as a crash does, and starts them again on the same rows.
-    async fn restart(self) -> Self {
-        self.arbiter.stop();
-        let _ended = self.arbiter.join();
-        Self::on(self.way, self.outbox, self.slack, self.clock.now(), SAFETY).await
-    }
-
-    fn add(&self, payload: String) {
-        let mut rows = self.outbox.0.lock().unwrap();
-        let row = OutboxRow {
-            id: rows.rows.len() as i64,
-            at: self.clock.now(),
-            route: "default".to_owned(),
-            kind: "summary".to_owned(),
-            payload,
-            attempts: 0,
-            retry_at: None,
-            uncertain: false,
-        };
-        rows.rows.push((row, false));
-    }
-
-    fn put_only(&self, headlines: &[&str]) {
-        for headline in headlines {
-            let payload = Payload {
-                headline: (*headline).to_owned(),
-                lines: Vec::new(),
-                link: None,
-                footer: String::new(),
-                colour: Colour::Red,
-                incident: None,
-            };
-            self.add(serde_json::to_string(&payload).unwrap());
-        }
-        self.notify.hint(Notify);
-    }
-
-    async fn put(&self, headlines: &[&str]) {
-        self.put_only(headlines);
-        self.clock.settle().await;
-    }
-
-    async fn pass(&self, seconds: i64) {
-        self.clock.advance(TimeDelta::seconds(seconds)).await;
-    }
-
-    /// What arrived, as the headlines found in it.
-    fn arrived(&self) -> Vec<String> {
-        let text = |body: &serde_json::Value| {
-            body["attachments"][0]["blocks"][0]["text"]["text"].as_str().unwrap_or_default().replace('*', "")
-        };
-        self.slack.requests().iter().map(|request| text(&request.body)).collect()
-    }
-
-    fn unsent(&self) -> usize {
-        self.outbox.0.lock().unwrap().rows.iter().filter(|(_, sent)| !sent).count()
-    }
-
-    fn marks(&self) -> Vec<Delivery> {
-        self.outbox.0.lock().unwrap().marks.clone()
-    }
-
-    fn refuse_marks(&self, refuse: bool) {
-        self.outbox.0.lock().unwrap().refuse = refuse;
-    }
-}
 
 #[actix::test]
 async fn messages_go_in_order_one_a_second() {
@@ -401,7 +195,7 @@ async fn what_slack_cannot_read_comes_as_plain_text_and_holds_up_nobody() {
 #[actix::test]
 async fn a_row_that_cannot_be_read_is_sent_as_it_stands() {
     let bench = Bench::start(Way::Webhook).await;
-    bench.add("{\"from\": \"the future\"}".to_owned());
+    bench.add("default", "summary", "{\"from\": \"the future\"}".to_owned());
     bench.put(&["b"]).await;
     bench.pass(10).await;
     assert_eq!((bench.arrived(), bench.unsent()), (vec!["summary".into(), "b".into()], 0));
@@ -469,15 +263,15 @@ async fn a_stop_waits_for_the_request_under_way_and_for_no_other() {
 
 #[test]
 fn no_secret_is_shown() {
-    let config = Config {
-        webhook: Some("http://slack/secret".to_owned()),
+    let webhook = Some("http://slack/secret".to_owned());
+    let route = Route {
+        name: "default".to_owned(),
+        webhook,
         token: Some("xoxb-secret".to_owned()),
-        channel: None,
-        api_url: String::new(),
-        prefix: String::new(),
-        title: String::new(),
+        ..Route::default()
     };
-    let bot = Config { webhook: None, ..config.clone() };
-    let shown = format!("{config:?} {:?} {:?}", Slack::new(&config, SAFETY), Slack::new(&bot, SAFETY));
+    let bot = Route { name: "bot".to_owned(), webhook: None, ..route.clone() };
+    let routes = [route, bot];
+    let shown = format!("{routes:?} {:?}", Ways::new(&routes, "", SAFETY, TimeDelta::zero()));
     assert!(!shown.contains("secret"), "{shown}");
 }
