@@ -391,12 +391,19 @@ impl Wiring<'_> {
         let notify = &self.config.notify;
         let exposed = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
         let config = flowlord_notifier::Config {
-            webhook: exposed(&notify.url),
-            token: exposed(&notify.token),
-            channel: notify.channel.clone(),
+            routes: vec![flowlord_notifier::Route {
+                name: "default".to_owned(),
+                webhook: exposed(&notify.url),
+                token: exposed(&notify.token),
+                channel: notify.channel.clone(),
+                fallback: None,
+            }],
             api_url: notify.api_url.clone(),
             prefix: notify.prefix.clone(),
             title: notify.title.clone(),
+            fallback_after: notify.fallback_after,
+            // Until clicks are answered.
+            buttons: false,
         };
         let deps = flowlord_notifier::Deps {
             clock: self.environment.clock.clone(),
@@ -404,6 +411,8 @@ impl Wiring<'_> {
             activity: self.environment.activity.clone(),
             supervision: self.environment.supervision("notifier"),
             pending: self.read(database),
+            outages: self.read(database),
+            threads: self.read(database),
             mark: self.write(database),
         };
         Notifier::start(on, config, deps)

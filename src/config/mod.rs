@@ -5,6 +5,7 @@
 pub mod keys;
 mod layers;
 mod legacy;
+mod notify;
 mod print;
 mod read;
 mod secret;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 
+pub use notify::Notify;
 pub use secret::Secret;
 
 use read::Reader;
@@ -78,27 +80,6 @@ pub struct Backup {
     pub every: TimeDelta,
     /// How many are kept.
     pub keep: u32,
-}
-
-/// `[notify]`: Slack.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notify {
-    /// An incoming webhook.
-    pub url: Option<Secret>,
-    /// A bot token, with a channel.
-    pub token: Option<Secret>,
-    /// The channel that messages go to.
-    pub channel: Option<String>,
-    /// The base of the Slack API; ends with a slash.
-    pub api_url: String,
-    /// Put before each message.
-    pub prefix: String,
-    /// The title of messages.
-    pub title: String,
-    /// How soon a summary follows another at first.
-    pub min_frequency: TimeDelta,
-    /// How far apart summaries get.
-    pub max_frequency: TimeDelta,
 }
 
 /// `[auth]`
@@ -276,7 +257,7 @@ impl Config {
                 every: from.duration("backup.every", TimeDelta::minutes(1), DAY * 365),
                 keep: from.number("backup.keep", 1, 10_000),
             },
-            notify: Self::read_notify(from),
+            notify: Notify::read(from),
             auth: Auth {
                 allow_anonymous: from.switch("auth.allow_anonymous"),
                 required: from.switch("auth.required"),
@@ -287,20 +268,6 @@ impl Config {
                 every: from.duration("files.every", TimeDelta::seconds(1), DAY),
             },
             store: Self::read_store(from),
-        }
-    }
-
-    fn read_notify(from: &mut Reader) -> Notify {
-        let min_frequency = from.duration("notify.min_frequency", TimeDelta::seconds(1), DAY);
-        Notify {
-            url: from.secret_url("notify.url"),
-            token: from.secret("notify.token"),
-            channel: from.optional("notify.channel"),
-            api_url: from.url("notify.api_url").map_or_else(String::new, |url| format!("{url}/")),
-            prefix: from.text("notify.prefix"),
-            title: from.text("notify.title"),
-            min_frequency,
-            max_frequency: from.longest_pause("notify.max_frequency", min_frequency),
         }
     }
 
@@ -321,13 +288,7 @@ impl Config {
 
     /// What single values can't show.
     fn judge(&self, reader: &mut Reader) {
-        let notify = &self.notify;
-        if notify.url.is_some() && notify.token.is_some() {
-            reader.error("notify.url", "there is also notify.token: keep the webhook or the bot token");
-        }
-        if notify.token.is_some() && notify.channel.is_none() {
-            reader.error("notify.token", "a bot token needs notify.channel, like \"#data-alerts\"");
-        }
+        self.notify.judge(reader);
         if self.auth.allow_anonymous && self.auth.required {
             reader.error("auth.required", "there is also auth.allow_anonymous: keep one of them");
         } else if self.auth.allow_anonymous && !self.listen.ip().is_loopback() {

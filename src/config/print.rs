@@ -34,6 +34,8 @@ fn value(key: &Key, config: &Config, reader: &Reader) -> String {
     match key.name {
         "notify.url" => masked(&config.notify.url),
         "notify.token" => masked(&config.notify.token),
+        "notify.app_token" => masked(&config.notify.app_token),
+        "notify.signing_secret" => masked(&config.notify.signing_secret),
         "store.s3.secret_key" => masked(&config.store.s3.secret_key),
         "notify.max_frequency" => duration::print(config.notify.max_frequency),
         "public_url" => config.public_url_at(config.listen),

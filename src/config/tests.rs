@@ -169,6 +169,16 @@ fn a_webhook_and_a_bot_token_exclude_each_other_and_a_token_needs_a_channel() {
     let both = [("notify.url", "https://x/y"), ("notify.token", "t"), ("notify.channel", "#c")];
     assert!(error("", &[], &both).contains("keep the webhook or the bot token"));
     assert!(error("", &[], &both[1..2]).contains("needs notify.channel"));
+    let wrong = error("", &[], &[("notify.app_token", "xoxb-planted")]);
+    assert!(wrong.contains("begins with xapp-") && !wrong.contains("planted"), "{wrong}");
+    for (key, value) in [("notify.app_token", "xapp-planted"), ("notify.signing_secret", "planted")] {
+        let loaded = load("", &[], &[(key, value)]).unwrap();
+        let warnings = loaded.warnings.join("\n");
+        assert!(warnings.contains(key) && warnings.contains("set notify.token"), "{warnings}");
+        assert!(!loaded.config.notify.hears_clicks() && !loaded.to_toml().contains("planted"));
+        let bot = [(key, value), ("notify.token", "t"), ("notify.channel", "#c")];
+        assert!(load("", &[], &bot).unwrap().config.notify.hears_clicks());
+    }
     assert!(load("", &[], &both[1..]).is_ok());
 }
 

@@ -1,0 +1,82 @@
+//! `[notify]`: where people are told, and how often.
+
+use chrono::TimeDelta;
+
+use super::read::Reader;
+use super::{DAY, Secret};
+
+/// `[notify]`: Slack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notify {
+    /// An incoming webhook.
+    pub url: Option<Secret>,
+    /// A bot token, with a channel.
+    pub token: Option<Secret>,
+    /// An app-level token: clicks on buttons come through Socket Mode.
+    pub app_token: Option<Secret>,
+    /// What Slack signs its requests with: clicks on buttons come to `/slack/interactive`.
+    pub signing_secret: Option<Secret>,
+    /// The channel that messages go to.
+    pub channel: Option<String>,
+    /// The base of the Slack API; ends with a slash.
+    pub api_url: String,
+    /// How long a way must fail before the one of the fallback route is taken.
+    pub fallback_after: TimeDelta,
+    /// Put before each message.
+    pub prefix: String,
+    /// The title of messages.
+    pub title: String,
+    /// How soon a summary follows another at first.
+    pub min_frequency: TimeDelta,
+    /// How far apart summaries get.
+    pub max_frequency: TimeDelta,
+}
+
+impl Notify {
+    pub(super) fn read(from: &mut Reader) -> Self {
+        let min_frequency = from.duration("notify.min_frequency", TimeDelta::seconds(1), DAY);
+        Self {
+            url: from.secret_url("notify.url"),
+            token: from.secret("notify.token"),
+            app_token: from.secret("notify.app_token"),
+            signing_secret: from.secret("notify.signing_secret"),
+            channel: from.optional("notify.channel"),
+            api_url: from.url("notify.api_url").map_or_else(String::new, |url| format!("{url}/")),
+            fallback_after: from.duration("notify.fallback_after", TimeDelta::seconds(1), DAY),
+            prefix: from.text("notify.prefix"),
+            title: from.text("notify.title"),
+            min_frequency,
+            max_frequency: from.longest_pause("notify.max_frequency", min_frequency),
+        }
+    }
+
+    /// Whether a click on a button is heard.
+    #[must_use]
+    pub fn hears_clicks(&self) -> bool {
+        self.token.is_some() && (self.app_token.is_some() || self.signing_secret.is_some())
+    }
+
+    /// What single values can't show.
+    pub(super) fn judge(&self, reader: &mut Reader) {
+        if self.url.is_some() && self.token.is_some() {
+            reader.error("notify.url", "there is also notify.token: keep the webhook or the bot token");
+        }
+        if self.token.is_some() && self.channel.is_none() {
+            reader.error("notify.token", "a bot token needs notify.channel, like \"#data-alerts\"");
+        }
+        if self.app_token.as_ref().is_some_and(|token| !token.expose().starts_with("xapp-")) {
+            reader.error(
+                "notify.app_token",
+                "an app-level token begins with xapp-: make one with the scope connections:write under Basic \
+                 Information in the app's settings",
+            );
+        }
+        for (key, secret) in
+            [("notify.app_token", &self.app_token), ("notify.signing_secret", &self.signing_secret)]
+        {
+            if secret.is_some() && self.token.is_none() {
+                reader.warn(key, "there are no buttons without a bot token: set notify.token");
+            }
+        }
+    }
+}
