@@ -83,7 +83,7 @@ impl Notifier {
         }
         let lane = self.lanes.entry(row.route.clone()).or_default();
         if step == Step::Skip {
-            return self.sent(travel, &step, Sent::Taken(Spot::default()), busy, ctx);
+            return self.sent(&travel, &step, Sent::Taken(Spot::default()), busy, ctx);
         }
         let style = Style { channel: place.channel.clone(), ..self.style.clone() };
         let remarks = Remarks {
@@ -107,17 +107,17 @@ impl Notifier {
         }));
     }
 
-    fn sent(&mut self, travel: Travel, step: &Step, sent: Sent, busy: Busy, ctx: &mut Context<Self>) {
+    fn sent(&mut self, travel: &Travel, step: &Step, sent: Sent, busy: Busy, ctx: &mut Context<Self>) {
         let now = self.deps.clock.now();
         self.ways.end(travel.place, now, *step != Step::Skip);
-        let Travel { row, payload, via, .. } = &travel;
+        let Travel { row, payload, via, .. } = travel;
         let lane = self.lanes.entry(row.route.clone()).or_default();
         let mut thread = None;
         let (delivery, way) = match sent {
             Sent::Taken(spot) => {
                 let rest = step.rest(row, payload);
                 let more = rest.is_some();
-                lane.go_on(&travel, rest);
+                lane.go_on(travel, rest);
                 if more {
                     lane.unmarked = None;
                     return self.free(&row.route, None, busy, ctx);
@@ -129,20 +129,20 @@ impl Notifier {
             }
             Sent::Gone { error } if *step != Step::Post => {
                 log::info!("event=slack_message_gone id={} error={error:?}", row.id);
-                lane.go_on(&travel, Some(Part::Anew));
+                lane.go_on(travel, Some(Part::Anew));
                 lane.unmarked = None;
                 return self.free(&row.route, None, busy, ctx);
             }
-            Sent::Refused { error, retry_after } => self.refused(&travel, error, retry_after, now),
-            Sent::Gone { error } => self.refused(&travel, error, None, now),
+            Sent::Refused { error, retry_after } => self.refused(travel, error, retry_after, now),
+            Sent::Gone { error } => self.refused(travel, error, None, now),
             Sent::Unreadable { error } if lane.plain != Some(row.id) => {
                 // It must not hold up all that is behind it: the next attempt is text alone.
                 lane.plain = Some(row.id);
                 log::warn!("event=slack_unreadable id={} error={error:?}", row.id);
                 (Delivery::Refused { error, retry_at: now + FIRST_WAIT }, None)
             }
-            Sent::Unreadable { error } => self.refused(&travel, error, None, now),
-            Sent::Unknown { error } if !step.shows_twice() => self.refused(&travel, error, None, now),
+            Sent::Unreadable { error } => self.refused(travel, error, None, now),
+            Sent::Unknown { error } if !step.shows_twice() => self.refused(travel, error, None, now),
             Sent::Unknown { error } => {
                 let outage = self.failed(via, None, now);
                 let retry_at = outage.retry_at;
