@@ -103,7 +103,7 @@ impl Notifier {
         let (slack, method) = (place.slack.clone(), step.method());
         let sent = wrap_future::<_, Self>(async move { slack.send(method, &message).await });
         ctx.spawn(sent.map(move |sent, this, ctx| {
-            guarded(this, ctx, |this, ctx| this.sent(travel, &step, sent, busy, ctx));
+            guarded(this, ctx, |this, ctx| this.sent(&travel, &step, sent, busy, ctx));
         }));
     }
 
