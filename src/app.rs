@@ -9,6 +9,7 @@ use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, Handler, Message};
 use anyhow::Context as _;
 use flowlord_alerts::Alerts;
+use flowlord_backload::Backload;
 use flowlord_backup::{Backup, Place};
 use flowlord_db::{Database, Hints, Owner, Reader};
 use flowlord_dispatch::Dispatch;
@@ -17,6 +18,7 @@ use flowlord_domain::{AlertKind, NewAlert, Role};
 use flowlord_ingest::Ingest;
 use flowlord_library::Library;
 use flowlord_messages::alerts::StopAlerting;
+use flowlord_messages::backload::StopBackload;
 use flowlord_messages::dispatch::StopLeasing;
 use flowlord_messages::library::WorkflowsChanged;
 use flowlord_messages::notifier::StopNotifying;
@@ -87,6 +89,7 @@ struct Stops {
     leasing: Port<StopLeasing>,
     web: Port<StopWeb>,
     scheduling: Port<StopScheduling>,
+    backload: Port<StopBackload>,
     alerting: Port<StopAlerting>,
     notifying: Port<StopNotifying>,
     backup: Port<StopBackup>,
@@ -154,6 +157,7 @@ impl App {
             ("dispatch", stops.leasing.call(StopLeasing).await),
             ("web", stops.web.call(StopWeb { timeout: LAST_REQUESTS }).await),
             ("scheduler", stops.scheduling.call(StopScheduling).await),
+            ("backload", stops.backload.call(StopBackload).await),
             ("alerts", stops.alerting.call(StopAlerting).await),
             ("notifier", stops.notifying.call(StopNotifying).await),
             ("backup", stops.backup.call(StopBackup).await),
@@ -205,6 +209,7 @@ struct Below {
     alerts: Addr<Alerts>,
     backup: Addr<Backup>,
     retention: Addr<Retention>,
+    backload: Addr<Backload>,
 }
 
 impl Wiring<'_> {
@@ -240,6 +245,7 @@ impl Wiring<'_> {
         let notifier = self.notifier(&calm, &database);
         let backup = self.backup(&calm, &database);
         let retention = self.retention(&calm, &database);
+        let backload = self.backload(&calm, &database, &library);
 
         self.ports.hear(&ears.ingest, "ingest", &ingest);
         self.ports.hear(&ears.scheduler, "scheduler", &scheduler);
@@ -259,6 +265,7 @@ impl Wiring<'_> {
             self.ping("notifier", &notifier),
             self.ping("backup", &backup),
             self.ping("retention", &retention),
+            self.ping("backload", &backload),
         ];
         // An actor that answers has started: what it reads at its start is under way.
         for ping in &pings {
@@ -266,14 +273,16 @@ impl Wiring<'_> {
         }
         self.tell_recovery(&database).await?;
         let first_token = self.first_token(&database).await?;
-        let below = Below { database, library, scheduler, dispatch, ingest, alerts, backup, retention };
+        let below =
+            Below { database, library, scheduler, dispatch, ingest, alerts, backup, retention, backload };
         let web = self.web(&calm, listener, &below, pings)?;
-        let Below { database, scheduler, dispatch, alerts, backup, .. } = below;
+        let Below { database, scheduler, dispatch, alerts, backup, backload, .. } = below;
         let stops = Stops {
             unready: self.ports.to("web", &web),
             leasing: self.ports.to("dispatch", &dispatch),
             web: self.ports.to("web", &web),
             scheduling: self.ports.to("scheduler", &scheduler),
+            backload: self.ports.to("backload", &backload),
             alerting: self.ports.to("alerts", &alerts),
             notifying: self.ports.to("notifier", &notifier),
             backup: self.ports.patient_to("backup", &backup),
@@ -489,6 +498,24 @@ impl Wiring<'_> {
         Retention::start(on, config, deps)
     }
 
+    fn backload(&self, on: &ArbiterHandle, database: &Database, library: &Addr<Library>) -> Addr<Backload> {
+        let deps = flowlord_backload::Deps {
+            clock: self.environment.clock.clone(),
+            mint: self.environment.mint.clone(),
+            activity: self.environment.activity.clone(),
+            supervision: self.environment.supervision("backload"),
+            workflows: self.ports.to("library", library),
+            rows: self.ports.to("library", library),
+            save: self.write(database),
+            store: self.write(database),
+            set: self.write(database),
+            check: self.read(database),
+            one: self.read(database),
+            list: self.read(database),
+        };
+        Backload::start(on, flowlord_backload::Config { host: host() }, deps)
+    }
+
     fn web(
         &self,
         on: &ArbiterHandle,
@@ -533,6 +560,12 @@ impl Wiring<'_> {
             back_up: self.ports.to("backup", &below.backup),
             snapshot: self.ports.patient_to("backup", &below.backup),
             snapshots: self.ports.to("backup", &below.backup),
+            plan_backload: self.ports.to("backload", &below.backload),
+            execute_backload: self.ports.to("backload", &below.backload),
+            change_backload: self.ports.to("backload", &below.backload),
+            check_backload: self.read(&below.database),
+            backload: self.read(&below.database),
+            backloads: self.read(&below.database),
             ladders: self.ports.to("alerts", &below.alerts),
             attempts: self.read(&below.database),
             chain: self.read(&below.database),

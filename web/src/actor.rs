@@ -16,6 +16,9 @@ use actix_web::rt::task::JoinHandle;
 use actix_web::web;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_messages::alerts::LadderStates;
+use flowlord_messages::backload::{
+    ChangeBackload, CheckBackload, ExecuteBackload, PlanBackload, ReadBackload, ReadBackloads,
+};
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::health::Pong;
 use flowlord_messages::ingest::SubmitResults;
@@ -112,6 +115,18 @@ pub struct Deps {
     pub snapshot: Port<TakeSnapshot>,
     /// To the backup actor.
     pub snapshots: Port<ListSnapshots>,
+    /// To the backload actor.
+    pub plan_backload: Port<PlanBackload>,
+    /// To the backload actor.
+    pub execute_backload: Port<ExecuteBackload>,
+    /// To the backload actor.
+    pub change_backload: Port<ChangeBackload>,
+    /// To the DB readers.
+    pub check_backload: Port<CheckBackload>,
+    /// To the DB readers.
+    pub backload: Port<ReadBackload>,
+    /// To the DB readers.
+    pub backloads: Port<ReadBackloads>,
     /// To the alerts actor.
     pub ladders: Port<LadderStates>,
     /// To the DB readers.

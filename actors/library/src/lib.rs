@@ -4,6 +4,7 @@
 //! good version, also over a restart: both are rows.
 
 pub mod files;
+mod rows;
 mod shelf;
 #[cfg(test)]
 mod tests;

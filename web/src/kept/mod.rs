@@ -3,6 +3,7 @@
 //! Each is a pure function of what the handlers of [`crate::routes`] read; `tests/golden` compares them with what
 //! the reference system answered.
 
+pub mod backload;
 pub mod info;
 pub mod recap;
 pub mod task;

@@ -2,6 +2,7 @@
 
 pub(crate) mod alerts;
 pub(crate) mod assets;
+pub(crate) mod backload;
 pub(crate) mod chains;
 pub(crate) mod errors;
 pub(crate) mod health;
@@ -56,6 +57,10 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
                 .route(web::route().guard(reads()).to(tokens::list)),
         )
         .service(only("/tokens/{name}", "DELETE").route(web::delete().to(tokens::remove)))
+        .service(post("/backload", backload::create))
+        .service(get("/backloads", backload::list))
+        .service(get("/backloads/{id}", backload::one))
+        .service(post("/backloads/{id}/{change:pause|resume|cancel}", backload::change))
         .service(get("/stats", stats::stats));
     config
         .app_data(
@@ -91,6 +96,7 @@ fn kept(config: &mut ServiceConfig) {
         .service(get("/task/{id:.*}", kept::task))
         .service(get_or_post("/refresh", kept::refresh))
         .service(get_or_post("/notify", kept::notify))
+        .service(post("/backload", backload::kept))
         .service(get("/workflow", kept::workflow_root))
         .service(get("/workflow/{path:.*}", kept::workflow));
 }

@@ -1,6 +1,7 @@
 //! The web with stubs behind its ports: every route, every error that it can answer, the pages.
 
 mod access;
+mod backload;
 mod kept;
 mod lease;
 mod metrics;

@@ -12,6 +12,10 @@ use actix_web::web;
 use chrono::{DateTime, Utc};
 use flowlord_domain::{AlertKind, Attempt, Lane, TaskResult, TaskState, Uid};
 use flowlord_messages::alerts::{LadderStates, LadderStatus};
+use flowlord_messages::backload::{
+    ChangeBackload, CheckBackload, Checked, ExecuteBackload, Failure, PlanBackload, Planned, ReadBackload,
+    ReadBackloads, Started, StoredBackload,
+};
 use flowlord_messages::clock::{Clock, Sleep};
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::health::Pong;
@@ -103,6 +107,12 @@ stub! {
     next_runs: NextRuns => Vec<PhaseTimes>;
     snapshot: TakeSnapshot => Snapshot;
     snapshots: ListSnapshots => Snapshots;
+    plan_backload: PlanBackload => Arc<Planned>;
+    execute_backload: ExecuteBackload => Started;
+    change_backload: ChangeBackload => StoredBackload;
+    check_backload: CheckBackload => Checked;
+    backload: ReadBackload => Option<(StoredBackload, Vec<Failure>)>;
+    backloads: ReadBackloads => Vec<StoredBackload>;
     ladders: LadderStates => Vec<LadderStatus>;
     attempts: AttemptsById => Vec<Option<Attempt>>;
     chain: Chain => Vec<Attempt>;
@@ -180,6 +190,12 @@ impl Stub {
             back_up: port!(),
             snapshot: port!(),
             snapshots: port!(),
+            plan_backload: port!(),
+            execute_backload: port!(),
+            change_backload: port!(),
+            check_backload: port!(),
+            backload: port!(),
+            backloads: port!(),
             ladders: port!(),
             attempts: port!(),
             chain: port!(),

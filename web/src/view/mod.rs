@@ -1,6 +1,7 @@
 //! How things are shown: as JSON to programs, as rows to pages.
 
 pub(crate) mod alert;
+pub(crate) mod backload;
 pub(crate) mod page;
 pub(crate) mod stats;
 pub(crate) mod task;
