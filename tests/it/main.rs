@@ -5,6 +5,7 @@
 
 mod access;
 mod architecture;
+mod backload;
 mod bodies;
 mod commands;
 mod documents;

@@ -1,0 +1,136 @@
+//! History filled over HTTP: looked at, stored, found again, in the background, over a restart.
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, TestApp};
+
+const PATH: &str = "/api/v1/backload";
+
+async fn backload(app: &TestApp, body: Value) -> Answer {
+    app.api.post(PATH, &body).await
+}
+
+fn days(extra: &Value) -> Value {
+    let mut body = json!({"task": "extract:orders", "from": "2026-01-01", "to": "2026-01-03"});
+    for (key, value) in extra.as_object().unwrap() {
+        body[key] = value.clone();
+    }
+    body
+}
+
+fn infos(tasks: &Value) -> Vec<&str> {
+    tasks.as_array().unwrap().iter().map(|task| task["info"].as_str().unwrap()).collect()
+}
+
+#[actix::test]
+async fn a_stretch_of_history_is_shown_stored_and_comes_after_the_tasks_of_the_day() {
+    let app = TestApp::start().await;
+    let dry = backload(&app, days(&json!({}))).await.ok();
+    assert_eq!(infos(&dry["tasks"]), ["?hour=2026-01-01T00", "?hour=2026-01-02T00", "?hour=2026-01-03T00"]);
+    assert!(app.api.tasks("").await.is_empty(), "nothing was stored");
+
+    let stored = backload(&app, days(&json!({"execute": true}))).await;
+    assert_eq!(stored.status, 200);
+    let stored = stored.ok();
+    assert_eq!(stored["status"], "3/3 tasks created: phase found in main.toml, using default day iterator");
+    let tasks = app.api.tasks("&type=extract&job=orders").await;
+    assert_eq!(json!(tasks), stored["tasks"], "as they were told");
+    app.api.create(&json!({"type": "extract", "job": "orders", "info": "today"})).await;
+    assert_eq!(app.api.lease("extract").await.unwrap().task["info"], "today");
+
+    // One is done, one fails until its retries are used up, one waits.
+    let leased = app.api.lease("extract").await.unwrap();
+    app.api.complete(&leased.lease, "file=f").await;
+    for _ in 0..3 {
+        let leased = loop {
+            app.pass(TimeDelta::minutes(1)).await;
+            let leased = app.api.lease_for("extract", "10h").await.unwrap();
+            if leased.task["info"] == "?hour=2026-01-02T00" {
+                break leased;
+            }
+        };
+        app.api.result(&leased.lease, &json!({"result": "error", "msg": "no"})).await.ok();
+    }
+    let missing = backload(&app, days(&json!({"only": "missing", "to": "2026-01-04"}))).await.ok();
+    assert_eq!((infos(&missing["tasks"]), &missing["skipped"]), (vec!["?hour=2026-01-04T00"], &json!(3)));
+    let failed = backload(&app, days(&json!({"only": "failed", "execute": true}))).await.ok();
+    assert_eq!((infos(&failed["tasks"]), &failed["skipped"]), (vec!["?hour=2026-01-02T00"], &json!(2)));
+    let again = backload(&app, days(&json!({"only": "failed"}))).await.ok();
+    assert_eq!(again["tasks"], json!([]), "its last attempt didn't fail");
+    app.stop().await;
+}
+
+#[actix::test]
+async fn one_task_that_is_too_large_fails_alone_and_is_told() {
+    let app = TestApp::start().await;
+    let large = "y".repeat(600_000);
+    let body = json!({
+        "task": "huge", "at": "2026-01-01", "execute": true, "meta": {"file": ["x", large, "z"]},
+        "template": "{meta:file}{meta:file}",
+    });
+    let some = backload(&app, body).await;
+    assert_eq!(some.status, 207, "{}", some.json["status"]);
+    let some = some.ok();
+    assert_eq!((&some["count"], &some["created"]), (&json!(3), &json!(2)));
+    assert_eq!(some["failed"][0]["index"], 1);
+    let status = some["status"].as_str().unwrap();
+    assert!(status.starts_with("2/3 tasks created: its info would have 1200022 bytes, at most"), "{status}");
+    let stands = app.api.get(&format!("/api/v1/backloads/{}", some["id"])).await.ok();
+    assert_eq!((&stands["state"], &stands["failed"]), (&json!("done"), &json!(1)));
+    assert_eq!(stands["failures"], some["failed"]);
+    app.stop().await;
+}
+
+#[actix::test]
+async fn a_long_one_fills_its_queue_and_no_more_also_over_a_restart() {
+    let app = TestApp::start().await;
+    let body = json!({
+        "task": "old", "template": "?h={yyyy}-{mm}-{dd}T{hh}", "by": "hour", "from": "2024-01-01",
+        "to": "2025-06-30T23", "execute": true,
+    });
+    let asked = backload(&app, body).await;
+    assert_eq!(asked.status, 202);
+    assert_eq!(asked.json["count"], 13_128);
+    let path = format!("/api/v1/backloads/{}", asked.json["id"]);
+    app.pass(TimeDelta::minutes(1)).await;
+    let stands = app.api.get(&path).await.ok();
+    assert_eq!((&stands["state"], &stands["done"]), (&json!("running"), &json!(10_000)));
+
+    let app = app.restart(TimeDelta::minutes(1)).await;
+    app.pass(TimeDelta::minutes(1)).await;
+    assert_eq!(app.api.get(&path).await.ok()["done"], 10_000, "the queue is as full as before");
+    let oldest = app.api.lease_for("old", "10h").await.unwrap();
+    assert_eq!(oldest.task["info"], "?h=2024-01-01T00");
+    app.pass(TimeDelta::minutes(1)).await;
+    assert_eq!(app.api.get(&path).await.ok()["done"], 10_500);
+
+    app.api.post(&format!("{path}/pause"), &json!({})).await.ok();
+    let wanted = json!({"topics": ["old"], "worker": "w2", "max": 100, "lease": "10h"});
+    for _ in 0..6 {
+        app.api.post("/api/v1/lease", &wanted).await.ok();
+    }
+    app.pass(TimeDelta::minutes(1)).await;
+    let paused = app.api.get(&path).await.ok();
+    assert_eq!((&paused["state"], &paused["done"]), (&json!("paused"), &json!(10_500)));
+    app.api.post(&format!("{path}/resume"), &json!({})).await.ok();
+    app.pass(TimeDelta::minutes(1)).await;
+    assert_eq!(app.api.get(&path).await.ok()["done"], 11_000);
+    let cancelled = app.api.post(&format!("{path}/cancel"), &json!({})).await.ok();
+    assert_eq!(cancelled["state"], "cancelled");
+    assert_eq!(app.api.post(&format!("{path}/resume"), &json!({})).await.status, 409);
+    let listed = app.api.get("/api/v1/backloads").await.ok();
+    assert_eq!((&listed["items"][0]["created"], &listed["next"]), (&json!(11_000), &Value::Null));
+    app.stop().await;
+}
+
+#[actix::test]
+async fn the_path_of_the_reference_system_stores_too() {
+    let app = TestApp::start().await;
+    let body = json!({"Task": "extract", "Job": "orders", "At": "2026-01-01T05", "Execute": true});
+    let done = app.api.post("/backload", &body).await.ok();
+    assert_eq!(done["Status"], "Executed: phase found in main.toml, using default day iterator");
+    assert_eq!((&done["Count"], infos(&done["Tasks"])), (&json!(1), vec!["?hour=2026-01-01T05"]));
+    assert_eq!(app.api.tasks("&type=extract").await.len(), 1);
+    app.stop().await;
+}
