@@ -67,6 +67,12 @@ departures! {
         "write each path to its end as one line, `a ➞ b`";
     BLOCKS: "a message goes to Slack",
         "write its content as Block Kit inside the attachment, the text as fallback, and no pretext";
+    UNREADABLE: "a time of a backload can't be read", "refuse it; without any, today counts";
+    BACKLOAD_YEARS: "a backload is about a year before 1970", "refuse it";
+    OWN_TEMPLATE: "the phase of a backload has no template, its request has one", "take that";
+    MIXED_META: "the meta of a backload mixes texts and lists", "take a text for every row";
+    TASK_WITH_JOB: "the task of a backload is written with its job", "take it apart: no worker could ask for it else";
+    ONE_ANSWER: "storing the tasks of a backload fails", "answer once: what is stored, what isn't, and why";
 }
 
 #[test]

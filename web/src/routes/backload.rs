@@ -137,7 +137,7 @@ fn lines(api: ApiRef, planned: Arc<Planned>, from: usize) -> HttpResponse {
                 return Ok(None);
             }
             // A client must be able to tell a list that broke off from one that ended.
-            let page = preview(&api, &planned, next, STEP).await.map_err(broken_off)?;
+            let page = preview(&api, &planned, next, STEP).await.map_err(|problem| broken_off(&problem))?;
             let mut text = Vec::new();
             for task in &page.tasks {
                 serde_json::to_writer(&mut text, &PlannedView::from(task))?;
@@ -153,7 +153,7 @@ fn lines(api: ApiRef, planned: Arc<Planned>, from: usize) -> HttpResponse {
     HttpResponse::Ok().insert_header((CONTENT_TYPE, HeaderValue::from_static(LINES))).streaming(lines)
 }
 
-fn broken_off(problem: Problem) -> std::io::Error {
+fn broken_off(problem: &Problem) -> std::io::Error {
     log::error!("event=dry_run_broken_off problem={problem:?}");
     std::io::Error::other(problem.to_string())
 }
@@ -290,7 +290,8 @@ fn kept_lines(api: ApiRef, planned: Arc<Planned>) -> HttpResponse {
                     Some((Bytes::from(text), Writing::End))
                 }
                 Writing::Tasks { next, written, mut failed } => {
-                    let page = preview(&api, &planned, next, STEP).await.map_err(broken_off)?;
+                    let page =
+                        preview(&api, &planned, next, STEP).await.map_err(|problem| broken_off(&problem))?;
                     let text = kept_json::tasks(&page.tasks, written == 0);
                     let room = MAX_FAILURES.saturating_sub(failed.len());
                     failed.extend(page.failed.into_iter().take(room));
