@@ -51,8 +51,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Format::Json => format!("{}\n", serde_json::to_string_pretty(&findings)?),
     })?;
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
-    out::error(&format!("{} files, {errors} errors, {} warnings", files.len(), findings.len() - errors));
+    let counts = [(files.len(), "file"), (errors, "error"), (findings.len() - errors, "warning")];
+    out::error(&counts.map(|(count, noun)| plural(count, noun)).join(", "));
     Ok(if has_errors(&findings) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 pub(super) fn line(finding: &Finding) -> String {

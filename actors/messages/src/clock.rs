@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 
 use crate::activity::Busy;
 
@@ -43,7 +43,8 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is given")]
     fn now(&self) -> DateTime<Utc> {
-        Utc::now()
+        // As finely as a time is stored: what is answered equals what is read back.
+        Utc::now().trunc_subsecs(6)
     }
 
     fn sleep_until(&self, at: DateTime<Utc>) -> Sleep {
