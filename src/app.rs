@@ -382,7 +382,7 @@ impl Wiring<'_> {
     fn alerts(&self, on: &ArbiterHandle, database: &Database, address: SocketAddr) -> Addr<Alerts> {
         let notify = &self.config.notify;
         let config = flowlord_alerts::Config {
-            policy: Policy { min: notify.min_frequency, max: notify.max_frequency },
+            policy: Policy::new(notify.min_frequency, notify.max_frequency),
             ttl: self.config.tasks.ttl,
             public_url: self.config.public_url_at(address),
         };

@@ -212,11 +212,19 @@ impl Handler<LadderStates> for Alerts {
 
     fn handle(&mut self, _: LadderStates, ctx: &mut Self::Context) -> Self::Result {
         guarded(self, ctx, |this, _| {
-            let status = |state: &LadderState| LadderStatus {
-                route: ROUTE.to_owned(),
-                interval: state.interval,
-                next: state.next_tick,
-                incident_since: state.incident.as_ref().map(|incident| incident.opened),
+            let status = |state: &LadderState| {
+                let incident = state.incident.as_ref();
+                LadderStatus {
+                    route: ROUTE.to_owned(),
+                    policy: this.config.policy,
+                    interval: state.interval,
+                    next: state.next_tick,
+                    incident_since: incident.map(|incident| incident.opened),
+                    alerts: incident.map_or(0, |incident| incident.alerts),
+                    steps: incident.map_or(0, |incident| incident.steps),
+                    tasks: tell::tasks(incident),
+                    acknowledged_by: state.acknowledged_by(),
+                }
             };
             Ok(this.state.iter().map(status).collect())
         })

@@ -23,8 +23,9 @@ pub(crate) fn step(
     let known = stored.is_some();
     let state = stored.unwrap_or_else(|| LadderState::new(config.policy, now));
     let alerts: Vec<NewAlert> = input.unfinished.iter().map(|task| unfinished(task, now)).collect();
-    let lines = summarize(items(input).chain(alerts.iter().map(Item::from)));
-    let (next, told) = ladder_step(config.policy, &state, now, &counts(&lines));
+    let items: Vec<Item<'_>> = items(input).chain(alerts.iter().map(Item::from)).collect();
+    let lines = summarize(items.iter().copied());
+    let (next, told) = ladder_step(config.policy, &state, now, &counts(items), None);
     if told.is_none() && !state.resumed(config.policy, now).due(now) {
         // A tick that was planned anew is stored, or the next look would plan it anew again, and so for ever.
         let changed = !known || next != state;
@@ -32,11 +33,11 @@ pub(crate) fn step(
         return (next, advance);
     }
     let closed = closed(&told, now);
-    let summary = matches!(told, Some(Told::Summary { .. }));
+    let seen = matches!(told, Some(Told::Summary { .. } | Told::Update { easing: false, .. }));
     let key = state.key(ROUTE);
     let day = if alerts.is_empty() { input.untold.last().map_or(now, |alert| alert.at) } else { now };
-    let message = told.map(|told| message(config, key, told, &state, &next, &lines, (now, day)));
-    let told_until = if summary { input.newest } else { 0 };
+    let message = told.and_then(|told| message(config, key, told, &state, &next, &lines, (now, day)));
+    let told_until = if seen { input.newest } else { 0 };
     let incident = next.incident.as_ref().map(|incident| IncidentRecord {
         opened: incident.opened,
         closed: None,
@@ -76,7 +77,12 @@ fn advance(
 }
 
 fn items(input: &LadderInput) -> impl Iterator<Item = Item<'_>> {
-    input.untold.iter().map(|alert| Item { topic: &alert.topic, job: &alert.job, task_time: alert.task_time })
+    input.untold.iter().map(|alert| Item {
+        topic: &alert.topic,
+        job: &alert.job,
+        workflow: &alert.workflow,
+        task_time: alert.task_time,
+    })
 }
 
 fn unfinished(task: &Attempt, now: DateTime<Utc>) -> NewAlert {
@@ -111,7 +117,7 @@ fn message(
     next: &LadderState,
     lines: &[Line],
     (now, newest): (DateTime<Utc>, DateTime<Utc>),
-) -> NewMessage {
+) -> Option<NewMessage> {
     let (kind, payload) = match told {
         Told::Summary { step, opened, next: update, escalating } => {
             let incident = IncidentRef {
@@ -126,11 +132,12 @@ fn message(
             };
             ("summary", summary(config, lines, update, newest, incident))
         }
-        Told::AllClear { lasted, alerts, lines, opened } => {
-            let steps = before.incident.as_ref().map_or(0, |incident| incident.steps);
+        // Until the notifier edits messages.
+        Told::Update { .. } => return None,
+        Told::AllClear { step, lasted, alerts, lines, opened } => {
             let incident = IncidentRef {
                 opened,
-                step: steps.saturating_add(1),
+                step,
                 stage: Stage::Clear,
                 acknowledged_by: None,
                 details: Vec::new(),
@@ -141,15 +148,15 @@ fn message(
             ("all_clear", all_clear(config, lines, incident))
         }
     };
-    NewMessage {
+    Some(NewMessage {
         route: ROUTE.to_owned(),
         kind: kind.to_owned(),
         key,
         payload: serde_json::to_string(&payload).unwrap_or_default(),
-    }
+    })
 }
 
-fn tasks(incident: Option<&Incident>) -> Vec<String> {
+pub(crate) fn tasks(incident: Option<&Incident>) -> Vec<String> {
     incident.iter().flat_map(|incident| incident.lines.keys().cloned()).collect()
 }
 

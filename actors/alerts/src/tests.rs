@@ -102,7 +102,7 @@ impl Bench {
             read: Port::new("db", db.clone().recipient(), 16, patience, &activity),
             advance: Port::new("db", db.recipient(), 16, patience, &activity),
         };
-        let policy = Policy { min: TimeDelta::minutes(5), max: TimeDelta::minutes(80) };
+        let policy = Policy::default();
         let config = Config { policy, ttl: TimeDelta::hours(4), public_url: "http://flow".to_owned() };
         let alerts = Alerts::start(&handle, config, deps);
         // Answered once it has started: before that no work is under way.
@@ -191,7 +191,7 @@ async fn a_trickle_is_told_slower_and_slower_and_then_all_clear() {
         (Colour::Green, vec!["extract:orders recovered".to_owned()])
     );
     let incident = bench.last().incident.unwrap();
-    assert_eq!((incident.step, incident.stage, incident.lasted.as_str()), (4, Stage::Clear, "1h45m"));
+    assert_eq!((incident.step, incident.stage, incident.lasted.as_str()), (7, Stage::Clear, "1h45m"));
     bench.pass(24 * 60).await;
     assert_eq!(bench.told().len(), 4, "quiet when well");
 }
@@ -216,7 +216,12 @@ async fn a_storm_is_one_message_a_tick_and_ever_seldomer() {
         route: "default".to_owned(),
         interval: TimeDelta::minutes(80),
         next: noon() + TimeDelta::minutes(395),
+        policy: Policy::default(),
         incident_since: Some(noon() + TimeDelta::minutes(5)),
+        alerts: 7 * 315,
+        steps: 7,
+        tasks: ["audit", "extract", "load"].map(str::to_owned).to_vec(),
+        acknowledged_by: None,
     };
     assert_eq!(status, [expected]);
 }

@@ -1,5 +1,7 @@
 //! What people are told about.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -79,4 +81,146 @@ pub struct NewAlert {
     pub task_time: Option<DateTime<Utc>>,
     /// Told at once: the text of its own message, ahead of the ladder.
     pub at_once: Option<String>,
+}
+
+/// Which alerts something is about. A field that isn't there matches all; `*` stands for any text and `?` for any
+/// one character.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Matcher {
+    /// The topic.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// The job; empty for alerts of tasks without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// The workflow file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
+}
+
+impl Matcher {
+    /// Whether an alert of this topic, job and workflow file is meant.
+    #[must_use]
+    pub fn matches(&self, topic: &str, job: &str, workflow: &str) -> bool {
+        let meant = |pattern: &Option<String>, text| pattern.as_deref().is_none_or(|p| glob(p, text));
+        meant(&self.topic, topic) && meant(&self.job, job) && meant(&self.workflow, workflow)
+    }
+
+    /// Whether it matches everything.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = [("type", &self.topic), ("job", &self.job), ("workflow", &self.workflow)];
+        let mut written = fields.iter().filter_map(|(name, text)| Some((name, text.as_ref()?)));
+        let Some((name, text)) = written.next() else { return f.write_str("everything") };
+        write!(f, "{name}={text}")?;
+        written.try_for_each(|(name, text)| write!(f, " {name}={text}"))
+    }
+}
+
+/// Whether a text is of the pattern's form: `*` is any text, `?` any one character, all else itself.
+#[must_use]
+pub fn glob(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t) = (0, 0);
+    // Where to go on when what follows the last star doesn't fit: one more character is the star's.
+    let mut star = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(c) if *c == '?' || *c == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => {
+                let Some((at, from)) = star else { return false };
+                star = Some((at, from + 1));
+                p = at + 1;
+                t = from + 1;
+            }
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn matcher(topic: Option<&str>, job: Option<&str>, workflow: Option<&str>) -> Matcher {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        Matcher { topic: text(topic), job: text(job), workflow: text(workflow) }
+    }
+
+    #[test]
+    fn patterns_match_whole_texts() {
+        for (pattern, text, expected) in [
+            ("load", "load", true),
+            ("load", "loader", false),
+            ("load*", "loader", true),
+            ("*load", "reload", true),
+            ("l?ad", "load", true),
+            ("l?ad", "lad", false),
+            ("*", "", true),
+            ("?", "", false),
+            ("", "", true),
+            ("", "x", false),
+            ("etl/*.toml", "etl/daily/a.toml", true),
+            ("*a*b*", "xxaxxbxx", true),
+            ("*a*b*", "xxbxxaxx", false),
+            ("a*a", "a", false),
+            ("f\u{fc}r?", "f\u{fc}r\u{e9}", true),
+            ("[ab]", "a", false),
+        ] {
+            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_matches_all() {
+        assert!(Matcher::default().matches("load", "", "w.toml"));
+        let etl = matcher(Some("load"), None, Some("etl/*"));
+        assert!(etl.matches("load", "hourly", "etl/a.toml"));
+        assert!(!etl.matches("load", "hourly", "a.toml"));
+        assert!(!matcher(None, Some(""), None).matches("load", "hourly", ""));
+        assert!(matcher(None, Some(""), None).matches("load", "", ""));
+        assert_eq!(etl.to_string(), "type=load workflow=etl/*");
+        assert_eq!(
+            (Matcher::default().to_string(), Matcher::default().is_all()),
+            ("everything".to_owned(), true)
+        );
+    }
+
+    #[test]
+    fn the_written_form_is_that_of_the_api() {
+        let read: Matcher = serde_json::from_str(r#"{"type":"load","job":"h*"}"#).unwrap();
+        assert_eq!(read, matcher(Some("load"), Some("h*"), None));
+        assert_eq!(serde_json::to_string(&read).unwrap(), r#"{"type":"load","job":"h*"}"#);
+        assert!(serde_json::from_str::<Matcher>(r#"{"topic":"load"}"#).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_with_parts_starred_out_matches(text in "[abc]{0,8}", cuts in proptest::collection::vec(0_usize..9, 0..4)) {
+            let mut pattern: Vec<char> = text.chars().collect();
+            for cut in cuts {
+                pattern.insert(cut.min(pattern.len()), '*');
+            }
+            let pattern: String = pattern.into_iter().collect();
+            prop_assert!(glob(&pattern, &text));
+            let shorter: String = pattern.replace('*', "").chars().skip(1).collect();
+            prop_assert_eq!(glob(&shorter, &text), shorter == text);
+        }
+    }
 }

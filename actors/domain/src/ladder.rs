@@ -1,32 +1,16 @@
 //! How often people are told about alerts: more seldom while they keep coming, and once when they are over.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// How often a route may be told: never more often than `min`, and while alerts come at least every `max`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
-    /// The shortest interval, and how often a quiet route is looked at.
-    pub min: TimeDelta,
-    /// The longest interval.
-    pub max: TimeDelta,
-}
+mod acknowledgement;
+mod policy;
 
-impl Policy {
-    /// The bounds, made usable: an interval of nothing would never end, one upside down has no room.
-    fn bounds(self) -> (TimeDelta, TimeDelta) {
-        let min = whole_micros(self.min).max(TimeDelta::milliseconds(1));
-        (min, whole_micros(self.max).max(min))
-    }
-
-    fn clamp(self, interval: TimeDelta) -> TimeDelta {
-        let (min, max) = self.bounds();
-        whole_micros(interval).clamp(min, max)
-    }
-}
+pub use acknowledgement::Acknowledgement;
+pub use policy::{Factor, FactorError, Policy};
 
 /// Where a route stands on the ladder. Stored, so that a restart neither repeats nor forgets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +23,12 @@ pub struct LadderState {
     /// What people were told of and not yet that it is over.
     #[serde(default)]
     pub incident: Option<Incident>,
+    /// Ticks without news at the shortest interval.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub quiet: u32,
+    /// Who takes care of what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acknowledgements: Vec<Acknowledgement>,
 }
 
 /// Alerts from the first summary to the all-clear.
@@ -48,10 +38,28 @@ pub struct Incident {
     pub opened: DateTime<Utc>,
     /// Alerts told so far.
     pub alerts: u64,
-    /// Summaries told so far.
+    /// Messages so far: summaries and changes of them.
     pub steps: u32,
     /// Alerts told so far per `task:job`.
     pub lines: BTreeMap<String, u64>,
+    /// The workflow files that they come from, per `task:job`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub workflows: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Alerts of one `task:job` that weren't told yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewLine {
+    /// How many.
+    pub count: u64,
+    /// The workflow files that they come from.
+    pub workflows: BTreeSet<String>,
+}
+
+impl From<u64> for NewLine {
+    fn from(count: u64) -> Self {
+        Self { count, workflows: BTreeSet::new() }
+    }
 }
 
 /// What people are told at a tick.
@@ -59,7 +67,7 @@ pub struct Incident {
 pub enum Told {
     /// New alerts.
     Summary {
-        /// Which summary of the incident it is, from 1.
+        /// Which step of the incident it is, from 1.
         step: u32,
         /// When the incident opened.
         opened: DateTime<Utc>,
@@ -68,8 +76,21 @@ pub enum Told {
         /// Whether the interval grew with this summary; it doesn't at its longest.
         escalating: bool,
     },
+    /// No news, or none that nobody takes care of: only a message that is there already changes.
+    Update {
+        /// Which step of the incident it is.
+        step: u32,
+        /// When the incident opened.
+        opened: DateTime<Utc>,
+        /// When the next update may come.
+        next: DateTime<Utc>,
+        /// Whether it eases; else it goes on, or somebody takes care of it now.
+        easing: bool,
+    },
     /// The incident is over.
     AllClear {
+        /// Which step of the incident it is: the last one.
+        step: u32,
         /// When the incident opened.
         opened: DateTime<Utc>,
         /// How long it lasted.
@@ -86,7 +107,8 @@ impl LadderState {
     #[must_use]
     pub fn new(policy: Policy, now: DateTime<Utc>) -> Self {
         let interval = policy.bounds().0;
-        Self { interval, next_tick: after(now, interval), incident: None }
+        let next_tick = after(now, interval);
+        Self { interval, next_tick, incident: None, quiet: 0, acknowledgements: Vec::new() }
     }
 
     /// Whether it is time to look.
@@ -111,7 +133,7 @@ impl LadderState {
             None => policy.bounds().0,
         };
         let next_tick = self.next_tick.min(after(now, interval));
-        Self { interval, next_tick, incident: self.incident.clone() }
+        Self { interval, next_tick, ..self.clone() }
     }
 
     /// The key of what the next telling step from this state says: the route, the incident's opening (before it
@@ -128,7 +150,8 @@ impl LadderState {
     }
 }
 
-/// One look at a route. `new_lines` are the alerts per `task:job` that weren't told yet.
+/// One look at a route. `new_lines` are the alerts per `task:job` that weren't told yet. In quiet hours, that
+/// last until `hold`, nothing is told.
 ///
 /// Before the next tick nothing is told, and the alerts stay untold.
 #[must_use]
@@ -136,58 +159,99 @@ pub fn step(
     policy: Policy,
     state: &LadderState,
     now: DateTime<Utc>,
-    new_lines: &BTreeMap<String, u64>,
+    new_lines: &BTreeMap<String, NewLine>,
+    hold: Option<DateTime<Utc>>,
 ) -> (LadderState, Option<Told>) {
-    let state = state.resumed(policy, now);
+    let mut state = state.resumed(policy, now);
     if !state.due(now) {
         return (state, None);
     }
-    if new_lines.values().any(|count| *count > 0) {
-        let (state, told) = tell(policy, state, now, new_lines);
+    if let Some(until) = hold.filter(|until| *until > now) {
+        // The rung stays, and so does the incident: what happens meanwhile is judged afterwards.
+        state.next_tick = until.min(after(now, state.interval));
+        return (state, None);
+    }
+    state.acknowledgements.retain(|known| known.until > now);
+    if new_lines.values().any(|line| line.count > 0) {
+        let new_lines: BTreeMap<_, _> = new_lines
+            .iter()
+            .filter(|(_, line)| line.count > 0)
+            .map(|(key, line)| (key.clone(), line.clone()))
+            .collect();
+        let (state, told) = tell(policy, state, now, &new_lines);
         return (state, Some(told));
     }
     quiet(policy, state, now)
 }
 
-/// New alerts: told, and the next time later.
+/// New alerts: told, and the next time later. What somebody takes care of isn't told again, only counted.
 fn tell(
     policy: Policy,
-    state: LadderState,
+    mut state: LadderState,
     now: DateTime<Utc>,
-    new_lines: &BTreeMap<String, u64>,
+    new_lines: &BTreeMap<String, NewLine>,
 ) -> (LadderState, Told) {
-    let doubled = state.interval.checked_mul(2).unwrap_or(policy.max);
-    let interval = policy.clamp(doubled);
-    let next_tick = after(now, interval);
-    let mut incident = state.incident.unwrap_or_else(|| Incident {
+    let repeats = state.takes_care_of(new_lines);
+    let before = state.interval;
+    state.interval = policy.longer(before);
+    state.next_tick = after(now, state.interval);
+    state.quiet = 0;
+    let incident = state.incident.get_or_insert_with(|| Incident {
         opened: now,
         alerts: 0,
         steps: 0,
         lines: BTreeMap::new(),
+        workflows: BTreeMap::new(),
     });
     incident.steps = incident.steps.saturating_add(1);
-    for (line, count) in new_lines.iter().filter(|(_, count)| **count > 0) {
-        incident.alerts = incident.alerts.saturating_add(*count);
-        let told = incident.lines.entry(line.clone()).or_default();
-        *told = told.saturating_add(*count);
-    }
-    let told = Told::Summary {
-        step: incident.steps,
-        opened: incident.opened,
-        next: next_tick,
-        escalating: interval > state.interval,
+    incident.count(new_lines);
+    let (step, opened, next) = (incident.steps, incident.opened, state.next_tick);
+    let told = if repeats {
+        Told::Update { step, opened, next, easing: false }
+    } else {
+        Told::Summary { step, opened, next, escalating: state.interval > before }
     };
-    (LadderState { interval, next_tick, incident: Some(incident) }, told)
+    (state, told)
 }
 
 /// No new alerts: down one rung, and from the lowest one out of the incident.
-fn quiet(policy: Policy, state: LadderState, now: DateTime<Utc>) -> (LadderState, Option<Told>) {
+fn quiet(policy: Policy, mut state: LadderState, now: DateTime<Utc>) -> (LadderState, Option<Told>) {
     let at_the_bottom = state.interval <= policy.bounds().0;
-    match state.incident {
-        Some(incident) if at_the_bottom => (LadderState::new(policy, now), Some(all_clear(incident, now))),
-        incident => {
-            let interval = policy.clamp(state.interval / 2);
-            (LadderState { interval, next_tick: after(now, interval), incident }, None)
+    state.quiet = if at_the_bottom { state.quiet.saturating_add(1) } else { 0 };
+    match state.incident.take() {
+        Some(incident) if at_the_bottom && state.quiet >= policy.quiet_ticks => {
+            (LadderState::new(policy, now), Some(all_clear(incident, now)))
+        }
+        Some(incident) => {
+            state.incident = Some(incident);
+            state.interval = policy.shorter(state.interval);
+            state.next_tick = after(now, state.interval);
+            let told = if at_the_bottom { None } else { state.update(true) };
+            (state, told)
+        }
+        // Nothing is open, so there is nothing to take care of.
+        None => (LadderState::new(policy, now), None),
+    }
+}
+
+impl LadderState {
+    /// One more step of the incident, by which the message about it changes.
+    fn update(&mut self, easing: bool) -> Option<Told> {
+        let incident = self.incident.as_mut()?;
+        incident.steps = incident.steps.saturating_add(1);
+        Some(Told::Update { step: incident.steps, opened: incident.opened, next: self.next_tick, easing })
+    }
+}
+
+impl Incident {
+    fn count(&mut self, new_lines: &BTreeMap<String, NewLine>) {
+        for (line, new) in new_lines {
+            self.alerts = self.alerts.saturating_add(new.count);
+            let told = self.lines.entry(line.clone()).or_default();
+            *told = told.saturating_add(new.count);
+            if !new.workflows.is_empty() {
+                self.workflows.entry(line.clone()).or_default().extend(new.workflows.iter().cloned());
+            }
         }
     }
 }
@@ -197,6 +261,7 @@ fn all_clear(incident: Incident, now: DateTime<Utc>) -> Told {
     // The map is in the order of names, and a stable sort keeps that within a count.
     lines.sort_by_key(|(_, count)| Reverse(*count));
     Told::AllClear {
+        step: incident.steps.saturating_add(1),
         opened: incident.opened,
         // A clock stepped back must not make it negative.
         lasted: (now - incident.opened).max(TimeDelta::zero()),
@@ -205,13 +270,12 @@ fn all_clear(incident: Incident, now: DateTime<Utc>) -> Told {
     }
 }
 
-fn after(now: DateTime<Utc>, interval: TimeDelta) -> DateTime<Utc> {
-    now.checked_add_signed(interval).unwrap_or(DateTime::<Utc>::MAX_UTC)
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
-/// What is stored are microseconds, so that a state read back equals the one written.
-fn whole_micros(interval: TimeDelta) -> TimeDelta {
-    TimeDelta::microseconds(interval.num_microseconds().unwrap_or(i64::MAX))
+fn after(now: DateTime<Utc>, interval: TimeDelta) -> DateTime<Utc> {
+    now.checked_add_signed(interval).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 /// An interval as a number of microseconds.

@@ -8,6 +8,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::alert::NewAlert;
 use crate::dates::print_dates;
+use crate::ladder::NewLine;
 
 /// One alert as far as a summary tells of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,13 +17,15 @@ pub struct Item<'a> {
     pub topic: &'a str,
     /// The job; empty for none.
     pub job: &'a str,
+    /// The workflow file; empty for none.
+    pub workflow: &'a str,
     /// The time that the task is about; none leaves the alert out of the date ranges, not of the count.
     pub task_time: Option<DateTime<Utc>>,
 }
 
 impl<'a> From<&'a NewAlert> for Item<'a> {
     fn from(alert: &'a NewAlert) -> Self {
-        Self { topic: &alert.topic, job: &alert.job, task_time: alert.task_time }
+        Self { topic: &alert.topic, job: &alert.job, workflow: &alert.workflow, task_time: alert.task_time }
     }
 }
 
@@ -71,8 +74,16 @@ pub fn summarize<'a>(items: impl IntoIterator<Item = Item<'a>>) -> Vec<Line> {
 
 /// The alerts per line, as the ladder counts them.
 #[must_use]
-pub fn counts(lines: &[Line]) -> BTreeMap<String, u64> {
-    lines.iter().map(|line| (line.key.clone(), line.count)).collect()
+pub fn counts<'a>(items: impl IntoIterator<Item = Item<'a>>) -> BTreeMap<String, NewLine> {
+    let mut counts: BTreeMap<String, NewLine> = BTreeMap::new();
+    for item in items {
+        let line = counts.entry(line_key(item.topic, item.job)).or_default();
+        line.count += 1;
+        if !item.workflow.is_empty() && !line.workflows.contains(item.workflow) {
+            line.workflows.insert(item.workflow.to_owned());
+        }
+    }
+    counts
 }
 
 /// The lines as text, each with its line end.
@@ -105,7 +116,7 @@ mod tests {
 
     #[test]
     fn alerts_about_no_time_are_counted_without_one() {
-        let item = |task_time| Item { topic: "workflow", job: "", task_time };
+        let item = |task_time| Item { topic: "workflow", job: "", workflow: "", task_time };
         let line = |items: &[Item<'_>]| text(&summarize(items.iter().copied()));
         assert_eq!(line(&[item(None), item(None)]), "workflow:                              2\n");
         let at = DateTime::from_timestamp(1_705_316_400, 0);
@@ -124,9 +135,12 @@ mod tests {
     proptest! {
         #[test]
         fn no_alert_is_lost(alerts in proptest::collection::vec(("[ab]{1,2}", "[ab]{0,1}"), 0..50)) {
-            let items = alerts.iter().map(|(topic, job)| Item { topic, job, task_time: None });
-            let lines = summarize(items);
-            prop_assert_eq!(counts(&lines).values().sum::<u64>(), u64::try_from(alerts.len()).unwrap());
+            let item = |(topic, job)| Item { topic, job, workflow: "w.toml", task_time: None };
+            let items: Vec<_> = alerts.iter().map(|(topic, job)| item((topic.as_str(), job.as_str()))).collect();
+            let lines = summarize(items.iter().copied());
+            let counted: u64 = counts(items).values().map(|line| line.count).sum();
+            prop_assert_eq!(counted, u64::try_from(alerts.len()).unwrap());
+            prop_assert_eq!(lines.iter().map(|line| line.count).sum::<u64>(), counted);
             let ordered = lines.is_sorted_by_key(|line| (Reverse(line.count), line.key.clone()));
             prop_assert!(ordered);
         }

@@ -1,26 +1,168 @@
-//! What the alerts actor answers: the ladder.
+//! The ladder, who takes care of what, and what is not to be told.
 
 use actix::Message;
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::alert::Matcher;
+use flowlord_domain::ladder::Policy;
 
 use crate::error::Result;
 
-/// How each route stands.
+/// How each route stands; asked of the alerts actor.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<Vec<LadderStatus>>")]
 pub struct LadderStates;
 
 /// One route.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LadderStatus {
     /// The route's name.
     pub route: String,
+    /// How often it may be told.
+    pub policy: Policy,
     /// How long it waits now between two looks.
     pub interval: TimeDelta,
     /// When it looks next.
     pub next: DateTime<Utc>,
     /// Since when an incident is open.
     pub incident_since: Option<DateTime<Utc>>,
+    /// Alerts told of in the open incident.
+    pub alerts: u64,
+    /// Messages told of the open incident so far.
+    pub steps: u32,
+    /// What fails in the open incident, `task:job`.
+    pub tasks: Vec<String>,
+    /// Who takes care of it.
+    pub acknowledged_by: Option<String>,
+}
+
+/// Somebody takes care of what people were told of: it isn't told again until something else fails, or the time
+/// is over. Asked of the alerts actor; answers what it holds for.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Vec<Acknowledged>>")]
+pub struct Acknowledge {
+    /// Only in this route; none means all.
+    pub route: Option<String>,
+    /// Of which alerts.
+    pub matcher: Matcher,
+    /// Until when.
+    pub until: DateTime<Utc>,
+    /// Who.
+    pub by: String,
+    /// What they say about it.
+    pub note: String,
+}
+
+/// What an acknowledgement holds for, in one route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The route.
+    pub route: String,
+    /// When its open incident was opened; none where people weren't told yet.
+    pub opened: Option<DateTime<Utc>>,
+    /// What fails, `task:job`.
+    pub tasks: Vec<String>,
+}
+
+/// How many silences can hold at the same time.
+pub const MAX_SILENCES: usize = 1_000;
+
+/// Alerts that match are stored but not told. Asked of the DB owner.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Silence>")]
+pub struct AddSilence {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// Which alerts.
+    pub matcher: Matcher,
+    /// Until when.
+    pub until: DateTime<Utc>,
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Ends a silence now. What it silenced isn't told afterwards. Asked of the DB owner; answers the silence.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Silence>")]
+pub struct RemoveSilence {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// Which.
+    pub id: i64,
+}
+
+/// The silences, the newest first; asked of the DB readers.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Vec<Silence>>")]
+pub struct ListSilences {
+    /// Only those that hold then; none means also those that are over.
+    pub at: Option<DateTime<Utc>>,
+    /// Only what comes after this one.
+    pub after: Option<i64>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// A silence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Silence {
+    /// Its id, growing.
+    pub id: i64,
+    /// Since when.
+    pub from: DateTime<Utc>,
+    /// Until when.
+    pub until: DateTime<Utc>,
+    /// Which alerts.
+    pub matcher: Matcher,
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Incidents with what was told of each, the newest first; asked of the DB readers.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Vec<StoredIncident>>")]
+pub struct ListIncidents {
+    /// Not closed before this.
+    pub from: DateTime<Utc>,
+    /// Opened before this.
+    pub to: DateTime<Utc>,
+    /// Only what comes after the one of this opening and route.
+    pub after: Option<(DateTime<Utc>, String)>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// An incident as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredIncident {
+    /// The route.
+    pub route: String,
+    /// When its first alert was told.
+    pub opened: DateTime<Utc>,
+    /// When it was over.
+    pub closed: Option<DateTime<Utc>>,
+    /// How many alerts were told.
+    pub alerts: u64,
+    /// What happened, oldest first; of very long ones the last steps.
+    pub steps: Vec<IncidentStep>,
+}
+
+/// One step of an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentStep {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What: a kind of message (`summary`, `update`, `all_clear`).
+    pub kind: String,
+    /// The headline.
+    pub headline: String,
+    /// What was new.
+    pub details: Vec<String>,
+    /// When Slack took it; none when it didn't yet, or when there was nothing to send.
+    pub sent: Option<DateTime<Utc>>,
 }
 
 /// Moves no ladder any more: the service is stopping.

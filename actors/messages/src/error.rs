@@ -67,6 +67,8 @@ codes! {
     WorkflowUnknown = "workflow_unknown", 404, None, "No such workflow";
     /// No such backload.
     BackloadUnknown = "backload_unknown", 404, None, "No such backload";
+    /// No such silence, or it is over.
+    SilenceUnknown = "silence_unknown", 404, None, "No such silence";
     /// The lease was never given.
     LeaseUnknown = "lease_unknown", 404, None, "No such lease";
     /// The path doesn't take this method.
@@ -79,6 +81,8 @@ codes! {
     AlreadyFinished = "already_finished", 409, None, "The task already has another result";
     /// The slot was started before.
     SlotTaken = "slot_taken", 409, None, "The slot was started before";
+    /// As many silences hold as can.
+    TooManySilences = "too_many_silences", 409, None, "There are too many silences";
     /// The backload is finished, or isn't where its writer believes.
     BackloadState = "backload_state", 409, None, "The backload can't be changed like that any more";
     /// The same `Idempotency-Key` came with another body.

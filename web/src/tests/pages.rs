@@ -6,7 +6,7 @@ use flowlord_messages::read::Stats;
 use flowlord_messages::{Code, Error};
 
 use super::reads::{current, finding, stats};
-use super::stub::{Stub, alert, attempt, finished, leased, noon};
+use super::stub::{Stub, alert, attempt, finished, ladder, leased, noon};
 
 pub(super) fn full() -> Stub {
     let stub = Stub::default();
@@ -16,10 +16,9 @@ pub(super) fn full() -> Stub {
     stub.workflows(|_| Ok(current()));
     stub.ladders(|_| {
         Ok(vec![LadderStatus {
-            route: "default".into(),
-            interval: chrono::TimeDelta::minutes(5),
-            next: noon() + chrono::TimeDelta::minutes(5),
             incident_since: Some(noon()),
+            next: noon() + chrono::TimeDelta::minutes(5),
+            ..ladder()
         }])
     });
     stub

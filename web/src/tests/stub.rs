@@ -10,6 +10,7 @@ use actix_web::http::header::HeaderMap;
 use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::web;
 use chrono::{DateTime, Utc};
+use flowlord_domain::ladder::Policy;
 use flowlord_domain::{AlertKind, Attempt, Lane, TaskResult, TaskState, Uid};
 use flowlord_messages::alerts::{LadderStates, LadderStatus};
 use flowlord_messages::backload::{
@@ -348,6 +349,22 @@ pub(crate) fn finished(n: i64) -> Attempt {
         started: Some(noon() + chrono::TimeDelta::seconds(2)),
         ended: Some(noon() + chrono::TimeDelta::seconds(5)),
         ..attempt(n)
+    }
+}
+
+/// A quiet route.
+pub(crate) fn ladder() -> LadderStatus {
+    let policy = Policy::default();
+    LadderStatus {
+        route: "default".to_owned(),
+        policy,
+        interval: policy.min,
+        next: noon(),
+        incident_since: None,
+        alerts: 0,
+        steps: 0,
+        tasks: Vec::new(),
+        acknowledged_by: None,
     }
 }
 

@@ -1,8 +1,19 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::alert::Matcher;
 
-const POLICY: Policy = Policy { min: TimeDelta::minutes(5), max: TimeDelta::minutes(80) };
+const POLICY: Policy = policy(5, 80);
+
+const fn policy(min: i64, max: i64) -> Policy {
+    Policy {
+        min: TimeDelta::minutes(min),
+        max: TimeDelta::minutes(max),
+        factor_up: Factor::TWO,
+        factor_down: Factor::TWO,
+        quiet_ticks: 1,
+    }
+}
 
 fn start() -> DateTime<Utc> {
     DateTime::from_timestamp(1_772_366_400, 0).unwrap()
@@ -16,11 +27,21 @@ fn minutes(interval: TimeDelta) -> i64 {
     interval.num_minutes()
 }
 
-fn lines(lines: &[(&str, u64)]) -> BTreeMap<String, u64> {
-    lines.iter().map(|(line, count)| ((*line).to_owned(), *count)).collect()
+fn lines(lines: &[(&str, u64)]) -> BTreeMap<String, NewLine> {
+    lines.iter().map(|(line, count)| ((*line).to_owned(), (*count).into())).collect()
 }
 
-/// What a tick did: the minute it ran, the interval after it, and a letter: told, cleared or silent.
+/// A look outside quiet hours.
+fn step(
+    policy: Policy,
+    state: &LadderState,
+    now: DateTime<Utc>,
+    new_lines: &BTreeMap<String, NewLine>,
+) -> (LadderState, Option<Told>) {
+    super::step(policy, state, now, new_lines, None)
+}
+
+/// What a tick did: the minute it ran, the interval after it, and a letter: summary, easing, cleared or silent.
 type Tick = (i64, i64, char);
 
 /// Ticks through, with `counts` new alerts at each tick.
@@ -34,6 +55,10 @@ fn run(policy: Policy, counts: &[u64]) -> Vec<Tick> {
             Some(Told::Summary { next: promised, .. }) => {
                 assert_eq!(promised, next.next_tick);
                 'S'
+            }
+            Some(Told::Update { easing, next: promised, .. }) => {
+                assert_eq!((easing, promised), (true, next.next_tick));
+                'E'
             }
             Some(Told::AllClear { .. }) => 'C',
             None => '-',
@@ -59,14 +84,14 @@ fn a_storm_is_told_ever_more_seldom_up_to_max() {
 #[test]
 fn a_trickle_stays_at_the_bottom_rungs() {
     // One alert at each second tick: up, down, up, down, and never cleared in between.
-    let expected = [(5, 10, 'S'), (15, 5, '-'), (20, 10, 'S'), (30, 5, '-'), (35, 10, 'S')];
+    let expected = [(5, 10, 'S'), (15, 5, 'E'), (20, 10, 'S'), (30, 5, 'E'), (35, 10, 'S')];
     assert_eq!(run(POLICY, &[1, 0, 1, 0, 1]), expected);
 }
 
 #[test]
 fn flapping_opens_a_new_incident_after_each_all_clear() {
     let expected =
-        [(5, 10, 'S'), (15, 5, '-'), (20, 5, 'C'), (25, 10, 'S'), (35, 5, '-'), (40, 5, 'C'), (45, 5, '-')];
+        [(5, 10, 'S'), (15, 5, 'E'), (20, 5, 'C'), (25, 10, 'S'), (35, 5, 'E'), (40, 5, 'C'), (45, 5, '-')];
     assert_eq!(run(POLICY, &[1, 0, 0, 1, 0, 0, 0]), expected);
 }
 
@@ -76,9 +101,9 @@ fn after_a_storm_the_interval_halves_down_to_one_all_clear() {
         (5, 10, 'S'),
         (15, 20, 'S'),
         (35, 40, 'S'),
-        (75, 20, '-'),
-        (95, 10, '-'),
-        (105, 5, '-'),
+        (75, 20, 'E'),
+        (95, 10, 'E'),
+        (105, 5, 'E'),
         (110, 5, 'C'),
         (115, 5, '-'),
     ];
@@ -87,25 +112,25 @@ fn after_a_storm_the_interval_halves_down_to_one_all_clear() {
 
 #[test]
 fn bounds_that_are_no_power_of_two_hold() {
-    let policy = Policy { min: TimeDelta::minutes(5), max: TimeDelta::minutes(12) };
-    let expected = [(5, 10, 'S'), (15, 12, 'S'), (27, 12, 'S'), (39, 6, '-'), (45, 5, '-'), (50, 5, 'C')];
-    assert_eq!(run(policy, &[1, 1, 1, 0, 0, 0]), expected);
+    let narrow = policy(5, 12);
+    let expected = [(5, 10, 'S'), (15, 12, 'S'), (27, 12, 'S'), (39, 6, 'E'), (45, 5, 'E'), (50, 5, 'C')];
+    assert_eq!(run(narrow, &[1, 1, 1, 0, 0, 0]), expected);
 }
 
 #[test]
 fn with_one_rung_only_the_first_quiet_tick_clears() {
-    let policy = Policy { min: TimeDelta::minutes(5), max: TimeDelta::minutes(5) };
-    assert_eq!(run(policy, &[1, 1, 0, 0]), [(5, 5, 'S'), (10, 5, 'S'), (15, 5, 'C'), (20, 5, '-')]);
+    let narrow = policy(5, 5);
+    assert_eq!(run(narrow, &[1, 1, 0, 0]), [(5, 5, 'S'), (10, 5, 'S'), (15, 5, 'C'), (20, 5, '-')]);
 }
 
 #[test]
 fn bounds_that_make_no_sense_still_end() {
-    let nothing = Policy { min: TimeDelta::zero(), max: TimeDelta::minutes(-1) };
+    let nothing = policy(0, -1);
     let state = LadderState::new(nothing, start());
     assert!(state.next_tick > start());
-    let upside_down = Policy { min: TimeDelta::minutes(5), max: TimeDelta::minutes(1) };
+    let upside_down = policy(5, 1);
     assert_eq!(run(upside_down, &[1, 0]), [(5, 5, 'S'), (10, 5, 'C')]);
-    let endless = Policy { min: TimeDelta::MAX, max: TimeDelta::MAX };
+    let endless = Policy::new(TimeDelta::MAX, TimeDelta::MAX);
     let state = LadderState { next_tick: start(), ..LadderState::new(endless, start()) };
     let _ = step(endless, &state, start(), &lines(&[("a", 1)]));
 }
@@ -129,7 +154,7 @@ fn what_is_told_says_how_it_stands() {
     let lines = ["a", "c:x", "b"].map(str::to_owned).to_vec();
     assert_eq!(
         told,
-        Some(Told::AllClear { opened: at(6), lasted: TimeDelta::minutes(45), alerts: 8, lines })
+        Some(Told::AllClear { step: 5, opened: at(6), lasted: TimeDelta::minutes(45), alerts: 8, lines })
     );
     assert_eq!(state, LadderState::new(POLICY, at(51)));
 }
@@ -183,12 +208,12 @@ fn a_policy_changed_over_a_restart_holds_at_once() {
     }
     assert_eq!(state.interval, POLICY.max);
     let now = state.next_tick - TimeDelta::minutes(79);
-    let shorter = Policy { min: TimeDelta::minutes(1), max: TimeDelta::minutes(4) };
+    let shorter = policy(1, 4);
     let resumed = state.resumed(shorter, now);
     assert_eq!((minutes(resumed.interval), resumed.next_tick), (4, now + TimeDelta::minutes(4)));
     assert_eq!(resumed.incident, state.incident);
 
-    let longer = Policy { min: TimeDelta::minutes(100), max: TimeDelta::minutes(200) };
+    let longer = policy(100, 200);
     let resumed = state.resumed(longer, now);
     assert_eq!((minutes(resumed.interval), resumed.next_tick), (100, state.next_tick));
 
@@ -205,7 +230,7 @@ fn a_step_repeated_after_a_crash_has_the_same_key() {
     assert_eq!(first.key("default"), format!("default/{}/2", at(6).timestamp_micros()));
     let (second, _) = step(POLICY, &first, at(16), &storm);
     let keys = [quiet.key("default"), first.key("default"), second.key("default"), quiet.key("other")];
-    let different: std::collections::BTreeSet<&String> = keys.iter().collect();
+    let different: BTreeSet<&String> = keys.iter().collect();
     assert_eq!(different.len(), keys.len());
 }
 
@@ -218,12 +243,23 @@ struct Life {
     told_in_incident: u64,
     opened: u32,
     cleared: u32,
+    keys: BTreeSet<String>,
 }
 
 impl Life {
-    fn tick(&mut self, policy: Policy, state: &LadderState, now: DateTime<Utc>) -> LadderState {
+    fn tick(
+        &mut self,
+        policy: Policy,
+        state: &LadderState,
+        now: DateTime<Utc>,
+        hold: Option<DateTime<Utc>>,
+    ) -> LadderState {
         let was_open = state.incident.is_some();
-        let (next, told) = step(policy, state, now, &lines(&[("a", self.untold)]));
+        let key = state.key("r");
+        let (next, told) = super::step(policy, state, now, &lines(&[("a", self.untold)]), hold);
+        if told.is_some() {
+            assert!(self.keys.insert(key), "each message has a key of its own");
+        }
         match told {
             Some(Told::Summary { .. }) => {
                 self.opened += u32::from(!was_open);
@@ -231,7 +267,15 @@ impl Life {
                 self.told_in_incident += self.untold;
                 self.untold = 0;
             }
+            Some(Told::Update { easing: false, .. }) => {
+                assert!(was_open && !state.acknowledgements.is_empty());
+                self.told += self.untold;
+                self.told_in_incident += self.untold;
+                self.untold = 0;
+            }
+            Some(Told::Update { easing: true, .. }) => assert_eq!(self.untold, 0),
             Some(Told::AllClear { alerts, .. }) => {
+                assert_eq!(self.untold, 0);
                 self.cleared += 1;
                 assert_eq!(alerts, self.told_in_incident);
                 self.told_in_incident = 0;
@@ -244,27 +288,163 @@ impl Life {
     }
 }
 
+fn acknowledgement(at: DateTime<Utc>, minutes: i64) -> Acknowledgement {
+    let until = at + TimeDelta::minutes(minutes);
+    Acknowledgement { at, until, by: "ada".to_owned(), note: String::new(), lines: BTreeSet::new() }
+}
+
+/// An incident of `a` and `b:x` that `ada` takes care of for so long.
+fn taken_care_of(matcher: &Matcher, minutes: i64) -> LadderState {
+    let (state, _) = step(POLICY, &LadderState::new(POLICY, start()), at(5), &lines(&[("a", 1), ("b:x", 1)]));
+    let (state, ..) = state.acknowledged(matcher, acknowledgement(at(6), minutes), &lines(&[])).unwrap();
+    state
+}
+
+#[test]
+fn what_is_taken_care_of_is_not_told_again_until_something_else_fails() {
+    let state = taken_care_of(&Matcher::default(), 600);
+    assert_eq!(state.acknowledged_by().as_deref(), Some("ada"));
+    let (state, told) = step(POLICY, &state, at(15), &lines(&[("a", 7)]));
+    let update = Told::Update { step: 3, opened: at(5), next: at(35), easing: false };
+    assert_eq!(told, Some(update), "the interval grows as if it was told");
+    assert_eq!(state.incident.as_ref().unwrap().alerts, 9, "it counts");
+    let (state, told) = step(POLICY, &state, at(35), &lines(&[("a", 1), ("c", 1)]));
+    assert!(matches!(told, Some(Told::Summary { step: 4, .. })));
+    let (_, told) = step(POLICY, &state, at(75), &lines(&[("c", 1)]));
+    assert!(matches!(told, Some(Told::Summary { step: 5, .. })), "nobody takes care of the new one");
+}
+
+#[test]
+fn an_acknowledgement_ends_and_is_about_what_matches() {
+    let state = taken_care_of(&Matcher::default(), 5);
+    let (state, told) = step(POLICY, &state, at(15), &lines(&[("a", 1)]));
+    assert!(matches!(told, Some(Told::Summary { .. })), "it was over at minute 11");
+    assert_eq!(state.acknowledged_by(), None);
+    let job = Matcher { job: Some("x".to_owned()), ..Matcher::default() };
+    let state = taken_care_of(&job, 600);
+    assert!(matches!(step(POLICY, &state, at(15), &lines(&[("b:x", 1)])).1, Some(Told::Update { .. })));
+    assert!(matches!(step(POLICY, &state, at(15), &lines(&[("a", 1)])).1, Some(Told::Summary { .. })));
+    let none = Matcher { topic: Some("none".to_owned()), ..Matcher::default() };
+    assert_eq!(state.acknowledged(&none, acknowledgement(at(6), 5), &lines(&[])), None);
+}
+
+#[test]
+fn the_all_clear_of_what_was_taken_care_of_is_told() {
+    let state = taken_care_of(&Matcher::default(), 600);
+    let (state, told) = step(POLICY, &state, at(15), &lines(&[]));
+    assert!(matches!(told, Some(Told::Update { easing: true, .. })));
+    let (state, told) = step(POLICY, &state, at(20), &lines(&[]));
+    assert!(matches!(told, Some(Told::AllClear { alerts: 2, .. })));
+    assert_eq!(state.acknowledged_by(), None, "the next incident is another one");
+}
+
+#[test]
+fn what_was_raised_but_not_told_can_be_taken_care_of_too() {
+    let quiet = LadderState::new(POLICY, start());
+    let workflow = Matcher { workflow: Some("etl/*".to_owned()), ..Matcher::default() };
+    let raised = |workflow: &str| {
+        let new = NewLine { count: 1, workflows: BTreeSet::from([workflow.to_owned()]) };
+        BTreeMap::from([("a".to_owned(), new)])
+    };
+    assert_eq!(quiet.acknowledged(&workflow, acknowledgement(at(1), 60), &raised("other.toml")), None);
+    let (state, known, told) =
+        quiet.acknowledged(&workflow, acknowledgement(at(1), 60), &raised("etl/a.toml")).unwrap();
+    assert_eq!((known, told), (BTreeSet::from(["a".to_owned()]), None));
+    let (state, told) = step(POLICY, &state, at(5), &raised("etl/a.toml"));
+    assert!(matches!(told, Some(Told::Summary { step: 1, .. })), "the first one is told");
+    let (_, told) = step(POLICY, &state, at(15), &raised("etl/a.toml"));
+    assert!(matches!(told, Some(Told::Update { .. })));
+}
+
+#[test]
+fn acknowledgements_are_bounded() {
+    let mut state = taken_care_of(&Matcher::default(), 600);
+    for minute in 7..200 {
+        let by = acknowledgement(at(minute), 600);
+        state = state.acknowledged(&Matcher::default(), by, &lines(&[])).unwrap().0;
+    }
+    assert_eq!(state.acknowledgements.len(), 50);
+    assert_eq!(state.acknowledgements[49].at, at(199));
+}
+
+#[test]
+fn in_quiet_hours_alerts_wait_and_the_ladder_stays() {
+    let (open, _) = step(POLICY, &LadderState::new(POLICY, start()), at(5), &lines(&[("a", 1)]));
+    let (held, told) = super::step(POLICY, &open, at(15), &lines(&[("a", 3)]), Some(at(18)));
+    assert_eq!((held.next_tick, told), (at(18), None));
+    assert_eq!((held.interval, &held.incident), (open.interval, &open.incident));
+    let (held, told) = super::step(POLICY, &open, at(15), &lines(&[]), Some(at(500)));
+    assert_eq!((held.next_tick, told), (at(25), None), "looked at again, in case the hours change");
+    let (_, told) = step(POLICY, &held, at(25), &lines(&[("a", 3)]));
+    assert!(matches!(told, Some(Told::Summary { step: 2, .. })));
+}
+
+#[test]
+fn factors_and_quiet_ticks_shape_the_ladder() {
+    let shaped = Policy {
+        factor_up: "3".parse().unwrap(),
+        factor_down: "1.5".parse().unwrap(),
+        quiet_ticks: 3,
+        ..policy(4, 36)
+    };
+    let expected = [
+        (4, 12, 'S'),
+        (16, 36, 'S'),
+        (52, 24, 'E'),
+        (76, 16, 'E'),
+        (92, 10, 'E'),
+        (102, 7, 'E'),
+        (109, 4, 'E'),
+        (114, 4, 'E'),
+        (118, 4, '-'),
+        (122, 4, '-'),
+        (126, 4, 'C'),
+    ];
+    let ticks = run(shaped, &[1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(ticks, expected);
+    let flat = Policy { factor_up: Factor::ONE, ..policy(5, 80) };
+    assert_eq!(run(flat, &[1, 1, 1, 0]), [(5, 5, 'S'), (10, 5, 'S'), (15, 5, 'S'), (20, 5, 'C')]);
+    // A tick with news at the bottom begins the count anew.
+    let patient = Policy { quiet_ticks: 2, factor_up: Factor::ONE, ..policy(5, 80) };
+    let letters: String = run(patient, &[1, 0, 1, 0, 0]).into_iter().map(|(.., letter)| letter).collect();
+    assert_eq!(letters, "S-S-C");
+}
+
 proptest! {
     #[test]
     fn each_alert_is_told_once_and_each_incident_cleared_once(
-        events in proptest::collection::vec((-30_i64..200, 0_u64..4), 0..60),
+        events in proptest::collection::vec((-30_i64..200, 0_u64..4, 0_u8..10), 0..60),
         (min, factor) in (1_i64..20, 1_i32..40),
+        (up, down, quiet_ticks) in (1_000_u32..5_000, 1_100_u32..5_000, 1_u32..4),
     ) {
         let min = TimeDelta::minutes(min);
-        let policy = Policy { min, max: min * factor };
+        let written = |thousandths: u32| format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000);
+        let (factor_up, factor_down) = (written(up).parse().unwrap(), written(down).parse().unwrap());
+        let policy = Policy { factor_up, factor_down, quiet_ticks, ..Policy::new(min, min * factor) };
         let mut now = start();
         let mut state = LadderState::new(policy, now);
         let mut life = Life::default();
-        for (minutes, alerts) in events {
+        for (minutes, alerts, what) in events {
             now += TimeDelta::minutes(minutes);
             life.raised += alerts;
             life.untold += alerts;
-            state = life.tick(policy, &state, now);
+            if what == 0 {
+                let by = acknowledgement(now, 300);
+                let known = state.acknowledged(&Matcher::default(), by, &lines(&[("a", life.untold)]));
+                let key = state.key("r");
+                if let Some((next, _, told)) = known {
+                    prop_assert!(told.is_none() || life.keys.insert(key));
+                    state = next;
+                }
+            }
+            let hold = (what == 1).then(|| now + TimeDelta::minutes(100));
+            state = life.tick(policy, &state, now, hold);
+            // A restart at any point.
             let stored = serde_json::to_string(&state).unwrap();
             prop_assert_eq!(&serde_json::from_str::<LadderState>(&stored).unwrap(), &state);
         }
-        for _ in 0..12 {
-            state = life.tick(policy, &state, state.next_tick);
+        for _ in 0..80 {
+            state = life.tick(policy, &state, state.next_tick, None);
         }
         prop_assert_eq!((life.told, life.untold), (life.raised, 0));
         prop_assert_eq!(life.opened, life.cleared);

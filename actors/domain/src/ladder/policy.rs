@@ -1,0 +1,145 @@
+//! How often a route may be told.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::TimeDelta;
+
+/// How often a route may be told: never more often than `min`, and while alerts come at least every `max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// The shortest interval, and how often a quiet route is looked at.
+    pub min: TimeDelta,
+    /// The longest interval.
+    pub max: TimeDelta,
+    /// How many times as long the interval gets with each summary.
+    pub factor_up: Factor,
+    /// How many times shorter it gets with each tick without news.
+    pub factor_down: Factor,
+    /// How many ticks without news, at the shortest interval, end an incident.
+    pub quiet_ticks: u32,
+}
+
+impl Policy {
+    /// Twice as long with each summary, half as long with each quiet tick, over at the first one at the bottom.
+    #[must_use]
+    pub fn new(min: TimeDelta, max: TimeDelta) -> Self {
+        Self { min, max, factor_up: Factor::TWO, factor_down: Factor::TWO, quiet_ticks: 1 }
+    }
+
+    /// The bounds, made usable: an interval of nothing would never end, one upside down has no room.
+    pub(super) fn bounds(self) -> (TimeDelta, TimeDelta) {
+        let min = whole_micros(self.min).max(TimeDelta::milliseconds(1));
+        (min, whole_micros(self.max).max(min))
+    }
+
+    pub(super) fn clamp(self, interval: TimeDelta) -> TimeDelta {
+        let (min, max) = self.bounds();
+        whole_micros(interval).clamp(min, max)
+    }
+
+    pub(super) fn longer(self, interval: TimeDelta) -> TimeDelta {
+        self.clamp(self.factor_up.times(interval))
+    }
+
+    pub(super) fn shorter(self, interval: TimeDelta) -> TimeDelta {
+        self.clamp(self.factor_down.part_of(interval))
+    }
+}
+
+impl Default for Policy {
+    /// What counts when nobody chose: every 5 minutes to every 80.
+    fn default() -> Self {
+        Self::new(TimeDelta::minutes(5), TimeDelta::minutes(80))
+    }
+}
+
+/// A factor in thousandths, so that policies compare and intervals are exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Factor(u32);
+
+impl Factor {
+    /// Nothing changes.
+    pub const ONE: Self = Self(1_000);
+    /// The least that still leads somewhere.
+    pub const LEAST_CHANGE: Self = Self(1_100);
+    /// Double, or half.
+    pub const TWO: Self = Self(2_000);
+    /// The largest.
+    pub const MOST: Self = Self(100_000);
+
+    fn times(self, interval: TimeDelta) -> TimeDelta {
+        self.scaled(interval, i128::from(self.0), 1_000)
+    }
+
+    fn part_of(self, interval: TimeDelta) -> TimeDelta {
+        self.scaled(interval, 1_000, i128::from(self.0.max(1)))
+    }
+
+    fn scaled(self, interval: TimeDelta, times: i128, parts: i128) -> TimeDelta {
+        let micros = i128::from(interval.num_microseconds().unwrap_or(i64::MAX)) * times / parts;
+        TimeDelta::microseconds(i64::try_from(micros).unwrap_or(i64::MAX))
+    }
+}
+
+/// No factor.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no factor: write a number from 1.0 to 100.0 with up to three decimals, like 2.0")]
+pub struct FactorError(String);
+
+impl FromStr for Factor {
+    type Err = FactorError;
+
+    fn from_str(text: &str) -> Result<Self, FactorError> {
+        let wrong = || FactorError(text.to_owned());
+        let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || rest.len() > 3 || !digits(whole) || !digits(rest) {
+            return Err(wrong());
+        }
+        let whole: u32 = whole.parse().map_err(|_| wrong())?;
+        let rest: u32 = format!("{rest:0<3}").parse().map_err(|_| wrong())?;
+        let factor =
+            Self(whole.checked_mul(1_000).and_then(|whole| whole.checked_add(rest)).ok_or_else(wrong)?);
+        (Self::ONE..=Self::MOST).contains(&factor).then_some(factor).ok_or_else(wrong)
+    }
+}
+
+impl fmt::Display for Factor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rest = format!("{:03}", self.0 % 1_000);
+        let rest = rest.trim_end_matches('0');
+        write!(f, "{}.{}", self.0 / 1_000, if rest.is_empty() { "0" } else { rest })
+    }
+}
+
+/// What is stored are microseconds, so that a state read back equals the one written.
+pub(super) fn whole_micros(interval: TimeDelta) -> TimeDelta {
+    TimeDelta::microseconds(interval.num_microseconds().unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn factors_are_read_and_written() {
+        for (text, written) in
+            [("2", "2.0"), ("2.0", "2.0"), ("1.25", "1.25"), ("1.005", "1.005"), ("100", "100.0")]
+        {
+            assert_eq!(text.parse::<Factor>().unwrap().to_string(), written);
+        }
+        for text in ["", "0.5", "0", "-2", "100.001", "1.0005", "two", "1e3", ".5", "2.x", "99999999999"] {
+            let err = text.parse::<Factor>().unwrap_err();
+            assert!(err.to_string().contains("write a number from 1.0 to 100.0"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_factor_lengthens_and_shortens() {
+        let factor: Factor = "1.5".parse().unwrap();
+        assert_eq!(factor.times(TimeDelta::minutes(10)), TimeDelta::minutes(15));
+        assert_eq!(factor.part_of(TimeDelta::minutes(15)), TimeDelta::minutes(10));
+        assert_eq!(Factor::MOST.times(TimeDelta::MAX), TimeDelta::microseconds(i64::MAX));
+    }
+}
