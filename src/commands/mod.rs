@@ -1,6 +1,7 @@
 //! What the program can be asked to do.
 
 mod args;
+mod backload;
 mod check;
 mod demo;
 mod logs;
@@ -42,6 +43,7 @@ enum Command {
     Check(check::Args),
     Plan(plan::Args),
     Work(work::Args),
+    Backload(backload::Args),
     Snapshot(snapshot::Args),
     Restore(restore::Args),
     Token(token::Args),
@@ -64,6 +66,7 @@ impl Cli {
             Command::Check(args) => check::run(&args),
             Command::Plan(args) => plan::run(&args),
             Command::Work(args) => work::run(args),
+            Command::Backload(args) => backload::run(&args),
             Command::Snapshot(args) => snapshot::run(&args),
             Command::Restore(args) => restore::run(&args),
             Command::Token(args) => token::run(args),

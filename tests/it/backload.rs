@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
+use crate::process::{Server, flowlord};
 use crate::support::{Answer, TestApp};
 
 const PATH: &str = "/api/v1/backload";
@@ -133,4 +134,44 @@ async fn the_path_of_the_reference_system_stores_too() {
     assert_eq!((&done["Count"], infos(&done["Tasks"])), (&json!(1), vec!["?hour=2026-01-01T05"]));
     assert_eq!(app.api.tasks("&type=extract").await.len(), 1);
     app.stop().await;
+}
+
+#[actix::test]
+async fn the_command_shows_creates_and_tells_what_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path()).await;
+    let run = async |args: &[&str]| {
+        let base =
+            ["backload", "load:j", "--server", server.api.base.as_str(), "--template", "?d={dd}{meta:a}"];
+        let output = flowlord(folder.path(), &[&base, args].concat()).output().await.unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, out, err) = run(&["--from", "2026-01-01", "--to", "2026-01-09", "--show", "1"]).await;
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!(
+        out,
+        "TASK    INFO           META\nload:j  ?d=01{meta:a}  cron=2026-01-01T00&job=j\n9 tasks, 1 of the first 1 \
+         shown (using default day iterator); create them with --execute\n"
+    );
+    assert!(server.api.tasks("").await.is_empty());
+
+    let (code, out, err) = run(&["--at", "2026-01-01", "--meta", "a=1", "--meta", "a=2", "--execute"]).await;
+    assert_eq!((code, out.as_str()), (Some(0), "2/2 tasks created\n"), "{err}");
+    assert!(err.starts_with("backload 1 (using default day iterator): goes on"), "{err}");
+    assert!(err.ends_with("2/2 tasks dealt with\n"), "{err}");
+    assert_eq!(server.api.tasks("&type=load&job=j").await.len(), 2);
+
+    let long = "z".repeat(10_000);
+    let template = "{meta:a}".repeat(120);
+    let args = ["--template", &template, "--at", "2026-01-01", "--meta", &format!("a={long}"), "--execute"];
+    let base = ["backload", "huge", "--server", server.api.base.as_str()];
+    let output = flowlord(folder.path(), &[&base[..], &args[..]].concat()).output().await.unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!((output.status.code(), out.as_ref()), (Some(1), "0/1 tasks created, 1 failed\n"), "{err}");
+    assert!(err.contains("task 0 (2026-01-01T00:00:00Z): its info would have 1200960 bytes"), "{err}");
+
+    let (code, _, err) = run(&["--at", "soon"]).await;
+    assert!(code == Some(1) && err.contains("`at` is `soon`: write a day like"), "{err}");
+    server.kill().await;
 }
