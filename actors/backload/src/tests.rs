@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Arbiter, Handler};
@@ -14,8 +15,9 @@ use flowlord_messages::backload::{
     BackloadState, ChangeBackload, Checked, ExecuteBackload, Failure, PlanBackload, Planned, Started,
     StopBackload,
 };
+use flowlord_messages::clock::Sleep;
 use flowlord_messages::library::Current;
-use flowlord_messages::{Error, Ping};
+use flowlord_messages::{Clock, Error, Ping};
 use flowlord_testkit::VirtualClock;
 
 use super::*;
@@ -155,7 +157,26 @@ impl Rows {
     }
 }
 
+/// A clock that makes who asks it panic, once.
+#[derive(Debug)]
+struct Shaky {
+    clock: VirtualClock,
+    panic: Arc<AtomicBool>,
+}
+
+impl Clock for Shaky {
+    fn now(&self) -> DateTime<Utc> {
+        assert!(!self.panic.swap(false, Ordering::Relaxed), "as the test wants");
+        self.clock.now()
+    }
+
+    fn sleep_until(&self, at: DateTime<Utc>) -> Sleep {
+        self.clock.sleep_until(at)
+    }
+}
+
 struct Bench {
+    panic: Arc<AtomicBool>,
     rows: Stub,
     clock: VirtualClock,
     arbiter: Arbiter,
@@ -171,14 +192,15 @@ fn noon() -> DateTime<Utc> {
 }
 
 impl Bench {
-    fn new() -> Self {
-        Self::on(Stub::default())
+    async fn new() -> Self {
+        Self::on(Stub::default()).await
     }
 
-    fn on(rows: Stub) -> Self {
+    async fn on(rows: Stub) -> Self {
         let activity = Activity::default();
         let clock = VirtualClock::new(noon(), activity.clone());
         let arbiter = Arbiter::new();
+        let panic = Arc::default();
         let stub = rows.clone();
         let below = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
         let patience = Duration::from_secs(20);
@@ -189,7 +211,7 @@ impl Bench {
         }
         let gave_up = Arc::new(|_: &str| panic!("gave up"));
         let deps = Deps {
-            clock: Arc::new(clock.clone()),
+            clock: Arc::new(Shaky { clock: clock.clone(), panic: Arc::clone(&panic) }),
             mint: Mint::seeded(1),
             activity: activity.clone(),
             supervision: Supervision::new("backload", Arc::new(clock.clone()), gave_up),
@@ -203,7 +225,11 @@ impl Bench {
             list: port!(below),
         };
         let actor = Backload::start(&arbiter.handle(), Config { host: "box".to_owned() }, deps);
+        let ping: Port<Ping> = port!(actor);
+        // One that answers has started: what it reads then is under way.
+        ping.call(Ping).await.unwrap();
         Self {
+            panic,
             rows,
             clock,
             arbiter,
@@ -211,15 +237,15 @@ impl Bench {
             execute: port!(actor),
             change: port!(actor),
             stop: port!(actor),
-            ping: port!(actor),
+            ping,
         }
     }
 
     /// As after a crash: the rows stay.
-    fn restarted(self) -> Self {
+    async fn restarted(self) -> Self {
         self.arbiter.stop();
         self.arbiter.join().unwrap();
-        Self::on(self.rows)
+        Self::on(self.rows).await
     }
 
     fn set<T>(&self, change: impl FnOnce(&mut Rows) -> T) -> T {
@@ -259,7 +285,7 @@ const YEAR: &str = r#"{"task":"load:daily","by":"hour","from":"2025-01-01","to":
 
 #[actix::test]
 async fn a_plan_says_what_it_took_or_what_to_change() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let planned = bench.plan(r#"{"task":"load:daily","at":"2026-01-01"}"#).await.unwrap();
     assert_eq!(
         (planned.plan.count(), planned.message.as_str()),
@@ -278,7 +304,7 @@ async fn a_plan_says_what_it_took_or_what_to_change() {
 
 #[actix::test]
 async fn tasks_are_stored_chunk_by_chunk() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let started = bench.execute(YEAR, false).await.unwrap();
     assert!(started.id == 1 && started.done.is_none());
     bench.clock.settle().await;
@@ -292,7 +318,7 @@ async fn tasks_are_stored_chunk_by_chunk() {
 
 #[actix::test]
 async fn who_waits_is_told_each_task_and_each_failure() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     bench.set(|rows| {
         rows.there = vec!["x".to_owned()];
         // Nobody who waits is kept waiting by what is queued.
@@ -316,7 +342,7 @@ async fn who_waits_is_told_each_task_and_each_failure() {
 
 #[actix::test]
 async fn an_answer_that_would_be_too_large_is_left_to_the_background() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let json = serde_json::json!({
         "task": "t", "template": "x".repeat(1_000_000), "from": "2026-01-01", "to": "2026-01-31",
     });
@@ -329,7 +355,7 @@ async fn an_answer_that_would_be_too_large_is_left_to_the_background() {
 
 #[actix::test]
 async fn a_full_queue_is_waited_for() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     bench.set(|rows| rows.ready = MAX_READY);
     bench.execute(YEAR, false).await.unwrap();
     bench.clock.advance(TimeDelta::minutes(10)).await;
@@ -345,7 +371,7 @@ async fn a_full_queue_is_waited_for() {
 
 #[actix::test]
 async fn what_could_not_be_stored_is_told_and_tried_again() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let full = || Error::new(Code::Storage, "the disk is full");
     bench.set(|rows| rows.refuse_save = Some(full()));
     assert_eq!(bench.execute(YEAR, true).await.unwrap_err(), full(), "not even begun");
@@ -363,7 +389,7 @@ async fn what_could_not_be_stored_is_told_and_tried_again() {
 
 #[actix::test]
 async fn what_is_paused_between_two_chunks_stops_there_until_it_is_resumed() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     bench.set(|rows| rows.pause_after = Some(1));
     let finished = bench.finished(YEAR).await;
     assert_eq!(finished.created.len(), 500);
@@ -376,7 +402,7 @@ async fn what_is_paused_between_two_chunks_stops_there_until_it_is_resumed() {
 
 #[actix::test]
 async fn what_is_cancelled_while_it_waits_stays_so() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     bench.set(|rows| rows.ready = MAX_READY);
     bench.execute(YEAR, false).await.unwrap();
     bench.clock.settle().await;
@@ -388,7 +414,7 @@ async fn what_is_cancelled_while_it_waits_stays_so() {
 
 #[actix::test]
 async fn a_restart_goes_on_where_it_stood() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     bench.set(|rows| rows.pause_after = Some(2));
     bench.execute(YEAR, false).await.unwrap();
     bench.clock.settle().await;
@@ -397,7 +423,7 @@ async fn a_restart_goes_on_where_it_stood() {
         // The database doesn't answer at first.
         rows.unreadable = 2;
     });
-    let bench = bench.restarted();
+    let bench = bench.restarted().await;
     bench.clock.settle().await;
     assert_eq!(bench.standing(1).1, 1_000);
     bench.clock.advance(LOOK_AGAIN + LOOK_AGAIN).await;
@@ -407,8 +433,24 @@ async fn a_restart_goes_on_where_it_stood() {
 }
 
 #[actix::test]
+async fn after_a_panic_it_goes_on_with_what_is_stored() {
+    let bench = Bench::new().await;
+    bench.set(|rows| rows.ready = MAX_READY);
+    bench.execute(YEAR, false).await.unwrap();
+    bench.clock.settle().await;
+    let planned = bench.plan(YEAR).await.unwrap();
+    bench.panic.store(true, Ordering::Relaxed);
+    bench.execute.call(ExecuteBackload { planned, wait: true }).await.unwrap_err();
+    bench.set(|rows| rows.ready = 0);
+    bench.clock.advance(LOOK_AGAIN).await;
+    bench.clock.settle().await;
+    assert_eq!(bench.standing(1), (BackloadState::Done, 1_400, 1_400, 0, 0));
+    assert_eq!(bench.ping.call(Ping).await.unwrap().restarts, 1);
+}
+
+#[actix::test]
 async fn a_meta_file_that_changed_pauses_what_is_resumed() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     bench.set(|rows| {
         rows.file = vec![Row::default(); 600];
         rows.pause_after = Some(1);
@@ -425,7 +467,7 @@ async fn a_meta_file_that_changed_pauses_what_is_resumed() {
 
 #[actix::test]
 async fn nothing_begins_after_a_stop() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     bench.set(|rows| rows.ready = MAX_READY);
     bench.execute(YEAR, false).await.unwrap();
     bench.clock.settle().await;
@@ -438,7 +480,7 @@ async fn nothing_begins_after_a_stop() {
 
 #[actix::test]
 async fn more_than_can_be_meant_is_refused() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let err = bench
         .execute(r#"{"task":"load:daily","by":"hour","from":"1970-01-01","to":"9999-01-01"}"#, false)
         .await;
