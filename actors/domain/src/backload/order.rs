@@ -10,7 +10,7 @@ use crate::rule::By;
 use crate::workflow::{Phase, TaskName, Workflows};
 
 /// How large the rows of a request's own lists may be.
-const MAX_ROWS: usize = 64 * 1024 * 1024;
+const MAX_ROWS: usize = 16 * 1024 * 1024;
 
 /// A request in which nothing is left to be looked up: what a phase says is written out, so that it stays the same
 /// whatever happens to the workflow files meanwhile.
