@@ -1,7 +1,9 @@
-//! What the tests share: time that they move, a Slack that they break.
+//! What the tests share: time that they move, a Slack and an object store that they break.
 
 mod clock;
 mod slack;
+mod store;
 
 pub use clock::VirtualClock;
 pub use slack::{FakeSlack, SlackMode, SlackPost, SlackRequest, problems};
+pub use store::{ACCESS_KEY, FakeStore, StoreRequest};

@@ -1,0 +1,238 @@
+//! Which stores there are, and how they are reached.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as Key;
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+
+use crate::error::{Error, Kind, Result};
+use crate::location::{Location, key_of};
+use crate::store::Store;
+
+/// A value that `{:?}` doesn't show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden(String);
+
+impl Hidden {
+    /// Hides a value.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// `[store]`: how stores are reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// `[store.s3]`
+    pub s3: S3,
+    /// `[store.gcs]`
+    pub gcs: Gcs,
+    /// The environment; what begins with `AWS_` or `GOOGLE_` counts where the sections say nothing.
+    pub env: Vec<(String, Hidden)>,
+}
+
+/// `[store.s3]`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct S3 {
+    /// The address of a store other than Amazon's; `http://` is taken as it is written.
+    pub endpoint: Option<String>,
+    /// Its region.
+    pub region: Option<String>,
+    /// The name of the access key.
+    pub access_key: Option<String>,
+    /// The secret of the access key.
+    pub secret_key: Option<Hidden>,
+}
+
+/// `[store.gcs]`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gcs {
+    /// The address of a store other than Google's; `http://` is taken as it is written.
+    pub endpoint: Option<String>,
+    /// A file with the service account's key.
+    pub credentials_file: Option<PathBuf>,
+}
+
+impl StoreConfig {
+    /// Whether someone said how to reach what `location` is in. A path in a rule must not make the service speak
+    /// to stores that its operator never named.
+    #[must_use]
+    pub fn reaches(&self, location: &Location) -> bool {
+        let set = |start: &str| self.env.iter().any(|(name, _)| name.starts_with(start));
+        match location {
+            Location::Local(_) => true,
+            Location::S3 { .. } => self.s3 != S3::default() || set("AWS_"),
+            Location::Gs { .. } => self.gcs != Gcs::default() || set("GOOGLE_"),
+        }
+    }
+
+    fn env<K: std::str::FromStr>(&self, start: &str) -> impl Iterator<Item = (K, &str)> {
+        let named = self.env.iter().filter(move |(name, _)| name.starts_with(start));
+        named.filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value.0.as_str())))
+    }
+}
+
+/// The stores that were opened, each once.
+#[derive(Debug, Clone, Default)]
+pub struct Stores {
+    config: Arc<StoreConfig>,
+    opened: Arc<Mutex<BTreeMap<String, Arc<dyn ObjectStore>>>>,
+}
+
+/// As many buckets stay open.
+const MOST_OPEN: usize = 64;
+
+impl Stores {
+    /// Opens nothing yet.
+    #[must_use]
+    pub fn new(config: StoreConfig) -> Self {
+        let _installed_before = rustls::crypto::ring::default_provider().install_default();
+        Self { config: Arc::new(config), opened: Arc::default() }
+    }
+
+    /// How stores are reached.
+    #[must_use]
+    pub fn config(&self) -> &StoreConfig {
+        &self.config
+    }
+
+    /// Everything at and below `location`. Nothing is asked of the store yet.
+    ///
+    /// # Errors
+    /// When the configuration of the store can't be used.
+    pub fn open(&self, location: &Location) -> Result<Store> {
+        let (kind, at) = (location.kind(), location.to_string());
+        let failed = |err: &object_store::Error| Error::of(err, kind, &at);
+        let (bucket, key) = match location {
+            Location::Local(path) => return Ok(Store::new(local(), local_key(path)?, location.clone())),
+            Location::S3 { bucket, key } | Location::Gs { bucket, key } => (bucket, key_of(&at, key)?),
+        };
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = format!("{kind:?} {bucket}");
+        if let Some(store) = opened.get(&name) {
+            return Ok(Store::new(Arc::clone(store), key, location.clone()));
+        }
+        let store = match kind {
+            Kind::S3 => self.s3(bucket).map_err(|err| failed(&err))?,
+            Kind::Gs | Kind::Local => self.gcs(bucket).map_err(|err| failed(&err))?,
+        };
+        if opened.len() >= MOST_OPEN {
+            opened.clear();
+        }
+        opened.insert(name, Arc::clone(&store));
+        Ok(Store::new(store, key, location.clone()))
+    }
+
+    fn s3(&self, bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
+        let S3 { endpoint, region, access_key, secret_key } = &self.config.s3;
+        let mut builder = AmazonS3Builder::new();
+        for (key, value) in self.config.env("AWS_") {
+            use AmazonS3ConfigKey::{AccessKeyId, SecretAccessKey, Token};
+            // A session's token goes with its own key only.
+            let of_a_key = matches!(key, AccessKeyId | SecretAccessKey | Token);
+            if !(of_a_key && access_key.is_some()) {
+                builder = builder.with_config(key, value);
+            }
+        }
+        let given = [
+            (AmazonS3ConfigKey::Endpoint, endpoint.as_deref()),
+            (AmazonS3ConfigKey::Region, region.as_deref()),
+            (AmazonS3ConfigKey::AccessKeyId, access_key.as_deref()),
+            (AmazonS3ConfigKey::SecretAccessKey, secret_key.as_ref().map(|secret| secret.0.as_str())),
+        ];
+        for (key, value) in given {
+            if let Some(value) = value {
+                builder = builder.with_config(key, value);
+            }
+        }
+        let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+        let store = builder
+            .with_bucket_name(bucket)
+            .with_client_options(options(endpoint.as_deref()))
+            .with_retry(retry())
+            // Stores that only speak like S3 lack the other way.
+            .with_disable_bulk_delete(true)
+            .build()?;
+        Ok(Arc::new(store))
+    }
+
+    fn gcs(&self, bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
+        /// Takes no part in signing: for stores on this machine that ask for no key.
+        const NOBODY: &str =
+            r#"{"private_key":"","private_key_id":"","client_email":"","disable_oauth":true}"#;
+        let Gcs { endpoint, credentials_file } = &self.config.gcs;
+        let mut builder = GoogleCloudStorageBuilder::new();
+        let mut has_key = credentials_file.is_some();
+        for (key, value) in self.config.env::<GoogleConfigKey>("GOOGLE_") {
+            let of_an_account = matches!(
+                key,
+                GoogleConfigKey::ServiceAccount
+                    | GoogleConfigKey::ServiceAccountKey
+                    | GoogleConfigKey::ApplicationCredentials
+            );
+            has_key |= of_an_account;
+            if !(of_an_account && credentials_file.is_some()) {
+                builder = builder.with_config(key, value);
+            }
+        }
+        if let Some(file) = credentials_file {
+            builder = builder.with_service_account_path(file.to_string_lossy());
+        } else if endpoint.is_some() && !has_key {
+            builder = builder.with_service_account_key(NOBODY);
+        }
+        if let Some(endpoint) = endpoint {
+            builder = builder.with_base_url(endpoint);
+        }
+        let store = builder
+            .with_bucket_name(bucket)
+            .with_client_options(options(endpoint.as_deref()))
+            .with_retry(retry())
+            .build()?;
+        Ok(Arc::new(store))
+    }
+}
+
+fn options(endpoint: Option<&str>) -> ClientOptions {
+    ClientOptions::new()
+        .with_allow_http(endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")))
+        .with_connect_timeout(Duration::from_secs(5))
+        .with_timeout(Duration::from_secs(60))
+}
+
+/// Whoever asks tries again later by itself.
+fn retry() -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(100),
+            max_backoff: Duration::from_secs(2),
+            base: 2.,
+        },
+        max_retries: 2,
+        retry_timeout: Duration::from_secs(20),
+    }
+}
+
+/// Written to disk before it is said to be there.
+fn local() -> Arc<dyn ObjectStore> {
+    Arc::new(LocalFileSystem::new().with_fsync(true))
+}
+
+/// The absolute path, links resolved as far as it is there.
+fn local_key(path: &Path) -> Result<Key> {
+    let absolute = path.canonicalize().or_else(|_| std::path::absolute(path));
+    let key = absolute.ok().and_then(|absolute| Key::from_absolute_path(absolute).ok());
+    key.ok_or_else(|| Error::Location(format!("{}: write the path without `.` and `..`", path.display())))
+}

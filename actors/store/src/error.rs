@@ -1,0 +1,133 @@
+//! What goes wrong with files, and what to change.
+
+/// What a store answers.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a file can't be had or kept. The texts are the same each time, so that a problem is told once.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is written wrongly.
+    #[error("{0}")]
+    Location(String),
+    /// Nothing is there.
+    #[error("{at} isn't there")]
+    NotFound {
+        /// Where.
+        at: String,
+    },
+    /// The store knows us and says no, or doesn't know us.
+    #[error("{at}: access is refused: {hint}")]
+    Refused {
+        /// Where.
+        at: String,
+        /// What to change.
+        hint: &'static str,
+    },
+    /// It is larger than the reader takes.
+    #[error("{at} is larger than {most} bytes: split it")]
+    TooLarge {
+        /// Where.
+        at: String,
+        /// The limit.
+        most: u64,
+    },
+    /// There are more than the reader takes.
+    #[error("{at} holds more than {most} files: name a smaller folder")]
+    TooMany {
+        /// Where.
+        at: String,
+        /// The limit.
+        most: usize,
+    },
+    /// The store doesn't answer as one does.
+    #[error("{at} can't be reached: {problem}: {hint}")]
+    Unreachable {
+        /// Where.
+        at: String,
+        /// What happened.
+        problem: String,
+        /// What to change.
+        hint: &'static str,
+    },
+}
+
+/// Which kind of store, for what to change in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Local,
+    S3,
+    Gs,
+}
+
+impl Kind {
+    fn access(self) -> &'static str {
+        match self {
+            Self::Local => "give the user that flowlord runs as the right to read and write it",
+            Self::S3 => {
+                "check store.s3.access_key and store.s3.secret_key (or AWS_ACCESS_KEY_ID and \
+                 AWS_SECRET_ACCESS_KEY), and that this key may list and read the bucket"
+            }
+            Self::Gs => {
+                "check store.gcs.credentials_file (or GOOGLE_APPLICATION_CREDENTIALS), and that this account may \
+                 list and read the bucket"
+            }
+        }
+    }
+
+    fn reach(self) -> &'static str {
+        match self {
+            Self::Local => "check the path and its disk",
+            Self::S3 => {
+                "check the bucket's name, store.s3.endpoint, store.s3.region, its keys, and the network"
+            }
+            Self::Gs => {
+                "check the bucket's name, store.gcs.endpoint, store.gcs.credentials_file, and the network"
+            }
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn of(err: &object_store::Error, kind: Kind, at: &str) -> Self {
+        use object_store::Error as Store;
+        let at = at.to_owned();
+        match err {
+            Store::NotFound { .. } => Self::NotFound { at },
+            Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
+                Self::Refused { at, hint: kind.access() }
+            }
+            err if is_refusal(err) => Self::Refused { at, hint: kind.access() },
+            Store::InvalidPath { source } => Self::Location(format!("{at} can't be a path: {source}")),
+            err => Self::Unreachable { at, problem: problem(err), hint: kind.reach() },
+        }
+    }
+}
+
+/// The innermost cause: the texts around it tell how long it took, and so differ each time. A store's answer goes on
+/// for pages, with an id that differs each time: its first line up to that is enough.
+fn problem(err: &object_store::Error) -> String {
+    let text = root(err).to_string();
+    let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+    let said = text.split(['<', '{', '\n']).next().unwrap_or_default().trim_end_matches([':', ' ']);
+    match code {
+        Some((code, _)) => format!("{said}: {code}"),
+        None => said.chars().take(300).collect(),
+    }
+}
+
+fn root(err: &object_store::Error) -> &(dyn std::error::Error + 'static) {
+    let mut cause: &(dyn std::error::Error + 'static) = err;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause
+}
+
+/// What the library has no name for: a disk's refusal, and a store's to list.
+fn is_refusal(err: &object_store::Error) -> bool {
+    let root = root(err);
+    let io = root.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    let text = root.to_string();
+    io == Some(std::io::ErrorKind::PermissionDenied)
+        || ["status code: 401", "status code: 403"].iter().any(|status| text.contains(status))
+}

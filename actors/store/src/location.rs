@@ -1,0 +1,187 @@
+//! Where files are, as people write it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use object_store::path::Path as Key;
+
+use crate::error::{Error, Kind, Result};
+
+/// A file or a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// On this machine.
+    Local(PathBuf),
+    /// `s3://bucket/key`
+    S3 {
+        /// Its bucket.
+        bucket: String,
+        /// What is in it, without slashes at the ends; empty for all.
+        key: String,
+    },
+    /// `gs://bucket/key`
+    Gs {
+        /// Its bucket.
+        bucket: String,
+        /// What is in it, without slashes at the ends; empty for all.
+        key: String,
+    },
+}
+
+impl Location {
+    /// Reads a path, `file:///path`, `s3://bucket/path` or `gs://bucket/path`.
+    ///
+    /// # Errors
+    /// What to write instead.
+    pub fn parse(text: &str) -> Result<Self> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return match text {
+                "" => {
+                    Err(wrong("name a file or a folder, like \"./workflows\" or \"s3://bucket/workflows\""))
+                }
+                path => Ok(Self::Local(PathBuf::from(path))),
+            };
+        };
+        match scheme {
+            "file" => {
+                let path = url::Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
+                let path =
+                    path.ok_or_else(|| wrong(format!("`{text}`: write it like file:///srv/workflows")))?;
+                Ok(Self::Local(path))
+            }
+            "s3" => bucket(text, rest).map(|(bucket, key)| Self::S3 { bucket, key }),
+            "gs" => bucket(text, rest).map(|(bucket, key)| Self::Gs { bucket, key }),
+            "mc" | "mcs" => Err(minio(text, scheme, rest)),
+            "gcs" => Err(wrong(format!("`{text}`: write gs://{rest}"))),
+            _ => Err(wrong(format!("`{text}`: write a path, or file://, s3:// or gs:// before it"))),
+        }
+    }
+
+    /// Whether it is on this machine.
+    #[must_use]
+    pub fn as_local(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Local(path) => Some(path),
+            Self::S3 { .. } | Self::Gs { .. } => None,
+        }
+    }
+
+    /// What is in it under `path`.
+    ///
+    /// # Errors
+    /// When `path` leads out of it.
+    pub fn join(&self, path: &str) -> Result<Self> {
+        let path = key_of(path, path)?;
+        let longer = |key: &str| match (key, path.as_ref()) {
+            ("", path) => path.to_owned(),
+            (key, "") => key.to_owned(),
+            (key, path) => format!("{key}/{path}"),
+        };
+        Ok(match self {
+            Self::Local(folder) => Self::Local(folder.join(path.as_ref())),
+            Self::S3 { bucket, key } => Self::S3 { bucket: bucket.clone(), key: longer(key) },
+            Self::Gs { bucket, key } => Self::Gs { bucket: bucket.clone(), key: longer(key) },
+        })
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Local(_) => Kind::Local,
+            Self::S3 { .. } => Kind::S3,
+            Self::Gs { .. } => Kind::Gs,
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, bucket, key) = match self {
+            Self::Local(path) => return path.display().fmt(f),
+            Self::S3 { bucket, key } => ("s3", bucket, key),
+            Self::Gs { bucket, key } => ("gs", bucket, key),
+        };
+        write!(f, "{scheme}://{bucket}")?;
+        if key.is_empty() { Ok(()) } else { write!(f, "/{key}") }
+    }
+}
+
+fn wrong(text: impl Into<String>) -> Error {
+    Error::Location(text.into())
+}
+
+fn bucket(text: &str, rest: &str) -> Result<(String, String)> {
+    let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    if bucket.is_empty() || !bucket.chars().all(is_name) {
+        let like = text.split("://").next().unwrap_or_default();
+        return Err(wrong(format!("`{text}`: name a bucket, like {like}://bucket/workflows")));
+    }
+    Ok((bucket.to_owned(), key_of(text, key)?.to_string()))
+}
+
+/// A path within a store: `.`, `..` and empty parts are none.
+pub(crate) fn key_of(text: &str, path: &str) -> Result<Key> {
+    Key::parse(path.trim_matches('/'))
+        .map_err(|_| wrong(format!("`{text}`: write the path without `.`, `..` and `//`")))
+}
+
+/// `mc://host/bucket/path`, as the reference system names other stores that speak S3; `mcs` with TLS.
+fn minio(text: &str, scheme: &str, rest: &str) -> Error {
+    let (host, path) = rest.split_once('/').unwrap_or((rest, "BUCKET"));
+    let http = if scheme == "mcs" { "https" } else { "http" };
+    let host = if host.is_empty() { "HOST" } else { host };
+    wrong(format!("`{text}`: write s3://{path}, and set store.s3.endpoint = \"{http}://{host}\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read_and_written() {
+        for (text, written) in [
+            ("./workflows", "./workflows"),
+            ("/srv/a b", "/srv/a b"),
+            ("file:///srv/a%20b", "/srv/a b"),
+            ("s3://bucket", "s3://bucket"),
+            ("s3://bucket/", "s3://bucket"),
+            ("s3://my.bucket-1/a/b.toml", "s3://my.bucket-1/a/b.toml"),
+            ("gs://bucket/a b/ü/", "gs://bucket/a b/ü"),
+        ] {
+            let location = Location::parse(text).unwrap();
+            assert_eq!(location.to_string(), written);
+            assert_eq!(location.as_local().is_some(), !written.contains("://"));
+        }
+    }
+
+    #[test]
+    fn what_cant_be_a_place_says_what_to_write() {
+        for (text, said) in [
+            ("", "name a file or a folder"),
+            ("file://host/a", "write it like file:///srv/workflows"),
+            ("s3://", "name a bucket, like s3://bucket/workflows"),
+            ("s3:///a", "name a bucket"),
+            ("s3://user:pass@host/a", "name a bucket"),
+            ("s3://bucket/../other", "write the path without `.`, `..` and `//`"),
+            ("gs://bucket/a//b", "write the path without `.`, `..` and `//`"),
+            ("gcs://bucket/a", "write gs://bucket/a"),
+            ("mc://minio:9000/b/a", "write s3://b/a, and set store.s3.endpoint = \"http://minio:9000\""),
+            ("mcs://minio/b", "write s3://b, and set store.s3.endpoint = \"https://minio\""),
+            ("nop://x", "write a path, or file://, s3:// or gs:// before it"),
+        ] {
+            let err = Location::parse(text).unwrap_err().to_string();
+            assert!(err.contains(said), "{text}: {err}");
+        }
+    }
+
+    #[test]
+    fn what_is_below_stays_below() {
+        let join =
+            |text: &str, path: &str| Location::parse(text).unwrap().join(path).map(|at| at.to_string());
+        assert_eq!(join("s3://b", "x.toml").unwrap(), "s3://b/x.toml");
+        assert_eq!(join("gs://b/a", "c/x.toml").unwrap(), "gs://b/a/c/x.toml");
+        assert_eq!(join("gs://b/a", "").unwrap(), "gs://b/a");
+        assert_eq!(join("/srv", "c/x.toml").unwrap(), "/srv/c/x.toml");
+        assert!(join("/srv", "c/../../x").is_err());
+    }
+}

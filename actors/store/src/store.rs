@@ -1,0 +1,235 @@
+//! Files at and below one place.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt as _;
+use object_store::path::Path as Key;
+use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::error::{Error, Result};
+use crate::location::{Location, key_of};
+
+/// As many files a folder may hold.
+pub const MOST_OBJECTS: usize = 100_000;
+
+/// How much is held of a file that is copied.
+const CHUNK: usize = 8 * 1024 * 1024;
+
+/// A file that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Relative to the store's place, with slashes; empty for the place itself.
+    pub path: String,
+    /// How large it is.
+    pub bytes: u64,
+    /// When it was written.
+    pub modified: DateTime<Utc>,
+    /// Differs when its content does.
+    pub etag: String,
+}
+
+/// A file that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// What it holds.
+    pub bytes: Bytes,
+    /// Which version of it that is.
+    pub etag: String,
+}
+
+/// Everything at and below one place. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    store: Arc<dyn ObjectStore>,
+    root: Key,
+    location: Location,
+}
+
+impl Store {
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, root: Key, location: Location) -> Self {
+        Self { store, root, location }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// The files below `folder`, by path; empty for all. None where nothing is there.
+    ///
+    /// # Errors
+    /// When the store can't be asked, or there are more than `most`.
+    pub async fn list(&self, folder: &str, most: usize) -> Result<Vec<Object>> {
+        let within = self.key(folder)?;
+        let mut listed = self.store.list(Some(&within));
+        let mut objects = Vec::new();
+        while let Some(found) = listed.next().await {
+            let found = found.map_err(|err| self.error(&err, folder))?;
+            let relative: Option<Vec<_>> = found
+                .location
+                .prefix_match(&self.root)
+                .map(|parts| parts.map(|part| part.as_ref().to_owned()).collect());
+            let Some(parts) = relative.filter(|parts| !parts.is_empty()) else { continue };
+            if objects.len() == most {
+                return Err(Error::TooMany { at: self.at(folder), most });
+            }
+            objects.push(object(parts.join("/"), &found));
+        }
+        objects.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(objects)
+    }
+
+    /// One file, without what it holds; the place itself for an empty path.
+    ///
+    /// # Errors
+    /// When it isn't there or the store can't be asked.
+    pub async fn head(&self, path: &str) -> Result<Object> {
+        let found = self.store.head(&self.key(path)?).await.map_err(|err| self.error(&err, path))?;
+        Ok(object(path.to_owned(), &found))
+    }
+
+    /// One file; the place itself for an empty path.
+    ///
+    /// # Errors
+    /// When it isn't there, is larger than `most` bytes, or the store can't be asked.
+    pub async fn get(&self, path: &str, most: u64) -> Result<Content> {
+        let failed = |err| self.error(&err, path);
+        let too_large = || Error::TooLarge { at: self.at(path), most };
+        let got = self.store.get(&self.key(path)?).await.map_err(failed)?;
+        if got.meta.size > most {
+            return Err(too_large());
+        }
+        let etag = etag(&got.meta);
+        let mut bytes = BytesMut::new();
+        let mut stream = got.into_stream();
+        while let Some(part) = stream.next().await {
+            bytes.extend_from_slice(&part.map_err(failed)?);
+            if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > most {
+                return Err(too_large());
+            }
+        }
+        Ok(Content { bytes: bytes.freeze(), etag })
+    }
+
+    /// Writes a file: whoever reads it sees the old one or the new one, whole.
+    ///
+    /// # Errors
+    /// When it can't be written; the old one stays then.
+    pub async fn put(&self, path: &str, bytes: impl Into<Bytes>) -> Result<()> {
+        let payload = PutPayload::from(bytes.into());
+        self.store.put(&self.key(path)?, payload).await.map_err(|err| self.error(&err, path))?;
+        Ok(())
+    }
+
+    /// Writes a file of any size, read from `from` piece by piece; seen whole or not at all.
+    ///
+    /// # Errors
+    /// When one can't be read or the other not written; what was there stays then.
+    pub async fn put_file(&self, path: &str, from: &std::path::Path) -> Result<()> {
+        let unread = |err: std::io::Error| io_error(from, &err);
+        let mut file = tokio::fs::File::open(from).await.map_err(unread)?;
+        let first = read_chunk(&mut file).await.map_err(unread)?;
+        if first.len() < CHUNK {
+            return self.put(path, first).await;
+        }
+        let failed = |err| self.error(&err, path);
+        let upload = self.store.put_multipart(&self.key(path)?).await.map_err(failed)?;
+        let mut writer = WriteMultipart::new_with_chunk_size(upload, CHUNK);
+        let mut chunk = first;
+        while !chunk.is_empty() {
+            // One piece on its way at a time.
+            let read = match writer.wait_for_capacity(1).await {
+                Ok(()) => {
+                    writer.put(chunk);
+                    read_chunk(&mut file).await.map_err(unread)
+                }
+                Err(err) => Err(failed(err)),
+            };
+            chunk = match read {
+                Ok(chunk) => chunk,
+                Err(err) => {
+                    // What the store holds of it by then, the store removes by its own rules if not by this.
+                    let _best_effort = writer.abort().await;
+                    return Err(err);
+                }
+            };
+        }
+        writer.finish().await.map_err(failed)?;
+        Ok(())
+    }
+
+    /// Copies a file of any size into `to`, piece by piece.
+    ///
+    /// # Errors
+    /// When it isn't there, changes meanwhile, or one can't be read or the other not written.
+    pub async fn get_file(&self, path: &str, to: &std::path::Path) -> Result<()> {
+        let unwritten = |err: std::io::Error| io_error(to, &err);
+        let failed = |err| self.error(&err, path);
+        let key = self.key(path)?;
+        let found = self.store.head(&key).await.map_err(failed)?;
+        let mut file = tokio::fs::File::create(to).await.map_err(unwritten)?;
+        let mut at = 0;
+        while at < found.size {
+            let end = found.size.min(at + u64::try_from(CHUNK).unwrap_or(u64::MAX));
+            let options = GetOptions::new().with_range(Some(at..end)).with_if_match(found.e_tag.clone());
+            let got = self.store.get_opts(&key, options).await.map_err(failed)?;
+            let bytes = got.bytes().await.map_err(failed)?;
+            file.write_all(&bytes).await.map_err(unwritten)?;
+            at = end;
+        }
+        file.sync_all().await.map_err(unwritten)
+    }
+
+    /// Removes a file; one that isn't there is removed already.
+    ///
+    /// # Errors
+    /// When the store can't be asked or says no.
+    pub async fn remove(&self, path: &str) -> Result<()> {
+        match self.store.delete(&self.key(path)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(err) => Err(self.error(&err, path)),
+        }
+    }
+
+    fn key(&self, path: &str) -> Result<Key> {
+        let within = key_of(path, path)?;
+        Ok(self.root.parts().chain(within.parts()).collect())
+    }
+
+    /// How people name a file in it.
+    fn at(&self, path: &str) -> String {
+        self.location.join(path).map_or_else(|_| path.to_owned(), |at| at.to_string())
+    }
+
+    fn error(&self, err: &object_store::Error, path: &str) -> Error {
+        Error::of(err, self.location.kind(), &self.at(path))
+    }
+}
+
+/// A whole chunk, less only at the file's end.
+async fn read_chunk(file: &mut tokio::fs::File) -> std::io::Result<Bytes> {
+    let mut chunk = BytesMut::with_capacity(CHUNK);
+    let most = u64::try_from(CHUNK).unwrap_or(u64::MAX);
+    let mut limited = file.take(most);
+    while limited.read_buf(&mut chunk).await? > 0 {}
+    Ok(chunk.freeze())
+}
+
+fn io_error(path: &std::path::Path, err: &std::io::Error) -> Error {
+    let (at, hint) = (path.display().to_string(), "check the path and its disk");
+    Error::Unreachable { at, problem: err.to_string(), hint }
+}
+
+fn object(path: String, found: &ObjectMeta) -> Object {
+    Object { path, bytes: found.size, modified: found.last_modified, etag: etag(found) }
+}
+
+/// A store without ETags changes at least the time or the size.
+fn etag(found: &ObjectMeta) -> String {
+    let other = || format!("{}-{}", found.last_modified.timestamp_micros(), found.size);
+    found.e_tag.clone().unwrap_or_else(other)
+}

@@ -1,0 +1,192 @@
+//! The same with each kind of store: a folder, S3 and GCS by a fake one over plain HTTP.
+
+use flowlord_testkit::{ACCESS_KEY, FakeStore};
+
+use super::*;
+
+/// An address at which nobody listens.
+const NOBODY: &str = "http://127.0.0.1:1";
+
+fn s3(endpoint: &str) -> StoreConfig {
+    let s3 = S3 {
+        endpoint: Some(endpoint.to_owned()),
+        access_key: Some(ACCESS_KEY.to_owned()),
+        secret_key: Some(Hidden::new("secret")),
+        ..S3::default()
+    };
+    StoreConfig { s3, ..StoreConfig::default() }
+}
+
+fn gcs(endpoint: &str) -> StoreConfig {
+    StoreConfig {
+        gcs: Gcs { endpoint: Some(endpoint.to_owned()), credentials_file: None },
+        ..StoreConfig::default()
+    }
+}
+
+fn open(config: StoreConfig, location: &str) -> Store {
+    Stores::new(config).open(&Location::parse(location).unwrap()).unwrap()
+}
+
+/// What every store does.
+async fn behaves(store: &Store) {
+    assert_eq!(store.list("", 99).await.unwrap(), []);
+    for name in ["a.toml", "b/c.toml", "b/d e+ü&.toml", "b/e.toml", "f.toml"] {
+        store.put(name, name.to_owned()).await.unwrap();
+    }
+    let all = store.list("", 99).await.unwrap();
+    let paths: Vec<_> = all.iter().map(|object| object.path.as_str()).collect();
+    assert_eq!(paths, ["a.toml", "b/c.toml", "b/d e+ü&.toml", "b/e.toml", "f.toml"]);
+    assert_eq!(store.list("b", 99).await.unwrap().len(), 3);
+    let most = store.list("", 4).await.unwrap_err();
+    assert!(most.to_string().contains("holds more than 4 files: name a smaller folder"), "{most}");
+
+    let got = store.get("b/d e+ü&.toml", 99).await.unwrap();
+    assert_eq!((&got.bytes[..], got.etag.as_str()), ("b/d e+ü&.toml".as_bytes(), all[2].etag.as_str()));
+    assert_eq!(store.head("b/c.toml").await.unwrap().etag, all[1].etag);
+    store.put("a.toml", "another").await.unwrap();
+    assert_ne!(store.head("a.toml").await.unwrap().etag, all[0].etag);
+    assert_eq!(store.get("a.toml", 7).await.unwrap().bytes, "another");
+    let large = store.get("a.toml", 6).await.unwrap_err();
+    assert!(large.to_string().ends_with("a.toml is larger than 6 bytes: split it"), "{large}");
+
+    store.remove("a.toml").await.unwrap();
+    store.remove("a.toml").await.unwrap();
+    for missing in [store.head("a.toml").await.unwrap_err(), store.get("a.toml", 9).await.unwrap_err()] {
+        assert!(matches!(&missing, Error::NotFound { at } if at.ends_with("a.toml")), "{missing}");
+    }
+    assert!(store.get("../a.toml", 9).await.unwrap_err().to_string().contains("without `.`, `..`"));
+}
+
+async fn copies_large_files(store: &Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+    for size in [0, 5, 20 * 1024 * 1024 + 3] {
+        let bytes: Vec<u8> =
+            (0..size).map(|n: u32| n.to_le_bytes()[usize::from(n.is_multiple_of(7))]).collect();
+        std::fs::write(&from, &bytes).unwrap();
+        store.put_file("snapshots/one.db", &from).await.unwrap();
+        store.get_file("snapshots/one.db", &to).await.unwrap();
+        assert!(std::fs::read(&to).unwrap() == bytes, "{size} bytes come back as they went");
+    }
+    let missing = store.put_file("x", &folder.path().join("nowhere")).await.unwrap_err().to_string();
+    assert!(missing.contains("nowhere can't be reached") && missing.contains("check the path"), "{missing}");
+}
+
+#[tokio::test]
+async fn a_folder_that_comes_with_its_first_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new/one").display().to_string();
+    let store = open(StoreConfig::default(), &path);
+    behaves(&store).await;
+    copies_large_files(&store).await;
+    let names: Vec<_> = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        names.iter().all(|name| !name.to_string_lossy().contains('#')),
+        "nothing half is left: {names:?}"
+    );
+}
+
+#[tokio::test]
+async fn s3_over_plain_http() {
+    let fake = FakeStore::start();
+    let store = open(s3(&fake.url()), "s3://bucket/deep/er");
+    fake.write("bucket/deep/erroneous.toml", "not in the folder");
+    behaves(&store).await;
+    copies_large_files(&store).await;
+    assert!(fake.read("bucket/deep/er/f.toml").is_some());
+}
+
+#[tokio::test]
+async fn gcs_over_plain_http() {
+    let fake = FakeStore::start();
+    let store = open(gcs(&fake.url()), "gs://bucket/deep/er");
+    behaves(&store).await;
+    copies_large_files(&store).await;
+    assert!(fake.read("bucket/deep/er/f.toml").is_some());
+}
+
+#[tokio::test]
+async fn the_place_itself_may_be_a_file() {
+    let fake = FakeStore::start();
+    fake.write("bucket/one.toml", "one");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("one.toml");
+    std::fs::write(&path, "one").unwrap();
+    for store in [
+        open(s3(&fake.url()), "s3://bucket/one.toml"),
+        open(StoreConfig::default(), &path.display().to_string()),
+    ] {
+        assert_eq!(store.head("").await.unwrap().bytes, 3);
+        assert_eq!(store.get("", 99).await.unwrap().bytes, "one");
+        assert_eq!(store.list("", 99).await.unwrap(), [], "nothing is below it");
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_refused_is_told_what_to_check() {
+    let fake = FakeStore::start();
+    let mut config = s3(&fake.url());
+    config.s3.access_key = Some("ANOTHER".to_owned());
+    let refused = open(config, "s3://bucket").list("", 9).await.unwrap_err().to_string();
+    assert!(refused.starts_with("s3://bucket: access is refused: check store.s3.access_key"), "{refused}");
+    fake.set_broken(Some(401));
+    let refused = open(gcs(&fake.url()), "gs://bucket").get("a", 9).await.unwrap_err().to_string();
+    assert!(refused.starts_with("gs://bucket/a: access is refused: check store.gcs.cred"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_told_in_the_same_words_each_time() {
+    let fake = FakeStore::start();
+    fake.set_broken(Some(500));
+    for (store, said) in [
+        (open(s3(NOBODY), "s3://bucket/a"), "Connection refused"),
+        (open(gcs(NOBODY), "gs://bucket/a"), "Connection refused"),
+        (open(s3(&fake.url()), "s3://bucket/a"), "500 Internal Server Error: Broken"),
+    ] {
+        let first = store.list("", 9).await.unwrap_err();
+        assert!(first.to_string().contains("/a can't be reached: "), "{first}");
+        assert!(first.to_string().contains(said), "{first}");
+        assert!(first.to_string().contains(".endpoint"), "{first}");
+        assert_eq!(store.list("", 9).await.unwrap_err(), first);
+    }
+}
+
+#[tokio::test]
+async fn the_usual_variables_count_where_the_configuration_says_nothing() {
+    let fake = FakeStore::start();
+    fake.write("bucket/a.toml", "a");
+    let env = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), Hidden::new(*value))).collect::<Vec<_>>()
+    };
+    let key = env(&[("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_UNKNOWN", "x")]);
+    let endpoint = env(&[("AWS_ENDPOINT_URL", &fake.url())]);
+    let config = StoreConfig { env: [key.clone(), endpoint].concat(), ..StoreConfig::default() };
+    assert_eq!(open(config, "s3://bucket").list("", 9).await.unwrap().len(), 1);
+    // One's own key goes over a variable's, and isn't sent with its session.
+    let mut config = s3(&fake.url());
+    config.env = env(&[("AWS_ACCESS_KEY_ID", "ANOTHER"), ("AWS_SESSION_TOKEN", "x")]);
+    assert_eq!(open(config.clone(), "s3://bucket").list("", 9).await.unwrap().len(), 1);
+    assert!(!format!("{config:?}").contains("secret\""), "{config:?}");
+}
+
+#[test]
+fn only_stores_that_someone_named_are_reached() {
+    let at = |text| Location::parse(text).unwrap();
+    let nothing = StoreConfig { env: vec![("HOME".to_owned(), Hidden::new("/"))], ..StoreConfig::default() };
+    assert!(
+        nothing.reaches(&at("/srv")) && !nothing.reaches(&at("s3://b")) && !nothing.reaches(&at("gs://b"))
+    );
+    assert!(s3(NOBODY).reaches(&at("s3://b")) && !s3(NOBODY).reaches(&at("gs://b")));
+    assert!(gcs(NOBODY).reaches(&at("gs://b")) && !gcs(NOBODY).reaches(&at("s3://b")));
+    let env = vec![("AWS_PROFILE".to_owned(), Hidden::new("x"))];
+    assert!(StoreConfig { env, ..StoreConfig::default() }.reaches(&at("s3://b")));
+}
+
+#[test]
+fn a_key_that_cant_be_read_names_its_file() {
+    let gcs = Gcs { endpoint: None, credentials_file: Some("/is/not/there.json".into()) };
+    let stores = Stores::new(StoreConfig { gcs, ..StoreConfig::default() });
+    let err = stores.open(&Location::parse("gs://bucket").unwrap()).unwrap_err().to_string();
+    assert!(err.contains("No such file") && err.contains("store.gcs.credentials_file"), "{err}");
+}
