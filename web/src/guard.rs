@@ -1,22 +1,21 @@
 //! What goes round every request: foreign pages kept out, panics answered, headers for browsers set.
 
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix_web::ResponseError as _;
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse};
 use flowlord_domain::query::Query;
 use flowlord_messages::Code;
 use futures_util::FutureExt as _;
-use metrics::{counter, histogram};
 
 use crate::api::ApiRef;
 use crate::auth::{admit, wants_page};
+use crate::meter::meter;
 use crate::problem::Problem;
 
 /// For everything that isn't JSON: nothing from elsewhere, no script, no style in the page.
@@ -57,7 +56,7 @@ pub(crate) async fn guard(
             return Err(Problem::new(Code::Internal, detail).into());
         }
     };
-    meter(&answer, begun.elapsed());
+    meter(answer.request(), answer.status().as_u16(), begun.elapsed());
     if log::log_enabled!(log::Level::Debug) {
         let (status, request) = (answer.status().as_u16(), answer.request());
         log::debug!("event=request status={status} method={} path={:?}", request.method(), request.path());
@@ -89,27 +88,6 @@ fn refuse(problem: &Problem, request: &ServiceRequest) -> HttpResponse {
         return answer;
     }
     problem.error_response()
-}
-
-/// By the pattern of the path, so that no client can make up new labels.
-fn meter(answer: &ServiceResponse<BoxBody>, took: Duration) {
-    let request = answer.request();
-    let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
-    let method = match *request.method() {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::DELETE => "DELETE",
-        _ => "other",
-    };
-    // A long poll that waits is no slow answer.
-    if route != "/api/v1/lease" {
-        histogram!("flowlord_http_request_seconds", "method" => method, "route" => route.clone())
-            .record(took);
-    }
-    let status = answer.status().as_u16().to_string();
-    counter!("flowlord_http_requests_total", "method" => method, "route" => route, "status" => status)
-        .increment(1);
 }
 
 fn set_headers(headers: &mut HeaderMap) {

@@ -11,6 +11,7 @@ mod extract;
 mod guard;
 mod hosts;
 pub mod kept;
+mod meter;
 mod params;
 mod problem;
 mod routes;
