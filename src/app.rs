@@ -207,6 +207,7 @@ struct Below {
     dispatch: Addr<Dispatch>,
     ingest: Addr<Ingest>,
     alerts: Addr<Alerts>,
+    notifier: Addr<Notifier>,
     backup: Addr<Backup>,
     retention: Addr<Retention>,
     backload: Addr<Backload>,
@@ -273,10 +274,20 @@ impl Wiring<'_> {
         }
         self.tell_recovery(&database).await?;
         let first_token = self.first_token(&database).await?;
-        let below =
-            Below { database, library, scheduler, dispatch, ingest, alerts, backup, retention, backload };
+        let below = Below {
+            database,
+            library,
+            scheduler,
+            dispatch,
+            ingest,
+            alerts,
+            notifier,
+            backup,
+            retention,
+            backload,
+        };
         let web = self.web(&calm, listener, &below, pings)?;
-        let Below { database, scheduler, dispatch, alerts, backup, backload, .. } = below;
+        let Below { database, scheduler, dispatch, alerts, notifier, backup, backload, .. } = below;
         let stops = Stops {
             unready: self.ports.to("web", &web),
             leasing: self.ports.to("dispatch", &dispatch),
@@ -422,6 +433,7 @@ impl Wiring<'_> {
             pending: self.read(database),
             outages: self.read(database),
             threads: self.read(database),
+            message: self.read(database),
             mark: self.write(database),
         };
         Notifier::start(on, config, deps)
@@ -575,6 +587,7 @@ impl Wiring<'_> {
             slots: self.read(&below.database),
             content: self.read(&below.database),
             enqueue: self.write(&below.database),
+            fate: self.ports.to("notifier", &below.notifier),
             pings: pings.into_iter().map(|ping| (ping.name(), ping)).collect(),
         };
         Ok(Web::start_on(on, listener, config, deps)?)

@@ -23,6 +23,7 @@ use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::health::Pong;
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
+use flowlord_messages::notifier::AwaitMessage;
 use flowlord_messages::read::{
     AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, ReadBacklog, ReadWorkflow,
 };
@@ -145,6 +146,8 @@ pub struct Deps {
     pub content: Port<ReadWorkflow>,
     /// To the DB owner.
     pub enqueue: Port<EnqueueMessage>,
+    /// To the notifier.
+    pub fate: Port<AwaitMessage>,
     /// To every actor that the service needs, by name.
     pub pings: Vec<(&'static str, Port<Ping>)>,
 }

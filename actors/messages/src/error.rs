@@ -95,6 +95,8 @@ codes! {
     TooManyAttempts = "too_many_attempts", 429, Some(60), "Too many wrong tokens";
     /// Something went wrong that nobody foresaw; the log says what.
     Internal = "internal", 500, None, "Something went wrong inside";
+    /// Slack refused a message, or can't be reached.
+    SlackFailed = "slack_failed", 502, None, "Slack didn't take the message";
     /// Too much is under way.
     Busy = "busy", 503, Some(1), "Too much is under way";
     /// No answer in time; a write may have happened or not.

@@ -82,3 +82,62 @@ pub enum Stage {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<()>")]
 pub struct StopNotifying;
+
+/// What Slack posted to `/slack/interactive`: a click on a button.
+#[derive(Clone, Message)]
+#[rtype(result = "Result<()>")]
+pub struct SlackCall {
+    /// The header `X-Slack-Request-Timestamp`.
+    pub timestamp: String,
+    /// The header `X-Slack-Signature`.
+    pub signature: String,
+    /// The body, as it came: that is what is signed.
+    pub body: String,
+}
+
+impl std::fmt::Debug for SlackCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SlackCall")
+    }
+}
+
+/// Hears no click any more: the service is stopping.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<()>")]
+pub struct StopButtons;
+
+/// What becomes of a message; answered once Slack took or refused it, or after some seconds.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Fate>")]
+pub struct AwaitMessage {
+    /// The outbox row.
+    pub id: i64,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// Slack took it.
+    Arrived,
+    /// Slack refused it, or can't be reached. It comes again.
+    Refused {
+        /// What Slack said.
+        error: String,
+        /// When it is tried again.
+        retry_at: DateTime<Utc>,
+    },
+    /// Nobody knows. It comes again, and says so.
+    Unknown {
+        /// Why.
+        error: String,
+        /// When it is tried again.
+        retry_at: DateTime<Utc>,
+    },
+    /// It wasn't tried yet.
+    Waits {
+        /// How many messages are sent before it.
+        ahead: u64,
+        /// What Slack said to the first of them.
+        error: Option<String>,
+    },
+}

@@ -48,8 +48,12 @@ pub struct MessageFate {
     pub error: Option<String>,
     /// When it is tried again.
     pub retry_at: Option<DateTime<Utc>>,
+    /// Whether an attempt may have arrived.
+    pub uncertain: bool,
     /// Messages of the same route that are sent before it.
     pub ahead: u64,
+    /// What Slack said last to the first of them.
+    pub first_error: Option<String>,
 }
 
 /// A message to send.

@@ -2,6 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// Characters of a name that are kept.
+const NAME: usize = 80;
 
 /// A button that changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,5 +49,113 @@ impl Target {
     /// As a button's value.
     pub(crate) fn value(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// What a person did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Click {
+    pub(crate) button: Button,
+    pub(crate) target: Target,
+    /// Who, as people know them.
+    pub(crate) by: String,
+    /// The click's own id: Slack may tell of it twice.
+    pub(crate) id: String,
+    /// Where the person alone can be told something.
+    pub(crate) response_url: Option<Url>,
+}
+
+/// As much of what Slack tells of a click as counts here.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    r#type: String,
+    user: User,
+    actions: Vec<Action>,
+    response_url: Option<Url>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct User {
+    id: String,
+    username: String,
+    name: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Action {
+    action_id: String,
+    value: String,
+    action_ts: String,
+}
+
+impl Click {
+    /// Reads what Slack tells; none where it is nothing of ours, like a click on a link.
+    pub(crate) fn read(payload: &str) -> Result<Option<Self>, serde_json::Error> {
+        let told: Told = serde_json::from_str(payload)?;
+        let pressed = told.actions.iter().find_map(|action| {
+            let button = Button::ALL.into_iter().find(|button| button.id() == action.action_id)?;
+            Some((button, action))
+        });
+        let Some((button, action)) = pressed.filter(|_| told.r#type == "block_actions") else {
+            return Ok(None);
+        };
+        let target = serde_json::from_str(&action.value)?;
+        let names = [&told.user.name, &told.user.username, &told.user.id];
+        let by = names.into_iter().find(|name| !name.trim().is_empty()).map_or("somebody", String::as_str);
+        let by = by.chars().take(NAME).collect();
+        let id = format!("{}/{}", told.user.id, action.action_ts);
+        Ok(Some(Self { button, target, by, id, response_url: told.response_url }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn target() -> Target {
+        Target { route: "default".to_owned(), opened: "2026-03-02T12:00:00.000001Z".parse().unwrap() }
+    }
+
+    fn told(action: &str, value: &str) -> String {
+        json!({
+            "type": "block_actions",
+            "user": {"id": "U1", "username": "ann", "name": "Ann", "team_id": "T1"},
+            "actions": [{"action_id": action, "value": value, "action_ts": "1.5", "block_id": "x"}],
+            "response_url": "https://hooks.slack.com/actions/x",
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn each_button_is_read_back() {
+        for button in Button::ALL {
+            let click = Click::read(&told(button.id(), &target().value())).unwrap().unwrap();
+            assert_eq!((click.button, &click.target), (button, &target()));
+            assert_eq!((click.by.as_str(), click.id.as_str()), ("Ann", "U1/1.5"));
+            assert!(click.response_url.is_some());
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_nothing() {
+        assert_eq!(Click::read(&told("open", "")).unwrap(), None);
+        assert_eq!(Click::read("{\"type\": \"view_submission\"}").unwrap(), None);
+        let other = told("acknowledge", &target().value()).replace("block_actions", "shortcut");
+        assert_eq!(Click::read(&other).unwrap(), None);
+        for unreadable in ["", "1", &told("acknowledge", "x"), &told("acknowledge", "{}")] {
+            assert!(Click::read(unreadable).is_err(), "{unreadable}");
+        }
+    }
+
+    #[test]
+    fn whoever_has_no_name_has_an_id() {
+        let nameless =
+            told("acknowledge", &target().value()).replace("\"Ann\"", "\" \"").replace("\"ann\"", "\"\"");
+        assert_eq!(Click::read(&nameless).unwrap().unwrap().by, "U1");
     }
 }

@@ -3,8 +3,10 @@
 //! A message stays a row until Slack took it. What Slack refused comes again later; what nobody knows the fate of
 //! comes again and says so. Nothing here holds up tasks.
 
+mod buttons;
 mod click;
 mod delivery;
+mod fate;
 mod line;
 pub mod message;
 mod sender;
@@ -26,20 +28,25 @@ use flowlord_messages::health::Pong;
 use flowlord_messages::hint::Notify;
 use flowlord_messages::notifier::StopNotifying;
 use flowlord_messages::outbox::{
-    MarkNotified, OutboxRow, PendingMessages, ReadOutages, ReadThreads, RouteWay,
+    MarkNotified, OutboxRow, PendingMessages, ReadMessage, ReadOutages, ReadThreads, RouteWay,
 };
 use flowlord_messages::{
     Activity, Busy, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
 };
 use tokio::sync::oneshot;
 
+pub use crate::buttons::{Buttons, ButtonsConfig, ButtonsDeps};
 use crate::delivery::Lane;
+use crate::fate::Waiters;
 use crate::message::Style;
 pub use crate::ways::Route;
 use crate::ways::{Turn, Ways};
 
 /// How long Slack may take to answer, in real time.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much longer those wait who want to know what became of a message, in real time.
+const WAITING: Duration = Duration::from_secs(2);
 
 /// After a failed call to the database, when to try again.
 const TRY_AGAIN: TimeDelta = TimeDelta::seconds(1);
@@ -78,6 +85,8 @@ pub struct Deps {
     pub outages: Port<ReadOutages>,
     /// To the DB readers.
     pub threads: Port<ReadThreads>,
+    /// To the DB readers.
+    pub message: Port<ReadMessage>,
     /// To the DB owner.
     pub mark: Port<MarkNotified>,
 }
@@ -90,6 +99,9 @@ pub struct Notifier {
     style: Style,
     buttons: bool,
     lanes: BTreeMap<String, Lane>,
+    waiters: Waiters,
+    /// How long those wait, in real time.
+    waiting: Duration,
     /// The database told which ways fail.
     ready: bool,
     /// The outbox is being read.
@@ -115,6 +127,8 @@ impl Notifier {
             buttons: config.buttons,
             deps,
             lanes: BTreeMap::new(),
+            waiters: Waiters::default(),
+            waiting: patience.saturating_add(WAITING),
             ready: false,
             reading: false,
             again: false,

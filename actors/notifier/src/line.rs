@@ -8,8 +8,11 @@ use std::future::ready;
 use std::pin::Pin;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, redirect};
+use reqwest::header::{
+    CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
+};
+use reqwest::{Client, Response, StatusCode, Upgraded, redirect};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use slack_morphism::errors::{
@@ -18,6 +21,8 @@ use slack_morphism::errors::{
 };
 use slack_morphism::multipart_form::FileMultipartData;
 use slack_morphism::prelude::*;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use url::Url;
 
 /// How long a connection may take, with its TLS: what wasn't connected surely didn't arrive.
@@ -44,6 +49,8 @@ impl Line {
             Client::builder()
                 .connect_timeout(CONNECTING)
                 .pool_max_idle_per_host(0)
+                // A WebSocket is upgraded from it.
+                .http1_only()
                 .redirect(redirect::Policy::none())
         };
         let client = builder().build().or_else(|err| {
@@ -51,6 +58,48 @@ impl Line {
             builder().tls_certs_only([]).build()
         })?;
         Ok(Self { client, api_url: api_url.trim_end_matches('/').to_owned() })
+    }
+
+    /// Opens a WebSocket at an address that the Web API gave, with the same certificates and proxies. The address
+    /// has a ticket, which is a secret.
+    pub(crate) async fn upgrade(&self, url: &str) -> Result<Upgraded, String> {
+        let url = match url.strip_prefix("ws") {
+            Some(rest) => format!("http{rest}"),
+            None => return Err("Slack gave no address of a WebSocket".to_owned()),
+        };
+        let key = generate_key();
+        let request = self
+            .client
+            .get(url)
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, "websocket")
+            .header(SEC_WEBSOCKET_VERSION, "13")
+            .header(SEC_WEBSOCKET_KEY, &key);
+        let answer = request.send().await.map_err(|err| format!("no WebSocket: {:?}", err.without_url()))?;
+        let accepted = answer.headers().get(SEC_WEBSOCKET_ACCEPT).map(|value| value.as_bytes().to_vec());
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS
+            || accepted != Some(derive_accept_key(key.as_bytes()).into_bytes())
+        {
+            return Err(format!("no WebSocket: Slack answered {}", answer.status().as_u16()));
+        }
+        answer.upgrade().await.map_err(|err| format!("no WebSocket: {:?}", err.without_url()))
+    }
+
+    /// Posts what a person alone is to see, to an address that came with a click.
+    pub(crate) async fn answer(&self, url: &Url, body: &impl Serialize) -> Result<(), String> {
+        let body = serde_json::to_string(body).map_err(|err| err.to_string())?;
+        let sent = self.post::<serde_json::Value>(url.clone(), Ok(body), None).await;
+        sent.map(drop).map_err(|err| match err {
+            SlackClientError::HttpError(err) => format!("Slack answered {}", err.status_code.as_u16()),
+            _ => "Slack can't be reached".to_owned(),
+        })
+    }
+
+    /// Whether an address that came with a click is Slack's.
+    pub(crate) fn is_slack(&self, url: &Url) -> bool {
+        let api = Url::parse(&self.api_url).ok();
+        let of_api = api.is_some_and(|api| api.origin() == url.origin());
+        of_api || (url.scheme() == "https" && url.host_str() == Some("hooks.slack.com"))
     }
 
     async fn post<RS: DeserializeOwned>(

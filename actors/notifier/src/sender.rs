@@ -189,12 +189,13 @@ impl Notifier {
         let lane = self.lanes.entry(route.clone()).or_default();
         lane.sending = true;
         lane.unmarked = Some(mark.clone());
-        let (id, way) = (mark.id, mark.way.clone());
+        let (id, way, delivery) = (mark.id, mark.way.clone(), mark.delivery.clone());
         let call = self.deps.mark.call(mark);
         ctx.spawn(wrap_future::<_, Self>(call).map(move |marked, this, ctx| {
             guarded(this, ctx, |this, ctx| match marked {
                 Ok(()) => {
                     way.iter().for_each(|way| this.ways.learn(way));
+                    this.waiters.tell(id, &delivery);
                     if let Some(lane) = this.lanes.get_mut(&route) {
                         lane.unmarked = None;
                     }

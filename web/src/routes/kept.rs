@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use flowlord_domain::{Ids as _, TaskResult};
 use flowlord_messages::Code;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
-use flowlord_messages::notifier::{Colour, Payload};
+use flowlord_messages::notifier::{AwaitMessage, Colour, Fate, Payload};
 use flowlord_messages::read::{Chain, DayStats, ListTasks, ReadWorkflow, TaskFilter};
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::snapshot::BackUp;
@@ -141,11 +141,36 @@ pub(crate) async fn notify(api: ApiRef, request: HttpRequest) -> Answer {
         key: format!("test:{}", api.deps.mint.clone().uid(now)),
         payload,
     };
-    api.deps.enqueue.call(EnqueueMessage { now, message }).await?;
-    Ok(text(
-        "stored, to be sent to Slack next; whether it arrives isn't told here yet: look at the channel\n"
-            .to_owned(),
-    ))
+    let id = api.deps.enqueue.call(EnqueueMessage { now, message }).await?;
+    arrived(api.deps.fate.call(AwaitMessage { id }).await?)
+}
+
+/// What became of the message, in words. It isn't lost in any case: it comes when it can.
+fn arrived(fate: Fate) -> Answer {
+    let failed = |detail: String| Err(Problem::new(Code::SlackFailed, detail));
+    match fate {
+        Fate::Arrived => Ok(text("sent: Slack took the message\n".to_owned())),
+        Fate::Refused { error, retry_at } => failed(format!(
+            "the message didn't arrive: {error}; it is tried again from {} on",
+            kept::time(retry_at)
+        )),
+        Fate::Unknown { error, retry_at } => failed(format!(
+            "it is unknown whether the message arrived: {error}; it is sent again, and says so, from {} on",
+            kept::time(retry_at)
+        )),
+        Fate::Waits { ahead: 0, .. } => Ok(waits("it hasn't been tried yet")),
+        Fate::Waits { ahead, error } => {
+            let why = error.map(|error| format!(", and of the first one Slack said: {error}"));
+            let are = if ahead == 1 { "message is" } else { "messages are" };
+            Ok(waits(&format!("{ahead} {are} sent before it{}", why.unwrap_or_default())))
+        }
+    }
+}
+
+fn waits(why: &str) -> HttpResponse {
+    let mut answer = text(format!("stored, and not sent yet: {why}\n"));
+    *answer.status_mut() = StatusCode::ACCEPTED;
+    answer
 }
 
 /// The files and folders of the workflow root.

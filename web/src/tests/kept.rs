@@ -7,6 +7,7 @@ use actix_web::test::TestRequest;
 use chrono::TimeDelta;
 use flowlord_domain::{Attempt, TaskResult, Uid};
 use flowlord_messages::library::Reloaded;
+use flowlord_messages::notifier::Fate;
 use flowlord_messages::read::{Counts, Stats, StatsRow};
 use flowlord_messages::write::WorkflowRecord;
 use flowlord_messages::{Code, Error};
@@ -112,6 +113,10 @@ async fn refresh_tells_what_changed_by_get_and_post() {
 #[actix::test]
 async fn a_test_message_is_stored_each_time() {
     let stub = Stub::default();
+    stub.fate(|asked| {
+        assert_eq!(asked.id, 1);
+        Ok(Fate::Arrived)
+    });
     let messages = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&messages);
     stub.enqueue(move |command| {
@@ -122,7 +127,7 @@ async fn a_test_message_is_stored_each_time() {
     for method in [Method::GET, Method::POST] {
         let reply = send(api.clone(), request(method, "/notify")).await;
         assert_eq!(reply.status, 200, "{reply:?}");
-        assert!(reply.text.starts_with("stored, to be sent to Slack next"), "{}", reply.text);
+        assert_eq!(reply.text, "sent: Slack took the message\n");
     }
     let messages = messages.lock().unwrap();
     assert_eq!(
@@ -137,6 +142,40 @@ async fn a_test_message_is_stored_each_time() {
     );
     let stamp: Value = serde_json::from_str(payload["lines"][0].as_str().unwrap()).unwrap();
     assert_eq!(stamp, json!({"app_name": "flowlord", "version": "1.2.3", "runtime": "1h30m"}));
+}
+
+#[actix::test]
+async fn a_test_message_that_does_not_arrive_tells_slack_s_own_words() {
+    let stub = Stub::default();
+    stub.enqueue(|_| Ok(1));
+    let retry_at = noon() + TimeDelta::seconds(30);
+    let error = "Slack answered \"not_in_channel\"".to_owned();
+    let refused = Fate::Refused { error: error.clone(), retry_at };
+    let unknown = Fate::Unknown { error: "no answer within 10s".to_owned(), retry_at };
+    for (fate, expected) in [
+        (
+            refused,
+            "the message didn't arrive: Slack answered \"not_in_channel\"; it is tried again from 2026",
+        ),
+        (unknown, "it is unknown whether the message arrived: no answer within 10s; it is sent again"),
+    ] {
+        stub.fate(move |_| Ok(fate.clone()));
+        let (status, code, detail) = stub.get("/notify").await.problem();
+        assert_eq!((status, code.as_str()), (502, "slack_failed"));
+        assert!(detail.starts_with(expected), "{detail}");
+    }
+    for (ahead, error, expected) in [
+        (0, None, "it hasn't been tried yet"),
+        (1, None, "1 message is sent before it"),
+        (2, Some(error), "2 messages are sent before it, and of the first one Slack said: Slack answered"),
+    ] {
+        stub.fate(move |_| Ok(Fate::Waits { ahead, error: error.clone() }));
+        let reply = stub.get("/notify").await;
+        assert_eq!(reply.status, 202);
+        assert!(reply.text.starts_with(&format!("stored, and not sent yet: {expected}")), "{}", reply.text);
+    }
+    stub.fate(|_| Err(Error::new(Code::Busy, "many")));
+    assert_eq!(stub.get("/notify").await.code(), "busy");
 }
 
 #[actix::test]
@@ -157,6 +196,7 @@ async fn pages_of_other_sites_change_nothing_by_get_either() {
     let stub = Stub::default();
     stub.reload(|_| Ok(Reloaded::default()));
     stub.enqueue(|_| Ok(1));
+    stub.fate(|_| Ok(Fate::Arrived));
     for path in ["/refresh", "/notify"] {
         for (site, status) in [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)] {
             let get = TestRequest::get().uri(path).insert_header(("sec-fetch-site", site));

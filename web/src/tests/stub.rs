@@ -22,6 +22,7 @@ use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::health::Pong;
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded};
+use flowlord_messages::notifier::{AwaitMessage, Fate};
 use flowlord_messages::read::{
     AttemptsById, Backlog, Chain, DayStats, ListAlerts, ListSlots, ListTasks, ReadBacklog, ReadWorkflow,
     SlotRow, Stats, StoredAlert,
@@ -127,6 +128,7 @@ stub! {
     slots: ListSlots => Vec<SlotRow>;
     content: ReadWorkflow => Option<WorkflowRecord>;
     enqueue: EnqueueMessage => i64;
+    fate: AwaitMessage => Fate;
     ping: Ping => Pong;
 }
 
@@ -206,6 +208,7 @@ impl Stub {
             slots: port!(),
             content: port!(),
             enqueue: port!(),
+            fate: port!(),
             pings: vec![("db", port!()), ("dispatch", port!())],
             clock,
             activity,

@@ -87,9 +87,12 @@ impl Query for ReadMessage {
     fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         connection
             .prepare_cached(
-                "SELECT sent, attempts, error, retry_at,
+                "SELECT sent, attempts, error, retry_at, uncertain,
                      (SELECT count(*) FROM outbox AS first
-                      WHERE first.sent IS NULL AND first.route = outbox.route AND first.id < outbox.id)
+                      WHERE first.sent IS NULL AND first.route = outbox.route AND first.id < outbox.id),
+                     (SELECT first.error FROM outbox AS first
+                      WHERE first.sent IS NULL AND first.route = outbox.route AND first.id < outbox.id
+                      ORDER BY first.id LIMIT 1)
                  FROM outbox WHERE id = ?1",
             )?
             .query_row([self.id], |row| {
@@ -98,7 +101,9 @@ impl Query for ReadMessage {
                     attempts: row.get(1)?,
                     error: row.get(2)?,
                     retry_at: row.get::<_, Option<i64>>(3)?.map(time),
-                    ahead: row.get(4)?,
+                    uncertain: row.get(4)?,
+                    ahead: row.get(5)?,
+                    first_error: row.get(6)?,
                 })
             })
             .optional()

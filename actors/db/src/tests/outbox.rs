@@ -84,9 +84,17 @@ async fn the_message_of_an_incident_is_found_by_route_and_opening() {
 #[actix::test]
 async fn what_became_of_a_message_can_be_asked() {
     let db = Db::new();
-    let (_, id) = (put(&db, "a", "1").await, put(&db, "a", "2").await);
+    let (first, id) = (put(&db, "a", "1").await, put(&db, "a", "2").await);
     let fate = async || db.read(ReadMessage { id }).await.unwrap().unwrap();
-    let fresh = MessageFate { sent: None, attempts: 0, error: None, retry_at: None, ahead: 1 };
+    let fresh = MessageFate {
+        sent: None,
+        attempts: 0,
+        error: None,
+        retry_at: None,
+        uncertain: false,
+        ahead: 1,
+        first_error: None,
+    };
     assert_eq!(fate().await, fresh);
     let retry_at = noon() + seconds(5);
     db.write(mark(id, Delivery::Refused { error: "no_service".to_owned(), retry_at })).await.unwrap();
@@ -97,6 +105,11 @@ async fn what_became_of_a_message_can_be_asked() {
         ..fresh.clone()
     };
     assert_eq!(fate().await, refused);
+    let unknown = Delivery::Unknown { error: "hung".to_owned(), retry_at };
+    db.write(mark(first, unknown)).await.unwrap();
+    assert_eq!(fate().await, MessageFate { first_error: Some("hung".to_owned()), ..refused });
+    db.write(mark(first, Delivery::Sent)).await.unwrap();
+    let fresh = MessageFate { ahead: 0, ..fresh };
     db.write(mark(id, Delivery::Sent)).await.unwrap();
     assert_eq!(fate().await, MessageFate { sent: Some(noon()), attempts: 2, ..fresh });
     assert_eq!(db.read(ReadMessage { id: 99 }).await.unwrap(), None);

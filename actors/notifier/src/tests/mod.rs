@@ -1,6 +1,7 @@
 //! An outbox without a database, on a clock that the test moves.
 
 mod bot;
+mod fates;
 mod outbox;
 mod routes;
 
@@ -12,8 +13,8 @@ use flowlord_messages::{Clock as _, Code, Error};
 use flowlord_testkit::{FakeSlack, SlackMode, VirtualClock};
 
 use chrono::DateTime;
-use flowlord_messages::notifier::{Colour, Payload};
-use flowlord_messages::outbox::{Delivery, SlackThread};
+use flowlord_messages::notifier::{AwaitMessage, Colour, Fate, Payload};
+use flowlord_messages::outbox::{Delivery, MessageFate, SlackThread};
 
 use crate::*;
 
@@ -58,6 +59,29 @@ impl Handler<ReadThreads> for Outbox {
         let threads = &self.0.lock().unwrap().threads;
         let of = |thread: &&SlackThread| thread.route == read.route && thread.opened == read.opened;
         Ok(threads.iter().filter(of).cloned().collect())
+    }
+}
+
+impl Handler<ReadMessage> for Outbox {
+    type Result = Result<Option<MessageFate>>;
+
+    fn handle(&mut self, read: ReadMessage, _: &mut Self::Context) -> Self::Result {
+        let rows = self.0.lock().unwrap();
+        let before = rows.rows.iter().filter(|(row, sent)| !sent && row.id < read.id);
+        let Some((row, sent)) = rows.rows.iter().find(|(row, _)| row.id == read.id) else { return Ok(None) };
+        let error = (row.attempts > 0).then(|| "planned".to_owned());
+        Ok(Some(MessageFate {
+            sent: sent.then(noon),
+            attempts: row.attempts,
+            error,
+            retry_at: row.retry_at,
+            uncertain: row.uncertain,
+            ahead: before.clone().count() as u64,
+            first_error: before
+                .min_by_key(|(row, _)| row.id)
+                .filter(|(row, _)| row.attempts > 0)
+                .map(|_| "planned".to_owned()),
+        }))
     }
 }
 
@@ -129,7 +153,9 @@ struct Bench {
     clock: VirtualClock,
     notify: Port<Notify>,
     stop: Port<StopNotifying>,
+    fate: Port<AwaitMessage>,
     panic: Port<Panic>,
+    patience: Port<Patience>,
     arbiter: Arbiter,
 }
 
@@ -212,15 +238,18 @@ impl Bench {
             pending: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
             outages: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
             threads: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
+            message: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
             mark: Port::new("db", db.recipient(), 16, SAFETY, &activity),
         };
         let actor = Notifier::start_with(&arbiter.handle(), config.clone(), deps, patience);
         let notify = Port::new("notifier", actor.clone().recipient(), 16, SAFETY, &activity);
         let stop = Port::new("notifier", actor.clone().recipient(), 16, SAFETY, &activity);
+        let fate = Port::new("notifier", actor.clone().recipient(), 128, SAFETY, &activity);
+        let waits = Port::new("notifier", actor.clone().recipient(), 1, SAFETY, &activity);
         let panic = Port::new("notifier", actor.clone().recipient(), 1, SAFETY, &activity);
         // Answered once it has started: before that no work is under way.
         Port::new("notifier", actor.recipient(), 1, SAFETY, &activity).call(Ping).await.unwrap();
-        Self { config, outbox, slack, clock, notify, stop, panic, arbiter }
+        Self { config, outbox, slack, clock, notify, stop, fate, panic, patience: waits, arbiter }
     }
 
     /// Ends the actors without a word, as a crash does, and starts them again on the same rows.
@@ -283,5 +312,27 @@ impl Bench {
 
     fn refuse_marks(&self, refuse: bool) {
         self.outbox.0.lock().unwrap().refuse = refuse;
+    }
+}
+
+/// Makes it wait this long for what becomes of a message.
+struct Patience(Duration);
+
+impl actix::Message for Patience {
+    type Result = Result<()>;
+}
+
+impl Handler<Patience> for Notifier {
+    type Result = Result<()>;
+
+    fn handle(&mut self, patience: Patience, _: &mut Self::Context) -> Self::Result {
+        self.waiting = patience.0;
+        Ok(())
+    }
+}
+
+impl Bench {
+    async fn patience(&self, patience: Duration) {
+        self.patience.call(Patience(patience)).await.unwrap();
     }
 }

@@ -1,0 +1,154 @@
+//! What a click does.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::alert::Matcher;
+use flowlord_messages::alerts::{Acknowledge, AddSilence};
+use flowlord_messages::notifier::Payload;
+use flowlord_messages::outbox::{ReadThreads, SlackThread};
+use flowlord_messages::write::{EnqueueMessage, NewMessage};
+use flowlord_messages::{Code, Error, Result};
+use serde_json::json;
+
+use super::ButtonsDeps;
+use crate::click::{Button, Click};
+use crate::line::Line;
+
+/// How long an acknowledgement holds: a working day.
+const ACKNOWLEDGED: TimeDelta = TimeDelta::hours(8);
+
+/// More tasks than this aren't silenced by one click.
+const TASKS: usize = 50;
+
+/// What an acting needs.
+#[derive(Debug, Clone)]
+pub(super) struct Hands {
+    pub(super) deps: ButtonsDeps,
+    pub(super) line: Option<Line>,
+}
+
+impl Hands {
+    /// Does what a person clicked, and tells them when that can't be.
+    pub(super) fn act(self, payload: &str) -> impl Future<Output = Result<()>> + use<> {
+        let click = Click::read(payload);
+        async move {
+            let click = match click {
+                Ok(Some(click)) => click,
+                Ok(None) => return Ok(()),
+                Err(err) => {
+                    return Err(Error::new(Code::InvalidRequest, format!("the click can't be read: {err}")));
+                }
+            };
+            let done = match click.button {
+                Button::Acknowledge => self.acknowledge(&click).await,
+                Button::Silence(hours) => self.silence(&click, hours).await,
+            };
+            let (button, by) = (click.button.id(), &click.by);
+            match &done {
+                Ok(()) => log::info!("event=slack_click button={button} by={by:?}"),
+                Err(err) => {
+                    log::warn!("event=slack_click_failed button={button} by={by:?} error={err:?}");
+                    self.tell(&click, &err.detail).await;
+                }
+            }
+            match done {
+                // Said to the person; Slack needn't say it too.
+                Err(err) if err.code.status() < 500 => Ok(()),
+                done => done,
+            }
+        }
+    }
+
+    /// The alerts actor tells everybody, by an edit of the message.
+    async fn acknowledge(&self, click: &Click) -> Result<()> {
+        let acknowledge = Acknowledge {
+            route: Some(click.target.route.clone()),
+            matcher: Matcher::default(),
+            until: self.deps.clock.now() + ACKNOWLEDGED,
+            by: click.by.clone(),
+            note: "by a click in Slack".to_owned(),
+        };
+        let acknowledged = self.deps.acknowledge.call(acknowledge).await?;
+        if acknowledged.is_empty() {
+            return Err(Error::new(
+                Code::NotFound,
+                "nothing fails any more: there is nothing to acknowledge",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn silence(&self, click: &Click, hours: u8) -> Result<()> {
+        let now = self.deps.clock.now();
+        let until = now + TimeDelta::hours(i64::from(hours));
+        let (thread, payload) = self.message(click).await?;
+        let tasks = payload.incident.as_ref().map_or(&[][..], |incident| &incident.tasks);
+        if tasks.is_empty() || tasks.len() > TASKS {
+            return Err(Error::new(
+                Code::InvalidRequest,
+                format!(
+                    "{} tasks fail, and a button silences 1 to {TASKS}: silence them on the page of alerts",
+                    tasks.len()
+                ),
+            ));
+        }
+        for task in tasks {
+            let (topic, job) = task.split_once(':').unwrap_or((task, ""));
+            let silence = AddSilence {
+                now,
+                matcher: Matcher { topic: Some(topic.to_owned()), job: Some(job.to_owned()), workflow: None },
+                until,
+                by: click.by.clone(),
+                reason: "by a click in Slack".to_owned(),
+            };
+            self.deps.silence.call(silence).await?;
+        }
+        self.show(click, thread, payload, until, now).await
+    }
+
+    /// The incident's message, as it was told last.
+    async fn message(&self, click: &Click) -> Result<(SlackThread, Payload)> {
+        let read = ReadThreads { route: click.target.route.clone(), opened: click.target.opened };
+        let thread = self.deps.threads.call(read).await?.into_iter().next();
+        let thread = thread.ok_or_else(|| Error::new(Code::NotFound, "this message is no longer known"))?;
+        let payload = serde_json::from_str(&thread.payload)
+            .map_err(|err| Error::new(Code::Internal, format!("the message can't be read: {err}")))?;
+        Ok((thread, payload))
+    }
+
+    /// Says in the message, and in its thread, what was silenced.
+    async fn show(
+        &self,
+        click: &Click,
+        thread: SlackThread,
+        mut payload: Payload,
+        until: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let said = format!("silenced by {} until {} UTC", click.by, until.format("%Y-%m-%d %H:%M"));
+        payload.footer =
+            if payload.footer.is_empty() { said.clone() } else { format!("{said}; {}", payload.footer) };
+        if let Some(incident) = &mut payload.incident {
+            incident.details = vec![said];
+        }
+        let payload = serde_json::to_string(&payload)
+            .map_err(|err| Error::new(Code::Internal, format!("the message can't be written: {err}")))?;
+        let opened = thread.opened.timestamp_micros();
+        let key = format!("click/{}/{opened}/{}", thread.route, click.id);
+        let message = NewMessage { route: thread.route, kind: "update".to_owned(), key, payload };
+        self.deps.enqueue.call(EnqueueMessage { now, message }).await.map(drop)
+    }
+
+    /// Tells the person alone what didn't work.
+    async fn tell(&self, click: &Click, why: &str) {
+        let (Some(line), Some(url)) = (&self.line, &click.response_url) else { return };
+        if !line.is_slack(url) {
+            return;
+        }
+        let text = format!("{} didn't work: {why}", click.button.label());
+        let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let body = json!({"response_type": "ephemeral", "replace_original": false, "text": text});
+        if let Err(err) = line.answer(url, &body).await {
+            log::warn!("event=slack_click_unanswered error={err:?}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Whether a request comes from Slack: signed with the secret that only Slack and the operator know, and fresh.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+
+/// A request signed longer ago than this may be one that somebody recorded.
+const FRESH: TimeDelta = TimeDelta::minutes(5);
+
+/// Why a request isn't heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// Signed too long ago, or in the future.
+    Stale,
+    /// Not signed with the secret.
+    Forged,
+}
+
+/// Checks `signature` over the time and the body of a request.
+pub(crate) fn check(
+    secret: &str,
+    timestamp: &str,
+    signature: &str,
+    body: &str,
+    now: DateTime<Utc>,
+) -> Result<(), Doubt> {
+    let signed = sign(secret, timestamp, body).ok_or(Doubt::Forged)?;
+    // In constant time: how much of it is right must not be told by how long the answer takes.
+    if !bool::from(signed.as_bytes().ct_eq(signature.as_bytes())) {
+        return Err(Doubt::Forged);
+    }
+    let at = timestamp.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    match at {
+        Some(at) if (now - at).abs() <= FRESH => Ok(()),
+        _ => Err(Doubt::Stale),
+    }
+}
+
+fn sign(secret: &str, timestamp: &str, body: &str) -> Option<String> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
+    for part in ["v0:", timestamp, ":", body] {
+        mac.update(part.as_bytes());
+    }
+    let digest = mac.finalize().into_bytes();
+    Some(digest.iter().fold("v0=".to_owned(), |hex, byte| format!("{hex}{byte:02x}")))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// As Slack signs.
+    pub(crate) fn signed(secret: &str, timestamp: &str, body: &str) -> String {
+        sign(secret, timestamp, body).unwrap()
+    }
+
+    /// The example of Slack's documentation.
+    const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+    const BODY: &str = "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V\
+        &channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=\
+        &response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN\
+        &trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";
+    const AT: &str = "1531420618";
+    const SIGNATURE: &str = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503";
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_531_420_618 + seconds, 0).unwrap()
+    }
+
+    #[test]
+    fn the_documented_example_holds() {
+        for seconds in [-300, 0, 300] {
+            assert_eq!(check(SECRET, AT, SIGNATURE, BODY, at(seconds)), Ok(()));
+        }
+        for seconds in [-301, 301, 1_000_000] {
+            assert_eq!(check(SECRET, AT, SIGNATURE, BODY, at(seconds)), Err(Doubt::Stale));
+        }
+    }
+
+    #[test]
+    fn what_differs_anywhere_is_forged() {
+        let body = BODY.replace("foobar", "foobaz");
+        assert_eq!(check(SECRET, AT, SIGNATURE, &body, at(0)), Err(Doubt::Forged));
+        assert_eq!(check("other", AT, SIGNATURE, BODY, at(0)), Err(Doubt::Forged));
+        assert_eq!(check(SECRET, "1531420619", SIGNATURE, BODY, at(0)), Err(Doubt::Forged));
+        for signature in ["", "v0=", &SIGNATURE[..60], &SIGNATURE.to_uppercase(), &format!("{SIGNATURE}0")] {
+            assert_eq!(check(SECRET, AT, signature, BODY, at(0)), Err(Doubt::Forged), "{signature}");
+        }
+        let unreadable = signed(SECRET, "soon", BODY);
+        assert_eq!(check(SECRET, "soon", &unreadable, BODY, at(0)), Err(Doubt::Stale));
+    }
+}

@@ -1,0 +1,451 @@
+//! Clicks through both doors, against a fake Slack.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::Arbiter;
+use chrono::{DateTime, Utc};
+use flowlord_messages::Clock as _;
+use flowlord_messages::alerts::{Acknowledged, Silence};
+use flowlord_messages::notifier::{Colour, IncidentRef, Payload, Stage};
+use flowlord_messages::outbox::SlackThread;
+use flowlord_messages::write::NewMessage;
+use flowlord_testkit::{FakeSlack, SlackMode, VirtualClock};
+use serde_json::{Value, json};
+
+use super::signature::tests::signed;
+use super::*;
+use crate::click::Target;
+
+const SAFETY: Duration = Duration::from_secs(20);
+
+fn noon() -> DateTime<Utc> {
+    "2026-03-02T12:00:00Z".parse().unwrap()
+}
+
+/// What was asked of the others, and what they answer.
+#[derive(Clone, Default)]
+struct Others(Arc<Mutex<Asked>>);
+
+#[derive(Default)]
+struct Asked {
+    acknowledged: Vec<Acknowledge>,
+    silences: Vec<AddSilence>,
+    messages: Vec<NewMessage>,
+    tasks: Vec<String>,
+    over: bool,
+    broken: bool,
+}
+
+impl Others {
+    fn with<T>(&self, f: impl FnOnce(&mut Asked) -> T) -> T {
+        f(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Actor for Others {
+    type Context = Context<Self>;
+}
+
+impl Handler<Acknowledge> for Others {
+    type Result = Result<Vec<Acknowledged>>;
+
+    fn handle(&mut self, asked: Acknowledge, _: &mut Self::Context) -> Self::Result {
+        self.with(|state| {
+            if state.broken {
+                return Err(Error::new(Code::Storage, "planned"));
+            }
+            let route = asked.route.clone().unwrap();
+            state.acknowledged.push(asked);
+            let opened = Some(noon());
+            Ok(if state.over {
+                vec![]
+            } else {
+                vec![Acknowledged { route, opened, tasks: state.tasks.clone() }]
+            })
+        })
+    }
+}
+
+impl Handler<AddSilence> for Others {
+    type Result = Result<Silence>;
+
+    fn handle(&mut self, asked: AddSilence, _: &mut Self::Context) -> Self::Result {
+        let AddSilence { now, matcher, until, by, reason } = asked.clone();
+        self.with(|state| state.silences.push(asked));
+        Ok(Silence { id: 1, from: now, until, matcher, by, reason })
+    }
+}
+
+impl Handler<EnqueueMessage> for Others {
+    type Result = Result<i64>;
+
+    fn handle(&mut self, asked: EnqueueMessage, _: &mut Self::Context) -> Self::Result {
+        self.with(|state| state.messages.push(asked.message));
+        Ok(1)
+    }
+}
+
+impl Handler<ReadThreads> for Others {
+    type Result = Result<Vec<SlackThread>>;
+
+    fn handle(&mut self, asked: ReadThreads, _: &mut Self::Context) -> Self::Result {
+        let tasks = self.with(|state| state.tasks.clone());
+        if asked.opened != noon() {
+            return Ok(vec![]);
+        }
+        let incident = IncidentRef {
+            opened: noon(),
+            step: 1,
+            stage: Stage::Escalating,
+            acknowledged_by: None,
+            details: vec!["old".to_owned()],
+            lasted: String::new(),
+            alerts: 3,
+            tasks,
+        };
+        let payload = Payload {
+            headline: "3 alerts".to_owned(),
+            lines: vec!["a:j: 3".to_owned()],
+            link: None,
+            footer: "next update at 12:10 UTC".to_owned(),
+            colour: Colour::Red,
+            incident: Some(incident),
+        };
+        Ok(vec![SlackThread {
+            route: asked.route,
+            opened: noon(),
+            via: "default".to_owned(),
+            channel: "C1".to_owned(),
+            ts: "1.1".to_owned(),
+            payload: serde_json::to_string(&payload).unwrap(),
+        }])
+    }
+}
+
+/// Makes the actor panic.
+struct Panic;
+
+impl actix::Message for Panic {
+    type Result = Result<()>;
+}
+
+impl Handler<Panic> for Buttons {
+    type Result = Result<()>;
+
+    fn handle(&mut self, _: Panic, ctx: &mut Self::Context) -> Self::Result {
+        guarded(self, ctx, |_, _| panic!("planned"))
+    }
+}
+
+struct Bench {
+    others: Others,
+    slack: FakeSlack,
+    clock: VirtualClock,
+    call: Port<SlackCall>,
+    stop: Port<StopButtons>,
+    panic: Port<Panic>,
+    _arbiter: Arbiter,
+}
+
+impl Bench {
+    async fn start(app_token: Option<&str>, slack: FakeSlack) -> Self {
+        let activity = Activity::default();
+        let clock = VirtualClock::new(noon(), activity.clone());
+        let arbiter = Arbiter::new();
+        let others = Others::default();
+        others.with(|state| state.tasks = vec!["a:j".to_owned(), "b:".to_owned()]);
+        let stub = others.clone();
+        let db = Others::start_in_arbiter(&arbiter.handle(), move |_| stub);
+        let give_up = Arc::new(|_: &str| panic!("gave up"));
+        let deps = ButtonsDeps {
+            clock: Arc::new(clock.clone()),
+            mint: Mint::seeded(1),
+            activity: activity.clone(),
+            supervision: Supervision::new("buttons", Arc::new(clock.clone()), give_up),
+            threads: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
+            acknowledge: Port::new("alerts", db.clone().recipient(), 16, SAFETY, &activity),
+            silence: Port::new("db", db.clone().recipient(), 64, SAFETY, &activity),
+            enqueue: Port::new("db", db.recipient(), 16, SAFETY, &activity),
+        };
+        let config = ButtonsConfig {
+            app_token: app_token.map(str::to_owned),
+            signing_secret: Some("s3cret".to_owned()),
+            api_url: slack.api_url(),
+        };
+        let actor = Buttons::start(&arbiter.handle(), config, deps);
+        Port::new("buttons", actor.clone().recipient(), 1, SAFETY, &activity).call(Ping).await.unwrap();
+        let call = Port::new("buttons", actor.clone().recipient(), 16, SAFETY, &activity);
+        let stop = Port::new("buttons", actor.clone().recipient(), 16, SAFETY, &activity);
+        let panic = Port::new("buttons", actor.recipient(), 16, SAFETY, &activity);
+        Self { others, slack, clock, call, stop, panic, _arbiter: arbiter }
+    }
+
+    /// A click as Slack tells it.
+    fn click(&self, action: &str) -> Value {
+        let target = Target { route: "default".to_owned(), opened: noon() };
+        json!({
+            "type": "block_actions",
+            "user": {"id": "U1", "name": "Ann <x>"},
+            "actions": [{"action_id": action, "value": target.value(), "action_ts": "1.5"}],
+            "response_url": self.slack.response_url(),
+        })
+    }
+
+    /// The same as a request of Slack to the service.
+    async fn post(&self, click: &Value) -> Result<()> {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        let body = form.append_pair("payload", &click.to_string()).finish();
+        let timestamp = self.clock.now().timestamp().to_string();
+        let signature = signed("s3cret", &timestamp, &body);
+        self.call.call(SlackCall { timestamp, signature, body }).await
+    }
+
+    async fn pass(&self, seconds: i64) {
+        self.clock.advance(TimeDelta::seconds(seconds)).await;
+    }
+
+    fn whispers(&self) -> Vec<String> {
+        let told = self.slack.calls().into_iter().filter(|call| call.path == "/respond");
+        told.map(|call| call.body["text"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+#[actix::test]
+async fn a_click_through_the_connection_acknowledges_the_incident() {
+    let bench = Bench::start(Some("xapp-1"), FakeSlack::start()).await;
+    bench.slack.wait_for_sockets(1, SAFETY).await;
+    assert!(bench.slack.interact(bench.click("acknowledge"), SAFETY).await);
+    let asked = bench.others.with(|state| state.acknowledged.clone());
+    assert_eq!(
+        (asked.len(), asked[0].route.as_deref(), asked[0].by.as_str()),
+        (1, Some("default"), "Ann <x>")
+    );
+    assert_eq!((asked[0].until, asked[0].matcher.is_all()), (noon() + TimeDelta::hours(8), true));
+    assert!(
+        bench.slack.interact(bench.click("open"), SAFETY).await,
+        "a link is acknowledged and nothing else"
+    );
+    assert!(bench.whispers().is_empty());
+}
+
+#[actix::test]
+async fn a_signed_request_does_the_same() {
+    let bench = Bench::start(None, FakeSlack::start()).await;
+    bench.post(&bench.click("acknowledge")).await.unwrap();
+    assert_eq!(bench.others.with(|state| state.acknowledged.len()), 1);
+    assert_eq!(bench.slack.calls(), [], "without a token there is no connection");
+}
+
+#[actix::test]
+async fn a_silence_is_for_each_task_and_is_shown() {
+    for (button, hours) in [("silence_1h", 1), ("silence_4h", 4)] {
+        let bench = Bench::start(None, FakeSlack::start()).await;
+        bench.post(&bench.click(button)).await.unwrap();
+        let (silences, messages) =
+            bench.others.with(|state| (state.silences.clone(), state.messages.clone()));
+        let matchers: Vec<_> = silences.iter().map(|silence| silence.matcher.to_string()).collect();
+        assert_eq!(matchers, ["type=a job=j", "type=b job="]);
+        assert!(silences.iter().all(|silence| silence.until == noon() + TimeDelta::hours(hours)));
+        assert_eq!(
+            (messages.len(), messages[0].kind.as_str(), messages[0].route.as_str()),
+            (1, "update", "default")
+        );
+        assert!(messages[0].key.ends_with("/U1/1.5"), "told twice it is one message: {}", messages[0].key);
+        let payload: Payload = serde_json::from_str(&messages[0].payload).unwrap();
+        let said = format!("silenced by Ann <x> until 2026-03-02 {}:00 UTC", 12 + hours);
+        assert_eq!(payload.footer, format!("{said}; next update at 12:10 UTC"));
+        assert_eq!(payload.incident.unwrap().details, [said]);
+    }
+}
+
+#[actix::test]
+async fn who_clicks_in_vain_is_told_why() {
+    let bench = Bench::start(None, FakeSlack::start()).await;
+    bench.others.with(|state| state.over = true);
+    bench.post(&bench.click("acknowledge")).await.unwrap();
+    bench.others.with(|state| state.tasks = vec!["a:j".to_owned(); 51]);
+    bench.post(&bench.click("silence_1h")).await.unwrap();
+    let unknown = bench.click("silence_1h").to_string().replace("2026-03-02T12", "2026-03-02T11");
+    bench.post(&serde_json::from_str(&unknown).unwrap()).await.unwrap();
+    let whispers = bench.whispers();
+    assert_eq!(whispers.len(), 3, "{whispers:?}");
+    assert!(whispers[0].contains("there is nothing to acknowledge"), "{whispers:?}");
+    assert!(whispers[1].contains("51 tasks fail") && whispers[1].contains("page of alerts"), "{whispers:?}");
+    assert!(whispers[2].contains("no longer known"), "{whispers:?}");
+    assert!(bench.others.with(|state| state.silences.is_empty()));
+}
+
+#[actix::test]
+async fn what_could_not_be_stored_is_not_acknowledged() {
+    let bench = Bench::start(Some("xapp-1"), FakeSlack::start()).await;
+    bench.slack.wait_for_sockets(1, SAFETY).await;
+    bench.others.with(|state| state.broken = true);
+    let asked = bench.slack.interact(bench.click("acknowledge"), Duration::from_millis(300));
+    assert!(!asked.await);
+    assert_eq!(bench.post(&bench.click("acknowledge")).await.unwrap_err().code, Code::Storage);
+    assert!(bench.whispers().iter().all(|said| said.contains("planned")), "{:?}", bench.whispers());
+    bench.others.with(|state| state.broken = false);
+    assert!(bench.slack.interact(bench.click("acknowledge"), SAFETY).await);
+}
+
+#[actix::test]
+async fn an_answer_goes_to_slack_alone() {
+    let other = FakeSlack::start();
+    let bench = Bench::start(None, FakeSlack::start()).await;
+    bench.others.with(|state| state.over = true);
+    let mut click = bench.click("acknowledge");
+    click["response_url"] = other.response_url().into();
+    bench.post(&click).await.unwrap();
+    assert_eq!(other.calls(), []);
+}
+
+#[actix::test]
+async fn forged_and_stale_requests_are_refused() {
+    let bench = Bench::start(None, FakeSlack::start()).await;
+    let timestamp = noon().timestamp().to_string();
+    let body = "payload=%7B%7D".to_owned();
+    let call = |timestamp: &str, signature: String, body: &str| {
+        bench.call.call(SlackCall { timestamp: timestamp.to_owned(), signature, body: body.to_owned() })
+    };
+    let err = call(&timestamp, signed("other", &timestamp, &body), &body).await.unwrap_err();
+    assert_eq!(err.code, Code::Unauthorized);
+    assert!(err.detail.contains("notify.signing_secret"), "{err:?}");
+    let old = (noon() - TimeDelta::minutes(6)).timestamp().to_string();
+    let err = call(&old, signed("s3cret", &old, &body), &body).await.unwrap_err();
+    assert!(err.detail.contains("too long ago"), "{err:?}");
+    for (body, expected) in [("x=1", "no payload"), ("payload=x", "can't be read")] {
+        let err = call(&timestamp, signed("s3cret", &timestamp, body), body).await.unwrap_err();
+        assert_eq!(err.code, Code::InvalidRequest);
+        assert!(err.detail.contains(expected), "{err:?}");
+    }
+    call(&timestamp, signed("s3cret", &timestamp, &body), &body).await.unwrap();
+}
+
+#[actix::test]
+async fn without_a_secret_nothing_is_heard() {
+    for secret in [None, Some(String::new())] {
+        let bench = Bench::start(None, FakeSlack::start()).await;
+        let activity = Activity::default();
+        let deps = ButtonsDeps {
+            supervision: Supervision::new("buttons", Arc::new(bench.clock.clone()), Arc::new(|_| {})),
+            ..deps_like(&bench, &activity)
+        };
+        let config = ButtonsConfig { signing_secret: secret, ..ButtonsConfig::default() };
+        let deaf = Buttons::start(&bench._arbiter.handle(), config, deps);
+        let call = Port::new("buttons", deaf.recipient(), 1, SAFETY, &activity);
+        let (timestamp, body) = (noon().timestamp().to_string(), String::new());
+        let signature = signed("", &timestamp, &body);
+        let err = call.call(SlackCall { timestamp, signature, body }).await.unwrap_err();
+        assert_eq!(err.code, Code::NotFound);
+        assert!(err.detail.contains("set notify.signing_secret"), "{err:?}");
+    }
+}
+
+fn deps_like(bench: &Bench, activity: &Activity) -> ButtonsDeps {
+    let stub = bench.others.clone();
+    let db = Others::start_in_arbiter(&bench._arbiter.handle(), move |_| stub);
+    let clock: SharedClock = Arc::new(bench.clock.clone());
+    ButtonsDeps {
+        mint: Mint::seeded(1),
+        activity: activity.clone(),
+        supervision: Supervision::new("buttons", clock.clone(), Arc::new(|_| {})),
+        threads: Port::new("db", db.clone().recipient(), 1, SAFETY, activity),
+        acknowledge: Port::new("alerts", db.clone().recipient(), 1, SAFETY, activity),
+        silence: Port::new("db", db.clone().recipient(), 1, SAFETY, activity),
+        enqueue: Port::new("db", db.recipient(), 1, SAFETY, activity),
+        clock,
+    }
+}
+
+#[actix::test]
+async fn a_connection_that_is_cut_is_opened_again() {
+    let bench = Bench::start(Some("xapp-1"), FakeSlack::start()).await;
+    bench.slack.wait_for_sockets(1, SAFETY).await;
+    for nth in 2..5 {
+        bench.slack.cut_sockets();
+        bench.clock.wait_for_sleeper_at(bench.clock.now() + FIRST_WAIT).await;
+        bench.pass(1).await;
+        bench.slack.wait_for_sockets(nth, SAFETY).await;
+        bench.clock.settle().await;
+    }
+    assert!(bench.slack.interact(bench.click("acknowledge"), SAFETY).await);
+}
+
+#[actix::test]
+async fn slack_asks_for_a_new_connection_and_gets_it_at_once() {
+    let bench = Bench::start(Some("xapp-1"), FakeSlack::start()).await;
+    bench.slack.wait_for_sockets(1, SAFETY).await;
+    bench.clock.settle().await;
+    bench.slack.say(&json!({"type": "disconnect", "reason": "refresh_requested"}));
+    bench.slack.wait_for_sockets(2, SAFETY).await;
+    assert!(bench.slack.interact(bench.click("acknowledge"), SAFETY).await);
+}
+
+#[actix::test]
+async fn what_is_not_ours_is_acknowledged_and_what_cannot_be_read_passed_over() {
+    let bench = Bench::start(Some("xapp-1"), FakeSlack::start()).await;
+    bench.slack.wait_for_sockets(1, SAFETY).await;
+    bench.slack.say(&json!("no envelope"));
+    bench.slack.say(&json!({"type": "slash_commands", "envelope_id": "e", "payload": {}}));
+    assert!(bench.slack.interact(json!({"type": "view_closed"}), SAFETY).await);
+    assert!(
+        !bench
+            .slack
+            .interact(json!({"type": "block_actions", "actions": 7}), Duration::from_millis(300))
+            .await
+    );
+    assert!(bench.slack.interact(bench.click("acknowledge"), SAFETY).await, "it goes on");
+}
+
+#[actix::test]
+async fn a_slack_that_is_down_is_asked_again_ever_seldomer() {
+    let slack = FakeSlack::start();
+    slack.set_mode(SlackMode::Status(503));
+    let bench = Bench::start(Some("xapp-1"), slack).await;
+    bench.pass(3_600).await;
+    let asked = bench.slack.calls().len();
+    assert!((12..40).contains(&asked), "every five minutes at last: {asked}");
+    bench.slack.set_mode(SlackMode::Ok);
+    bench.pass(301).await;
+    bench.slack.wait_for_sockets(1, SAFETY).await;
+}
+
+#[actix::test]
+async fn a_token_of_another_kind_is_not_tried_again_soon() {
+    let bench = Bench::start(Some("xoxb-1"), FakeSlack::start()).await;
+    bench.pass(299).await;
+    assert_eq!(bench.slack.calls().len(), 1);
+    bench.pass(1).await;
+    assert_eq!(bench.slack.calls().len(), 2);
+}
+
+#[actix::test]
+async fn a_panic_costs_the_connection_and_a_new_one_is_opened() {
+    let bench = Bench::start(Some("xapp-1"), FakeSlack::start()).await;
+    bench.slack.wait_for_sockets(1, SAFETY).await;
+    bench.clock.settle().await;
+    assert_eq!(bench.panic.call(Panic).await.unwrap_err().code, Code::Internal);
+    bench.slack.wait_for_sockets(2, SAFETY).await;
+    assert!(bench.slack.interact(bench.click("acknowledge"), SAFETY).await);
+}
+
+#[actix::test]
+async fn a_stop_ends_the_connection() {
+    let bench = Bench::start(Some("xapp-1"), FakeSlack::start()).await;
+    bench.slack.wait_for_sockets(1, SAFETY).await;
+    bench.stop.call(StopButtons).await.unwrap();
+    assert!(!bench.slack.interact(bench.click("acknowledge"), Duration::from_millis(300)).await);
+    bench.pass(3_600).await;
+    assert_eq!(bench.slack.calls().len(), 1, "and no other is opened");
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let secret = Some("planted".to_owned());
+    let config = ButtonsConfig { app_token: secret.clone(), signing_secret: secret, api_url: String::new() };
+    let call =
+        SlackCall { timestamp: String::new(), signature: "planted".to_owned(), body: "planted".to_owned() };
+    let shown = format!("{config:?} {call:?}");
+    assert!(!shown.contains("planted"), "{shown}");
+}
