@@ -73,6 +73,7 @@ departures! {
     MIXED_META: "the meta of a backload mixes texts and lists", "take a text for every row";
     TASK_WITH_JOB: "the task of a backload is written with its job", "take it apart: no worker could ask for it else";
     ONE_ANSWER: "storing the tasks of a backload fails", "answer once: what is stored, what isn't, and why";
+    COUNT: "a phase of files has `count=n`", "wait for n files, then start one task about all of them";
 }
 
 #[test]

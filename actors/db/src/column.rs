@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeZone, Utc};
 use flowlord_domain::{AlertKind, Lane, TaskResult, TaskState};
 use flowlord_messages::backload::BackloadState;
+use flowlord_messages::files::{FileSource, MatchState};
 
 /// A time as microseconds since 1970.
 pub(crate) fn micros(at: DateTime<Utc>) -> i64 {
@@ -95,4 +96,22 @@ pub(crate) fn backload(state: BackloadState) -> i64 {
 pub(crate) fn backload_of(value: i64) -> BackloadState {
     let known = usize::try_from(value).ok().and_then(|at| BackloadState::ALL.get(at));
     known.copied().unwrap_or(BackloadState::Cancelled)
+}
+
+pub(crate) fn source(source: FileSource) -> i64 {
+    FileSource::ALL.iter().position(|known| *known == source).map_or(-1, |at| i64::try_from(at).unwrap_or(-1))
+}
+
+pub(crate) fn source_of(value: i64) -> FileSource {
+    let known = usize::try_from(value).ok().and_then(|at| FileSource::ALL.get(at));
+    known.copied().unwrap_or(FileSource::Api)
+}
+
+pub(crate) fn matched(state: MatchState) -> i64 {
+    MatchState::ALL.iter().position(|known| *known == state).map_or(-1, |at| i64::try_from(at).unwrap_or(-1))
+}
+
+pub(crate) fn matched_of(value: i64) -> MatchState {
+    let known = usize::try_from(value).ok().and_then(|at| MatchState::ALL.get(at));
+    known.copied().unwrap_or(MatchState::Failed)
 }

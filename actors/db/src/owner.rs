@@ -8,6 +8,7 @@ use actix::{
     Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, Supervised, Supervisor,
 };
 use flowlord_messages::backload::{SaveBackload, SetBackloadState, StoreBackloadChunk};
+use flowlord_messages::files::{KeepPlaces, RecordFile, SaveSeen};
 use flowlord_messages::health::Pong;
 use flowlord_messages::hint::{AlertRaised, Notify, TasksDelayed, TasksReady};
 use flowlord_messages::outbox::MarkNotified;
@@ -272,17 +273,20 @@ queue!(
     EnqueueMessage,
     ExtendLease,
     GrantLeases,
+    KeepPlaces,
     MarkNotified,
     Ping,
     PromoteDue,
     RaiseAlerts,
     ReapLeases,
+    RecordFile,
     RecordMissed,
     ReleaseLease,
     RemoveHistory,
     RemoveToken,
     SaveBackload,
     SaveCrons,
+    SaveSeen,
     SaveWorkflows,
     SetBackloadState,
     StoreBackloadChunk,

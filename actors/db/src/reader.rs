@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use actix::{Actor, Handler, Message, SyncContext};
 use flowlord_messages::backload::{CheckBackload, ReadBackload, ReadBackloads};
+use flowlord_messages::files::{ListFiles, ReadSeen, ReadWaiting};
 use flowlord_messages::health::Pong;
 use flowlord_messages::outbox::{PendingMessages, ReadMessage, ReadOutages, ReadThreads};
 use flowlord_messages::read::{
@@ -86,6 +87,7 @@ read!(
     CheckBackload,
     DayStats,
     ListAlerts,
+    ListFiles,
     ListSlots,
     ListTasks,
     NextExpiry,
@@ -98,8 +100,10 @@ read!(
     ReadMessage,
     ReadOutages,
     ReadSchedule,
+    ReadSeen,
     ReadThreads,
     ReadTokens,
+    ReadWaiting,
     ReadWorkflow,
     ReadWorkflows,
 );

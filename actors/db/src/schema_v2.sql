@@ -61,3 +61,51 @@ CREATE TABLE token (
     hash BLOB NOT NULL UNIQUE,  -- SHA-256 of 256 random bits
     created INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Files that were heard of. Nothing wrote the table of version 1.
+DROP TABLE file_event;
+CREATE TABLE file_event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    source INTEGER NOT NULL,   -- 0 a client, 1 a watched place
+    path TEXT NOT NULL,
+    version TEXT NOT NULL,     -- tells versions of a path apart; empty when nothing does
+    stat TEXT NOT NULL,        -- JSON
+    ignored TEXT NOT NULL      -- why it starts nothing; empty when it may
+) STRICT;
+CREATE INDEX file_event_at ON file_event (at);
+CREATE INDEX file_event_path ON file_event (path);
+
+-- A phase that files start.
+CREATE TABLE file_phase (
+    id INTEGER PRIMARY KEY,
+    workflow TEXT NOT NULL,
+    task TEXT NOT NULL,
+    pattern TEXT NOT NULL,
+    nth INTEGER NOT NULL,
+    UNIQUE (workflow, task, pattern, nth)
+) STRICT;
+
+-- What an event did to each phase that takes its file.
+CREATE TABLE file_match (
+    event INTEGER NOT NULL REFERENCES file_event (id) ON DELETE CASCADE,
+    phase INTEGER NOT NULL REFERENCES file_phase (id),
+    state INTEGER NOT NULL,    -- 0 started, 1 waiting for others, 2 repeated, 3 failed
+    uid INTEGER,               -- task.uid; may be gone
+    why TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (event, phase)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX file_waiting ON file_match (phase, event) WHERE state = 1;
+
+-- Watched places, and the files that were seen there.
+CREATE TABLE file_place (
+    id INTEGER PRIMARY KEY,
+    location TEXT NOT NULL UNIQUE,
+    since INTEGER              -- new files start tasks since then; none before the first look was finished
+) STRICT;
+CREATE TABLE file_seen (
+    place INTEGER NOT NULL REFERENCES file_place (id) ON DELETE CASCADE,
+    path TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    PRIMARY KEY (place, path)
+) STRICT, WITHOUT ROWID;

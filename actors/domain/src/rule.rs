@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cron::Schedule;
 use crate::duration;
+use crate::file_match::MAX_COUNT;
 use crate::finding::{Severity, remedy};
+use crate::glob::Glob;
 use crate::query::Query;
 use crate::retry::RetryDelay;
 use crate::template::meta_keys;
@@ -208,8 +210,15 @@ impl Rule {
     fn read_trigger(&mut self) {
         self.job = self.text("job").unwrap_or_default();
         self.files = self.filled("files");
+        if let Some(Err(err)) = self.files.as_deref().map(Glob::parse) {
+            self.error("files", format!("files: {err}; no file starts it so"));
+        }
         if let Some(text) = self.filled("count") {
             match text.parse() {
+                Ok(count) if count > MAX_COUNT => {
+                    self.count = count;
+                    self.error("count", format!("count `{count}` is too many: at most {MAX_COUNT} count"));
+                }
                 Ok(count) => self.count = count,
                 Err(_) => self.warn(
                     "count",
@@ -390,6 +399,8 @@ mod tests {
         );
         assert!(rule("cron=@daily&meta=abc").blocked().is_some());
         assert!(messages("files=/a&x=1").is_empty());
+        assert!(messages("files=/bad/[.txt")[0].contains("write one like [a-z]"));
+        assert_eq!(messages("files=/a&count=1001"), ["count `1001` is too many: at most 1000 count"]);
     }
 
     #[test]

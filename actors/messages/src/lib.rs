@@ -16,6 +16,7 @@ pub mod timer;
 pub mod alerts;
 pub mod backload;
 pub mod dispatch;
+pub mod files;
 pub mod hint;
 pub mod ingest;
 pub mod library;

@@ -3,6 +3,7 @@
 mod alerts;
 pub(crate) mod backload;
 mod backlog;
+pub(crate) mod files;
 mod outbox;
 mod schedule;
 mod stats;

@@ -2,6 +2,7 @@
 
 mod alerting;
 mod backloading;
+mod files;
 mod history;
 mod leasing;
 mod outbox;

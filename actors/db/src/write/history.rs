@@ -38,7 +38,10 @@ impl Command for RemoveHistory {
 /// Tables with an index by time. The last slot of each phase stays: it says from where on slots count.
 const OTHERS: [&str; 6] = [
     "DELETE FROM alert WHERE id IN (SELECT id FROM alert WHERE at < ?1 ORDER BY at LIMIT ?2)",
-    "DELETE FROM file_event WHERE id IN (SELECT id FROM file_event WHERE at < ?1 ORDER BY at LIMIT ?2)",
+    "DELETE FROM file_event WHERE id IN
+         (SELECT id FROM file_event WHERE at < ?1
+             AND NOT EXISTS (SELECT 1 FROM file_match WHERE event = file_event.id AND state = 1)
+          ORDER BY at LIMIT ?2)",
     "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE at < ?1 ORDER BY at LIMIT ?2)",
     "DELETE FROM incident WHERE (route, opened) IN
          (SELECT route, opened FROM incident WHERE closed < ?1 ORDER BY route, opened LIMIT ?2)",

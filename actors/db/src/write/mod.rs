@@ -3,6 +3,7 @@
 mod alerts;
 mod backload;
 mod create;
+mod files;
 mod history;
 mod lease;
 mod outbox;

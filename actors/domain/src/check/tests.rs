@@ -175,6 +175,20 @@ fn schedules() {
 }
 
 #[test]
+fn files() {
+    assert_eq!(
+        of_rule("k=1&files=/in/[.csv"),
+        "19: files: `[` in `/in/[.csv` opens no class: write one like [a-z] or [^a-z], or \\[ for the character; \
+         no file starts it so"
+    );
+    assert_eq!(of_rule("k=1&files=/in/*&count=1001"), "31: count `1001` is too many: at most 1000 count");
+    assert_eq!(
+        of_rule("k=1&files=/in/*&offset=-1h"),
+        "25: `offset` doesn't count for files, only for cron: take it out (warning)"
+    );
+}
+
+#[test]
 fn values_of_a_rule() {
     let value = |pair: &str| of_rule(&format!("cron=@daily&meta=k:1,2&{pair}"));
     let cases = [
@@ -189,6 +203,10 @@ fn values_of_a_rule() {
         ("missed=some", "39: missed `some` is unknown: write none, latest or all"),
         ("missed_window=6", "46: missed_window: `6` is no duration: write it like 250ms, 90s, 5m, 4h or 90d"),
         ("missed_window=0s", "46: missed_window `0s` is no time at all: write 1h or more"),
+        (
+            "count=3",
+            "32: `count` counts files, and there is no `files`: add it, or take `count` out (warning)",
+        ),
         ("count=all", "38: count `all` is no whole number and ignored: write one, like 24 (warning)"),
         (
             "x=%zz",

@@ -131,6 +131,12 @@ impl Pair {
             "missed" | "missed_window" if rule.cron.is_none() => {
                 warn(format!("`{key}` is about the slots of cron, which isn't there: take it out"))
             }
+            "count" if rule.files.is_none() && rule.count > 0 => {
+                warn("`count` counts files, and there is no `files`: add it, or take `count` out".to_owned())
+            }
+            "offset" | "for" | "by" | "meta" | "meta-file" if rule.files.is_some() && rule.cron.is_none() => {
+                warn(format!("`{key}` doesn't count for files, only for cron: take it out"))
+            }
             "require" if phase.depends_on.is_none() => warn(
                 "`require` looks at what a parent left, and there is none: add dependsOn, or take `require` out"
                     .to_owned(),

@@ -1,0 +1,220 @@
+//! Which phases a file starts, and the task that it becomes.
+
+use chrono::{DateTime, Utc};
+
+use crate::glob::Glob;
+use crate::ids::Ids;
+use crate::rule::Rule;
+use crate::schedule::CreateError;
+use crate::task::{Lane, NewTask};
+use crate::task_time::path_time;
+use crate::template::{expand_meta, render_utc};
+use crate::workflow::{Phase, Workflows};
+
+/// As many files one task may be about.
+pub const MAX_COUNT: i64 = 1_000;
+
+/// A phase that files start, as it is remembered: what it is called and which files it takes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FilePhase {
+    /// The workflow file.
+    pub workflow: String,
+    /// `topic` or `topic:job`.
+    pub task: String,
+    /// Its pattern.
+    pub pattern: String,
+    /// Tells apart phases of a file with the same name and pattern.
+    pub nth: usize,
+}
+
+/// A phase that takes a file.
+#[derive(Debug, Clone)]
+pub struct FileMatch<'a> {
+    /// The phase.
+    pub phase: &'a Phase,
+    /// What it is remembered by.
+    pub key: FilePhase,
+}
+
+/// What a file does to a phase that takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// A task starts.
+    Start(NewTask),
+    /// More files are needed first.
+    Wait,
+    /// The same path waits already.
+    Waits,
+}
+
+/// The phases that take a file at `path`, by workflow file and as written.
+#[must_use]
+pub fn matches<'a>(workflows: &'a Workflows, path: &str) -> Vec<FileMatch<'a>> {
+    let mut matches: Vec<FileMatch<'a>> = Vec::new();
+    for phase in workflows.phases() {
+        let Some(pattern) = &phase.rule.files else { continue };
+        // A pattern that can't be read was told of when its file was loaded.
+        if !Glob::parse(pattern).is_ok_and(|glob| glob.matches(path)) {
+            continue;
+        }
+        let mut key = FilePhase {
+            workflow: phase.workflow.clone(),
+            task: phase.name(),
+            pattern: pattern.clone(),
+            nth: 0,
+        };
+        key.nth = matches.iter().filter(|other| FilePhase { nth: 0, ..other.key.clone() } == key).count();
+        matches.push(FileMatch { phase, key });
+    }
+    matches
+}
+
+/// How many files a task of the rule is about.
+#[must_use]
+pub fn needed(rule: &Rule) -> usize {
+    usize::try_from(rule.count.clamp(1, MAX_COUNT)).unwrap_or(1)
+}
+
+impl FileMatch<'_> {
+    /// What a file at `path` does, where those at `waiting` wait, oldest first.
+    ///
+    /// # Errors
+    /// Why no task can be made.
+    pub fn effect(
+        &self,
+        path: &str,
+        waiting: &[String],
+        host: &str,
+        ids: &mut dyn Ids,
+        now: DateTime<Utc>,
+    ) -> Result<Effect, CreateError> {
+        let rule = &self.phase.rule;
+        // Only what keeps the rule from being read at all: a wrong schedule is none of a file's business.
+        if let Some(problem) = rule.problems.iter().find(|problem| problem.blocks && problem.key.is_empty()) {
+            return Err(CreateError::Rule(problem.message.clone()));
+        }
+        if self.phase.task.topic.is_empty() {
+            return Err(CreateError::NoTopic);
+        }
+        if waiting.iter().any(|known| known == path) {
+            return Ok(Effect::Waits);
+        }
+        if waiting.len() + 1 < needed(rule) {
+            return Ok(Effect::Wait);
+        }
+        Ok(Effect::Start(self.task(path, waiting, host, ids, now)))
+    }
+
+    fn task(
+        &self,
+        path: &str,
+        waiting: &[String],
+        host: &str,
+        ids: &mut dyn Ids,
+        now: DateTime<Utc>,
+    ) -> NewTask {
+        let Phase { rule, task, workflow, template, .. } = self.phase;
+        let mut meta = rule.query.clone();
+        meta.set("file", path);
+        meta.set("filename", filename(path));
+        meta.set("workflow", workflow);
+        // Some may wait from when the rule took more of them.
+        if needed(rule) > 1 || !waiting.is_empty() {
+            let paths = waiting.iter().map(String::as_str).chain([path]);
+            let list: Vec<String> = paths.map(list_item).collect();
+            meta.set("count", list.len().to_string());
+            meta.set("files", list.join(","));
+        }
+        let info = render_utc(template, path_time(path), host, ids);
+        let (info, _) = expand_meta(&info, |key| meta.first(key).map(str::to_owned));
+        NewTask {
+            uid: ids.uid(now),
+            topic: task.topic.clone(),
+            job: task.job.clone(),
+            id: ids.chain(now),
+            info,
+            meta: meta.sorted().encode(),
+            workflow: workflow.clone(),
+            parent: None,
+            retry: 0,
+            not_before: None,
+            lane: Lane::Live,
+        }
+    }
+}
+
+/// What follows the last slash.
+fn filename(path: &str) -> &str {
+    path.trim_end_matches('/').rsplit('/').next().unwrap_or(path)
+}
+
+/// A path in a list with commas: its own are written `%2C`, and so its percent signs `%25`.
+fn list_item(path: &str) -> String {
+    path.replace('%', "%25").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono_tz::Tz;
+
+    use super::*;
+    use crate::ids::fixed::FixedIds;
+    use crate::query::Query;
+    use crate::workflow::WorkflowFile;
+
+    fn workflows(text: &str) -> Workflows {
+        Workflows::new([Arc::new(WorkflowFile::parse("w.toml", text, "h", Tz::UTC).unwrap())])
+    }
+
+    fn effect(found: &FileMatch<'_>, path: &str, waiting: &[&str]) -> Result<Effect, CreateError> {
+        let waiting: Vec<String> = waiting.iter().map(|path| (*path).to_owned()).collect();
+        let now = DateTime::from_timestamp(1_600_000_000, 0).unwrap();
+        found.effect(path, &waiting, "host", &mut FixedIds::default(), now)
+    }
+
+    #[test]
+    fn the_nth_file_starts_a_task_with_all_of_them() {
+        let workflows = workflows(
+            "[[phase]]\ntask = \"load\"\nrule = \"files=/in/*&count=3\"\ntemplate = \"{meta:file}?d={dd} {meta:files}\"\n",
+        );
+        let found = &matches(&workflows, "/in/a")[0];
+        assert_eq!(effect(found, "/in/a", &[]), Ok(Effect::Wait));
+        assert_eq!(effect(found, "/in/b", &["/in/a"]), Ok(Effect::Wait));
+        assert_eq!(effect(found, "/in/a", &["/in/a", "/in/b"]), Ok(Effect::Waits));
+        let Ok(Effect::Start(task)) = effect(found, "/in/20240102T030405", &["/in/a,b", "/in/50%"]) else {
+            panic!("nothing starts");
+        };
+        let meta = Query::parse(&task.meta).unwrap();
+        assert_eq!(meta.first("files"), Some("/in/a%2Cb,/in/50%25,/in/20240102T030405"));
+        assert_eq!((meta.first("count"), meta.first("filename")), (Some("3"), Some("20240102T030405")));
+        assert!(task.info.starts_with("/in/20240102T030405?d=02 /in/a%2Cb,"), "{}", task.info);
+    }
+
+    #[test]
+    fn phases_with_one_name_are_told_apart() {
+        let phase = "[[phase]]\ntask = \"load:x\"\nrule = \"files=/in/*\"\n";
+        let workflows =
+            workflows(&format!("{phase}{phase}[[phase]]\ntask = \"load:x\"\nrule = \"files=/*/a\"\n"));
+        let found: Vec<_> = matches(&workflows, "/in/a")
+            .into_iter()
+            .map(|found| (found.key.pattern, found.key.nth))
+            .collect();
+        assert_eq!(found, [("/in/*".to_owned(), 0), ("/in/*".to_owned(), 1), ("/*/a".to_owned(), 0)]);
+        assert_eq!(matches(&workflows, "/in/a")[0].key.task, "load:x");
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_read_starts_nothing_and_says_why() {
+        let workflows = workflows(
+            "[[phase]]\ntask = \"load\"\nrule = \"files=/in/*&x=%zz\"\n[[phase]]\ntask = \"\"\nrule = \"files=/in/*&cron=never\"\n\
+             [[phase]]\ntask = \"slot\"\nrule = \"files=/in/*&cron=never&count=-3\"\n",
+        );
+        let found = matches(&workflows, "/in/a");
+        let told = |n: usize| effect(&found[n], "/in/a", &[]).unwrap_err().to_string();
+        assert!(told(0).contains("write a percent sign as %25"), "{}", told(0));
+        assert!(told(1).contains("write task = \"topic\""), "{}", told(1));
+        assert!(matches!(effect(&found[2], "/in/a", &[]), Ok(Effect::Start(_))));
+    }
+}

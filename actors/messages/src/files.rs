@@ -1,0 +1,275 @@
+//! Files that start tasks: what the files actor answers, what it has stored, and what it asks of the readers.
+
+use std::sync::Arc;
+
+use actix::Message;
+use chrono::{DateTime, Utc};
+use flowlord_domain::file_event::FileEvent;
+use flowlord_domain::file_match::FilePhase;
+use flowlord_domain::{NewAlert, NewTask, Uid};
+
+use crate::error::Result;
+
+/// Who told of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileSource {
+    /// A client.
+    Api,
+    /// A watched place.
+    Watch,
+}
+
+impl FileSource {
+    /// All, as they are stored: new ones go to the end.
+    pub const ALL: [Self; 2] = [Self::Api, Self::Watch];
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+/// A file arrived: starts what its phases say, answered when that is stored.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Recorded>")]
+pub struct FileArrived {
+    /// The file.
+    pub file: FileEvent,
+    /// Why it starts nothing; empty when it may.
+    pub ignored: String,
+}
+
+/// What became of an event, and what it started.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// The row id of the event.
+    pub event: i64,
+    /// Each phase that takes the file.
+    pub phases: Vec<PhaseOutcome>,
+    /// The tasks that started, under their final ids.
+    pub tasks: Vec<NewTask>,
+}
+
+/// What a file did to a phase that takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhaseOutcome {
+    /// The phase.
+    pub phase: FilePhase,
+    /// What happened.
+    pub state: MatchState,
+    /// The task that it is part of; none while it waits.
+    pub uid: Option<Uid>,
+    /// Why no task could be made; empty otherwise.
+    pub why: String,
+}
+
+/// Where a file stands in a phase that takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MatchState {
+    /// It is part of a task.
+    Started,
+    /// It waits for others.
+    Waiting,
+    /// It was heard of before.
+    Repeated,
+    /// No task could be made.
+    Failed,
+}
+
+impl MatchState {
+    /// All, as they are stored: new ones go to the end.
+    pub const ALL: [Self; 4] = [Self::Started, Self::Waiting, Self::Repeated, Self::Failed];
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Waiting => "waiting",
+            Self::Repeated => "repeated",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Stores an event with all that follows from it, in one transaction. A phase that took the same version of the same
+/// file before isn't started again.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<RecordedRow>")]
+pub struct RecordFile {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// The file.
+    pub file: FileEvent,
+    /// Who told of it.
+    pub source: FileSource,
+    /// Why it starts nothing; empty when it may.
+    pub ignored: String,
+    /// The phases that take it.
+    pub matches: Vec<NewMatch>,
+    /// Where it was seen, so that it isn't taken for a new one again.
+    pub seen: Option<SeenFile>,
+}
+
+/// A phase that takes a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewMatch {
+    /// The phase.
+    pub phase: FilePhase,
+    /// The events of the files that wait for it, as they were when this was decided.
+    pub waiting: Vec<i64>,
+    /// What follows.
+    pub effect: MatchEffect,
+}
+
+/// What follows for a phase that takes a file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MatchEffect {
+    /// A task starts, about this file and those that wait.
+    Start(Box<NewTask>),
+    /// It waits with the others.
+    Wait,
+    /// Another version of it waits already.
+    Waits,
+    /// No task can be made; an alert says so.
+    Fail {
+        /// Why.
+        why: String,
+        /// The alert.
+        alert: Box<NewAlert>,
+    },
+}
+
+/// What [`RecordFile`] stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordedRow {
+    /// The event's row id, and what happened to each of its matches in their order.
+    Stored(i64, Vec<(MatchState, Option<Uid>)>),
+    /// Other files wait by now: nothing was stored, decide again.
+    Changed,
+}
+
+/// The files that wait for phases, oldest first.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Vec<Vec<WaitingFile>>>")]
+pub struct ReadWaiting {
+    /// The phases; answered in their order.
+    pub phases: Vec<FilePhase>,
+}
+
+/// A file that waits for others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingFile {
+    /// The row id of its event.
+    pub event: i64,
+    /// Its path.
+    pub path: String,
+}
+
+/// A page of file events, newest first.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Vec<StoredFileEvent>>")]
+pub struct ListFiles {
+    /// Recorded at or after.
+    pub from: DateTime<Utc>,
+    /// Recorded before.
+    pub to: DateTime<Utc>,
+    /// Only what comes after the event of this row id.
+    pub after: Option<i64>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// An event as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredFileEvent {
+    /// The row id, growing.
+    pub id: i64,
+    /// When it was recorded.
+    pub at: DateTime<Utc>,
+    /// The file.
+    pub file: FileEvent,
+    /// Who told of it.
+    pub source: FileSource,
+    /// Why it starts nothing; empty when it may.
+    pub ignored: String,
+    /// Each phase that took it.
+    pub phases: Vec<PhaseOutcome>,
+}
+
+/// A file seen in a watched place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenFile {
+    /// The place.
+    pub place: String,
+    /// Where it is within.
+    pub path: String,
+    /// Which version of it.
+    pub etag: String,
+}
+
+/// Remembers and forgets files of a watched place that start nothing.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<()>")]
+pub struct SaveSeen {
+    /// The place.
+    pub place: String,
+    /// Paths within it and their versions.
+    pub seen: Vec<(String, String)>,
+    /// Paths of files that left.
+    pub left: Vec<String>,
+    /// Since when new files of the place start tasks; none while the first look is under way.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// Forgets all places but these.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<()>")]
+pub struct KeepPlaces {
+    /// Those that are watched.
+    pub places: Vec<String>,
+}
+
+/// What is remembered of a watched place.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<SeenPlace>")]
+pub struct ReadSeen {
+    /// The place.
+    pub place: String,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SeenPlace {
+    /// Since when new files start tasks; none before the first look at it was finished.
+    pub since: Option<DateTime<Utc>>,
+    /// Paths within it and their versions.
+    pub files: Vec<(String, String)>,
+}
+
+/// How the watched places are.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Arc<Vec<WatchedPlace>>>")]
+pub struct WatchedPlaces;
+
+/// A watched place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchedPlace {
+    /// Where it is.
+    pub place: String,
+    /// When it was looked at last.
+    pub looked_at: Option<DateTime<Utc>>,
+    /// How many files were there.
+    pub files: usize,
+    /// Why it can't be looked at; empty when it can.
+    pub problem: String,
+}
+
+/// Records the files under way and takes no more: the last message of a stop.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<()>")]
+pub struct StopFiles;
