@@ -193,6 +193,31 @@ pub(crate) struct TestApp {
     pub(crate) slack: FakeSlack,
     app: App,
     folder: tempfile::TempDir,
+    way: Way,
+}
+
+/// How messages get to Slack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Webhook,
+    /// A bot that hears clicks through both doors.
+    Bot,
+}
+
+/// What Slack signs with.
+pub(crate) const SIGNING_SECRET: &str = "planted-signing-secret";
+
+impl Way {
+    fn config(self, slack: &FakeSlack) -> String {
+        match self {
+            Self::Webhook => format!("url = {:?}\n", slack.webhook_url()),
+            Self::Bot => format!(
+                "token = \"xoxb-planted\"\nchannel = \"#ops\"\napi_url = {:?}\napp_token = \"xapp-planted\"\n\
+                 signing_secret = {SIGNING_SECRET:?}\n",
+                slack.api_url()
+            ),
+        }
+    }
 }
 
 impl TestApp {
@@ -201,31 +226,49 @@ impl TestApp {
         Self::with(WORKFLOW).await
     }
 
+    /// With a bot.
+    pub(crate) async fn bot() -> Self {
+        Self::of(WORKFLOW, Way::Bot).await
+    }
+
     pub(crate) async fn with(workflow: &str) -> Self {
+        Self::of(workflow, Way::Webhook).await
+    }
+
+    async fn of(workflow: &str, way: Way) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("workflows")).unwrap();
         std::fs::write(folder.path().join("workflows/main.toml"), workflow).unwrap();
-        Self::on(folder, FakeSlack::start(), noon()).await
+        Self::on(folder, FakeSlack::start(), noon(), way).await
     }
 
-    async fn on(folder: tempfile::TempDir, slack: FakeSlack, now: DateTime<Utc>) -> Self {
+    async fn on(folder: tempfile::TempDir, slack: FakeSlack, now: DateTime<Utc>, way: Way) -> Self {
         let activity = Activity::default();
         let clock = VirtualClock::new(now, activity.clone());
         let give_up = Arc::new(|name: &str| panic!("{name} gave up"));
         let environment =
             Environment { clock: Arc::new(clock.clone()), mint: Mint::seeded(1), activity, give_up };
-        let config = config(folder.path(), &slack.webhook_url());
+        slack.follow(&clock);
+        let config = config(folder.path(), &way.config(&slack));
         let app = App::start(&config, environment).await.expect("the app starts");
         let api = Api::new(format!("http://{}", app.address()));
         clock.settle().await;
-        Self { api, clock, slack, app, folder }
+        Self { api, clock, slack, app, folder, way }
     }
 
     /// Stops it and starts it again on the same data, `later`.
     pub(crate) async fn restart(self, later: TimeDelta) -> Self {
         let now = self.clock.now() + later;
+        let way = self.way;
         let (folder, slack) = self.stop().await;
-        Self::on(folder, slack, now).await
+        Self::on(folder, slack, now, way).await
+    }
+
+    /// Stops it and starts it again with a bot.
+    pub(crate) async fn restart_as_bot(self) -> Self {
+        let now = self.clock.now();
+        let (folder, slack) = self.stop().await;
+        Self::on(folder, slack, now, Way::Bot).await
     }
 
     pub(crate) async fn stop(self) -> (tempfile::TempDir, FakeSlack) {
@@ -243,10 +286,10 @@ impl TestApp {
     }
 }
 
-fn config(folder: &Path, slack: &str) -> flowlord::Config {
+fn config(folder: &Path, notify: &str) -> flowlord::Config {
     let file = folder.join("flowlord.toml");
     let text = format!(
-        "workflow = {:?}\ndata = {:?}\nlisten = \"127.0.0.1:0\"\n[notify]\nurl = {slack:?}\n",
+        "workflow = {:?}\ndata = {:?}\nlisten = \"127.0.0.1:0\"\n[notify]\n{notify}",
         folder.join("workflows"),
         folder.join("data"),
     );

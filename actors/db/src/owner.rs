@@ -113,6 +113,8 @@ impl Owner {
             }
             followers = Followers::default();
         }
+        // Whoever is answered may be idle before the hints are out: between the two something is under way.
+        let _until_told = self.hints.notify.begin();
         for job in jobs {
             job.answer();
         }

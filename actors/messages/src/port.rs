@@ -7,7 +7,7 @@ use actix::{Message, Recipient};
 use metrics::{Gauge, gauge};
 use tokio::sync::Semaphore;
 
-use crate::activity::Activity;
+use crate::activity::{Activity, Busy};
 use crate::error::{Code, Error, Result};
 
 /// One message under way, while it lives.
@@ -202,6 +202,12 @@ where
     /// Sets who hears; the first one counts.
     pub fn set(&self, port: Port<M>) {
         let _already_set = self.0.set(port);
+    }
+
+    /// Begins a piece of work that ends with a hint; none where nobody hears yet.
+    #[must_use]
+    pub fn begin(&self) -> Option<Busy> {
+        self.0.get().map(|port| port.activity.begin())
     }
 
     /// Sends a hint, if anybody hears.
