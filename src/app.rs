@@ -15,6 +15,7 @@ use flowlord_db::{Database, Hints, Owner, Reader};
 use flowlord_dispatch::Dispatch;
 use flowlord_domain::ladder::Policy;
 use flowlord_domain::{AlertKind, NewAlert, Role};
+use flowlord_files::Files;
 use flowlord_ingest::Ingest;
 use flowlord_library::Library;
 use flowlord_messages::alerts::StopAlerting;
@@ -211,6 +212,7 @@ struct Below {
     backup: Addr<Backup>,
     retention: Addr<Retention>,
     backload: Addr<Backload>,
+    files: Addr<Files>,
 }
 
 impl Wiring<'_> {
@@ -247,6 +249,7 @@ impl Wiring<'_> {
         let backup = self.backup(&calm, &database);
         let retention = self.retention(&calm, &database);
         let backload = self.backload(&calm, &database, &library);
+        let files = self.files(&calm, &database, &library);
 
         self.ports.hear(&ears.ingest, "ingest", &ingest);
         self.ports.hear(&ears.scheduler, "scheduler", &scheduler);
@@ -267,6 +270,7 @@ impl Wiring<'_> {
             self.ping("backup", &backup),
             self.ping("retention", &retention),
             self.ping("backload", &backload),
+            self.ping("files", &files),
         ];
         // An actor that answers has started: what it reads at its start is under way.
         for ping in &pings {
@@ -285,6 +289,7 @@ impl Wiring<'_> {
             backup,
             retention,
             backload,
+            files,
         };
         let web = self.web(&calm, listener, &below, pings)?;
         let Below { database, scheduler, dispatch, alerts, notifier, backup, backload, .. } = below;
@@ -528,6 +533,18 @@ impl Wiring<'_> {
         Backload::start(on, flowlord_backload::Config { host: host() }, deps)
     }
 
+    fn files(&self, on: &ArbiterHandle, database: &Database, library: &Addr<Library>) -> Addr<Files> {
+        let deps = flowlord_files::Deps {
+            clock: self.environment.clock.clone(),
+            mint: self.environment.mint.clone(),
+            supervision: self.environment.supervision("files"),
+            workflows: self.ports.to("library", library),
+            waiting: self.read(database),
+            record: self.write(database),
+        };
+        Files::start(on, flowlord_files::Config { host: host() }, deps)
+    }
+
     fn web(
         &self,
         on: &ArbiterHandle,
@@ -578,6 +595,8 @@ impl Wiring<'_> {
             check_backload: self.read(&below.database),
             backload: self.read(&below.database),
             backloads: self.read(&below.database),
+            arrived: self.ports.to("files", &below.files),
+            files: self.read(&below.database),
             ladders: self.ports.to("alerts", &below.alerts),
             attempts: self.read(&below.database),
             chain: self.read(&below.database),

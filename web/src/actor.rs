@@ -20,6 +20,7 @@ use flowlord_messages::backload::{
     ChangeBackload, CheckBackload, ExecuteBackload, PlanBackload, ReadBackload, ReadBackloads,
 };
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
+use flowlord_messages::files::{FileArrived, ListFiles};
 use flowlord_messages::health::Pong;
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
@@ -128,6 +129,10 @@ pub struct Deps {
     pub backload: Port<ReadBackload>,
     /// To the DB readers.
     pub backloads: Port<ReadBackloads>,
+    /// To the files actor.
+    pub arrived: Port<FileArrived>,
+    /// To the DB readers.
+    pub files: Port<ListFiles>,
     /// To the alerts actor.
     pub ladders: Port<LadderStates>,
     /// To the DB readers.

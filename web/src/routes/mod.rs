@@ -5,6 +5,7 @@ pub(crate) mod assets;
 pub(crate) mod backload;
 pub(crate) mod chains;
 pub(crate) mod errors;
+pub(crate) mod files;
 pub(crate) mod health;
 pub(crate) mod kept;
 pub(crate) mod lease;
@@ -46,6 +47,11 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(post("/workflows/refresh", workflows::refresh))
         .service(get("/workflows/{file:.*}", workflows::one))
         .service(get("/alerts", alerts::list))
+        .service(
+            only("/files", "GET, HEAD, POST")
+                .route(web::post().to(files::arrived))
+                .route(web::route().guard(reads()).to(files::list)),
+        )
         .service(
             only("/snapshots", "GET, HEAD, POST")
                 .route(web::post().to(snapshots::take))

@@ -120,12 +120,17 @@ fn check_meta(meta: &str) -> Result<(), Problem> {
 }
 
 fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<IdempotencyKey>, Problem> {
+    let key = idempotency_key(request)?;
+    Ok(key.map(|key| IdempotencyKey { key: key.to_owned(), digest: digest(body) }))
+}
+
+/// What a client calls a request that it may send again.
+pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Problem> {
     let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().filter(|key| (1..=MAX_KEY).contains(&key.len()));
-    let key = key.ok_or_else(|| {
+    key.map(Some).ok_or_else(|| {
         Problem::invalid(format!("`Idempotency-Key` must be 1 to {MAX_KEY} visible ASCII characters"))
-    })?;
-    Ok(Some(IdempotencyKey { key: key.to_owned(), digest: digest(body) }))
+    })
 }
 
 /// FNV-1a: the same in every version of the program, which the standard library's hashes needn't be.

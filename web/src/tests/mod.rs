@@ -2,6 +2,7 @@
 
 mod access;
 mod backload;
+mod files;
 mod kept;
 mod lease;
 mod metrics;

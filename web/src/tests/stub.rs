@@ -19,6 +19,7 @@ use flowlord_messages::backload::{
 };
 use flowlord_messages::clock::{Clock, Sleep};
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
+use flowlord_messages::files::{FileArrived, ListFiles, Recorded, StoredFileEvent};
 use flowlord_messages::health::Pong;
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded};
@@ -115,6 +116,8 @@ stub! {
     check_backload: CheckBackload => Checked;
     backload: ReadBackload => Option<(StoredBackload, Vec<Failure>)>;
     backloads: ReadBackloads => Vec<StoredBackload>;
+    arrived: FileArrived => Recorded;
+    files: ListFiles => Vec<StoredFileEvent>;
     ladders: LadderStates => Vec<LadderStatus>;
     attempts: AttemptsById => Vec<Option<Attempt>>;
     chain: Chain => Vec<Attempt>;
@@ -199,6 +202,8 @@ impl Stub {
             check_backload: port!(),
             backload: port!(),
             backloads: port!(),
+            arrived: port!(),
+            files: port!(),
             ladders: port!(),
             attempts: port!(),
             chain: port!(),

@@ -2,6 +2,7 @@
 
 pub(crate) mod alert;
 pub(crate) mod backload;
+pub(crate) mod file;
 pub(crate) mod page;
 pub(crate) mod stats;
 pub(crate) mod task;

@@ -1,0 +1,169 @@
+//! Files recorded by a database that is a list.
+
+use std::sync::{Arc, Mutex as StdMutex};
+use std::time::Duration;
+
+use actix::{Arbiter, Handler};
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use flowlord_domain::file_event::FileEvent;
+use flowlord_domain::workflow::{WorkflowFile, Workflows};
+use flowlord_messages::files::{
+    FileArrived, FileSource, MatchEffect, MatchState, ReadWaiting, RecordFile, Recorded, RecordedRow,
+    WaitingFile,
+};
+use flowlord_messages::library::{Current, CurrentWorkflows};
+use flowlord_messages::{Activity, Code, Result};
+use flowlord_testkit::VirtualClock;
+
+use super::*;
+
+#[derive(Debug, Default)]
+struct Rows {
+    workflow: &'static str,
+    records: Vec<RecordFile>,
+    waiting: Vec<WaitingFile>,
+    /// How often something else changed before a record.
+    changes: usize,
+}
+
+#[derive(Clone, Default)]
+struct Stub(Arc<StdMutex<Rows>>);
+
+impl Actor for Stub {
+    type Context = Context<Self>;
+}
+
+impl Handler<CurrentWorkflows> for Stub {
+    type Result = Result<Current>;
+
+    fn handle(&mut self, _: CurrentWorkflows, _: &mut Self::Context) -> Self::Result {
+        let file = WorkflowFile::parse("w.toml", self.0.lock().unwrap().workflow, "", Tz::UTC).unwrap();
+        let workflows = Arc::new(Workflows::new([Arc::new(file)]));
+        Ok(Current { workflows, looked_at: noon(), next_look: noon(), broken: Arc::default() })
+    }
+}
+
+impl Handler<ReadWaiting> for Stub {
+    type Result = Result<Vec<Vec<WaitingFile>>>;
+
+    fn handle(&mut self, read: ReadWaiting, _: &mut Self::Context) -> Self::Result {
+        Ok(vec![self.0.lock().unwrap().waiting.clone(); read.phases.len()])
+    }
+}
+
+impl Handler<RecordFile> for Stub {
+    type Result = Result<RecordedRow>;
+
+    fn handle(&mut self, record: RecordFile, _: &mut Self::Context) -> Self::Result {
+        let mut rows = self.0.lock().unwrap();
+        if rows.changes > 0 {
+            rows.changes -= 1;
+            let event = i64::try_from(rows.waiting.len()).unwrap();
+            rows.waiting.push(WaitingFile { event, path: format!("/in/{event}") });
+            return Ok(RecordedRow::Changed);
+        }
+        let outcome = |effect: &MatchEffect| match effect {
+            MatchEffect::Start(task) => (MatchState::Started, Some(flowlord_domain::Uid(task.uid.0 + 1))),
+            MatchEffect::Wait => (MatchState::Waiting, None),
+            MatchEffect::Waits => (MatchState::Repeated, None),
+            MatchEffect::Fail { .. } => (MatchState::Failed, None),
+        };
+        let outcomes = record.matches.iter().map(|found| outcome(&found.effect)).collect();
+        rows.records.push(record);
+        Ok(RecordedRow::Stored(i64::try_from(rows.records.len()).unwrap(), outcomes))
+    }
+}
+
+fn noon() -> DateTime<Utc> {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+struct Bench {
+    rows: Stub,
+    arrived: Port<FileArrived>,
+    _arbiter: Arbiter,
+}
+
+impl Bench {
+    fn new(workflow: &'static str) -> Self {
+        let (activity, arbiter) = (Activity::default(), Arbiter::new());
+        let clock = Arc::new(VirtualClock::new(noon(), activity.clone()));
+        let rows = Stub(Arc::new(StdMutex::new(Rows { workflow, ..Rows::default() })));
+        let stub = rows.clone();
+        let below = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
+        let patience = Duration::from_secs(20);
+        macro_rules! port {
+            ($to:ident) => {
+                Port::new("stub", $to.clone().recipient(), 64, patience, &activity)
+            };
+        }
+        let deps = Deps {
+            clock: clock.clone(),
+            mint: Mint::seeded(1),
+            supervision: Supervision::new("files", clock, Arc::new(|_: &str| panic!("gave up"))),
+            workflows: port!(below),
+            waiting: port!(below),
+            record: port!(below),
+        };
+        let files = Files::start(&arbiter.handle(), Config { host: "box".to_owned() }, deps);
+        Self { rows, arrived: port!(files), _arbiter: arbiter }
+    }
+
+    async fn arrives(&self, path: &str) -> Result<Recorded> {
+        let file = FileEvent { path: path.to_owned(), ..FileEvent::default() };
+        self.arrived.call(FileArrived { file, ignored: String::new() }).await
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Rows) -> T) -> T {
+        f(&mut self.rows.0.lock().unwrap())
+    }
+}
+
+#[actix::test]
+async fn each_phase_that_takes_a_file_starts_under_its_final_id() {
+    let bench = Bench::new(
+        "[[phase]]\ntask = \"load:j\"\nrule = \"files=/in/*\"\ntemplate = \"{meta:file}?d={dd}&h={host}\"\n\
+         [[phase]]\ntask = \"bad\"\nrule = \"files=/in/*&x=%zz\"\n[[phase]]\ntask = \"other\"\nrule = \"files=/out/*\"\n",
+    );
+    let recorded = bench.arrives("/in/20260102T000000").await.unwrap();
+    assert_eq!((recorded.event, recorded.tasks.len()), (1, 1));
+    let task = &recorded.tasks[0];
+    assert_eq!(task.info, "/in/20260102T000000?d=02&h=box");
+    let states: Vec<_> = recorded.phases.iter().map(|phase| (phase.state, phase.uid)).collect();
+    assert_eq!(states, [(MatchState::Started, Some(task.uid)), (MatchState::Failed, None)]);
+    assert!(recorded.phases[1].why.contains("%25"), "{recorded:?}");
+    let record = bench.with(|rows| rows.records.pop().unwrap());
+    assert_eq!((record.now, record.source, record.matches.len()), (noon(), FileSource::Api, 2));
+    let MatchEffect::Fail { alert, .. } = &record.matches[1].effect else { panic!("{record:?}") };
+    assert!(alert.msg.starts_with("the file /in/20260102T000000 starts nothing: "), "{}", alert.msg);
+    assert_eq!((alert.topic.as_str(), alert.workflow.as_str()), ("bad", "w.toml"));
+    assert_eq!(bench.arrives("/none").await.unwrap().phases, [], "recorded all the same");
+}
+
+#[actix::test]
+async fn what_starts_nothing_is_recorded() {
+    let bench = Bench::new("[[phase]]\ntask = \"load\"\nrule = \"files=/in/*\"\n");
+    let file = FileEvent { path: "/in/a".to_owned(), ..FileEvent::default() };
+    let ignored = FileArrived { file, ignored: "deleted".to_owned() };
+    assert_eq!(bench.arrived.call(ignored).await.unwrap().phases, []);
+    assert_eq!(bench.with(|rows| rows.records[0].ignored.clone()), "deleted");
+}
+
+#[actix::test]
+async fn what_waits_by_now_is_decided_on_anew() {
+    let bench = Bench::new(
+        "[[phase]]\ntask = \"load\"\nrule = \"files=/in/*&count=3\"\ntemplate = \"{meta:files}\"\n",
+    );
+    bench.with(|rows| rows.changes = 2);
+    let recorded = bench.arrives("/in/x").await.unwrap();
+    assert_eq!(recorded.tasks[0].info, "/in/0,/in/1,/in/x");
+    assert_eq!(bench.with(|rows| rows.records[0].matches[0].waiting.clone()), [0, 1]);
+    bench.with(|rows| {
+        rows.changes = usize::MAX;
+        rows.waiting.clear();
+    });
+    let err = bench.arrives("/in/y").await.unwrap_err();
+    assert_eq!(err.code, Code::Busy);
+    assert!(err.detail.contains("send it again"), "{err}");
+}

@@ -1,0 +1,115 @@
+//! Files that start tasks: told over REST.
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use crate::support::TestApp;
+
+const PATH: &str = "/api/v1/files";
+
+const WORKFLOW: &str = r#"
+[[phase]]
+task = "load:csv"
+rule = "files=/in/*.csv&table=orders"
+template = "{meta:file}?table={meta:table}&day={yyyy}-{mm}-{dd}"
+
+[[phase]]
+task = "merge"
+rule = "files=gs://bucket/*/part-*.gz&count=3"
+template = "{meta:files}"
+
+[[phase]]
+task = "report"
+dependsOn = "load"
+rule = "require={meta:file}"
+template = "{meta:file}"
+"#;
+
+fn states(answer: &Value) -> Vec<&str> {
+    answer["phases"].as_array().unwrap().iter().map(|phase| phase["state"].as_str().unwrap()).collect()
+}
+
+#[actix::test]
+async fn a_file_starts_a_task_once_and_its_children_know_the_file() {
+    let app = TestApp::with(WORKFLOW).await;
+    let stat = json!({"path": "/in/20260301T000000.csv", "size": 5, "checksum": "c1"});
+    let told = app.api.post(PATH, &stat).await.ok();
+    assert_eq!((states(&told), told["phases"][0]["task"].as_str()), (vec!["started"], Some("load:csv")));
+    assert_eq!(told["tasks"], json!(app.api.tasks("&type=load").await), "as they are stored");
+
+    let leased = app.api.lease("load:csv").await.unwrap();
+    assert_eq!(leased.task["info"], "/in/20260301T000000.csv?table=orders&day=2026-03-01");
+    app.api.complete(&leased.lease, "").await;
+    let report = app.api.lease("report").await.unwrap();
+    assert_eq!(report.task["info"], "/in/20260301T000000.csv");
+
+    let app = app.restart(TimeDelta::minutes(1)).await;
+    let again = app.api.post(PATH, &stat).await.ok();
+    assert_eq!((states(&again), &again["tasks"]), (vec!["repeated"], &json!([])));
+    assert_eq!(again["phases"][0]["uid"], told["tasks"][0]["uid"]);
+    let none = app.api.post(PATH, &json!({"path": "/in/a.txt"})).await.ok();
+    assert_eq!((states(&none), &none["tasks"]), (vec![], &json!([])));
+    assert_eq!(app.api.post(PATH, &json!({"size": 5})).await.problem(), (400, "invalid_request"));
+
+    let list = app.api.get(&format!("{PATH}?limit=2")).await.ok();
+    let rest = app.api.get(&format!("{PATH}?cursor={}", list["next"].as_str().unwrap())).await.ok();
+    let events: Vec<_> =
+        [&list, &rest].into_iter().flat_map(|page| page["items"].as_array().unwrap()).collect();
+    let paths: Vec<_> = events.iter().map(|event| event["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["/in/a.txt", "/in/20260301T000000.csv", "/in/20260301T000000.csv"]);
+    assert_eq!(events[2]["phases"], told["phases"]);
+    assert_eq!(app.api.get(&format!("{PATH}?date=2026-03-01")).await.ok()["items"], json!([]));
+}
+
+#[actix::test]
+async fn three_files_start_one_task_also_across_a_restart() {
+    let app = TestApp::with(WORKFLOW).await;
+    let push = |n: u32, event: &str| {
+        json!({"message": {
+            "messageId": n.to_string(),
+            "attributes": {
+                "bucketId": "bucket", "objectId": format!("2026/part-{n}.gz"), "objectGeneration": "1", "eventType": event,
+            },
+        }, "subscription": "projects/p/subscriptions/s"})
+    };
+    for (n, event, expected) in [
+        (1, "OBJECT_FINALIZE", vec!["waiting"]),
+        (2, "OBJECT_DELETE", vec![]),
+        (2, "OBJECT_FINALIZE", vec!["waiting"]),
+        (1, "OBJECT_FINALIZE", vec!["repeated"]),
+    ] {
+        let told = app.api.post(PATH, &push(n, event)).await.ok();
+        assert_eq!(states(&told), expected, "{n} {event}");
+    }
+    let app = app.restart(TimeDelta::minutes(1)).await;
+    assert!(app.api.tasks("").await.is_empty());
+    let told = app.api.post(PATH, &push(3, "OBJECT_FINALIZE")).await.ok();
+    let all = "gs://bucket/2026/part-1.gz,gs://bucket/2026/part-2.gz,gs://bucket/2026/part-3.gz";
+    assert_eq!((states(&told), told["tasks"][0]["info"].as_str()), (vec!["started"], Some(all)));
+    assert_eq!(app.api.post(PATH, &push(4, "OBJECT_FINALIZE")).await.ok()["phases"][0]["state"], "waiting");
+    assert_eq!(app.api.tasks("").await.len(), 1);
+    let list = app.api.get(PATH).await.ok();
+    let of_task = |event: &&Value| event["phases"][0]["uid"] == told["tasks"][0]["uid"];
+    assert_eq!(list["items"].as_array().unwrap().iter().filter(of_task).count(), 3);
+}
+
+/// Each needs to know which others wait: none may be lost or taken twice.
+#[actix::test]
+async fn files_told_at_the_same_time_are_counted_right() {
+    let app = TestApp::with(WORKFLOW).await;
+    let tell = |n: u32| {
+        let api = app.api.clone();
+        async move { api.post(PATH, &json!({"path": format!("gs://bucket/a/part-{n}.gz")})).await.ok() }
+    };
+    let telling: Vec<_> = (0..30).map(|n| actix::spawn(tell(n))).collect();
+    let mut told = Vec::new();
+    for one in telling {
+        told.push(one.await.unwrap());
+    }
+    let started: Vec<&str> = told.iter().filter_map(|told| told["tasks"][0]["info"].as_str()).collect();
+    assert_eq!(started.len(), 10);
+    let mut paths: Vec<&str> = started.iter().flat_map(|info| info.split(',')).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    assert_eq!(paths.len(), 30);
+}

@@ -1,0 +1,144 @@
+//! Files: told in each form, listed with what they started.
+
+use std::sync::{Arc, Mutex};
+
+use actix_web::test::TestRequest;
+use flowlord_domain::file_event::FileEvent;
+use flowlord_domain::file_match::FilePhase;
+use flowlord_domain::{Lane, NewTask};
+use flowlord_messages::files::{
+    FileArrived, FileSource, MatchState, PhaseOutcome, Recorded, StoredFileEvent,
+};
+use flowlord_messages::{Code, Error};
+use serde_json::json;
+
+use super::stub::{Stub, attempt, noon};
+
+const PATH: &str = "/api/v1/files";
+
+fn outcome(state: MatchState) -> PhaseOutcome {
+    let phase = FilePhase {
+        workflow: "main.toml".to_owned(),
+        task: "load:daily".to_owned(),
+        pattern: "/in/*".to_owned(),
+        nth: 0,
+    };
+    let uid = (state == MatchState::Started).then(|| attempt(1).uid);
+    let why = if state == MatchState::Failed { "no topic".to_owned() } else { String::new() };
+    PhaseOutcome { phase, state, uid, why }
+}
+
+/// Records everything, and keeps what was told.
+fn recording() -> (Stub, Arc<Mutex<Vec<FileArrived>>>) {
+    let (stub, seen) = (Stub::default(), Arc::new(Mutex::new(Vec::new())));
+    let told = Arc::clone(&seen);
+    stub.arrived(move |arrived| {
+        told.lock().unwrap().push(arrived);
+        let task = NewTask {
+            uid: attempt(1).uid,
+            topic: "load".to_owned(),
+            job: "daily".to_owned(),
+            id: "c1".to_owned(),
+            info: "/in/a".to_owned(),
+            meta: "file=/in/a".to_owned(),
+            workflow: "main.toml".to_owned(),
+            parent: None,
+            retry: 0,
+            not_before: None,
+            lane: Lane::Live,
+        };
+        let phases = vec![outcome(MatchState::Started), outcome(MatchState::Waiting)];
+        Ok(Recorded { event: 7, phases, tasks: vec![task] })
+    });
+    (stub, seen)
+}
+
+#[actix::test]
+async fn a_file_is_answered_with_its_phases_and_tasks() {
+    let (stub, seen) = recording();
+    let reply = stub.post(PATH, r#"{"path":"/in/a","size":5,"created":"2026-03-02T11:00:00Z"}"#).await;
+    assert_eq!(reply.status, 200);
+    insta::assert_snapshot!(reply.text, @r#"{"event":7,"path":"/in/a","phases":[{"workflow":"main.toml","task":"load:daily","files":"/in/*","state":"started","uid":"064c0953867001"},{"workflow":"main.toml","task":"load:daily","files":"/in/*","state":"waiting"}],"tasks":[{"type":"load","job":"daily","info":"/in/a","created":"2026-03-02T12:00:00.000001Z","id":"c1","meta":"file=/in/a","uid":"064c0953867001","state":"ready","attempt":1,"delivery":0}]}"#);
+    let told = seen.lock().unwrap().pop().unwrap();
+    assert_eq!((told.file.version.as_str(), told.ignored.as_str()), (" 2026-03-02T11:00:00Z", ""));
+}
+
+#[actix::test]
+async fn a_push_of_pub_sub_is_acknowledged_also_when_nothing_arrived() {
+    let (stub, seen) = recording();
+    let push = |event: &str| {
+        json!({"message": {
+            "attributes": {"bucketId": "b", "objectId": "in/a.csv", "objectGeneration": "1", "eventType": event},
+            "messageId": "9",
+        }})
+        .to_string()
+    };
+    let reply = stub.post(PATH, push("OBJECT_FINALIZE")).await.ok();
+    assert_eq!((&reply["path"], &reply["ignored"]), (&json!("gs://b/in/a.csv"), &json!(null)));
+    let reply = stub.post(PATH, push("OBJECT_DELETE")).await.ok();
+    assert_eq!(reply["ignored"], "OBJECT_DELETE: only OBJECT_FINALIZE starts tasks");
+    let ignored: Vec<_> = seen.lock().unwrap().iter().map(|told| told.ignored.is_empty()).collect();
+    assert_eq!(ignored, [true, false]);
+}
+
+#[actix::test]
+async fn a_key_tells_a_repetition_where_the_file_does_not() {
+    let (stub, seen) = recording();
+    for body in [r#"{"path":"/in/a"}"#, r#"{"path":"/in/a","checksum":"c"}"#] {
+        let request = TestRequest::post().uri(PATH).insert_header(("idempotency-key", "k1"));
+        stub.send(request.set_payload(body)).await.ok();
+    }
+    let versions: Vec<_> = seen.lock().unwrap().iter().map(|told| told.file.version.clone()).collect();
+    assert_eq!(versions, ["key k1", "c "]);
+    let request = TestRequest::post().uri(PATH).insert_header(("idempotency-key", "")).set_payload("{}");
+    assert_eq!(stub.send(request).await.code(), "invalid_request");
+}
+
+#[actix::test]
+async fn what_tells_of_no_file_says_what_to_send() {
+    let (stub, _) = recording();
+    for (body, code, said) in [
+        ("hello", "invalid_json", "is no JSON"),
+        ("[1]", "invalid_json", "send one like {\"path\""),
+        ("", "invalid_json", "is no JSON"),
+        ("{}", "invalid_request", "names no file: send `path`"),
+        (r#"{"message":{"data":"?"}}"#, "invalid_request", "`message.data` is no base64"),
+    ] {
+        let (status, found, detail) = stub.post(PATH, body).await.problem();
+        assert_eq!((status, found.as_str()), (400, code), "{body}");
+        assert!(detail.contains(said), "{detail}");
+    }
+    let long = json!({"path": "x".repeat(5_000)}).to_string();
+    assert!(stub.post(PATH, long).await.problem().2.contains("at most 4096"));
+    stub.arrived(|_| Err(Error::new(Code::Busy, "much")));
+    assert_eq!(stub.post(PATH, r#"{"path":"/a"}"#).await.code(), "busy");
+}
+
+#[actix::test]
+async fn events_of_a_day_come_in_pages() {
+    let stub = Stub::default();
+    stub.files(|query| {
+        assert_eq!(query.from, "2026-03-02T00:00:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap());
+        let event = |id| StoredFileEvent {
+            id,
+            at: noon(),
+            file: FileEvent { path: "/in/2026/03/01/a".to_owned(), size: 5, ..FileEvent::default() },
+            source: FileSource::Watch,
+            ignored: String::new(),
+            phases: vec![outcome(MatchState::Failed)],
+        };
+        Ok([3, 2, 1]
+            .map(event)
+            .into_iter()
+            .filter(|e| query.after.is_none_or(|id| e.id < id))
+            .take(query.limit)
+            .collect())
+    });
+    let reply = stub.get("/api/v1/files?limit=2").await;
+    assert_eq!(reply.ok()["next"], "2");
+    let rest = stub.get("/api/v1/files?date=2026-03-02&limit=2&cursor=2").await;
+    insta::assert_snapshot!(rest.text, @r#"{"items":[{"event":1,"at":"2026-03-02T12:00:00Z","source":"watch","path":"/in/2026/03/01/a","size":5,"checksum":"","created":"","linecnt":0,"bytecnt":0,"task_time":"2026-03-01T00:00:00Z","phases":[{"workflow":"main.toml","task":"load:daily","files":"/in/*","state":"failed","why":"no topic"}]}],"next":null}"#);
+    for query in ["date=x", "limit=0", "cursor=x", "type=a"] {
+        assert_eq!(stub.get(&format!("{PATH}?{query}")).await.code(), "invalid_request", "{query}");
+    }
+}
