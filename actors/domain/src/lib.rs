@@ -22,6 +22,7 @@ pub mod plan;
 pub mod query;
 pub mod retry;
 pub mod role;
+pub mod rows;
 pub mod rule;
 pub mod schedule;
 pub mod summary;

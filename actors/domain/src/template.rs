@@ -152,6 +152,31 @@ pub enum RowError {
         /// Which line, from 1.
         line: usize,
     },
+    /// CSV whose first line doesn't name the keys.
+    #[error("the first line of a CSV file names the keys: one of them is empty")]
+    NoHeader,
+    /// A line of CSV that doesn't go with the first one.
+    #[error("line {line}: {values} values, but the first line names {keys} keys")]
+    Values {
+        /// Which line, from 1.
+        line: u64,
+        /// How many it has.
+        values: usize,
+        /// How many there are.
+        keys: usize,
+    },
+    /// No CSV.
+    #[error("no CSV: {problem}")]
+    Csv {
+        /// What the parser says.
+        problem: String,
+    },
+    /// More rows than may be.
+    #[error("more than {most} rows: split the file")]
+    TooMany {
+        /// The limit.
+        most: usize,
+    },
 }
 
 impl Row {
@@ -169,14 +194,17 @@ impl Row {
 
     /// Reads JSON lines; empty lines don't count.
     pub fn from_json_lines(text: &str) -> Result<Vec<Self>, RowError> {
+        Self::each_json_line(text).collect()
+    }
+
+    /// Reads JSON lines one by one.
+    pub(crate) fn each_json_line(text: &str) -> impl Iterator<Item = Result<Self, RowError>> {
         let lines = text.lines().zip(1..).filter(|(text, _)| !text.trim().is_empty());
-        lines
-            .map(|(text, line)| {
-                let value: Value = serde_json::from_str(text)
-                    .map_err(|e| RowError::Json { line, problem: e.to_string() })?;
-                Self::from_json(&value).ok_or(RowError::NotAnObject { line })
-            })
-            .collect()
+        lines.map(|(text, line)| {
+            let value: Value =
+                serde_json::from_str(text).map_err(|e| RowError::Json { line, problem: e.to_string() })?;
+            Self::from_json(&value).ok_or(RowError::NotAnObject { line })
+        })
     }
 
     /// The value of a key.

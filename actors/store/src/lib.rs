@@ -8,8 +8,10 @@ mod location;
 mod store;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use connect::{Gcs, Hidden, S3, StoreConfig, Stores};
 pub use error::{Error, Result};
 pub use location::Location;
 pub use store::{Content, MOST_OBJECTS, Object, Store};
+pub use watch::Watch;

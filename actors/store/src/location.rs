@@ -84,6 +84,38 @@ impl Location {
         })
     }
 
+    /// The last part of it in a store; none where that is the whole bucket.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Local(path) => path.file_name()?.to_str(),
+            Self::S3 { key, .. } | Self::Gs { key, .. } => {
+                key.rsplit('/').next().filter(|name| !name.is_empty())
+            }
+        }
+    }
+
+    /// The folder that it is in; itself where that is the whole bucket.
+    #[must_use]
+    pub fn parent(&self) -> Self {
+        let above = |key: &str| key.rsplit_once('/').map_or_else(String::new, |(above, _)| above.to_owned());
+        match self {
+            Self::Local(path) => Self::Local(path.parent().unwrap_or(path).to_owned()),
+            Self::S3 { bucket, key } => Self::S3 { bucket: bucket.clone(), key: above(key) },
+            Self::Gs { bucket, key } => Self::Gs { bucket: bucket.clone(), key: above(key) },
+        }
+    }
+
+    /// Its bucket, and where it is in there; of this machine itself, and nothing.
+    #[must_use]
+    pub fn split_bucket(&self) -> (Self, &str) {
+        match self {
+            Self::Local(_) => (self.clone(), ""),
+            Self::S3 { bucket, key } => (Self::S3 { bucket: bucket.clone(), key: String::new() }, key),
+            Self::Gs { bucket, key } => (Self::Gs { bucket: bucket.clone(), key: String::new() }, key),
+        }
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::Local(_) => Kind::Local,
@@ -171,6 +203,20 @@ mod tests {
         ] {
             let err = Location::parse(text).unwrap_err().to_string();
             assert!(err.contains(said), "{text}: {err}");
+        }
+    }
+
+    #[test]
+    fn its_name_its_folder_and_its_bucket() {
+        for (text, name, parent, key) in [
+            ("s3://b/a/x.toml", Some("x.toml"), "s3://b/a", "a/x.toml"),
+            ("gs://b/a", Some("a"), "gs://b", "a"),
+            ("gs://b", None, "gs://b", ""),
+            ("/srv/x.toml", Some("x.toml"), "/srv", ""),
+        ] {
+            let location = Location::parse(text).unwrap();
+            assert_eq!((location.name(), location.parent().to_string().as_str()), (name, parent));
+            assert_eq!(location.split_bucket().1, key);
         }
     }
 

@@ -1,0 +1,126 @@
+//! The rows of meta files: JSON lines, or CSV with a header.
+
+use crate::template::{Row, RowError};
+
+/// How a meta file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A line is one JSON object.
+    JsonLines,
+    /// The first line names the keys.
+    Csv,
+}
+
+impl Form {
+    /// By the file's name, whatever it is packed with.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        let name = name.to_ascii_lowercase();
+        let plain = name.strip_suffix(".gz").unwrap_or(&name);
+        if plain.ends_with(".csv") { Self::Csv } else { Self::JsonLines }
+    }
+}
+
+/// Reads rows into `rows`, which may hold `most` in the end.
+///
+/// # Errors
+/// Which line is none, or that there are too many.
+pub fn read(form: Form, text: &str, most: usize, rows: &mut Vec<Row>) -> Result<(), RowError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match form {
+        Form::JsonLines => {
+            for row in Row::each_json_line(text) {
+                push(row?, most, rows)?;
+            }
+            Ok(())
+        }
+        Form::Csv => csv(text, most, rows),
+    }
+}
+
+fn push(row: Row, most: usize, rows: &mut Vec<Row>) -> Result<(), RowError> {
+    if rows.len() >= most {
+        return Err(RowError::TooMany { most });
+    }
+    rows.push(row);
+    Ok(())
+}
+
+fn csv(text: &str, most: usize, rows: &mut Vec<Row>) -> Result<(), RowError> {
+    // Lengths are compared here, for a text that says which line.
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    let header = reader.headers().map_err(|err| bad(&err))?.clone();
+    let keys: Vec<_> = header.iter().map(str::trim).collect();
+    if keys.iter().any(|key| key.is_empty()) && !text.trim().is_empty() {
+        return Err(RowError::NoHeader);
+    }
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record).map_err(|err| bad(&err))? {
+        if record.len() != keys.len() {
+            let line = record.position().map_or(0, csv::Position::line);
+            return Err(RowError::Values { line, values: record.len(), keys: keys.len() });
+        }
+        let pairs = keys.iter().zip(&record).map(|(key, value)| ((*key).to_owned(), value.to_owned()));
+        push(Row(pairs.collect()), most, rows)?;
+    }
+    Ok(())
+}
+
+fn bad(err: &csv::Error) -> RowError {
+    RowError::Csv { problem: err.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(form: Form, text: &str) -> Result<Vec<Vec<(String, String)>>, String> {
+        let mut rows = Vec::new();
+        read(form, text, 3, &mut rows).map_err(|err| err.to_string())?;
+        Ok(rows.into_iter().map(|row| row.0.into_iter().collect()).collect())
+    }
+
+    fn row(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_form_goes_by_the_name() {
+        for (name, form) in [
+            ("a.csv", Form::Csv),
+            ("s3://b/a.CSV.gz", Form::Csv),
+            ("a.json", Form::JsonLines),
+            ("a.jsonl.gz", Form::JsonLines),
+            ("csv", Form::JsonLines),
+        ] {
+            assert_eq!(Form::of(name), form, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_header_names_the_keys_of_csv() {
+        let text = "\u{feff}table, shard\r\norders,1\r\n\"a,\"\"b\"\"\n\",\n";
+        assert_eq!(
+            rows(Form::Csv, text).unwrap(),
+            [row(&[("shard", "1"), ("table", "orders")]), row(&[("shard", ""), ("table", "a,\"b\"\n")])]
+        );
+        assert!(rows(Form::Csv, "").unwrap().is_empty());
+        assert!(rows(Form::Csv, "a,b\n").unwrap().is_empty());
+        assert_eq!(rows(Form::JsonLines, "\u{feff}{\"a\":1}\n").unwrap(), [row(&[("a", "1")])]);
+    }
+
+    #[test]
+    fn what_is_no_row_names_its_line() {
+        for (form, text, said) in [
+            (Form::Csv, "a,b\n1,2\n3\n", "line 3: 1 values, but the first line names 2 keys"),
+            (Form::Csv, "a,b\n1,2,3\n", "line 2: 3 values, but the first line names 2 keys"),
+            (Form::Csv, "a,,b\n1,2,3\n", "the first line of a CSV file names the keys: one of them is empty"),
+            (Form::Csv, "a\n1\n2\n3\n4\n", "more than 3 rows: split the file"),
+            (Form::JsonLines, "{}\n{}\n\n{}\n{}\n", "more than 3 rows: split the file"),
+            (Form::JsonLines, "{}\n1\n", "line 2: not an object"),
+        ] {
+            let err = rows(form, text).unwrap_err();
+            assert!(err.starts_with(said), "{text:?}: {err}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Meta files of this machine: below the workflow files, or below a folder that was allowed.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+use flowlord_domain::template::Row;
+use flowlord_messages::Result;
+
+use super::unpack::Rows;
+use super::{MOST_FILES, glob, is_pattern, refused};
+
+/// As many entries of folders are looked at for one path.
+const MOST_ENTRIES: usize = 100_000;
+
+/// Reads the rows of `path`, from `root` on where it is relative.
+pub(super) fn rows(root: Option<&Path>, allowed: &[PathBuf], path: &Path) -> Result<Vec<Row>> {
+    let asked = path.display().to_string();
+    let refuse = |why: &str| refused(&asked, why);
+    if path.components().any(|part| part == Component::ParentDir) {
+        return Err(refuse("write it without `..`"));
+    }
+    let base = root.map(|root| if root.is_file() { root.parent().unwrap_or(root) } else { root });
+    let place = match base {
+        Some(base) => base.join(path),
+        None if path.is_absolute() => path.to_owned(),
+        None => return Err(refuse("write its whole path, or that of a store")),
+    };
+    let places: Vec<PathBuf> =
+        base.into_iter().chain(allowed.iter().map(PathBuf::as_path)).filter_map(|at| at.canonicalize().ok()).collect();
+    let may_be = |found: &Path| places.iter().any(|place| found.starts_with(place));
+    let mut rows = Rows::default();
+    for place in expand(&asked, &place, &may_be)? {
+        // Links are followed before they are judged, and what was judged is what is opened.
+        let found = place.canonicalize().map_err(|err| match err.kind() {
+            ErrorKind::NotFound => refuse("it isn't there: paths begin where the workflow files are"),
+            _ => refuse(&format!("it can't be read: {err}")),
+        })?;
+        if !may_be(&found) {
+            return Err(refuse(OUTSIDE));
+        }
+        if !found.is_file() {
+            return Err(refuse("it is no file"));
+        }
+        let file = File::open(&found).map_err(|err| refuse(&format!("it can't be read: {err}")))?;
+        let name = if place.ends_with(path) { asked.clone() } else { place.display().to_string() };
+        rows = rows.add(&asked, &name, std::io::BufReader::new(file))?;
+    }
+    Ok(rows.rows)
+}
+
+const OUTSIDE: &str = "it leads out of the workflow folder: put it there, or name its folder in files.allow";
+
+/// The files that a path matches, by name: itself where it is no pattern. Folders that may not be read aren't
+/// looked into.
+fn expand(asked: &str, place: &Path, may_be: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+    if !is_pattern(asked) {
+        return Ok(vec![place.to_owned()]);
+    }
+    let mut found = vec![PathBuf::new()];
+    let mut entries = 0;
+    for part in place.components() {
+        let text = part.as_os_str().to_string_lossy();
+        if !matches!(part, Component::Normal(_)) || !is_pattern(&text) {
+            found.iter_mut().for_each(|path| path.push(part));
+            continue;
+        }
+        let glob = glob(asked, &text)?;
+        let mut next = Vec::new();
+        for folder in &found {
+            let Ok(within) = folder.canonicalize() else { continue };
+            if !may_be(&within) {
+                return Err(refused(asked, OUTSIDE));
+            }
+            let Ok(listed) = std::fs::read_dir(&within) else { continue };
+            for entry in listed.flatten() {
+                entries += 1;
+                let name = entry.file_name();
+                if glob.matches(&name.to_string_lossy()) {
+                    next.push(folder.join(name));
+                }
+            }
+            if entries > MOST_ENTRIES || next.len() > MOST_FILES {
+                return Err(refused(asked, "more than 1000 files match it: name fewer"));
+            }
+        }
+        found = next;
+    }
+    found.retain(|path| path.exists());
+    found.sort();
+    if found.is_empty() { Err(refused(asked, "no file matches it")) } else { Ok(found) }
+}

@@ -1,0 +1,147 @@
+//! Where workflow files come from: this machine, or an object store.
+
+use flowlord_store::{Error, Location, MOST_OBJECTS, Object, Result, Store, Stores};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+
+use crate::files::{self, Content};
+
+/// How large a workflow file may be.
+pub(crate) const MOST_BYTES: u64 = 16 * 1024 * 1024;
+
+/// As many files of a store are on their way at the same time.
+const AT_ONCE: usize = 16;
+
+/// A file that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Relative to the workflow root.
+    pub(crate) path: String,
+    /// Differs when its content does.
+    pub(crate) hash: String,
+    /// What it holds; none when that is known and wasn't read again.
+    pub(crate) text: Option<Result<String, String>>,
+}
+
+impl From<Content> for Seen {
+    fn from(Content { path, text, hash }: Content) -> Self {
+        Self { path, hash, text: Some(text) }
+    }
+}
+
+/// Reads all workflow files of a place, as `flowlord check` does.
+///
+/// # Errors
+/// When the place can't be read.
+pub async fn read(root: &Location, stores: &Stores) -> Result<Vec<Content>> {
+    let Some(path) = root.as_local().map(ToOwned::to_owned) else {
+        let seen = seen(&stores.open(root)?, |_, _| false).await?;
+        let content = |seen: Seen| Some(Content { text: seen.text?, path: seen.path, hash: seen.hash });
+        return Ok(seen.into_iter().filter_map(content).collect());
+    };
+    let read = tokio::task::spawn_blocking(move || files::read(&path)).await;
+    let read = read.unwrap_or_else(|err| Err(std::io::Error::other(err)));
+    read.map_err(|err| Error::Location(format!("{root} can't be read: {err}")))
+}
+
+/// The workflow files at or below a place of an object store. Those that are `known`, by path and ETag, aren't read.
+pub(crate) async fn seen(store: &Store, known: impl Fn(&str, &str) -> bool) -> Result<Vec<Seen>> {
+    let mut objects = store.list("", MOST_OBJECTS).await?;
+    let mut named = None;
+    if objects.is_empty() && let Some(name) = store.location().name() {
+        match store.head("").await {
+            Ok(object) => {
+                named = Some(name.to_owned());
+                objects.push(object);
+            }
+            Err(Error::NotFound { .. }) => {}
+            Err(err) => return Err(err),
+        }
+    }
+    let counts = |object: &Object| named.is_some() || is_workflow(&object.path);
+    let (known, named) = (&known, &named);
+    let read = |object: Object| async move {
+        let path = named.clone().unwrap_or_else(|| object.path.clone());
+        if known(&path, &object.etag) {
+            return Ok(Some(Seen { path, hash: object.etag, text: None }));
+        }
+        let (hash, text) = match store.get(&object.path, MOST_BYTES).await {
+            Ok(content) => (content.etag, files::text(content.bytes.into())),
+            Err(Error::NotFound { .. }) => return Ok(None),
+            // Nothing is known of this file now: as if nothing could be seen.
+            Err(err @ Error::Unreachable { .. }) => return Err(err),
+            Err(err) => (object.etag, Err(err.to_string())),
+        };
+        Ok(Some(Seen { path, hash, text: Some(text) }))
+    };
+    let reads: Vec<_> = objects.into_iter().filter(counts).map(read).collect();
+    futures_util::stream::iter(reads).buffered(AT_ONCE).try_filter_map(async |seen| Ok(seen)).try_collect().await
+}
+
+/// As [`files::read`] takes them.
+fn is_workflow(path: &str) -> bool {
+    let hidden = path.split('/').any(|part| part.starts_with('.'));
+    !hidden && path.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("toml"))
+}
+
+#[cfg(test)]
+mod tests {
+    use flowlord_store::{Gcs, StoreConfig};
+    use flowlord_testkit::FakeStore;
+
+    use super::*;
+
+    fn stores(fake: &FakeStore) -> Stores {
+        let gcs = Gcs { endpoint: Some(fake.url()), credentials_file: None };
+        Stores::new(StoreConfig { gcs, ..StoreConfig::default() })
+    }
+
+    async fn paths(fake: &FakeStore, root: &str) -> Vec<String> {
+        let read = read(&Location::parse(root).unwrap(), &stores(fake)).await.unwrap();
+        read.into_iter().map(|content| content.path).collect()
+    }
+
+    #[tokio::test]
+    async fn only_toml_files_count_however_deep_and_one_that_is_named() {
+        let fake = FakeStore::start();
+        let names = ["a.toml", "b/c/d.TOML", "README.md", ".hidden.toml", ".git/x.toml", "toml"];
+        names.iter().for_each(|name| fake.write(&format!("bucket/flows/{name}"), *name));
+        fake.write("bucket/other.toml", "");
+        assert_eq!(paths(&fake, "gs://bucket/flows").await, ["a.toml", "b/c/d.TOML"]);
+        assert_eq!(paths(&fake, "gs://bucket").await, ["flows/a.toml", "flows/b/c/d.TOML", "other.toml"]);
+        assert_eq!(paths(&fake, "gs://bucket/flows/README.md").await, ["README.md"]);
+        assert_eq!(paths(&fake, "gs://bucket/nothing").await, Vec::<String>::new());
+        assert_eq!(paths(&fake, "gs://empty").await, Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn only_what_changed_is_read() {
+        let fake = FakeStore::start();
+        fake.write("bucket/a.toml", "a");
+        fake.write("bucket/b.toml", [0xff]);
+        let store = stores(&fake).open(&Location::parse("gs://bucket").unwrap()).unwrap();
+        let first = seen(&store, |_, _| false).await.unwrap();
+        assert_eq!(first[0].text, Some(Ok("a".to_owned())));
+        assert!(first[1].text.as_ref().unwrap().as_ref().unwrap_err().contains("UTF-8"));
+        fake.write("bucket/a.toml", "again");
+        drop(fake.take_requests());
+        let known = |path: &str, hash: &str| {
+            first.iter().any(|seen| (seen.path.as_str(), seen.hash.as_str()) == (path, hash))
+        };
+        let second = seen(&store, known).await.unwrap();
+        assert_eq!((&second[0].text, &second[1].text), (&Some(Ok("again".to_owned())), &None));
+        let asked: Vec<_> = fake.take_requests().into_iter().map(|request| request.path).collect();
+        assert_eq!(asked, ["bucket", "bucket/a.toml"]);
+    }
+
+    #[tokio::test]
+    async fn a_place_that_cant_be_read_is_named() {
+        let stores = Stores::new(StoreConfig::default());
+        let err = read(&Location::parse("/is/not/there").unwrap(), &stores).await.unwrap_err().to_string();
+        assert!(err.starts_with("/is/not/there can't be read: No such file"), "{err}");
+        let fake = FakeStore::start();
+        fake.set_broken(Some(503));
+        let root = Location::parse("gs://bucket/x").unwrap();
+        let err = read(&root, &self::stores(&fake)).await.unwrap_err().to_string();
+        assert!(err.starts_with("gs://bucket/x can't be reached: "), "{err}");
+    }
+}
