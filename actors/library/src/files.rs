@@ -2,10 +2,14 @@
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use flowlord_store::MOST_OBJECTS;
 use sha2::{Digest as _, Sha256};
+
+/// How large a workflow file may be.
+pub(crate) const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A file that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +40,11 @@ pub fn read(root: &Path) -> io::Result<Vec<Content>> {
         if !seen.insert(folder.canonicalize().map_err(|err| about(&folder, &err))?) {
             continue;
         }
+        if contents.len() + folders.len() > MOST_OBJECTS {
+            let most =
+                format!("{} holds more than {MOST_OBJECTS} files: name a smaller folder", root.display());
+            return Err(io::Error::other(most));
+        }
         for entry in std::fs::read_dir(&folder).map_err(|err| about(&folder, &err))? {
             let path = entry?.path();
             if is_hidden(&path) {
@@ -59,7 +68,11 @@ fn about(path: &Path, err: &io::Error) -> io::Error {
 
 /// A regular file by a name that ends in `.toml`; opening a pipe would wait for ever.
 fn is_workflow(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) && path.is_file()
+    is_named_as_workflow(path) && path.is_file()
+}
+
+pub(crate) fn is_named_as_workflow(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
 }
 
 fn is_hidden(path: &Path) -> bool {
@@ -75,19 +88,25 @@ fn relative(root: &Path, path: &Path) -> String {
 /// A file that can't be read counts as one that is broken: it must not stop the others. None when it left
 /// meanwhile.
 fn content(path: &Path, name: String) -> Option<Content> {
-    let (text, hash) = match std::fs::read(path) {
-        Ok(bytes) => {
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
+    let (text, hash) = match read {
+        Ok(_) => {
             let hash = hash(&bytes);
-            (
-                String::from_utf8(bytes)
-                    .map_err(|_| "the file is no UTF-8 text: save it as UTF-8".to_owned()),
-                hash,
-            )
+            (text(bytes), hash)
         }
         Err(err) if err.kind() == io::ErrorKind::NotFound => return None,
         Err(err) => (Err(format!("the file can't be read: {err}")), format!("unreadable: {err}")),
     };
     Some(Content { path: name, text, hash })
+}
+
+/// A file's bytes as what a workflow file holds.
+pub(crate) fn text(bytes: Vec<u8>) -> Result<String, String> {
+    if u64::try_from(bytes.len()).is_ok_and(|len| len > MOST_BYTES) {
+        return Err(format!("the file is larger than {} MiB: split it", MOST_BYTES / 1024 / 1024));
+    }
+    String::from_utf8(bytes).map_err(|_| "the file is no UTF-8 text: save it as UTF-8".to_owned())
 }
 
 fn hash(bytes: &[u8]) -> String {
@@ -124,6 +143,15 @@ mod tests {
         let read = read(folder.path()).unwrap();
         assert!(read[0].text.as_ref().unwrap_err().contains("UTF-8"));
         assert_eq!(read[0].hash.len(), 64);
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_broken_and_its_end_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = std::fs::File::create(folder.path().join("a.toml")).unwrap();
+        file.set_len(MOST_BYTES + 2).unwrap();
+        let read = read(folder.path()).unwrap();
+        assert!(read[0].text.as_ref().unwrap_err().contains("larger than 16 MiB: split it"));
     }
 
     #[cfg(unix)]

@@ -1,15 +1,16 @@
 //! The library actor: which workflows count.
 //!
-//! It looks at the files at its start, every `refresh`, and when asked. A file that doesn't load keeps its last
-//! good version, also over a restart: both are rows.
+//! It looks at the files at its start, every `refresh`, when asked, and soon after a local one changed. A file that
+//! doesn't load keeps its last good version, also over a restart: both are rows. So do all while a store is away.
 
 pub mod files;
-mod rows;
+mod look;
+pub mod metafiles;
 mod shelf;
+pub mod source;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt as _, wrap_future};
@@ -19,29 +20,47 @@ use actix::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+use flowlord_domain::template::Row;
 use flowlord_domain::workflow::Workflows;
 use flowlord_messages::health::Pong;
-use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded, WorkflowsChanged};
+use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows, Reload, Reloaded, WorkflowsChanged};
 use flowlord_messages::read::ReadWorkflows;
 use flowlord_messages::write::SaveWorkflows;
 use flowlord_messages::{
     Activity, Busy, Code, Error, Guarded, LatePort, Ping, Port, Result, SharedClock, Supervision, Tick,
     Timer, Wakes, guarded,
 };
-use tokio::sync::oneshot;
+use flowlord_store::Watch;
+use tokio::sync::{Notify, Semaphore, oneshot};
 
-use crate::shelf::{Looked, Shelf};
+use crate::look::{Outcome, look};
+use crate::metafiles::MetaFiles;
+use crate::shelf::Shelf;
 
 /// After a failed look, when to try again.
 const TRY_AGAIN: TimeDelta = TimeDelta::seconds(1);
 
+/// When to ask again for a place that couldn't be read.
+const ASK_AGAIN: TimeDelta = TimeDelta::seconds(30);
+
+/// How long it is quiet after a change before the files are read: a save is many changes, and is read whole.
+const QUIET: TimeDelta = TimeDelta::milliseconds(200);
+
+/// How long changes may go on before the files are read all the same.
+const LONGEST: TimeDelta = TimeDelta::seconds(2);
+
+/// As many meta files are read at the same time.
+const META_FILES: usize = 2;
+
 /// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// A file, or a folder of files.
-    pub root: PathBuf,
+    /// The workflow files, a file or a folder, and where meta files may be.
+    pub files: MetaFiles,
     /// How often to look.
     pub refresh: TimeDelta,
+    /// Look as well when a local file changes.
+    pub watch: bool,
     /// The zone of cron expressions that name none.
     pub zone: Tz,
 }
@@ -76,6 +95,13 @@ pub struct Library {
     next: Vec<oneshot::Sender<Result<Reloaded>>>,
     first: Vec<oneshot::Sender<Result<Current>>>,
     timer: Timer,
+    next_look: Option<DateTime<Utc>>,
+    watch: Option<Watch>,
+    /// Told by the watch, from its own thread.
+    changes: Arc<Notify>,
+    /// The first change that no look has seen yet, and when that look is due.
+    changed: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    meta_files: Arc<Semaphore>,
 }
 
 impl Library {
@@ -91,6 +117,11 @@ impl Library {
             looking: false,
             next: Vec::new(),
             first: Vec::new(),
+            next_look: None,
+            watch: None,
+            changes: Arc::default(),
+            changed: None,
+            meta_files: Arc::new(Semaphore::new(META_FILES)),
         })
     }
 
@@ -101,7 +132,9 @@ impl Library {
         ctx: &mut Context<Self>,
     ) {
         self.looking = true;
-        let look = look(self.config.clone(), self.deps.clone(), self.shelf.clone());
+        self.changed = None;
+        let (watch, changes) = (self.watch.take(), Arc::clone(&self.changes));
+        let look = look(self.config.clone(), self.deps.clone(), self.shelf.clone(), watch, changes);
         ctx.spawn(wrap_future::<_, Self>(look).map(move |looked, this, ctx| {
             guarded(this, ctx, |this, ctx| this.looked(looked, asked, ctx));
             drop(busy);
@@ -110,15 +143,17 @@ impl Library {
 
     fn looked(
         &mut self,
-        looked: Result<(Shelf, Reloaded)>,
+        looked: Result<Outcome>,
         asked: Vec<oneshot::Sender<Result<Reloaded>>>,
         ctx: &mut Context<Self>,
     ) {
         self.looking = false;
         let now = self.deps.clock.now();
         let (answer, next_look) = match looked {
-            Ok((shelf, reloaded)) => {
-                let next_look = now + self.config.refresh;
+            Ok(Outcome { shelf, reloaded, away, watch }) => {
+                let refresh = self.config.refresh;
+                let next_look = now + if away { refresh.min(ASK_AGAIN) } else { refresh };
+                self.watch = watch;
                 self.take(shelf, &reloaded, now, next_look);
                 (Ok(reloaded), next_look)
             }
@@ -129,7 +164,8 @@ impl Library {
                 (Err(err), now + TRY_AGAIN)
             }
         };
-        self.timer.set(Some(next_look), ctx, |this| &mut this.timer);
+        self.next_look = Some(next_look);
+        self.set_timer(ctx);
         for asked in asked {
             let _nobody_waits_any_more = asked.send(answer.clone());
         }
@@ -158,7 +194,7 @@ impl Library {
             );
         }
         if workflows.files().is_empty() {
-            log::error!("event=no_workflows path={:?}", self.config.root.display());
+            log::error!("event=no_workflows path={:?}", self.config.files.root.to_string());
         }
         let current = Current { workflows, looked_at: now, next_look, broken: Arc::new(broken.clone()) };
         for first in self.first.drain(..) {
@@ -169,6 +205,34 @@ impl Library {
         self.shelf = Some(shelf);
     }
 
+    /// At the next look by itself, or sooner where something changed.
+    fn set_timer(&mut self, ctx: &mut Context<Self>) {
+        let due = self.changed.map(|(_, due)| due);
+        let at = self.next_look.into_iter().chain(due).min();
+        self.timer.set(at, ctx, |this| &mut this.timer);
+    }
+
+    /// Waits for the watch to tell of the next change, however many it tells of meanwhile.
+    fn listen(&self, ctx: &mut Context<Self>) {
+        let changes = Arc::clone(&self.changes);
+        let told = async move { changes.notified().await };
+        ctx.spawn(wrap_future::<_, Self>(told).map(|(), this, ctx| {
+            guarded(this, ctx, |this, ctx| {
+                this.listen(ctx);
+                this.file_changed(ctx);
+            });
+        }));
+    }
+
+    fn file_changed(&mut self, ctx: &mut Context<Self>) {
+        let now = self.deps.clock.now();
+        let first = self.changed.map_or(now, |(first, _)| first);
+        self.changed = Some((first, (now + QUIET).min(first + LONGEST)));
+        if !self.looking {
+            self.set_timer(ctx);
+        }
+    }
+
     fn tell(&self, workflows: &Arc<Workflows>) {
         for changed in &self.deps.changed {
             changed.hint(WorkflowsChanged { workflows: Arc::clone(workflows) });
@@ -176,31 +240,12 @@ impl Library {
     }
 }
 
-/// Reads the files, compares, and has what changed remembered before it counts.
-async fn look(config: Config, deps: Deps, shelf: Option<Shelf>) -> Result<(Shelf, Reloaded)> {
-    let shelf = match shelf {
-        Some(shelf) => shelf,
-        None => Shelf::remembered(deps.stored.call(ReadWorkflows).await?, config.zone),
-    };
-    let now = deps.clock.now();
-    let looked = tokio::task::spawn_blocking(move || match files::read(&config.root) {
-        Ok(contents) => shelf.look(contents, now),
-        Err(err) => shelf.keep(&format!("{}: {err}", config.root.display()), now),
-    });
-    let Looked { shelf, reloaded, save } = looked
-        .await
-        .map_err(|err| Error::new(Code::Internal, format!("reading the workflow files failed: {err}")))?;
-    if let Some(save) = save {
-        deps.save.call(save).await?;
-    }
-    Ok((shelf, reloaded))
-}
-
 impl Actor for Library {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(2048);
+        self.listen(ctx);
         let busy = self.deps.activity.begin();
         self.look(Vec::new(), Some(busy), ctx);
     }
@@ -262,6 +307,20 @@ impl Handler<CurrentWorkflows> for Library {
 
 async fn answered<T>(answer: oneshot::Receiver<Result<T>>) -> Result<T> {
     answer.await.unwrap_or_else(|_| Err(Error::new(Code::Stopping, "the library is stopping or restarting")))
+}
+
+impl Handler<MetaRows> for Library {
+    type Result = ResponseActFuture<Self, Result<Arc<Vec<Row>>>>;
+
+    fn handle(&mut self, MetaRows { path }: MetaRows, ctx: &mut Self::Context) -> Self::Result {
+        guarded(self, ctx, |this, _| -> ResponseActFuture<Self, Result<Arc<Vec<Row>>>> {
+            let (files, turns) = (this.config.files.clone(), Arc::clone(&this.meta_files));
+            Box::pin(wrap_future(async move {
+                let _turn = turns.acquire().await;
+                files.rows(&path).await
+            }))
+        })
+    }
 }
 
 impl Handler<Ping> for Library {

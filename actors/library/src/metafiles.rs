@@ -1,6 +1,8 @@
 //! Meta files: a row each for the tasks of a batch.
 
 mod local;
+#[cfg(test)]
+mod tests;
 mod unpack;
 
 use std::path::PathBuf;

@@ -10,7 +10,7 @@ use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::library::Reloaded;
 use flowlord_messages::write::{SaveWorkflows, WorkflowRecord};
 
-use crate::files::Content;
+use crate::source::Seen;
 
 /// Stands for the root as a whole, where that can't be read. No file is called so.
 const ROOT: &str = ".";
@@ -59,14 +59,19 @@ impl Shelf {
         Workflows::new(self.books.values().filter_map(|book| book.good.clone()))
     }
 
-    /// Compares with what is on disk. Only files whose content changed are read.
-    pub(crate) fn look(&self, contents: Vec<Content>, now: DateTime<Utc>) -> Looked {
+    /// Whether a file holds what it held, so that it needn't be read: what it holds is here.
+    pub(crate) fn knows(&self, path: &str, hash: &str) -> bool {
+        self.books.get(path).is_some_and(|book| book.holds(hash))
+    }
+
+    /// Compares with what is there now. Only files whose content changed are parsed.
+    pub(crate) fn look(&self, seen: Vec<Seen>, now: DateTime<Utc>) -> Looked {
         let mut look = Look::new(now);
         let mut books = BTreeMap::new();
-        for content in contents {
-            let book = match self.books.get(&content.path) {
-                Some(book) if book.read && book.record.hash == content.hash => book.clone(),
-                known => look.opened(known, open(content, known, self.zone)),
+        for seen in seen {
+            let book = match self.books.get(&seen.path) {
+                Some(book) if book.read && book.record.hash == seen.hash => book.clone(),
+                known => look.opened(known, open(seen, known, self.zone)),
             };
             books.insert(book.record.path.clone(), book);
         }
@@ -80,8 +85,9 @@ impl Shelf {
         let others = self.books.iter().filter(|(path, _)| *path != ROOT);
         let stays = |(path, book): (&String, &Book)| (path.clone(), book.recalled(self.zone));
         let mut books: BTreeMap<_, _> = others.map(stays).collect();
-        let hash = format!("unreadable: {problem}");
-        let root = Content { path: ROOT.to_owned(), text: Err(problem.to_owned()), hash };
+        // One outage, however its text changes while it lasts.
+        let (path, hash) = (ROOT.to_owned(), "unreadable".to_owned());
+        let root = Seen { path, hash, text: Some(Err(problem.to_owned())) };
         let known = self.books.get(ROOT);
         let root = look.opened(known, open(root, known, self.zone));
         books.insert(ROOT.to_owned(), root);
@@ -90,6 +96,11 @@ impl Shelf {
 }
 
 impl Book {
+    /// Whether what it holds is that of this hash, in memory or remembered.
+    fn holds(&self, hash: &str) -> bool {
+        self.record.hash == hash && (self.read || self.record.problem.is_empty())
+    }
+
     /// The last content that loads, read. An earlier version of the program may have taken what this one doesn't.
     fn last_good(&self, zone: Tz) -> Option<Arc<WorkflowFile>> {
         let WorkflowRecord { path, content, hash, .. } = &self.record;
@@ -173,8 +184,10 @@ impl Look {
 }
 
 /// A file whose content is new. One that doesn't load keeps its last good version.
-fn open(content: Content, known: Option<&Book>, zone: Tz) -> Book {
-    let Content { path, text, hash } = content;
+fn open(seen: Seen, known: Option<&Book>, zone: Tz) -> Book {
+    let Seen { path, text, hash } = seen;
+    let remembered = || Ok(known.map(|known| known.record.content.clone()).unwrap_or_default());
+    let text = text.unwrap_or_else(remembered);
     let parsed = match &text {
         Ok(text) => WorkflowFile::parse(&path, text, &hash, zone),
         Err(problem) => Err(vec![finding(&path, problem)]),
@@ -235,10 +248,10 @@ mod tests {
         Shelf::remembered(Vec::new(), Tz::UTC)
     }
 
-    fn contents(files: &[(&str, &str)]) -> Vec<Content> {
-        let content = |(path, text): &(&str, &str)| Content {
+    fn contents(files: &[(&str, &str)]) -> Vec<Seen> {
+        let content = |(path, text): &(&str, &str)| Seen {
             path: (*path).to_owned(),
-            text: Ok((*text).to_owned()),
+            text: Some(Ok((*text).to_owned())),
             hash: format!("hash of {text}"),
         };
         files.iter().map(content).collect()
@@ -334,11 +347,44 @@ mod tests {
             assert_eq!((phases(&away.shelf), away.reloaded.broken.len()), (2, 1));
             let save = away.save.unwrap();
             assert_eq!((save.alerts.len(), save.removed.len(), save.changed.len()), (1, 0, 1));
-            assert!(away.shelf.keep("the disk is away", now()).save.is_none());
+            let otherwise = away.shelf.keep("the disk is still away", now());
+            assert!(otherwise.save.is_none(), "one outage is told once");
+            assert!(otherwise.reloaded.broken[0].message.contains("still away"));
             let back = look(&away.shelf, &[("a.toml", GOOD), ("b.toml", GOOD)]);
             assert_eq!(back.reloaded, Reloaded::default());
             assert_eq!(back.save.unwrap().removed, [ROOT]);
         }
+    }
+
+    #[test]
+    fn what_is_known_by_its_hash_needs_no_reading_also_after_a_restart() {
+        let first = look(&empty(), &[("a.toml", GOOD), ("b.toml", BAD)]);
+        let hash = |text: &str| format!("hash of {text}");
+        assert!(first.shelf.knows("a.toml", &hash(GOOD)) && first.shelf.knows("b.toml", &hash(BAD)));
+        let again = restarted(first.save);
+        assert!(again.knows("a.toml", &hash(GOOD)) && !again.knows("a.toml", "another"));
+        assert!(!again.knows("b.toml", &hash(BAD)), "what doesn't load isn't remembered");
+        let unread = Seen { path: "a.toml".to_owned(), hash: hash(GOOD), text: None };
+        let looked = again.look(vec![unread], now());
+        assert_eq!((phases(&looked.shelf), looked.reloaded.changed.len()), (1, 0));
+    }
+
+    #[test]
+    fn only_what_changed_is_parsed_again() {
+        let names: Vec<_> = (0..100).map(|n| format!("{n}.toml")).collect();
+        let mut files: Vec<_> = names.iter().map(|name| (name.as_str(), GOOD)).collect();
+        let before = look(&empty(), &files);
+        files[7].1 = "# nothing\n";
+        let after = look(&before.shelf, &files);
+        let kept = |name: &&String| {
+            let (before, after) = (&before.shelf.books[*name], &after.shelf.books[*name]);
+            Arc::ptr_eq(before.good.as_ref().unwrap(), after.good.as_ref().unwrap())
+        };
+        assert_eq!(names.iter().filter(kept).count(), 99);
+        assert_eq!(
+            (after.reloaded.changed, after.save.unwrap().changed.len()),
+            (vec!["7.toml".to_owned()], 1)
+        );
     }
 
     #[test]

@@ -1,12 +1,9 @@
 //! Where workflow files come from: this machine, or an object store.
 
-use flowlord_store::{Error, Location, MOST_OBJECTS, Object, Result, Store, Stores};
+use flowlord_store::{Error, Location, MOST_OBJECTS, Object, Store, Stores};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
-use crate::files::{self, Content};
-
-/// How large a workflow file may be.
-pub(crate) const MOST_BYTES: u64 = 16 * 1024 * 1024;
+use crate::files::{self, Content, MOST_BYTES};
 
 /// As many files of a store are on their way at the same time.
 const AT_ONCE: usize = 16;
@@ -32,7 +29,7 @@ impl From<Content> for Seen {
 ///
 /// # Errors
 /// When the place can't be read.
-pub async fn read(root: &Location, stores: &Stores) -> Result<Vec<Content>> {
+pub async fn read(root: &Location, stores: &Stores) -> Result<Vec<Content>, Error> {
     let Some(path) = root.as_local().map(ToOwned::to_owned) else {
         let seen = seen(&stores.open(root)?, |_, _| false).await?;
         let content = |seen: Seen| Some(Content { text: seen.text?, path: seen.path, hash: seen.hash });
@@ -44,10 +41,12 @@ pub async fn read(root: &Location, stores: &Stores) -> Result<Vec<Content>> {
 }
 
 /// The workflow files at or below a place of an object store. Those that are `known`, by path and ETag, aren't read.
-pub(crate) async fn seen(store: &Store, known: impl Fn(&str, &str) -> bool) -> Result<Vec<Seen>> {
+pub(crate) async fn seen(store: &Store, known: impl Fn(&str, &str) -> bool) -> Result<Vec<Seen>, Error> {
     let mut objects = store.list("", MOST_OBJECTS).await?;
     let mut named = None;
-    if objects.is_empty() && let Some(name) = store.location().name() {
+    if objects.is_empty()
+        && let Some(name) = store.location().name()
+    {
         match store.head("").await {
             Ok(object) => {
                 named = Some(name.to_owned());
@@ -74,7 +73,11 @@ pub(crate) async fn seen(store: &Store, known: impl Fn(&str, &str) -> bool) -> R
         Ok(Some(Seen { path, hash, text: Some(text) }))
     };
     let reads: Vec<_> = objects.into_iter().filter(counts).map(read).collect();
-    futures_util::stream::iter(reads).buffered(AT_ONCE).try_filter_map(async |seen| Ok(seen)).try_collect().await
+    futures_util::stream::iter(reads)
+        .buffered(AT_ONCE)
+        .try_filter_map(async |seen| Ok(seen))
+        .try_collect()
+        .await
 }
 
 /// As [`files::read`] takes them.

@@ -9,7 +9,8 @@ use actix::{Arbiter, Message};
 use flowlord_domain::NewAlert;
 use flowlord_messages::Clock as _;
 use flowlord_messages::write::WorkflowRecord;
-use flowlord_testkit::VirtualClock;
+use flowlord_store::{Gcs, Location, StoreConfig, Stores};
+use flowlord_testkit::{FakeStore, VirtualClock};
 
 use super::*;
 
@@ -87,12 +88,16 @@ struct World {
     stub: Stub,
     stub_at: Addr<Stub>,
     folder: tempfile::TempDir,
+    root: Location,
+    stores: Stores,
+    watch: bool,
 }
 
 /// A library on a thread of its own, so that it can be killed.
 struct Running {
     arbiter: Arbiter,
     reload: Port<Reload>,
+    rows: Port<MetaRows>,
     current: Port<CurrentWorkflows>,
 }
 
@@ -102,7 +107,9 @@ impl World {
         let clock = VirtualClock::new("2026-03-02T12:00:00Z".parse().unwrap(), activity.clone());
         let stub = Stub::default();
         let stub_at = stub.clone().start();
-        let world = Self { clock, activity, stub, stub_at, folder: tempfile::tempdir().unwrap() };
+        let folder = tempfile::tempdir().unwrap();
+        let (root, stores) = (Location::Local(folder.path().to_owned()), Stores::default());
+        let world = Self { clock, activity, stub, stub_at, folder, root, stores, watch: false };
         files.iter().for_each(|(path, text)| world.write(path, text));
         world
     }
@@ -128,8 +135,9 @@ impl World {
     async fn start(&self) -> Running {
         let arbiter = Arbiter::new();
         let clock: SharedClock = Arc::new(self.clock.clone());
-        let config =
-            Config { root: self.folder.path().to_owned(), refresh: TimeDelta::minutes(15), zone: Tz::UTC };
+        let files = MetaFiles { root: self.root.clone(), allowed: Vec::new(), stores: self.stores.clone() };
+        let refresh = TimeDelta::minutes(15);
+        let config = Config { files, refresh, watch: self.watch, zone: Tz::UTC };
         let hears = LatePort::default();
         hears.set(self.port(&self.stub_at));
         let deps = Deps {
@@ -142,7 +150,12 @@ impl World {
         };
         let library = Library::start(&arbiter.handle(), config, deps);
         self.port(&library).call(Ping).await.unwrap();
-        Running { arbiter, reload: self.port(&library), current: self.port(&library) }
+        Running {
+            arbiter,
+            reload: self.port(&library),
+            rows: self.port(&library),
+            current: self.port(&library),
+        }
     }
 
     async fn pass(&self, minutes: i64) {
@@ -166,6 +179,11 @@ impl Running {
             .phases()
             .map(|phase| format!("{} {}", phase.workflow, phase.name()))
             .collect()
+    }
+
+    async fn kill_when_loaded(self) {
+        self.current().await;
+        self.kill();
     }
 
     fn kill(self) {
@@ -287,5 +305,144 @@ async fn without_workflows_it_goes_on_and_says_so() {
     assert!(reloaded.broken[0].message.contains("No such file"), "{reloaded:?}");
     assert_eq!(running.phases().await, ["a.toml a"], "a folder that is away takes nothing with it");
     assert_eq!(world.stub.get().alerts.len(), 1);
+    running.kill();
+}
+
+#[actix::test]
+async fn a_save_is_seen_without_waiting_for_the_next_look() {
+    let mut world = World::new(&[("a.toml", HOURLY)]);
+    world.watch = true;
+    let running = world.start().await;
+    running.current().await;
+    world.write("deep/b.toml", HOURLY);
+    let changed = world.clock.now();
+    world.clock.wait_for_sleeper_at(changed + QUIET).await;
+    world.clock.advance(QUIET).await;
+    assert_eq!(running.phases().await, ["a.toml a", "deep/b.toml a"]);
+    assert_eq!(running.current().await.next_look, changed + QUIET + TimeDelta::minutes(15));
+    running.kill();
+}
+
+#[actix::test]
+async fn what_is_written_on_and_on_is_read_in_the_end() {
+    let mut world = World::new(&[("a.toml", HOURLY)]);
+    world.watch = true;
+    let running = world.start().await;
+    let looked_at = running.current().await.looked_at;
+    let begun = world.clock.now();
+    world.write("a.toml", &HOURLY.replace("\"a\"", "\"b\""));
+    world.clock.wait_for_sleeper_at(begun + QUIET).await;
+    let mut due = begun + QUIET;
+    while due < begun + LONGEST {
+        // Just before it is quiet again.
+        let now = due - TimeDelta::milliseconds(50);
+        world.clock.advance_to(now).await;
+        world.write("a.toml", &HOURLY.replace("\"a\"", "\"b\""));
+        due = (now + QUIET).min(begun + LONGEST);
+        world.clock.wait_for_sleeper_at(due).await;
+        assert_eq!(running.current().await.looked_at, looked_at, "not while it is written");
+    }
+    world.clock.advance_to(begun + LONGEST).await;
+    assert_eq!(running.current().await.looked_at, begun + LONGEST);
+    assert_eq!(running.phases().await, ["a.toml b"]);
+    running.kill();
+}
+
+#[actix::test]
+async fn a_folder_that_took_the_place_of_another_is_watched_too() {
+    let mut world = World::new(&[("one/a.toml", HOURLY), ("two/b.toml", HOURLY)]);
+    world.watch = true;
+    world.root = Location::Local(world.path("current"));
+    std::fs::rename(world.path("one"), world.path("current")).unwrap();
+    let running = world.start().await;
+    assert_eq!(running.phases().await, ["a.toml a"]);
+    std::fs::rename(world.path("current"), world.path("old")).unwrap();
+    std::fs::rename(world.path("two"), world.path("current")).unwrap();
+    world.clock.wait_for_sleeper_at(world.clock.now() + QUIET).await;
+    world.clock.advance(QUIET).await;
+    assert_eq!(running.phases().await, ["b.toml a"]);
+    world.write("current/c.toml", HOURLY);
+    world.clock.wait_for_sleeper_at(world.clock.now() + QUIET).await;
+    world.clock.advance(QUIET).await;
+    assert_eq!(running.phases().await, ["b.toml a", "c.toml a"]);
+    running.kill();
+}
+
+/// A world whose workflow files are in a store.
+fn remote(fake: &FakeStore) -> World {
+    let mut world = World::new(&[]);
+    let gcs = Gcs { endpoint: Some(fake.url()), credentials_file: None };
+    world.stores = Stores::new(StoreConfig { gcs, ..StoreConfig::default() });
+    world.root = Location::parse("gs://bucket/flows").unwrap();
+    world
+}
+
+#[actix::test]
+async fn files_of_a_store_are_read_when_they_change_also_over_a_restart() {
+    let fake = FakeStore::start();
+    fake.write("bucket/flows/a.toml", HOURLY);
+    fake.write("bucket/flows/deep/b.toml", HOURLY);
+    let read = || {
+        let gets = fake.take_requests().into_iter().map(|request| request.path);
+        gets.filter(|path| path.contains('/')).collect::<Vec<_>>()
+    };
+    let world = remote(&fake);
+    let running = world.start().await;
+    assert_eq!(running.phases().await, ["a.toml a", "deep/b.toml a"]);
+    assert_eq!(read().len(), 2);
+
+    fake.write("bucket/flows/a.toml", HOURLY.replace("\"a\"", "\"b\""));
+    fake.write("bucket/flows/c.toml", HOURLY);
+    fake.remove("bucket/flows/deep/b.toml");
+    let Reloaded { added, changed, removed, broken } = running.reload().await;
+    assert_eq!((added, changed, removed), (owned(&["c.toml"]), owned(&["a.toml"]), owned(&["deep/b.toml"])));
+    assert_eq!(broken, []);
+    assert_eq!(read(), ["bucket/flows/a.toml", "bucket/flows/c.toml"]);
+    running.kill();
+
+    let running = world.start().await;
+    assert_eq!(running.phases().await, ["a.toml b", "c.toml a"]);
+    assert_eq!(read(), Vec::<String>::new(), "what they hold is remembered");
+    running.kill();
+}
+
+fn owned(list: &[&str]) -> Vec<String> {
+    list.iter().map(|text| (*text).to_owned()).collect()
+}
+
+#[actix::test]
+async fn while_a_store_is_away_all_stays_which_is_told_once() {
+    let fake = FakeStore::start();
+    fake.write("bucket/flows/a.toml", HOURLY);
+    let world = remote(&fake);
+    world.start().await.kill_when_loaded().await;
+    fake.set_broken(Some(500));
+    let running = world.start().await;
+    assert_eq!(running.phases().await, ["a.toml a"], "also over a restart");
+    let broken = running.reload().await.broken;
+    assert!(broken[0].message.starts_with("gs://bucket/flows can't be reached: "), "{broken:?}");
+    fake.set_broken(Some(403));
+    let broken = running.reload().await.broken;
+    assert!(broken[0].message.contains("access is refused: check store.gcs.credentials_file"), "{broken:?}");
+    let alerts = world.stub.get().alerts.clone();
+    assert_eq!(alerts.len(), 1, "{alerts:?}");
+    assert!(alerts[0].msg.contains("what was loaded before counts"), "{alerts:?}");
+
+    fake.set_broken(None);
+    fake.write("bucket/flows/b.toml", HOURLY);
+    world.clock.advance(ASK_AGAIN).await;
+    assert_eq!(running.phases().await, ["a.toml a", "b.toml a"]);
+    assert_eq!(running.current().await.broken.len(), 0);
+    running.kill();
+}
+
+#[actix::test]
+async fn rows_of_meta_files_are_read_beside_the_workflows() {
+    let world = World::new(&[("a.toml", HOURLY), ("rows/tables.csv", "table\norders\nitems\n")]);
+    let running = world.start().await;
+    let rows = running.rows.call(MetaRows { path: "rows/tables.csv".to_owned() }).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.get("table").unwrap()).collect::<Vec<_>>(), ["orders", "items"]);
+    let err = running.rows.call(MetaRows { path: "/etc/passwd".to_owned() }).await.unwrap_err();
+    assert_eq!(err.code, Code::InvalidRequest);
     running.kill();
 }

@@ -118,7 +118,7 @@ mod tests {
     impl Watched {
         fn start(folder: tempfile::TempDir, root: &str) -> Self {
             let (tell, heard) = mpsc::channel();
-            let changed = move || drop(tell.send(()));
+            let changed = move || _ = tell.send(());
             let watch = Watch::start(&folder.path().join(root), is_toml, changed).unwrap();
             Self { watch, heard, folder }
         }

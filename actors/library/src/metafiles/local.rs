@@ -26,8 +26,11 @@ pub(super) fn rows(root: Option<&Path>, allowed: &[PathBuf], path: &Path) -> Res
         None if path.is_absolute() => path.to_owned(),
         None => return Err(refuse("write its whole path, or that of a store")),
     };
-    let places: Vec<PathBuf> =
-        base.into_iter().chain(allowed.iter().map(PathBuf::as_path)).filter_map(|at| at.canonicalize().ok()).collect();
+    let places: Vec<PathBuf> = base
+        .into_iter()
+        .chain(allowed.iter().map(PathBuf::as_path))
+        .filter_map(|at| at.canonicalize().ok())
+        .collect();
     let may_be = |found: &Path| places.iter().any(|place| found.starts_with(place));
     let mut rows = Rows::default();
     for place in expand(&asked, &place, &may_be)? {

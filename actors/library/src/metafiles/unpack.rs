@@ -40,7 +40,8 @@ impl Rows {
         }
         let text = String::from_utf8(bytes)
             .map_err(|_| failed("no UTF-8 text: save it as UTF-8, and name packed files .gz".to_owned()))?;
-        rows::read(Form::of(name), &text, MOST_ROWS, &mut self.rows).map_err(|err| failed(err.to_string()))?;
+        rows::read(Form::of(name), &text, MOST_ROWS, &mut self.rows)
+            .map_err(|err| failed(err.to_string()))?;
         Ok(self)
     }
 }
