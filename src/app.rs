@@ -18,6 +18,7 @@ use flowlord_domain::{AlertKind, NewAlert, Role};
 use flowlord_files::Files;
 use flowlord_ingest::Ingest;
 use flowlord_library::Library;
+use flowlord_library::metafiles::MetaFiles;
 use flowlord_messages::alerts::StopAlerting;
 use flowlord_messages::backload::StopBackload;
 use flowlord_messages::dispatch::StopLeasing;
@@ -31,6 +32,7 @@ use flowlord_messages::{Activity, LatePort, Mint, Ping, Port, SharedClock, Super
 use flowlord_notifier::Notifier;
 use flowlord_retention::Retention;
 use flowlord_scheduler::Scheduler;
+use flowlord_store::Stores;
 use flowlord_web::{Access, Metrics, StopWeb, Unready, Web};
 
 use crate::config::{Config, Secret};
@@ -103,11 +105,16 @@ impl App {
     /// # Errors
     /// When the data folder, the workflow path or the address can't be used; nothing is left running then.
     pub async fn start(config: &Config, environment: Environment) -> anyhow::Result<Self> {
-        anyhow::ensure!(
-            config.workflow.exists(),
-            "the workflow path {} isn't there: name a file or folder with --workflow",
-            config.workflow.display()
-        );
+        let stores = Stores::new(config.store.clone());
+        match config.workflow.as_local() {
+            Some(path) => anyhow::ensure!(
+                path.exists(),
+                "the workflow path {} isn't there: name a file or folder with --workflow",
+                path.display()
+            ),
+            // A store that is away keeps nobody from starting: what was loaded before counts.
+            None => drop(stores.open(&config.workflow)?),
+        }
         // Bound first: a taken address must not cost a started service, and links need the port.
         let listener = flowlord_web::bind(config.listen)?;
         let address = listener.local_addr()?;
@@ -117,6 +124,7 @@ impl App {
             metrics: crate::metrics::start(),
             local: local.1,
             config,
+            stores,
             environment: &environment,
             ports: Ports(environment.activity.clone()),
         }
@@ -188,6 +196,7 @@ struct Wiring<'a> {
     local: TokenHash,
     metrics: Metrics,
     config: &'a Config,
+    stores: Stores,
     environment: &'a Environment,
     ports: Ports,
 }
@@ -335,7 +344,12 @@ impl Wiring<'_> {
 
     fn library(&self, on: &ArbiterHandle, database: &Database, ears: &Ears) -> Addr<Library> {
         let config = flowlord_library::Config {
-            root: self.config.workflow.clone(),
+            files: MetaFiles {
+                root: self.config.workflow.clone(),
+                allowed: self.config.files.allow.clone(),
+                stores: self.stores.clone(),
+            },
+            watch: true,
             refresh: self.config.refresh,
             zone: self.config.timezone,
         };

@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::client::Client;
+use crate::reload;
 
 /// A running `flowlord serve` on a data folder of its own.
 #[derive(Debug)]
@@ -16,11 +17,16 @@ pub(crate) struct Flowlord {
     pub(crate) address: String,
     pub(crate) ready_after: Duration,
     child: Child,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Flowlord {
     pub(crate) async fn start() -> anyhow::Result<Self> {
+        Self::start_with(&["[[phase]]\ntask = \"load\"\nrule = \"cron=0 0 1 1 *\"\n".to_owned()]).await
+    }
+
+    /// With workflow files of these texts.
+    pub(crate) async fn start_with(texts: &[String]) -> anyhow::Result<Self> {
         let binary = std::env::current_exe()?.with_file_name("flowlord");
         if !binary.exists() {
             bail!("{} is missing: run `cargo build --release` first", binary.display());
@@ -28,10 +34,9 @@ impl Flowlord {
         let data = tempfile::tempdir()?;
         let workflows = data.path().join("workflows");
         std::fs::create_dir(&workflows)?;
-        std::fs::write(
-            workflows.join("load.toml"),
-            "[[phase]]\ntask = \"load\"\nrule = \"cron=0 0 1 1 *\"\n",
-        )?;
+        for (file, text) in texts.iter().enumerate() {
+            std::fs::write(workflows.join(reload::name(file)), text)?;
+        }
         let begun = Instant::now();
         let mut child = Command::new(binary)
             .args(["serve", "--listen", "127.0.0.1:0", "--workflow"])
@@ -50,7 +55,12 @@ impl Flowlord {
             tokio::time::sleep(Duration::from_millis(2)).await;
             client = Client::connect(&address).await?;
         }
-        Ok(Self { address, ready_after: begun.elapsed(), child, _data: data })
+        Ok(Self { address, ready_after: begun.elapsed(), child, data })
+    }
+
+    /// The folder of its workflow files.
+    pub(crate) fn workflows(&self) -> std::path::PathBuf {
+        self.data.path().join("workflows")
     }
 
     /// Resident memory, bytes.

@@ -1,22 +1,25 @@
 //! `flowlord check`: what is wrong with workflow files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use chrono_tz::Tz;
 use clap::ValueEnum;
 use flowlord_domain::check::{check, has_errors};
 use flowlord_domain::workflow::{Finding, Severity, WorkflowFile, Workflows};
-use flowlord_library::files::{self, Content};
+use flowlord_library::files::Content;
+use flowlord_library::source;
+use flowlord_store::{Location, Stores};
 
+use super::args::ConfigFlags;
 use super::{USAGE, out};
 
 const EXAMPLES: &str = "\
 Examples:
   flowlord check ./workflows
   flowlord check ./workflows/etl.toml --format json
+  flowlord check s3://bucket/workflows
 
 One line per finding, `file:line:column: message`. The exit code is 1 when any of them is an error.";
 
@@ -24,8 +27,8 @@ One line per finding, `file:line:column: message`. The exit code is 1 when any o
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A workflow file, or a folder of them
-    path: PathBuf,
+    /// A workflow file, or a folder of them; also s3:// or gs://, reached as ./flowlord.toml and the environment say
+    path: String,
     /// How findings are written
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -67,16 +70,28 @@ pub(super) fn line(finding: &Finding) -> String {
 }
 
 /// The file itself, or every workflow file below the folder, by paths that the reader can open.
-pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Content>> {
-    let mut files = files::read(path).with_context(|| format!("{} can't be read", path.display()))?;
-    if path.is_dir() {
-        anyhow::ensure!(!files.is_empty(), "{} holds no workflow files (*.toml)", path.display());
-        for file in &mut files {
-            file.path = path.join(&file.path).display().to_string();
-        }
-    } else {
-        files.iter_mut().for_each(|file| file.path = path.display().to_string());
+fn read(path: &str) -> anyhow::Result<Vec<Content>> {
+    let root = Location::parse(path)?;
+    let mut files = contents(&root, &stores(&root)?)?;
+    for file in &mut files {
+        let is_root = root.name() == Some(file.path.as_str()) && !root.as_local().is_some_and(Path::is_dir);
+        file.path = if is_root { root.to_string() } else { root.join(&file.path)?.to_string() };
     }
+    Ok(files)
+}
+
+/// How the stores that `root` is in are reached; those of this machine need no configuration.
+fn stores(root: &Location) -> anyhow::Result<Stores> {
+    if root.as_local().is_some() {
+        return Ok(Stores::default());
+    }
+    Ok(Stores::new(ConfigFlags::only(None, Vec::new()).load(&[])?.config.store))
+}
+
+/// The workflow files at a place, which has some.
+pub(super) fn contents(root: &Location, stores: &Stores) -> anyhow::Result<Vec<Content>> {
+    let files = actix_rt::System::new().block_on(source::read(root, stores))?;
+    anyhow::ensure!(!files.is_empty(), "{root} holds no workflow files (*.toml)");
     Ok(files)
 }
 
@@ -117,7 +132,7 @@ mod tests {
         };
         write("b.toml", "[[phase]]\ntask = \"b\"\nrule = \"cron=bad\"\n");
         write("deep/a.TOML", "phase = 1");
-        let files = read(folder.path()).unwrap();
+        let files = read(&folder.path().display().to_string()).unwrap();
         assert_eq!(files.len(), 2);
         let findings = findings(&files);
         assert!(has_errors(&findings));
@@ -129,7 +144,11 @@ mod tests {
     #[test]
     fn a_path_that_is_not_there_and_an_empty_folder_are_said() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(read(folder.path()).unwrap_err().to_string().contains("holds no workflow files"));
-        assert!(read(&folder.path().join("x")).unwrap_err().to_string().contains("can't be read"));
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        assert!(read(&path("")).unwrap_err().to_string().contains("holds no workflow files"));
+        assert!(read(&path("x")).unwrap_err().to_string().contains("can't be read"));
+        assert!(read("mc://host/b").unwrap_err().to_string().contains("write s3://b"));
+        std::fs::write(path("one.txt"), "").unwrap();
+        assert_eq!(read(&path("one.txt")).unwrap()[0].path, path("one.txt"));
     }
 }

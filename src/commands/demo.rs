@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use flowlord::config::Loaded;
+use flowlord_store::Location;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -66,10 +67,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     };
     let folder = tempfile::Builder::new().prefix("flowlord-demo-").tempdir()?;
-    loaded.config.workflow = folder.path().join("workflows");
+    let workflows = folder.path().join("workflows");
+    loaded.config.workflow = Location::Local(workflows.clone());
     loaded.config.data = folder.path().join("data");
     loaded.config.listen = free_address(&loaded);
-    write_workflows(&loaded.config.workflow).context("the example workflows can't be written")?;
+    write_workflows(&workflows).context("the example workflows can't be written")?;
     actix_rt::System::new().block_on(run::until_asked(&loaded.config, |app| {
         tell(app.address(), folder.path())?;
         workers(app.address())

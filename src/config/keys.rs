@@ -42,7 +42,7 @@ use Kind::{Duration, List, Number, Switch, Text};
 
 /// All keys.
 pub const KEYS: &[Key] = &[
-    key("workflow", "./workflows", Text, "Workflow files: a file or a folder"),
+    key("workflow", "./workflows", Text, "Workflow files: a file or a folder, also s3:// or gs://"),
     key("refresh", "15m", Duration, "How often workflow files are looked at"),
     key("listen", "127.0.0.1:8080", Text, "Address and port; port 0 takes a free one"),
     key("public_url", "", Text, "The address in links that people click; http://localhost:PORT when empty"),
@@ -83,6 +83,7 @@ pub const KEYS: &[Key] = &[
     ),
     key("auth.open_metrics", "false", Switch, "Show /metrics to anyone"),
     key("files.folders", "", List, "Folders that are watched for new files"),
+    key("files.allow", "", List, "Folders that meta files may be in, besides that of the workflows"),
     key("files.every", "10s", Duration, "How often watched folders are looked at"),
     key("store.s3.endpoint", "", Text, "The address of an S3 store other than the usual one"),
     key("store.s3.region", "", Text, "Its region"),

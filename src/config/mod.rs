@@ -18,6 +18,7 @@ use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
+use flowlord_store::{Gcs, Hidden, Location, S3, StoreConfig};
 
 pub use notify::Notify;
 pub use secret::Secret;
@@ -28,7 +29,7 @@ use read::Reader;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Workflow files: a file or a folder.
-    pub workflow: PathBuf,
+    pub workflow: Location,
     /// How often they are looked at.
     pub refresh: TimeDelta,
     /// Address and port to listen on; port 0 takes a free one.
@@ -52,7 +53,7 @@ pub struct Config {
     /// `[files]`
     pub files: Files,
     /// `[store]`
-    pub store: Store,
+    pub store: StoreConfig,
 }
 
 /// `[tasks]`
@@ -98,39 +99,10 @@ pub struct Auth {
 pub struct Files {
     /// Folders that are watched.
     pub folders: Vec<String>,
+    /// Folders that meta files may be in, besides that of the workflows.
+    pub allow: Vec<PathBuf>,
     /// How often they are looked at.
     pub every: TimeDelta,
-}
-
-/// `[store.s3]` and `[store.gcs]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Store {
-    /// `[store.s3]`
-    pub s3: S3,
-    /// `[store.gcs]`
-    pub gcs: Gcs,
-}
-
-/// `[store.s3]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct S3 {
-    /// The address of a store other than the usual one.
-    pub endpoint: Option<String>,
-    /// Its region.
-    pub region: Option<String>,
-    /// The name of the access key.
-    pub access_key: Option<String>,
-    /// The secret of the access key.
-    pub secret_key: Option<Secret>,
-}
-
-/// `[store.gcs]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gcs {
-    /// The address of a store other than the usual one.
-    pub endpoint: Option<String>,
-    /// A file with the service account's key.
-    pub credentials_file: Option<PathBuf>,
 }
 
 /// Where the configuration comes from, from the strongest to the weakest.
@@ -138,7 +110,7 @@ pub struct Gcs {
 pub struct Sources {
     /// Flags: the key, and its value.
     pub flags: Vec<(String, String)>,
-    /// Environment variables; those that don't begin with `FLOWLORD_` don't count.
+    /// Environment variables; those that begin with `FLOWLORD_`, and of stores with `AWS_` or `GOOGLE_`.
     pub env: Vec<(String, String)>,
     /// The file that was named.
     pub file: Option<PathBuf>,
@@ -203,7 +175,8 @@ impl Config {
     pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         let layers = layers::load(sources);
         let mut reader = Reader::new(layers.values, layers.errors, layers.warnings);
-        let config = Self::read(&mut reader);
+        let mut config = Self::read(&mut reader);
+        config.store.env = of_stores(&sources.env);
         config.judge(&mut reader);
         if !reader.errors.is_empty() {
             return Err(ConfigErrors(reader.errors));
@@ -241,7 +214,7 @@ impl Config {
 
     fn read(from: &mut Reader) -> Self {
         Self {
-            workflow: from.workflow(),
+            workflow: from.location("workflow"),
             refresh: from.duration("refresh", TimeDelta::seconds(1), TimeDelta::days(365)),
             listen: from.address("listen"),
             public_url: from.url("public_url"),
@@ -265,24 +238,26 @@ impl Config {
             },
             files: Files {
                 folders: from.list("files.folders"),
+                allow: from.list("files.allow").into_iter().map(PathBuf::from).collect(),
                 every: from.duration("files.every", TimeDelta::seconds(1), DAY),
             },
             store: Self::read_store(from),
         }
     }
 
-    fn read_store(from: &mut Reader) -> Store {
-        Store {
+    fn read_store(from: &mut Reader) -> StoreConfig {
+        StoreConfig {
             s3: S3 {
                 endpoint: from.url("store.s3.endpoint"),
                 region: from.optional("store.s3.region"),
                 access_key: from.optional("store.s3.access_key"),
-                secret_key: from.secret("store.s3.secret_key"),
+                secret_key: from.secret("store.s3.secret_key").map(|secret| Hidden::new(secret.expose())),
             },
             gcs: Gcs {
                 endpoint: from.url("store.gcs.endpoint"),
                 credentials_file: from.optional("store.gcs.credentials_file").map(PathBuf::from),
             },
+            env: Vec::new(),
         }
     }
 
@@ -320,9 +295,15 @@ impl Default for Config {
 
 const DAY: TimeDelta = TimeDelta::days(1);
 
+/// The variables that other programs read about object stores, too.
+fn of_stores(env: &[(String, String)]) -> Vec<(String, Hidden)> {
+    let about = |name: &str| ["AWS_", "GOOGLE_"].iter().any(|start| name.starts_with(start));
+    let set = env.iter().filter(|(name, value)| about(name) && !value.is_empty());
+    set.map(|(name, value)| (name.clone(), Hidden::new(value))).collect()
+}
+
 /// Keys that a coming version honours; said rather than passed over.
-const NOT_YET: [(&str, &str); 3] = [
+const NOT_YET: [(&str, &str); 2] = [
     ("files.folders", "this version watches no folders yet"),
     ("files.every", "this version watches no folders yet"),
-    ("store", "this version uses no object store yet"),
 ];

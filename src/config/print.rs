@@ -36,7 +36,7 @@ fn value(key: &Key, config: &Config, reader: &Reader) -> String {
         "notify.token" => masked(&config.notify.token),
         "notify.app_token" => masked(&config.notify.app_token),
         "notify.signing_secret" => masked(&config.notify.signing_secret),
-        "store.s3.secret_key" => masked(&config.store.s3.secret_key),
+        "store.s3.secret_key" => config.store.s3.secret_key.as_ref().map_or("", |_| "***").to_owned(),
         "notify.max_frequency" => duration::print(config.notify.max_frequency),
         "public_url" => config.public_url_at(config.listen),
         name => reader.text(name),

@@ -9,6 +9,7 @@ use chrono_tz::Tz;
 use figment::Figment;
 use figment::value::Value;
 use flowlord_domain::duration;
+use flowlord_store::Location;
 
 use super::Secret;
 
@@ -72,14 +73,9 @@ impl Reader {
         })
     }
 
-    pub(super) fn workflow(&mut self) -> PathBuf {
-        self.parse("workflow", PathBuf::new(), |text| match text {
-            "" => Err("name the file or the folder of your workflows, like \"./workflows\"".to_owned()),
-            remote if remote.contains("://") => {
-                Err(format!("`{remote}`: this version reads local workflow files only, like \"./workflows\""))
-            }
-            local => Ok(PathBuf::from(local)),
-        })
+    pub(super) fn location(&mut self, key: &str) -> Location {
+        let nowhere = Location::Local(PathBuf::new());
+        self.parse(key, nowhere, |text| Location::parse(text).map_err(|err| err.to_string()))
     }
 
     pub(super) fn folder(&mut self, key: &str) -> PathBuf {

@@ -30,7 +30,7 @@ fn without_anything_the_defaults_count() {
     assert_eq!(loaded.config, Config::default());
     assert_eq!(loaded.warnings, Vec::<String>::new());
     let config = loaded.config;
-    assert_eq!(config.workflow, Path::new("./workflows"));
+    assert_eq!(config.workflow.to_string(), "./workflows");
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(
         (config.refresh, config.tasks.ttl, config.tasks.lease),
@@ -143,8 +143,11 @@ fn a_bad_value_names_its_key_its_source_and_what_to_write() {
         ("backup.keep", "0", "write a number from 1 to 10000"),
         ("auth.open_metrics", "yes", "write true or false"),
         ("public_url", "flowlord.example.com", "begins with http:// or https://"),
-        ("workflow", "s3://bucket/workflows", "this version reads local workflow files only"),
-        ("workflow", "", "name the file or the folder of your workflows"),
+        ("workflow", "", "name a file or a folder, like \"./workflows\" or \"s3://bucket/workflows\""),
+        ("workflow", "mc://minio:9000/b", "write s3://b, and set store.s3.endpoint = \"http://minio:9000\""),
+        ("workflow", "s3:///x", "name a bucket"),
+        ("store.s3.endpoint", "minio:9000", "begins with http:// or https://"),
+        ("store.s3.secret_key_file", "/is/not/there", "/is/not/there can't be read"),
         ("data", "", "name a folder"),
         ("notify.url_file", "/is/not/there", "/is/not/there can't be read"),
     ];
@@ -217,8 +220,36 @@ fn beyond_this_machine_tokens_are_asked_for_unless_that_is_meant() {
 fn what_this_version_cannot_do_is_said() {
     let file = "[backup]\npath = \"s3://bucket/backup\"\n[store.s3]\nregion = \"eu-central-1\"\n";
     let warnings = load(file, &[], &[("files.folders", "/in")]).unwrap().warnings;
-    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings[0].starts_with("backup.path in ") && warnings[0].contains("local folders only"));
+}
+
+#[test]
+fn stores_are_reached_by_keys_files_and_the_usual_variables() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "planted\n").unwrap();
+    let file = format!(
+        "workflow = \"s3://bucket/flows/\"\n[store.s3]\nendpoint = \"http://minio:9000/\"\naccess_key = \"AKIA\"\n\
+         secret_key_file = {secret:?}\n[store.gcs]\ncredentials_file = \"/run/gcs.json\"\n[files]\nallow = [\"/rows\"]\n"
+    );
+    let env =
+        [("AWS_REGION", "eu-central-1"), ("AWS_PROFILE", ""), ("GOOGLE_BUCKET", "planted"), ("HOME", "/")];
+    let loaded = load(&file, &env, &[]).unwrap();
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    let (config, printed) = (&loaded.config, loaded.to_toml());
+    assert_eq!(config.workflow.to_string(), "s3://bucket/flows");
+    assert_eq!(config.files.allow, [Path::new("/rows")]);
+    let StoreConfig { s3, gcs, env } = &config.store;
+    assert_eq!((s3.endpoint.as_deref(), s3.access_key.as_deref()), (Some("http://minio:9000"), Some("AKIA")));
+    assert_eq!(s3.secret_key, Some(Hidden::new("planted")));
+    assert_eq!(gcs.credentials_file.as_deref(), Some(Path::new("/run/gcs.json")));
+    assert_eq!(
+        env.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["AWS_REGION", "GOOGLE_BUCKET"]
+    );
+    assert!(printed.contains("secret_key = \"***\""), "{printed}");
+    assert!(!format!("{config:?}{printed}").contains("planted"), "{config:?}");
 }
 
 #[test]
@@ -284,7 +315,7 @@ access_key = "AKIA"
 "##;
     let loaded = load(file, &[], &[]).unwrap();
     let (config, warnings) = (loaded.config, loaded.warnings.join("\n"));
-    assert_eq!(config.workflow, Path::new("./flows"));
+    assert_eq!(config.workflow.to_string(), "./flows");
     assert_eq!(config.listen.to_string(), "127.0.0.1:9090");
     assert_eq!(config.public_url.as_deref(), Some("http://flowlord.example.com:9090"));
     assert_eq!(config.notify.url.unwrap().expose(), "https://hooks.example/planted");

@@ -13,6 +13,7 @@ mod files;
 mod kept;
 mod language;
 mod leases;
+mod library;
 mod metrics;
 mod process;
 mod results;

@@ -1,27 +1,33 @@
-//! Workflow files and the rows of meta files, from this machine.
+//! Workflow files and the rows of meta files, read as the service reads them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use chrono_tz::Tz;
 use flowlord_domain::schedule::RowSource;
 use flowlord_domain::template::Row;
 use flowlord_domain::workflow::{Finding, WorkflowFile, Workflows};
+use flowlord_library::metafiles::MetaFiles;
+use flowlord_store::{Location, Stores};
 
 use crate::commands::check;
 
-/// As much of a meta file is read.
-const MOST: u64 = 64 * 1024 * 1024;
+/// How the files are read.
+pub(super) struct How {
+    /// The zone of cron expressions that name none.
+    pub(super) zone: Tz,
+    /// Where meta files may be besides.
+    pub(super) allowed: Vec<PathBuf>,
+    /// How object stores are reached.
+    pub(super) stores: Stores,
+}
 
 /// Workflow files that were read.
 pub(super) struct Folder {
     pub(super) workflows: Workflows,
-    /// Where paths of meta files begin.
-    root: PathBuf,
+    meta_files: MetaFiles,
     rows: RefCell<HashMap<String, Result<Vec<Row>, String>>>,
 }
 
@@ -31,16 +37,14 @@ impl Folder {
     ///
     /// # Errors
     /// What can't be read: a plan without it would be wrong.
-    pub(super) fn read(path: &Path, zone: Tz, called: Option<&str>) -> anyhow::Result<Self> {
-        let contents = flowlord_library::files::read(path)
-            .with_context(|| format!("{} can't be read", path.display()))?;
-        let root = if path.is_file() { path.parent().unwrap_or(path).to_owned() } else { path.to_owned() };
-        anyhow::ensure!(!contents.is_empty(), "{} holds no workflow files (*.toml)", path.display());
+    pub(super) fn read(path: &str, how: &How, called: Option<&str>) -> anyhow::Result<Self> {
+        let root = Location::parse(path)?;
         let mut findings = Vec::new();
         let mut files = Vec::new();
-        for content in contents {
+        for content in check::contents(&root, &how.stores)? {
+            let path = called.unwrap_or(&content.path);
             let parsed = match &content.text {
-                Ok(text) => WorkflowFile::parse(called.unwrap_or(&content.path), text, &content.hash, zone),
+                Ok(text) => WorkflowFile::parse(path, text, &content.hash, how.zone),
                 Err(why) => Err(vec![check::unreadable(&content.path, why)]),
             };
             match parsed {
@@ -51,33 +55,26 @@ impl Folder {
         if !findings.is_empty() {
             anyhow::bail!("{}", complaint(&findings, &root));
         }
-        Ok(Self { workflows: Workflows::new(files), root, rows: RefCell::default() })
+        let meta_files = MetaFiles { root, allowed: how.allowed.clone(), stores: how.stores.clone() };
+        Ok(Self { workflows: Workflows::new(files), meta_files, rows: RefCell::default() })
     }
 
     fn rows_of(&self, path: &str) -> Result<Vec<Row>, String> {
-        if path.contains("://")
-            || path.ends_with(".gz")
-            || path.ends_with(".csv")
-            || path.contains(['*', '?', '['])
-        {
-            return Err(
-                "a plan reads JSON lines of this machine only: copy the rows into a local file".to_owned()
-            );
-        }
-        let place = self.root.join(path);
-        let mut text = String::new();
-        let read = std::fs::File::open(&place).and_then(|file| file.take(MOST + 1).read_to_string(&mut text));
-        read.map_err(|err| format!("{} can't be read: {err}", place.display()))?;
-        if u64::try_from(text.len()).unwrap_or(u64::MAX) > MOST {
-            return Err(format!("{} is larger than 64 MiB: split it", place.display()));
-        }
-        Row::from_json_lines(&text).map_err(|err| err.to_string())
+        let rows = actix_rt::System::new().block_on(self.meta_files.rows(path));
+        // Whoever asks names the path.
+        let without_path = |text: String| match text.strip_prefix(&format!("meta-file `{path}`: ")) {
+            Some(rest) => rest.to_owned(),
+            None => text,
+        };
+        rows.map(Arc::unwrap_or_clone).map_err(|err| without_path(err.detail))
     }
 }
 
-fn complaint(findings: &[Finding], root: &Path) -> String {
+fn complaint(findings: &[Finding], root: &Location) -> String {
+    let is_file = |root: &Location| root.as_local().is_some_and(std::path::Path::is_file);
+    let folder = if is_file(root) { root.parent() } else { root.clone() };
     let place = |finding: &Finding| {
-        let file = root.join(&finding.file).display().to_string();
+        let file = folder.join(&finding.file).map_or_else(|_| finding.file.clone(), |at| at.to_string());
         check::line(&Finding { file, ..finding.clone() })
     };
     let lines: String = findings.iter().map(place).collect();

@@ -6,7 +6,7 @@ mod print;
 mod time;
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -15,10 +15,11 @@ use chrono_tz::Tz;
 use clap::ValueEnum;
 use flowlord_domain::plan::{Limits, Plan};
 use flowlord_messages::{Clock as _, SystemClock};
+use flowlord_store::Stores;
 
 use super::args::ConfigFlags;
 use super::{USAGE, out};
-use files::Folder;
+use files::{Folder, How};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,10 +40,10 @@ would, 0 when nothing would. It is 2 when the plan can't be made.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A workflow file, or a folder of them
-    path: PathBuf,
+    /// A workflow file, or a folder of them; also s3:// or gs://
+    path: String,
     /// What would count in its place: prints the difference
-    new: Option<PathBuf>,
+    new: Option<String>,
     /// From then on, included [default: now]
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
@@ -52,7 +53,7 @@ pub(crate) struct Args {
     /// The zone of cron expressions and of the times shown [default: as configured, else UTC]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
-    /// The configuration file, for its timezone [default: ./flowlord.toml if it is there]
+    /// The configuration file, for its timezone and stores [default: ./flowlord.toml if it is there]
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// How many tasks of one slot are shown, and how many that follow one of them; two plans are compared in full
@@ -74,6 +75,7 @@ struct Asked {
     from: DateTime<Utc>,
     to: DateTime<Utc>,
     zone: Tz,
+    how: How,
     limits: Limits,
     format: Format,
 }
@@ -98,14 +100,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn plan(args: &Args) -> anyhow::Result<ExitCode> {
     let asked = asked(args)?;
     let Some(new) = &args.new else {
-        print::plan(of(&Folder::read(&args.path, asked.zone, None)?, &asked), asked.zone, asked.format)?;
+        print::plan(of(&Folder::read(&args.path, &asked.how, None)?, &asked), asked.zone, asked.format)?;
         return Ok(ExitCode::SUCCESS);
     };
     // Where two files are compared, not two folders, their names don't count.
-    let name = new.file_name().filter(|_| args.path.is_file() && new.is_file()).map(OsStr::to_string_lossy);
+    let [old_path, new_path] = [&args.path, new].map(Path::new);
+    let name = new_path.file_name().filter(|_| old_path.is_file() && new_path.is_file());
+    let name = name.map(OsStr::to_string_lossy);
     let asked = Asked { limits: COMPARED, ..asked };
-    let old = Folder::read(&args.path, asked.zone, name.as_deref())?;
-    let new = Folder::read(new, asked.zone, None)?;
+    let old = Folder::read(&args.path, &asked.how, name.as_deref())?;
+    let new = Folder::read(new, &asked.how, None)?;
     let differs = diff::print(of(&old, &asked), of(&new, &asked), asked.zone, asked.format)?;
     Ok(if differs { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -116,7 +120,9 @@ fn of<'a>(folder: &'a Folder, asked: &Asked) -> Plan<'a> {
 
 fn asked(args: &Args) -> anyhow::Result<Asked> {
     let zone = args.timezone.iter().map(|zone| ("timezone".to_owned(), zone.clone())).collect();
-    let zone = ConfigFlags::only(args.config.clone(), zone).load(&[])?.config.timezone;
+    let config = ConfigFlags::only(args.config.clone(), zone).load(&[])?.config;
+    let zone = config.timezone;
+    let how = How { zone, allowed: config.files.allow, stores: Stores::new(config.store) };
     let read = |text: &Option<String>, flag: &str| {
         text.as_ref().map(|text| time::parse(text, zone).with_context(|| format!("--{flag}"))).transpose()
     };
@@ -125,7 +131,7 @@ fn asked(args: &Args) -> anyhow::Result<Asked> {
     anyhow::ensure!(from < to, "--to is not after --from: write a later time");
     let most = usize::try_from(args.most).unwrap_or(usize::MAX);
     let limits = Limits { tasks: most, followers: most, depth: DEEPEST };
-    Ok(Asked { from, to, zone, limits, format: args.format })
+    Ok(Asked { from, to, zone, how, limits, format: args.format })
 }
 
 #[cfg(test)]

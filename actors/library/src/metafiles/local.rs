@@ -20,7 +20,7 @@ pub(super) fn rows(root: Option<&Path>, allowed: &[PathBuf], path: &Path) -> Res
     if path.components().any(|part| part == Component::ParentDir) {
         return Err(refuse("write it without `..`"));
     }
-    let base = root.map(|root| if root.is_file() { root.parent().unwrap_or(root) } else { root });
+    let base = root.map(folder_of);
     let place = match base {
         Some(base) => base.join(path),
         None if path.is_absolute() => path.to_owned(),
@@ -50,6 +50,14 @@ pub(super) fn rows(root: Option<&Path>, allowed: &[PathBuf], path: &Path) -> Res
         rows = rows.add(&asked, &name, std::io::BufReader::new(file))?;
     }
     Ok(rows.rows)
+}
+
+fn folder_of(root: &Path) -> &Path {
+    match root.parent() {
+        Some(folder) if root.is_file() && folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) if root.is_file() => folder,
+        _ => root,
+    }
 }
 
 const OUTSIDE: &str = "it leads out of the workflow folder: put it there, or name its folder in files.allow";
