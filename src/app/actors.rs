@@ -1,0 +1,235 @@
+//! Each actor: what the operator chose for it, and what it works with.
+
+use std::net::SocketAddr;
+
+use actix::{Addr, ArbiterHandle};
+use flowlord_alerts::Alerts;
+use flowlord_backload::Backload;
+use flowlord_backup::Backup;
+use flowlord_db::Database;
+use flowlord_dispatch::Dispatch;
+use flowlord_domain::ladder::Policy;
+use flowlord_files::Files;
+use flowlord_ingest::Ingest;
+use flowlord_library::Library;
+use flowlord_library::metafiles::MetaFiles;
+use flowlord_notifier::Notifier;
+use flowlord_retention::Retention;
+use flowlord_scheduler::Scheduler;
+
+use crate::config::{Config, Secret};
+
+use super::wiring::{Ears, Wiring};
+
+impl Wiring<'_> {
+    pub(super) fn library(&self, on: &ArbiterHandle, database: &Database, ears: &Ears) -> Addr<Library> {
+        let config = flowlord_library::Config {
+            files: MetaFiles {
+                root: self.config.workflow.clone(),
+                allowed: self.config.files.allow.clone(),
+                stores: self.stores.clone(),
+            },
+            watch: true,
+            refresh: self.config.refresh,
+            zone: self.config.timezone,
+        };
+        let deps = flowlord_library::Deps {
+            clock: self.environment.clock.clone(),
+            activity: self.environment.activity.clone(),
+            supervision: self.environment.supervision("library"),
+            save: self.write(database),
+            stored: self.read(database),
+            changed: vec![ears.ingest.clone(), ears.scheduler.clone()],
+        };
+        Library::start(on, config, deps)
+    }
+
+    pub(super) fn ingest(
+        &self,
+        on: &ArbiterHandle,
+        database: &Database,
+        library: &Addr<Library>,
+    ) -> Addr<Ingest> {
+        let deps = flowlord_ingest::Deps {
+            clock: self.environment.clock.clone(),
+            mint: self.environment.mint.clone(),
+            activity: self.environment.activity.clone(),
+            supervision: self.environment.supervision("ingest"),
+            attempts: self.read(database),
+            apply: self.write(database),
+            workflows: self.ports.to("library", library),
+        };
+        Ingest::start(on, flowlord_ingest::Config { host: host() }, deps)
+    }
+
+    pub(super) fn dispatch(
+        &self,
+        on: &ArbiterHandle,
+        database: &Database,
+        ingest: &Addr<Ingest>,
+    ) -> Addr<Dispatch> {
+        let deps = flowlord_dispatch::Deps {
+            clock: self.environment.clock.clone(),
+            mint: self.environment.mint.clone(),
+            activity: self.environment.activity.clone(),
+            supervision: self.environment.supervision("dispatch"),
+            grant: self.write(database),
+            extend: self.write(database),
+            release: self.write(database),
+            reap: self.write(database),
+            next_expiry: self.read(database),
+            submit: self.ports.to("ingest", ingest),
+        };
+        Dispatch::start(on, flowlord_dispatch::Config { lease: self.config.tasks.lease }, deps)
+    }
+
+    pub(super) fn scheduler(
+        &self,
+        on: &ArbiterHandle,
+        database: &Database,
+        library: &Addr<Library>,
+    ) -> Addr<Scheduler> {
+        let deps = flowlord_scheduler::Deps {
+            clock: self.environment.clock.clone(),
+            mint: self.environment.mint.clone(),
+            activity: self.environment.activity.clone(),
+            supervision: self.environment.supervision("scheduler"),
+            create: self.write(database),
+            missed: self.write(database),
+            crons: self.write(database),
+            promote: self.write(database),
+            schedule: self.read(database),
+            workflows: self.ports.to("library", library),
+        };
+        Scheduler::start(on, flowlord_scheduler::Config { host: host() }, deps)
+    }
+
+    pub(super) fn alerts(
+        &self,
+        on: &ArbiterHandle,
+        database: &Database,
+        address: SocketAddr,
+    ) -> Addr<Alerts> {
+        let notify = &self.config.notify;
+        let config = flowlord_alerts::Config {
+            policy: Policy::new(notify.min_frequency, notify.max_frequency),
+            ttl: self.config.tasks.ttl,
+            public_url: self.config.public_url_at(address),
+        };
+        let deps = flowlord_alerts::Deps {
+            clock: self.environment.clock.clone(),
+            activity: self.environment.activity.clone(),
+            supervision: self.environment.supervision("alerts"),
+            read: self.read(database),
+            advance: self.write(database),
+        };
+        Alerts::start(on, config, deps)
+    }
+
+    pub(super) fn notifier(&self, on: &ArbiterHandle, database: &Database) -> Addr<Notifier> {
+        let notify = &self.config.notify;
+        let exposed = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+        let config = flowlord_notifier::Config {
+            routes: vec![flowlord_notifier::Route {
+                name: "default".to_owned(),
+                webhook: exposed(&notify.url),
+                token: exposed(&notify.token),
+                channel: notify.channel.clone(),
+                fallback: None,
+            }],
+            api_url: notify.api_url.clone(),
+            prefix: notify.prefix.clone(),
+            title: notify.title.clone(),
+            fallback_after: notify.fallback_after,
+            // Until clicks are answered.
+            buttons: false,
+        };
+        let deps = flowlord_notifier::Deps {
+            clock: self.environment.clock.clone(),
+            mint: self.environment.mint.clone(),
+            activity: self.environment.activity.clone(),
+            supervision: self.environment.supervision("notifier"),
+            pending: self.read(database),
+            outages: self.read(database),
+            threads: self.read(database),
+            message: self.read(database),
+            mark: self.write(database),
+        };
+        Notifier::start(on, config, deps)
+    }
+
+    pub(super) fn backup(&self, on: &ArbiterHandle, database: &Database) -> Addr<Backup> {
+        let backup = &self.config.backup;
+        let config = flowlord_backup::Config {
+            folder: self.config.snapshots(),
+            every: backup.path.is_some().then_some(backup.every),
+            keep: usize::try_from(backup.keep).unwrap_or(usize::MAX),
+        };
+        let deps = flowlord_backup::Deps {
+            clock: self.environment.clock.clone(),
+            activity: self.environment.activity.clone(),
+            supervision: self.environment.supervision("backup"),
+            copy: self.ports.patient_to("db", &database.owner),
+            raise: self.write(database),
+        };
+        Backup::start(on, config, deps)
+    }
+
+    pub(super) fn retention(&self, on: &ArbiterHandle, database: &Database) -> Addr<Retention> {
+        let deps = flowlord_retention::Deps {
+            clock: self.environment.clock.clone(),
+            activity: self.environment.activity.clone(),
+            supervision: self.environment.supervision("retention"),
+            remove: self.write(database),
+        };
+        let config = flowlord_retention::Config { retention: self.config.history.retention };
+        Retention::start(on, config, deps)
+    }
+
+    pub(super) fn backload(
+        &self,
+        on: &ArbiterHandle,
+        database: &Database,
+        library: &Addr<Library>,
+    ) -> Addr<Backload> {
+        let deps = flowlord_backload::Deps {
+            clock: self.environment.clock.clone(),
+            mint: self.environment.mint.clone(),
+            activity: self.environment.activity.clone(),
+            supervision: self.environment.supervision("backload"),
+            workflows: self.ports.to("library", library),
+            rows: self.ports.to("library", library),
+            save: self.write(database),
+            store: self.write(database),
+            set: self.write(database),
+            check: self.read(database),
+            one: self.read(database),
+            list: self.read(database),
+        };
+        Backload::start(on, flowlord_backload::Config { host: host() }, deps)
+    }
+
+    pub(super) fn files(
+        &self,
+        on: &ArbiterHandle,
+        database: &Database,
+        library: &Addr<Library>,
+    ) -> Addr<Files> {
+        let deps = flowlord_files::Deps {
+            clock: self.environment.clock.clone(),
+            mint: self.environment.mint.clone(),
+            supervision: self.environment.supervision("files"),
+            workflows: self.ports.to("library", library),
+            waiting: self.read(database),
+            record: self.write(database),
+        };
+        Files::start(on, flowlord_files::Config { host: host() }, deps)
+    }
+}
+
+/// The host's name, for templates.
+pub(super) fn host() -> String {
+    let named = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    let read = || std::fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned());
+    named.or_else(read).unwrap_or_default()
+}

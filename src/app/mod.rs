@@ -1,0 +1,180 @@
+//! A running flowlord: every actor, started from the bottom up and stopped from the top down.
+
+mod actors;
+mod start;
+mod web;
+mod wiring;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Arbiter;
+use anyhow::Context as _;
+use flowlord_db::Database;
+use flowlord_messages::alerts::StopAlerting;
+use flowlord_messages::backload::StopBackload;
+use flowlord_messages::dispatch::StopLeasing;
+use flowlord_messages::notifier::StopNotifying;
+use flowlord_messages::scheduler::StopScheduling;
+use flowlord_messages::snapshot::StopBackup;
+use flowlord_messages::write::Close;
+use flowlord_messages::{Activity, Mint, Port, SharedClock, Supervision, SystemClock};
+use flowlord_store::Stores;
+use flowlord_web::{StopWeb, Unready};
+
+use crate::config::{Config, Secret};
+use crate::ports::Ports;
+
+use wiring::Wiring;
+
+/// Where time, ids and the last resort come from.
+#[derive(Clone)]
+pub struct Environment {
+    /// The clock of all actors.
+    pub clock: SharedClock,
+    /// The source of ids, secrets and jitter.
+    pub mint: Mint,
+    /// The work under way.
+    pub activity: Activity,
+    /// Called with an actor's name when restarting it no longer helps: the process should end.
+    pub give_up: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Environment {
+    /// The machine's clock and randomness.
+    #[must_use]
+    pub fn system(give_up: Arc<dyn Fn(&str) + Send + Sync>) -> Self {
+        Self { clock: Arc::new(SystemClock), mint: Mint::new(), activity: Activity::default(), give_up }
+    }
+
+    fn supervision(&self, name: &'static str) -> Supervision {
+        Supervision::new(name, Arc::clone(&self.clock), Arc::clone(&self.give_up))
+    }
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Environment").field("clock", &self.clock).finish_non_exhaustive()
+    }
+}
+
+/// How long requests under way may take at a stop.
+const LAST_REQUESTS: Duration = Duration::from_secs(10);
+
+/// A running flowlord. Start it within an actix system.
+#[derive(Debug)]
+pub struct App {
+    address: SocketAddr,
+    stops: Stops,
+    database: Database,
+    arbiters: Vec<Arbiter>,
+    announced: Announcement,
+    first_token: Option<Secret>,
+}
+
+/// The last messages, in the order in which they are sent.
+#[derive(Debug)]
+struct Stops {
+    unready: Port<Unready>,
+    leasing: Port<StopLeasing>,
+    web: Port<StopWeb>,
+    scheduling: Port<StopScheduling>,
+    backload: Port<StopBackload>,
+    alerting: Port<StopAlerting>,
+    notifying: Port<StopNotifying>,
+    backup: Port<StopBackup>,
+    database: Port<Close>,
+}
+
+impl App {
+    /// Opens the data, loads the workflows, and serves.
+    ///
+    /// # Errors
+    /// When the data folder, the workflow path or the address can't be used; nothing is left running then.
+    pub async fn start(config: &Config, environment: Environment) -> anyhow::Result<Self> {
+        let stores = Stores::new(config.store.clone());
+        match config.workflow.as_local() {
+            Some(path) => anyhow::ensure!(
+                path.exists(),
+                "the workflow path {} isn't there: name a file or folder with --workflow",
+                path.display()
+            ),
+            // A store that is away keeps nobody from starting: what was loaded before counts.
+            None => drop(stores.open(&config.workflow)?),
+        }
+        // Bound first: a taken address must not cost a started service, and links need the port.
+        let listener = flowlord_web::bind(config.listen)?;
+        let address = listener.local_addr()?;
+        let mut arbiters = Vec::new();
+        let local = flowlord_web::new_token(&mut environment.mint.clone());
+        let started = Wiring {
+            metrics: crate::metrics::start(),
+            local: local.1,
+            config,
+            stores,
+            environment: &environment,
+            ports: Ports(environment.activity.clone()),
+        }
+        .start(listener, address, &mut arbiters)
+        .await;
+        match started {
+            Ok((database, stops, first_token)) => {
+                let announced = Running::announce(&config.data, address, &local.0)
+                    .with_context(|| format!("{} can't be written", config.data.display()))?;
+                log::info!("event=started address={address} version={}", env!("CARGO_PKG_VERSION"));
+                Ok(Self { address, stops, database, arbiters, announced, first_token })
+            }
+            Err(err) => {
+                end(arbiters);
+                Err(err)
+            }
+        }
+    }
+
+    /// The token of the first start, where nobody could get in without one. Show it once: it isn't stored.
+    #[must_use]
+    pub fn first_token(&self) -> Option<&Secret> {
+        self.first_token.as_ref()
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops in order: no new leases, HTTP answers what it has, nothing new starts, nothing more is told, and the
+    /// database is closed. What an actor fails to do in its last message is logged; the others go on.
+    pub async fn stop(self) {
+        let Self { stops, database, arbiters, announced, .. } = self;
+        drop(announced);
+        let said = [
+            ("web", stops.unready.call(Unready).await),
+            ("dispatch", stops.leasing.call(StopLeasing).await),
+            ("web", stops.web.call(StopWeb { timeout: LAST_REQUESTS }).await),
+            ("scheduler", stops.scheduling.call(StopScheduling).await),
+            ("backload", stops.backload.call(StopBackload).await),
+            ("alerts", stops.alerting.call(StopAlerting).await),
+            ("notifier", stops.notifying.call(StopNotifying).await),
+            ("backup", stops.backup.call(StopBackup).await),
+            ("db", stops.database.call(Close).await),
+        ];
+        for (actor, answer) in said {
+            if let Err(err) = answer {
+                log::error!("event=not_stopped_cleanly actor={actor} error={err:?}");
+            }
+        }
+        end(arbiters);
+        drop(database);
+    }
+}
+
+fn end(arbiters: Vec<Arbiter>) {
+    for arbiter in &arbiters {
+        arbiter.stop();
+    }
+    for arbiter in arbiters {
+        let _panicked_and_logged = arbiter.join();
+    }
+}

@@ -1,0 +1,61 @@
+//! What only a start does: where snapshots are, what was restored, the first token.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use flowlord_backup::Place;
+use flowlord_db::Database;
+use flowlord_domain::{AlertKind, NewAlert, Role};
+use flowlord_messages::Port;
+use flowlord_messages::token::{AddToken, ReadTokens};
+use flowlord_messages::write::RaiseAlerts;
+
+use crate::config::Secret;
+use crate::recovery;
+
+use super::wiring::Wiring;
+
+impl Wiring<'_> {
+    /// Where snapshots are, newest first.
+    pub(super) fn snapshots(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let folder = self.config.snapshots();
+        let listed = Place(folder.clone()).list();
+        let listed = listed.with_context(|| format!("backup.path {} can't be read", folder.display()))?;
+        Ok(listed.into_iter().map(|snapshot| snapshot.location.into()).collect())
+    }
+
+    /// What was restored is said where people look: in the log, and by one alert.
+    pub(super) async fn tell_recovery(&self, database: &Database) -> anyhow::Result<()> {
+        let Some(recovered) = &database.recovered else { return Ok(()) };
+        let now = self.environment.clock.now();
+        let msg = recovery::text(recovered, now);
+        log::warn!("event=restored detail={msg:?}");
+        let alert = NewAlert {
+            kind: AlertKind::Snapshot,
+            at: now,
+            uid: None,
+            id: String::new(),
+            topic: "restore".to_owned(),
+            job: String::new(),
+            workflow: String::new(),
+            msg,
+            task_time: None,
+            at_once: None,
+        };
+        self.write(database).call(RaiseAlerts { alerts: vec![alert] }).await?;
+        Ok(())
+    }
+
+    /// Where a token is needed and there is none, the first start makes one.
+    pub(super) async fn first_token(&self, database: &Database) -> anyhow::Result<Option<Secret>> {
+        let tokens: Port<ReadTokens> = self.read(database);
+        if self.config.is_open() || !tokens.call(ReadTokens).await?.is_empty() {
+            return Ok(None);
+        }
+        let (token, hash) = flowlord_web::new_token(&mut self.environment.mint.clone());
+        let (now, name) = (self.environment.clock.now(), "admin".to_owned());
+        self.write(database).call(AddToken { now, name, role: Role::Admin, hash }).await?;
+        log::info!("event=token_added name=admin role=admin reason=\"first start\"");
+        Ok(Some(Secret::new(token)))
+    }
+}

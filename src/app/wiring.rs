@@ -1,0 +1,180 @@
+//! What leads where: the actors in the order of their start, the ports between them, and the last messages.
+
+use std::net::{SocketAddr, TcpListener};
+
+use actix::dev::ToEnvelope;
+use actix::{Actor, Addr, Arbiter, Handler, Message};
+use anyhow::Context as _;
+use flowlord_alerts::Alerts;
+use flowlord_backload::Backload;
+use flowlord_backup::Backup;
+use flowlord_db::{Database, Hints, Owner, Reader};
+use flowlord_dispatch::Dispatch;
+use flowlord_files::Files;
+use flowlord_ingest::Ingest;
+use flowlord_library::Library;
+use flowlord_messages::library::WorkflowsChanged;
+use flowlord_messages::token::TokenHash;
+use flowlord_messages::{LatePort, Ping, Port};
+use flowlord_notifier::Notifier;
+use flowlord_retention::Retention;
+use flowlord_scheduler::Scheduler;
+use flowlord_store::Stores;
+use flowlord_web::Metrics;
+
+use crate::config::{Config, Secret};
+use crate::ports::{BOUND, PATIENCE, Ports};
+
+use super::{Environment, Stops};
+
+/// What starting needs.
+pub(super) struct Wiring<'a> {
+    pub(super) local: TokenHash,
+    pub(super) metrics: Metrics,
+    pub(super) config: &'a Config,
+    pub(super) stores: Stores,
+    pub(super) environment: &'a Environment,
+    pub(super) ports: Ports,
+}
+
+/// The hints upwards, set once their hearers are there.
+#[derive(Default)]
+pub(super) struct Ears {
+    pub(super) database: Hints,
+    pub(super) ingest: LatePort<WorkflowsChanged>,
+    pub(super) scheduler: LatePort<WorkflowsChanged>,
+}
+
+/// What the web calls.
+pub(super) struct Below {
+    pub(super) database: Database,
+    pub(super) library: Addr<Library>,
+    pub(super) scheduler: Addr<Scheduler>,
+    pub(super) dispatch: Addr<Dispatch>,
+    pub(super) ingest: Addr<Ingest>,
+    pub(super) alerts: Addr<Alerts>,
+    pub(super) notifier: Addr<Notifier>,
+    pub(super) backup: Addr<Backup>,
+    pub(super) retention: Addr<Retention>,
+    pub(super) backload: Addr<Backload>,
+    pub(super) files: Addr<Files>,
+}
+
+impl Wiring<'_> {
+    pub(super) async fn start(
+        &self,
+        listener: TcpListener,
+        address: SocketAddr,
+        arbiters: &mut Vec<Arbiter>,
+    ) -> anyhow::Result<(Database, Stops, Option<Secret>)> {
+        // The hot actors have a thread each; the calm ones share one.
+        let mut thread = || {
+            let arbiter = Arbiter::new();
+            let handle = arbiter.handle();
+            arbiters.push(arbiter);
+            handle
+        };
+        let (db_thread, hot, calm) = (thread(), thread(), thread());
+        let ears = Ears::default();
+        let supervision = self.environment.supervision("db");
+        let database = Database::open(
+            &self.config.data,
+            &self.snapshots()?,
+            self.environment.clock.now(),
+            &db_thread,
+            supervision,
+            ears.database.clone(),
+        )?;
+        let library = self.library(&calm, &database, &ears);
+        let ingest = self.ingest(&hot, &database, &library);
+        let dispatch = self.dispatch(&hot, &database, &ingest);
+        let scheduler = self.scheduler(&calm, &database, &library);
+        let alerts = self.alerts(&calm, &database, address);
+        let notifier = self.notifier(&calm, &database);
+        let backup = self.backup(&calm, &database);
+        let retention = self.retention(&calm, &database);
+        let backload = self.backload(&calm, &database, &library);
+        let files = self.files(&calm, &database, &library);
+
+        self.ports.hear(&ears.ingest, "ingest", &ingest);
+        self.ports.hear(&ears.scheduler, "scheduler", &scheduler);
+        self.ports.hear(&ears.database.ready, "dispatch", &dispatch);
+        self.ports.hear(&ears.database.delayed, "scheduler", &scheduler);
+        self.ports.hear(&ears.database.alert, "alerts", &alerts);
+        self.ports.hear(&ears.database.notify, "notifier", &notifier);
+
+        let pings = vec![
+            self.ping("db", &database.owner),
+            Port::new("readers", database.readers.clone().recipient(), BOUND, PATIENCE, &self.ports.0),
+            self.ping("library", &library),
+            self.ping("scheduler", &scheduler),
+            self.ping("dispatch", &dispatch),
+            self.ping("ingest", &ingest),
+            self.ping("alerts", &alerts),
+            self.ping("notifier", &notifier),
+            self.ping("backup", &backup),
+            self.ping("retention", &retention),
+            self.ping("backload", &backload),
+            self.ping("files", &files),
+        ];
+        // An actor that answers has started: what it reads at its start is under way.
+        for ping in &pings {
+            ping.call(Ping).await.with_context(|| format!("{} doesn't start", ping.name()))?;
+        }
+        self.tell_recovery(&database).await?;
+        let first_token = self.first_token(&database).await?;
+        let below = Below {
+            database,
+            library,
+            scheduler,
+            dispatch,
+            ingest,
+            alerts,
+            notifier,
+            backup,
+            retention,
+            backload,
+            files,
+        };
+        let web = self.web(&calm, listener, &below, pings)?;
+        let Below { database, scheduler, dispatch, alerts, notifier, backup, backload, .. } = below;
+        let stops = Stops {
+            unready: self.ports.to("web", &web),
+            leasing: self.ports.to("dispatch", &dispatch),
+            web: self.ports.to("web", &web),
+            scheduling: self.ports.to("scheduler", &scheduler),
+            backload: self.ports.to("backload", &backload),
+            alerting: self.ports.to("alerts", &alerts),
+            notifying: self.ports.to("notifier", &notifier),
+            backup: self.ports.patient_to("backup", &backup),
+            database: self.ports.to("db", &database.owner),
+        };
+        Ok((database, stops, first_token))
+    }
+
+    fn ping<A>(&self, name: &'static str, actor: &Addr<A>) -> Port<Ping>
+    where
+        A: Actor + Handler<Ping>,
+        A::Context: ToEnvelope<A, Ping>,
+    {
+        self.ports.to(name, actor)
+    }
+
+    pub(super) fn read<M>(&self, database: &Database) -> Port<M>
+    where
+        Reader: Handler<M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        self.ports.to("readers", &database.readers)
+    }
+
+    pub(super) fn write<M>(&self, database: &Database) -> Port<M>
+    where
+        Owner: Handler<M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        self.ports.to("db", &database.owner)
+    }
+}
