@@ -17,7 +17,7 @@ use flowlord_notifier::Notifier;
 use flowlord_retention::Retention;
 use flowlord_scheduler::Scheduler;
 
-use crate::config::{Config, Secret};
+use crate::config::Secret;
 
 use super::wiring::{Ears, Wiring};
 

@@ -25,6 +25,7 @@ use flowlord_web::{StopWeb, Unready};
 
 use crate::config::{Config, Secret};
 use crate::ports::Ports;
+use crate::running::{Announcement, Running};
 
 use wiring::Wiring;
 

@@ -6,8 +6,6 @@ use actix::{Addr, ArbiterHandle};
 use flowlord_messages::{Ping, Port};
 use flowlord_web::{Access, Web};
 
-use crate::config::Config;
-
 use super::actors::host;
 use super::wiring::{Below, Wiring};
 
