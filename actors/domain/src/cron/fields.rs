@@ -11,21 +11,21 @@ const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 /// What each field allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fields {
-    second: u64,
-    minute: u64,
-    hour: u64,
-    day: Set,
-    month: u64,
-    weekday: Set,
+    pub(super) second: u64,
+    pub(super) minute: u64,
+    pub(super) hour: u64,
+    pub(super) day: Set,
+    pub(super) month: u64,
+    pub(super) weekday: Set,
     /// The hour field has `*` or a step: every hour counts that really passes.
     pub(super) follows_real_time: bool,
 }
 
 /// A field of days; `any` when it was written as `*` or `?`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Set {
-    bits: u64,
-    any: bool,
+pub(super) struct Set {
+    pub(super) bits: u64,
+    pub(super) any: bool,
 }
 
 struct Bounds {

@@ -5,6 +5,7 @@ mod graph;
 mod index;
 mod lint;
 mod parse;
+mod words;
 
 use std::fmt;
 

@@ -1,0 +1,222 @@
+//! A schedule as people say it.
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+
+use super::fields::Fields;
+use super::{Kind, Schedule};
+use crate::duration;
+
+/// Up to this many times of a day are listed one by one.
+const MOST_LISTED: usize = 6;
+
+impl Schedule {
+    /// When it is: `every hour at :05`, `Monday to Friday at 02:30`. Zones other than UTC are named.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let words = match &self.kind {
+            Kind::Every(step) => every(*step),
+            Kind::Fields(fields) => fields_in_words(fields),
+        };
+        if self.zone == Tz::UTC { words } else { format!("{words}, {} time", self.zone.name()) }
+    }
+}
+
+fn every(step: TimeDelta) -> String {
+    match unit(step) {
+        Some((1, unit)) => format!("every {unit}"),
+        Some((n, unit)) => format!("every {n} {unit}s"),
+        None => format!("every {}", duration::print(step)),
+    }
+}
+
+/// A length in the largest unit that it is a whole number of.
+pub(crate) fn unit(length: TimeDelta) -> Option<(i64, &'static str)> {
+    let seconds = length.num_seconds();
+    let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
+    units
+        .into_iter()
+        .find(|(unit, _)| seconds != 0 && seconds % unit == 0)
+        .map(|(unit, name)| (seconds / unit, name))
+}
+
+/// When within a day.
+enum Time {
+    /// At some times: `02:30 and 14:30`.
+    At(String),
+    /// Again and again: `every hour at :05`.
+    Often(String),
+}
+
+fn fields_in_words(fields: &Fields) -> String {
+    let days = days(fields);
+    match time(fields) {
+        Time::At(times) if days.is_empty() => format!("every day at {times}"),
+        Time::At(times) => format!("{days} at {times}"),
+        Time::Often(often) if days.is_empty() => often,
+        Time::Often(often) => format!("{often}, {days}"),
+    }
+}
+
+/// Which days; nothing for all.
+fn days(fields: &Fields) -> String {
+    let months = members(fields.month, 1, 12);
+    let (all_year, months) = (months.len() == 12, list(&months, |month| MONTHS[month as usize - 1].to_owned()));
+    // People's week begins on Monday.
+    let weekday = (fields.weekday.bits & !1) | ((fields.weekday.bits & 1) << 7);
+    let weekdays = list(&members(weekday, 1, 7), |day| WEEKDAYS[day as usize - 1].to_owned());
+    let numbers = members(fields.day.bits, 1, 31);
+    let of = if all_year { "each month" } else { months.as_str() };
+    let day = if numbers.len() == 1 { "day" } else { "days" };
+    let numbers = format!("{day} {} of {of}", list(&numbers, |day| day.to_string()));
+    match (fields.day.any, fields.weekday.any) {
+        (true, true) if all_year => String::new(),
+        (true, true) => format!("every day in {months}"),
+        (true, false) if all_year => weekdays,
+        (true, false) => format!("{weekdays} in {months}"),
+        (false, true) => numbers,
+        (false, false) if all_year => format!("{numbers} or {weekdays}"),
+        (false, false) => format!("{numbers} or {weekdays} in {months}"),
+    }
+}
+
+fn time(fields: &Fields) -> Time {
+    let (hours, minutes) = (members(fields.hour, 0, 23), members(fields.minute, 0, 59));
+    let seconds = members(fields.second, 0, 59);
+    let time = match seconds.as_slice() {
+        [0] => within_day(&hours, &minutes, ""),
+        [second] => within_day(&hours, &minutes, &format!(":{second:02}")),
+        _ if hours.len() == 24 && minutes.len() == 60 => Time::Often(match cycle(&seconds, 60) {
+            Some(step) => stepped(step, "second", ""),
+            None => format!("every minute at second {}", list(&seconds, |second| second.to_string())),
+        }),
+        _ => {
+            let at = list(&seconds, |second| second.to_string());
+            match within_day(&hours, &minutes, "") {
+                Time::At(times) => Time::At(format!("{times}, second {at}")),
+                Time::Often(often) => Time::Often(format!("{often}, second {at}")),
+            }
+        }
+    };
+    match time {
+        Time::Often(often) if often.is_empty() => Time::Often("never".to_owned()),
+        time => time,
+    }
+}
+
+fn within_day(hours: &[u32], minutes: &[u32], second: &str) -> Time {
+    let clock = |hour: u32, minute: u32| format!("{hour:02}:{minute:02}{second}");
+    let past = |minute: u32| format!(":{minute:02}{second}");
+    if hours.len() == 24 {
+        return Time::Often(within_hour(minutes, past));
+    }
+    if hours.len() * minutes.len() <= MOST_LISTED {
+        let times: Vec<String> =
+            hours.iter().flat_map(|hour| minutes.iter().map(|minute| clock(*hour, *minute))).collect();
+        return Time::At(joined(times));
+    }
+    if let ([minute], Some(step)) = (minutes, cycle(hours, 24)) {
+        let from = if hours[0] == 0 { String::new() } else { format!(" from {}", clock(hours[0], *minute)) };
+        let at = if from.is_empty() { format!(" at {}", past(*minute)) } else { from };
+        return Time::Often(stepped(step, "hour", &at));
+    }
+    let (first, last) = (hours[0], hours[hours.len() - 1]);
+    let span = if hours.len() as u32 == last - first + 1 {
+        format!("from {} to {}", clock(first, minutes[0]), clock(last, minutes[minutes.len() - 1]))
+    } else {
+        format!("in the hours {}", list(hours, |hour| format!("{hour:02}")))
+    };
+    Time::Often(format!("{} {span}", within_hour(minutes, past)))
+}
+
+fn within_hour(minutes: &[u32], past: impl Fn(u32) -> String) -> String {
+    match (minutes, cycle(minutes, 60)) {
+        ([minute], _) => format!("every hour at {}", past(*minute)),
+        (_, Some(step)) if minutes[0] == 0 => stepped(step, "minute", ""),
+        (_, Some(step)) => stepped(step, "minute", &format!(" from {}", past(minutes[0]))),
+        _ => format!("every hour at {}", list(minutes, past)),
+    }
+}
+
+fn stepped(step: u32, unit: &str, rest: &str) -> String {
+    if step == 1 { format!("every {unit}{rest}") } else { format!("every {step} {unit}s{rest}") }
+}
+
+/// The step of numbers that go round evenly, like 5, 20, 35, 50 of 60.
+fn cycle(numbers: &[u32], round: u32) -> Option<u32> {
+    let (first, second) = (*numbers.first()?, *numbers.get(1)?);
+    let step = second - first;
+    let even = numbers.windows(2).all(|pair| pair[1] - pair[0] == step);
+    let whole = round.is_multiple_of(step) && numbers.len() as u32 == round / step;
+    (even && whole).then_some(step)
+}
+
+fn members(bits: u64, min: u32, max: u32) -> Vec<u32> {
+    (min..=max).filter(|n| bits & (1 << n) != 0).collect()
+}
+
+/// `1, 3 and 5 to 9`.
+fn list(numbers: &[u32], name: impl Fn(u32) -> String) -> String {
+    let mut parts = Vec::new();
+    for run in numbers.chunk_by(|a, b| a + 1 == *b) {
+        match run {
+            [first, _, .., last] => parts.push(format!("{} to {}", name(*first), name(*last))),
+            few => parts.extend(few.iter().map(|n| name(*n))),
+        }
+    }
+    joined(parts)
+}
+
+fn joined(mut parts: Vec<String>) -> String {
+    let last = parts.pop().unwrap_or_default();
+    if parts.is_empty() { last } else { format!("{} and {last}", parts.join(", ")) }
+}
+
+const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+const MONTHS: [&str; 12] = [
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_are_said_as_people_say_them() {
+        for (cron, words) in [
+            ("5 * * * *", "every hour at :05"),
+            ("* * * * *", "every minute"),
+            ("*/10 * * * *", "every 10 minutes"),
+            ("5-59/15 * * * *", "every 15 minutes from :05"),
+            ("5,20,21,22 * * * *", "every hour at :05 and :20 to :22"),
+            ("30 2 * * *", "every day at 02:30"),
+            ("0 2,14 * * *", "every day at 02:00 and 14:00"),
+            ("15 */2 * * *", "every 2 hours at :15"),
+            ("15 1-23/2 * * *", "every 2 hours from 01:15"),
+            ("0 */6 * * *", "every day at 00:00, 06:00, 12:00 and 18:00"),
+            ("*/10 8-17 * * 1-5", "every 10 minutes from 08:00 to 17:50, Monday to Friday"),
+            ("0,30 1,3,5,7 * * *", "every 30 minutes in the hours 01, 03, 05 and 07"),
+            ("0 9 * * 0,6", "Saturday and Sunday at 09:00"),
+            ("0 9 * * MON", "Monday at 09:00"),
+            ("0 0 1 * *", "day 1 of each month at 00:00"),
+            ("0 0 1,15 * *", "days 1 and 15 of each month at 00:00"),
+            ("0 0 1 1,7 *", "day 1 of January and July at 00:00"),
+            ("0 0 13 * 5", "day 13 of each month or Friday at 00:00"),
+            ("0 6 * 6-8 *", "every day in June to August at 06:00"),
+            ("5 * * 12 1", "every hour at :05, Monday in December"),
+            ("*/5 * * * * *", "every 5 seconds"),
+            ("7 5 * * * *", "every hour at :05:07"),
+            ("0,7 30 2 * * *", "every day at 02:30, second 0 and 7"),
+            ("@yearly", "day 1 of January at 00:00"),
+            ("@weekly", "Sunday at 00:00"),
+            ("@hourly", "every hour at :00"),
+            ("@every 5m", "every 5 minutes"),
+            ("@every 1h", "every hour"),
+            ("@every 1h30m", "every 90 minutes"),
+            ("CRON_TZ=Europe/Berlin 0 3 * * *", "every day at 03:00, Europe/Berlin time"),
+        ] {
+            assert_eq!(Schedule::parse(cron, Tz::UTC).unwrap().words(), words, "{cron}");
+        }
+    }
+}

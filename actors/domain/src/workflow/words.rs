@@ -1,0 +1,119 @@
+//! What starts a phase, and what its tasks are about, as people say it.
+
+use chrono::TimeDelta;
+
+use super::Phase;
+use crate::cron::words::unit;
+use crate::duration;
+use crate::rule::{By, Rule};
+
+impl Phase {
+    /// When its tasks start and what they are about: `every hour at :05, about the hour before`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(cron) = &self.rule.cron {
+            let when = self.rule.schedule.as_ref().map(|schedule| schedule.words());
+            parts.push(when.unwrap_or_else(|| format!("never: `{cron}` can't be read")) + &about(&self.rule));
+        }
+        if let Some(files) = &self.rule.files {
+            parts.push(match self.rule.count {
+                ..=1 => format!("when a file like {files} comes"),
+                count => format!("when {count} files like {files} came"),
+            });
+        }
+        if self.depends_on.is_some() {
+            parts.push(format!("after {} completes{}", self.depends_on_text, required(&self.rule)));
+        }
+        if parts.is_empty() {
+            return "by nothing: its tasks come over REST".to_owned();
+        }
+        parts.join("; and ") + &rows(&self.rule)
+    }
+}
+
+/// Which time the tasks of a slot are about.
+fn about(rule: &Rule) -> String {
+    if !rule.span.is_zero() {
+        let side = if rule.span < TimeDelta::zero() { "back to" } else { "up to" };
+        let by = match rule.by {
+            By::Hour => "hour",
+            By::Day => "day",
+            By::Week => "week",
+            By::Month => "month",
+        };
+        let from = if rule.offset.is_zero() { String::new() } else { format!(" from {}", apart(rule.offset)) };
+        return format!(", for each {by}{from} {side} {}", apart(rule.offset + rule.span));
+    }
+    match rule.offset {
+        offset if offset.is_zero() => String::new(),
+        offset => format!(", about {}", apart(offset)),
+    }
+}
+
+/// How far a time is from the slot: `the hour before`, `2 days after`.
+fn apart(offset: TimeDelta) -> String {
+    let side = if offset < TimeDelta::zero() { "before" } else { "after" };
+    match unit(offset.abs()) {
+        Some((1, unit)) => format!("the {unit} {side}"),
+        Some((n, unit)) => format!("{n} {unit}s {side}"),
+        None if offset.is_zero() => "the slot".to_owned(),
+        None => format!("{} {side}", duration::print(offset.abs())),
+    }
+}
+
+fn required(rule: &Rule) -> String {
+    match rule.require.as_slice() {
+        [] => String::new(),
+        keys => format!(" with {} in its meta", keys.join(" and ")),
+    }
+}
+
+fn rows(rule: &Rule) -> String {
+    let listed = rule.meta.values().map(Vec::len).max();
+    match (&rule.meta_file, listed) {
+        (Some(path), _) => format!(", a task for each row of {path}"),
+        (None, Some(rows @ 2..)) => format!(", a task for each of {rows} rows"),
+        (None, _) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono_tz::Tz;
+
+    use super::super::WorkflowFile;
+
+    fn words(keys: &str) -> String {
+        let text = format!("[[phase]]\ntask = \"a\"\n{keys}\n");
+        WorkflowFile::parse("w.toml", &text, "", Tz::UTC).unwrap().phases[0].words()
+    }
+
+    #[test]
+    fn phases_say_what_starts_them() {
+        for (rule, said) in [
+            ("cron=5 * * * *&offset=-1h", "every hour at :05, about the hour before"),
+            ("cron=30 2 * * *&offset=-24h", "every day at 02:30, about the day before"),
+            ("cron=0 3 * * *&offset=-4h", "every day at 03:00, about 4 hours before"),
+            ("cron=0 3 * * *&offset=90m", "every day at 03:00, about 90 minutes after"),
+            ("cron=@daily&for=-168h", "every day at 00:00, for each day back to 7 days before"),
+            (
+                "cron=@daily&offset=-24h&for=23h&by=hour",
+                "every day at 00:00, for each hour from the day before up to the hour before",
+            ),
+            ("cron=@daily&meta=k:a,b,c", "every day at 00:00, a task for each of 3 rows"),
+            ("cron=@daily&meta-file=r.csv", "every day at 00:00, a task for each row of r.csv"),
+            ("cron=61 * * * *", "never: `61 * * * *` can't be read"),
+            ("files=s3://b/*.gz", "when a file like s3://b/*.gz comes"),
+            ("files=s3://b/*.gz&count=24", "when 24 files like s3://b/*.gz came"),
+            ("retry_delay=3s", "by nothing: its tasks come over REST"),
+        ] {
+            assert_eq!(words(&format!("rule = \"{rule}\"")), said, "{rule}");
+        }
+        assert_eq!(words("dependsOn = \"load:x\""), "after load:x completes");
+        assert_eq!(
+            words("dependsOn = \"load\"\nrule = \"require={meta:file},{meta:rows}&cron=@hourly\""),
+            "every hour at :00; and after load completes with file and rows in its meta"
+        );
+    }
+}
