@@ -4,7 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use actix::{Actor, Handler, Message, SyncContext};
 use flowlord_messages::backload::{CheckBackload, ReadBackload, ReadBackloads};
+use flowlord_messages::database::{MeasureTable, ReadDatabase};
 use flowlord_messages::files::{ListFiles, ReadSeen, ReadWaiting};
+use flowlord_messages::grid::{ReadHours, ReadSlots};
 use flowlord_messages::health::Pong;
 use flowlord_messages::outbox::{PendingMessages, ReadMessage, ReadOutages, ReadThreads};
 use flowlord_messages::read::{
@@ -90,17 +92,21 @@ read!(
     ListFiles,
     ListSlots,
     ListTasks,
+    MeasureTable,
     NextExpiry,
     PendingMessages,
     Ping,
     ReadBacklog,
     ReadBackload,
     ReadBackloads,
+    ReadDatabase,
+    ReadHours,
     ReadLadder,
     ReadMessage,
     ReadOutages,
     ReadSchedule,
     ReadSeen,
+    ReadSlots,
     ReadThreads,
     ReadTokens,
     ReadWaiting,

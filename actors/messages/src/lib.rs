@@ -15,8 +15,10 @@ pub mod timer;
 
 pub mod alerts;
 pub mod backload;
+pub mod database;
 pub mod dispatch;
 pub mod files;
+pub mod grid;
 pub mod hint;
 pub mod ingest;
 pub mod library;

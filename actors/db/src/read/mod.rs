@@ -3,7 +3,9 @@
 mod alerts;
 pub(crate) mod backload;
 mod backlog;
+mod database;
 pub(crate) mod files;
+mod grid;
 mod outbox;
 mod schedule;
 mod stats;

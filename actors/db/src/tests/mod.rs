@@ -2,7 +2,9 @@
 
 mod alerting;
 mod backloading;
+mod database;
 mod files;
+mod grid;
 mod history;
 mod leasing;
 mod outbox;

@@ -30,7 +30,7 @@ impl Command for CreateTasks {
         let uids =
             self.tasks.iter().map(|task| store.insert_task(task, self.now)).collect::<Result<Vec<_>, _>>()?;
         if let Some(slot) = &self.slot {
-            store.take_slot(slot, uids.first().copied())?;
+            store.take_slot(slot, &uids)?;
         }
         if let Some(key) = &self.idempotency {
             store.remember(key, self.now, &uids)?;
@@ -159,12 +159,12 @@ impl Store<'_> {
         self.followers.ready.insert((topic.to_owned(), job.to_owned()));
     }
 
-    fn take_slot(&mut self, slot: &SlotKey, started: Option<Uid>) -> Result<(), Trouble> {
+    fn take_slot(&mut self, slot: &SlotKey, started: &[Uid]) -> Result<(), Trouble> {
         let phase = self.phase(&slot.workflow, &slot.task)?;
         let taken = self
             .connection
-            .prepare_cached("INSERT OR IGNORE INTO slot (phase, at, started) VALUES (?1, ?2, ?3)")?
-            .execute(params![phase, micros(slot.at), started.map(|uid| uid.0)])?;
+            .prepare_cached("INSERT OR IGNORE INTO slot (phase, at, started, tasks) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![phase, micros(slot.at), started.first().map(|uid| uid.0), started.len()])?;
         if taken == 1 {
             return Ok(());
         }

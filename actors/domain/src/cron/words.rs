@@ -61,7 +61,8 @@ fn fields_in_words(fields: &Fields) -> String {
 /// Which days; nothing for all.
 fn days(fields: &Fields) -> String {
     let months = members(fields.month, 1, 12);
-    let (all_year, months) = (months.len() == 12, list(&months, |month| MONTHS[month as usize - 1].to_owned()));
+    let (all_year, months) =
+        (months.len() == 12, list(&months, |month| MONTHS[month as usize - 1].to_owned()));
     // People's week begins on Monday.
     let weekday = (fields.weekday.bits & !1) | ((fields.weekday.bits & 1) << 7);
     let weekdays = list(&members(weekday, 1, 7), |day| WEEKDAYS[day as usize - 1].to_owned());
@@ -174,7 +175,17 @@ fn joined(mut parts: Vec<String>) -> String {
 
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 
 use super::Phase;
+use crate::cron::Schedule;
 use crate::cron::words::unit;
 use crate::duration;
 use crate::rule::{By, Rule};
@@ -13,7 +14,7 @@ impl Phase {
     pub fn words(&self) -> String {
         let mut parts = Vec::new();
         if let Some(cron) = &self.rule.cron {
-            let when = self.rule.schedule.as_ref().map(|schedule| schedule.words());
+            let when = self.rule.schedule.as_ref().map(Schedule::words);
             parts.push(when.unwrap_or_else(|| format!("never: `{cron}` can't be read")) + &about(&self.rule));
         }
         if let Some(files) = &self.rule.files {
@@ -42,7 +43,8 @@ fn about(rule: &Rule) -> String {
             By::Week => "week",
             By::Month => "month",
         };
-        let from = if rule.offset.is_zero() { String::new() } else { format!(" from {}", apart(rule.offset)) };
+        let from =
+            if rule.offset.is_zero() { String::new() } else { format!(" from {}", apart(rule.offset)) };
         return format!(", for each {by}{from} {side} {}", apart(rule.offset + rule.span));
     }
     match rule.offset {

@@ -1,0 +1,56 @@
+//! What the database is like, asked of its readers.
+
+use actix::Message;
+
+use crate::error::Result;
+
+/// The file, and the names of its tables.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<DatabaseFacts>")]
+pub struct ReadDatabase;
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DatabaseFacts {
+    /// Where it is.
+    pub path: String,
+    /// The version of its schema.
+    pub schema: u64,
+    /// SQLite's version.
+    pub sqlite: String,
+    /// Bytes of a page.
+    pub page_size: u64,
+    /// Pages of the file.
+    pub pages: u64,
+    /// Those of them that nothing is in.
+    pub free_pages: u64,
+    /// Bytes of the write-ahead log.
+    pub log_bytes: u64,
+    /// The tables, by name.
+    pub tables: Vec<String>,
+}
+
+/// Counts the rows and bytes of a table: reads a few bytes of each of its pages, up to a bound.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "Result<TableSize>")]
+pub struct MeasureTable {
+    /// Which.
+    pub table: String,
+    /// As many pages of it and of each of its indexes are looked at.
+    pub most_pages: u64,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableSize {
+    /// Which.
+    pub table: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Bytes of its pages.
+    pub bytes: u64,
+    /// Bytes of the pages of its indexes.
+    pub index_bytes: u64,
+    /// Whether all pages were looked at; else there is more.
+    pub complete: bool,
+}
