@@ -4,17 +4,20 @@
 //! neither waits for the other nor falls with it.
 
 mod act;
+mod heard;
 pub(crate) mod signature;
 mod socket;
 #[cfg(test)]
 mod tests;
 
-use actix::fut::{ActorFutureExt as _, wrap_future};
+use std::time::Duration;
+
+use actix::fut::{ActorFutureExt as _, ready, wrap_future};
 use actix::{
     Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, ResponseActFuture, Supervised,
     Supervisor,
 };
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::Ids as _;
 use flowlord_messages::alerts::{Acknowledge, AddSilence};
 use flowlord_messages::health::Pong;
@@ -28,8 +31,9 @@ use flowlord_messages::{
 use tokio::task::AbortHandle;
 
 use crate::buttons::act::Hands;
-use crate::buttons::signature::Doubt;
-use crate::buttons::socket::{Ended, Interaction};
+use crate::buttons::heard::Heard;
+use crate::buttons::socket::{Ear, Ended, Interaction};
+use crate::click::Click;
 use crate::line::Line;
 
 /// The first wait before a new connection; it doubles with each one that fails.
@@ -42,7 +46,10 @@ const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
 const CLICKS: usize = 16;
 
 /// How long one may take, in real time: longer than Slack waits.
-const CLICK: std::time::Duration = std::time::Duration::from_secs(10);
+const CLICK: Duration = Duration::from_secs(10);
+
+/// Slack waits three seconds, in real time, for an acknowledgement.
+const HANDLING: Duration = Duration::from_millis(2_500);
 
 /// What the operator chose.
 #[derive(Clone, Default)]
@@ -97,24 +104,45 @@ pub struct Buttons {
     connection: Option<AbortHandle>,
     /// Connections in a row that Slack didn't greet.
     failures: u32,
+    /// How long a click through the connection may take.
+    handling: Duration,
     stopping: bool,
     timer: Timer,
+    /// Since when it hears.
+    since: DateTime<Utc>,
+    /// Signatures of requests.
+    requests: Heard,
+    /// Ids of clicks.
+    clicks: Heard,
 }
 
 impl Buttons {
     /// Starts it in `arbiter`.
     #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: ButtonsConfig, deps: ButtonsDeps) -> Addr<Self> {
+        Self::start_with(arbiter, config, deps, HANDLING)
+    }
+
+    fn start_with(
+        arbiter: &ArbiterHandle,
+        config: ButtonsConfig,
+        deps: ButtonsDeps,
+        handling: Duration,
+    ) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             line: Line::new(&config.api_url)
                 .inspect_err(|err| log::error!("event=slack_unusable error={err:?}"))
                 .ok(),
             timer: Timer::new(deps.clock.clone()),
+            since: deps.clock.now(),
             config,
             deps,
             connection: None,
             failures: 0,
+            handling,
             stopping: false,
+            requests: Heard::default(),
+            clicks: Heard::default(),
         })
     }
 
@@ -126,18 +154,19 @@ impl Buttons {
         let busy = busy.unwrap_or_else(|| self.deps.activity.begin());
         let heard = Port::new("buttons", ctx.address().recipient(), CLICKS, CLICK, &self.deps.activity);
         // A task of its own: a panic within ends the connection, not the actor.
-        let task = actix::spawn(socket::listen(line, token, heard, busy));
+        let ear = Ear { heard, handling: self.handling };
+        let task = actix::spawn(socket::listen(line, token, ear, busy));
         self.connection = Some(task.abort_handle());
         ctx.spawn(wrap_future::<_, Self>(task).map(|ended, this, ctx| {
             guarded(this, ctx, |this, ctx| match ended {
-                Ok(ended) => this.ended(&ended, ctx),
+                Ok(ended) => this.ended(ended, ctx),
                 Err(err) if err.is_cancelled() => {}
-                Err(err) => this.ended(&Ended::early(format!("{err}")), ctx),
+                Err(err) => this.ended(Ended::early(format!("{err}")), ctx),
             });
         }));
     }
 
-    fn ended(&mut self, ended: &Ended, ctx: &mut Context<Self>) {
+    fn ended(&mut self, ended: Ended, ctx: &mut Context<Self>) {
         self.connection = None;
         self.failures = if ended.greeted { 0 } else { self.failures.saturating_add(1) };
         let wait = match ended.remedy {
@@ -154,6 +183,8 @@ impl Buttons {
         }
         let at = self.deps.clock.now() + wait;
         self.timer.set(Some(at), ctx, |this| &mut this.timer);
+        // Not before the next attempt is planned: a clock that moved on meanwhile would pass it over.
+        drop(ended.busy);
     }
 
     /// Doubles with each failure; a random half of it is taken off.
@@ -170,15 +201,34 @@ impl Buttons {
         }
     }
 
-    /// Does what a person clicked.
-    fn act(&self, payload: &str) -> ResponseActFuture<Self, Result<()>> {
+    /// Does what a person clicked, once.
+    fn act(&mut self, payload: &str) -> ResponseActFuture<Self, Result<()>> {
+        let click = match self.new_click(payload) {
+            Ok(Some(click)) => click,
+            Ok(None) => return Box::pin(ready(Ok(()))),
+            Err(err) => return Box::pin(ready(Err(err))),
+        };
+        let id = click.id.clone();
         let hands = Hands { deps: self.deps.clone(), line: self.line.clone() };
-        let done = hands.act(payload);
-        Box::pin(wrap_future(done))
+        Box::pin(wrap_future::<_, Self>(hands.act(click)).map(move |done, this, _| {
+            if done.is_err() {
+                this.clicks.forget(&id);
+            }
+            done
+        }))
     }
 
-    /// What Slack posted, if it did.
-    fn verified(&self, call: &SlackCall) -> Result<String> {
+    /// Reads a click; none where it is nothing of ours, or was done already.
+    fn new_click(&mut self, payload: &str) -> Result<Option<Click>> {
+        let click = Click::read(payload)
+            .map_err(|err| Error::new(Code::InvalidRequest, format!("the click can't be read: {err}")))?;
+        let Some(click) = click else { return Ok(None) };
+        let new = self.clicks.note(&click.id, self.deps.clock.now())?;
+        Ok(new.then_some(click))
+    }
+
+    /// What Slack posted, if it did, and for the first time.
+    fn verified(&mut self, call: &SlackCall) -> Result<String> {
         let Some(secret) = self.config.signing_secret.as_deref().filter(|secret| !secret.is_empty()) else {
             return Err(Error::new(
                 Code::NotFound,
@@ -186,13 +236,15 @@ impl Buttons {
             ));
         };
         let now = self.deps.clock.now();
-        signature::check(secret, &call.timestamp, &call.signature, &call.body, now).map_err(|doubt| {
-            let why = match doubt {
-                Doubt::Stale => "the request was signed too long ago, or this machine's clock is wrong",
-                Doubt::Forged => "the request isn't signed with notify.signing_secret",
-            };
-            Error::new(Code::Unauthorized, why)
-        })?;
+        let at = signature::check(secret, &call.timestamp, &call.signature, &call.body, now)?;
+        // What was heard before a restart isn't known any more: nothing that was signed before it counts. A
+        // signature has whole seconds. A clock that was set back must not make all requests old.
+        let early = at.timestamp() < self.since.timestamp() && now >= self.since;
+        if early || !self.requests.note(&call.signature, now)? {
+            let why = "the request may be one that somebody recorded: it came before, or was signed before \
+                       this service started. Click again";
+            return Err(Error::new(Code::Unauthorized, why));
+        }
         let mut fields = url::form_urlencoded::parse(call.body.as_bytes());
         let payload = fields.find_map(|(name, value)| (name == "payload").then(|| value.into_owned()));
         payload.ok_or_else(|| Error::new(Code::InvalidRequest, "the form has no payload"))
@@ -242,7 +294,7 @@ impl Handler<SlackCall> for Buttons {
         guarded(self, ctx, |this, _| -> ResponseActFuture<Self, Result<()>> {
             match this.verified(&call) {
                 Ok(payload) => this.act(&payload),
-                Err(err) => Box::pin(actix::fut::ready(Err(err))),
+                Err(err) => Box::pin(ready(Err(err))),
             }
         })
     }

@@ -106,7 +106,7 @@ impl Click {
         let names = [&told.user.name, &told.user.username, &told.user.id];
         let by = names.into_iter().find(|name| !name.trim().is_empty()).map_or("somebody", String::as_str);
         let by = by.chars().take(NAME).collect();
-        let id = format!("{}/{}", told.user.id, action.action_ts);
+        let id = format!("{}/{}/{}", button.id(), told.user.id, action.action_ts);
         Ok(Some(Self { button, target, by, id, response_url: told.response_url }))
     }
 }
@@ -136,7 +136,7 @@ mod tests {
         for button in Button::ALL {
             let click = Click::read(&told(button.id(), &target().value())).unwrap().unwrap();
             assert_eq!((click.button, &click.target), (button, &target()));
-            assert_eq!((click.by.as_str(), click.id.as_str()), ("Ann", "U1/1.5"));
+            assert_eq!((click.by.as_str(), click.id), ("Ann", format!("{}/U1/1.5", button.id())));
             assert!(click.response_url.is_some());
         }
     }

@@ -28,33 +28,23 @@ pub(super) struct Hands {
 
 impl Hands {
     /// Does what a person clicked, and tells them when that can't be.
-    pub(super) fn act(self, payload: &str) -> impl Future<Output = Result<()>> + use<> {
-        let click = Click::read(payload);
-        async move {
-            let click = match click {
-                Ok(Some(click)) => click,
-                Ok(None) => return Ok(()),
-                Err(err) => {
-                    return Err(Error::new(Code::InvalidRequest, format!("the click can't be read: {err}")));
-                }
-            };
-            let done = match click.button {
-                Button::Acknowledge => self.acknowledge(&click).await,
-                Button::Silence(hours) => self.silence(&click, hours).await,
-            };
-            let (button, by) = (click.button.id(), &click.by);
-            match &done {
-                Ok(()) => log::info!("event=slack_click button={button} by={by:?}"),
-                Err(err) => {
-                    log::warn!("event=slack_click_failed button={button} by={by:?} error={err:?}");
-                    self.tell(&click, &err.detail).await;
-                }
+    pub(super) async fn act(self, click: Click) -> Result<()> {
+        let done = match click.button {
+            Button::Acknowledge => self.acknowledge(&click).await,
+            Button::Silence(hours) => self.silence(&click, hours).await,
+        };
+        let (button, by) = (click.button.id(), &click.by);
+        match &done {
+            Ok(()) => log::info!("event=slack_click button={button} by={by:?}"),
+            Err(err) => {
+                log::warn!("event=slack_click_failed button={button} by={by:?} error={err:?}");
+                self.tell(&click, &err.detail).await;
             }
-            match done {
-                // Said to the person; Slack needn't say it too.
-                Err(err) if err.code.status() < 500 => Ok(()),
-                done => done,
-            }
+        }
+        match done {
+            // Said to the person; Slack needn't say it too.
+            Err(err) if err.code.status() < 500 => Ok(()),
+            done => done,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Whether a request comes from Slack: signed with the secret that only Slack and the operator know, and fresh.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_messages::{Code, Error};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
@@ -10,21 +11,31 @@ const FRESH: TimeDelta = TimeDelta::minutes(5);
 
 /// Why a request isn't heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Doubt {
+pub(super) enum Doubt {
     /// Signed too long ago, or in the future.
     Stale,
     /// Not signed with the secret.
     Forged,
 }
 
-/// Checks `signature` over the time and the body of a request.
-pub(crate) fn check(
+impl From<Doubt> for Error {
+    fn from(doubt: Doubt) -> Self {
+        let why = match doubt {
+            Doubt::Stale => "the request was signed too long ago, or this machine's clock is wrong",
+            Doubt::Forged => "the request isn't signed with notify.signing_secret",
+        };
+        Self::new(Code::Unauthorized, why)
+    }
+}
+
+/// Checks `signature` over the time and the body of a request. Answers when it was signed.
+pub(super) fn check(
     secret: &str,
     timestamp: &str,
     signature: &str,
     body: &str,
     now: DateTime<Utc>,
-) -> Result<(), Doubt> {
+) -> Result<DateTime<Utc>, Doubt> {
     let signed = sign(secret, timestamp, body).ok_or(Doubt::Forged)?;
     // In constant time: how much of it is right must not be told by how long the answer takes.
     if !bool::from(signed.as_bytes().ct_eq(signature.as_bytes())) {
@@ -32,7 +43,7 @@ pub(crate) fn check(
     }
     let at = timestamp.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     match at {
-        Some(at) if (now - at).abs() <= FRESH => Ok(()),
+        Some(at) if (now - at).abs() <= FRESH => Ok(at),
         _ => Err(Doubt::Stale),
     }
 }
@@ -71,7 +82,7 @@ pub(crate) mod tests {
     #[test]
     fn the_documented_example_holds() {
         for seconds in [-300, 0, 300] {
-            assert_eq!(check(SECRET, AT, SIGNATURE, BODY, at(seconds)), Ok(()));
+            assert_eq!(check(SECRET, AT, SIGNATURE, BODY, at(seconds)), Ok(at(0)));
         }
         for seconds in [-301, 301, 1_000_000] {
             assert_eq!(check(SECRET, AT, SIGNATURE, BODY, at(seconds)), Err(Doubt::Stale));

@@ -27,9 +27,6 @@ const OPENING: Duration = Duration::from_secs(20);
 /// How often we ask whether the other end is there. It has as long to answer.
 const ASKING: Duration = Duration::from_secs(30);
 
-/// Slack waits three seconds for an acknowledgement.
-const HANDLING: Duration = Duration::from_millis(2_500);
-
 /// No envelope is larger.
 const LARGEST: usize = 1024 * 1024;
 
@@ -39,7 +36,7 @@ const LARGEST: usize = 1024 * 1024;
 pub(crate) struct Interaction(pub(crate) String);
 
 /// How a connection ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Ended {
     /// Why; without any secret.
     pub(crate) why: String,
@@ -49,11 +46,13 @@ pub(crate) struct Ended {
     pub(crate) asked: bool,
     /// What the operator should change: trying again soon doesn't help.
     pub(crate) remedy: Option<&'static str>,
+    /// Where Slack didn't say hello: under way until the next attempt is planned.
+    pub(crate) busy: Option<Busy>,
 }
 
 impl Ended {
     pub(crate) fn early(why: impl Into<String>) -> Self {
-        Self { why: why.into(), greeted: false, asked: false, remedy: None }
+        Self { why: why.into(), greeted: false, asked: false, remedy: None, busy: None }
     }
 }
 
@@ -71,14 +70,23 @@ struct Envelope {
     payload: Value,
 }
 
-/// Opens a connection and serves it until it ends. `busy` is held until Slack said hello.
-pub(crate) async fn listen(line: Line, token: String, heard: Port<Interaction>, busy: Busy) -> Ended {
-    let socket = match timeout(OPENING, open(line, token)).await {
-        Ok(Ok(socket)) => socket,
-        Ok(Err(ended)) => return ended,
-        Err(_) => return Ended::early(format!("no connection within {OPENING:?}")),
+/// Whom a connection tells, and how long that may take in real time.
+#[derive(Debug)]
+pub(crate) struct Ear {
+    pub(crate) heard: Port<Interaction>,
+    pub(crate) handling: Duration,
+}
+
+/// Opens a connection and serves it until it ends. `busy` is held until Slack said hello, or until what follows
+/// from its not doing so is planned.
+pub(crate) async fn listen(line: Line, token: String, ear: Ear, busy: Busy) -> Ended {
+    let busy = Some(busy);
+    let ended = match timeout(OPENING, open(line, token)).await {
+        Ok(Ok(socket)) => return Session { socket, ear, busy, quiet: false }.serve().await,
+        Ok(Err(ended)) => ended,
+        Err(_) => Ended::early(format!("no connection within {OPENING:?}")),
     };
-    Session { socket, heard, busy: Some(busy), quiet: false }.serve().await
+    Ended { busy, ..ended }
 }
 
 async fn open(line: Line, token: String) -> std::result::Result<WebSocketStream<Upgraded>, Ended> {
@@ -95,7 +103,7 @@ async fn open(line: Line, token: String) -> std::result::Result<WebSocketStream<
 
 struct Session {
     socket: WebSocketStream<Upgraded>,
-    heard: Port<Interaction>,
+    ear: Ear,
     /// Until Slack said hello.
     busy: Option<Busy>,
     /// Nothing came since we last asked.
@@ -121,9 +129,9 @@ impl Session {
         }
     }
 
-    fn ended(&self, why: impl Into<String>) -> Option<Ended> {
-        let greeted = self.busy.is_none();
-        Some(Ended { why: why.into(), greeted, asked: false, remedy: None })
+    fn ended(&mut self, why: impl Into<String>) -> Option<Ended> {
+        let busy = self.busy.take();
+        Some(Ended { why: why.into(), greeted: busy.is_none(), asked: false, remedy: None, busy })
     }
 
     async fn ask(&mut self) -> Option<Ended> {
@@ -159,8 +167,8 @@ impl Session {
                 return ended.map(|ended| Ended { asked: true, ..ended });
             }
             "interactive" => {
-                let call = self.heard.call(Interaction(envelope.payload.to_string()));
-                let handled = timeout(HANDLING, call).await;
+                let call = self.ear.heard.call(Interaction(envelope.payload.to_string()));
+                let handled = timeout(self.ear.handling, call).await;
                 if !matches!(handled, Ok(Ok(()))) {
                     // Without an acknowledgement Slack tells the person that it didn't work.
                     log::warn!("event=slack_click_failed answer={handled:?}");

@@ -1,5 +1,7 @@
 //! Clicks through both doors, against a fake Slack.
 
+mod connection;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use flowlord_messages::alerts::{Acknowledged, Silence};
 use flowlord_messages::notifier::{Colour, IncidentRef, Payload, Stage};
 use flowlord_messages::outbox::SlackThread;
 use flowlord_messages::write::NewMessage;
-use flowlord_testkit::{FakeSlack, SlackMode, VirtualClock};
+use flowlord_testkit::{FakeSlack, VirtualClock};
 use serde_json::{Value, json};
 
 use super::signature::tests::signed;
@@ -150,11 +152,22 @@ struct Bench {
 
 impl Bench {
     async fn start(app_token: Option<&str>, slack: FakeSlack) -> Self {
-        let activity = Activity::default();
-        let clock = VirtualClock::new(noon(), activity.clone());
-        let arbiter = Arbiter::new();
         let others = Others::default();
         others.with(|state| state.tasks = vec!["a:j".to_owned(), "b:".to_owned()]);
+        Self::on(app_token, slack, others, noon()).await
+    }
+
+    /// Ends the actors, and starts them again without a connection.
+    async fn restart(self) -> Self {
+        self._arbiter.stop();
+        let now = self.clock.now();
+        Self::on(None, self.slack, self.others, now).await
+    }
+
+    async fn on(app_token: Option<&str>, slack: FakeSlack, others: Others, now: DateTime<Utc>) -> Self {
+        let activity = Activity::default();
+        let clock = VirtualClock::new(now, activity.clone());
+        let arbiter = Arbiter::new();
         let stub = others.clone();
         let db = Others::start_in_arbiter(&arbiter.handle(), move |_| stub);
         let give_up = Arc::new(|_: &str| panic!("gave up"));
@@ -173,7 +186,7 @@ impl Bench {
             signing_secret: Some("s3cret".to_owned()),
             api_url: slack.api_url(),
         };
-        let actor = Buttons::start(&arbiter.handle(), config, deps);
+        let actor = Buttons::start_with(&arbiter.handle(), config, deps, SAFETY);
         Port::new("buttons", actor.clone().recipient(), 1, SAFETY, &activity).call(Ping).await.unwrap();
         let call = Port::new("buttons", actor.clone().recipient(), 16, SAFETY, &activity);
         let stop = Port::new("buttons", actor.clone().recipient(), 16, SAFETY, &activity);
@@ -183,22 +196,30 @@ impl Bench {
 
     /// A click as Slack tells it.
     fn click(&self, action: &str) -> Value {
+        self.click_at(action, "1.5")
+    }
+
+    fn click_at(&self, action: &str, ts: &str) -> Value {
         let target = Target { route: "default".to_owned(), opened: noon() };
         json!({
             "type": "block_actions",
             "user": {"id": "U1", "name": "Ann <x>"},
-            "actions": [{"action_id": action, "value": target.value(), "action_ts": "1.5"}],
+            "actions": [{"action_id": action, "value": target.value(), "action_ts": ts}],
             "response_url": self.slack.response_url(),
         })
     }
 
     /// The same as a request of Slack to the service.
     async fn post(&self, click: &Value) -> Result<()> {
+        self.call.call(self.signed(click)).await
+    }
+
+    fn signed(&self, click: &Value) -> SlackCall {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         let body = form.append_pair("payload", &click.to_string()).finish();
         let timestamp = self.clock.now().timestamp().to_string();
         let signature = signed("s3cret", &timestamp, &body);
-        self.call.call(SlackCall { timestamp, signature, body }).await
+        SlackCall { timestamp, signature, body }
     }
 
     async fn pass(&self, seconds: i64) {
@@ -251,7 +272,8 @@ async fn a_silence_is_for_each_task_and_is_shown() {
             (messages.len(), messages[0].kind.as_str(), messages[0].route.as_str()),
             (1, "update", "default")
         );
-        assert!(messages[0].key.ends_with("/U1/1.5"), "told twice it is one message: {}", messages[0].key);
+        let id = format!("/{button}/U1/1.5");
+        assert!(messages[0].key.ends_with(&id), "told twice it is one message: {}", messages[0].key);
         let payload: Payload = serde_json::from_str(&messages[0].payload).unwrap();
         let said = format!("silenced by Ann <x> until 2026-03-02 {}:00 UTC", 12 + hours);
         assert_eq!(payload.footer, format!("{said}; next update at 12:10 UTC"));
@@ -266,7 +288,7 @@ async fn who_clicks_in_vain_is_told_why() {
     bench.post(&bench.click("acknowledge")).await.unwrap();
     bench.others.with(|state| state.tasks = vec!["a:j".to_owned(); 51]);
     bench.post(&bench.click("silence_1h")).await.unwrap();
-    let unknown = bench.click("silence_1h").to_string().replace("2026-03-02T12", "2026-03-02T11");
+    let unknown = bench.click("silence_4h").to_string().replace("2026-03-02T12", "2026-03-02T11");
     bench.post(&serde_json::from_str(&unknown).unwrap()).await.unwrap();
     let whispers = bench.whispers();
     assert_eq!(whispers.len(), 3, "{whispers:?}");
@@ -281,9 +303,9 @@ async fn what_could_not_be_stored_is_not_acknowledged() {
     let bench = Bench::start(Some("xapp-1"), FakeSlack::start()).await;
     bench.slack.wait_for_sockets(1, SAFETY).await;
     bench.others.with(|state| state.broken = true);
-    let asked = bench.slack.interact(bench.click("acknowledge"), Duration::from_millis(300));
+    let asked = bench.slack.interact(bench.click_at("acknowledge", "1"), Duration::from_millis(300));
     assert!(!asked.await);
-    assert_eq!(bench.post(&bench.click("acknowledge")).await.unwrap_err().code, Code::Storage);
+    assert_eq!(bench.post(&bench.click_at("acknowledge", "2")).await.unwrap_err().code, Code::Storage);
     assert!(bench.whispers().iter().all(|said| said.contains("planned")), "{:?}", bench.whispers());
     bench.others.with(|state| state.broken = false);
     assert!(bench.slack.interact(bench.click("acknowledge"), SAFETY).await);
@@ -323,6 +345,42 @@ async fn forged_and_stale_requests_are_refused() {
 }
 
 #[actix::test]
+async fn a_request_that_comes_again_is_refused() {
+    let bench = Bench::start(None, FakeSlack::start()).await;
+    let recorded = bench.signed(&bench.click("acknowledge"));
+    bench.call.call(recorded.clone()).await.unwrap();
+    for seconds in [0, 299] {
+        bench.pass(seconds).await;
+        let err = bench.call.call(recorded.clone()).await.unwrap_err();
+        assert_eq!(err.code, Code::Unauthorized);
+        assert!(err.detail.contains("recorded") && err.detail.contains("Click again"), "{err:?}");
+    }
+    assert_eq!(bench.others.with(|state| state.acknowledged.len()), 1);
+    let bench = bench.restart().await;
+    let err = bench.call.call(recorded).await.unwrap_err();
+    assert!(err.detail.contains("before this service started"), "{err:?}");
+    assert_eq!(bench.others.with(|state| state.acknowledged.len()), 1);
+    bench.clock.step(-TimeDelta::hours(1)).await;
+    bench.post(&bench.click("silence_1h")).await.expect("a clock set back doesn't make it deaf");
+}
+
+#[actix::test]
+async fn a_click_told_of_twice_is_done_once() {
+    let bench = Bench::start(Some("xapp-1"), FakeSlack::start()).await;
+    bench.slack.wait_for_sockets(1, SAFETY).await;
+    assert!(bench.slack.interact(bench.click("silence_1h"), SAFETY).await);
+    assert!(bench.slack.interact(bench.click("silence_1h"), SAFETY).await);
+    bench.post(&bench.click("silence_1h")).await.unwrap();
+    assert_eq!(bench.others.with(|state| state.silences.len()), 2, "one for each task");
+    bench.others.with(|state| state.broken = true);
+    assert_eq!(bench.post(&bench.click("acknowledge")).await.unwrap_err().code, Code::Storage);
+    bench.others.with(|state| state.broken = false);
+    bench.pass(1).await;
+    bench.post(&bench.click("acknowledge")).await.unwrap();
+    assert_eq!(bench.others.with(|state| state.acknowledged.len()), 1, "what failed isn't done");
+}
+
+#[actix::test]
 async fn without_a_secret_nothing_is_heard() {
     for secret in [None, Some(String::new())] {
         let bench = Bench::start(None, FakeSlack::start()).await;
@@ -356,88 +414,6 @@ fn deps_like(bench: &Bench, activity: &Activity) -> ButtonsDeps {
         enqueue: Port::new("db", db.recipient(), 1, SAFETY, activity),
         clock,
     }
-}
-
-#[actix::test]
-async fn a_connection_that_is_cut_is_opened_again() {
-    let bench = Bench::start(Some("xapp-1"), FakeSlack::start()).await;
-    bench.slack.wait_for_sockets(1, SAFETY).await;
-    for nth in 2..5 {
-        bench.slack.cut_sockets();
-        bench.clock.wait_for_sleeper_at(bench.clock.now() + FIRST_WAIT).await;
-        bench.pass(1).await;
-        bench.slack.wait_for_sockets(nth, SAFETY).await;
-        bench.clock.settle().await;
-    }
-    assert!(bench.slack.interact(bench.click("acknowledge"), SAFETY).await);
-}
-
-#[actix::test]
-async fn slack_asks_for_a_new_connection_and_gets_it_at_once() {
-    let bench = Bench::start(Some("xapp-1"), FakeSlack::start()).await;
-    bench.slack.wait_for_sockets(1, SAFETY).await;
-    bench.clock.settle().await;
-    bench.slack.say(&json!({"type": "disconnect", "reason": "refresh_requested"}));
-    bench.slack.wait_for_sockets(2, SAFETY).await;
-    assert!(bench.slack.interact(bench.click("acknowledge"), SAFETY).await);
-}
-
-#[actix::test]
-async fn what_is_not_ours_is_acknowledged_and_what_cannot_be_read_passed_over() {
-    let bench = Bench::start(Some("xapp-1"), FakeSlack::start()).await;
-    bench.slack.wait_for_sockets(1, SAFETY).await;
-    bench.slack.say(&json!("no envelope"));
-    bench.slack.say(&json!({"type": "slash_commands", "envelope_id": "e", "payload": {}}));
-    assert!(bench.slack.interact(json!({"type": "view_closed"}), SAFETY).await);
-    assert!(
-        !bench
-            .slack
-            .interact(json!({"type": "block_actions", "actions": 7}), Duration::from_millis(300))
-            .await
-    );
-    assert!(bench.slack.interact(bench.click("acknowledge"), SAFETY).await, "it goes on");
-}
-
-#[actix::test]
-async fn a_slack_that_is_down_is_asked_again_ever_seldomer() {
-    let slack = FakeSlack::start();
-    slack.set_mode(SlackMode::Status(503));
-    let bench = Bench::start(Some("xapp-1"), slack).await;
-    bench.pass(3_600).await;
-    let asked = bench.slack.calls().len();
-    assert!((12..40).contains(&asked), "every five minutes at last: {asked}");
-    bench.slack.set_mode(SlackMode::Ok);
-    bench.pass(301).await;
-    bench.slack.wait_for_sockets(1, SAFETY).await;
-}
-
-#[actix::test]
-async fn a_token_of_another_kind_is_not_tried_again_soon() {
-    let bench = Bench::start(Some("xoxb-1"), FakeSlack::start()).await;
-    bench.pass(299).await;
-    assert_eq!(bench.slack.calls().len(), 1);
-    bench.pass(1).await;
-    assert_eq!(bench.slack.calls().len(), 2);
-}
-
-#[actix::test]
-async fn a_panic_costs_the_connection_and_a_new_one_is_opened() {
-    let bench = Bench::start(Some("xapp-1"), FakeSlack::start()).await;
-    bench.slack.wait_for_sockets(1, SAFETY).await;
-    bench.clock.settle().await;
-    assert_eq!(bench.panic.call(Panic).await.unwrap_err().code, Code::Internal);
-    bench.slack.wait_for_sockets(2, SAFETY).await;
-    assert!(bench.slack.interact(bench.click("acknowledge"), SAFETY).await);
-}
-
-#[actix::test]
-async fn a_stop_ends_the_connection() {
-    let bench = Bench::start(Some("xapp-1"), FakeSlack::start()).await;
-    bench.slack.wait_for_sockets(1, SAFETY).await;
-    bench.stop.call(StopButtons).await.unwrap();
-    assert!(!bench.slack.interact(bench.click("acknowledge"), Duration::from_millis(300)).await);
-    bench.pass(3_600).await;
-    assert_eq!(bench.slack.calls().len(), 1, "and no other is opened");
 }
 
 #[test]

@@ -86,6 +86,21 @@ fn long_titles_headlines_and_lines_are_shortened_and_markup_stays_text() {
     assert_eq!(text(3), "```a ''' b c```");
 }
 
+#[test]
+fn an_address_that_leaves_no_room_is_no_link() {
+    let mut payload = payload(Vec::new());
+    payload.link = Some(format!("http://flow/{}", "&".repeat(190)));
+    let notes =
+        |payload: &Payload| written(payload, &style(), false)["attachments"][0]["blocks"][2].to_string();
+    assert!(notes(&payload).contains("|see report>"));
+    payload.link = Some(format!("http://flow/{}", "&".repeat(200)));
+    assert!(
+        !notes(&payload).contains("|see report>") && notes(&payload).contains("…"),
+        "{}",
+        notes(&payload)
+    );
+}
+
 mod any {
     use chrono::DateTime;
     use flowlord_testkit::problems;

@@ -93,9 +93,10 @@ pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Whether Slack makes a link of it.
+/// Whether Slack makes a link of it, and it leaves room for what is said beside it.
 pub(super) fn is_link(link: &str) -> bool {
     let web = link.starts_with("http://") || link.starts_with("https://");
-    web && link.len() <= 1_000
+    // In the text it is escaped, and under a button it is percent-encoded, three characters a byte.
+    web && link.len().max(escaped_length(link)) <= 1_000
         && !link.contains(|c: char| c.is_whitespace() || c.is_control() || "|<>".contains(c))
 }

@@ -1,0 +1,279 @@
+//! What people would have been told: recorded alerts replayed through the ladders of other policies.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+use crate::alert::Matcher;
+use crate::ladder::{LadderState, NewLine, Policy, Told, step};
+use crate::summary::line_key;
+
+/// An alert as it was recorded, as far as a ladder looks at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// When it was raised.
+    pub at: DateTime<Utc>,
+    /// The topic.
+    pub topic: String,
+    /// The job; empty for none.
+    pub job: String,
+    /// The workflow file; empty for none.
+    pub workflow: String,
+}
+
+/// A ladder, and which alerts are for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ladder {
+    /// The alerts.
+    pub matcher: Matcher,
+    /// How often it tells.
+    pub policy: Policy,
+}
+
+/// How long people waited for something: once, and then again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// How often.
+    pub count: u32,
+    /// All together.
+    pub total: TimeDelta,
+    /// The longest.
+    pub longest: TimeDelta,
+}
+
+impl Waits {
+    /// The mean; none where nobody waited.
+    #[must_use]
+    pub fn mean(&self) -> Option<TimeDelta> {
+        self.total.checked_div(i32::try_from(self.count).ok()?)
+    }
+
+    fn add(&mut self, wait: TimeDelta) {
+        self.count = self.count.saturating_add(1);
+        self.total = self.total.checked_add(&wait).unwrap_or(TimeDelta::MAX);
+        self.longest = self.longest.max(wait);
+    }
+}
+
+/// What people would have been told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replay {
+    /// Messages by the day on which they come: summaries and all-clears. A bot edits one message per incident
+    /// instead.
+    pub per_day: BTreeMap<NaiveDate, u64>,
+    /// Incidents that were opened.
+    pub incidents: u32,
+    /// Incidents that were still open at the end.
+    pub open: u32,
+    /// From an incident's first alert to its first message.
+    pub first: Waits,
+    /// From an incident's last alert to its all-clear.
+    pub clear: Waits,
+}
+
+impl Replay {
+    /// All messages.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.per_day.values().sum()
+    }
+
+    fn tell(&mut self, now: DateTime<Utc>) {
+        *self.per_day.entry(now.date_naive()).or_default() += 1;
+    }
+}
+
+/// Replays alerts, oldest first, from a quiet start at `from` up to `to`. Each goes to the first ladder that it
+/// matches; what none takes isn't told.
+#[must_use]
+pub fn replay(ladders: &[Ladder], alerts: &[Recorded], from: DateTime<Utc>, to: DateTime<Utc>) -> Replay {
+    let mut own: Vec<Vec<&Recorded>> = vec![Vec::new(); ladders.len()];
+    for alert in alerts.iter().filter(|alert| alert.at >= from && alert.at < to) {
+        let meant = |ladder: &Ladder| ladder.matcher.matches(&alert.topic, &alert.job, &alert.workflow);
+        if let Some(place) = ladders.iter().position(meant) {
+            own[place].push(alert);
+        }
+    }
+    let mut replay = Replay::default();
+    for (ladder, alerts) in ladders.iter().zip(&own) {
+        Climb { policy: ladder.policy, left: alerts, newest: from }.replay(from, to, &mut replay);
+    }
+    replay
+}
+
+/// One ladder on its way.
+struct Climb<'a> {
+    policy: Policy,
+    /// Alerts that weren't raised yet.
+    left: &'a [&'a Recorded],
+    /// When the newest alert was raised that was told.
+    newest: DateTime<Utc>,
+}
+
+impl Climb<'_> {
+    fn replay(mut self, from: DateTime<Utc>, to: DateTime<Utc>, replay: &mut Replay) {
+        let mut state = LadderState::new(self.policy, from);
+        loop {
+            if state.incident.is_none() {
+                let Some(next) = self.left.first() else { return };
+                state.next_tick = skip(&state, next.at);
+            }
+            if state.next_tick > to {
+                replay.open += u32::from(state.incident.is_some());
+                return;
+            }
+            state = self.tick(&state, replay);
+        }
+    }
+
+    fn tick(&mut self, state: &LadderState, replay: &mut Replay) -> LadderState {
+        let now = state.next_tick;
+        let raised = self.left.partition_point(|alert| alert.at <= now);
+        let (new, left) = self.left.split_at(raised);
+        self.left = left;
+        let (state, told) = step(self.policy, state, now, &lines(new), None);
+        match told {
+            Some(Told::Summary { step, .. }) => {
+                replay.tell(now);
+                if let Some(first) = new.first().filter(|_| step == 1) {
+                    replay.incidents += 1;
+                    replay.first.add(now - first.at);
+                }
+            }
+            Some(Told::AllClear { .. }) => {
+                replay.tell(now);
+                replay.clear.add(now - self.newest);
+            }
+            Some(Told::Update { .. }) | None => {}
+        }
+        self.newest = new.last().map_or(self.newest, |alert| alert.at);
+        state
+    }
+}
+
+/// The first tick of a quiet ladder that sees what is raised at `at`: those before it see nothing.
+fn skip(state: &LadderState, at: DateTime<Utc>) -> DateTime<Utc> {
+    let interval = state.interval.num_microseconds().unwrap_or(i64::MAX).max(1);
+    let early = (at - state.next_tick).num_microseconds().unwrap_or(0);
+    let ticks = if early > 0 { early / interval + i64::from(early % interval > 0) } else { 0 };
+    state.next_tick + TimeDelta::microseconds(ticks.saturating_mul(interval))
+}
+
+fn lines(alerts: &[&Recorded]) -> BTreeMap<String, NewLine> {
+    let mut lines: BTreeMap<String, NewLine> = BTreeMap::new();
+    for alert in alerts {
+        let line = lines
+            .entry(line_key(&alert.topic, &alert.job))
+            .or_insert_with(|| NewLine { count: 0, workflows: BTreeSet::new() });
+        line.count += 1;
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn noon() -> DateTime<Utc> {
+        "2026-03-02T12:00:00Z".parse().unwrap()
+    }
+
+    fn at(minutes: i64) -> DateTime<Utc> {
+        noon() + TimeDelta::minutes(minutes)
+    }
+
+    fn alert(at: DateTime<Utc>, topic: &str) -> Recorded {
+        Recorded { at, topic: topic.to_owned(), job: String::new(), workflow: String::new() }
+    }
+
+    fn all(min: i64, max: i64) -> Ladder {
+        let policy = Policy::new(TimeDelta::minutes(min), TimeDelta::minutes(max));
+        Ladder { matcher: Matcher::default(), policy }
+    }
+
+    /// Raised at these seconds after noon.
+    fn trace(seconds: impl IntoIterator<Item = i64>) -> Vec<Recorded> {
+        seconds.into_iter().map(|second| alert(noon() + TimeDelta::seconds(second), "a")).collect()
+    }
+
+    fn day(day: &str) -> NaiveDate {
+        day.parse().unwrap()
+    }
+
+    #[test]
+    fn a_trickle_is_told_as_the_ladder_tells_it() {
+        let alerts = trace((0..20).map(|minute| minute * 60 + 30));
+        let told = replay(&[all(5, 80)], &alerts, noon(), at(600));
+        // Summaries at 5, 15 and 35, and the all-clear at 110: as the service does.
+        assert_eq!(told.per_day, BTreeMap::from([(day("2026-03-02"), 4)]));
+        assert_eq!((told.incidents, told.open, told.messages()), (1, 0, 4));
+        assert_eq!(told.first.mean(), Some(TimeDelta::seconds(270)));
+        assert_eq!(told.clear.longest, TimeDelta::seconds(110 * 60 - 19 * 60 - 30));
+        let cut = replay(&[all(5, 80)], &alerts, noon(), at(109));
+        assert_eq!((cut.messages(), cut.open, cut.clear), (3, 1, Waits::default()));
+    }
+
+    #[test]
+    fn another_policy_tells_another_story() {
+        let flaps = trace((0..10).map(|nth| nth * 1_800 + 30));
+        let (often, seldom) = (all(5, 80), all(30, 480));
+        let (often, seldom) =
+            (replay(&[often], &flaps, noon(), at(2_000)), replay(&[seldom], &flaps, noon(), at(2_000)));
+        assert_eq!((often.messages(), often.incidents), (20, 10));
+        assert_eq!((seldom.messages(), seldom.incidents), (5, 1));
+        assert!(seldom.first.longest > often.first.longest && seldom.clear.longest > often.clear.longest);
+    }
+
+    #[test]
+    fn each_alert_goes_to_the_first_ladder_that_takes_it() {
+        let only = |topic: &str| Matcher { topic: Some(topic.to_owned()), ..Matcher::default() };
+        let ladders =
+            [Ladder { matcher: only("a"), ..all(5, 80) }, Ladder { matcher: only("b"), ..all(10, 80) }];
+        let alerts = [alert(at(1), "a"), alert(at(2), "b"), alert(at(3), "c")];
+        let told = replay(&ladders, &alerts, noon(), at(200));
+        assert_eq!((told.incidents, told.messages(), told.first.count), (2, 4, 2));
+        assert_eq!(told.first.longest, TimeDelta::minutes(8));
+        assert_eq!(replay(&[], &alerts, noon(), at(200)), Replay::default());
+        assert_eq!(replay(&ladders, &alerts, at(2), at(3)).incidents, 0, "it ended before the first tick");
+    }
+
+    #[test]
+    fn what_lasts_over_midnight_counts_on_both_days() {
+        let alerts = trace([11 * 3_600 + 50 * 60]);
+        let told = replay(&[all(5, 80)], &alerts, noon(), at(1_000));
+        assert_eq!(told.per_day, BTreeMap::from([(day("2026-03-02"), 1), (day("2026-03-03"), 1)]));
+    }
+
+    /// Tick by tick, without skipping the quiet ones.
+    fn plainly(policy: Policy, alerts: &[Recorded], to: DateTime<Utc>) -> u64 {
+        let (mut state, mut told_until, mut messages) = (LadderState::new(policy, noon()), 0, 0);
+        while state.next_tick <= to {
+            let now = state.next_tick;
+            let until = alerts.partition_point(|alert| alert.at <= now);
+            let new: Vec<&Recorded> = alerts[told_until..until].iter().collect();
+            let (next, told) = step(policy, &state, now, &lines(&new), None);
+            messages += u64::from(matches!(told, Some(Told::Summary { .. } | Told::AllClear { .. })));
+            (state, told_until) = (next, until);
+        }
+        messages
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_skipped_is_nothing(
+            mut seconds in proptest::collection::vec(0_i64..200_000, 0..40),
+            (min, max) in (1_i64..40, 1_i64..300),
+        ) {
+            seconds.sort_unstable();
+            let (alerts, to) = (trace(seconds), noon() + TimeDelta::seconds(250_000));
+            let ladder = all(min, max);
+            let expected = plainly(ladder.policy, &alerts, to);
+            let told = replay(&[ladder], &alerts, noon(), to);
+            prop_assert_eq!(told.messages(), expected);
+            prop_assert_eq!(told.first.count, told.incidents);
+            prop_assert_eq!(told.clear.count + told.open, told.incidents);
+        }
+    }
+}
