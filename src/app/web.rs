@@ -67,6 +67,7 @@ impl Wiring<'_> {
             chain: self.read(&below.database),
             tasks: self.read(&below.database),
             stats: self.read(&below.database),
+            days: self.read(&below.database),
             alerts: self.read(&below.database),
             slots: self.read(&below.database),
             content: self.read(&below.database),

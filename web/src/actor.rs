@@ -26,7 +26,7 @@ use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
 use flowlord_messages::notifier::AwaitMessage;
 use flowlord_messages::read::{
-    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, ReadBacklog, ReadWorkflow,
+    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, ReadBacklog, ReadDays, ReadWorkflow,
 };
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::scheduler::NextRuns;
@@ -143,6 +143,8 @@ pub struct Deps {
     pub tasks: Port<ListTasks>,
     /// To the DB readers.
     pub stats: Port<DayStats>,
+    /// To the DB readers.
+    pub days: Port<ReadDays>,
     /// To the DB readers.
     pub alerts: Port<ListAlerts>,
     /// To the DB readers.

@@ -11,7 +11,6 @@ use crate::actor::{Config, Deps};
 use crate::auth::{Failures, Tokens};
 use crate::hosts::Hosts;
 use crate::problem::Problem;
-use crate::routes::assets::AssetTable;
 
 /// Shared by all requests.
 #[derive(Debug)]
@@ -19,7 +18,6 @@ pub(crate) struct Api {
     pub(crate) config: Config,
     pub(crate) deps: Deps,
     pub(crate) hosts: Hosts,
-    pub(crate) assets: AssetTable,
     pub(crate) tokens: Tokens,
     pub(crate) failures: Failures,
     stopping: Arc<AtomicBool>,
@@ -37,7 +35,6 @@ impl Api {
             config,
             deps,
             hosts,
-            assets: AssetTable::load(),
             tokens: Tokens::default(),
             failures: Failures::default(),
             stopping,

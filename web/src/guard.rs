@@ -18,9 +18,9 @@ use crate::auth::{admit, wants_page};
 use crate::meter::meter;
 use crate::problem::Problem;
 
-/// For everything that isn't JSON: nothing from elsewhere, no script, no style in the page.
-pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
-     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// For everything that isn't JSON: nothing from elsewhere, no script and no style in the page itself.
+pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; \
+     style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 const PAGE_HEADERS: [(HeaderName, &str); 5] = [
     (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),

@@ -12,6 +12,7 @@ mod guard;
 mod hosts;
 pub mod kept;
 mod meter;
+mod pages;
 mod params;
 mod problem;
 mod routes;

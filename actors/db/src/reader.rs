@@ -10,8 +10,8 @@ use flowlord_messages::grid::{ReadHours, ReadSlots};
 use flowlord_messages::health::Pong;
 use flowlord_messages::outbox::{PendingMessages, ReadMessage, ReadOutages, ReadThreads};
 use flowlord_messages::read::{
-    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, NextExpiry, ReadBacklog, ReadLadder,
-    ReadSchedule, ReadWorkflow, ReadWorkflows,
+    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, NextExpiry, ReadBacklog, ReadDays,
+    ReadLadder, ReadSchedule, ReadWorkflow, ReadWorkflows,
 };
 use flowlord_messages::token::ReadTokens;
 use flowlord_messages::{Code, Error, Ping, Result};
@@ -100,6 +100,7 @@ read!(
     ReadBackload,
     ReadBackloads,
     ReadDatabase,
+    ReadDays,
     ReadHours,
     ReadLadder,
     ReadMessage,

@@ -66,6 +66,34 @@ pub struct DayStats {
     pub day: NaiveDate,
 }
 
+/// Which days of a calendar have something.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Vec<DayMarks>>")]
+pub struct ReadDays {
+    /// The first day.
+    pub from: NaiveDate,
+    /// The day after the last one.
+    pub to: NaiveDate,
+}
+
+impl ReadDays {
+    /// So many days at once, and no more.
+    pub const MOST: usize = 366;
+}
+
+/// What a day has, by UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DayMarks {
+    /// The day.
+    pub day: NaiveDate,
+    /// Tasks were created.
+    pub tasks: bool,
+    /// Alerts were raised.
+    pub alerts: bool,
+    /// Files were heard of.
+    pub files: bool,
+}
+
 /// Counts by how things ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -82,6 +110,18 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: &Self) -> Self {
+        Self {
+            total: self.total + other.total,
+            complete: self.complete + other.complete,
+            error: self.error + other.error,
+            alert: self.alert + other.alert,
+            warn: self.warn + other.warn,
+        }
+    }
+
     /// Those without a result.
     #[must_use]
     pub fn running(&self) -> u64 {

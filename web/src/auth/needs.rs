@@ -8,7 +8,7 @@ use flowlord_domain::Role;
 pub(crate) fn needed(method: &Method, pattern: &str) -> Option<Role> {
     let reads = matches!(*method, Method::GET | Method::HEAD);
     match pattern {
-        "/healthz" | "/readyz" | "/status" | "/login" | "/assets/{name}" => None,
+        "/healthz" | "/readyz" | "/status" | "/login" | "/assets/{build}/{name:.*}" => None,
         // Signed by Slack, which has no token.
         "/slack/interactive" => None,
         "/api/v1/lease" | "/api/v1/results" | "/api/v1/files" if !reads => Some(Role::Worker),

@@ -1,61 +1,65 @@
-//! Stylesheets and icons, embedded in the binary. Their names hold a hash of their content, so that browsers may
-//! keep them for ever.
+//! Styles, scripts and icons, embedded in the binary. Their addresses hold a hash over all of them, so that browsers
+//! may keep them for ever and the parts of a page always fit together.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-
-use actix_web::HttpResponse;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use actix_web::web::{Bytes, Path};
+use actix_web::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, VARY,
+};
+use actix_web::web::Path;
+use actix_web::{HttpRequest, HttpResponse};
 use flowlord_messages::Code;
-use rust_embed::RustEmbed;
 
-use crate::api::ApiRef;
 use crate::problem::{Answer, Problem};
 
-#[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../assets"]
-struct Embedded;
-
-/// Bytes of the hash that go into a name.
-const HASH_BYTES: usize = 6;
-
-/// The assets, read once.
-#[derive(Debug)]
-pub(crate) struct AssetTable {
-    /// The path in pages of each file.
-    urls: BTreeMap<String, String>,
-    /// What is behind the last part of a path.
-    files: BTreeMap<String, (&'static str, Bytes)>,
+/// A file, compressed when the program was built.
+struct Embedded {
+    name: &'static str,
+    plain: &'static [u8],
+    gzip: &'static [u8],
+    brotli: &'static [u8],
 }
 
-impl AssetTable {
-    pub(crate) fn load() -> Self {
-        let mut table = Self { urls: BTreeMap::new(), files: BTreeMap::new() };
-        for name in Embedded::iter() {
-            if let Some(file) = Embedded::get(&name) {
-                let hashed = hashed(&name, &file.metadata.sha256_hash());
-                table.urls.insert(name.to_string(), format!("/assets/{hashed}"));
-                table.files.insert(hashed, (media_type(&name), Bytes::from(file.data.into_owned())));
-            }
-        }
-        table
-    }
+include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
-    /// Where pages find a file.
-    pub(crate) fn url(&self, name: &str) -> &str {
-        self.urls.get(name).map_or("", String::as_str)
-    }
+/// Where pages find a file.
+pub(crate) fn url(name: &str) -> String {
+    format!("/assets/{BUILD}/{name}")
 }
 
-/// `style.css` becomes `style.0123456789ab.css`.
-fn hashed(name: &str, hash: &[u8]) -> String {
-    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, "bin"));
-    let mut hashed = format!("{stem}.");
-    for byte in hash.iter().take(HASH_BYTES) {
-        let _ = write!(hashed, "{byte:02x}");
-    }
-    hashed + "." + extension
+/// Where pages find the scripts: the one that they start, and those that it needs.
+pub(crate) fn scripts() -> impl Iterator<Item = String> {
+    FILES.iter().filter(|file| file.name.starts_with("js/")).map(|file| url(file.name))
+}
+
+/// One asset, in the smallest form that the browser takes.
+pub(crate) async fn asset(request: HttpRequest, path: Path<(String, String)>) -> Answer {
+    let (build, name) = path.into_inner();
+    let file = FILES.iter().find(|file| build == BUILD && file.name == name).ok_or_else(|| {
+        Problem::new(Code::NotFound, "there is no such asset: reload the page that named it")
+    })?;
+    let mut answer = HttpResponse::Ok();
+    answer
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static(media_type(file.name))))
+        .insert_header((CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")))
+        .insert_header((VARY, HeaderValue::from_static("accept-encoding")));
+    let (encoding, content) = if accepts(request.headers(), "br") {
+        ("br", file.brotli)
+    } else if accepts(request.headers(), "gzip") {
+        ("gzip", file.gzip)
+    } else {
+        ("identity", file.plain)
+    };
+    answer.insert_header((CONTENT_ENCODING, HeaderValue::from_static(encoding)));
+    Ok(answer.body(content))
+}
+
+/// Whether a client names an encoding, and not with a weight of zero.
+fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
+    let accepted = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accepted.split(',').any(|part| {
+        let (name, weight) = part.split_once(';').unwrap_or((part, ""));
+        let refused = weight.trim().strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
+        name.trim().eq_ignore_ascii_case(encoding) && !refused
+    })
 }
 
 fn media_type(name: &str) -> &'static str {
@@ -67,13 +71,28 @@ fn media_type(name: &str) -> &'static str {
     }
 }
 
-/// One asset.
-pub(crate) async fn asset(api: ApiRef, name: Path<String>) -> Answer {
-    let Some((kind, content)) = api.assets.files.get(name.as_str()) else {
-        return Err(Problem::new(Code::NotFound, "there is no such asset: reload the page that named it"));
-    };
-    Ok(HttpResponse::Ok()
-        .insert_header((CONTENT_TYPE, HeaderValue::from_static(kind)))
-        .insert_header((CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")))
-        .body(content.clone()))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoding_is_used_where_it_is_taken() {
+        for (header, br, gzip) in [
+            ("", false, false),
+            ("gzip, deflate, br", true, true),
+            ("br;q=0, gzip;q=0.5", false, true),
+            ("GZIP;q=0.0", false, false),
+            ("brr", false, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(header));
+            assert_eq!((accepts(&headers, "br"), accepts(&headers, "gzip")), (br, gzip), "{header}");
+        }
+    }
+
+    #[test]
+    fn all_that_a_page_loads_is_small() {
+        let weight: usize = FILES.iter().map(|file| file.brotli.len()).sum();
+        assert!(weight < 40_000, "{weight} bytes compressed");
+    }
 }

@@ -1,27 +1,21 @@
 //! What the codes of problem documents mean.
 
+use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_messages::Code;
 
 use crate::api::ApiRef;
+use crate::pages::{Layout, Section, html};
 use crate::problem::Answer;
-use crate::routes::html;
 
 #[derive(Template)]
 #[template(path = "errors.html")]
 struct ErrorsPage<'a> {
-    stylesheet: &'a str,
-    icon: &'a str,
-    version: &'a str,
+    layout: Layout<'a>,
     codes: &'a [Code],
 }
 
 /// The page that the `type` of every problem points to.
-pub(crate) async fn errors(api: ApiRef) -> Answer {
-    html(&ErrorsPage {
-        stylesheet: api.assets.url("style.css"),
-        icon: api.assets.url("icon.svg"),
-        version: &api.config.version,
-        codes: Code::ALL,
-    })
+pub(crate) async fn errors(api: ApiRef, request: HttpRequest) -> Answer {
+    html(&ErrorsPage { layout: Layout::new(&api, &request, Section::Other), codes: Code::ALL })
 }

@@ -12,16 +12,14 @@ use flowlord_domain::query::Query;
 use crate::api::{Api, ApiRef};
 use crate::auth::{COOKIE, LASTS, Session, hash_of};
 use crate::extract::form_body;
+use crate::pages::{Layout, html};
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
-use crate::routes::html;
 
 #[derive(Template)]
 #[template(path = "login.html")]
 struct LoginPage<'a> {
-    stylesheet: &'a str,
-    icon: &'a str,
-    version: &'a str,
+    layout: Layout<'a>,
     next: &'a str,
     problem: &'a str,
 }
@@ -29,7 +27,7 @@ struct LoginPage<'a> {
 /// The form.
 pub(crate) async fn form(api: ApiRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["next"])?;
-    page(&api, own_path(params.one("next")?.unwrap_or_default()), "")
+    page(&api, &request, own_path(params.one("next")?.unwrap_or_default()), "")
 }
 
 /// Logs in: on to where the person wanted to go, or back to the form with what is wrong.
@@ -43,7 +41,8 @@ pub(crate) async fn login(api: ApiRef, request: HttpRequest, payload: Payload) -
     let hash = hash_of(fields.first("token").unwrap_or_default().trim());
     let Some(who) = api.tokens.by_hash(&api, &hash).await? else {
         api.failures.count(peer, now);
-        let mut again = page(&api, next, "This token isn't known. It was removed, or is mistyped.")?;
+        let mut again =
+            page(&api, &request, next, "This token isn't known. It was removed, or is mistyped.")?;
         *again.status_mut() = StatusCode::UNAUTHORIZED;
         return Ok(again);
     };
@@ -57,14 +56,8 @@ pub(crate) async fn logout(api: ApiRef) -> HttpResponse {
     leave("/login", cookie(&api, String::new(), Duration::ZERO))
 }
 
-fn page(api: &Api, next: &str, problem: &str) -> Answer {
-    html(&LoginPage {
-        stylesheet: api.assets.url("style.css"),
-        icon: api.assets.url("icon.svg"),
-        version: &api.config.version,
-        next,
-        problem,
-    })
+fn page(api: &Api, request: &HttpRequest, next: &str, problem: &str) -> Answer {
+    html(&LoginPage { layout: Layout::bare(api, request), next, problem })
 }
 
 fn leave(to: &str, cookie: Cookie<'_>) -> HttpResponse {

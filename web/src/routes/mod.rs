@@ -11,7 +11,6 @@ pub(crate) mod kept;
 pub(crate) mod lease;
 pub(crate) mod login;
 pub(crate) mod metrics;
-pub(crate) mod pages;
 pub(crate) mod results;
 pub(crate) mod snapshots;
 pub(crate) mod stats;
@@ -26,6 +25,8 @@ use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Respo
 use flowlord_messages::Code;
 use serde::Serialize;
 
+use crate::api::ApiRef;
+use crate::pages;
 use crate::problem::{Answer, Problem};
 
 /// Registers everything; what workers ask for comes first, since paths are looked up in this order.
@@ -74,10 +75,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
                 .error_handler(|err, _| Problem::invalid(format!("the path can't be read: {err}")).into()),
         )
         .service(api)
-        .service(get("/", pages::start))
-        // Where links in Slack lead: the day, until each has a page of its own.
-        .service(get("/web/alert", pages::start))
-        .service(get("/web/task", pages::start))
+        .configure(pages)
         .service(get("/healthz", health::alive))
         .service(get("/readyz", health::ready))
         .service(get("/status", health::status))
@@ -90,8 +88,17 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(get("/metrics", metrics::metrics))
         .configure(kept)
         .service(get("/api/docs/errors", errors::errors))
-        .service(get("/assets/{name}", assets::asset))
+        .service(get("/assets/{build}/{name:.*}", assets::asset))
         .default_service(web::to(not_found));
+}
+
+/// What people look at, under the paths of the reference system.
+fn pages(config: &mut ServiceConfig) {
+    config
+        .service(get("/", pages::start::start))
+        // Where links in Slack lead: the day, until each has a page of its own.
+        .service(get("/web/alert", pages::start::start))
+        .service(get("/web/task", pages::start::start));
 }
 
 /// What the reference system has, for programs that were written for it.
@@ -150,11 +157,11 @@ fn reads() -> impl guard::Guard {
     guard::Any(guard::Get()).or(guard::Head())
 }
 
-async fn not_found(request: HttpRequest) -> Answer {
+async fn not_found(api: ApiRef, request: HttpRequest) -> Answer {
     let path = request.path();
     let hint =
         if path.starts_with("/api/") { "the paths of the API begin with /api/v1/" } else { "begin at /" };
-    Err(Problem::new(Code::NotFound, format!("there is nothing at {path}: {hint}")))
+    pages::tell(&api, &request, Problem::new(Code::NotFound, format!("there is nothing at {path}: {hint}")))
 }
 
 /// A list and where its next page begins.
@@ -180,14 +187,4 @@ pub(crate) fn json_text(
     HttpResponse::build(status)
         .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
         .body(body)
-}
-
-/// Answers a page.
-pub(crate) fn html(page: &impl askama::Template) -> Answer {
-    let page = page
-        .render()
-        .map_err(|err| Problem::new(Code::Internal, format!("the page can't be written: {err}")))?;
-    Ok(HttpResponse::Ok()
-        .insert_header((CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")))
-        .body(page))
 }

@@ -2,11 +2,14 @@
 
 use flowlord_domain::{TaskResult, TaskState};
 use flowlord_messages::alerts::LadderStatus;
-use flowlord_messages::read::Stats;
+use flowlord_messages::read::{DayMarks, Stats};
 use flowlord_messages::{Code, Error};
+
+use actix_web::test::TestRequest;
 
 use super::reads::{current, finding, stats};
 use super::stub::{Stub, alert, attempt, finished, ladder, leased, noon};
+use crate::pages::Notice;
 
 pub(super) fn full() -> Stub {
     let stub = Stub::default();
@@ -14,6 +17,10 @@ pub(super) fn full() -> Stub {
     stub.tasks(|_| Ok(vec![finished(3), leased(2), attempt(1)]));
     stub.alerts(|_| Ok(vec![alert(1)]));
     stub.workflows(|_| Ok(current()));
+    stub.days(|asked| {
+        let day = asked.from;
+        Ok(vec![DayMarks { day, tasks: true, alerts: true, files: false }])
+    });
     stub.ladders(|_| {
         Ok(vec![LadderStatus {
             incident_since: Some(noon()),
@@ -46,10 +53,20 @@ async fn the_start_page_shows_the_day() {
     ] {
         assert!(reply.text.contains(part), "{part} is missing in {}", reply.text);
     }
-    assert!(!reply.text.contains("href=\"/?date=2026-03-03\""), "tomorrow has no tasks");
-    assert!(
-        !reply.text.contains(" style=") && !reply.text.contains("<style") && !reply.text.contains("<script")
-    );
+    assert!(!reply.text.contains("The day after\" data-key"), "tomorrow has no tasks");
+    assert!(reply.text.contains("aria-label=\"Sunday, 1 March 2026: tasks, alerts\""), "{}", reply.text);
+    assert_strict(&reply.text);
+}
+
+/// Nothing in the page that the policy refuses: neither style nor script but from an address of ours.
+#[track_caller]
+pub(super) fn assert_strict(page: &str) {
+    for refused in [" style=", "<style", " onclick=", "javascript:", "http://", "https://"] {
+        assert!(!page.contains(refused), "{refused} in {page}");
+    }
+    for script in page.split("<script").skip(1) {
+        assert!(script.starts_with(" type=\"module\" src=\"/assets/") && script.contains("\"></script>"));
+    }
 }
 
 #[actix::test]
@@ -93,7 +110,7 @@ async fn every_field_of_a_task_is_escaped() {
     });
     let page = stub.get("/").await.text;
     assert!(page.matches("alert(").count() >= 10, "the fields are on the page");
-    assert!(!page.contains("<script") && !page.contains("')</"), "{page}");
+    assert!(!page.contains("<script>") && !page.contains("')</"), "{page}");
 }
 
 #[actix::test]
@@ -115,21 +132,75 @@ async fn an_empty_day_says_so_and_a_full_one_that_there_is_more() {
     assert!(stub.get("/").await.text.contains("No task was created today yet."));
     stub.tasks(|query| Ok((1..).take(query.limit).map(attempt).collect()));
     let page = stub.get("/").await.text;
-    assert!(page.contains("Newest 100 tasks") && page.contains("There are more"));
-    assert_eq!(page.matches("data-label=\"Status\"").count(), 100);
+    assert!(page.contains("Newest 25 tasks") && page.contains("all of the day"));
+    assert_eq!(page.matches("data-label=\"Status\"").count(), 25);
 }
 
 #[actix::test]
-async fn assets_have_the_hash_of_their_content_in_their_name() {
+async fn assets_are_kept_for_ever_under_the_hash_of_all_of_them() {
     let stub = full();
     let page = stub.get("/").await.text;
-    let href = page.split("href=\"").find_map(|part| part.strip_prefix("/assets/style.")).unwrap();
-    let path = format!("/assets/style.{}", href.split('"').next().unwrap());
-    let reply = stub.get(&path).await;
+    let sheet =
+        page.split('"').find(|part| part.starts_with("/assets/") && part.ends_with("/style.css")).unwrap();
+    let reply = stub.get(sheet).await;
     assert_eq!((reply.status, reply.header("content-type")), (200, "text/css; charset=utf-8"));
     assert_eq!(reply.header("cache-control"), "public, max-age=31536000, immutable");
     assert!(reply.text.contains("prefers-color-scheme: dark"));
     assert_eq!(stub.get("/assets/style.css").await.code(), "not_found", "only by its hash");
+    assert_eq!(stub.get("/assets/0123456789ab/style.css").await.code(), "not_found");
+    assert_eq!(stub.get(&sheet.replace("style.css", "../Cargo.toml")).await.code(), "not_found");
+    let scripts = page.matches("rel=\"modulepreload\"").count();
+    assert!(scripts >= 8 && page.contains("/js/app.js"), "{scripts}");
+}
+
+#[actix::test]
+async fn an_asset_comes_in_the_smallest_form_that_is_taken() {
+    let stub = full();
+    let page = stub.get("/").await.text;
+    let sheet = page.split('"').find(|part| part.ends_with("/style.css")).unwrap();
+    let mut sizes = Vec::new();
+    for (accepted, encoding) in [("gzip, br", "br"), ("gzip", "gzip"), ("zstd", "identity")] {
+        let request = TestRequest::get().uri(sheet).insert_header(("accept-encoding", accepted));
+        let (headers, size) = stub.weigh(request).await;
+        assert_eq!(headers.get("content-encoding").unwrap(), encoding);
+        assert_eq!(headers.get("vary").unwrap(), "accept-encoding");
+        sizes.push(size);
+    }
+    assert!(sizes.is_sorted() && sizes[0] * 2 < sizes[2], "{sizes:?}");
+}
+
+#[actix::test]
+async fn a_browser_is_told_of_problems_on_a_page_and_a_program_in_a_document() {
+    let stub = full();
+    for (path, status, part) in [
+        ("/?date=tomorrow", 400, "`date` is `tomorrow`: write a day like 2026-01-15"),
+        ("/?dat=2026-03-02", 400, "did you mean `date`?"),
+        ("/nowhere", 404, "there is nothing at /nowhere"),
+    ] {
+        let request = TestRequest::get().uri(path).insert_header(("accept", "text/html,*/*;q=0.8"));
+        let page = stub.send(request).await;
+        assert_eq!(
+            (page.status, page.header("content-type")),
+            (status, "text/html; charset=utf-8"),
+            "{path}"
+        );
+        assert!(page.text.contains(part) && page.text.contains("<nav"), "{path}: {}", page.text);
+        assert_eq!(stub.get(path).await.problem().0, status, "{path}");
+    }
+}
+
+#[actix::test]
+async fn what_a_form_did_is_told_once() {
+    let stub = full();
+    let back = Notice::bad("2 of 3 <tasks>; 50% + more").back_to("/");
+    let cookie = back.headers().get("set-cookie").unwrap().to_str().unwrap();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+    let pair = cookie.split(';').next().unwrap().to_owned();
+    let page = stub.send(TestRequest::get().uri("/").insert_header(("cookie", pair))).await;
+    assert!(page.text.contains("2 of 3 &#60;tasks&#62;; 50% + more</p>"), "{}", page.text);
+    let gone = page.header("set-cookie");
+    assert!(gone.starts_with("flowlord_notice=;") && gone.contains("Max-Age=0"), "{gone}");
+    assert_eq!(stub.get("/").await.header("set-cookie"), "", "nothing to tell");
 }
 
 /// Serves the page with made-up data until it is ended: `cargo test -p flowlord-web look_at -- --ignored`.

@@ -54,7 +54,7 @@ async fn methods_that_a_path_does_not_take_are_told_which_it_takes() {
         (Method::HEAD, "/refresh", "GET, POST"),
         (Method::PUT, "/notify", "GET, POST"),
         (Method::OPTIONS, "/api/docs/errors", "GET, HEAD"),
-        (Method::POST, "/assets/x", "GET, HEAD"),
+        (Method::POST, "/assets/x/y", "GET, HEAD"),
     ] {
         let reply = stub.send(request(method.clone(), path)).await;
         assert_eq!(reply.code(), "method_not_allowed", "{method} {path}");

@@ -25,8 +25,8 @@ use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded};
 use flowlord_messages::notifier::{AwaitMessage, Fate};
 use flowlord_messages::read::{
-    AttemptsById, Backlog, Chain, DayStats, ListAlerts, ListSlots, ListTasks, ReadBacklog, ReadWorkflow,
-    SlotRow, Stats, StoredAlert,
+    AttemptsById, Backlog, Chain, DayMarks, DayStats, ListAlerts, ListSlots, ListTasks, ReadBacklog,
+    ReadDays, ReadWorkflow, SlotRow, Stats, StoredAlert,
 };
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::scheduler::{NextRuns, PhaseTimes};
@@ -123,6 +123,7 @@ stub! {
     chain: Chain => Vec<Attempt>;
     tasks: ListTasks => Vec<Attempt>;
     stats: DayStats => Stats;
+    days: ReadDays => Vec<DayMarks>;
     alerts: ListAlerts => Vec<StoredAlert>;
     add_token: AddToken => ();
     remove_token: RemoveToken => ();
@@ -209,6 +210,7 @@ impl Stub {
             chain: port!(),
             tasks: port!(),
             stats: port!(),
+            days: port!(),
             alerts: port!(),
             slots: port!(),
             content: port!(),
@@ -235,6 +237,16 @@ impl Stub {
 
     pub(crate) async fn send(&self, request: TestRequest) -> Reply {
         send(self.api(), request).await
+    }
+}
+
+impl Stub {
+    /// The headers and the size of an answer that may be no text.
+    pub(crate) async fn weigh(&self, request: TestRequest) -> (HeaderMap, usize) {
+        let service = init_service(app(self.api())).await;
+        let response = try_call_service(&service, request.to_request()).await.unwrap().into_parts().1;
+        let headers = response.headers().clone();
+        (headers, to_bytes(response.into_body()).await.unwrap().len())
     }
 }
 

@@ -3,7 +3,6 @@
 pub(crate) mod alert;
 pub(crate) mod backload;
 pub(crate) mod file;
-pub(crate) mod page;
 pub(crate) mod stats;
 pub(crate) mod task;
 pub(crate) mod time;

@@ -4,6 +4,7 @@ mod alerts;
 pub(crate) mod backload;
 mod backlog;
 mod database;
+mod days;
 pub(crate) mod files;
 mod grid;
 mod outbox;

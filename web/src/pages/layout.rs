@@ -1,0 +1,123 @@
+//! What surrounds every page: navigation, the day's picker, what there is to tell, the footer.
+
+use actix_web::HttpRequest;
+use chrono::NaiveDate;
+use flowlord_messages::read::ReadDays;
+
+use super::calendar::{Picker, Shown};
+use super::link::Link;
+use super::notice::Notice;
+use super::when::{When, long};
+use crate::api::Api;
+use crate::auth::COOKIE;
+use crate::routes::assets;
+
+/// The places of the navigation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    Start,
+    Tasks,
+    Alerts,
+    Files,
+    Workflow,
+    Backload,
+    About,
+    /// A page beside them.
+    Other,
+}
+
+/// In their order, with what stands on the link and the key that leads there after `g`.
+const NAVIGATION: [(Section, &str, &str, &str); 6] = [
+    (Section::Tasks, "/web/task", "Tasks", "t"),
+    (Section::Alerts, "/web/alert", "Alerts", "a"),
+    (Section::Files, "/web/files", "Files", "f"),
+    (Section::Workflow, "/web/workflow", "Workflow", "w"),
+    (Section::Backload, "/web/backload", "Backload", "b"),
+    (Section::About, "/web/about", "About", "i"),
+];
+
+/// A link of the navigation.
+#[derive(Debug)]
+pub(crate) struct NavLink {
+    pub(crate) label: &'static str,
+    pub(crate) href: String,
+    pub(crate) key: &'static str,
+    pub(crate) current: bool,
+}
+
+/// Everything round a page's own content.
+#[derive(Debug)]
+pub(crate) struct Layout<'a> {
+    pub(crate) start: String,
+    pub(crate) navigation: Vec<NavLink>,
+    pub(crate) picker: Option<Picker>,
+    pub(crate) notice: Option<Notice>,
+    pub(crate) version: &'a str,
+    pub(crate) host: &'a str,
+    pub(crate) up: String,
+    pub(crate) now: When,
+    /// Whether this browser logged in, and so can log out.
+    pub(crate) logged_in: bool,
+    /// Whether anything on the page changes by itself.
+    pub(crate) live: bool,
+}
+
+impl<'a> Layout<'a> {
+    /// Of a page in a section. The day of the address, if any, goes along to other pages.
+    pub(crate) fn new(api: &'a Api, request: &HttpRequest, section: Section) -> Self {
+        let date = Link::of("", request.query_string()).first("date").parse::<NaiveDate>().ok();
+        let to = |path| match date {
+            Some(date) => Link::to(path).with("date", date).href(),
+            None => Link::to(path).href(),
+        };
+        let link = |(of, path, label, key): (Section, &'static str, _, _)| NavLink {
+            label,
+            key,
+            href: to(path),
+            current: of == section,
+        };
+        let now = api.deps.clock.now();
+        Self {
+            start: to("/"),
+            navigation: NAVIGATION.into_iter().map(link).collect(),
+            picker: None,
+            notice: Notice::of(request),
+            version: &api.config.version,
+            host: &api.config.host,
+            up: long(now - api.config.started_at),
+            now: When::date_and_time(now),
+            logged_in: request.cookie(COOKIE).is_some(),
+            live: false,
+        }
+    }
+
+    /// For those who aren't let in yet.
+    pub(crate) fn bare(api: &'a Api, request: &HttpRequest) -> Self {
+        Self { navigation: Vec::new(), logged_in: false, ..Self::new(api, request, Section::Other) }
+    }
+
+    /// With a picker of the day that is shown. Where the days can't be read, none is marked.
+    pub(crate) async fn with_picker(self, api: &Api, link: &Link, shown: Shown) -> Self {
+        let (from, to) = shown.month();
+        let marks = api.deps.days.call(ReadDays { from, to }).await.unwrap_or_else(|err| {
+            log::warn!("event=days_not_read error={err}");
+            Vec::new()
+        });
+        Self { picker: Some(Picker::new(link, shown, &marks)), ..self }
+    }
+
+    /// With parts that change by themselves.
+    pub(crate) fn live(self) -> Self {
+        Self { live: true, ..self }
+    }
+
+    /// The address of an embedded file.
+    pub(crate) fn asset(&self, name: &str) -> String {
+        assets::url(name)
+    }
+
+    /// The addresses of all scripts.
+    pub(crate) fn scripts(&self) -> impl Iterator<Item = String> {
+        assets::scripts()
+    }
+}

@@ -1,0 +1,121 @@
+//! Links that keep what the address says: a filter stays when the order changes, the day when the page does.
+
+use std::fmt::Write as _;
+
+use flowlord_domain::query::Query;
+
+/// A page and its parameters, from which links are made.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Link {
+    path: &'static str,
+    query: Query,
+}
+
+impl Link {
+    /// A page without parameters.
+    pub(crate) fn to(path: &'static str) -> Self {
+        Self { path, query: Query::default() }
+    }
+
+    /// A page with the parameters of a request, as far as they have a value.
+    pub(crate) fn of(path: &'static str, query: &str) -> Self {
+        let query = Query::lenient(query);
+        let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        Self { path, query: query.pairs().filter(|(_, value)| !value.is_empty()).map(owned).collect() }
+    }
+
+    /// With this one value of a parameter.
+    pub(crate) fn with(&self, key: &str, value: impl ToString) -> Self {
+        let mut link = self.clone();
+        link.query.set(key, value.to_string());
+        link
+    }
+
+    /// With another value of a parameter that may have several.
+    pub(crate) fn and(&self, key: &str, value: &str) -> Self {
+        let mut link = self.clone();
+        link.query.push(key, value);
+        link
+    }
+
+    /// Without some parameters.
+    pub(crate) fn without(&self, keys: &[&str]) -> Self {
+        let mut link = self.clone();
+        keys.iter().for_each(|key| link.query.remove(key));
+        link
+    }
+
+    /// Only with some of the parameters.
+    pub(crate) fn only(&self, keys: &[&str]) -> Self {
+        let kept = self.query.pairs().filter(|(key, _)| keys.contains(key));
+        let query = kept.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        Self { path: self.path, query }
+    }
+
+    /// Where a form goes.
+    pub(crate) fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// The parameters, for the hidden fields of a form.
+    pub(crate) fn pairs(&self) -> Vec<(&str, &str)> {
+        self.query.pairs().collect()
+    }
+
+    /// The first value of a parameter; empty for none.
+    pub(crate) fn first(&self, key: &str) -> &str {
+        self.query.first(key).unwrap_or_default()
+    }
+
+    /// As it stands in `href`.
+    pub(crate) fn href(&self) -> String {
+        let mut href = self.path.to_owned();
+        for (number, (key, value)) in self.query.pairs().enumerate() {
+            href.push(if number == 0 { '?' } else { '&' });
+            encode(key, &mut href);
+            href.push('=');
+            encode(value, &mut href);
+        }
+        href
+    }
+}
+
+/// Percent-encodes what can't stand in a query as it is.
+pub(crate) fn encode(text: &str, into: &mut String) {
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b'/' | b',' => {
+                into.push(char::from(byte));
+            }
+            b' ' => into.push('+'),
+            _ => {
+                let _ = write!(into, "%{byte:02X}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_keeps_what_is_not_changed() {
+        let link = Link::of("/web/task", "date=2026-03-02&type=a&type=b&q=&cursor=x");
+        assert_eq!(link.href(), "/web/task?date=2026-03-02&type=a&type=b&cursor=x");
+        let sorted = link.without(&["cursor"]).with("sort", "run");
+        assert_eq!(sorted.href(), "/web/task?date=2026-03-02&type=a&type=b&sort=run");
+        assert_eq!(link.only(&["date"]).and("type", "c").href(), "/web/task?date=2026-03-02&type=c");
+        assert_eq!(Link::to("/web/files").href(), "/web/files");
+        assert_eq!((link.first("type"), link.first("q")), ("a", ""));
+    }
+
+    #[test]
+    fn values_read_back_as_they_were() {
+        for value in ["a b+c&d=e%f#g;h", "\"<'>\u{e9}", "s3://b/k,2026-03-02T03:00"] {
+            let href = Link::to("/web/task").with("q", value).href();
+            assert!(href.is_ascii() && !href.contains(['"', '<', '\'', ';', '#']), "{href}");
+            assert_eq!(Link::of("/web/task", href.split_once('?').unwrap().1).first("q"), value);
+        }
+    }
+}

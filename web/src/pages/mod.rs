@@ -1,0 +1,101 @@
+//! Pages for people. They are complete without any script; with it they change by themselves.
+//!
+//! A page is a struct with a template that extends `base.html` and has a [`Layout`] in its field `layout`. Its handler
+//! hands what makes it to [`answer`], which also tells problems as a page. What several pages need:
+//!
+//! | what | where |
+//! |---|---|
+//! | links that keep the other parameters | [`link::Link`] |
+//! | the day that is shown, its calendar | [`calendar::Shown`], [`Layout::with_picker`] |
+//! | times and spans | [`when`] |
+//! | what a form did, told after its redirect | [`notice::Notice`] |
+//! | figures, the chart by hour, long cells, sortable heads, pagers | [`parts`] |
+//!
+//! Scripts find their work by attributes; docs/pages.md lists them.
+
+pub(crate) mod calendar;
+pub(crate) mod layout;
+pub(crate) mod link;
+pub(crate) mod notice;
+pub(crate) mod parts;
+pub(crate) mod rows;
+pub(crate) mod sort;
+pub(crate) mod start;
+pub(crate) mod when;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
+use askama::Template;
+use flowlord_messages::{Code, Error};
+
+pub(crate) use calendar::Shown;
+pub(crate) use layout::{Layout, Section};
+pub(crate) use link::Link;
+pub(crate) use notice::Notice;
+
+use crate::api::Api;
+use crate::auth::wants_page;
+use crate::problem::{Answer, Problem};
+
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
+/// Answers a page.
+pub(crate) fn html(page: &impl Template) -> Answer {
+    let page = page
+        .render()
+        .map_err(|err| Problem::new(Code::Internal, format!("the page can't be written: {err}")))?;
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, HTML)).body(page))
+}
+
+/// Answers a page, or the problem that keeps it from being made: as a page to a browser, as a document to a program.
+pub(crate) async fn answer<T: Template>(
+    api: &Api,
+    request: &HttpRequest,
+    page: impl Future<Output = Result<T, Problem>>,
+) -> Answer {
+    let mut answer = match page.await {
+        Ok(page) => html(&page)?,
+        Err(problem) => tell(api, request, problem)?,
+    };
+    if Notice::of(request).is_some() {
+        notice::told(&mut answer);
+    }
+    Ok(answer)
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage<'a> {
+    layout: Layout<'a>,
+    status: StatusCode,
+    title: &'a str,
+    detail: &'a str,
+    code: &'a str,
+}
+
+/// A problem, to whoever asked.
+pub(crate) fn tell(api: &Api, request: &HttpRequest, problem: Problem) -> Answer {
+    if !wants_page(request.method(), request.headers()) {
+        return Err(problem);
+    }
+    let code = problem.code();
+    let page = ProblemPage {
+        layout: Layout::new(api, request, Section::Other),
+        status: problem.status_code(),
+        title: code.title(),
+        detail: problem.detail(),
+        code: code.as_str(),
+    };
+    let mut answer = html(&page)?;
+    *answer.status_mut() = problem.status_code();
+    if let Some(seconds) = code.retry_after() {
+        answer.headers_mut().insert(actix_web::http::header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    Ok(answer)
+}
+
+/// What could be read; else nothing, and a line that says so.
+pub(crate) fn read<T>(what: &str, answer: Result<T, Error>, notices: &mut Vec<String>) -> Option<T> {
+    answer.map_err(|err| notices.push(format!("{what} can't be shown now: {}", err.detail))).ok()
+}

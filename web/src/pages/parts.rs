@@ -1,0 +1,283 @@
+//! Pieces that pages share. Each knows how it is written: in a template it stands as `{{ piece }}`.
+
+use std::fmt;
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+use flowlord_messages::read::{Counts, Stats};
+
+use super::calendar::Picker;
+use super::link::Link;
+use super::sort::Head;
+use super::when::When;
+
+/// A text of this many characters or fewer is shown in full.
+const LONG: usize = 160;
+/// So many of a longer one are shown until it is opened.
+const SHORT: usize = 120;
+
+/// The height of the highest bar.
+const BAR_HEIGHT: f64 = 60.0;
+
+macro_rules! safe {
+    ($($piece:ty),+ $(,)?) => { $(impl HtmlSafe for $piece {})+ };
+}
+
+// They escape what they hold themselves.
+safe!(When, Picker, Cell, Heads, Figures, Chart, Pager);
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text, exact, form } = self;
+        // Nothing in it comes from outside.
+        write!(f, "<time datetime=\"{exact}\" data-form=\"{form}\">{text}</time>")
+    }
+}
+
+/// A text that is cut when it is long, and opens.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Template)]
+#[template(path = "parts/cell.html")]
+pub(crate) struct Cell {
+    pub(crate) text: String,
+}
+
+impl Cell {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// The beginning and the rest of a text that is too long to be shown.
+    fn cut(&self) -> Option<(&str, &str)> {
+        self.text.char_indices().nth(LONG)?;
+        let at = self.text.char_indices().nth(SHORT)?.0;
+        Some(self.text.split_at(at))
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self { text }
+    }
+}
+
+/// The heads of a table.
+#[derive(Debug, Default, Template)]
+#[template(path = "parts/heads.html")]
+pub(crate) struct Heads {
+    pub(crate) heads: Vec<Head>,
+}
+
+/// The ways to other pages of a list.
+#[derive(Debug, Default, PartialEq, Eq, Template)]
+#[template(path = "parts/pager.html")]
+pub(crate) struct Pager {
+    pub(crate) first: Option<String>,
+    pub(crate) next: Option<String>,
+}
+
+impl Pager {
+    /// Of a list at `link`, of which `next` is the cursor of the page after.
+    pub(crate) fn new(link: &Link, next: Option<String>) -> Self {
+        let first = (!link.first("cursor").is_empty()).then(|| link.without(&["cursor"]).href());
+        Self { first, next: next.map(|next| link.with("cursor", next).href()) }
+    }
+}
+
+/// A figure that leads to what it counts.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Figure {
+    pub(crate) label: &'static str,
+    /// Its colour in the stylesheet.
+    pub(crate) class: &'static str,
+    pub(crate) count: u64,
+    pub(crate) href: String,
+    /// Whether the page shows only what it counts.
+    pub(crate) chosen: bool,
+}
+
+impl Figure {
+    fn text(&self) -> String {
+        grouped(self.count)
+    }
+}
+
+/// A row of figures.
+#[derive(Debug, Default, Template)]
+#[template(path = "parts/figures.html")]
+pub(crate) struct Figures {
+    pub(crate) label: &'static str,
+    pub(crate) figures: Vec<Figure>,
+}
+
+/// The ways of a task to stand, in the order of every row of figures, by the names that the stylesheet colours.
+pub(crate) const STANDINGS: [&str; 5] = ["complete", "running", "warn", "error", "alert"];
+
+/// Counts in the order of [`STANDINGS`].
+pub(crate) fn parts(counts: &Counts) -> [u64; 5] {
+    [counts.complete, counts.running(), counts.warn, counts.error, counts.alert]
+}
+
+/// All of a day.
+pub(crate) fn sum(stats: &Stats) -> Counts {
+    stats.rows.iter().fold(Counts::default(), |sum, row| sum.plus(&row.counts))
+}
+
+impl Figures {
+    /// The totals of a day; each leads to the page of `link` with only its tasks.
+    pub(crate) fn of_day(counts: &Counts, link: &Link) -> Self {
+        let chosen = link.first("result");
+        let all = link.without(&["result", "state", "cursor"]);
+        let mut figures = vec![Figure {
+            label: "tasks",
+            class: "all",
+            count: counts.total,
+            href: all.href(),
+            chosen: chosen.is_empty(),
+        }];
+        figures.extend(STANDINGS.into_iter().zip(parts(counts)).map(|(name, count)| Figure {
+            label: name,
+            class: name,
+            count,
+            href: all.with("result", name).href(),
+            chosen: chosen == name,
+        }));
+        Self { label: "Tasks by result", figures }
+    }
+}
+
+/// A day's tasks by hour, stacked by result.
+#[derive(Debug, Default, Template)]
+#[template(path = "parts/chart.html")]
+pub(crate) struct Chart {
+    pub(crate) bars: Vec<Bar>,
+}
+
+/// An hour.
+#[derive(Debug)]
+pub(crate) struct Bar {
+    pub(crate) x: u32,
+    pub(crate) title: String,
+    pub(crate) href: String,
+    pub(crate) chosen: bool,
+    pub(crate) segments: Vec<Segment>,
+}
+
+/// A part of a bar.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) class: &'static str,
+    pub(crate) y: String,
+    pub(crate) height: String,
+}
+
+impl Chart {
+    /// Each hour leads to the page of `link` with only its tasks.
+    pub(crate) fn of_day(stats: &Stats, link: &Link) -> Self {
+        let mut hours = [Counts::default(); 24];
+        for row in &stats.rows {
+            if let Some(hour) = hours.get_mut(usize::from(row.hour)) {
+                *hour = hour.plus(&row.counts);
+            }
+        }
+        let highest = hours.iter().map(|hour| hour.total).max().unwrap_or(0).max(1);
+        let link = link.without(&["cursor"]);
+        let bar = |(hour, counts): (u32, &Counts)| {
+            let chosen = link.first("hour") == hour.to_string();
+            // The chosen hour leads back to all.
+            let href = if chosen { link.without(&["hour"]) } else { link.with("hour", hour) }.href();
+            let (title, segments) = stack(hour, counts, highest);
+            Bar { x: hour * 10, title, href, chosen, segments }
+        };
+        Self { bars: (0..).zip(&hours).map(bar).collect() }
+    }
+}
+
+fn stack(hour: u32, counts: &Counts, highest: u64) -> (String, Vec<Segment>) {
+    let mut y = BAR_HEIGHT;
+    let mut title = format!("{hour:02}:00 UTC, {} tasks", grouped(counts.total));
+    let mut segments = Vec::new();
+    for (class, count) in STANDINGS.into_iter().zip(parts(counts)).filter(|(_, count)| *count > 0) {
+        #[expect(clippy::cast_precision_loss, reason = "a height on the screen")]
+        let height = count as f64 / highest as f64 * BAR_HEIGHT;
+        y -= height;
+        title.push_str(&format!(", {} {class}", grouped(count)));
+        segments.push(Segment { class, y: format!("{y:.1}"), height: format!("{height:.1}") });
+    }
+    (title, segments)
+}
+
+/// A number with its thousands apart: `1,234,567`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use flowlord_messages::read::StatsRow;
+
+    use super::*;
+
+    #[test]
+    fn numbers_have_their_thousands_apart() {
+        let texts = [0, 7, 999, 1_000, 12_345, 1_234_567].map(grouped);
+        assert_eq!(texts, ["0", "7", "999", "1,000", "12,345", "1,234,567"]);
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters_and_escaped() {
+        let cell = |text: String| Cell::from(text).to_string();
+        assert_eq!(cell("<b>".to_owned()), "&#60;b&#62;");
+        assert_eq!(cell("é".repeat(LONG)), "é".repeat(LONG));
+        let long = cell("é<".repeat(LONG));
+        assert!(long.starts_with("<details class=\"long\"><summary>"), "{long}");
+        assert!(long.contains(&"é&#60;".repeat(LONG)) && !long.contains("é<"), "{long}");
+    }
+
+    fn stats() -> Stats {
+        let row = |hour, complete, error| {
+            let counts = Counts { total: complete + error + 1, complete, error, ..Counts::default() };
+            StatsRow { hour, topic: "load".into(), job: String::new(), counts, run_millis: 0 }
+        };
+        Stats { rows: vec![row(3, 1_500, 0), row(3, 0, 498), row(23, 999, 0)] }
+    }
+
+    #[test]
+    fn the_chart_stacks_each_hour_and_leads_to_it() {
+        let chart = Chart::of_day(&stats(), &Link::of("/web/task", "type=load&hour=23&cursor=c"));
+        assert_eq!(chart.bars.len(), 24);
+        let bar = &chart.bars[3];
+        assert_eq!(bar.title, "03:00 UTC, 2,000 tasks, 1,500 complete, 2 running, 498 error");
+        assert_eq!(bar.href, "/web/task?type=load&hour=3");
+        let heights: Vec<_> = bar.segments.iter().map(|part| (part.class, part.height.as_str())).collect();
+        assert_eq!(heights, [("complete", "45.0"), ("running", "0.1"), ("error", "14.9")]);
+        assert!(chart.bars[23].chosen && chart.bars[23].href == "/web/task?type=load");
+        assert!(chart.bars[0].segments.is_empty());
+    }
+
+    #[test]
+    fn figures_lead_to_what_they_count() {
+        let figures = Figures::of_day(&sum(&stats()), &Link::of("/web/task", "type=load&result=error"));
+        let text = figures.to_string();
+        assert!(text.contains("<b>3,000</b><span>tasks</span>"), "{text}");
+        let error = figures.figures.iter().find(|figure| figure.label == "error").unwrap();
+        assert!(error.chosen && error.count == 498 && error.href == "/web/task?type=load&result=error");
+        assert_eq!(figures.figures[0].href, "/web/task?type=load");
+    }
+
+    #[test]
+    fn a_list_leads_on_and_back_to_its_beginning() {
+        let link = Link::of("/web/task", "type=a&cursor=7");
+        let pager = Pager::new(&link, Some("9".to_owned()));
+        assert_eq!(pager.first.as_deref(), Some("/web/task?type=a"));
+        assert_eq!(pager.next.as_deref(), Some("/web/task?type=a&cursor=9"));
+        assert_eq!(Pager::new(&Link::to("/web/task"), None).to_string().trim(), "");
+    }
+}

@@ -1,0 +1,144 @@
+//! The rows of lists that several pages show.
+
+use chrono::{DateTime, Utc};
+use flowlord_domain::workflow::{Finding, Severity};
+use flowlord_domain::{Attempt, TaskResult, TaskState};
+use flowlord_messages::alerts::LadderStatus;
+use flowlord_messages::library::Current;
+use flowlord_messages::read::StoredAlert;
+
+use super::parts::Cell;
+use super::when::{When, span};
+
+/// A row of the table of tasks.
+#[derive(Debug)]
+pub(crate) struct TaskRow {
+    pub(crate) uid: String,
+    /// The result, or the state while there is none.
+    pub(crate) status: &'static str,
+    pub(crate) class: &'static str,
+    pub(crate) progress: Option<String>,
+    pub(crate) topic: String,
+    pub(crate) job: String,
+    pub(crate) info: Cell,
+    pub(crate) meta: Cell,
+    pub(crate) msg: Cell,
+    pub(crate) attempt: u32,
+    pub(crate) created: When,
+    pub(crate) waited: String,
+    pub(crate) ran: String,
+    pub(crate) worker: String,
+}
+
+impl TaskRow {
+    pub(crate) fn new(task: Attempt, now: DateTime<Utc>) -> Self {
+        let created = task.uid.created();
+        let (status, class) = status(&task);
+        let waiting_since = task.not_before.filter(|at| *at > created).unwrap_or(created);
+        let waited = match task.started {
+            Some(started) => span(started - waiting_since),
+            None if task.state == TaskState::Ready => span(now - waiting_since),
+            None => String::new(),
+        };
+        let end = task.ended.or((task.state == TaskState::Leased).then_some(now));
+        let ran = task.started.zip(end).map(|(from, to)| span(to - from)).unwrap_or_default();
+        Self {
+            uid: task.uid.to_string(),
+            status,
+            class,
+            progress: task
+                .progress
+                .filter(|_| task.state == TaskState::Leased)
+                .map(|part| format!("{part:.2}")),
+            topic: task.topic,
+            job: task.job,
+            info: task.info.into(),
+            meta: task.meta.into(),
+            msg: task.msg.into(),
+            attempt: task.retry.saturating_add(1),
+            created: When::time_of_day(created),
+            waited,
+            ran,
+            worker: task.worker,
+        }
+    }
+}
+
+fn status(task: &Attempt) -> (&'static str, &'static str) {
+    match (task.result, task.state) {
+        (Some(result), _) => (result.as_str(), TaskResult::as_str(result)),
+        (None, TaskState::Leased) => ("running", "running"),
+        (None, TaskState::Delayed) => ("delayed", "waiting"),
+        (None, _) => ("ready", "waiting"),
+    }
+}
+
+/// A row of the list of alerts.
+#[derive(Debug)]
+pub(crate) struct AlertRow {
+    pub(crate) at: When,
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) msg: Cell,
+    pub(crate) uid: String,
+}
+
+impl AlertRow {
+    pub(crate) fn new(alert: StoredAlert) -> Self {
+        let name = match alert.job.as_str() {
+            "" => alert.topic,
+            job => format!("{}:{job}", alert.topic),
+        };
+        Self {
+            at: When::time_of_day(alert.at),
+            kind: alert.kind.as_str().replace('_', " "),
+            name,
+            msg: alert.msg.into(),
+            uid: alert.uid.map(|uid| uid.to_string()).unwrap_or_default(),
+        }
+    }
+}
+
+/// An incident that isn't over.
+#[derive(Debug)]
+pub(crate) struct Incident {
+    pub(crate) route: String,
+    pub(crate) since: When,
+    pub(crate) next: When,
+}
+
+pub(crate) fn incidents(ladders: Vec<LadderStatus>) -> Vec<Incident> {
+    let open = |ladder: LadderStatus| {
+        let since = When::date_and_time(ladder.incident_since?);
+        Some(Incident { route: ladder.route, since, next: When::time_of_day(ladder.next) })
+    };
+    ladders.into_iter().filter_map(open).collect()
+}
+
+/// Something wrong with a workflow file.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    pub(crate) place: String,
+    pub(crate) message: String,
+    pub(crate) class: &'static str,
+}
+
+pub(crate) fn troubles(current: &Current) -> Vec<Trouble> {
+    let loaded = current.workflows.files().iter().flat_map(|file| &file.findings);
+    let mut findings: Vec<&Finding> = current.broken.iter().chain(loaded).collect();
+    findings.sort();
+    findings.dedup();
+    findings.sort_by_key(|finding| finding.severity);
+    findings.into_iter().map(trouble).collect()
+}
+
+fn trouble(finding: &Finding) -> Trouble {
+    Trouble {
+        place: format!("{}:{}:{}", finding.file, finding.line, finding.column),
+        message: finding.message.clone(),
+        class: match finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warn",
+        },
+    }
+}

@@ -1,0 +1,66 @@
+//! The heads of tables: links that sort on the server and say how it is sorted.
+
+use super::link::Link;
+
+/// A column that can be sorted by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Column {
+    /// What stands on it.
+    pub(crate) label: &'static str,
+    /// Its name in `sort`; empty for one that can't be sorted by.
+    pub(crate) key: &'static str,
+    /// Whether it holds figures, which stand on the right and are read from the highest.
+    pub(crate) figures: bool,
+}
+
+/// The head of a column.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) label: &'static str,
+    pub(crate) href: Option<String>,
+    /// `ascending`, `descending`, or empty.
+    pub(crate) sorted: &'static str,
+    pub(crate) figures: bool,
+}
+
+/// The heads of a table. `sort` and `order` are as in the address; `link` leads to the same page.
+pub(crate) fn heads(columns: &[Column], link: &Link, sort: &str, descending: bool) -> Vec<Head> {
+    let link = link.without(&["cursor"]);
+    let head = |column: &Column| {
+        let sorted = match (column.key == sort && !sort.is_empty(), descending) {
+            (false, _) => "",
+            (true, true) => "descending",
+            (true, false) => "ascending",
+        };
+        // A second click turns the order round; the first begins where people look first.
+        let order = match (sorted, column.figures) {
+            ("descending", _) | ("", false) => "asc",
+            _ => "desc",
+        };
+        let to = || link.with("sort", column.key).with("order", order).href();
+        Head { label: column.label, href: (!column.key.is_empty()).then(to), sorted, figures: column.figures }
+    };
+    columns.iter().map(head).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_click_sorts_and_the_next_turns_round() {
+        let columns = [
+            Column { label: "Type", key: "type", figures: false },
+            Column { label: "Run", key: "run", figures: true },
+            Column { label: "Process", key: "", figures: false },
+        ];
+        let link = Link::of("/web/task", "type=a&sort=type&order=asc&cursor=c");
+        let heads = heads(&columns, &link, "type", false);
+        assert_eq!(heads[0].href.as_deref(), Some("/web/task?type=a&sort=type&order=desc"));
+        assert_eq!(heads[1].href.as_deref(), Some("/web/task?type=a&sort=run&order=desc"));
+        assert_eq!(heads.iter().map(|head| head.sorted).collect::<Vec<_>>(), ["ascending", "", ""]);
+        assert_eq!(heads[2].href, None);
+        let turned = super::heads(&columns, &link, "run", true);
+        assert_eq!(turned[1].href.as_deref(), Some("/web/task?type=a&sort=run&order=asc"));
+    }
+}

@@ -1,0 +1,167 @@
+//! The overview: a day's figures, what is wrong, what happened last.
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpRequest;
+use askama::Template;
+use chrono::{DateTime, Utc};
+use flowlord_messages::alerts::LadderStates;
+use flowlord_messages::library::CurrentWorkflows;
+use flowlord_messages::read::{Counts, DayStats, ListAlerts, ListTasks, Stats, TaskFilter};
+
+use super::calendar::{Shown, words};
+use super::layout::{Layout, Section};
+use super::link::Link;
+use super::parts::{Chart, Figures, STANDINGS, parts, sum};
+use super::rows::{AlertRow, Incident, TaskRow, Trouble, incidents, troubles};
+use super::when::seconds;
+use super::{answer, read};
+use crate::api::{Api, ApiRef};
+use crate::params::{Params, day};
+use crate::problem::{Answer, Problem};
+
+/// How many tasks the page shows.
+const TASKS: usize = 25;
+/// How many alerts.
+const ALERTS: usize = 10;
+
+#[derive(Template)]
+#[template(path = "start.html")]
+struct StartPage<'a> {
+    layout: Layout<'a>,
+    shown: Shown,
+    words: String,
+    /// What could not be read.
+    notices: Vec<String>,
+    day: Day,
+    tasks: Vec<TaskRow>,
+    tasks_link: String,
+    more_tasks: bool,
+    alerts: Vec<AlertRow>,
+    alerts_link: String,
+    more_alerts: bool,
+    incidents: Vec<Incident>,
+    troubles: Vec<Trouble>,
+    files: usize,
+    phases: usize,
+}
+
+/// The page.
+pub(crate) async fn start(api: ApiRef, request: HttpRequest) -> Answer {
+    answer(&api, &request, page(&api, &request)).await
+}
+
+/// Each part is read on its own, so that one that fails leaves the others.
+async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<StartPage<'a>, Problem> {
+    let params = Params::parse(request.query_string(), &["date", "month"])?;
+    let now = api.deps.clock.now();
+    let shown = Shown::of(&params, now)?;
+    let (from, to) = day(shown.date);
+    let filter = TaskFilter { from: Some(from), to: Some(to), ..TaskFilter::default() };
+    let deps = &api.deps;
+    let link = Link::of("/", request.query_string());
+    let (layout, stats, tasks, alerts, current, ladders) = tokio::join!(
+        Layout::new(api, request, Section::Start).live().with_picker(api, &link, shown),
+        deps.stats.call(DayStats { day: shown.date }),
+        deps.tasks.call(ListTasks { filter, ascending: false, after: None, limit: TASKS + 1 }),
+        deps.alerts.call(ListAlerts { from, to, after: None, limit: ALERTS + 1 }),
+        deps.workflows.call(CurrentWorkflows),
+        deps.ladders.call(LadderStates),
+    );
+    let mut notices = Vec::new();
+    let stats = read("the totals", stats, &mut notices);
+    let tasks = read("the tasks", tasks, &mut notices).unwrap_or_default();
+    let alerts = read("the alerts", alerts, &mut notices).unwrap_or_default();
+    let current = read("the workflows", current, &mut notices);
+    let ladders = read("the incidents", ladders, &mut notices).unwrap_or_default();
+    let tasks_link = Link::to("/web/task").with("date", shown.date);
+    Ok(StartPage {
+        layout,
+        shown,
+        words: words(shown.date),
+        notices,
+        day: stats.map(|stats| Day::new(&stats, &tasks_link)).unwrap_or_default(),
+        more_tasks: tasks.len() > TASKS,
+        tasks: tasks.into_iter().take(TASKS).map(|task| TaskRow::new(task, now)).collect(),
+        tasks_link: tasks_link.href(),
+        more_alerts: alerts.len() > ALERTS,
+        alerts: alerts.into_iter().take(ALERTS).map(AlertRow::new).collect(),
+        alerts_link: Link::to("/web/alert").with("date", shown.date).href(),
+        incidents: incidents(ladders),
+        troubles: current.as_ref().map(troubles).unwrap_or_default(),
+        files: current.as_ref().map_or(0, |current| current.workflows.files().len()),
+        phases: current.as_ref().map_or(0, |current| current.workflows.phases().count()),
+    })
+}
+
+/// The day's totals.
+#[derive(Debug, Default)]
+struct Day {
+    total: u64,
+    figures: Figures,
+    chart: Chart,
+    topics: Vec<TopicRow>,
+}
+
+/// A row of the table by topic and job.
+#[derive(Debug)]
+struct TopicRow {
+    topic: String,
+    job: String,
+    href: String,
+    total: u64,
+    figures: Vec<Standing>,
+    run: String,
+}
+
+/// A count with the class that colours it.
+#[derive(Debug)]
+struct Standing {
+    class: &'static str,
+    count: u64,
+}
+
+impl Day {
+    /// `link` leads to the day's tasks.
+    fn new(stats: &Stats, link: &Link) -> Self {
+        let mut topics: BTreeMap<(&str, &str), (Counts, u64)> = BTreeMap::new();
+        for row in &stats.rows {
+            let (counts, millis) = topics.entry((&row.topic, &row.job)).or_default();
+            *counts = counts.plus(&row.counts);
+            *millis += row.run_millis;
+        }
+        let mut topics: Vec<TopicRow> = topics
+            .into_iter()
+            .map(|((topic, job), (counts, millis))| TopicRow::new(topic, job, &counts, millis, link))
+            .collect();
+        topics.sort_by_key(|row| std::cmp::Reverse(row.total));
+        let counts = sum(stats);
+        Self {
+            total: counts.total,
+            figures: Figures::of_day(&counts, link),
+            chart: Chart::of_day(stats, link),
+            topics,
+        }
+    }
+}
+
+impl TopicRow {
+    fn new(topic: &str, job: &str, counts: &Counts, millis: u64, link: &Link) -> Self {
+        let ended = counts.total.saturating_sub(counts.running());
+        #[expect(clippy::cast_precision_loss, reason = "an average for people")]
+        let run = (ended > 0).then(|| millis as f64 / ended as f64 / 1e3);
+        let of_topic = link.with("type", topic);
+        Self {
+            topic: topic.to_owned(),
+            job: job.to_owned(),
+            href: if job.is_empty() { of_topic } else { of_topic.with("job", job) }.href(),
+            total: counts.total,
+            figures: STANDINGS
+                .into_iter()
+                .zip(parts(counts))
+                .map(|(class, count)| Standing { class, count })
+                .collect(),
+            run: run.map(seconds).unwrap_or_default(),
+        }
+    }
+}

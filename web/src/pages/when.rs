@@ -1,0 +1,62 @@
+//! Times and lengths of time, as people read them.
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use flowlord_domain::duration;
+
+/// A time: its text is UTC, its `exact` lets a script show it in the viewer's zone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct When {
+    pub(crate) text: String,
+    pub(crate) exact: String,
+    /// How the script writes it: `time`, `minute` or `date`.
+    pub(crate) form: &'static str,
+}
+
+impl When {
+    /// `12:00:05`, where the day is known.
+    pub(crate) fn time_of_day(at: DateTime<Utc>) -> Self {
+        Self { text: at.format("%H:%M:%S").to_string(), exact: exact(at), form: "time" }
+    }
+
+    /// `2026-03-02 12:00`.
+    pub(crate) fn date_and_time(at: DateTime<Utc>) -> Self {
+        Self { text: at.format("%Y-%m-%d %H:%M").to_string(), exact: exact(at), form: "minute" }
+    }
+
+    /// `2026-03-02 12:00:05`.
+    pub(crate) fn full(at: DateTime<Utc>) -> Self {
+        Self { text: at.format("%Y-%m-%d %H:%M:%S").to_string(), exact: exact(at), form: "full" }
+    }
+}
+
+fn exact(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// A length of time with no more digits than people read.
+pub(crate) fn span(span: TimeDelta) -> String {
+    let span = span.max(TimeDelta::zero());
+    let rounded = if span < TimeDelta::seconds(10) {
+        TimeDelta::milliseconds(span.num_milliseconds())
+    } else {
+        TimeDelta::seconds(span.num_seconds())
+    };
+    duration::print(rounded)
+}
+
+/// The same in seconds.
+pub(crate) fn seconds(seconds: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, reason = "an average run time fits")]
+    let millis = (seconds * 1e3) as i64;
+    span(TimeDelta::milliseconds(millis))
+}
+
+/// A long time, in its two largest units.
+pub(crate) fn long(time: TimeDelta) -> String {
+    let minutes = time.num_minutes().max(0);
+    match (minutes / 1_440, minutes / 60 % 24, minutes % 60) {
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
