@@ -23,8 +23,7 @@ impl Query for ReadDays {
         let days = self.from.iter_days().take_while(|day| *day < self.to).take(ReadDays::MOST);
         let marks = days.map(|day| {
             let (from, to) = (midnight(day), midnight(day.checked_add_days(Days::new(1)).unwrap_or(day)));
-            let mut has =
-                |statement: &mut CachedStatement<'_>, from: i64, to: i64| statement.exists([from, to]);
+            let has = |statement: &mut CachedStatement<'_>, from: i64, to: i64| statement.exists([from, to]);
             Ok(DayMarks {
                 day,
                 tasks: has(&mut tasks, hour(Uid::at(from)), hour(Uid::at(to)))?,
