@@ -26,8 +26,8 @@ fn main() -> Done<()> {
     println!("cargo::rerun-if-changed={}", assets.display());
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let files = gather(&assets)?;
-    let mut table = format!("pub(super) const BUILD: &str = \"{}\";\n", hash(&files));
-    table.push_str("pub(super) static FILES: &[Embedded] = &[\n");
+    let mut table = format!("const BUILD: &str = \"{}\";\n", hash(&files));
+    table.push_str("static FILES: &[Embedded] = &[\n");
     for (number, (name, content)) in files.iter().enumerate() {
         let path = out.join(format!("asset-{number}"));
         write_forms(&path, content)?;

@@ -88,11 +88,11 @@ impl Picker {
         // Another day begins at its first page, with all its hours.
         let link = link.without(&["date", "cursor", "month", "hour"]);
         let Shown { date, today, leaf } = shown;
-        let to = |day: NaiveDate| in_calendar(day).then(|| link.with("date", day).href());
+        let to = |day: NaiveDate| in_calendar(day).then(|| link.with("date", &day).href());
         let (first, next) = shown.month();
         let turn = |month: Option<NaiveDate>| {
             let month = month.filter(|month| in_calendar(*month))?;
-            Some(link.with("date", date).with("month", month.format("%Y-%m")).href())
+            Some(link.with("date", &date).with("month", &month.format("%Y-%m")).href())
         };
         Self {
             date,
@@ -146,7 +146,7 @@ impl Day {
         }
         Self {
             number: day.day(),
-            href: link.with("date", day).href(),
+            href: link.with("date", &day).href(),
             label,
             tasks,
             alerts,
@@ -175,7 +175,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn picker(query: &str) -> Picker {
+    fn turned(query: &str) -> Picker {
         let link = Link::of("/web/task", &format!("type=load&cursor=c&hour=3&{query}"));
         let params = Params::parse(query, &["date", "month"]).unwrap();
         let shown = Shown::of(&params, "2026-03-02T12:00:00Z".parse().unwrap()).unwrap();
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn other_days_keep_the_filter_and_begin_at_their_first_page() {
-        let picker = picker("");
+        let picker = turned("");
         assert_eq!(picker.before.as_deref(), Some("/web/task?type=load&date=2026-03-01"));
         assert_eq!((picker.after.as_deref(), picker.is_today, picker.open), (None, true, false));
         assert_eq!(picker.today, "/web/task?type=load");
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_month_is_whole_weeks_from_monday_with_marks() {
-        let picker = picker("");
+        let picker = turned("");
         assert_eq!((picker.weeks.len(), picker.month.as_str()), (6, "March 2026"));
         assert!(picker.weeks.iter().all(|week| week.len() == 7));
         assert!(picker.weeks[0][..6].iter().all(Option::is_none), "the 1st is a Sunday");
@@ -220,11 +220,11 @@ mod tests {
 
     #[test]
     fn leaves_turn_while_the_day_stays() {
-        let picker = picker("month=2024-02");
+        let picker = turned("month=2024-02");
         assert!(picker.open && picker.month == "February 2024");
         assert_eq!(picker.weeks.iter().flatten().flatten().count(), 29);
         assert_eq!(picker.month_after.as_deref(), Some("/web/task?type=load&date=2026-03-02&month=2024-03"));
-        let edge = super::tests::picker("date=1970-01-01");
+        let edge = turned("date=1970-01-01");
         assert_eq!((edge.before, edge.month_before), (None, None), "there is nothing before");
         assert_eq!(edge.after.as_deref(), Some("/web/task?type=load&date=1970-01-02"));
     }

@@ -67,7 +67,7 @@ impl<'a> Layout<'a> {
     pub(crate) fn new(api: &'a Api, request: &HttpRequest, section: Section) -> Self {
         let date = Link::of("", request.query_string()).first("date").parse::<NaiveDate>().ok();
         let to = |path| match date {
-            Some(date) => Link::to(path).with("date", date).href(),
+            Some(date) => Link::to(path).with("date", &date).href(),
             None => Link::to(path).href(),
         };
         let link = |(of, path, label, key): (Section, &'static str, _, _)| NavLink {

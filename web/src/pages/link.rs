@@ -25,7 +25,7 @@ impl Link {
     }
 
     /// With this one value of a parameter.
-    pub(crate) fn with(&self, key: &str, value: impl ToString) -> Self {
+    pub(crate) fn with(&self, key: &str, value: &(impl ToString + ?Sized)) -> Self {
         let mut link = self.clone();
         link.query.set(key, value.to_string());
         link
@@ -50,6 +50,11 @@ impl Link {
         let kept = self.query.pairs().filter(|(key, _)| keys.contains(key));
         let query = kept.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         Self { path: self.path, query }
+    }
+
+    /// With the same parameters elsewhere.
+    pub(crate) fn at(&self, path: &'static str) -> Self {
+        Self { path, query: self.query.clone() }
     }
 
     /// Where a form goes.

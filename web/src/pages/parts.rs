@@ -79,7 +79,7 @@ impl Pager {
     /// Of a list at `link`, of which `next` is the cursor of the page after.
     pub(crate) fn new(link: &Link, next: Option<String>) -> Self {
         let first = (!link.first("cursor").is_empty()).then(|| link.without(&["cursor"]).href());
-        Self { first, next: next.map(|next| link.with("cursor", next).href()) }
+        Self { first, next: next.map(|next| link.with("cursor", &next).href()) }
     }
 }
 
@@ -184,7 +184,7 @@ impl Chart {
         let bar = |(hour, counts): (u32, &Counts)| {
             let chosen = link.first("hour") == hour.to_string();
             // The chosen hour leads back to all.
-            let href = if chosen { link.without(&["hour"]) } else { link.with("hour", hour) }.href();
+            let href = if chosen { link.without(&["hour"]) } else { link.with("hour", &hour) }.href();
             let (title, segments) = stack(hour, counts, highest);
             Bar { x: hour * 10, title, href, chosen, segments }
         };

@@ -4,18 +4,15 @@ use std::collections::BTreeMap;
 
 use actix_web::HttpRequest;
 use askama::Template;
-use chrono::{DateTime, Utc};
 use flowlord_messages::alerts::LadderStates;
 use flowlord_messages::library::CurrentWorkflows;
 use flowlord_messages::read::{Counts, DayStats, ListAlerts, ListTasks, Stats, TaskFilter};
 
-use super::calendar::{Shown, words};
-use super::layout::{Layout, Section};
-use super::link::Link;
+use super::calendar::words;
 use super::parts::{Chart, Figures, STANDINGS, parts, sum};
 use super::rows::{AlertRow, Incident, TaskRow, Trouble, incidents, troubles};
 use super::when::seconds;
-use super::{answer, read};
+use super::{Layout, Link, Section, Shown, answer, read};
 use crate::api::{Api, ApiRef};
 use crate::params::{Params, day};
 use crate::problem::{Answer, Problem};
@@ -74,7 +71,7 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<StartPage<'a>, 
     let alerts = read("the alerts", alerts, &mut notices).unwrap_or_default();
     let current = read("the workflows", current, &mut notices);
     let ladders = read("the incidents", ladders, &mut notices).unwrap_or_default();
-    let tasks_link = Link::to("/web/task").with("date", shown.date);
+    let tasks_link = Link::to("/web/task").with("date", &shown.date);
     Ok(StartPage {
         layout,
         shown,
@@ -86,7 +83,7 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<StartPage<'a>, 
         tasks_link: tasks_link.href(),
         more_alerts: alerts.len() > ALERTS,
         alerts: alerts.into_iter().take(ALERTS).map(AlertRow::new).collect(),
-        alerts_link: Link::to("/web/alert").with("date", shown.date).href(),
+        alerts_link: Link::to("/web/alert").with("date", &shown.date).href(),
         incidents: incidents(ladders),
         troubles: current.as_ref().map(troubles).unwrap_or_default(),
         files: current.as_ref().map_or(0, |current| current.workflows.files().len()),
