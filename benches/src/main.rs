@@ -1,16 +1,19 @@
 //! `cargo run --release -p flowlord-bench -- load`: full durable cycles per second (create, lease, result: three
 //! requests, each acknowledged after its fsync), next to two limits of the same machine in the same run. `-- reload`:
-//! how long it takes to look at ten thousand phases again.
+//! how long it takes to look at ten thousand phases again. `-- generate`: a large history to measure on.
 
 mod client;
+mod generate;
 mod limits;
 mod load;
 mod reload;
 mod server;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use flowlord_messages::{Clock as _, SystemClock};
 
 /// As flowlord's, so that the no-op server is as fast as it can be.
 #[global_allocator]
@@ -49,6 +52,27 @@ enum Command {
         #[arg(long, default_value_t = 9)]
         rounds: usize,
     },
+    /// A large history, made up, in a folder that `flowlord serve --data` opens.
+    Generate {
+        /// Attempts in all.
+        #[arg(long, default_value_t = 10_000_000)]
+        attempts: u64,
+        /// Of these, attempts on the busiest day, the last but one; a tenth when not given.
+        #[arg(long)]
+        busiest: Option<u64>,
+        /// Days that they are spread over.
+        #[arg(long, default_value_t = 90)]
+        days: u32,
+        /// The last day, `2026-03-01`; today when not given.
+        #[arg(long)]
+        until: Option<chrono::NaiveDate>,
+        /// The same seed makes the same history.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The folder.
+        #[arg(long)]
+        out: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -59,6 +83,11 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Reload { files, phases, rounds } => {
             runtime.block_on(reload::run(files.into(), phases, rounds))
+        }
+        Command::Generate { attempts, busiest, days, until, seed, out } => {
+            let until = until.unwrap_or_else(|| SystemClock.now().date_naive());
+            let busiest = busiest.unwrap_or(attempts / 10);
+            generate::run(&generate::History { attempts, busiest, days, until, seed }, &out)
         }
     }
 }

@@ -3,6 +3,7 @@
 //! The owner is an actor alone on its thread. Whatever arrived while the last commit was written is the next
 //! transaction; every command in it has a savepoint of its own, and is answered after the commit is on disk.
 
+mod bulk;
 mod column;
 mod job;
 mod meters;
@@ -25,6 +26,7 @@ use actix::{Addr, ArbiterHandle};
 use chrono::{DateTime, Utc};
 use flowlord_messages::Supervision;
 
+pub use bulk::{Bulk, BulkError};
 pub use owner::{Hints, Owner};
 pub use reader::Reader;
 pub use restore::{Recovered, RestoreError, Restored, restore};

@@ -56,7 +56,7 @@ impl Store<'_> {
         alerts.iter().try_for_each(|alert| self.insert_alert(alert, alert.at_once.is_some()))
     }
 
-    fn insert_alert(&mut self, alert: &NewAlert, told: bool) -> Result<(), Trouble> {
+    pub(crate) fn insert_alert(&mut self, alert: &NewAlert, told: bool) -> Result<(), Trouble> {
         let queue = self.queue(&alert.topic, &alert.job)?;
         let workflow = self.name(&alert.workflow)?;
         let row = self

@@ -159,7 +159,7 @@ impl Store<'_> {
         self.followers.ready.insert((topic.to_owned(), job.to_owned()));
     }
 
-    fn take_slot(&mut self, slot: &SlotKey, started: &[Uid]) -> Result<(), Trouble> {
+    pub(crate) fn take_slot(&mut self, slot: &SlotKey, started: &[Uid]) -> Result<(), Trouble> {
         let phase = self.phase(&slot.workflow, &slot.task)?;
         let taken = self
             .connection

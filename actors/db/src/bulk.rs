@@ -1,0 +1,233 @@
+//! Histories stored at once, millions of attempts in one go: for measurements on large databases.
+//!
+//! The way is another than the owner's: nothing is on disk before the end, and indexes are built last. What it
+//! leaves is a database as the owner would have written it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use flowlord_domain::{Attempt, NewAlert, TaskState};
+use flowlord_messages::write::SlotKey;
+use rusqlite::{Connection, params};
+
+use crate::DATABASE;
+use crate::column::{self, micros};
+use crate::schema::{FolderLock, OpenError, open_writer};
+use crate::store::{Followers, Names, Store, Trouble};
+use crate::write::rollup::Deltas;
+
+/// Attempts per transaction.
+const BATCH: u64 = 200_000;
+
+/// The name of the file until it is finished.
+const UNFINISHED: &str = "flowlord.db.unfinished";
+
+/// Why a history could not be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum BulkError {
+    /// The folder has a database.
+    #[error("{0} is there already: name a folder without a database")]
+    Exists(PathBuf),
+    /// The database can't be made.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// SQLite says no.
+    #[error("the history can't be stored: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file can't be put in its place.
+    #[error("the history can't be put in its place: {0}")]
+    Io(#[from] std::io::Error),
+    /// A row that can't be.
+    #[error("the history can't be stored: {0}")]
+    Refused(flowlord_messages::Error),
+}
+
+impl From<Trouble> for BulkError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Refused(error) => Self::Refused(error),
+            Trouble::Sqlite(err) => Self::Sqlite(err),
+        }
+    }
+}
+
+/// A database that is being filled. It has its name only once it is finished.
+pub struct Bulk {
+    connection: Connection,
+    names: Names,
+    rollups: Deltas,
+    /// The statements of the indexes that are built last.
+    indexes: Vec<String>,
+    added: u64,
+    folder: PathBuf,
+    _lock: FolderLock,
+}
+
+impl std::fmt::Debug for Bulk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bulk")
+            .field("folder", &self.folder)
+            .field("added", &self.added)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Bulk {
+    /// Begins a database in a folder that has none.
+    ///
+    /// # Errors
+    /// When the folder has a database, is in use, or can't be written.
+    pub fn begin(folder: &Path) -> Result<Self, BulkError> {
+        let lock = FolderLock::take(folder)?;
+        let path = folder.join(DATABASE);
+        if path.exists() {
+            return Err(BulkError::Exists(path));
+        }
+        let unfinished = folder.join(UNFINISHED);
+        if unfinished.exists() {
+            std::fs::remove_file(&unfinished)?;
+        }
+        let connection = open_writer(&unfinished)?;
+        // A crash leaves a file that nobody takes for a database: nothing needs to be safe before the end.
+        connection.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
+        connection.pragma_update(None, "synchronous", "OFF")?;
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        connection.pragma_update(None, "cache_size", -256_000)?;
+        let indexes = drop_indexes(&connection)?;
+        connection.execute_batch("BEGIN")?;
+        let (names, rollups) = (Names::default(), Deltas::default());
+        Ok(Self { connection, names, rollups, indexes, added: 0, folder: folder.to_owned(), _lock: lock })
+    }
+
+    /// Stores an attempt as it stands. Those that come in the order of their ids are stored fastest.
+    ///
+    /// # Errors
+    /// When the id is taken, or the disk is full.
+    pub fn attempt(&mut self, attempt: &Attempt) -> Result<(), BulkError> {
+        let mut followers = Followers::default();
+        let mut store = Store {
+            connection: &self.connection,
+            names: &mut self.names,
+            rollups: &mut self.rollups,
+            followers: &mut followers,
+        };
+        store.insert_attempt(attempt)?;
+        self.added += 1;
+        if self.added.is_multiple_of(BATCH) {
+            std::mem::take(&mut self.rollups).write(&self.connection)?;
+            self.connection.execute_batch("COMMIT; BEGIN")?;
+        }
+        Ok(())
+    }
+
+    /// Stores alerts as told.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn alert(&mut self, alert: &NewAlert) -> Result<(), BulkError> {
+        self.store(|store| store.insert_alert(alert, true))
+    }
+
+    /// Stores a slot that an attempt started.
+    ///
+    /// # Errors
+    /// When the slot was stored before, or the disk is full.
+    pub fn slot(&mut self, slot: &SlotKey, started: flowlord_domain::Uid) -> Result<(), BulkError> {
+        self.store(|store| store.take_slot(slot, &[started]))
+    }
+
+    fn store(&mut self, write: impl FnOnce(&mut Store<'_>) -> Result<(), Trouble>) -> Result<(), BulkError> {
+        let mut followers = Followers::default();
+        let mut store = Store {
+            connection: &self.connection,
+            names: &mut self.names,
+            rollups: &mut self.rollups,
+            followers: &mut followers,
+        };
+        Ok(write(&mut store)?)
+    }
+
+    /// Builds the indexes, brings all to disk, and gives the database its name. Answers how many attempts it holds.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn finish(self) -> Result<u64, BulkError> {
+        let Self { connection, rollups, indexes, added, folder, .. } = self;
+        rollups.write(&connection)?;
+        for index in &indexes {
+            connection.execute_batch(index)?;
+        }
+        connection.execute_batch("COMMIT")?;
+        connection.pragma_update(None, "locking_mode", "NORMAL")?;
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        connection.close().map_err(|(_, err)| err)?;
+        let path = folder.join(UNFINISHED);
+        File::open(&path)?.sync_all()?;
+        std::fs::rename(&path, folder.join(DATABASE))?;
+        File::open(&folder)?.sync_all()?;
+        Ok(added)
+    }
+}
+
+/// Drops the indexes of the large table and answers how they are made.
+fn drop_indexes(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let listed =
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'task' AND sql IS NOT NULL";
+    let mut statement = connection.prepare(listed)?;
+    let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let found = found.collect::<rusqlite::Result<Vec<(String, String)>>>()?;
+    for (name, _) in &found {
+        connection.execute_batch(&format!("DROP INDEX \"{name}\""))?;
+    }
+    Ok(found.into_iter().map(|(_, sql)| sql).collect())
+}
+
+impl Store<'_> {
+    /// Stores an attempt with whatever became of it.
+    fn insert_attempt(&mut self, attempt: &Attempt) -> rusqlite::Result<()> {
+        let queue = self.queue(&attempt.topic, &attempt.job)?;
+        let workflow = self.name(&attempt.workflow)?;
+        let worker = self.name(&attempt.worker)?;
+        let due = match attempt.state {
+            TaskState::Ready => Some(attempt.uid.created()),
+            TaskState::Delayed => attempt.not_before,
+            TaskState::Leased => attempt.lease_expires,
+            TaskState::Done => attempt.ended,
+        };
+        self.connection
+            .prepare_cached(
+                "INSERT INTO task (uid, queue, state, lane, due, lease, delivery, expired, retry, worker, workflow,
+                     parent, result, progress, started, ended, chain, info, meta, msg)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+            )?
+            .execute(params![
+                attempt.uid.0,
+                queue,
+                column::state(attempt.state),
+                column::lane(attempt.lane),
+                micros(due.unwrap_or(attempt.uid.created())),
+                // Never given to anybody, but there: as of a task that was handed out.
+                (attempt.delivery > 0).then_some(attempt.uid.0),
+                attempt.delivery,
+                attempt.retry,
+                worker,
+                workflow,
+                attempt.parent.map(|parent| parent.0),
+                attempt.result.map(column::result),
+                attempt.progress,
+                attempt.started.map(micros),
+                attempt.ended.map(micros),
+                attempt.id,
+                attempt.info,
+                attempt.meta,
+                attempt.msg,
+            ])?;
+        self.rollups.created(attempt.uid, queue);
+        if let Some(result) = attempt.result {
+            let (started, ended) = (attempt.started, attempt.ended);
+            let run = ended.zip(started).map_or(0, |(ended, started)| (ended - started).num_milliseconds());
+            self.rollups.ended(attempt.uid, queue, result, run.max(0));
+        }
+        Ok(())
+    }
+}

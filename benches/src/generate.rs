@@ -1,0 +1,316 @@
+//! A large history, made up: runs of workflows as they would have been, with their retries, alerts and slots, spread
+//! over many days, one of them far busier than the others.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use flowlord_db::Bulk;
+use flowlord_domain::{AlertKind, Attempt, Lane, NewAlert, TaskResult, TaskState, Uid};
+use flowlord_messages::write::SlotKey;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+/// Workflow files; each has a phase that cron starts, with what follows from it.
+const WORKFLOWS: usize = 12;
+
+/// The jobs of each first phase.
+const JOBS: [&str; 4] = ["orders", "users", "events", "payments"];
+
+/// What follows from the first phase of a workflow, one after the other.
+const FOLLOWING: [&str; 4] = ["transform", "check", "load", "report"];
+
+/// What is to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct History {
+    /// Attempts in all.
+    pub(crate) attempts: u64,
+    /// Of these, attempts on the busiest day, which is the last but one.
+    pub(crate) busiest: u64,
+    /// Days; the last one is `until`.
+    pub(crate) days: u32,
+    /// The last day.
+    pub(crate) until: NaiveDate,
+    /// The same seed makes the same history.
+    pub(crate) seed: u64,
+}
+
+/// Makes it in a folder that has no database, which `flowlord serve --data` then opens.
+pub(crate) fn run(history: &History, out: &Path) -> anyhow::Result<()> {
+    ensure!(history.days >= 2, "--days: at least 2, so that there is a busiest day before the last");
+    ensure!(history.busiest <= history.attempts, "--busiest can't be more than --attempts");
+    let mut maker = Maker::new(history, out)?;
+    for back in (0..history.days).rev() {
+        let day = history.until.checked_sub_days(Days::new(back.into())).context("--until is too early")?;
+        maker.day(day, history.of_day(back))?;
+    }
+    maker.finish(out)
+}
+
+impl History {
+    /// Attempts on the day so many days before the last one.
+    fn of_day(&self, back: u32) -> u64 {
+        if back == 1 {
+            return self.busiest;
+        }
+        let others = u64::from(self.days - 1);
+        let rest = self.attempts - self.busiest;
+        // What doesn't divide goes to the oldest days.
+        rest / others + u64::from(u64::from(self.days - 1 - back) < rest % others)
+    }
+}
+
+/// An attempt that is made up but not stored yet, by its id.
+struct Coming(Attempt);
+
+impl PartialEq for Coming {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.uid == other.0.uid
+    }
+}
+
+impl Eq for Coming {}
+
+impl PartialOrd for Coming {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Coming {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.uid.cmp(&other.0.uid)
+    }
+}
+
+struct Maker {
+    bulk: Bulk,
+    rng: StdRng,
+    /// Runs overlap: their attempts are stored in the order of their ids.
+    coming: BinaryHeap<Reverse<Coming>>,
+    made: u64,
+    runs: u64,
+    progress: indicatif::ProgressBar,
+}
+
+impl Maker {
+    fn new(history: &History, out: &Path) -> anyhow::Result<Self> {
+        let style =
+            indicatif::ProgressStyle::with_template("{bar:40} {human_pos} of {human_len}, {per_sec}")?;
+        Ok(Self {
+            bulk: Bulk::begin(out)?,
+            rng: StdRng::seed_from_u64(history.seed),
+            coming: BinaryHeap::new(),
+            made: 0,
+            runs: 0,
+            progress: indicatif::ProgressBar::new(history.attempts).with_style(style),
+        })
+    }
+
+    /// As many attempts on one day, in runs begun evenly over all but its last minutes.
+    fn day(&mut self, day: NaiveDate, attempts: u64) -> anyhow::Result<()> {
+        let begin = day.and_hms_opt(0, 0, 0).context("no midnight")?.and_utc();
+        let length = TimeDelta::minutes(23 * 60 + 40).num_microseconds().context("a day")?;
+        let end = self.made + attempts;
+        let before = self.made;
+        while self.made < end {
+            let part = i128::from(self.made - before) * i128::from(length) / i128::from(attempts);
+            let at = begin + TimeDelta::microseconds(i64::try_from(part)?);
+            self.store_until(Some(at))?;
+            self.run(at, usize::try_from(end - self.made)?)?;
+        }
+        self.store_until(None)
+    }
+
+    fn store_until(&mut self, at: Option<DateTime<Utc>>) -> anyhow::Result<()> {
+        while let Some(Reverse(first)) = self.coming.peek()
+            && at.is_none_or(|at| first.0.uid.created() < at)
+        {
+            let Some(Reverse(Coming(attempt))) = self.coming.pop() else { break };
+            self.bulk.attempt(&attempt)?;
+            self.progress.inc(1);
+        }
+        Ok(())
+    }
+
+    /// One run of a workflow, of at most `max` attempts: its first task, what follows from it, retries between.
+    fn run(&mut self, at: DateTime<Utc>, max: usize) -> anyhow::Result<()> {
+        let workflow = format!("etl/w{:02}.toml", self.rng.random_range(0..WORKFLOWS));
+        let job = JOBS[self.rng.random_range(0..JOBS.len())];
+        let chain = format!(
+            "{:08x}-{:04x}-7{:03x}-9abc-{:012x}",
+            at.timestamp(),
+            self.runs >> 12,
+            self.runs & 0xfff,
+            self.runs
+        );
+        self.runs += 1;
+        let topics =
+            ["extract"].into_iter().chain(FOLLOWING).take(1 + self.rng.random_range(1..=FOLLOWING.len()));
+        let (mut at, mut parent, mut left) = (at, None, max);
+        for topic in topics {
+            let mut retry = 0;
+            loop {
+                if left == 0 {
+                    return Ok(());
+                }
+                left -= 1;
+                let attempt = self.attempt(at, topic, job, &workflow, &chain, parent, retry);
+                let (uid, result, ended) = (attempt.uid, attempt.result, attempt.ended.unwrap_or(at));
+                if parent.is_none() && retry == 0 {
+                    let slot = SlotKey {
+                        workflow: workflow.clone(),
+                        task: format!("{topic}:{job}"),
+                        at: uid.created(),
+                    };
+                    self.bulk.slot(&slot, uid)?;
+                }
+                let exhausted = result == Some(TaskResult::Error) && retry == 2;
+                if exhausted || result == Some(TaskResult::Alert) {
+                    self.bulk.alert(&alert(&attempt, ended))?;
+                }
+                self.coming.push(Reverse(Coming(attempt)));
+                at = ended + TimeDelta::milliseconds(3);
+                match result {
+                    Some(TaskResult::Complete) => break parent = Some(uid),
+                    Some(TaskResult::Error) if retry < 2 => retry += 1,
+                    _ => return Ok(()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one row")]
+    fn attempt(
+        &mut self,
+        at: DateTime<Utc>,
+        topic: &str,
+        job: &str,
+        workflow: &str,
+        chain: &str,
+        parent: Option<Uid>,
+        retry: u32,
+    ) -> Attempt {
+        // Milliseconds are the time, microseconds a number: no two attempts of one millisecond have the same.
+        let uid = Uid(at.timestamp_millis() * 1_000 + i64::try_from(self.made % 1_000).unwrap_or(0));
+        self.made += 1;
+        let started = at + TimeDelta::milliseconds(self.rng.random_range(2..2_000));
+        let ended = started + TimeDelta::milliseconds(self.rng.random_range(200..90_000));
+        let (result, msg) = match self.rng.random_range(0..1_000) {
+            0..30 => (TaskResult::Error, "connection to warehouse-3 refused: timed out after 30s"),
+            30..42 => (TaskResult::Warn, "nothing to do: the source has no rows for this hour"),
+            42..44 => (TaskResult::Alert, "row count fell by more than half against the day before"),
+            _ => (TaskResult::Complete, ""),
+        };
+        let hour = at.format("%Y-%m-%dT%H");
+        let rows = self.rng.random_range(0..5_000_000);
+        Attempt {
+            uid,
+            topic: topic.to_owned(),
+            job: job.to_owned(),
+            id: chain.to_owned(),
+            info: format!("s3://lake/{topic}/{job}/{hour}/part-{:05}.json?hour={hour}", self.runs % 100_000),
+            meta: format!("cron={hour}&job={job}&rows={rows}&workflow={workflow}"),
+            workflow: workflow.to_owned(),
+            parent,
+            retry,
+            lane: Lane::Live,
+            state: TaskState::Done,
+            delivery: 1,
+            not_before: None,
+            worker: format!("worker-{:02}", self.rng.random_range(0..40)),
+            lease_expires: None,
+            progress: None,
+            result: Some(result),
+            msg: msg.to_owned(),
+            started: Some(started),
+            ended: Some(ended),
+        }
+    }
+
+    fn finish(self, out: &Path) -> anyhow::Result<()> {
+        use std::io::Write as _;
+        self.progress.finish();
+        let mut stdout = std::io::stdout();
+        writeln!(stdout, "building the indexes …")?;
+        let added = self.bulk.finish()?;
+        let bytes = out.join(flowlord_db::DATABASE).metadata()?.len();
+        writeln!(stdout, "{added} attempts, {bytes} bytes in {}", out.display())?;
+        Ok(())
+    }
+}
+
+fn alert(attempt: &Attempt, at: DateTime<Utc>) -> NewAlert {
+    let told_at_once = attempt.result == Some(TaskResult::Alert);
+    NewAlert {
+        kind: if told_at_once { AlertKind::Result } else { AlertKind::Exhausted },
+        at,
+        uid: Some(attempt.uid),
+        id: attempt.id.clone(),
+        topic: attempt.topic.clone(),
+        job: attempt.job.clone(),
+        workflow: attempt.workflow.clone(),
+        msg: attempt.msg.clone(),
+        task_time: Some(attempt.uid.created()),
+        at_once: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history() -> History {
+        let until = NaiveDate::from_ymd_opt(2026, 3, 1).unwrap();
+        History { attempts: 5_003, busiest: 1_000, days: 10, until, seed: 1 }
+    }
+
+    #[test]
+    fn the_days_add_up_to_what_was_asked_for() {
+        let history = history();
+        let days: Vec<u64> = (0..history.days).map(|back| history.of_day(back)).collect();
+        assert_eq!((days.iter().sum::<u64>(), days[1]), (5_003, 1_000));
+        assert!(
+            days.iter().enumerate().all(|(back, day)| back == 1 || (444..=445).contains(day)),
+            "{days:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_made_opens_adds_up_and_holds_together() {
+        let folder = tempfile::tempdir().unwrap();
+        run(&history(), folder.path()).unwrap();
+        let path = folder.path().join(flowlord_db::DATABASE);
+        assert_eq!(flowlord_db::check(&path).unwrap(), flowlord_db::VERSION);
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let one = |sql: &str| -> i64 { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
+        assert_eq!(one("SELECT count(*) FROM task"), 5_003);
+        assert_eq!(one("SELECT sum(total) FROM rollup"), 5_003);
+        assert_eq!(one("SELECT sum(complete + error + alert + warn) FROM rollup"), 5_003);
+        let day = "SELECT count(*) FROM task WHERE uid >= 1772236800000000 AND uid < 1772323200000000";
+        assert_eq!(one(day), 1_000, "2026-02-28");
+        assert_eq!(
+            one("SELECT count(*) FROM task AS child JOIN task AS parent ON parent.uid = child.parent
+            WHERE parent.result <> 0 OR parent.chain <> child.chain"),
+            0,
+            "children follow from what completed"
+        );
+        assert_eq!(
+            one("SELECT count(*) FROM slot JOIN task ON uid = slot.started"),
+            one("SELECT count(*) FROM slot")
+        );
+        assert!(
+            one("SELECT count(*) FROM alert") > 0 && one("SELECT count(*) FROM alert WHERE told = 0") == 0
+        );
+        assert_eq!(
+            one("SELECT count(*) FROM sqlite_schema WHERE name = 'task_chain'"),
+            1,
+            "the indexes are back"
+        );
+        let again = run(&history(), folder.path()).unwrap_err().to_string();
+        assert!(again.contains("is there already"), "{again}");
+    }
+}
