@@ -21,3 +21,4 @@ mod slack;
 mod snapshots;
 mod support;
 mod time;
+mod trouble;

@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use crate::support::{Api, WORKFLOW};
 
 /// How long anything here may take before the test fails; no assertion on speed.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Server {
     pub(crate) api: Api,
@@ -65,8 +65,12 @@ impl Server {
         self.child.kill().await.unwrap();
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("running")
+    }
+
     pub(crate) fn terminate(&self) {
-        let id = self.child.id().expect("running").to_string();
+        let id = self.pid().to_string();
         let sent = std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap();
         assert!(sent.success());
     }

@@ -281,6 +281,11 @@ impl TestApp {
         self.clock.advance(time).await;
     }
 
+    /// Its data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     pub(crate) fn workflow_path(&self, name: &str) -> PathBuf {
         self.folder.path().join("workflows").join(name)
     }

@@ -47,6 +47,11 @@ struct Pending<C: Command> {
     back: Option<OneshotSender<Result<C::Answer>>>,
 }
 
+/// A command of the owner's own: nobody waits for its answer.
+pub(crate) fn own<C: Command>(command: C) -> Box<dyn Job> {
+    Box::new(Pending { command, answer: None, back: None })
+}
+
 impl<C: Command> MessageResponse<Owner, C> for Queued<C> {
     fn handle(self, _ctx: &mut Context<Owner>, back: Option<OneshotSender<C::Result>>) {
         let pending = Pending { command: self.command, answer: None, back };

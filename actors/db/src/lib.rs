@@ -5,8 +5,10 @@
 
 mod bulk;
 mod column;
+mod fault;
 mod job;
 mod meters;
+mod outage;
 mod owner;
 mod read;
 mod reader;
@@ -15,6 +17,7 @@ mod row;
 mod schema;
 mod snapshot;
 mod store;
+mod transaction;
 mod write;
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use metrics::{Counter, Histogram, counter, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 /// Looked up once, then a few atomic operations a commit.
 pub(crate) struct Meters {
     commands: Histogram,
     seconds: Histogram,
     pub(crate) failed: Counter,
+    /// 1 while the database can be written.
+    pub(crate) writable: Gauge,
 }
 
 impl Default for Meters {
@@ -17,6 +19,7 @@ impl Default for Meters {
             commands: histogram!("flowlord_commit_commands"),
             seconds: histogram!("flowlord_commit_seconds"),
             failed: counter!("flowlord_commit_failures_total"),
+            writable: gauge!("flowlord_database_writable"),
         }
     }
 }

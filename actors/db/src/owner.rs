@@ -1,12 +1,12 @@
 //! The DB owner: the one write connection, and group commit.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use actix::{
     Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, Supervised, Supervisor,
 };
+use chrono::{DateTime, Utc};
 use flowlord_messages::backload::{SaveBackload, SetBackloadState, StoreBackloadChunk};
 use flowlord_messages::files::{KeepPlaces, RecordFile, SaveSeen};
 use flowlord_messages::health::Pong;
@@ -17,14 +17,16 @@ use flowlord_messages::write::{
     AdvanceLadder, ApplyOutcomes, Close, CreateTasks, EnqueueMessage, ExtendLease, GrantLeases, PromoteDue,
     RaiseAlerts, ReapLeases, RecordMissed, ReleaseLease, RemoveHistory, SaveCrons, SaveWorkflows,
 };
-use flowlord_messages::{Code, Error, Guarded, LatePort, Ping, Supervision, guarded};
+use flowlord_messages::{Code, Error, Guarded, LatePort, Ping, Supervision, Tick, Timer, Wakes, guarded};
 use rusqlite::Connection;
 
-use crate::job::{Command, Job, Queue, Queued};
+use crate::job::{self, Command, Job, Queue, Queued};
 use crate::meters::Meters;
-use crate::schema;
+use crate::outage::{self, Outage};
+use crate::schema::{self, OpenError, VERSION};
+use crate::snapshot::is_damage;
 use crate::store::{Followers, Names, Store, Trouble};
-use crate::write::rollup::Deltas;
+use crate::transaction::Transaction;
 
 /// A flood is cut into transactions of this many commands, so that the first of it needn't wait for the last.
 const BATCH: usize = 512;
@@ -52,6 +54,13 @@ pub struct Owner {
     supervision: Supervision,
     hints: Hints,
     meters: Meters,
+    /// While writing doesn't work; there is no connection then.
+    outage: Option<Outage>,
+    /// When the last outage was told.
+    told: Option<DateTime<Utc>>,
+    /// When writing is tried again.
+    timer: Timer,
+    closed: bool,
 }
 
 impl std::fmt::Debug for Owner {
@@ -79,15 +88,19 @@ impl Owner {
             names: Names::default(),
             queue: Queue::default(),
             flushing: false,
+            timer: Timer::new(supervision.clock().clone()),
             supervision,
             hints,
             meters: Meters::default(),
+            outage: None,
+            told: None,
+            closed: false,
         })
     }
 
     pub(crate) fn queued<C: Command>(&mut self, command: C, ctx: &mut Context<Self>) -> Queued<C> {
         if self.queue.borrow().len() >= BATCH {
-            guarded(self, ctx, |owner, _| owner.flush());
+            guarded(self, ctx, Self::flush);
         }
         if !self.flushing {
             self.flushing = true;
@@ -97,22 +110,15 @@ impl Owner {
     }
 
     /// One transaction of all that is queued: apply, commit, answer, then tell.
-    pub(crate) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self, ctx: &mut Context<Self>) {
         let mut jobs = std::mem::take(&mut *self.queue.borrow_mut());
         if jobs.is_empty() {
             return;
         }
-        let mut followers = Followers::default();
-        let begun = Instant::now();
-        let committed = self.commit(&mut jobs, &mut followers);
-        self.meters.commit(jobs.len(), begun.elapsed());
-        if let Err(error) = committed {
-            self.meters.failed.increment(1);
-            for job in &mut jobs {
-                job.fail(error.clone());
-            }
-            followers = Followers::default();
-        }
+        let followers = self.commit(&mut jobs, ctx).unwrap_or_else(|error| {
+            jobs.iter_mut().for_each(|job| job.fail(error.clone()));
+            Followers::default()
+        });
         // Whoever is answered may be idle before the hints are out: between the two something is under way.
         let _until_told = self.hints.notify.begin();
         for job in jobs {
@@ -121,29 +127,88 @@ impl Owner {
         self.tell(followers);
     }
 
-    fn commit(&mut self, jobs: &mut [Box<dyn Job>], followers: &mut Followers) -> Result<(), Error> {
+    fn commit(&mut self, jobs: &mut [Box<dyn Job>], ctx: &mut Context<Self>) -> Result<Followers, Error> {
+        if let Some(outage) = &mut self.outage {
+            return Err(outage.refuse(jobs.len()));
+        }
         let Some(connection) = &self.connection else {
             return Err(Error::new(Code::Stopping, "the database is closed; the service is stopping"));
         };
-        let written = transaction(connection, &mut self.names, jobs, followers);
-        written.map_err(|err| {
-            log::error!("event=commit_failed commands={} error={err:?}", jobs.len());
-            self.reopen();
-            Error::new(Code::Storage, format!("the database could not be written: {err}"))
+        let begun = Instant::now();
+        let written = Transaction { path: &self.path, connection, names: &mut self.names }.write(jobs);
+        self.meters.commit(jobs.len(), begun.elapsed());
+        written.map_err(|failure| {
+            log::error!("event=commit_failed commands={} failure={failure:?}", jobs.len());
+            self.meters.failed.increment(1);
+            self.begin_outage(&failure.err, ctx);
+            outage::failed(&failure)
         })
     }
 
-    /// After a commit that failed nobody knows what is on disk: start again from what is.
-    fn reopen(&mut self) {
+    /// After a transaction that failed nobody knows what is on disk: start again from what is.
+    fn begin_outage(&mut self, err: &rusqlite::Error, ctx: &mut Context<Self>) {
         self.names.clear();
         self.connection = None;
-        match schema::open_writer(&self.path) {
+        self.outage = Some(Outage::begin(err, self.supervision.clock().now()));
+        self.meters.writable.set(0);
+        self.try_again(ctx);
+    }
+
+    /// Opens the database anew and proves by a commit that it can be written; where it can't, tries again soon.
+    fn try_again(&mut self, ctx: &mut Context<Self>) {
+        let Some(mut outage) = self.outage.take() else { return };
+        let now = self.supervision.clock().now();
+        match self.prove(&outage, now) {
+            Ok((connection, followers)) => {
+                self.connection = Some(connection);
+                self.meters.writable.set(1);
+                outage.end(now);
+                self.tell(followers);
+            }
+            Err(OpenError::Sqlite { source, .. }) if !is_damage(&source) => {
+                outage.goes_on(&source, now);
+                self.outage = Some(outage);
+                self.timer.set(Some(now + outage::TRY_AGAIN), ctx, |owner| &mut owner.timer);
+            }
+            Err(err) => {
+                log::error!("event=reopen_failed error={err:?}");
+                self.outage = Some(outage);
+                self.supervision.give_up();
+            }
+        }
+    }
+
+    /// After a restart, which may come within an outage.
+    fn start_again(&mut self, ctx: &mut Context<Self>) {
+        if self.outage.is_some() {
+            return self.try_again(ctx);
+        }
+        match schema::reopen_writer(&self.path) {
             Ok(connection) => self.connection = Some(connection),
+            Err(OpenError::Sqlite { source, .. }) if !is_damage(&source) => self.begin_outage(&source, ctx),
             Err(err) => {
                 log::error!("event=reopen_failed error={err:?}");
                 self.supervision.give_up();
             }
         }
+    }
+
+    /// The proof is a real write, and with it the one alert, so that it is told if and only if writing works.
+    fn prove(&mut self, outage: &Outage, now: DateTime<Utc>) -> Result<(Connection, Followers), OpenError> {
+        let connection = outage.reopen(&self.path)?;
+        let mut jobs = vec![job::own(Ping)];
+        let news = self.told.is_none_or(|told| now - told >= outage::TOLD_FOR);
+        if news {
+            jobs.push(job::own(RaiseAlerts { alerts: vec![outage.alert(now)] }));
+        }
+        let written = Transaction { path: &self.path, connection: &connection, names: &mut self.names }
+            .write(&mut jobs);
+        let followers =
+            written.map_err(|failure| OpenError::Sqlite { path: self.path.clone(), source: failure.err })?;
+        if news {
+            self.told = Some(now);
+        }
+        Ok((connection, followers))
     }
 
     fn tell(&self, followers: Followers) {
@@ -162,72 +227,15 @@ impl Owner {
     }
 }
 
-fn transaction(
-    connection: &Connection,
-    names: &mut Names,
-    jobs: &mut [Box<dyn Job>],
-    followers: &mut Followers,
-) -> rusqlite::Result<()> {
-    let run = |sql| connection.prepare_cached(sql)?.execute([]).map(drop);
-    run("BEGIN IMMEDIATE")?;
-    let mut rollups = Deltas::default();
-    let applied = jobs
-        .iter_mut()
-        .try_for_each(|job| apply_one(connection, names, job.as_mut(), &mut rollups, followers))
-        .and_then(|()| rollups.write(connection))
-        .and_then(|()| run("COMMIT"));
-    if applied.is_err() {
-        names.clear();
-        let _the_first_error_counts = run("ROLLBACK");
-    }
-    applied
-}
-
-/// Applies one command in a savepoint of its own: what fails, fails alone.
-fn apply_one(
-    connection: &Connection,
-    names: &mut Names,
-    job: &mut dyn Job,
-    rollups: &mut Deltas,
-    followers: &mut Followers,
-) -> rusqlite::Result<()> {
-    let run = |sql| connection.prepare_cached(sql)?.execute([]).map(drop);
-    let mut own_rollups = Deltas::default();
-    let mut own_followers = Followers::default();
-    run("SAVEPOINT command")?;
-    let store = &mut Store { connection, names, rollups: &mut own_rollups, followers: &mut own_followers };
-    let applied = catch_unwind(AssertUnwindSafe(|| job.apply(store))).unwrap_or_else(|_| {
-        let error = Error::new(Code::Internal, "the write failed inside; see the log");
-        job.fail(error.clone());
-        Err(Trouble::Refused(error))
-    });
-    match applied {
-        Ok(()) => {
-            rollups.add(own_rollups);
-            followers.add(own_followers);
-        }
-        Err(trouble) => {
-            store.names.clear();
-            run("ROLLBACK TO command")?;
-            // A full or broken disk fails the whole transaction, not this command.
-            if let Trouble::Sqlite(err) = trouble
-                && connection.is_autocommit()
-            {
-                return Err(err);
-            }
-        }
-    }
-    run("RELEASE command")
-}
-
 impl Actor for Owner {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(8192);
         self.flushing = false;
-        if self.connection.is_none() {
-            self.reopen();
+        self.meters.writable.set(1);
+        if self.connection.is_none() && !self.closed {
+            self.start_again(ctx);
         }
     }
 }
@@ -237,6 +245,13 @@ impl Supervised for Owner {
         // The panic may have left a transaction open; what it held was never answered.
         self.connection = None;
         self.queue.borrow_mut().clear();
+        self.timer = Timer::new(self.supervision.clock().clone());
+    }
+}
+
+impl Wakes for Owner {
+    fn wake(&mut self, _tick: Tick, ctx: &mut Context<Self>) {
+        self.try_again(ctx);
     }
 }
 
@@ -251,7 +266,7 @@ impl Handler<Flush> for Owner {
 
     fn handle(&mut self, _: Flush, ctx: &mut Self::Context) {
         self.flushing = false;
-        guarded(self, ctx, |owner, _| owner.flush());
+        guarded(self, ctx, Self::flush);
     }
 }
 
@@ -297,8 +312,9 @@ queue!(
 impl Command for Ping {
     type Answer = Pong;
 
-    /// Answered after a commit, so that a database that can't be written doesn't look well.
-    fn apply(&mut self, _store: &mut Store<'_>) -> Result<Pong, Trouble> {
+    /// Answered after a commit that writes, so that a database that can't be written doesn't look well.
+    fn apply(&mut self, store: &mut Store<'_>) -> Result<Pong, Trouble> {
+        store.connection.pragma_update(None, "user_version", VERSION)?;
         Ok(Pong { restarts: 0 })
     }
 }
@@ -307,8 +323,10 @@ impl Handler<Close> for Owner {
     type Result = flowlord_messages::Result<()>;
 
     fn handle(&mut self, _: Close, ctx: &mut Self::Context) -> Self::Result {
-        guarded(self, ctx, |owner, _| {
-            owner.flush();
+        guarded(self, ctx, |owner, ctx| {
+            owner.flush(ctx);
+            owner.closed = true;
+            owner.timer.set(None, ctx, |owner| &mut owner.timer);
             let Some(connection) = owner.connection.take() else { return Ok(()) };
             let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             checkpoint.map_err(|err| Error::new(Code::Storage, format!("the checkpoint failed: {err}")))

@@ -15,6 +15,9 @@ pub const VERSION: usize = MIGRATIONS.len();
 /// Pages in the write-ahead log after which a commit also copies them into the database.
 const CHECKPOINT_PAGES: u32 = 8_000;
 
+/// How long to wait for a lock that another program holds.
+pub(crate) const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Prepared statements kept per connection: more than there are.
 const STATEMENTS: usize = 128;
 
@@ -93,8 +96,20 @@ impl FolderLock {
 /// # Errors
 /// When it can't be opened or is newer than this program.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    open(path, OpenFlags::default())
+}
+
+/// Opens the database for writing again: one that is gone isn't made anew.
+///
+/// # Errors
+/// When it can't be opened or is newer than this program.
+pub(crate) fn reopen_writer(path: &Path) -> Result<Connection, OpenError> {
+    open(path, OpenFlags::default() - OpenFlags::SQLITE_OPEN_CREATE)
+}
+
+fn open(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
     let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
-    let mut connection = Connection::open(path).map_err(failed)?;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     let pragmas = || -> rusqlite::Result<()> {
         // Before the first table, or it does nothing.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
@@ -104,7 +119,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         connection.pragma_update(None, "cache_size", -32_000)?;
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(())
     };
@@ -123,7 +138,7 @@ pub(crate) fn reader_manager(path: &Path) -> r2d2_sqlite::SqliteConnectionManage
         connection.pragma_update(None, "query_only", true)?;
         connection.pragma_update(None, "mmap_size", 268_435_456_i64)?;
         connection.pragma_update(None, "cache_size", -4_000)?;
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(())
     })

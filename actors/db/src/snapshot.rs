@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{Context, Handler, ResponseActFuture};
+use flowlord_messages::fault::Point;
 use flowlord_messages::snapshot::{Copied, CopyDatabase};
 use flowlord_messages::{Code, Error, Result, guarded};
 use rusqlite::{Connection, OpenFlags};
 
+use crate::fault;
 use crate::owner::Owner;
 use crate::schema::VERSION;
 
@@ -79,7 +81,8 @@ pub fn copy(from: &Path, to: &Path) -> std::result::Result<u64, SnapshotError> {
         .tempfile_in(folder)
         .map_err(io(folder))?
         .into_temp_path();
-    vacuum_into(from, &partial).map_err(|source| SnapshotError::Sqlite { path: to.to_owned(), source })?;
+    let copied = vacuum_into(from, &partial).and_then(|()| fault::at(Point::DuringSnapshot, from));
+    copied.map_err(|source| SnapshotError::Sqlite { path: to.to_owned(), source })?;
     check(&partial)?;
     File::open(&partial).and_then(|file| file.sync_all()).map_err(io(&partial))?;
     let bytes = partial.metadata().map_err(io(&partial))?.len();
@@ -140,8 +143,8 @@ impl Handler<CopyDatabase> for Owner {
 
     /// The owner chooses the point: after all that was sent before. The copy itself is made beside its thread.
     fn handle(&mut self, command: CopyDatabase, ctx: &mut Context<Self>) -> Self::Result {
-        guarded(self, ctx, |owner, _| -> Self::Result {
-            owner.flush();
+        guarded(self, ctx, |owner, ctx| -> Self::Result {
+            owner.flush(ctx);
             let (from, to) = (owner.path.clone(), command.to);
             let copied = actix_rt::task::spawn_blocking(move || {
                 copy(&from, &to).map(|bytes| Copied { path: to, bytes })

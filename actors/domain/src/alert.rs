@@ -27,11 +27,13 @@ pub enum AlertKind {
     Snapshot,
     /// A phase missed its slot.
     MissedSlot,
+    /// The database could not be written for a while.
+    Storage,
 }
 
 impl AlertKind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Exhausted,
         Self::Result,
         Self::Unfinished,
@@ -40,6 +42,7 @@ impl AlertKind {
         Self::Workflow,
         Self::Snapshot,
         Self::MissedSlot,
+        Self::Storage,
     ];
 
     /// The name on the wire.
@@ -54,6 +57,7 @@ impl AlertKind {
             Self::Workflow => "workflow",
             Self::Snapshot => "snapshot",
             Self::MissedSlot => "missed_slot",
+            Self::Storage => "storage",
         }
     }
 }

@@ -45,6 +45,12 @@ impl Supervision {
         self.name
     }
 
+    /// The clock of the actor.
+    #[must_use]
+    pub fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
     /// Restarts within the last minute.
     #[must_use]
     pub fn restarts(&self) -> usize {

@@ -6,6 +6,7 @@
 pub mod activity;
 pub mod clock;
 pub mod error;
+pub mod fault;
 pub mod guarded;
 pub mod health;
 pub mod lease;

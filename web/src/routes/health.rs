@@ -29,34 +29,37 @@ pub(crate) async fn status() -> HttpResponse {
 
 /// Every actor answers.
 pub(crate) async fn ready(api: ApiRef) -> Answer {
-    let (silent, actors) = ping_all(&api).await;
+    let (troubles, actors) = ping_all(&api).await;
     if api.is_stopping() {
         return Err(Problem::new(Code::Stopping, "the service is stopping").with("actors", actors));
     }
-    if !silent.is_empty() {
-        let detail = format!("no answer from {} within {} s", silent.join(", "), ANSWER_WITHIN.as_secs());
-        return Err(Problem::new(Code::NotReady, detail).with("actors", actors));
+    if !troubles.is_empty() {
+        let each: Vec<_> = troubles.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+        return Err(Problem::new(Code::NotReady, each.join("; ")).with("actors", actors));
     }
     json(StatusCode::OK, &serde_json::json!({ "status": "ready", "actors": actors }))
 }
 
-/// Those that don't answer, and how each is.
-pub(crate) async fn ping_all(api: &Api) -> (Vec<&'static str>, Value) {
+/// Those that don't answer well, with what they say, and how each is.
+pub(crate) async fn ping_all(api: &Api) -> (Vec<(&'static str, String)>, Value) {
     let pings = api.deps.pings.iter().map(|(name, port)| {
         let ping = tokio::time::timeout(ANSWER_WITHIN, port.call(Ping));
         async move { (*name, ping.await) }
     });
-    let mut silent = Vec::new();
+    let mut troubles = Vec::new();
     let mut actors = Map::new();
     for (name, answer) in join_all(pings).await {
         let detail = match answer {
             Ok(Ok(pong)) => serde_json::json!({ "status": "ok", "restarts": pong.restarts }),
-            Ok(Err(err)) => serde_json::json!({ "status": err.code.as_str(), "detail": err.detail }),
-            Err(_) => serde_json::json!({ "status": "timeout" }),
+            Ok(Err(err)) => {
+                troubles.push((name, err.detail.clone()));
+                serde_json::json!({ "status": err.code.as_str(), "detail": err.detail })
+            }
+            Err(_) => {
+                troubles.push((name, format!("no answer within {} s", ANSWER_WITHIN.as_secs())));
+                serde_json::json!({ "status": "timeout" })
+            }
         };
-        if detail["status"] != "ok" {
-            silent.push(name);
-        }
         actors.insert(name.to_owned(), detail);
     }
     (silent, Value::Object(actors))

@@ -265,7 +265,7 @@ async fn health_is_told() {
     let reply = stub.get("/readyz").await;
     let (status, code, detail) = reply.problem();
     assert_eq!((status, code.as_str()), (503, "not_ready"));
-    assert!(detail.contains("db, dispatch"), "{detail}");
+    assert!(detail.contains("db: no disk; dispatch: no disk"), "{detail}");
     assert_eq!(reply.json()["actors"]["db"], json!({"status": "storage", "detail": "no disk"}));
 }
 

@@ -11,6 +11,7 @@ mod outbox;
 mod results;
 mod storing;
 mod token;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use flowlord_messages::read::AttemptsById;
 use flowlord_messages::write::{
     ApplyOutcomes, Claim, CreateTasks, Created, GrantLeases, Granted, TopicFilter, WantedLease,
 };
-use flowlord_messages::{Activity, Code, Error, Port, Result, Supervision, SystemClock};
+use flowlord_messages::{Activity, Code, Error, Port, Result, SharedClock, Supervision, SystemClock};
 
 use crate::{Database, Hints, Owner, Reader};
 
@@ -40,13 +41,17 @@ impl Db {
     }
 
     fn open(folder: tempfile::TempDir) -> Self {
+        Self::on(folder, Arc::new(SystemClock), Activity::default())
+    }
+
+    fn on(folder: tempfile::TempDir, clock: SharedClock, activity: Activity) -> Self {
         let arbiter = Arbiter::new();
         let gave_up = Arc::new(|name: &str| panic!("{name} gave up"));
-        let supervision = Supervision::new("db", Arc::new(SystemClock), gave_up);
+        let supervision = Supervision::new("db", clock, gave_up);
         let database =
             Database::open(folder.path(), &[], noon(), &arbiter.handle(), supervision, Hints::default())
                 .unwrap();
-        Self { database, activity: Activity::default(), folder, arbiter }
+        Self { database, activity, folder, arbiter }
     }
 
     /// As after a crash: nothing is closed, all is opened again.

@@ -1,0 +1,17 @@
+//! What a planned fault is to SQLite; see [`flowlord_messages::fault`].
+
+use std::path::Path;
+
+use flowlord_messages::fault::{self, Fault, Point};
+use rusqlite::ffi;
+
+/// Fails as SQLite would where a test planned it for the database `path`.
+pub(crate) fn at(point: Point, path: &Path) -> rusqlite::Result<()> {
+    let Some(fault) = path.parent().and_then(|folder| fault::at(point, folder)) else { return Ok(()) };
+    let code = match fault {
+        Fault::Full => ffi::SQLITE_FULL,
+        Fault::ReadOnly => ffi::SQLITE_READONLY,
+        Fault::Broken | Fault::Abort => ffi::SQLITE_IOERR,
+    };
+    Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
+}

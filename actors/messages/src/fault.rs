@@ -1,0 +1,169 @@
+//! Named points at which a test makes the program fail. Only with the feature `faults`, which tests turn on and no
+//! release has: without it a point is nothing, and the compiler leaves nothing of it.
+
+use std::path::Path;
+
+/// A point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Point {
+    /// Before a transaction is opened.
+    BeforeBegin,
+    /// After the savepoint of a command, before it is applied.
+    AfterSavepoint,
+    /// When all is applied, before the commit.
+    BeforeCommit,
+    /// When the commit is on disk, before anybody is answered.
+    AfterCommit,
+    /// When the copy is written, before it is checked and has its name.
+    DuringSnapshot,
+    /// When a part of a snapshot is in the backup place.
+    DuringUpload,
+}
+
+/// What happens there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The disk can't be read or written (EIO).
+    Broken,
+    /// The disk is full (ENOSPC).
+    Full,
+    /// The file system is read-only (EROFS).
+    ReadOnly,
+    /// The process ends at once, as by SIGKILL.
+    Abort,
+}
+
+/// What was planned at a point for the data in `folder`.
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+#[must_use]
+pub fn at(_point: Point, _folder: &Path) -> Option<Fault> {
+    None
+}
+
+#[cfg(feature = "faults")]
+pub use planned::{ENVIRONMENT, at, clear, plan};
+
+#[cfg(feature = "faults")]
+mod planned {
+    use std::path::PathBuf;
+    use std::sync::{Mutex, PoisonError};
+
+    use super::{Fault, Path, Point};
+
+    /// The variable that plans a fault for a process: `before_commit=abort@3`, at the third time.
+    pub const ENVIRONMENT: &str = "PLANNED_FAULT_OF_A_TEST";
+
+    /// What was planned, by whom.
+    struct Plan {
+        /// Of all data when none.
+        folder: Option<PathBuf>,
+        point: Point,
+        fault: Fault,
+        /// How often the point is passed before.
+        skip: usize,
+        /// How often it fails then.
+        times: usize,
+    }
+
+    static PLANS: Mutex<Option<Vec<Plan>>> = Mutex::new(None);
+
+    impl Point {
+        const ALL: [(&str, Self); 6] = [
+            ("before_begin", Self::BeforeBegin),
+            ("after_savepoint", Self::AfterSavepoint),
+            ("before_commit", Self::BeforeCommit),
+            ("after_commit", Self::AfterCommit),
+            ("during_snapshot", Self::DuringSnapshot),
+            ("during_upload", Self::DuringUpload),
+        ];
+    }
+
+    fn with<T>(f: impl FnOnce(&mut Vec<Plan>) -> T) -> T {
+        let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
+        f(plans.get_or_insert_with(|| {
+            std::env::var(ENVIRONMENT).ok().and_then(|text| read(&text)).into_iter().collect()
+        }))
+    }
+
+    fn read(text: &str) -> Option<Plan> {
+        let (point, rest) = text.split_once('=')?;
+        let (fault, nth) = rest.split_once('@')?;
+        let (_, point) = Point::ALL.into_iter().find(|(name, _)| *name == point)?;
+        let fault = match fault {
+            "broken" => Fault::Broken,
+            "full" => Fault::Full,
+            "read_only" => Fault::ReadOnly,
+            "abort" => Fault::Abort,
+            _ => return None,
+        };
+        let skip = nth.parse::<usize>().ok()?.checked_sub(1)?;
+        Some(Plan { folder: None, point, fault, skip, times: 1 })
+    }
+
+    /// Plans `fault` at `point` for the data in `folder`: so many `times` from now on.
+    pub fn plan(folder: &Path, point: Point, fault: Fault, times: usize) {
+        let folder = Some(folder.to_owned());
+        with(|plans| plans.push(Plan { folder, point, fault, skip: 0, times }));
+    }
+
+    /// Forgets what was planned for the data in `folder`.
+    pub fn clear(folder: &Path) {
+        with(|plans| plans.retain(|plan| plan.folder.as_deref() != Some(folder)));
+    }
+
+    /// What was planned at a point for the data in `folder`; ends the process where that was planned.
+    #[must_use]
+    pub fn at(point: Point, folder: &Path) -> Option<Fault> {
+        let fault = with(|plans| {
+            let meant = |plan: &&mut Plan| {
+                plan.point == point && plan.times > 0 && plan.folder.as_deref().is_none_or(|of| of == folder)
+            };
+            let plan = plans.iter_mut().find(meant)?;
+            if plan.skip > 0 {
+                plan.skip -= 1;
+                return None;
+            }
+            plan.times -= 1;
+            Some(plan.fault)
+        });
+        if fault == Some(Fault::Abort) {
+            std::process::abort();
+        }
+        fault
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_plan_counts_for_its_folder_and_its_times() {
+            let (one, two) = (Path::new("/plan/one"), Path::new("/plan/two"));
+            plan(one, Point::BeforeCommit, Fault::Full, 2);
+            assert_eq!(at(Point::BeforeCommit, two), None);
+            assert_eq!(at(Point::BeforeBegin, one), None);
+            assert_eq!(
+                [(); 3].map(|()| at(Point::BeforeCommit, one)),
+                [Some(Fault::Full), Some(Fault::Full), None]
+            );
+            plan(one, Point::BeforeCommit, Fault::Broken, 9);
+            clear(one);
+            assert_eq!(at(Point::BeforeCommit, one), None);
+        }
+
+        #[test]
+        fn a_plan_of_the_environment_names_point_fault_and_time() {
+            let plan = read("during_upload=broken@3").unwrap();
+            assert_eq!(
+                (plan.point, plan.fault, plan.skip, plan.times),
+                (Point::DuringUpload, Fault::Broken, 2, 1)
+            );
+            for wrong in
+                ["", "before_commit", "before_commit=abort", "nowhere=abort@1", "before_commit=abort@0"]
+            {
+                assert!(read(wrong).is_none(), "{wrong}");
+            }
+        }
+    }
+}
