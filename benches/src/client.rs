@@ -31,11 +31,26 @@ impl Client {
     }
 
     async fn send(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<&[u8]> {
+        let (status, answer) = self.exchange(method, path, "", body).await?;
+        if !(200..300).contains(&status) {
+            bail!("{method} {path}: {status} {}", String::from_utf8_lossy(answer));
+        }
+        Ok(answer)
+    }
+
+    /// Sends a request, with header lines of its own, and answers its status and body.
+    pub(crate) async fn exchange(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> anyhow::Result<(u16, &[u8])> {
         use std::io::Write as _;
         self.out.clear();
         write!(
             self.out,
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\n{headers}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             self.host,
             body.len()
         )?;
@@ -50,19 +65,27 @@ impl Client {
         while self.buffer.len() < head + length {
             self.fill().await?;
         }
-        let answer = &self.buffer[head..head + length];
-        if !self.buffer.starts_with(b"HTTP/1.1 2") {
-            bail!("{method} {path}: {}", String::from_utf8_lossy(&self.buffer));
-        }
-        Ok(answer)
+        let status =
+            std::str::from_utf8(&self.buffer[..head])?.split(' ').nth(1).context("no status")?.parse()?;
+        Ok((status, &self.buffer[head..head + length]))
     }
 
     async fn fill(&mut self) -> anyhow::Result<()> {
         if self.stream.read_buf(&mut self.buffer).await? == 0 {
-            bail!("the server closed the connection");
+            bail!(Cut);
         }
         Ok(())
     }
+}
+
+/// The server closed the connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the server closed the connection")]
+struct Cut;
+
+/// Whether a request failed because the server closed the connection.
+pub(crate) fn was_cut(err: &anyhow::Error) -> bool {
+    err.downcast_ref::<Cut>().is_some()
 }
 
 /// The text between `before` and the next quote: enough to take a lease out of an answer.

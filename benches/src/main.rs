@@ -3,6 +3,7 @@
 //! how long it takes to look at ten thousand phases again. `-- generate`: a large history to measure on.
 
 mod client;
+mod crash;
 mod generate;
 mod limits;
 mod load;
@@ -52,6 +53,16 @@ enum Command {
         #[arg(long, default_value_t = 9)]
         rounds: usize,
     },
+    /// The service killed by SIGKILL at random moments under load, started again, and held against what its clients
+    /// were answered.
+    Crash {
+        /// Kills.
+        #[arg(long, default_value_t = 100)]
+        rounds: usize,
+        /// The moments, and what the clients do.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// A large history, made up, in a folder that `flowlord serve --data` opens.
     Generate {
         /// Attempts in all.
@@ -84,6 +95,7 @@ fn main() -> anyhow::Result<()> {
         Command::Reload { files, phases, rounds } => {
             runtime.block_on(reload::run(files.into(), phases, rounds))
         }
+        Command::Crash { rounds, seed } => runtime.block_on(crash::run(rounds, seed)).map(drop),
         Command::Generate { attempts, busiest, days, until, seed, out } => {
             let until = until.unwrap_or_else(|| SystemClock.now().date_naive());
             let busiest = busiest.unwrap_or(attempts / 10);

@@ -62,5 +62,5 @@ pub(crate) async fn ping_all(api: &Api) -> (Vec<(&'static str, String)>, Value) 
         };
         actors.insert(name.to_owned(), detail);
     }
-    (silent, Value::Object(actors))
+    (troubles, Value::Object(actors))
 }
