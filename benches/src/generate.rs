@@ -1,7 +1,7 @@
 //! A large history, made up: runs of workflows as they would have been, with their retries, alerts and slots, spread
 //! over many days, one of them far busier than the others.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::path::Path;
 
@@ -74,13 +74,13 @@ impl PartialEq for Coming {
 impl Eq for Coming {}
 
 impl PartialOrd for Coming {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl Ord for Coming {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+    fn cmp(&self, other: &Self) -> Ordering {
         self.0.uid.cmp(&other.0.uid)
     }
 }

@@ -135,7 +135,7 @@ async fn hand_offs(address: &str) -> anyhow::Result<(f64, f64)> {
 }
 
 /// Median and 99th percentile.
-fn percentiles(times: &mut [f64]) -> (f64, f64) {
+pub(crate) fn percentiles(times: &mut [f64]) -> (f64, f64) {
     times.sort_by(f64::total_cmp);
     let at = |part: usize| times.get(times.len() * part / 100).copied().unwrap_or(f64::NAN);
     (at(50), at(99))

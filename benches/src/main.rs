@@ -7,12 +7,15 @@ mod crash;
 mod generate;
 mod limits;
 mod load;
+mod powercut;
 mod reload;
 mod server;
+mod snapshot;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::ensure;
 use clap::{Parser, Subcommand};
 use flowlord_messages::{Clock as _, SystemClock};
 
@@ -63,6 +66,40 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Power cuts: disks as they could be left at many moments of a recorded run, each started from and held against
+    /// what was acknowledged. Needs strace.
+    PowerCut {
+        /// Disks.
+        #[arg(long, default_value_t = 200)]
+        images: usize,
+        /// The moments, and what is left of what wasn't flushed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Acknowledgements to record.
+        #[arg(long, default_value_t = 3_000)]
+        answers: usize,
+        /// Bytes that each task carries, so that the write-ahead log comes around within the recording.
+        #[arg(long, default_value_t = 8_000)]
+        padding: usize,
+    },
+    /// The time of a result while a snapshot of a large database is taken, and without.
+    Snapshot {
+        /// Attempts of the history that is copied: a gigabyte.
+        #[arg(long, default_value_t = 2_200_000)]
+        attempts: u64,
+        /// A folder with a database of `generate`, or for it; a temporary one when not given.
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Results a second.
+        #[arg(long, default_value_t = 200)]
+        rate: u32,
+        /// Seconds of a part without a snapshot.
+        #[arg(long, default_value_t = 15)]
+        seconds: u64,
+        /// How often the parts take turns.
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
     /// A large history, made up, in a folder that `flowlord serve --data` opens.
     Generate {
         /// Attempts in all.
@@ -96,6 +133,18 @@ fn main() -> anyhow::Result<()> {
             runtime.block_on(reload::run(files.into(), phases, rounds))
         }
         Command::Crash { rounds, seed } => runtime.block_on(crash::run(rounds, seed)).map(drop),
+        Command::PowerCut { images, seed, answers, padding } => {
+            let plan = powercut::Plan { images, seed, answers, padding, lies: false };
+            let report = runtime.block_on(powercut::run(&plan))?;
+            ensure!(report.violations.is_empty(), "violations: {:#?}", report.violations);
+            Ok(())
+        }
+        Command::Snapshot { attempts, data, rate, seconds, rounds } => {
+            let until = SystemClock.now().date_naive();
+            let history = generate::History { attempts, busiest: attempts / 10, days: 90, until, seed: 1 };
+            let quiet = Duration::from_secs(seconds);
+            runtime.block_on(snapshot::run(&snapshot::Plan { history, data, rate, quiet, rounds }))
+        }
         Command::Generate { attempts, busiest, days, until, seed, out } => {
             let until = until.unwrap_or_else(|| SystemClock.now().date_naive());
             let busiest = busiest.unwrap_or(attempts / 10);

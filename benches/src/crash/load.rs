@@ -31,6 +31,8 @@ pub(crate) struct Clients {
     /// Results that were sent and not acknowledged: sent again, under the same lease.
     unanswered: VecDeque<Work>,
     count: u64,
+    /// Bytes that each task carries.
+    pub(crate) padding: usize,
 }
 
 pub(crate) type Shared = Rc<RefCell<Clients>>;
@@ -60,6 +62,7 @@ struct Taken {
 /// Creates tasks until the service no longer answers.
 pub(crate) async fn create(address: String, clients: Shared) -> anyhow::Result<()> {
     let mut client = Client::connect(&address).await?;
+    let padding = "x".repeat(clients.borrow().padding);
     loop {
         let info = {
             let mut clients = clients.borrow_mut();
@@ -68,7 +71,8 @@ pub(crate) async fn create(address: String, clients: Shared) -> anyhow::Result<(
                 format!("task {}", clients.count)
             })
         };
-        let body = format!(r#"{{"type":"first","info":"{info}","meta":"workflow=crash.toml"}}"#);
+        let body =
+            format!(r#"{{"type":"first","info":"{info}","meta":"workflow=crash.toml&padding={padding}"}}"#);
         let key = format!("idempotency-key: {info}\r\n");
         // Unsure from here on, until it is answered.
         clients.borrow_mut().unsure.push_back(info.clone());

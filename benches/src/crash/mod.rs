@@ -4,9 +4,8 @@
 mod load;
 mod oracle;
 
-use std::cell::RefCell;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,7 +14,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::{JoinSet, LocalSet};
 
-use self::load::{Clients, Shared};
+pub(crate) use self::load::{Shared, create, work};
+pub(crate) use self::oracle::Oracle;
 use self::oracle::{Task, Violations};
 use crate::client::Client;
 use crate::server::{Process, flowlord, run_flowlord};
@@ -29,7 +29,8 @@ const CHILDREN: [(&str, &str); 2] = [("first", "second"), ("second", "third")];
 /// Retries of a task that fails.
 const RETRIES: u32 = 3;
 
-const WORKFLOW: &str = r#"
+/// Phases for tasks that clients create, with what follows, and one for cron.
+pub(crate) const WORKFLOW: &str = r#"
 [[phase]]
 task = "tick"
 rule = "cron=* * * * * *"
@@ -192,7 +193,8 @@ struct Page {
     next: Option<String>,
 }
 
-async fn all_tasks(address: &str) -> anyhow::Result<Vec<Task>> {
+/// Every task that a service lists.
+pub(crate) async fn all_tasks(address: &str) -> anyhow::Result<Vec<Task>> {
     let mut client = Client::connect(address).await?;
     let mut all = Vec::new();
     let mut cursor = String::new();

@@ -12,6 +12,7 @@ mod results;
 mod storing;
 mod token;
 mod trouble;
+mod upgrades;
 
 use std::sync::Arc;
 use std::time::Duration;

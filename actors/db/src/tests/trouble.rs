@@ -1,11 +1,15 @@
 //! A disk that fails: what callers hear, what is on it, and how it ends.
 
+use std::sync::mpsc::{Receiver, Sender, channel};
+
 use flowlord_messages::Ping;
 use flowlord_messages::fault::{self, Fault, Point};
 use flowlord_messages::snapshot::CopyDatabase;
 use flowlord_testkit::VirtualClock;
 
 use super::*;
+use crate::job::{Command, Queued};
+use crate::store::{Store, Trouble};
 
 /// A database on a clock that the test moves, with a task that was stored before anything failed.
 struct Troubled {
@@ -74,11 +78,43 @@ async fn at_each_point_callers_hear_what_is_on_disk() {
     }
 }
 
+/// A command that holds up its transaction, so that what comes meanwhile is one of its own.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<()>")]
+struct Hold {
+    begun: Sender<()>,
+    until: Receiver<()>,
+}
+
+impl Command for Hold {
+    type Answer = ();
+
+    fn apply(&mut self, _: &mut Store<'_>) -> std::result::Result<(), Trouble> {
+        self.begun.send(()).unwrap();
+        self.until.recv().unwrap();
+        Ok(())
+    }
+}
+
+impl Handler<Hold> for Owner {
+    type Result = Queued<Hold>;
+
+    fn handle(&mut self, command: Hold, ctx: &mut Self::Context) -> Self::Result {
+        self.queued(command, ctx)
+    }
+}
+
 #[actix::test]
 async fn all_of_a_transaction_hear_the_same_and_none_is_stored() {
     let troubled = Troubled::new().await;
-    troubled.plan(Point::AfterSavepoint, Fault::Full, 1);
+    let ((begun, has_begun), (go_on, until)) = (channel(), channel());
+    let held = troubled.db.write(Hold { begun, until });
+    has_begun.recv().unwrap();
     let together = [(); 5].map(|()| troubled.db.write(creation(vec![task("a", "")])));
+    // The transaction that is held passed its savepoint: this meets the five.
+    troubled.plan(Point::AfterSavepoint, Fault::Full, 1);
+    go_on.send(()).unwrap();
+    held.await.unwrap();
     for answer in together {
         assert_eq!(code(answer.await), Code::Storage);
     }

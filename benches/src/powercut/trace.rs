@@ -1,0 +1,285 @@
+//! What a process told the system, read from the log of `strace -f -y -xx`: writes, flushes, names, and what went over
+//! its sockets, in the order in which it happened.
+
+use std::collections::HashMap;
+
+use anyhow::{Context as _, bail};
+
+/// Which calls the log must have.
+pub(crate) const CALLS: &str = "openat,lseek,write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,renameat2,\
+                                link,linkat,unlink,unlinkat,sendto,writev,sendmsg,recvfrom,read";
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A file was opened to be made where there is none.
+    Open { path: String, emptied: bool },
+    /// Bytes were written into a file: from now on they may be on disk.
+    Write { path: String, at: u64, bytes: Vec<u8> },
+    /// A file was cut or extended.
+    Truncate { path: String, size: u64 },
+    /// A flush of a file or folder began.
+    SyncBegins { path: String, id: usize },
+    /// It ended well.
+    SyncEnds { id: usize },
+    /// A file has another name.
+    Rename { from: String, to: String },
+    /// A file has one more name.
+    Link { from: String, to: String },
+    /// A name is gone.
+    Unlink { path: String },
+    /// Bytes came in by a socket.
+    Received { socket: String, bytes: Vec<u8> },
+    /// Bytes went out by a socket.
+    Sent { socket: String, bytes: Vec<u8> },
+}
+
+/// Reads a log.
+pub(crate) fn read(log: &str) -> anyhow::Result<Vec<Event>> {
+    let mut reader = Reader::default();
+    for (number, line) in log.lines().enumerate() {
+        reader
+            .line(line)
+            .with_context(|| format!("line {}: {}", number + 1, &line[..line.len().min(200)]))?;
+    }
+    Ok(reader.events)
+}
+
+#[derive(Default)]
+struct Reader {
+    events: Vec<Event>,
+    /// Calls that are under way, by thread.
+    begun: HashMap<String, Begun>,
+    /// Where each open file is read and written next.
+    offsets: HashMap<u64, u64>,
+    syncs: usize,
+}
+
+struct Begun {
+    text: String,
+    sync: Option<usize>,
+}
+
+impl Reader {
+    fn line(&mut self, line: &str) -> anyhow::Result<()> {
+        let (thread, text) = line.split_once(' ').context("no thread")?;
+        let text = text.trim_start();
+        if text.starts_with("+++") || text.starts_with("---") {
+            return Ok(());
+        }
+        if let Some(rest) = text.strip_prefix("<... ") {
+            let begun = self.begun.remove(thread).context("an end without a beginning")?;
+            let (_, rest) = rest.split_once("resumed>").context("no end")?;
+            return self.ends(&format!("{}{rest}", begun.text), begun.sync);
+        }
+        if let Some(text) = text.strip_suffix("<unfinished ...>") {
+            let sync = self.begins(text)?;
+            self.begun.insert(thread.to_owned(), Begun { text: text.to_owned(), sync });
+            return Ok(());
+        }
+        let sync = self.begins(text)?;
+        self.ends(text, sync)
+    }
+
+    /// What counts from the beginning of a call: what is written, and that a flush is under way.
+    fn begins(&mut self, text: &str) -> anyhow::Result<Option<usize>> {
+        let (name, args) = text.split_once('(').context("no call")?;
+        let args = Args::new(args);
+        match name {
+            "pwrite64" => {
+                let (_, path) = args.file(0)?;
+                let (bytes, at) = (args.bytes(1)?, args.number(3)?);
+                self.events.push(Event::Write { path, at, bytes });
+            }
+            "write" | "sendto" | "writev" | "sendmsg" => self.writes(name, &args)?,
+            "fsync" | "fdatasync" => {
+                self.syncs += 1;
+                let (_, path) = args.file(0)?;
+                self.events.push(Event::SyncBegins { path, id: self.syncs });
+                return Ok(Some(self.syncs));
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn writes(&mut self, name: &str, args: &Args<'_>) -> anyhow::Result<()> {
+        let (fd, path) = args.file(0)?;
+        if path.starts_with("socket:") {
+            self.events.push(Event::Sent { socket: path, bytes: args.all_bytes()? });
+        } else if name == "write" && path.starts_with('/') {
+            let at = self.offsets.entry(fd).or_default();
+            let bytes = args.bytes(1)?;
+            let begin = *at;
+            *at += bytes.len() as u64;
+            self.events.push(Event::Write { path, at: begin, bytes });
+        }
+        Ok(())
+    }
+
+    /// What counts from the end of a call, when it went well.
+    fn ends(&mut self, text: &str, sync: Option<usize>) -> anyhow::Result<()> {
+        let (name, rest) = text.split_once('(').context("no call")?;
+        let Some((args, answer)) =
+            rest.rsplit_once(") ").and_then(|(args, end)| Some((args, end.trim().strip_prefix("= ")?)))
+        else {
+            // The process ended within the call.
+            return Ok(());
+        };
+        if answer.starts_with('-') || answer.starts_with('?') {
+            return if sync.is_some() { bail!("a flush failed: {answer}") } else { Ok(()) };
+        }
+        let args = Args::new(args);
+        match name {
+            "openat" => {
+                let (fd, path) = file(answer)?;
+                self.offsets.insert(fd, 0);
+                let (made, emptied) = (args.text.contains("O_CREAT"), args.text.contains("O_TRUNC"));
+                if made {
+                    self.events.push(Event::Open { path, emptied });
+                }
+            }
+            "lseek" => {
+                self.offsets.insert(args.file(0)?.0, answer.parse()?);
+            }
+            "ftruncate" => {
+                let (_, path) = args.file(0)?;
+                self.events.push(Event::Truncate { path, size: args.number(1)? });
+            }
+            "fsync" | "fdatasync" => self.events.extend(sync.map(|id| Event::SyncEnds { id })),
+            "rename" | "renameat" | "renameat2" => {
+                let (from, to) = args.two_paths()?;
+                self.events.push(Event::Rename { from, to });
+            }
+            "link" | "linkat" => {
+                let (from, to) = args.two_paths()?;
+                self.events.push(Event::Link { from, to });
+            }
+            "unlink" | "unlinkat" => {
+                let path = args.strings()?.into_iter().next().context("no path")?;
+                self.events.push(Event::Unlink { path: String::from_utf8(path)? });
+            }
+            "recvfrom" | "read" => {
+                let (fd, path) = args.file(0)?;
+                if path.starts_with("socket:") {
+                    self.events.push(Event::Received { socket: path, bytes: args.all_bytes()? });
+                } else {
+                    *self.offsets.entry(fd).or_default() += answer.parse::<u64>()?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The arguments of a call. With `-xx` no comma and no bracket is within a text.
+struct Args<'a> {
+    text: &'a str,
+    each: Vec<&'a str>,
+}
+
+impl<'a> Args<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { text, each: text.split(", ").map(str::trim).collect() }
+    }
+
+    fn at(&self, index: usize) -> anyhow::Result<&'a str> {
+        self.each.get(index).copied().with_context(|| format!("no argument {index}"))
+    }
+
+    fn file(&self, index: usize) -> anyhow::Result<(u64, String)> {
+        file(self.at(index)?)
+    }
+
+    fn number(&self, index: usize) -> anyhow::Result<u64> {
+        let text = self.at(index)?;
+        let text = text.split(')').next().unwrap_or(text);
+        text.parse().with_context(|| format!("no number: {text}"))
+    }
+
+    fn bytes(&self, index: usize) -> anyhow::Result<Vec<u8>> {
+        let text = self.at(index)?;
+        unhex(text.strip_prefix('"').and_then(|text| text.split('"').next()).context("no text")?)
+    }
+
+    /// Every quoted text.
+    fn strings(&self) -> anyhow::Result<Vec<Vec<u8>>> {
+        self.text.split('"').skip(1).step_by(2).map(unhex).collect()
+    }
+
+    fn all_bytes(&self) -> anyhow::Result<Vec<u8>> {
+        Ok(self.strings()?.concat())
+    }
+
+    fn two_paths(&self) -> anyhow::Result<(String, String)> {
+        let mut paths = self.strings()?.into_iter().map(String::from_utf8);
+        let (from, to) = (paths.next().context("no path")??, paths.next().context("no second path")??);
+        Ok((from, to))
+    }
+}
+
+/// `7</hex of a path>`.
+fn file(text: &str) -> anyhow::Result<(u64, String)> {
+    let (fd, rest) = text.split_once('<').with_context(|| format!("no file: {text}"))?;
+    let path = rest.split('>').next().unwrap_or(rest);
+    Ok((fd.parse()?, String::from_utf8(unhex(path)?)?))
+}
+
+fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
+    let digits = text.split("\\x").skip(1);
+    digits.map(|two| u8::from_str_radix(two, 16).with_context(|| format!("no byte: {two}"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(text: &str) -> String {
+        text.bytes().map(|byte| format!("\\x{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn calls_are_read_in_their_order_also_those_that_overlap() {
+        let (file, socket) = (hex("/d/f"), hex("socket:[7]"));
+        let log = format!(
+            "12 openat(AT_FDCWD<{d}>, \"{file}\", O_RDWR|O_CREAT, 0644) = 5<{file}>\n\
+             12 lseek(5<{file}>, 32, SEEK_SET) = 32\n\
+             12  write(5<{file}>, \"{ab}\", 2) = 2\n\
+             12 pwrite64(5<{file}>, \"{ab}\", 2, 9 <unfinished ...>\n\
+             13 sendto(8<{socket}>, \"{ab}\", 2, MSG_NOSIGNAL, NULL, 0) = 2\n\
+             12 <... pwrite64 resumed>) = 2\n\
+             12 fdatasync(5<{file}> <unfinished ...>\n\
+             13 recvfrom(8<{socket}>,  <unfinished ...>\n\
+             13 <... recvfrom resumed>\"{ab}\", 100, 0, NULL, NULL) = 2\n\
+             12 <... fdatasync resumed>) = 0\n\
+             12 ftruncate(5<{file}>, 0) = 0\n\
+             12 rename(\"{file}\", \"{d}\") = 0\n\
+             12 unlink(\"{d}\") = -1 ENOENT (No such file or directory)\n\
+             12 +++ exited with 0 +++\n",
+            d = hex("/d"),
+            ab = hex("ab"),
+        );
+        let (path, socket, bytes) = ("/d/f".to_owned(), "socket:[7]".to_owned(), b"ab".to_vec());
+        assert_eq!(
+            read(&log).unwrap(),
+            [
+                Event::Open { path: path.clone(), emptied: false },
+                Event::Write { path: path.clone(), at: 32, bytes: bytes.clone() },
+                Event::Write { path: path.clone(), at: 9, bytes: bytes.clone() },
+                Event::Sent { socket: socket.clone(), bytes: bytes.clone() },
+                Event::SyncBegins { path: path.clone(), id: 1 },
+                Event::Received { socket, bytes },
+                Event::SyncEnds { id: 1 },
+                Event::Truncate { path: path.clone(), size: 0 },
+                Event::Rename { from: path, to: "/d".to_owned() },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_flush_that_failed_is_no_recording_to_judge_by() {
+        let log = format!("1 fsync(5<{}>) = -1 EIO (Input/output error)", hex("/d/f"));
+        assert!(read(&log).unwrap_err().root_cause().to_string().contains("a flush failed"));
+    }
+}
