@@ -147,10 +147,10 @@ async fn round(place: &Place, clients: &Shared, rng: &mut StdRng) -> anyhow::Res
     let address = process.ready().await?;
     let mut all = JoinSet::new();
     for _ in 0..CREATORS {
-        all.spawn_local(load::create(address.clone(), Rc::clone(clients)));
+        all.spawn_local(create(address.clone(), Rc::clone(clients)));
     }
     for _ in 0..WORKERS {
-        all.spawn_local(load::work(address.clone(), Rc::clone(clients), rng.random()));
+        all.spawn_local(work(address.clone(), Rc::clone(clients), rng.random()));
     }
     tokio::time::sleep(life / 2).await;
     match rng.random_range(0..4) {

@@ -31,6 +31,12 @@ struct Finished {
     new: bool,
 }
 
+impl Finished {
+    fn is(&self, task: &Task) -> bool {
+        task.state == "done" && task.result == self.result && task.msg == self.msg
+    }
+}
+
 /// What was acknowledged to the clients of one database.
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
@@ -111,19 +117,18 @@ impl Oracle {
             match by_uid.get(uid.as_str()) {
                 Some(task) if task.info == *info => {}
                 found => {
-                    self.violations.lost.push(format!("{uid} ({info}) was acknowledged, there is {found:?}"))
+                    self.violations.lost.push(format!("{uid} ({info}) was acknowledged, there is {found:?}"));
                 }
             }
         }
         for (uid, finished) in &self.finished {
             match by_uid.get(uid.as_str()) {
-                Some(task)
-                    if task.state == "done" && task.result == finished.result && task.msg == finished.msg => {
+                Some(task) if finished.is(task) => {}
+                found => {
+                    self.violations
+                        .lost
+                        .push(format!("{finished:?} of {uid} was acknowledged, there is {found:?}"));
                 }
-                found => self
-                    .violations
-                    .lost
-                    .push(format!("{finished:?} of {uid} was acknowledged, there is {found:?}")),
             }
         }
         self.check_once(tasks);

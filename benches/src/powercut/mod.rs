@@ -60,21 +60,18 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Report> {
     let events = trace::read(&std::fs::read_to_string(&log)?)?;
     let facts = facts::read(&events)?;
     let checkpoints = checkpoints(&events, &data);
-    writeln!(
-        std::io::stdout(),
-        "recorded {} events, {} acknowledgements, {checkpoints} flushes of the database file",
-        events.len(),
-        facts.len()
-    )?;
+    writeln!(std::io::stdout(), "recorded {} events, {} acknowledgements", events.len(), facts.len())?;
     let mut cutter =
         Cutter { plan, data, workflows, facts, report: Report { checkpoints, ..Report::default() } };
     cutter.cut_all(&events).await?;
     let report = cutter.report;
     writeln!(
         std::io::stdout(),
-        "seed {}: {} images opened clean; {} acknowledgements held against them; violations: {}",
+        "seed {}: {} images of {} flushes of the database file opened clean; {} acknowledgements held against them; \
+         violations: {}",
         plan.seed,
         report.images,
+        report.checkpoints,
         report.facts,
         report.violations.len()
     )?;
