@@ -8,14 +8,17 @@ use flowlord_backload::Backload;
 use flowlord_backup::Backup;
 use flowlord_db::Database;
 use flowlord_dispatch::Dispatch;
+use flowlord_domain::alert::Matcher;
 use flowlord_domain::ladder::Policy;
 use flowlord_files::Files;
 use flowlord_ingest::Ingest;
 use flowlord_library::Library;
 use flowlord_library::metafiles::MetaFiles;
+use flowlord_messages::alerts::DEFAULT_ROUTE;
 use flowlord_notifier::Notifier;
 use flowlord_retention::Retention;
 use flowlord_scheduler::Scheduler;
+use flowlord_watch::Watch;
 
 use crate::config::Secret;
 
@@ -111,19 +114,36 @@ impl Wiring<'_> {
         address: SocketAddr,
     ) -> Addr<Alerts> {
         let notify = &self.config.notify;
-        let config = flowlord_alerts::Config {
+        let route = flowlord_alerts::Route {
+            name: DEFAULT_ROUTE.to_owned(),
+            matcher: Matcher::default(),
             policy: Policy::new(notify.min_frequency, notify.max_frequency),
-            ttl: self.config.tasks.ttl,
+            quiet: None,
+        };
+        let config = flowlord_alerts::Config {
+            routes: vec![route],
             public_url: self.config.public_url_at(address),
         };
         let deps = flowlord_alerts::Deps {
             clock: self.environment.clock.clone(),
             activity: self.environment.activity.clone(),
             supervision: self.environment.supervision("alerts"),
+            routes: self.write(database),
             read: self.read(database),
             advance: self.write(database),
         };
         Alerts::start(on, config, deps)
+    }
+
+    pub(super) fn watch(&self, on: &ArbiterHandle, database: &Database) -> Addr<Watch> {
+        let deps = flowlord_watch::Deps {
+            clock: self.environment.clock.clone(),
+            activity: self.environment.activity.clone(),
+            supervision: self.environment.supervision("watch"),
+            read: self.read(database),
+            raise: self.write(database),
+        };
+        Watch::start(on, flowlord_watch::Config { ttl: self.config.tasks.ttl }, deps)
     }
 
     pub(super) fn notifier(&self, on: &ArbiterHandle, database: &Database) -> Addr<Notifier> {
@@ -131,7 +151,7 @@ impl Wiring<'_> {
         let exposed = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
         let config = flowlord_notifier::Config {
             routes: vec![flowlord_notifier::Route {
-                name: "default".to_owned(),
+                name: DEFAULT_ROUTE.to_owned(),
                 webhook: exposed(&notify.url),
                 token: exposed(&notify.token),
                 channel: notify.channel.clone(),

@@ -90,6 +90,7 @@ impl Wiring<'_> {
         let dispatch = self.dispatch(&hot, &database, &ingest);
         let scheduler = self.scheduler(&calm, &database, &library);
         let alerts = self.alerts(&calm, &database, address);
+        let watch = self.watch(&calm, &database);
         let notifier = self.notifier(&calm, &database);
         let backup = self.backup(&calm, &database);
         let retention = self.retention(&calm, &database);
@@ -111,6 +112,7 @@ impl Wiring<'_> {
             self.ping("dispatch", &dispatch),
             self.ping("ingest", &ingest),
             self.ping("alerts", &alerts),
+            self.ping("watch", &watch),
             self.ping("notifier", &notifier),
             self.ping("backup", &backup),
             self.ping("retention", &retention),

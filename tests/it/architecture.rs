@@ -34,7 +34,7 @@ enum May {
 const ACTOR: May = May::Need(&["flowlord-domain", "flowlord-messages", "flowlord-store"]);
 
 /// Every crate of the workspace, and of which others it may be made.
-const ROOMS: [(&str, May); 18] = [
+const ROOMS: [(&str, May); 19] = [
     ("flowlord-domain", May::Need(&[])),
     ("flowlord-messages", May::Need(&["flowlord-domain"])),
     ("flowlord-store", May::Need(&[])),
@@ -49,6 +49,7 @@ const ROOMS: [(&str, May); 18] = [
     ("flowlord-backload", ACTOR),
     ("flowlord-backup", ACTOR),
     ("flowlord-retention", ACTOR),
+    ("flowlord-watch", ACTOR),
     ("flowlord-web", ACTOR),
     ("flowlord-testkit", ACTOR),
     ("flowlord", May::Everything),

@@ -15,7 +15,9 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt::task::JoinHandle;
 use actix_web::web;
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_messages::alerts::LadderStates;
+use flowlord_messages::alerts::{
+    Acknowledge, AddSilence, LadderStates, ListIncidents, ListSilences, RemoveSilence,
+};
 use flowlord_messages::backload::{
     ChangeBackload, CheckBackload, ExecuteBackload, PlanBackload, ReadBackload, ReadBackloads,
 };
@@ -135,6 +137,16 @@ pub struct Deps {
     pub files: Port<ListFiles>,
     /// To the alerts actor.
     pub ladders: Port<LadderStates>,
+    /// To the alerts actor.
+    pub acknowledge: Port<Acknowledge>,
+    /// To the DB owner.
+    pub add_silence: Port<AddSilence>,
+    /// To the DB owner.
+    pub remove_silence: Port<RemoveSilence>,
+    /// To the DB readers.
+    pub silences: Port<ListSilences>,
+    /// To the DB readers.
+    pub incidents: Port<ListIncidents>,
     /// To the DB readers.
     pub attempts: Port<AttemptsById>,
     /// To the DB readers.

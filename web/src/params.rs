@@ -102,6 +102,28 @@ impl Params {
         let (from, to) = day(date);
         Ok((Some(from), Some(to)))
     }
+
+    /// The same, closed: what is left open reaches as far as times do. The day of `now` where nothing is said.
+    pub(crate) fn period_or_day(
+        &self,
+        now: DateTime<Utc>,
+    ) -> Result<(DateTime<Utc>, DateTime<Utc>), Problem> {
+        match self.period()? {
+            (None, None) => Ok(day(now.date_naive())),
+            (from, to) => {
+                Ok((from.unwrap_or(DateTime::UNIX_EPOCH), to.unwrap_or(DateTime::<Utc>::MAX_UTC)))
+            }
+        }
+    }
+
+    /// Yes or no; no where nothing is said.
+    pub(crate) fn switch(&self, name: &str) -> Result<bool, Problem> {
+        match self.one(name)? {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(text) => Err(Problem::invalid(format!("`{name}` is `{text}`: write true or false"))),
+        }
+    }
 }
 
 /// A day from its first instant up to but without the next one's.

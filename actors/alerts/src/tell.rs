@@ -1,78 +1,210 @@
-//! One step of the ladder, as the command that stores it.
+//! What people are told of a step of the ladder, and the command that stores both.
+
+use std::cmp::Reverse;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::ladder::{Incident, LadderState, Told, step as ladder_step};
-use flowlord_domain::query::Query;
+use flowlord_domain::duration;
+use flowlord_domain::ladder::{Acknowledgement, Incident, LadderState, Told, step as ladder_step};
 use flowlord_domain::summary::{Item, Line, counts, report_url, summarize};
-use flowlord_domain::task_time::task_time;
-use flowlord_domain::{AlertKind, Attempt, NewAlert, duration};
+use flowlord_messages::alerts::Acknowledge;
 use flowlord_messages::notifier::{Colour, IncidentRef, Payload, Stage};
 use flowlord_messages::read::LadderInput;
-use flowlord_messages::write::{AdvanceLadder, IncidentRecord, NewMessage};
+use flowlord_messages::write::{AdvanceLadder, IncidentRecord, NewMessage, StepRecord};
 
-use crate::{Config, ROUTE};
+use crate::Route;
 
-/// The ladder's next state, and the command that stores it with what is told; none where that is stored already.
-pub(crate) fn step(
-    config: &Config,
-    stored: Option<LadderState>,
-    input: &LadderInput,
-    now: DateTime<Utc>,
-    unfinished_until: DateTime<Utc>,
-) -> (LadderState, Option<AdvanceLadder>) {
-    let known = stored.is_some();
-    let state = stored.unwrap_or_else(|| LadderState::new(config.policy, now));
-    let alerts: Vec<NewAlert> = input.unfinished.iter().map(|task| unfinished(task, now)).collect();
-    let items: Vec<Item<'_>> = items(input).chain(alerts.iter().map(Item::from)).collect();
-    let lines = summarize(items.iter().copied());
-    let (next, told) = ladder_step(config.policy, &state, now, &counts(items), None);
-    if told.is_none() && !state.resumed(config.policy, now).due(now) {
-        // A tick that was planned anew is stored, or the next look would plan it anew again, and so for ever.
-        let changed = !known || next != state;
-        let advance = changed.then(|| advance(&next, None, Vec::new(), 0, None, now));
-        return (next, advance);
+/// A look at a route.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look<'a> {
+    pub(crate) route: &'a Route,
+    /// The address in links.
+    pub(crate) public_url: &'a str,
+    pub(crate) input: &'a LadderInput,
+    /// As last stored; none at the first start.
+    pub(crate) stored: Option<&'a LadderState>,
+    pub(crate) now: DateTime<Utc>,
+}
+
+impl Look<'_> {
+    fn state(&self) -> LadderState {
+        self.stored.cloned().unwrap_or_else(|| LadderState::new(self.route.policy, self.now))
     }
-    let closed = closed(&told, now);
-    let seen = matches!(told, Some(Told::Summary { .. } | Told::Update { easing: false, .. }));
-    let key = state.key(ROUTE);
-    let day = if alerts.is_empty() { input.untold.last().map_or(now, |alert| alert.at) } else { now };
-    let message = told.and_then(|told| message(config, key, told, &state, &next, &lines, (now, day)));
-    let told_until = if seen { input.newest } else { 0 };
-    let incident = next.incident.as_ref().map(|incident| IncidentRecord {
-        opened: incident.opened,
-        closed: None,
-        alerts: incident.alerts,
-    });
-    let mut advance = advance(&next, message, alerts, told_until, incident.or(closed), now);
-    advance.unfinished_until = Some(unfinished_seen(input, unfinished_until));
-    (next, Some(advance))
+
+    /// The ladder's next state, and the command that stores it with what is told; none where that is stored already.
+    pub(crate) fn step(&self) -> (LadderState, Option<AdvanceLadder>) {
+        let (policy, now, state) = (self.route.policy, self.now, self.state());
+        let hold = self.route.quiet.and_then(|quiet| quiet.hold(now));
+        let (next, told) = ladder_step(policy, &state, now, &counts(items(self.input)), hold);
+        let Some(told) = told else {
+            // A tick that was planned anew is stored, or the next look would plan it anew again, and so for ever.
+            let changed = next != state || self.stored.is_none();
+            return (next.clone(), changed.then(|| self.advance(&next)));
+        };
+        let until = if self.takes(&told) { self.input.newest } else { 0 };
+        let mut advance = AdvanceLadder { told_until: until, ..self.advance(&next) };
+        self.tell(&mut advance, &told, &state, &next);
+        (next, Some(advance))
+    }
+
+    /// Somebody takes care of what fails: what that holds for, and the command that stores it.
+    pub(crate) fn acknowledge(
+        &self,
+        said: &Acknowledge,
+    ) -> Option<(LadderState, AdvanceLadder, Vec<String>)> {
+        let (now, state) = (self.now, self.state());
+        let by = Acknowledgement {
+            at: now,
+            until: said.until,
+            by: said.by.clone(),
+            note: said.note.clone(),
+            lines: std::collections::BTreeSet::new(),
+        };
+        let (next, lines, told) = state.acknowledged(&said.matcher, by, &counts(items(self.input)))?;
+        let mut advance = self.advance(&next);
+        if let Some(told) = told {
+            self.tell(&mut advance, &told, &state, &next);
+            say(&mut advance, said);
+        }
+        Some((next, advance, lines.into_iter().collect()))
+    }
+
+    /// Whether what is told says all that is new.
+    fn takes(&self, told: &Told) -> bool {
+        matches!(told, Told::Summary { .. } | Told::Update { easing: false, .. })
+    }
+
+    fn advance(&self, next: &LadderState) -> AdvanceLadder {
+        AdvanceLadder {
+            now: self.now,
+            route: self.route.name.clone(),
+            state: serde_json::to_string(next).unwrap_or_default(),
+            told_until: 0,
+            incident: None,
+            messages: Vec::new(),
+        }
+    }
+
+    fn tell(&self, advance: &mut AdvanceLadder, told: &Told, before: &LadderState, next: &LadderState) {
+        let incident = next.incident.as_ref().or(before.incident.as_ref());
+        let (kind, payload) = match told {
+            Told::Summary { .. } => ("summary", self.summary(told, next)),
+            Told::Update { .. } => ("update", self.update(told, next)),
+            Told::AllClear { .. } => ("all_clear", self.all_clear(told, before)),
+        };
+        let (opened, number) = opening(told);
+        advance.incident = Some(IncidentRecord {
+            opened,
+            closed: matches!(told, Told::AllClear { .. }).then_some(self.now),
+            alerts: incident.map_or(0, |incident| incident.alerts),
+            step: StepRecord {
+                number,
+                kind: kind.to_owned(),
+                headline: payload.headline.clone(),
+                details: if kind == "update" { Vec::new() } else { payload.lines.clone() },
+            },
+        });
+        advance.messages.push(NewMessage {
+            route: self.route.name.clone(),
+            kind: kind.to_owned(),
+            key: before.key(&self.route.name),
+            payload: written(&payload),
+        });
+    }
+
+    fn summary(&self, told: &Told, next: &LadderState) -> Payload {
+        let lines = summarize(items(self.input));
+        let escalating = matches!(told, Told::Summary { escalating: true, .. });
+        let stage = if escalating { Stage::Escalating } else { Stage::Steady };
+        let mut incident = self.incident(told, next, stage);
+        incident.details = texts(&lines);
+        let day = self.input.untold.last().map_or(self.now, |alert| alert.at);
+        Payload {
+            headline: headline(&lines),
+            lines: texts(&lines),
+            link: Some(report_url(self.public_url, day.date_naive())),
+            footer: footer(next),
+            colour: Colour::Red,
+            incident: Some(incident),
+        }
+    }
+
+    /// No news, or none that nobody takes care of: all that was told so far.
+    fn update(&self, told: &Told, next: &LadderState) -> Payload {
+        let easing = matches!(told, Told::Update { easing: true, .. });
+        let stage = if easing { Stage::Easing } else { Stage::Steady };
+        let lines = so_far(next.incident.as_ref());
+        let (opened, _) = opening(told);
+        let easing_word = if easing { "easing: " } else { "" };
+        Payload {
+            headline: format!("{easing_word}{}", headline(&lines)),
+            lines: texts(&lines),
+            link: Some(report_url(self.public_url, opened.date_naive())),
+            footer: footer(next),
+            colour: if easing { Colour::Yellow } else { Colour::Red },
+            incident: Some(self.incident(told, next, stage)),
+        }
+    }
+
+    fn all_clear(&self, told: &Told, before: &LadderState) -> Payload {
+        let Told::AllClear { lasted, alerts, lines, opened, .. } = told else {
+            return self.update(told, before);
+        };
+        let mut incident = self.incident(told, before, Stage::Clear);
+        incident.acknowledged_by = None;
+        incident.lasted = duration::print(*lasted);
+        Payload {
+            headline: format!("all clear: {} in {}", plural(*alerts, "alert"), incident.lasted),
+            lines: lines.iter().map(|line| format!("{line} recovered")).collect(),
+            link: Some(report_url(self.public_url, opened.date_naive())),
+            footer: String::new(),
+            colour: Colour::Green,
+            incident: Some(incident),
+        }
+    }
+
+    fn incident(&self, told: &Told, state: &LadderState, stage: Stage) -> IncidentRef {
+        let (opened, step) = opening(told);
+        IncidentRef {
+            opened,
+            step,
+            stage,
+            acknowledged_by: state.acknowledged_by(),
+            details: Vec::new(),
+            lasted: duration::print((self.now - opened).max(TimeDelta::zero())),
+            alerts: state.incident.as_ref().map_or(0, |incident| incident.alerts),
+            tasks: tasks(state.incident.as_ref()),
+        }
+    }
 }
 
-/// Of more unfinished tasks than one look takes, the next look takes the rest.
-fn unfinished_seen(input: &LadderInput, until: DateTime<Utc>) -> DateTime<Utc> {
-    input
-        .unfinished
-        .last()
-        .map_or(until, |last| if input.more_unfinished { last.uid.created() } else { until })
+/// Says in the step, and in the message's thread, who takes care.
+fn say(advance: &mut AdvanceLadder, said: &Acknowledge) {
+    let until = said.until.format("%Y-%m-%d %H:%M");
+    let note = if said.note.is_empty() { String::new() } else { format!(": {}", said.note) };
+    let text = format!("acknowledged by {} until {until} UTC{note}", said.by);
+    if let Some(incident) = &mut advance.incident {
+        "acknowledged".clone_into(&mut incident.step.kind);
+        incident.step.headline.clone_from(&text);
+    }
+    for message in &mut advance.messages {
+        let Ok(mut payload) = serde_json::from_str::<Payload>(&message.payload) else { continue };
+        if let Some(incident) = &mut payload.incident {
+            incident.details = vec![text.clone()];
+        }
+        message.payload = written(&payload);
+    }
 }
 
-fn advance(
-    next: &LadderState,
-    message: Option<NewMessage>,
-    alerts: Vec<NewAlert>,
-    told_until: i64,
-    incident: Option<IncidentRecord>,
-    now: DateTime<Utc>,
-) -> AdvanceLadder {
-    AdvanceLadder {
-        now,
-        route: ROUTE.to_owned(),
-        state: serde_json::to_string(next).unwrap_or_default(),
-        told_until,
-        unfinished_until: None,
-        alerts,
-        incident,
-        messages: message.into_iter().collect(),
+fn written(payload: &Payload) -> String {
+    serde_json::to_string(payload).unwrap_or_default()
+}
+
+/// When the incident opened that is told of, and the step's number.
+fn opening(told: &Told) -> (DateTime<Utc>, u32) {
+    match told {
+        Told::Summary { opened, step, .. }
+        | Told::Update { opened, step, .. }
+        | Told::AllClear { opened, step, .. } => (*opened, *step),
     }
 }
 
@@ -85,108 +217,31 @@ fn items(input: &LadderInput) -> impl Iterator<Item = Item<'_>> {
     })
 }
 
-fn unfinished(task: &Attempt, now: DateTime<Utc>) -> NewAlert {
-    NewAlert {
-        kind: AlertKind::Unfinished,
-        at: now,
-        uid: Some(task.uid),
-        id: task.id.clone(),
-        topic: task.topic.clone(),
-        job: task.job.clone(),
-        workflow: task.workflow.clone(),
-        msg: "INCOMPLETE: unfinished task detected".to_owned(),
-        task_time: task_time(&task.info, &Query::lenient(&task.meta)),
-        at_once: None,
-    }
-}
-
-fn closed(told: &Option<Told>, now: DateTime<Utc>) -> Option<IncidentRecord> {
-    match told {
-        Some(Told::AllClear { opened, alerts, .. }) => {
-            Some(IncidentRecord { opened: *opened, closed: Some(now), alerts: *alerts })
-        }
-        _ => None,
-    }
-}
-
-fn message(
-    config: &Config,
-    key: String,
-    told: Told,
-    before: &LadderState,
-    next: &LadderState,
-    lines: &[Line],
-    (now, newest): (DateTime<Utc>, DateTime<Utc>),
-) -> Option<NewMessage> {
-    let (kind, payload) = match told {
-        Told::Summary { step, opened, next: update, escalating } => {
-            let incident = IncidentRef {
-                opened,
-                step,
-                stage: if escalating { Stage::Escalating } else { Stage::Steady },
-                acknowledged_by: None,
-                details: lines.iter().map(ToString::to_string).collect(),
-                lasted: duration::print((now - opened).max(TimeDelta::zero())),
-                alerts: next.incident.as_ref().map_or(0, |incident| incident.alerts),
-                tasks: tasks(next.incident.as_ref()),
-            };
-            ("summary", summary(config, lines, update, newest, incident))
-        }
-        // Until the notifier edits messages.
-        Told::Update { .. } => return None,
-        Told::AllClear { step, lasted, alerts, lines, opened } => {
-            let incident = IncidentRef {
-                opened,
-                step,
-                stage: Stage::Clear,
-                acknowledged_by: None,
-                details: Vec::new(),
-                lasted: duration::print(lasted),
-                alerts,
-                tasks: tasks(before.incident.as_ref()),
-            };
-            ("all_clear", all_clear(config, lines, incident))
-        }
-    };
-    Some(NewMessage {
-        route: ROUTE.to_owned(),
-        kind: kind.to_owned(),
-        key,
-        payload: serde_json::to_string(&payload).unwrap_or_default(),
-    })
-}
-
 pub(crate) fn tasks(incident: Option<&Incident>) -> Vec<String> {
     incident.iter().flat_map(|incident| incident.lines.keys().cloned()).collect()
 }
 
-fn summary(
-    config: &Config,
-    lines: &[Line],
-    next: DateTime<Utc>,
-    newest: DateTime<Utc>,
-    incident: IncidentRef,
-) -> Payload {
-    let count: u64 = lines.iter().map(|line| line.count).sum();
-    Payload {
-        headline: format!("{} in {}", plural(count, "alert"), plural(lines.len() as u64, "task")),
-        lines: lines.iter().map(ToString::to_string).collect(),
-        link: Some(report_url(&config.public_url, newest.date_naive())),
-        footer: format!("next update at {} UTC, if there is news", next.format("%H:%M")),
-        colour: Colour::Red,
-        incident: Some(incident),
-    }
+/// All that was told of an incident: by count, most first, and then name.
+fn so_far(incident: Option<&Incident>) -> Vec<Line> {
+    let told = incident.iter().flat_map(|incident| &incident.lines);
+    let mut lines: Vec<Line> = told
+        .map(|(key, count)| Line { key: key.clone(), count: *count, time_range: String::new() })
+        .collect();
+    lines.sort_by_key(|line| Reverse(line.count));
+    lines
 }
 
-fn all_clear(config: &Config, lines: Vec<String>, incident: IncidentRef) -> Payload {
-    Payload {
-        headline: format!("all clear: {} in {}", plural(incident.alerts, "alert"), incident.lasted),
-        lines: lines.into_iter().map(|line| format!("{line} recovered")).collect(),
-        link: Some(report_url(&config.public_url, incident.opened.date_naive())),
-        footer: String::new(),
-        colour: Colour::Green,
-        incident: Some(incident),
-    }
+fn texts(lines: &[Line]) -> Vec<String> {
+    lines.iter().map(ToString::to_string).collect()
+}
+
+fn headline(lines: &[Line]) -> String {
+    let count: u64 = lines.iter().map(|line| line.count).sum();
+    format!("{} in {}", plural(count, "alert"), plural(lines.len() as u64, "task"))
+}
+
+fn footer(next: &LadderState) -> String {
+    format!("next update at {} UTC, if there is news", next.next_tick.format("%H:%M"))
 }
 
 fn plural(count: u64, noun: &str) -> String {

@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::{Actor, Arbiter, Context, Handler};
-use flowlord_domain::{AlertKind, Attempt, Lane, TaskState, Uid};
+use flowlord_domain::AlertKind;
+use flowlord_messages::alerts::{LadderStates, LadderStatus, StopAlerting};
+use flowlord_messages::hint::AlertRaised;
 use flowlord_messages::notifier::{Colour, Payload, Stage};
 use flowlord_messages::read::StoredAlert;
-use flowlord_messages::{Clock as _, Code, Error};
+use flowlord_messages::{Clock as _, Ping};
 use flowlord_testkit::VirtualClock;
 
 use super::*;
@@ -18,8 +20,9 @@ struct Rows {
     state: Option<String>,
     told_until: i64,
     alerts: Vec<StoredAlert>,
-    unfinished: Vec<Attempt>,
-    told: Vec<(DateTime<Utc>, String, Payload)>,
+    /// When, kind, key, payload.
+    told: Vec<(DateTime<Utc>, String, String, Payload)>,
+    steps: Vec<(u32, String, String)>,
     refuse: bool,
     /// Steps are stored, but the answer is lost.
     silent: bool,
@@ -35,14 +38,21 @@ impl Actor for Stub {
 impl Handler<ReadLadder> for Stub {
     type Result = Result<LadderInput>;
 
-    fn handle(&mut self, read: ReadLadder, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: ReadLadder, _: &mut Self::Context) -> Self::Result {
         let rows = self.0.lock().unwrap();
         let untold: Vec<_> =
             rows.alerts.iter().filter(|alert| alert.row > rows.told_until).cloned().collect();
-        let newest = untold.last().map_or(rows.told_until, |alert| alert.row);
-        let overdue = |task: &&Attempt| task.uid.created() <= read.unfinished_before;
-        let unfinished = rows.unfinished.iter().filter(overdue).cloned().collect();
-        Ok(LadderInput { state: rows.state.clone(), untold, newest, unfinished, more_unfinished: false })
+        let newest = untold.last().map_or(0, |alert| alert.row);
+        Ok(LadderInput { state: rows.state.clone(), untold, newest })
+    }
+}
+
+impl Handler<SetRoutes> for Stub {
+    type Result = Result<()>;
+
+    fn handle(&mut self, set: SetRoutes, _: &mut Self::Context) -> Self::Result {
+        assert_eq!(set.routes, [], "the default one takes what is left, and needs no rule");
+        Ok(())
     }
 }
 
@@ -56,15 +66,15 @@ impl Handler<AdvanceLadder> for Stub {
         }
         rows.state = Some(advance.state);
         rows.told_until = rows.told_until.max(advance.told_until);
-        if let Some(until) = advance.unfinished_until {
-            rows.unfinished.retain(|task| task.uid.created() > until);
-        }
         for message in advance.messages {
-            if rows.told.iter().all(|(_, key, _)| *key != message.key) {
+            if rows.told.iter().all(|(_, _, key, _)| *key != message.key) {
                 let payload = serde_json::from_str(&message.payload).unwrap();
-                rows.told.push((advance.now, message.key, payload));
+                rows.told.push((advance.now, message.kind, message.key, payload));
             }
         }
+        rows.steps.extend(
+            advance.incident.map(|incident| (incident.step.number, incident.step.kind, incident.step.headline)),
+        );
         if rows.silent {
             return Err(Error::new(Code::Timeout, "planned"));
         }
@@ -80,6 +90,7 @@ struct Bench {
     raised: Port<AlertRaised>,
     stop: Port<StopAlerting>,
     states: Port<LadderStates>,
+    acknowledge: Port<Acknowledge>,
 }
 
 fn noon() -> DateTime<Utc> {
@@ -88,6 +99,10 @@ fn noon() -> DateTime<Utc> {
 
 impl Bench {
     async fn start(rows: Stub, now: DateTime<Utc>) -> Self {
+        Self::with(rows, now, None).await
+    }
+
+    async fn with(rows: Stub, now: DateTime<Utc>, quiet: Option<QuietHours>) -> Self {
         let activity = Activity::default();
         let clock = VirtualClock::new(now, activity.clone());
         let arbiter = Arbiter::new();
@@ -99,19 +114,26 @@ impl Bench {
             clock: Arc::new(clock.clone()),
             activity: activity.clone(),
             supervision: Supervision::new("alerts", Arc::new(clock.clone()), Arc::new(|_| panic!("gave up"))),
+            routes: Port::new("db", db.clone().recipient(), 1, patience, &activity),
             read: Port::new("db", db.clone().recipient(), 16, patience, &activity),
             advance: Port::new("db", db.recipient(), 16, patience, &activity),
         };
-        let policy = Policy::default();
-        let config = Config { policy, ttl: TimeDelta::hours(4), public_url: "http://flow".to_owned() };
+        let route = Route {
+            name: DEFAULT_ROUTE.to_owned(),
+            matcher: Matcher::default(),
+            policy: Policy::default(),
+            quiet,
+        };
+        let config = Config { routes: vec![route], public_url: "http://flow".to_owned() };
         let alerts = Alerts::start(&handle, config, deps);
         // Answered once it has started: before that no work is under way.
         Port::new("alerts", alerts.clone().recipient(), 1, patience, &activity).call(Ping).await.unwrap();
         clock.settle().await;
         let raised = Port::new("alerts", alerts.clone().recipient(), 16, patience, &activity);
         let stop = Port::new("alerts", alerts.clone().recipient(), 1, patience, &activity);
-        let states = Port::new("alerts", alerts.recipient(), 1, patience, &activity);
-        Self { rows, clock, activity, arbiter, raised, stop, states }
+        let states = Port::new("alerts", alerts.clone().recipient(), 1, patience, &activity);
+        let acknowledge = Port::new("alerts", alerts.recipient(), 4, patience, &activity);
+        Self { rows, clock, activity, arbiter, raised, stop, states, acknowledge }
     }
 
     async fn restart(self) -> Self {
@@ -140,6 +162,8 @@ impl Bench {
             msg: "broke".to_owned(),
             task_time: Some(noon()),
             at_once: false,
+            route: DEFAULT_ROUTE.to_owned(),
+            silence: None,
         });
         drop(rows);
         self.raised.hint(AlertRaised);
@@ -147,15 +171,29 @@ impl Bench {
 
     /// Minutes since noon and headline of each message.
     fn told(&self) -> Vec<(i64, String)> {
+        self.of(|kind| kind != "update")
+    }
+
+    /// The same of what only changes a message.
+    fn updates(&self) -> Vec<(i64, String)> {
+        self.of(|kind| kind == "update")
+    }
+
+    fn of(&self, kinds: fn(&str) -> bool) -> Vec<(i64, String)> {
         let rows = self.rows.0.lock().unwrap();
-        rows.told
-            .iter()
-            .map(|(at, _, payload)| ((*at - noon()).num_minutes(), payload.headline.clone()))
-            .collect()
+        let told = rows.told.iter().filter(|(_, kind, ..)| kinds(kind));
+        told.map(|(at, .., payload)| ((*at - noon()).num_minutes(), payload.headline.clone())).collect()
     }
 
     fn last(&self) -> Payload {
-        self.rows.0.lock().unwrap().told.last().unwrap().2.clone()
+        self.rows.0.lock().unwrap().told.last().unwrap().3.clone()
+    }
+
+    async fn acknowledge(&self, matcher: Matcher, hours: i64) -> Vec<Acknowledged> {
+        let until = self.clock.now() + TimeDelta::hours(hours);
+        let said =
+            Acknowledge { route: None, matcher, until, by: "ada".to_owned(), note: "on it".to_owned() };
+        self.acknowledge.call(said).await.unwrap()
     }
 }
 
@@ -181,6 +219,7 @@ async fn a_trickle_is_told_slower_and_slower_and_then_all_clear() {
     let incident = payload.incident.unwrap();
     assert_eq!((incident.step, incident.stage, incident.alerts), (3, Stage::Escalating, 30));
     assert_eq!((incident.details, incident.tasks), (payload.lines, vec!["extract:orders".to_owned()]));
+    assert_eq!(bench.updates(), []);
     // 40 minutes to the next look, then 20, 10, 5, and the all-clear at the bottom.
     bench.pass(74).await;
     assert_eq!(bench.told().len(), 3);
@@ -192,6 +231,10 @@ async fn a_trickle_is_told_slower_and_slower_and_then_all_clear() {
     );
     let incident = bench.last().incident.unwrap();
     assert_eq!((incident.step, incident.stage, incident.lasted.as_str()), (7, Stage::Clear, "1h45m"));
+    let easing = "easing: 30 alerts in 1 task";
+    assert_eq!(bench.updates(), headlines(&[(75, easing), (95, easing), (105, easing)]));
+    let steps: Vec<_> = bench.rows.0.lock().unwrap().steps.iter().map(|(_, kind, _)| kind.clone()).collect();
+    assert_eq!(steps, ["summary", "summary", "summary", "update", "update", "update", "all_clear"]);
     bench.pass(24 * 60).await;
     assert_eq!(bench.told().len(), 4, "quiet when well");
 }
@@ -311,34 +354,71 @@ async fn a_database_that_refuses_moves_nothing() {
 }
 
 #[actix::test]
-async fn a_task_unfinished_past_its_time_is_told_once() {
+async fn what_somebody_takes_care_of_is_not_told_again_until_something_else_fails() {
     let bench = Bench::start(Stub::default(), noon()).await;
-    bench.rows.0.lock().unwrap().unfinished.push(Attempt {
-        uid: Uid::at(noon()),
-        topic: "slow".to_owned(),
-        job: String::new(),
-        id: "chain".to_owned(),
-        info: "?date=2026-03-02".to_owned(),
-        meta: String::new(),
-        workflow: String::new(),
-        parent: None,
-        retry: 0,
-        lane: Lane::Live,
-        state: TaskState::Leased,
-        delivery: 1,
-        not_before: None,
-        worker: String::new(),
-        lease_expires: None,
-        progress: None,
-        result: None,
-        msg: String::new(),
-        started: None,
-        ended: None,
-    });
-    bench.pass(4 * 60 - 1).await;
-    assert_eq!(bench.told(), []);
+    assert_eq!(bench.acknowledge(Matcher::default(), 1).await, [], "nothing fails");
+    bench.raise("a", "x");
+    bench.pass(6).await;
+    let opened = Some(noon() + TimeDelta::minutes(5));
+    let other = Matcher { topic: Some("b".to_owned()), ..Matcher::default() };
+    assert_eq!(bench.acknowledge(other, 1).await, []);
+    let known = bench.acknowledge(Matcher::default(), 1).await;
+    let expected = Acknowledged { route: "default".to_owned(), opened, tasks: vec!["a:x".to_owned()] };
+    assert_eq!(known, [expected]);
+    let incident = bench.last().incident.unwrap();
+    assert_eq!(incident.acknowledged_by.as_deref(), Some("ada"));
+    assert_eq!(incident.details, ["acknowledged by ada until 2026-03-02 13:06 UTC: on it"]);
+    let bench = bench.restart().await;
+    bench.raise("a", "x");
+    bench.pass(10).await;
+    assert_eq!(bench.told(), headlines(&[(5, "1 alert in 1 task")]), "repeats stop, over a restart too");
+    assert_eq!(bench.updates().last(), Some(&(15, "2 alerts in 1 task".to_owned())));
+    bench.raise("a", "x");
+    bench.raise("b", "");
+    bench.pass(20).await;
+    assert_eq!(bench.told()[1..], headlines(&[(35, "2 alerts in 2 tasks")]));
+    // It ended at 13:06.
+    bench.pass(35).await;
+    bench.raise("a", "x");
+    bench.pass(5).await;
+    assert_eq!(bench.told()[2..], headlines(&[(75, "1 alert in 1 task")]));
+}
+
+#[actix::test]
+async fn an_acknowledgement_that_is_not_stored_is_not_answered_as_done() {
+    let bench = Bench::start(Stub::default(), noon()).await;
+    bench.raise("a", "");
+    bench.pass(6).await;
+    bench.rows.0.lock().unwrap().refuse = true;
+    let until = noon() + TimeDelta::hours(9);
+    let said = |route: Option<&str>| Acknowledge {
+        route: route.map(str::to_owned),
+        matcher: Matcher::default(),
+        until,
+        by: "ada".to_owned(),
+        note: String::new(),
+    };
+    assert_eq!(bench.acknowledge.call(said(None)).await.unwrap_err().code, Code::Storage);
+    assert_eq!(bench.acknowledge.call(said(Some("other"))).await, Ok(Vec::new()));
+    bench.rows.0.lock().unwrap().refuse = false;
+    assert_eq!(bench.acknowledge.call(said(Some("default"))).await.unwrap().len(), 1);
+    bench.stop.call(StopAlerting).await.unwrap();
+    assert_eq!(bench.acknowledge.call(said(None)).await.unwrap_err().code, Code::Stopping);
+}
+
+#[actix::test]
+async fn in_quiet_hours_alerts_wait_over_a_restart() {
+    let quiet = QuietHours::parse("12:30-14:00", chrono_tz::Tz::UTC).unwrap();
+    let bench = Bench::with(Stub::default(), noon(), Some(quiet)).await;
+    bench.pass(31).await;
+    bench.raise("a", "");
+    bench.pass(20).await;
+    bench.arbiter.stop();
+    let _ended = bench.arbiter.join();
+    let bench = Bench::with(bench.rows, bench.clock.now(), Some(quiet)).await;
+    bench.raise("b", "");
     bench.pass(60).await;
-    assert_eq!(bench.told()[..1], headlines(&[(240, "1 alert in 1 task")]));
-    assert!(bench.rows.0.lock().unwrap().told[0].2.lines[0].starts_with("slow:"));
-    assert_eq!(bench.told().len(), 2, "and its all-clear");
+    assert_eq!(bench.told(), []);
+    bench.pass(9).await;
+    assert_eq!(bench.told(), headlines(&[(120, "2 alerts in 2 tasks")]));
 }

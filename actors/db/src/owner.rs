@@ -7,12 +7,14 @@ use actix::{
     Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, Supervised, Supervisor,
 };
 use chrono::{DateTime, Utc};
+use flowlord_messages::alerts::{AddSilence, RemoveSilence, SetRoutes};
 use flowlord_messages::backload::{SaveBackload, SetBackloadState, StoreBackloadChunk};
 use flowlord_messages::files::{KeepPlaces, RecordFile, SaveSeen};
 use flowlord_messages::health::Pong;
 use flowlord_messages::hint::{AlertRaised, Notify, TasksDelayed, TasksReady};
 use flowlord_messages::outbox::MarkNotified;
 use flowlord_messages::token::{AddToken, RemoveToken};
+use flowlord_messages::watch::RaiseBreaches;
 use flowlord_messages::write::{
     AdvanceLadder, ApplyOutcomes, Close, CreateTasks, EnqueueMessage, ExtendLease, GrantLeases, PromoteDue,
     RaiseAlerts, ReapLeases, RecordMissed, ReleaseLease, RemoveHistory, SaveCrons, SaveWorkflows,
@@ -283,6 +285,7 @@ macro_rules! queue {
 }
 
 queue!(
+    AddSilence,
     AddToken,
     AdvanceLadder,
     ApplyOutcomes,
@@ -295,17 +298,20 @@ queue!(
     Ping,
     PromoteDue,
     RaiseAlerts,
+    RaiseBreaches,
     ReapLeases,
     RecordFile,
     RecordMissed,
     ReleaseLease,
     RemoveHistory,
+    RemoveSilence,
     RemoveToken,
     SaveBackload,
     SaveCrons,
     SaveSeen,
     SaveWorkflows,
     SetBackloadState,
+    SetRoutes,
     StoreBackloadChunk,
 );
 

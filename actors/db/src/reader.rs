@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use actix::{Actor, Handler, Message, SyncContext};
+use flowlord_messages::alerts::{ListIncidents, ListSilences};
 use flowlord_messages::backload::{CheckBackload, ReadBackload, ReadBackloads};
 use flowlord_messages::database::{MeasureTable, ReadDatabase};
 use flowlord_messages::files::{ListFiles, ReadSeen, ReadWaiting};
@@ -14,6 +15,7 @@ use flowlord_messages::read::{
     ReadLadder, ReadSchedule, ReadWorkflow, ReadWorkflows,
 };
 use flowlord_messages::token::ReadTokens;
+use flowlord_messages::watch::ReadWatch;
 use flowlord_messages::{Code, Error, Ping, Result};
 use r2d2::Pool;
 use r2d2_sqlite::SqliteConnectionManager;
@@ -90,6 +92,8 @@ read!(
     DayStats,
     ListAlerts,
     ListFiles,
+    ListIncidents,
+    ListSilences,
     ListSlots,
     ListTasks,
     MeasureTable,
@@ -111,6 +115,7 @@ read!(
     ReadThreads,
     ReadTokens,
     ReadWaiting,
+    ReadWatch,
     ReadWorkflow,
     ReadWorkflows,
 );

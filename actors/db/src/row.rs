@@ -1,6 +1,8 @@
-//! An attempt out of a row.
+//! What several queries read out of a row.
 
+use flowlord_domain::alert::Matcher;
 use flowlord_domain::{Attempt, Uid};
+use flowlord_messages::alerts::Silence;
 use rusqlite::Row;
 
 use crate::column::{self, time};
@@ -42,5 +44,22 @@ pub(crate) fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
         msg: row.get(16)?,
         started: row.get::<_, Option<i64>>(17)?.map(time),
         ended: row.get::<_, Option<i64>>(18)?.map(time),
+    })
+}
+
+/// The columns topic, job, workflow from the one with this number on: what isn't there matches all.
+pub(crate) fn matcher(row: &Row<'_>, first: usize) -> rusqlite::Result<Matcher> {
+    Ok(Matcher { topic: row.get(first)?, job: row.get(first + 1)?, workflow: row.get(first + 2)? })
+}
+
+/// The columns id, since, until, topic, job, workflow, by, reason.
+pub(crate) fn silence(row: &Row<'_>) -> rusqlite::Result<Silence> {
+    Ok(Silence {
+        id: row.get(0)?,
+        from: time(row.get(1)?),
+        until: time(row.get(2)?),
+        matcher: matcher(row, 3)?,
+        by: row.get(6)?,
+        reason: row.get(7)?,
     })
 }

@@ -2,3 +2,61 @@
 
 -- How many tasks a slot started; none when it was missed, and for slots of before.
 ALTER TABLE slot ADD COLUMN tasks INTEGER;
+-- Alerts: which route tells one, and which silence keeps it from being told.
+
+-- Routes as configured last, in the order in which they are tried; alerts that none takes are for the default one.
+-- What isn't there matches all.
+CREATE TABLE route (
+    name TEXT PRIMARY KEY,
+    position INTEGER NOT NULL,
+    topic TEXT,
+    job TEXT,
+    workflow TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE silence (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    since INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    topic TEXT,
+    job TEXT,
+    workflow TEXT,
+    by TEXT NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+CREATE INDEX silence_until ON silence (until);
+
+ALTER TABLE alert ADD COLUMN route INTEGER;   -- name.id; none for the default one
+ALTER TABLE alert ADD COLUMN silence INTEGER; -- silence.id; may be gone
+-- Each alert says itself whether it is still to be told: with several routes there is no one row up to which all are.
+UPDATE alert SET told = 1 WHERE id <= (SELECT max(told_until) FROM ladder);
+ALTER TABLE ladder DROP COLUMN told_until;
+CREATE INDEX alert_untold ON alert (route, id) WHERE told = 0;
+
+-- What happened in an incident, step by step.
+CREATE TABLE incident_step (
+    route TEXT NOT NULL,
+    opened INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    message INTEGER,           -- outbox.id; none where nothing was to be sent
+    headline TEXT NOT NULL,
+    details TEXT NOT NULL,     -- JSON, a list of lines
+    PRIMARY KEY (route, opened, step)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX incident_opened ON incident (opened, route);
+
+-- How far the tasks and slots were looked at for what is overdue, and what was found: each is told once.
+CREATE TABLE watch (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    looked_until INTEGER NOT NULL,
+    unfinished_until INTEGER NOT NULL -- tasks created up to then
+) STRICT;
+INSERT INTO watch SELECT 1, 0, max(unfinished_until) FROM ladder HAVING count(*) > 0;
+ALTER TABLE ladder DROP COLUMN unfinished_until;
+CREATE TABLE breach (
+    key TEXT PRIMARY KEY,
+    at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX breach_at ON breach (at);

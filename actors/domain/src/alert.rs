@@ -29,11 +29,17 @@ pub enum AlertKind {
     MissedSlot,
     /// The database could not be written for a while.
     Storage,
+    /// A slot's task wasn't leased in time (`start_by`).
+    NotStarted,
+    /// A slot's task wasn't complete in time (`done_by`).
+    NotDone,
+    /// A task is at work for longer than it should (`max_run`).
+    RunsLong,
 }
 
 impl AlertKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Exhausted,
         Self::Result,
         Self::Unfinished,
@@ -43,6 +49,9 @@ impl AlertKind {
         Self::Snapshot,
         Self::MissedSlot,
         Self::Storage,
+        Self::NotStarted,
+        Self::NotDone,
+        Self::RunsLong,
     ];
 
     /// The name on the wire.
@@ -58,6 +67,9 @@ impl AlertKind {
             Self::Snapshot => "snapshot",
             Self::MissedSlot => "missed_slot",
             Self::Storage => "storage",
+            Self::NotStarted => "not_started",
+            Self::NotDone => "not_done",
+            Self::RunsLong => "runs_long",
         }
     }
 }

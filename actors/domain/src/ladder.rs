@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 mod acknowledgement;
 mod policy;
+mod quiet;
 
 pub use acknowledgement::Acknowledgement;
 pub use policy::{Factor, FactorError, Policy};
+pub use quiet::{QuietError, QuietHours};
 
 /// Where a route stands on the ladder. Stored, so that a restart neither repeats nor forgets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

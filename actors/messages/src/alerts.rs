@@ -52,6 +52,29 @@ pub struct Acknowledge {
     pub note: String,
 }
 
+/// Which alerts go by which route. Asked of the DB owner when the alerts actor starts: what isn't told yet goes
+/// where it would go now, and incidents of routes that are gone are closed.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<()>")]
+pub struct SetRoutes {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// The routes in the order in which they are tried; alerts that none takes are for [`DEFAULT_ROUTE`].
+    pub routes: Vec<RouteRule>,
+}
+
+/// The route of all alerts that no other route takes.
+pub const DEFAULT_ROUTE: &str = "default";
+
+/// A route and its alerts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteRule {
+    /// Its name.
+    pub name: String,
+    /// Which alerts it takes.
+    pub matcher: Matcher,
+}
+
 /// What an acknowledgement holds for, in one route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acknowledged {
@@ -96,7 +119,7 @@ pub struct RemoveSilence {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<Vec<Silence>>")]
 pub struct ListSilences {
-    /// Only those that hold then; none means also those that are over.
+    /// Only those that aren't over then; none means all.
     pub at: Option<DateTime<Utc>>,
     /// Only what comes after this one.
     pub after: Option<i64>,
@@ -155,7 +178,7 @@ pub struct StoredIncident {
 pub struct IncidentStep {
     /// When.
     pub at: DateTime<Utc>,
-    /// What: a kind of message (`summary`, `update`, `all_clear`).
+    /// What: `summary`, `update`, `acknowledged`, `all_clear`, or `removed` with its route.
     pub kind: String,
     /// The headline.
     pub headline: String,

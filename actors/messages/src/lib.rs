@@ -30,6 +30,7 @@ pub mod retention;
 pub mod scheduler;
 pub mod snapshot;
 pub mod token;
+pub mod watch;
 pub mod write;
 
 pub use activity::{Activity, Busy};

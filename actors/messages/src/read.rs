@@ -151,7 +151,20 @@ pub struct StatsRow {
     pub run_millis: u64,
 }
 
-/// Alerts of a day, newest first.
+/// Which alerts a list shows. Empty lists don't restrict.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AlertFilter {
+    /// Topics.
+    pub topics: Vec<String>,
+    /// Jobs.
+    pub jobs: Vec<String>,
+    /// Workflow files.
+    pub workflows: Vec<String>,
+    /// Why.
+    pub kinds: Vec<AlertKind>,
+}
+
+/// Alerts of some time, newest first.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<StoredAlert>>")]
 pub struct ListAlerts {
@@ -159,6 +172,8 @@ pub struct ListAlerts {
     pub from: DateTime<Utc>,
     /// Raised before.
     pub to: DateTime<Utc>,
+    /// Which.
+    pub filter: AlertFilter,
     /// Only what comes after this row.
     pub after: Option<i64>,
     /// At most this many.
@@ -190,6 +205,10 @@ pub struct StoredAlert {
     pub task_time: Option<DateTime<Utc>>,
     /// Whether it was told at once, and so isn't told again in a summary.
     pub at_once: bool,
+    /// The route by which it is told.
+    pub route: String,
+    /// The silence that keeps it from being told.
+    pub silence: Option<i64>,
 }
 
 /// What a ladder needs to decide.
@@ -198,8 +217,6 @@ pub struct StoredAlert {
 pub struct ReadLadder {
     /// The route.
     pub route: String,
-    /// Unfinished tasks created at or before this instant, that were not looked at yet.
-    pub unfinished_before: DateTime<Utc>,
 }
 
 /// The answer.
@@ -209,12 +226,8 @@ pub struct LadderInput {
     pub state: Option<String>,
     /// Alerts not told yet, oldest first, without those told at once.
     pub untold: Vec<StoredAlert>,
-    /// The newest alert's row.
+    /// The newest of them; 0 where there is none.
     pub newest: i64,
-    /// Tasks that are unfinished past their time and weren't before.
-    pub unfinished: Vec<Attempt>,
-    /// Whether there are more of them than one look takes.
-    pub more_unfinished: bool,
 }
 
 /// What the scheduler needs at its start.

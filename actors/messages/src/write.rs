@@ -302,12 +302,8 @@ pub struct AdvanceLadder {
     pub route: String,
     /// Its new state, JSON of the ladder's ladder state.
     pub state: String,
-    /// Alerts up to this row id are told.
+    /// Its alerts up to this row id are told.
     pub told_until: i64,
-    /// Unfinished tasks created up to this instant were looked at.
-    pub unfinished_until: Option<DateTime<Utc>>,
-    /// Alerts found by looking; told in this step, so stored as told.
-    pub alerts: Vec<NewAlert>,
     /// The incident that this step opened, went on with or closed.
     pub incident: Option<IncidentRecord>,
     /// What to send.
@@ -323,6 +319,21 @@ pub struct IncidentRecord {
     pub closed: Option<DateTime<Utc>>,
     /// How many alerts so far.
     pub alerts: u64,
+    /// What happened.
+    pub step: StepRecord,
+}
+
+/// One step of an incident; a step that was stored before stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepRecord {
+    /// Its number, from 1.
+    pub number: u32,
+    /// What: `summary`, `update`, `acknowledged`, `all_clear`.
+    pub kind: String,
+    /// The headline.
+    pub headline: String,
+    /// What was new.
+    pub details: Vec<String>,
 }
 
 /// Puts a message into the outbox.

@@ -5,6 +5,7 @@ mod needs;
 mod session;
 mod tokens;
 
+use actix_web::HttpMessage as _;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{ACCEPT, AUTHORIZATION, HeaderMap};
@@ -64,6 +65,8 @@ pub(crate) async fn admit(api: &Api, request: &ServiceRequest) -> Result<(), Pro
         );
         return Err(Problem::new(Code::Forbidden, detail));
     }
+    // For what is noted with a name.
+    request.extensions_mut().insert(who);
     Ok(())
 }
 

@@ -7,11 +7,13 @@ pub(crate) mod chains;
 pub(crate) mod errors;
 pub(crate) mod files;
 pub(crate) mod health;
+pub(crate) mod incidents;
 pub(crate) mod kept;
 pub(crate) mod lease;
 pub(crate) mod login;
 pub(crate) mod metrics;
 pub(crate) mod results;
+pub(crate) mod silences;
 pub(crate) mod snapshots;
 pub(crate) mod stats;
 pub(crate) mod tasks;
@@ -48,6 +50,14 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(post("/workflows/refresh", workflows::refresh))
         .service(get("/workflows/{file:.*}", workflows::one))
         .service(get("/alerts", alerts::list))
+        .service(post("/alerts/ack", alerts::acknowledge))
+        .service(get("/incidents", incidents::list))
+        .service(
+            only("/silences", "GET, HEAD, POST")
+                .route(web::post().to(silences::add))
+                .route(web::route().guard(reads()).to(silences::list)),
+        )
+        .service(only("/silences/{id}", "DELETE").route(web::delete().to(silences::remove)))
         .service(
             only("/files", "GET, HEAD, POST")
                 .route(web::post().to(files::arrived))

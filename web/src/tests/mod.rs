@@ -1,6 +1,7 @@
 //! The web with stubs behind its ports: every route, every error that it can answer, the pages.
 
 mod access;
+mod alerts;
 mod backload;
 mod files;
 mod kept;

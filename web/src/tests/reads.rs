@@ -207,10 +207,10 @@ async fn alerts_of_a_day_come_in_pages() {
             .collect())
     });
     let reply = stub.get("/api/v1/alerts?limit=2").await;
-    insta::assert_snapshot!(reply.text, @r#"{"items":[{"alert":3,"kind":"exhausted","at":"2026-03-02T12:00:00Z","uid":"064c0953867001","id":"chain-1","type":"load","workflow":"main.toml","msg":"no disk","task_time":"2026-03-02T12:00:00Z","at_once":false},{"alert":2,"kind":"exhausted","at":"2026-03-02T12:00:00Z","uid":"064c0953867001","id":"chain-1","type":"load","workflow":"main.toml","msg":"no disk","task_time":"2026-03-02T12:00:00Z","at_once":false}],"next":"2"}"#);
+    insta::assert_snapshot!(reply.text, @r#"{"items":[{"alert":3,"kind":"exhausted","at":"2026-03-02T12:00:00Z","uid":"064c0953867001","id":"chain-1","type":"load","workflow":"main.toml","msg":"no disk","task_time":"2026-03-02T12:00:00Z","at_once":false,"route":"default"},{"alert":2,"kind":"exhausted","at":"2026-03-02T12:00:00Z","uid":"064c0953867001","id":"chain-1","type":"load","workflow":"main.toml","msg":"no disk","task_time":"2026-03-02T12:00:00Z","at_once":false,"route":"default"}],"next":"2"}"#);
     let rest = stub.get("/api/v1/alerts?date=2026-03-02&limit=2&cursor=2").await.ok();
     assert_eq!((&rest["items"][0]["alert"], &rest["next"]), (&json!(1), &json!(null)));
-    for query in ["date=x", "limit=0", "cursor=x", "type=a"] {
+    for query in ["date=x", "limit=0", "cursor=x", "kind=none", "date=2026-03-02&to=2026-03-03", "topic=a"] {
         assert_eq!(stub.get(&format!("/api/v1/alerts?{query}")).await.code(), "invalid_request", "{query}");
     }
 }

@@ -12,7 +12,10 @@ use actix_web::web;
 use chrono::{DateTime, Utc};
 use flowlord_domain::ladder::Policy;
 use flowlord_domain::{AlertKind, Attempt, Lane, TaskResult, TaskState, Uid};
-use flowlord_messages::alerts::{LadderStates, LadderStatus};
+use flowlord_messages::alerts::{
+    Acknowledge, Acknowledged, AddSilence, LadderStates, LadderStatus, ListIncidents, ListSilences,
+    RemoveSilence, Silence, StoredIncident,
+};
 use flowlord_messages::backload::{
     ChangeBackload, CheckBackload, Checked, ExecuteBackload, Failure, PlanBackload, Planned, ReadBackload,
     ReadBackloads, Started, StoredBackload,
@@ -119,6 +122,11 @@ stub! {
     arrived: FileArrived => Recorded;
     files: ListFiles => Vec<StoredFileEvent>;
     ladders: LadderStates => Vec<LadderStatus>;
+    acknowledge: Acknowledge => Vec<Acknowledged>;
+    add_silence: AddSilence => Silence;
+    remove_silence: RemoveSilence => Silence;
+    silences: ListSilences => Vec<Silence>;
+    incidents: ListIncidents => Vec<StoredIncident>;
     attempts: AttemptsById => Vec<Option<Attempt>>;
     chain: Chain => Vec<Attempt>;
     tasks: ListTasks => Vec<Attempt>;
@@ -206,6 +214,11 @@ impl Stub {
             arrived: port!(),
             files: port!(),
             ladders: port!(),
+            acknowledge: port!(),
+            add_silence: port!(),
+            remove_silence: port!(),
+            silences: port!(),
+            incidents: port!(),
             attempts: port!(),
             chain: port!(),
             tasks: port!(),
@@ -401,6 +414,8 @@ pub(crate) fn alert(row: i64) -> StoredAlert {
         msg: "no disk".to_owned(),
         task_time: Some(noon()),
         at_once: false,
+        route: "default".to_owned(),
+        silence: None,
     }
 }
 

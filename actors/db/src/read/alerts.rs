@@ -1,23 +1,24 @@
 //! Alerts and ladders.
 
-use flowlord_domain::{Attempt, Uid};
+use flowlord_domain::Uid;
+use flowlord_messages::alerts::DEFAULT_ROUTE;
 use flowlord_messages::read::{LadderInput, ListAlerts, ReadLadder, StoredAlert};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use serde_json::json;
 
 use crate::column::{self, micros, time};
 use crate::reader::Query;
-use crate::row::{ATTEMPT_COLUMNS, attempt};
 
 /// How many untold alerts one look takes; the rest is told by the next.
 const UNTOLD_AT_ONCE: usize = 10_000;
 
-/// How many unfinished tasks one look takes.
-const UNFINISHED_AT_ONCE: usize = 1_000;
-
 macro_rules! ALERT_COLUMNS {
     () => {
-        "SELECT alert.id, kind, at, alert.uid, chain, topic, job, name.text, msg, task_time, at_once
-         FROM alert JOIN queue ON queue.id = alert.queue LEFT JOIN name ON name.id = alert.workflow"
+        "SELECT alert.id, kind, at, alert.uid, chain, topic, job, workflow.text, msg, task_time, at_once,
+             route.text, silence
+         FROM alert JOIN queue ON queue.id = alert.queue
+         LEFT JOIN name AS workflow ON workflow.id = alert.workflow
+         LEFT JOIN name AS route ON route.id = alert.route"
     };
 }
 
@@ -34,6 +35,8 @@ fn stored_alert(row: &Row<'_>) -> rusqlite::Result<StoredAlert> {
         msg: row.get(8)?,
         task_time: row.get::<_, Option<i64>>(9)?.map(time),
         at_once: row.get(10)?,
+        route: row.get::<_, Option<String>>(11)?.unwrap_or_else(|| DEFAULT_ROUTE.to_owned()),
+        silence: row.get(12)?,
     })
 }
 
@@ -41,15 +44,31 @@ impl Query for ListAlerts {
     type Answer = Vec<StoredAlert>;
 
     fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        // Along the index by time; an alert that is gone left with all that are older.
         let sql = concat!(
             ALERT_COLUMNS!(),
-            " WHERE at >= ?1 AND at < ?2 AND alert.id < ?3 ORDER BY alert.id DESC LIMIT ?4"
+            " WHERE at >= ?1 AND at < ?2
+                 AND (?3 IS NULL OR (at, alert.id) < ((SELECT at FROM alert WHERE id = ?3), ?3))
+                 AND (?5 IS NULL OR topic IN (SELECT value FROM json_each(?5)))
+                 AND (?6 IS NULL OR job IN (SELECT value FROM json_each(?6)))
+                 AND (?7 IS NULL OR workflow.text IN (SELECT value FROM json_each(?7)))
+                 AND (?8 IS NULL OR kind IN (SELECT value FROM json_each(?8)))
+             ORDER BY at DESC, alert.id DESC LIMIT ?4"
         );
-        let after = self.after.unwrap_or(i64::MAX);
-        connection
-            .prepare_cached(sql)?
-            .query_map(params![micros(self.from), micros(self.to), after, self.limit], stored_alert)?
-            .collect()
+        let list = |texts: &[String]| (!texts.is_empty()).then(|| json!(texts).to_string());
+        let kinds: Vec<i64> = self.filter.kinds.iter().map(|kind| column::kind(*kind)).collect();
+        let kinds = (!kinds.is_empty()).then(|| json!(kinds).to_string());
+        let values = params![
+            micros(self.from),
+            micros(self.to),
+            self.after,
+            self.limit,
+            list(&self.filter.topics),
+            list(&self.filter.jobs),
+            list(&self.filter.workflows),
+            kinds
+        ];
+        connection.prepare_cached(sql)?.query_map(values, stored_alert)?.collect()
     }
 }
 
@@ -57,32 +76,25 @@ impl Query for ReadLadder {
     type Answer = LadderInput;
 
     fn read(&self, connection: &Connection) -> rusqlite::Result<LadderInput> {
-        let ladder: Option<(String, i64, i64)> = connection
-            .prepare_cached("SELECT state, told_until, unfinished_until FROM ladder WHERE route = ?1")?
-            .query_row([&self.route], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        let state = connection
+            .prepare_cached("SELECT state FROM ladder WHERE route = ?1")?
+            .query_row([&self.route], |row| row.get(0))
             .optional()?;
-        let (state, told_until, unfinished_until) = match ladder {
-            Some((state, told_until, unfinished_until)) => (Some(state), told_until, unfinished_until),
-            None => (None, 0, 0),
-        };
-        let untold = untold(connection, told_until)?;
-        let newest = untold.last().map_or(told_until, |alert| alert.row);
-        let unfinished = unfinished(connection, unfinished_until, micros(self.unfinished_before))?;
-        let more_unfinished = unfinished.len() == UNFINISHED_AT_ONCE;
-        Ok(LadderInput { state, untold, newest, unfinished, more_unfinished })
+        let untold = untold(connection, &self.route)?;
+        let newest = untold.last().map_or(0, |alert| alert.row);
+        Ok(LadderInput { state, untold, newest })
     }
 }
 
-fn untold(connection: &Connection, told_until: i64) -> rusqlite::Result<Vec<StoredAlert>> {
-    let sql = concat!(ALERT_COLUMNS!(), " WHERE alert.id > ?1 AND told = 0 ORDER BY alert.id LIMIT ?2");
-    connection.prepare_cached(sql)?.query_map(params![told_until, UNTOLD_AT_ONCE], stored_alert)?.collect()
-}
-
-/// Each task is looked at once, as it passes the age: a range of ids, whatever the history holds.
-fn unfinished(connection: &Connection, after: i64, until: i64) -> rusqlite::Result<Vec<Attempt>> {
+fn untold(connection: &Connection, route: &str) -> rusqlite::Result<Vec<StoredAlert>> {
+    if route == DEFAULT_ROUTE {
+        let sql =
+            concat!(ALERT_COLUMNS!(), " WHERE told = 0 AND alert.route IS NULL ORDER BY alert.id LIMIT ?1");
+        return connection.prepare_cached(sql)?.query_map([UNTOLD_AT_ONCE], stored_alert)?.collect();
+    }
     let sql = concat!(
-        ATTEMPT_COLUMNS!(),
-        " WHERE task.uid > ?1 AND task.uid <= ?2 AND state <> 3 ORDER BY task.uid LIMIT ?3"
+        ALERT_COLUMNS!(),
+        " WHERE told = 0 AND alert.route = (SELECT id FROM name WHERE text = ?1) ORDER BY alert.id LIMIT ?2"
     );
-    connection.prepare_cached(sql)?.query_map(params![after, until, UNFINISHED_AT_ONCE], attempt)?.collect()
+    connection.prepare_cached(sql)?.query_map(params![route, UNTOLD_AT_ONCE], stored_alert)?.collect()
 }

@@ -2,9 +2,10 @@
 
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::outbox::{Delivery, MarkNotified, PendingMessages};
-use flowlord_messages::read::{ListAlerts, ReadLadder, ReadWorkflow, ReadWorkflows};
+use flowlord_messages::read::{AlertFilter, ListAlerts, ReadLadder, ReadWorkflow, ReadWorkflows};
+use flowlord_messages::watch::{Breach, RaiseBreaches, ReadWatch};
 use flowlord_messages::write::{
-    AdvanceLadder, IncidentRecord, NewMessage, RaiseAlerts, SaveWorkflows, WorkflowRecord,
+    AdvanceLadder, IncidentRecord, NewMessage, RaiseAlerts, SaveWorkflows, StepRecord, WorkflowRecord,
 };
 
 use super::*;
@@ -24,7 +25,12 @@ pub(super) fn alert(kind: AlertKind, at_once: Option<&str>) -> NewAlert {
     }
 }
 
-fn advance(told_until: i64) -> AdvanceLadder {
+pub(super) fn step(number: u32, kind: &str) -> StepRecord {
+    let details = vec![format!("line of step {number}")];
+    StepRecord { number, kind: kind.to_owned(), headline: "1 alert in 1 task".to_owned(), details }
+}
+
+pub(super) fn advance(told_until: i64) -> AdvanceLadder {
     let message = NewMessage {
         route: "default".to_owned(),
         kind: "summary".to_owned(),
@@ -36,16 +42,13 @@ fn advance(told_until: i64) -> AdvanceLadder {
         route: "default".to_owned(),
         state: "{\"step\":1}".to_owned(),
         told_until,
-        unfinished_until: Some(noon()),
-        alerts: vec![alert(AlertKind::Unfinished, None)],
-        incident: Some(IncidentRecord { opened: noon(), closed: None, alerts: 1 }),
+        incident: Some(IncidentRecord { opened: noon(), closed: None, alerts: 1, step: step(1, "summary") }),
         messages: vec![message],
     }
 }
 
-async fn ladder(db: &Db) -> flowlord_messages::read::LadderInput {
-    let read = ReadLadder { route: "default".to_owned(), unfinished_before: noon() };
-    db.read(read).await.unwrap()
+pub(super) async fn ladder(db: &Db) -> flowlord_messages::read::LadderInput {
+    db.read(ReadLadder { route: "default".to_owned() }).await.unwrap()
 }
 
 #[actix::test]
@@ -63,7 +66,7 @@ async fn an_alert_result_is_in_the_outbox_with_its_result() {
     assert!(messages[0].payload.contains("a:j: broke"), "{}", messages[0].payload);
     assert!(messages[0].payload.contains("line 2"), "{}", messages[0].payload);
     assert!(ladder(&db).await.untold.is_empty(), "told at once isn't told again");
-    let all = ListAlerts { from: noon(), to: noon() + seconds(1), after: None, limit: 10 };
+    let all = ListAlerts { from: noon(), to: noon() + seconds(1), filter: AlertFilter::default(), after: None, limit: 10 };
     let alerts = db.read(all).await.unwrap();
     assert_eq!((alerts[0].kind, alerts[0].at_once, alerts[0].topic.as_str()), (AlertKind::Result, true, "a"));
 }
@@ -80,8 +83,7 @@ async fn a_ladder_tells_each_alert_once_over_restarts() {
     let db = db.reopen();
     let input = ladder(&db).await;
     assert_eq!(input.state.as_deref(), Some("{\"step\":1}"));
-    let untold: Vec<_> = input.untold.iter().map(|alert| alert.kind).collect();
-    assert_eq!(untold, [AlertKind::Exhausted], "the one raised meanwhile, not the one of the step");
+    assert_eq!(input.untold.len(), 1, "the one raised meanwhile");
     db.write(advance(input.newest)).await.unwrap();
     assert_eq!(db.read(PendingMessages { limit: 10 }).await.unwrap().len(), 1, "a key is stored once");
 }
@@ -91,12 +93,27 @@ async fn a_task_is_found_unfinished_once() {
     let db = Db::new();
     let uids = db.create(vec![task("a", ""), task("b", "")]).await.uids;
     db.finish(Claim::Task(uids[0]), decision(TaskResult::Complete)).await.unwrap();
-    let read = |before| ReadLadder { route: "default".to_owned(), unfinished_before: before };
+    let read = |before| ReadWatch { unfinished_before: before };
     assert!(db.read(read(noon() - seconds(1))).await.unwrap().unfinished.is_empty());
-    let found = db.read(read(noon() + seconds(1))).await.unwrap().unfinished;
-    assert_eq!(found.iter().map(|attempt| attempt.topic.as_str()).collect::<Vec<_>>(), ["b"]);
-    db.write(AdvanceLadder { unfinished_until: Some(noon() + seconds(1)), ..advance(0) }).await.unwrap();
-    assert!(db.read(read(noon() + seconds(9))).await.unwrap().unfinished.is_empty());
+    let found = db.read(read(noon() + seconds(1))).await.unwrap();
+    assert_eq!(found.looked_until, None);
+    assert_eq!(found.unfinished.iter().map(|attempt| attempt.topic.as_str()).collect::<Vec<_>>(), ["b"]);
+    let raise = RaiseBreaches {
+        looked_until: noon() + seconds(1),
+        unfinished_until: noon() + seconds(1),
+        breaches: vec![
+            Breach { key: "unfinished/b".to_owned(), alert: Some(alert(AlertKind::Unfinished, None)) },
+            Breach { key: "with it".to_owned(), alert: None },
+        ],
+    };
+    db.write(raise.clone()).await.unwrap();
+    let db = db.reopen();
+    let seen = db.read(read(noon() + seconds(9))).await.unwrap();
+    assert_eq!((seen.looked_until, seen.unfinished.len()), (Some(noon() + seconds(1)), 0));
+    // The same again, as after an answer that was lost, or by a clock that was set back.
+    db.write(RaiseBreaches { looked_until: noon(), unfinished_until: noon(), ..raise }).await.unwrap();
+    assert_eq!(db.read(read(noon() + seconds(9))).await.unwrap().unfinished.len(), 1, "looked at again");
+    assert_eq!(ladder(&db).await.untold.len(), 1, "and told once");
 }
 
 #[actix::test]

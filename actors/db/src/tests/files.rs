@@ -7,7 +7,7 @@ use flowlord_messages::files::{
     FileSource, KeepPlaces, ListFiles, MatchEffect, MatchState, NewMatch, ReadSeen, ReadWaiting, RecordFile,
     RecordedRow, SaveSeen, SeenFile, StoredFileEvent,
 };
-use flowlord_messages::read::ListAlerts;
+use flowlord_messages::read::{AlertFilter, ListAlerts};
 use flowlord_messages::write::RemoveHistory;
 
 use super::*;
@@ -135,7 +135,7 @@ async fn events_are_listed_by_day_and_leave_unless_they_wait() {
         (5, FileSource::Api, MatchState::Failed)
     );
     let (from, to) = (noon(), noon() + seconds(1));
-    let alerts = db.read(ListAlerts { from, to, after: None, limit: 9 }).await.unwrap();
+    let alerts = db.read(ListAlerts { from, to, filter: AlertFilter::default(), after: None, limit: 9 }).await.unwrap();
     assert_eq!(alerts[0].msg, why);
 
     let remove = RemoveHistory { before: noon() + seconds(9_999), after: None, limit: 99 };

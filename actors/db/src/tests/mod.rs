@@ -9,6 +9,7 @@ mod history;
 mod leasing;
 mod outbox;
 mod results;
+mod routing;
 mod storing;
 mod token;
 mod trouble;

@@ -36,7 +36,7 @@ impl Command for RemoveHistory {
 }
 
 /// Tables with an index by time. The last slot of each phase stays: it says from where on slots count.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 9] = [
     "DELETE FROM alert WHERE id IN (SELECT id FROM alert WHERE at < ?1 ORDER BY at LIMIT ?2)",
     "DELETE FROM file_event WHERE id IN
          (SELECT id FROM file_event WHERE at < ?1
@@ -45,6 +45,12 @@ const OTHERS: [&str; 6] = [
     "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE at < ?1 ORDER BY at LIMIT ?2)",
     "DELETE FROM incident WHERE (route, opened) IN
          (SELECT route, opened FROM incident WHERE closed < ?1 ORDER BY route, opened LIMIT ?2)",
+    "DELETE FROM incident_step WHERE (route, opened, step) IN
+         (SELECT route, opened, step FROM incident_step AS step WHERE opened < ?1 AND NOT EXISTS
+             (SELECT 1 FROM incident WHERE incident.route = step.route AND incident.opened = step.opened)
+          ORDER BY route, opened LIMIT ?2)",
+    "DELETE FROM breach WHERE key IN (SELECT key FROM breach WHERE at < ?1 ORDER BY at LIMIT ?2)",
+    "DELETE FROM silence WHERE id IN (SELECT id FROM silence WHERE until < ?1 ORDER BY until LIMIT ?2)",
     "DELETE FROM slack_thread WHERE (route, opened, via) IN
          (SELECT route, opened, via FROM slack_thread AS thread WHERE opened < ?1 AND NOT EXISTS
              (SELECT 1 FROM incident WHERE incident.route = thread.route AND incident.opened = thread.opened)

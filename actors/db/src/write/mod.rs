@@ -9,5 +9,8 @@ mod lease;
 mod outbox;
 mod outcome;
 pub(crate) mod rollup;
+mod route;
+mod silence;
 mod token;
+mod watch;
 mod workflows;

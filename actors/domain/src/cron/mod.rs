@@ -9,6 +9,7 @@ use chrono_tz::Tz;
 
 use crate::duration;
 use fields::Fields;
+pub(crate) use zone::first_instant;
 
 /// Slots further away than this don't come: 29 February is at most eight years off.
 const YEARS_AHEAD: i32 = 8;
@@ -105,7 +106,7 @@ impl Schedule {
         let last_year = wall.year() + YEARS_AHEAD;
         loop {
             wall = fields.next_wall(wall, last_year)?;
-            match zone::first_instant(self.zone, wall) {
+            match first_instant(self.zone, wall) {
                 Some(instant) if instant > after => return Some(instant),
                 _ => wall = wall.checked_add_signed(TimeDelta::seconds(1))?,
             }

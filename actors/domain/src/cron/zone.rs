@@ -13,7 +13,7 @@ pub(super) fn offset(zone: Tz, at: DateTime<Utc>) -> TimeDelta {
 }
 
 /// The first instant at which a wall clock shows `wall`, or the end of the gap that skips it.
-pub(super) fn first_instant(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
+pub(crate) fn first_instant(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
     match zone.from_local_datetime(&wall).earliest() {
         Some(instant) => Some(instant.with_timezone(&Utc)),
         None => end_of_gap(zone, wall),

@@ -1,5 +1,7 @@
 //! Values of requests: durations, names, texts without a copy.
 
+pub(crate) mod matching;
+
 use std::borrow::Cow;
 use std::fmt;
 

@@ -1,0 +1,99 @@
+//! Hours in which people aren't told.
+
+use std::fmt;
+
+use chrono::{DateTime, Days, NaiveTime, TimeDelta, TimeZone as _, Utc};
+use chrono_tz::Tz;
+
+use crate::cron::first_instant;
+
+/// Hours of each day, by the wall clock of a zone, in which nothing is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuietHours {
+    from: NaiveTime,
+    to: NaiveTime,
+    zone: Tz,
+}
+
+/// No hours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` are no hours: write from when to when, like 22:00-07:00")]
+pub struct QuietError(String);
+
+impl QuietHours {
+    /// Reads `22:00-07:00`.
+    ///
+    /// # Errors
+    /// When the text is of another form, or names no time at all.
+    pub fn parse(text: &str, zone: Tz) -> Result<Self, QuietError> {
+        let wrong = || QuietError(text.to_owned());
+        let time = |text: &str| NaiveTime::parse_from_str(text.trim(), "%H:%M").map_err(|_| wrong());
+        let (from, to) = text.split_once('-').ok_or_else(wrong)?;
+        let (from, to) = (time(from)?, time(to)?);
+        if from == to { Err(wrong()) } else { Ok(Self { from, to, zone }) }
+    }
+
+    /// When the quiet hours end that `now` lies in; none outside of them.
+    #[must_use]
+    pub fn hold(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let wall = self.zone.from_utc_datetime(&now.naive_utc()).naive_local();
+        let time = wall.time();
+        let within = if self.from < self.to {
+            (self.from..self.to).contains(&time)
+        } else {
+            time >= self.from || time < self.to
+        };
+        if !within {
+            return None;
+        }
+        let days = u64::from(time >= self.to);
+        let end = wall.date().checked_add_days(Days::new(days))?.and_time(self.to);
+        // Where the clock is set back at the end, the first of two ends may be over already.
+        first_instant(self.zone, end).map(|end| end.max(now + TimeDelta::minutes(1)))
+    }
+}
+
+impl fmt::Display for QuietHours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.from.format("%H:%M"), self.to.format("%H:%M"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hold(hours: &str, zone: Tz, now: &str) -> Option<String> {
+        let hours = QuietHours::parse(hours, zone).unwrap();
+        hours.hold(now.parse().unwrap()).map(|end| end.format("%m-%dT%H:%M").to_string())
+    }
+
+    #[test]
+    fn they_end_by_the_clock_on_the_wall() {
+        let berlin = Tz::Europe__Berlin;
+        for (hours, zone, now, end) in [
+            ("22:00-07:00", Tz::UTC, "2026-03-02T21:59:59Z", None),
+            ("22:00-07:00", Tz::UTC, "2026-03-02T22:00:00Z", Some("03-03T07:00")),
+            ("22:00-07:00", Tz::UTC, "2026-03-03T06:59:59Z", Some("03-03T07:00")),
+            ("22:00-07:00", Tz::UTC, "2026-03-03T07:00:00Z", None),
+            ("12:00-13:30", Tz::UTC, "2026-03-02T13:29:00Z", Some("03-02T13:30")),
+            ("22:00-07:00", berlin, "2026-03-02T21:00:00Z", Some("03-03T06:00")),
+            // The night in which the clock is set forward, back, and an end that is skipped.
+            ("22:00-07:00", berlin, "2026-03-28T22:00:00Z", Some("03-29T05:00")),
+            ("22:00-07:00", berlin, "2026-10-24T22:00:00Z", Some("10-25T06:00")),
+            ("22:00-02:30", berlin, "2026-03-28T22:00:00Z", Some("03-29T01:00")),
+            ("01:00-02:30", berlin, "2026-10-25T01:15:00Z", Some("10-25T01:16")),
+        ] {
+            assert_eq!(hold(hours, zone, now).as_deref(), end, "{hours} {zone} {now}");
+        }
+    }
+
+    #[test]
+    fn what_are_no_hours_says_how_to_write_them() {
+        for text in ["", "22:00", "22-07", "22:00-22:00", "25:00-07:00", "at night"] {
+            let err = QuietHours::parse(text, Tz::UTC).unwrap_err();
+            assert!(err.to_string().ends_with("like 22:00-07:00"), "{err}");
+        }
+        assert_eq!(QuietHours::parse(" 22:00 - 07:05", Tz::UTC).unwrap().to_string(), "22:00-07:05");
+    }
+}

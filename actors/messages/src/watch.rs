@@ -1,0 +1,47 @@
+//! What is overdue: tasks that are still unfinished, slots whose tasks didn't begin or end in time.
+
+use actix::Message;
+use chrono::{DateTime, Utc};
+use flowlord_domain::{Attempt, NewAlert};
+
+use crate::error::Result;
+
+/// What wasn't looked at yet; asked of the DB readers.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<WatchInput>")]
+pub struct ReadWatch {
+    /// Tasks created up to this instant should be finished.
+    pub unfinished_before: DateTime<Utc>,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WatchInput {
+    /// Deadlines up to this instant were looked at; none before the first look.
+    pub looked_until: Option<DateTime<Utc>>,
+    /// Tasks that should be finished, aren't, and weren't looked at yet.
+    pub unfinished: Vec<Attempt>,
+    /// Whether there are more of them than one look takes.
+    pub more_unfinished: bool,
+}
+
+/// Raises what was found, each once ever, and remembers how far was looked. Asked of the DB owner.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<()>")]
+pub struct RaiseBreaches {
+    /// Deadlines up to this instant were looked at: now.
+    pub looked_until: DateTime<Utc>,
+    /// Tasks created up to this instant were looked at.
+    pub unfinished_until: DateTime<Utc>,
+    /// What was found.
+    pub breaches: Vec<Breach>,
+}
+
+/// Something overdue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breach {
+    /// What names it: one of each is told, ever.
+    pub key: String,
+    /// What is told of it; none where another breach of the same look tells of it, too.
+    pub alert: Option<NewAlert>,
+}

@@ -1,0 +1,151 @@
+//! The watch actor: what should have happened by now and didn't.
+//!
+//! Each minute it reads what came due since its last look, and has what is overdue raised together with how far it
+//! looked: a restart neither repeats nor forgets.
+
+mod overdue;
+#[cfg(test)]
+mod tests;
+
+use actix::fut::{ActorFutureExt as _, wrap_future};
+use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Supervised, Supervisor};
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_messages::health::Pong;
+use flowlord_messages::watch::{RaiseBreaches, ReadWatch, WatchInput};
+use flowlord_messages::{
+    Activity, Busy, Guarded, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
+};
+
+/// How often to look.
+const EVERY: TimeDelta = TimeDelta::minutes(1);
+
+/// What the operator chose.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// A task unfinished this long after its creation raises an alert.
+    pub ttl: TimeDelta,
+}
+
+/// What it works with.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// The clock.
+    pub clock: SharedClock,
+    /// Work under way.
+    pub activity: Activity,
+    /// Restarts.
+    pub supervision: Supervision,
+    /// To the DB readers.
+    pub read: Port<ReadWatch>,
+    /// To the DB owner.
+    pub raise: Port<RaiseBreaches>,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Watch {
+    config: Config,
+    deps: Deps,
+    looking: bool,
+    timer: Timer,
+}
+
+impl Watch {
+    /// Starts it in `arbiter`.
+    #[must_use]
+    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
+        Supervisor::start_in_arbiter(arbiter, move |_| Self {
+            timer: Timer::new(deps.clock.clone()),
+            config,
+            deps,
+            looking: false,
+        })
+    }
+
+    fn look(&mut self, now: DateTime<Utc>, busy: Option<Busy>, ctx: &mut Context<Self>) {
+        if self.looking {
+            return;
+        }
+        self.looking = true;
+        let call = self.deps.read.call(ReadWatch { unfinished_before: now - self.config.ttl });
+        ctx.spawn(wrap_future::<_, Self>(call).map(move |input, this, ctx| {
+            guarded(this, ctx, |this, ctx| match input {
+                Ok(input) => this.raise(&input, now, busy, ctx),
+                Err(err) => this.ended(Err(err), now, ctx),
+            });
+        }));
+    }
+
+    fn raise(
+        &mut self,
+        input: &WatchInput,
+        now: DateTime<Utc>,
+        busy: Option<Busy>,
+        ctx: &mut Context<Self>,
+    ) {
+        let unfinished_before = now - self.config.ttl;
+        let raise = RaiseBreaches {
+            looked_until: now,
+            unfinished_until: overdue::unfinished_until(input, unfinished_before),
+            breaches: overdue::unfinished(input, now),
+        };
+        let call = self.deps.raise.call(raise);
+        ctx.spawn(wrap_future::<_, Self>(call).map(move |raised, this, ctx| {
+            guarded(this, ctx, |this, ctx| this.ended(raised, now, ctx));
+            drop(busy);
+        }));
+    }
+
+    fn ended(&mut self, raised: Result<()>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        self.looking = false;
+        if let Err(err) = raised {
+            log::warn!("event=watch_not_kept error={err:?}");
+        }
+        self.timer.set(Some(now + EVERY), ctx, |this| &mut this.timer);
+    }
+}
+
+impl Actor for Watch {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(64);
+        let busy = self.deps.activity.begin();
+        self.look(self.deps.clock.now(), Some(busy), ctx);
+    }
+}
+
+impl Supervised for Watch {
+    fn restarting(&mut self, _ctx: &mut Self::Context) {
+        self.looking = false;
+        self.timer = Timer::new(self.deps.clock.clone());
+    }
+}
+
+impl Guarded for Watch {
+    fn supervision(&self) -> &Supervision {
+        &self.deps.supervision
+    }
+}
+
+impl Wakes for Watch {
+    fn wake(&mut self, tick: Tick, ctx: &mut Context<Self>) {
+        self.look(tick.now, tick.busy, ctx);
+    }
+}
+
+impl Handler<Ping> for Watch {
+    type Result = Result<Pong>;
+
+    fn handle(&mut self, _: Ping, ctx: &mut Self::Context) -> Result<Pong> {
+        guarded(self, ctx, |this, ctx| {
+            // After the clock was set back the timer may be far away.
+            let now = this.deps.clock.now();
+            if this.timer.at().is_some_and(|at| at > now + EVERY) {
+                let busy = this.deps.activity.begin();
+                this.look(now, Some(busy), ctx);
+            }
+            Ok(Pong { restarts: this.deps.supervision.restarts() })
+        })
+    }
+}
