@@ -121,6 +121,9 @@ async fn a_trickle_is_one_living_message() {
         "15:01 reply 10 alerts in 1 task",
         "35:00 edit 5 alerts in 1 task",
         "35:01 reply 5 alerts in 1 task",
+        "75:00 edit easing: 20 alerts in 1 task",
+        "95:00 edit easing: 20 alerts in 1 task",
+        "105:00 edit easing: 20 alerts in 1 task",
         "110:00 edit all clear: 20 alerts in 1h45m",
         "110:01 reply all clear: 20 alerts in 1h45m",
     ];
@@ -139,6 +142,10 @@ async fn a_storm_is_told_at_once_and_then_ever_seldomer() {
         "35:01 reply 40 alerts in 1 task",
         "75:00 edit 10 alerts in 1 task",
         "75:01 reply 10 alerts in 1 task",
+        "155:00 edit easing: 139 alerts in 3 tasks",
+        "195:00 edit easing: 139 alerts in 3 tasks",
+        "215:00 edit easing: 139 alerts in 3 tasks",
+        "225:00 edit easing: 139 alerts in 3 tasks",
         "230:00 edit all clear: 139 alerts in 3h45m",
         "230:01 reply all clear: 139 alerts in 3h45m",
     ];
@@ -150,12 +157,15 @@ async fn flapping_is_an_incident_each_time_and_no_more() {
     let flaps = [0, 3_600, 7_200].map(|at| (at + 30, Event::Fail(1, "a")));
     let expected = [
         "5:00 post 1 alert in 1 task",
+        "15:00 edit easing: 1 alert in 1 task",
         "20:00 edit all clear: 1 alert in 15m",
         "20:01 reply all clear: 1 alert in 15m",
         "65:00 post 1 alert in 1 task",
+        "75:00 edit easing: 1 alert in 1 task",
         "80:00 edit all clear: 1 alert in 15m",
         "80:01 reply all clear: 1 alert in 15m",
         "125:00 post 1 alert in 1 task",
+        "135:00 edit easing: 1 alert in 1 task",
         "140:00 edit all clear: 1 alert in 15m",
         "140:01 reply all clear: 1 alert in 15m",
     ];
@@ -177,6 +187,9 @@ async fn a_slack_that_asks_to_wait_is_obeyed() {
         "17:01 reply 10 alerts in 1 task",
         "35:00 edit 5 alerts in 1 task",
         "35:01 reply 5 alerts in 1 task",
+        "75:00 edit easing: 20 alerts in 1 task",
+        "95:00 edit easing: 20 alerts in 1 task",
+        "105:00 edit easing: 20 alerts in 1 task",
         "110:00 edit all clear: 20 alerts in 1h45m",
         "110:01 reply all clear: 20 alerts in 1h45m",
     ];
@@ -191,14 +204,15 @@ async fn a_line_that_is_cut_leaves_doubt_that_is_said() {
             events.push((300, Event::Restart));
         }
         let app = play(TestApp::bot().await, events.clone(), &[], 1_000).await;
-        assert_eq!(timeline(&app), ["5:00 post 1 alert in 1 task", "5:01 post 1 alert in 1 task"]);
+        let easing = "15:00 edit easing: 1 alert in 1 task";
+        assert_eq!(timeline(&app), ["5:00 post 1 alert in 1 task", "5:01 post 1 alert in 1 task", easing]);
         let again: Vec<_> = app
             .slack
             .requests()
             .iter()
             .map(|request| request.body.to_string().contains("sent again"))
             .collect();
-        assert_eq!(again, [false, true]);
+        assert_eq!(again, [false, true, false]);
         app.stop().await;
     }
 }
@@ -221,12 +235,15 @@ async fn what_happens_while_slack_is_down_is_told_in_order_when_it_is_back() {
             "reply 10 alerts in 1 task",
             "edit 5 alerts in 1 task",
             "reply 5 alerts in 1 task",
+            "edit easing: 20 alerts in 1 task",
+            "edit easing: 20 alerts in 1 task",
+            "edit easing: 20 alerts in 1 task",
             "edit all clear: 20 alerts in 1h45m",
             "reply all clear: 20 alerts in 1h45m",
         ];
         assert_eq!(said, expected);
         assert!(told[..4].iter().all(|line| ("50:00".."56:00").contains(&line.as_str())), "{told:?}");
-        assert_eq!(told[4].split(' ').next(), Some("110:00"));
+        assert_eq!(told[7].split(' ').next(), Some("110:00"));
         app.stop().await;
     }
 }
