@@ -120,10 +120,8 @@ impl Wiring<'_> {
             policy: Policy::new(notify.min_frequency, notify.max_frequency),
             quiet: None,
         };
-        let config = flowlord_alerts::Config {
-            routes: vec![route],
-            public_url: self.config.public_url_at(address),
-        };
+        let config =
+            flowlord_alerts::Config { routes: vec![route], public_url: self.config.public_url_at(address) };
         let deps = flowlord_alerts::Deps {
             clock: self.environment.clock.clone(),
             activity: self.environment.activity.clone(),

@@ -110,9 +110,7 @@ impl Params {
     ) -> Result<(DateTime<Utc>, DateTime<Utc>), Problem> {
         match self.period()? {
             (None, None) => Ok(day(now.date_naive())),
-            (from, to) => {
-                Ok((from.unwrap_or(DateTime::UNIX_EPOCH), to.unwrap_or(DateTime::<Utc>::MAX_UTC)))
-            }
+            (from, to) => Ok((from.unwrap_or(DateTime::UNIX_EPOCH), to.unwrap_or(DateTime::<Utc>::MAX_UTC))),
         }
     }
 

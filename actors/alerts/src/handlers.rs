@@ -61,7 +61,8 @@ impl Alerts {
             ladder.asked.push_back(Asked { said: said.clone(), answer });
             receiver
         };
-        let wanted = |ladder: &&mut Ladder| said.route.as_ref().is_none_or(|route| *route == ladder.route.name);
+        let wanted =
+            |ladder: &&mut Ladder| said.route.as_ref().is_none_or(|route| *route == ladder.route.name);
         let answers = self.ladders.iter_mut().filter(wanted).map(asked).collect();
         self.look(self.deps.clock.now(), ctx);
         Ok(answers)

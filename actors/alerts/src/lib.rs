@@ -131,7 +131,8 @@ impl Alerts {
 
     /// Tells the database the routes, and then looks at each.
     fn begin(&mut self, now: DateTime<Utc>, busy: Option<Busy>, ctx: &mut Context<Self>) {
-        let others = self.ladders.iter().map(|ladder| &ladder.route).filter(|route| route.name != DEFAULT_ROUTE);
+        let others =
+            self.ladders.iter().map(|ladder| &ladder.route).filter(|route| route.name != DEFAULT_ROUTE);
         let rule = |route: &Route| RouteRule { name: route.name.clone(), matcher: route.matcher.clone() };
         let routes = others.map(rule).collect();
         let call = self.deps.routes.call(SetRoutes { now, routes });
@@ -167,7 +168,8 @@ impl Alerts {
     }
 
     fn set_timer(&mut self, ctx: &mut Context<Self>) {
-        let next = self.ladders.iter().filter(|ladder| !ladder.looking).filter_map(|ladder| ladder.next).min();
+        let next =
+            self.ladders.iter().filter(|ladder| !ladder.looking).filter_map(|ladder| ladder.next).min();
         self.timer.set(next.filter(|_| !self.stopping), ctx, |this| &mut this.timer);
     }
 
@@ -197,13 +199,8 @@ impl Alerts {
     ) {
         let ladder = &mut self.ladders[index];
         let stored = stored(input);
-        let look = Look {
-            route: &ladder.route,
-            public_url: &self.public_url,
-            input,
-            stored: stored.as_ref(),
-            now,
-        };
+        let look =
+            Look { route: &ladder.route, public_url: &self.public_url, input, stored: stored.as_ref(), now };
         if let Some(asked) = ladder.asked.pop_front() {
             let Some((next, advance, tasks)) = look.acknowledge(&asked.said) else {
                 let _nobody_waits_any_more = asked.answer.send(Ok(None));

@@ -73,7 +73,9 @@ impl Handler<AdvanceLadder> for Stub {
             }
         }
         rows.steps.extend(
-            advance.incident.map(|incident| (incident.step.number, incident.step.kind, incident.step.headline)),
+            advance
+                .incident
+                .map(|incident| (incident.step.number, incident.step.kind, incident.step.headline)),
         );
         if rows.silent {
             return Err(Error::new(Code::Timeout, "planned"));

@@ -76,13 +76,7 @@ impl Watch {
         }));
     }
 
-    fn raise(
-        &mut self,
-        input: &WatchInput,
-        now: DateTime<Utc>,
-        busy: Option<Busy>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn raise(&mut self, input: &WatchInput, now: DateTime<Utc>, busy: Option<Busy>, ctx: &mut Context<Self>) {
         let unfinished_before = now - self.config.ttl;
         let raise = RaiseBreaches {
             looked_until: now,

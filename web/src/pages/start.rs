@@ -6,7 +6,7 @@ use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_messages::alerts::LadderStates;
 use flowlord_messages::library::CurrentWorkflows;
-use flowlord_messages::read::{Counts, DayStats, ListAlerts, ListTasks, Stats, TaskFilter};
+use flowlord_messages::read::{AlertFilter, Counts, DayStats, ListAlerts, ListTasks, Stats, TaskFilter};
 
 use super::calendar::words;
 use super::parts::{Chart, Figures, STANDINGS, parts, sum};
@@ -61,7 +61,13 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<StartPage<'a>, 
         Layout::new(api, request, Section::Start).live().with_picker(api, &link, shown),
         deps.stats.call(DayStats { day: shown.date }),
         deps.tasks.call(ListTasks { filter, ascending: false, after: None, limit: TASKS + 1 }),
-        deps.alerts.call(ListAlerts { from, to, after: None, limit: ALERTS + 1 }),
+        deps.alerts.call(ListAlerts {
+            from,
+            to,
+            filter: AlertFilter::default(),
+            after: None,
+            limit: ALERTS + 1
+        }),
         deps.workflows.call(CurrentWorkflows),
         deps.ladders.call(LadderStates),
     );

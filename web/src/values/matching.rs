@@ -27,8 +27,7 @@ pub(crate) struct MatchText(Matcher);
 impl MatchText {
     pub(crate) fn checked(self) -> Result<Matcher, Problem> {
         let Self(matcher) = self;
-        let fields =
-            [("type", &matcher.topic), ("job", &matcher.job), ("workflow", &matcher.workflow)];
+        let fields = [("type", &matcher.topic), ("job", &matcher.job), ("workflow", &matcher.workflow)];
         for (name, pattern) in fields.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?))) {
             if pattern.chars().count() > MAX_NAME || pattern.chars().any(char::is_control) {
                 return Err(Problem::invalid(format!(
@@ -72,7 +71,9 @@ pub(crate) fn by(given: Option<String>, request: &HttpRequest) -> Result<String,
     let name = given.or_else(|| Some(request.extensions().get::<Who>()?.name.clone()));
     let name = name.unwrap_or_else(|| "someone".to_owned());
     if name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
-        return Err(Problem::invalid(format!("`by` must be a name of up to {MAX_NAME} characters, on one line")));
+        return Err(Problem::invalid(format!(
+            "`by` must be a name of up to {MAX_NAME} characters, on one line"
+        )));
     }
     Ok(name)
 }
@@ -81,7 +82,9 @@ pub(crate) fn by(given: Option<String>, request: &HttpRequest) -> Result<String,
 pub(crate) fn note(name: &str, given: Option<String>) -> Result<Option<String>, Problem> {
     let text = given.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     if text.as_ref().is_some_and(|text| text.chars().count() > MAX_NOTE) {
-        return Err(Problem::invalid(format!("`{name}` is longer than {MAX_NOTE} characters: say it shorter")));
+        return Err(Problem::invalid(format!(
+            "`{name}` is longer than {MAX_NOTE} characters: say it shorter"
+        )));
     }
     Ok(text)
 }

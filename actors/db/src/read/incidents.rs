@@ -41,11 +41,7 @@ impl Query for ListIncidents {
     }
 }
 
-fn steps(
-    connection: &Connection,
-    route: &str,
-    opened: DateTime<Utc>,
-) -> rusqlite::Result<Vec<IncidentStep>> {
+fn steps(connection: &Connection, route: &str, opened: DateTime<Utc>) -> rusqlite::Result<Vec<IncidentStep>> {
     let mut steps = connection
         .prepare_cached(
             "SELECT step.at, step.kind, headline, details, sent FROM incident_step AS step

@@ -66,7 +66,13 @@ async fn an_alert_result_is_in_the_outbox_with_its_result() {
     assert!(messages[0].payload.contains("a:j: broke"), "{}", messages[0].payload);
     assert!(messages[0].payload.contains("line 2"), "{}", messages[0].payload);
     assert!(ladder(&db).await.untold.is_empty(), "told at once isn't told again");
-    let all = ListAlerts { from: noon(), to: noon() + seconds(1), filter: AlertFilter::default(), after: None, limit: 10 };
+    let all = ListAlerts {
+        from: noon(),
+        to: noon() + seconds(1),
+        filter: AlertFilter::default(),
+        after: None,
+        limit: 10,
+    };
     let alerts = db.read(all).await.unwrap();
     assert_eq!((alerts[0].kind, alerts[0].at_once, alerts[0].topic.as_str()), (AlertKind::Result, true, "a"));
 }

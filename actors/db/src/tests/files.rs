@@ -135,7 +135,10 @@ async fn events_are_listed_by_day_and_leave_unless_they_wait() {
         (5, FileSource::Api, MatchState::Failed)
     );
     let (from, to) = (noon(), noon() + seconds(1));
-    let alerts = db.read(ListAlerts { from, to, filter: AlertFilter::default(), after: None, limit: 9 }).await.unwrap();
+    let alerts = db
+        .read(ListAlerts { from, to, filter: AlertFilter::default(), after: None, limit: 9 })
+        .await
+        .unwrap();
     assert_eq!(alerts[0].msg, why);
 
     let remove = RemoveHistory { before: noon() + seconds(9_999), after: None, limit: 99 };

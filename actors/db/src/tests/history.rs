@@ -95,7 +95,12 @@ async fn slots_alerts_and_sent_messages_leave_but_not_the_last_slot_nor_what_wai
     let left = db.read(ListSlots { from, to, limit: 10 }).await.unwrap();
     assert_eq!(left.into_iter().map(|row| row.key).collect::<Vec<_>>(), [slots[4].clone()]);
     assert_eq!(db.read(ReadSchedule).await.unwrap().last_slots, [slots[4].clone()]);
-    assert_eq!(db.read(ListAlerts { from, to, filter: AlertFilter::default(), after: None, limit: 10 }).await.unwrap(), []);
+    assert_eq!(
+        db.read(ListAlerts { from, to, filter: AlertFilter::default(), after: None, limit: 10 })
+            .await
+            .unwrap(),
+        []
+    );
     let pending = db.read(PendingMessages { limit: 10 }).await.unwrap();
     assert_eq!(pending.len(), 1, "what wasn't sent stays, however old");
     for (opened, left) in [(noon(), 0), (noon() + seconds(1_000_000), 1)] {

@@ -56,7 +56,8 @@ async fn a_silence_holds_for_what_is_raised_and_what_is_not_told_yet() {
     db.write(RaiseAlerts { alerts: vec![urgent, about("load"), about("other")] }).await.unwrap();
     assert_eq!(untold(&db, "default").await, ["extract", "other"]);
     assert!(db.read(PendingMessages { limit: 9 }).await.unwrap().is_empty(), "not told at once, either");
-    let stored = alerts(&db, AlertFilter { topics: vec!["load".to_owned()], ..AlertFilter::default() }, None).await;
+    let stored =
+        alerts(&db, AlertFilter { topics: vec!["load".to_owned()], ..AlertFilter::default() }, None).await;
     let silenced: Vec<_> = stored.iter().map(|alert| (alert.silence, alert.at_once)).collect();
     assert_eq!(silenced, [(Some(made.id), false); 3]);
     let late = NewAlert { at: noon() + seconds(3_600), ..about("load") };
@@ -130,7 +131,9 @@ async fn what_a_route_that_is_gone_did_not_tell_goes_where_it_goes_now() {
     let incidents = db.read(list).await.unwrap();
     let ends: Vec<_> = incidents
         .iter()
-        .map(|incident| (incident.route.as_str(), incident.closed, incident.steps.last().unwrap().kind.as_str()))
+        .map(|incident| {
+            (incident.route.as_str(), incident.closed, incident.steps.last().unwrap().kind.as_str())
+        })
         .collect();
     assert_eq!(ends, [("etl", Some(noon() + seconds(60)), "removed"), ("default", None, "summary")]);
     let state = db.read(ReadLadder { route: "etl".to_owned() }).await.unwrap().state;
@@ -142,15 +145,17 @@ async fn an_incident_is_remembered_with_its_steps() {
     let db = Db::new();
     db.write(advance(0)).await.unwrap();
     let id = db.read(PendingMessages { limit: 1 }).await.unwrap()[0].id;
-    let sent = MarkNotified { now: noon() + seconds(2), id, delivery: Delivery::Sent, way: None, thread: None };
+    let sent =
+        MarkNotified { now: noon() + seconds(2), id, delivery: Delivery::Sent, way: None, thread: None };
     db.write(sent).await.unwrap();
-    let end = IncidentRecord { opened: noon(), closed: Some(noon() + seconds(90)), alerts: 5, step: step(2, "all_clear") };
-    let over = AdvanceLadder {
-        now: noon() + seconds(90),
-        incident: Some(end),
-        messages: Vec::new(),
-        ..advance(0)
+    let end = IncidentRecord {
+        opened: noon(),
+        closed: Some(noon() + seconds(90)),
+        alerts: 5,
+        step: step(2, "all_clear"),
     };
+    let over =
+        AdvanceLadder { now: noon() + seconds(90), incident: Some(end), messages: Vec::new(), ..advance(0) };
     db.write(over.clone()).await.unwrap();
     db.write(over).await.unwrap();
     let list = |from, to, after| ListIncidents { from, to, after, limit: 9 };

@@ -75,7 +75,10 @@ async fn missed_slots_recorded_again_raise_no_second_alert() {
     };
     let alerts = async || {
         let (from, to) = (noon() - seconds(86_400), noon() + seconds(86_400));
-        db.read(ListAlerts { from, to, filter: AlertFilter::default(), after: None, limit: 9 }).await.unwrap().len()
+        db.read(ListAlerts { from, to, filter: AlertFilter::default(), after: None, limit: 9 })
+            .await
+            .unwrap()
+            .len()
     };
     record(1).await.unwrap();
     record(1).await.unwrap();

@@ -66,14 +66,12 @@ impl Store<'_> {
             routes.iter().map(|route| route.name.as_str()).chain([DEFAULT_ROUTE]).collect();
         let known = serde_json::to_string(&known).unwrap_or_default();
         let run = |sql: &str| self.connection.prepare_cached(sql)?.execute(params![known, micros(now)]);
-        run(
-            "INSERT OR IGNORE INTO incident_step (route, opened, step, at, kind, headline, details)
+        run("INSERT OR IGNORE INTO incident_step (route, opened, step, at, kind, headline, details)
              SELECT route, opened,
                  1 + coalesce((SELECT max(step) FROM incident_step AS step
                                WHERE step.route = incident.route AND step.opened = incident.opened), 0),
                  ?2, 'removed', 'the route is no longer configured', '[]'
-             FROM incident WHERE closed IS NULL AND route NOT IN (SELECT value FROM json_each(?1))",
-        )?;
+             FROM incident WHERE closed IS NULL AND route NOT IN (SELECT value FROM json_each(?1))")?;
         run("UPDATE incident SET closed = ?2
              WHERE closed IS NULL AND route NOT IN (SELECT value FROM json_each(?1))")?;
         self.connection

@@ -20,7 +20,8 @@ impl Command for AddSilence {
             .prepare_cached("SELECT count(*) FROM silence WHERE until > ?1")?
             .query_row([micros(self.now)], |row| row.get(0))?;
         if usize::try_from(holding).is_ok_and(|holding| holding >= MAX_SILENCES) {
-            let detail = format!("{holding} silences hold, and more can't: end some, or make one that matches more");
+            let detail =
+                format!("{holding} silences hold, and more can't: end some, or make one that matches more");
             return Err(Error::new(Code::TooManySilences, detail).into());
         }
         let Matcher { topic, job, workflow } = &self.matcher;
