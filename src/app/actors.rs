@@ -176,7 +176,7 @@ impl Wiring<'_> {
         Notifier::start(on, config, deps)
     }
 
-    pub(super) fn backup(&self, on: &ArbiterHandle, database: &Database) -> Addr<Backup> {
+    pub(super) fn backup(&self, on: &ArbiterHandle, database: &Database, ears: &Ears) -> Addr<Backup> {
         let backup = &self.config.backup;
         let config = flowlord_backup::Config {
             folder: self.config.snapshots(),
@@ -189,6 +189,7 @@ impl Wiring<'_> {
             supervision: self.environment.supervision("backup"),
             copy: self.ports.patient_to("db", &database.owner),
             raise: self.write(database),
+            changed: ears.snapshots.clone(),
         };
         Backup::start(on, config, deps)
     }

@@ -13,6 +13,7 @@ use flowlord_dispatch::Dispatch;
 use flowlord_files::Files;
 use flowlord_ingest::Ingest;
 use flowlord_library::Library;
+use flowlord_messages::hint::SnapshotsChanged;
 use flowlord_messages::library::WorkflowsChanged;
 use flowlord_messages::token::TokenHash;
 use flowlord_messages::{LatePort, Ping, Port};
@@ -43,6 +44,7 @@ pub(super) struct Ears {
     pub(super) database: Hints,
     pub(super) ingest: LatePort<WorkflowsChanged>,
     pub(super) scheduler: LatePort<WorkflowsChanged>,
+    pub(super) snapshots: LatePort<SnapshotsChanged>,
 }
 
 /// What the web calls.
@@ -92,7 +94,7 @@ impl Wiring<'_> {
         let alerts = self.alerts(&calm, &database, address);
         let watch = self.watch(&calm, &database);
         let notifier = self.notifier(&calm, &database);
-        let backup = self.backup(&calm, &database);
+        let backup = self.backup(&calm, &database, &ears);
         let retention = self.retention(&calm, &database);
         let backload = self.backload(&calm, &database, &library);
         let files = self.files(&calm, &database, &library);
@@ -139,6 +141,8 @@ impl Wiring<'_> {
             files,
         };
         let web = self.web(&calm, listener, &below, pings)?;
+        self.ports.hear(&ears.database.changed, "web", &web);
+        self.ports.hear(&ears.snapshots, "web", &web);
         let Below { database, scheduler, dispatch, alerts, notifier, backup, backload, .. } = below;
         let stops = Stops {
             unready: self.ports.to("web", &web),

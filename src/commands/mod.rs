@@ -47,6 +47,9 @@ enum Command {
     Snapshot(snapshot::Args),
     Restore(restore::Args),
     Token(token::Args),
+    /// Print the OpenAPI document of the REST API
+    #[command(after_help = "Example:\n  flowlord openapi > flowlord.json")]
+    Openapi,
     /// Print completions for a shell
     #[command(after_help = "Example:\n  flowlord completions bash > /etc/bash_completion.d/flowlord")]
     Completions {
@@ -70,6 +73,7 @@ impl Cli {
             Command::Snapshot(args) => snapshot::run(&args),
             Command::Restore(args) => restore::run(&args),
             Command::Token(args) => token::run(args),
+            Command::Openapi => openapi(),
             Command::Completions { shell } => completions(shell),
         };
         done.unwrap_or_else(|err| {
@@ -77,6 +81,12 @@ impl Cli {
             ExitCode::FAILURE
         })
     }
+}
+
+fn openapi() -> anyhow::Result<ExitCode> {
+    let document = flowlord_web::openapi(env!("CARGO_PKG_VERSION"));
+    out::line(&serde_json::to_string_pretty(&document)?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn completions(shell: Shell) -> anyhow::Result<ExitCode> {

@@ -9,6 +9,7 @@ mod backload;
 mod bodies;
 mod commands;
 mod documents;
+mod events;
 mod files;
 mod kept;
 mod language;

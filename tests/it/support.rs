@@ -131,6 +131,17 @@ impl Api {
         Ok(Answer::of(request.send().await?).await)
     }
 
+    /// Opens an answer that goes on.
+    pub(crate) async fn open(&self, path: &str, last_event_id: &str) -> Response {
+        let mut request = self.client.get(format!("{}{path}", self.base));
+        if !last_event_id.is_empty() {
+            request = request.header("last-event-id", last_event_id);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        response
+    }
+
     /// Creates one task and answers it.
     pub(crate) async fn create(&self, task: &Value) -> Value {
         let created = self.post("/api/v1/tasks", task).await;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use actix::fut::wrap_future;
+use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{
-    Actor, Addr, ArbiterHandle, Context, Handler, Message, ResponseActFuture, Supervised, Supervisor,
+    Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, ResponseActFuture, Supervised,
+    Supervisor,
 };
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt::task::JoinHandle;
@@ -21,25 +22,35 @@ use flowlord_messages::alerts::{
 use flowlord_messages::backload::{
     ChangeBackload, CheckBackload, ExecuteBackload, PlanBackload, ReadBackload, ReadBackloads,
 };
+use flowlord_messages::changes::TakeChanges;
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::files::{FileArrived, ListFiles};
+use flowlord_messages::find::FindTasks;
 use flowlord_messages::health::Pong;
+use flowlord_messages::hint::{Changed, SnapshotsChanged};
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
 use flowlord_messages::notifier::AwaitMessage;
 use flowlord_messages::read::{
-    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, ReadBacklog, ReadDays, ReadWorkflow,
+    AlertsByRow, AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, ReadBacklog, ReadDays,
+    ReadWorkflow,
 };
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::scheduler::NextRuns;
 use flowlord_messages::snapshot::{BackUp, ListSnapshots, TakeSnapshot};
 use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken};
 use flowlord_messages::write::{CreateTasks, EnqueueMessage};
-use flowlord_messages::{Activity, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, guarded};
+use flowlord_messages::{
+    Activity, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
+};
 
-use crate::api::Api;
+use crate::api::{Api, ApiRef};
 use crate::auth::Access;
+use crate::live;
 use crate::server::{self, Connections};
+
+/// Changes are told no more often than this.
+const PACE: TimeDelta = TimeDelta::milliseconds(500);
 
 /// Writes what was counted so far.
 #[derive(Clone)]
@@ -154,11 +165,17 @@ pub struct Deps {
     /// To the DB readers.
     pub tasks: Port<ListTasks>,
     /// To the DB readers.
+    pub find_tasks: Port<FindTasks>,
+    /// To the DB readers.
     pub stats: Port<DayStats>,
     /// To the DB readers.
     pub days: Port<ReadDays>,
     /// To the DB readers.
     pub alerts: Port<ListAlerts>,
+    /// To the DB readers.
+    pub alerts_by_row: Port<AlertsByRow>,
+    /// To the DB owner.
+    pub take_changes: Port<TakeChanges>,
     /// To the DB readers.
     pub slots: Port<ListSlots>,
     /// To the DB readers.
@@ -208,6 +225,14 @@ pub struct Web {
     /// Until the actor's own thread runs it.
     bound: Option<Server>,
     running: Option<Running>,
+    api: ApiRef,
+    /// When changes are told next.
+    timer: Timer,
+    /// When they were told last.
+    told: Option<DateTime<Utc>>,
+    /// They are being read.
+    telling: bool,
+    snapshots_changed: bool,
 }
 
 /// The HTTP server at work. It lives beside the actor, so that a restart of the actor cuts no connection.
@@ -260,6 +285,11 @@ impl Web {
             connections,
             bound: Some(server),
             running: None,
+            timer: Timer::new(api.deps.clock.clone()),
+            api,
+            told: None,
+            telling: false,
+            snapshots_changed: false,
         }))
     }
 
@@ -274,6 +304,33 @@ impl Web {
             }
         });
         self.running = Some(Running { handle, task });
+    }
+}
+
+impl Web {
+    /// Something changed: it is told soon, and not more often than people can follow.
+    fn tell_soon(&mut self, ctx: &mut Context<Self>) {
+        let now = self.api.deps.clock.now();
+        if self.api.hub.is_watched(now) {
+            let due = self.told.map_or(now, |told| (told + PACE).max(now));
+            self.timer.no_later_than(due, ctx, |this| &mut this.timer);
+        }
+    }
+}
+
+impl Wakes for Web {
+    fn wake(&mut self, tick: Tick, ctx: &mut Context<Self>) {
+        self.told = Some(tick.now);
+        if self.telling {
+            return self.tell_soon(ctx);
+        }
+        self.telling = true;
+        let (api, snapshots) = (self.api.clone(), std::mem::take(&mut self.snapshots_changed));
+        let telling = async move { live::feed(&api, snapshots).await };
+        ctx.spawn(wrap_future::<_, Self>(telling).map(move |(), this, _| {
+            this.telling = false;
+            drop(tick);
+        }));
     }
 }
 
@@ -300,8 +357,14 @@ impl Actor for Web {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(64);
-        if let Some(server) = self.bound.take() {
-            self.run(server);
+        match self.bound.take() {
+            Some(server) => self.run(server),
+            // A restart: a hint may have been lost with what was under way.
+            None => {
+                self.telling = false;
+                self.timer = Timer::new(self.api.deps.clock.clone());
+                self.tell_soon(ctx);
+            }
         }
     }
 }
@@ -331,6 +394,7 @@ impl Handler<StopWeb> for Web {
     fn handle(&mut self, stop: StopWeb, ctx: &mut Self::Context) -> Self::Result {
         guarded(self, ctx, |this, _| -> ResponseActFuture<Self, Result<()>> {
             this.stopping.store(true, Ordering::Relaxed);
+            this.api.hub.close();
             let (running, connections) = (this.running.take(), this.connections.clone());
             Box::pin(wrap_future(async move {
                 if let Some(running) = running {
@@ -339,6 +403,25 @@ impl Handler<StopWeb> for Web {
                 Ok(())
             }))
         })
+    }
+}
+
+impl Handler<Changed> for Web {
+    type Result = ();
+
+    fn handle(&mut self, _: Changed, ctx: &mut Self::Context) {
+        guarded(self, ctx, Self::tell_soon);
+    }
+}
+
+impl Handler<SnapshotsChanged> for Web {
+    type Result = ();
+
+    fn handle(&mut self, _: SnapshotsChanged, ctx: &mut Self::Context) {
+        guarded(self, ctx, |this, ctx| {
+            this.snapshots_changed = true;
+            this.tell_soon(ctx);
+        });
     }
 }
 

@@ -10,7 +10,9 @@ use flowlord_messages::Code;
 use crate::actor::{Config, Deps};
 use crate::auth::{Failures, Tokens};
 use crate::hosts::Hosts;
+use crate::live::Hub;
 use crate::problem::Problem;
+use crate::request_id::RequestIds;
 
 /// Shared by all requests.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(crate) struct Api {
     pub(crate) hosts: Hosts,
     pub(crate) tokens: Tokens,
     pub(crate) failures: Failures,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) request_ids: RequestIds,
     stopping: Arc<AtomicBool>,
     /// Topics that `/metrics` ever showed.
     topics: Mutex<BTreeSet<String>>,
@@ -30,6 +34,8 @@ pub(crate) type ApiRef = web::Data<Api>;
 
 impl Api {
     pub(crate) fn new(config: Config, deps: Deps, stopping: Arc<AtomicBool>) -> Self {
+        let request_ids = RequestIds::new(config.started_at);
+        let hub = Arc::new(Hub::new(config.started_at));
         let hosts = Hosts::new(config.listen, config.public_url.as_deref());
         Self {
             config,
@@ -37,6 +43,8 @@ impl Api {
             hosts,
             tokens: Tokens::default(),
             failures: Failures::default(),
+            hub,
+            request_ids,
             stopping,
             topics: Mutex::default(),
         }

@@ -3,7 +3,6 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use actix_web::ResponseError as _;
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -15,8 +14,10 @@ use futures_util::FutureExt as _;
 
 use crate::api::ApiRef;
 use crate::auth::{admit, wants_page};
+use crate::finish::finish;
 use crate::meter::meter;
 use crate::problem::Problem;
+use crate::request_id::X_REQUEST_ID;
 
 /// For everything that isn't JSON: nothing from elsewhere, no script and no style in the page itself.
 pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; \
@@ -36,45 +37,60 @@ pub(crate) async fn guard(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let id = api.request_ids.of(request.headers());
     let let_in = match api.hosts.check(&request) {
         Ok(()) => admit(&api, &request).await,
         refused => refused,
     };
     if let Err(problem) = let_in {
-        let refusal = refuse(&problem, &request);
+        let refusal = refuse(&problem, &request, &id);
         let mut refused = request.into_response(refusal);
-        set_headers(refused.headers_mut());
+        set_headers(refused.headers_mut(), &id);
         return Ok(refused);
     }
     let begun = Instant::now();
-    let mut answer = match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+    let answer = match AssertUnwindSafe(next.call(request)).catch_unwind().await {
         Ok(answer) => answer?,
         Err(_) => {
             // The panic itself was told by the panic hook.
-            log::error!("event=handler_panicked");
+            log::error!("event=handler_panicked request_id={id:?}");
             let detail = "the request could not be carried out; the log says why. Asking again may not help";
-            return Err(Problem::new(Code::Internal, detail).into());
+            return Err(Problem::new(Code::Internal, detail).of(id).into());
         }
     };
     meter(answer.request(), answer.status().as_u16(), begun.elapsed());
     if log::log_enabled!(log::Level::Debug) {
         let (status, request) = (answer.status().as_u16(), answer.request());
-        log::debug!("event=request status={status} method={} path={:?}", request.method(), request.path());
-    }
-    if answer.status().is_server_error() {
-        let (status, request) = (answer.status().as_u16(), answer.request());
-        log::warn!(
-            "event=request_failed status={status} method={} path={:?}",
+        log::debug!(
+            "event=request status={status} method={} path={:?} request_id={id:?}",
             request.method(),
             request.path()
         );
     }
-    set_headers(answer.headers_mut());
+    if answer.status().is_server_error() {
+        let (status, request) = (answer.status().as_u16(), answer.request());
+        log::warn!(
+            "event=request_failed status={status} method={} path={:?} request_id={id:?}",
+            request.method(),
+            request.path()
+        );
+    }
+    let mut answer = finish(identified(answer, &id));
+    set_headers(answer.headers_mut(), &id);
     Ok(answer)
 }
 
+/// A problem names the request, so that whoever asks about it can be helped.
+fn identified(answer: ServiceResponse<BoxBody>, id: &HeaderValue) -> ServiceResponse<BoxBody> {
+    let problem = answer.response().error().and_then(|err| err.as_error::<Problem>());
+    match problem.map(|problem| problem.answer(Some(id))) {
+        Some(named) => answer.into_response(named),
+        None => answer,
+    }
+}
+
 /// A person is sent to the login page, a program gets the problem.
-fn refuse(problem: &Problem, request: &ServiceRequest) -> HttpResponse {
+fn refuse(problem: &Problem, request: &ServiceRequest, id: &HeaderValue) -> HttpResponse {
     if problem.code() == Code::Unauthorized {
         if wants_page(request.method(), request.headers()) {
             let next = request.uri().path_and_query().map_or("/", |path| path.as_str());
@@ -83,14 +99,15 @@ fn refuse(problem: &Problem, request: &ServiceRequest) -> HttpResponse {
             let login = format!("/login?{}", query.encode());
             return HttpResponse::SeeOther().insert_header((header::LOCATION, login)).finish();
         }
-        let mut answer = problem.error_response();
+        let mut answer = problem.answer(Some(id));
         answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return answer;
     }
-    problem.error_response()
+    problem.answer(Some(id))
 }
 
-fn set_headers(headers: &mut HeaderMap) {
+fn set_headers(headers: &mut HeaderMap, id: &HeaderValue) {
+    headers.insert(X_REQUEST_ID, id.clone());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -8,14 +8,19 @@ mod api;
 mod auth;
 mod doc;
 mod extract;
+mod finish;
 mod guard;
 mod hosts;
 pub mod kept;
+mod list;
+mod live;
 mod meter;
+mod openapi;
 #[expect(dead_code, reason = "pieces of the pages that are built next")]
 mod pages;
 mod params;
 mod problem;
+mod request_id;
 mod routes;
 mod server;
 mod values;
@@ -26,3 +31,4 @@ mod tests;
 
 pub use actor::{Config, Deps, Metrics, StartError, StopWeb, Unready, Web, bind};
 pub use auth::{Access, new_token};
+pub use openapi::document as openapi;

@@ -10,6 +10,8 @@ use actix_web::{HttpResponse, ResponseError};
 use flowlord_messages::{Code, Error};
 use serde::Serialize;
 
+use crate::request_id::X_REQUEST_ID;
+
 /// Where the codes are explained; the code follows.
 const DOCS: &str = "/api/docs/errors#";
 
@@ -24,6 +26,8 @@ pub(crate) struct Problem {
     more: Option<(&'static str, serde_json::Value)>,
     /// The rest of the request isn't worth reading.
     hang_up: bool,
+    /// Of the request that failed.
+    request_id: Option<Box<HeaderValue>>,
 }
 
 /// What a handler answers.
@@ -31,7 +35,7 @@ pub(crate) type Answer = Result<HttpResponse, Problem>;
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), allow: None, more: None, hang_up: false }
+        Self { code, detail: detail.into(), allow: None, more: None, hang_up: false, request_id: None }
     }
 
     /// A value that can't be.
@@ -51,6 +55,12 @@ impl Problem {
 
     pub(crate) fn hanging_up(mut self) -> Self {
         self.hang_up = true;
+        self
+    }
+
+    /// Of the request that failed.
+    pub(crate) fn of(mut self, request_id: HeaderValue) -> Self {
+        self.request_id = Some(Box::new(request_id));
         self
     }
 
@@ -82,6 +92,8 @@ struct Document<'a> {
     status: u16,
     detail: &'a str,
     code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
     #[serde(flatten)]
     more: serde_json::Map<String, serde_json::Value>,
 }
@@ -92,17 +104,28 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse<BoxBody> {
+        self.answer(self.request_id.as_deref())
+    }
+}
+
+impl Problem {
+    /// The answer to the request of this id.
+    pub(crate) fn answer(&self, request_id: Option<&HeaderValue>) -> HttpResponse<BoxBody> {
         let document = Document {
             r#type: format!("{DOCS}{}", self.code.as_str()),
             title: self.code.title(),
             status: self.code.status(),
             detail: &self.detail,
             code: self.code.as_str(),
+            request_id: request_id.and_then(|id| id.to_str().ok()),
             more: self.more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         };
         let mut answer = HttpResponse::build(self.status_code());
         answer.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));
         answer.insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")));
+        if let Some(id) = request_id {
+            answer.insert_header((X_REQUEST_ID, id.clone()));
+        }
         if let Some(seconds) = self.code.retry_after() {
             answer.insert_header((RETRY_AFTER, HeaderValue::from(seconds)));
         }

@@ -18,13 +18,14 @@ use actix::{
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::health::Pong;
+use flowlord_messages::hint::SnapshotsChanged;
 use flowlord_messages::snapshot::{
     BackUp, CopyDatabase, ListSnapshots, Snapshot, Snapshots, StopBackup, TakeSnapshot,
 };
 use flowlord_messages::write::RaiseAlerts;
 use flowlord_messages::{
-    Activity, Busy, Code, Error, Guarded, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes,
-    guarded,
+    Activity, Busy, Code, Error, Guarded, LatePort, Ping, Port, Result, SharedClock, Supervision, Tick,
+    Timer, Wakes, guarded,
 };
 use tokio::sync::oneshot;
 
@@ -60,6 +61,8 @@ pub struct Deps {
     pub copy: Port<CopyDatabase>,
     /// To the DB owner.
     pub raise: Port<RaiseAlerts>,
+    /// To the web, for those who look on.
+    pub changed: LatePort<SnapshotsChanged>,
 }
 
 type Reply = oneshot::Sender<Result<Snapshot>>;
@@ -181,6 +184,7 @@ impl Backup {
         if !usual {
             return;
         }
+        self.deps.changed.hint(SnapshotsChanged);
         let problem = taken.as_ref().err().map(|err| err.detail.clone());
         // A disk that stays full is one thing to tell, not one each time.
         if let Some(problem) = problem.as_ref().filter(|_| self.problem.is_none()) {

@@ -87,6 +87,7 @@ impl Bench {
             supervision: Supervision::new("backup", Arc::new(clock.clone()), gave_up),
             copy: Port::new("db", db.clone().recipient(), 16, patience, &activity),
             raise: Port::new("db", db.recipient(), 16, patience, &activity),
+            changed: LatePort::default(),
         };
         let config = Config { folder: folder.path().join("snapshots"), every, keep: 3 };
         let backup = Backup::start(&arbiter.handle(), config, deps);

@@ -4,6 +4,7 @@
 //! transaction; every command in it has a savepoint of its own, and is answered after the commit is on disk.
 
 mod bulk;
+mod changes;
 mod column;
 mod fault;
 mod job;

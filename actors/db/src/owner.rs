@@ -9,9 +9,10 @@ use actix::{
 use chrono::{DateTime, Utc};
 use flowlord_messages::alerts::{AddSilence, RemoveSilence, SetRoutes};
 use flowlord_messages::backload::{SaveBackload, SetBackloadState, StoreBackloadChunk};
+use flowlord_messages::changes::Changes;
 use flowlord_messages::files::{KeepPlaces, RecordFile, SaveSeen};
 use flowlord_messages::health::Pong;
-use flowlord_messages::hint::{AlertRaised, Notify, TasksDelayed, TasksReady};
+use flowlord_messages::hint::{AlertRaised, Changed, Notify, TasksDelayed, TasksReady};
 use flowlord_messages::outbox::MarkNotified;
 use flowlord_messages::token::{AddToken, RemoveToken};
 use flowlord_messages::watch::RaiseBreaches;
@@ -22,6 +23,7 @@ use flowlord_messages::write::{
 use flowlord_messages::{Code, Error, Guarded, LatePort, Ping, Supervision, Tick, Timer, Wakes, guarded};
 use rusqlite::Connection;
 
+use crate::changes::Watch;
 use crate::job::{self, Command, Job, Queue, Queued};
 use crate::meters::Meters;
 use crate::outage::{self, Outage};
@@ -44,6 +46,8 @@ pub struct Hints {
     pub alert: LatePort<AlertRaised>,
     /// Messages were put into the outbox.
     pub notify: LatePort<Notify>,
+    /// Something changed that people may look at.
+    pub changed: LatePort<Changed>,
 }
 
 /// The actor that owns the one write connection.
@@ -63,6 +67,9 @@ pub struct Owner {
     /// When writing is tried again.
     timer: Timer,
     closed: bool,
+    watch: Watch,
+    /// Nobody asked for the changes yet since they were last told of.
+    changes_told: bool,
 }
 
 impl std::fmt::Debug for Owner {
@@ -84,9 +91,13 @@ impl Owner {
         supervision: Supervision,
         hints: Hints,
     ) -> Addr<Self> {
+        let watch = Watch::default();
+        watch.on(&connection);
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             path,
             connection: Some(connection),
+            watch,
+            changes_told: false,
             names: Names::default(),
             queue: Queue::default(),
             flushing: false,
@@ -186,7 +197,10 @@ impl Owner {
             return self.try_again(ctx);
         }
         match schema::reopen_writer(&self.path) {
-            Ok(connection) => self.connection = Some(connection),
+            Ok(connection) => {
+                self.watch.on(&connection);
+                self.connection = Some(connection);
+            }
             Err(OpenError::Sqlite { source, .. }) if !is_damage(&source) => self.begin_outage(&source, ctx),
             Err(err) => {
                 log::error!("event=reopen_failed error={err:?}");
@@ -198,6 +212,7 @@ impl Owner {
     /// The proof is a real write, and with it the one alert, so that it is told if and only if writing works.
     fn prove(&mut self, outage: &Outage, now: DateTime<Utc>) -> Result<(Connection, Followers), OpenError> {
         let connection = outage.reopen(&self.path)?;
+        self.watch.on(&connection);
         let mut jobs = vec![job::own(Ping)];
         let news = self.told.is_none_or(|told| now - told >= outage::TOLD_FOR);
         if news {
@@ -213,7 +228,12 @@ impl Owner {
         Ok((connection, followers))
     }
 
-    fn tell(&self, followers: Followers) {
+    pub(crate) fn take_changes(&mut self) -> Changes {
+        self.changes_told = false;
+        std::mem::take(&mut *self.watch.changes())
+    }
+
+    fn tell(&mut self, followers: Followers) {
         if !followers.ready.is_empty() {
             self.hints.ready.hint(TasksReady { topics: followers.ready.into_iter().collect() });
         }
@@ -225,6 +245,10 @@ impl Owner {
         }
         if followers.messages {
             self.hints.notify.hint(Notify);
+        }
+        self.watch.changes().add(followers.changes);
+        if !self.changes_told && !self.watch.changes().is_empty() {
+            self.changes_told = self.hints.changed.hint(Changed);
         }
     }
 }

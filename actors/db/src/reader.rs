@@ -7,12 +7,13 @@ use flowlord_messages::alerts::{ListIncidents, ListSilences};
 use flowlord_messages::backload::{CheckBackload, ReadBackload, ReadBackloads};
 use flowlord_messages::database::{MeasureTable, ReadDatabase};
 use flowlord_messages::files::{ListFiles, ReadSeen, ReadWaiting};
+use flowlord_messages::find::FindTasks;
 use flowlord_messages::grid::{ReadHours, ReadSlots};
 use flowlord_messages::health::Pong;
 use flowlord_messages::outbox::{PendingMessages, ReadMessage, ReadOutages, ReadThreads};
 use flowlord_messages::read::{
-    AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, NextExpiry, ReadBacklog, ReadDays,
-    ReadLadder, ReadSchedule, ReadWorkflow, ReadWorkflows,
+    AlertsByRow, AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, NextExpiry, ReadBacklog,
+    ReadDays, ReadLadder, ReadSchedule, ReadWorkflow, ReadWorkflows,
 };
 use flowlord_messages::token::ReadTokens;
 use flowlord_messages::watch::ReadWatch;
@@ -86,10 +87,12 @@ macro_rules! read {
 }
 
 read!(
+    AlertsByRow,
     AttemptsById,
     Chain,
     CheckBackload,
     DayStats,
+    FindTasks,
     ListAlerts,
     ListFiles,
     ListIncidents,

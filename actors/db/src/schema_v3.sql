@@ -60,3 +60,9 @@ CREATE TABLE breach (
     at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX breach_at ON breach (at);
+
+-- Lists of tasks: of a topic and job, and of what failed, newest first whatever the history holds. The uid is at the
+-- end of each. Only what fails pays for the last two.
+CREATE INDEX task_queue ON task (queue);
+CREATE INDEX task_failed ON task (result) WHERE result > 0;
+CREATE INDEX task_queue_failed ON task (queue, result) WHERE result > 0;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
+use flowlord_messages::changes::Changes;
 use flowlord_messages::{Code, Error};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -71,6 +72,8 @@ pub(crate) struct Followers {
     pub(crate) alerted: bool,
     /// Whether messages were put into the outbox.
     pub(crate) messages: bool,
+    /// What changed in tables without row ids.
+    pub(crate) changes: Changes,
 }
 
 impl Followers {
@@ -80,6 +83,7 @@ impl Followers {
         self.delayed = self.delayed.into_iter().chain(other.delayed).min();
         self.alerted |= other.alerted;
         self.messages |= other.messages;
+        self.changes.add(other.changes);
     }
 }
 

@@ -25,6 +25,7 @@ pub mod role;
 pub mod rows;
 pub mod rule;
 pub mod schedule;
+pub mod search;
 pub mod simulate;
 pub mod summary;
 pub mod task;

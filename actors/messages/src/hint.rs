@@ -28,3 +28,14 @@ pub struct AlertRaised;
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Notify;
+
+/// Something changed that people may look at: what, is to be fetched by [`crate::changes::TakeChanges`]. Sent once
+/// until that was done.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Changed;
+
+/// A snapshot was taken, failed or left.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct SnapshotsChanged;

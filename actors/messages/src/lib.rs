@@ -16,9 +16,11 @@ pub mod timer;
 
 pub mod alerts;
 pub mod backload;
+pub mod changes;
 pub mod database;
 pub mod dispatch;
 pub mod files;
+pub mod find;
 pub mod grid;
 pub mod hint;
 pub mod ingest;

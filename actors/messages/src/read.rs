@@ -180,6 +180,14 @@ pub struct ListAlerts {
     pub limit: usize,
 }
 
+/// Alerts by row, oldest first; those that are gone are left out.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<StoredAlert>>")]
+pub struct AlertsByRow {
+    /// The rows.
+    pub rows: Vec<i64>,
+}
+
 /// An alert as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAlert {

@@ -4,7 +4,9 @@ pub(crate) mod alerts;
 pub(crate) mod assets;
 pub(crate) mod backload;
 pub(crate) mod chains;
+pub(crate) mod docs;
 pub(crate) mod errors;
+pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod health;
 pub(crate) mod incidents;
@@ -23,7 +25,7 @@ pub(crate) mod workflows;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::web::{self, PathConfig, ServiceConfig};
-use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, guard};
+use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, Scope, guard};
 use flowlord_messages::Code;
 use serde::Serialize;
 
@@ -33,7 +35,18 @@ use crate::problem::{Answer, Problem};
 
 /// Registers everything; what workers ask for comes first, since paths are looked up in this order.
 pub(crate) fn configure(config: &mut ServiceConfig) {
-    let api = web::scope("/api/v1")
+    config
+        .app_data(
+            PathConfig::default()
+                .error_handler(|err, _| Problem::invalid(format!("the path can't be read: {err}")).into()),
+        )
+        .service(api())
+        .configure(others);
+}
+
+/// REST.
+pub(crate) fn api() -> Scope {
+    web::scope("/api/v1")
         .service(post("/lease", lease::lease))
         .service(
             only("/tasks", "GET, HEAD, POST")
@@ -78,13 +91,14 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(get("/backloads", backload::list))
         .service(get("/backloads/{id}", backload::one))
         .service(post("/backloads/{id}/{change:pause|resume|cancel}", backload::change))
-        .service(get("/stats", stats::stats));
+        .service(get("/stats", stats::stats))
+        .service(get("/events", events::events))
+        .service(get("/openapi.json", docs::document))
+}
+
+/// Pages, health, and what is kept.
+fn others(config: &mut ServiceConfig) {
     config
-        .app_data(
-            PathConfig::default()
-                .error_handler(|err, _| Problem::invalid(format!("the path can't be read: {err}")).into()),
-        )
-        .service(api)
         .configure(pages)
         .service(get("/healthz", health::alive))
         .service(get("/readyz", health::ready))
@@ -156,6 +170,8 @@ where
 
 /// A path that refuses all methods but those of its routes.
 fn only(path: &str, methods: &'static str) -> Resource {
+    #[cfg(test)]
+    crate::tests::documented::register(path, methods);
     web::resource(path).default_service(web::to(move |request: HttpRequest| async move {
         let detail =
             format!("{} {} isn't possible: the path takes {methods}", request.method(), request.path());

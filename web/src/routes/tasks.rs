@@ -5,20 +5,23 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
 use chrono::{DateTime, Utc};
 use flowlord_domain::query::Query;
-use flowlord_domain::{Attempt, Ids as _, Lane, NewTask, TaskResult, TaskState, Uid};
-use flowlord_messages::read::{AttemptsById, ListTasks, TaskFilter};
+use flowlord_domain::{Attempt, Ids as _, Lane, NewTask, Uid};
+use flowlord_messages::read::AttemptsById;
 use flowlord_messages::write::{CreateTasks, IdempotencyKey};
 use flowlord_messages::{Code, Mint};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::api::{Api, ApiRef};
 use crate::doc::{Doc, Field};
 use crate::extract::{first_byte, from_json, json_body, object};
+use crate::list;
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
 use crate::routes::{List, json};
 use crate::values::{check_name, required};
 use crate::view::task::{TaskView, as_stored};
+use crate::view::time::Stamp;
 
 const EXAMPLE: &str = r#"{"type":"load","info":"?date=2026-01-15"}"#;
 
@@ -140,78 +143,22 @@ fn digest(bytes: &[u8]) -> u64 {
     })
 }
 
-const FILTERS: &[&str] =
-    &["date", "from", "to", "type", "job", "result", "state", "id", "q", "sort", "order", "limit", "cursor"];
-
 /// A page of tasks.
 pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
-    let params = Params::parse(request.query_string(), FILTERS)?;
-    let limit = params.limit()?;
-    let query = ListTasks {
-        filter: filter(&params)?,
-        ascending: ascending(&params)?,
-        after: params.cursor()?,
-        // One more tells whether there is a next page.
-        limit: limit + 1,
-    };
-    let mut tasks: Vec<Attempt> = api.deps.tasks.call(query).await?;
-    let more = tasks.len() > limit;
-    tasks.truncate(limit);
-    let next = tasks.last().filter(|_| more).map(|task| task.uid.to_string());
-    json(StatusCode::OK, &List { items: tasks.iter().map(TaskView).collect(), next })
+    let params = Params::parse(request.query_string(), list::PARAMETERS)?;
+    let page = api.deps.find_tasks.call(list::query(&params)?).await?;
+    let next = page.next.map(|next| next.to_string());
+    let items = page.tasks.iter().map(TaskView).collect();
+    json(StatusCode::OK, &TaskList { items, next, looked_until: page.looked_until.map(Stamp) })
 }
 
-fn filter(params: &Params) -> Result<TaskFilter, Problem> {
-    if params.one("q")?.is_some() {
-        return Err(Problem::invalid(
-            "`q`: searching isn't possible yet; filter by type, job, id, result or state",
-        ));
-    }
-    let (from, to) = params.period()?;
-    let (mut results, mut running) = (Vec::new(), false);
-    for text in params.many("result") {
-        match text.parse::<TaskResult>() {
-            Ok(result) => results.push(result),
-            Err(_) if text == "running" => running = true,
-            Err(_) => {
-                let detail = format!("`result` is `{text}`: write complete, error, warn, alert or running");
-                return Err(Problem::invalid(detail));
-            }
-        }
-    }
-    let owned = |name| params.many(name).map(str::to_owned).collect();
-    Ok(TaskFilter {
-        from,
-        to,
-        topics: owned("type"),
-        jobs: owned("job"),
-        results,
-        running,
-        states: params.many("state").map(state).collect::<Result<_, _>>()?,
-        ids: owned("id"),
-    })
-}
-
-fn state(text: &str) -> Result<TaskState, Problem> {
-    let all = [TaskState::Ready, TaskState::Delayed, TaskState::Leased, TaskState::Done];
-    all.into_iter()
-        .find(|state| state.as_str() == text)
-        .ok_or_else(|| Problem::invalid(format!("`state` is `{text}`: write ready, delayed, leased or done")))
-}
-
-fn ascending(params: &Params) -> Result<bool, Problem> {
-    match params.one("sort")? {
-        None | Some("created") => {}
-        Some(other) => {
-            let detail = format!("`sort` is `{other}`: only created can be sorted by yet");
-            return Err(Problem::invalid(detail));
-        }
-    }
-    match params.one("order")? {
-        None | Some("desc") => Ok(false),
-        Some("asc") => Ok(true),
-        Some(other) => Err(Problem::invalid(format!("`order` is `{other}`: write asc or desc"))),
-    }
+/// A list that says how far it came.
+#[derive(Serialize)]
+struct TaskList<'a> {
+    items: Vec<TaskView<'a>>,
+    next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    looked_until: Option<Stamp>,
 }
 
 /// One attempt.

@@ -13,10 +13,10 @@ use crate::actor::Config;
 use crate::api::{Api, ApiRef};
 use crate::auth::{Access, hash_of};
 
-const PEER: &str = "10.0.0.1:4000";
+pub(super) const PEER: &str = "10.0.0.1:4000";
 
 /// A service with tokens whose text is the name of their role.
-fn closed() -> (Stub, ApiRef) {
+pub(super) fn closed() -> (Stub, ApiRef) {
     let stub = Stub::default();
     stub.tokens_read(|_| {
         let token = |role: Role| StoredToken {

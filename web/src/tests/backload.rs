@@ -24,7 +24,7 @@ fn plan(request: &Request) -> Result<Arc<Planned>> {
     Ok(Arc::new(Planned { plan: Plan::new(resolved.order, None).unwrap(), message: resolved.message }))
 }
 
-fn planning() -> Stub {
+pub(super) fn planning() -> Stub {
     let stub = Stub::default();
     stub.plan_backload(|ask: PlanBackload| plan(&ask.request));
     stub
@@ -227,7 +227,7 @@ async fn what_is_meant_otherwise_is_refused() {
     assert_eq!(stub.post("/backload", r#"{"task":"a","at":"2026-01-01"}"#).await.status, 400);
 }
 
-fn stored(id: i64) -> StoredBackload {
+pub(super) fn stored(id: i64) -> StoredBackload {
     let order = plan(&serde_json::from_str(THREE).unwrap()).unwrap().plan.order().clone();
     StoredBackload {
         id,

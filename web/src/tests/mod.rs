@@ -3,6 +3,8 @@
 mod access;
 mod alerts;
 mod backload;
+pub(crate) mod documented;
+mod events;
 mod files;
 mod kept;
 mod lease;
@@ -13,5 +15,6 @@ mod requests;
 mod results;
 mod server;
 mod snapshots;
+mod statuses;
 pub(crate) mod stub;
 mod tasks;

@@ -129,6 +129,32 @@ async fn browsers_are_told_what_they_may_do() {
 }
 
 #[actix::test]
+async fn every_answer_names_its_request() {
+    let stub = Stub::default();
+    let with = |path: &str, id: &str| TestRequest::get().uri(path).insert_header(("x-request-id", id));
+    for path in ["/healthz", "/api/v1/tasks", "/nowhere"] {
+        let own = stub.get(path).await;
+        let id = own.header("x-request-id").to_owned();
+        assert!(id.ends_with("-1") && id.len() > 10, "{id}");
+        let given = stub.send(with(path, "trace-7")).await;
+        assert_eq!(given.header("x-request-id"), "trace-7", "{path}");
+        if given.status >= 400 {
+            assert_eq!(given.json()["request_id"], "trace-7", "{path}");
+            given.problem();
+        }
+    }
+    for bad in ["", "two words", &"x".repeat(129)] {
+        assert!(stub.send(with("/healthz", bad)).await.header("x-request-id").ends_with("-1"), "{bad}");
+    }
+    let refused = TestRequest::get().uri("/status").insert_header(("host", "evil.example.org"));
+    let refused = stub.send(refused.insert_header(("x-request-id", "trace-8"))).await;
+    assert_eq!(
+        (refused.code().as_str(), &refused.json()["request_id"]),
+        ("forbidden_origin", &"trace-8".into())
+    );
+}
+
+#[actix::test]
 async fn a_head_request_is_answered_like_a_get() {
     assert_eq!(Stub::default().send(request(Method::HEAD, "/healthz")).await.status, 200);
 }

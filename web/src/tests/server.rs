@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix::{Addr, Arbiter};
 use chrono::{DateTime, Utc};
+use flowlord_messages::changes::Changes;
 use flowlord_messages::clock::{Clock, Sleep};
 use flowlord_messages::dispatch::Lease;
 use flowlord_messages::health::Pong;
@@ -118,6 +119,24 @@ async fn a_stop_answers_what_is_under_way_and_takes_nothing_new() {
     stopping.await.unwrap();
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens");
     stop(&web, Duration::ZERO).await;
+}
+
+#[actix::test]
+async fn a_stop_ends_what_would_go_on_for_ever() {
+    let stub = Stub::default();
+    stub.take_changes(|_| Ok(Changes::default()));
+    let (web, address) = start(&stub);
+    let mut events = send(address, "GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let mut text = String::new();
+    while !text.contains("retry: ") {
+        let mut chunk = [0; 4096];
+        let read = events.read(&mut chunk).await.unwrap();
+        text.push_str(std::str::from_utf8(&chunk[..read]).unwrap());
+    }
+    stop(&web, Duration::from_secs(3600)).await;
+    let mut rest = Vec::new();
+    events.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.ends_with(b"0\r\n\r\n"), "the answer is whole: {rest:?}");
 }
 
 #[actix::test]

@@ -20,16 +20,18 @@ use flowlord_messages::backload::{
     ChangeBackload, CheckBackload, Checked, ExecuteBackload, Failure, PlanBackload, Planned, ReadBackload,
     ReadBackloads, Started, StoredBackload,
 };
+use flowlord_messages::changes::{Changes, TakeChanges};
 use flowlord_messages::clock::{Clock, Sleep};
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::files::{FileArrived, ListFiles, Recorded, StoredFileEvent};
+use flowlord_messages::find::{FindTasks, TaskPage};
 use flowlord_messages::health::Pong;
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded};
 use flowlord_messages::notifier::{AwaitMessage, Fate};
 use flowlord_messages::read::{
-    AttemptsById, Backlog, Chain, DayMarks, DayStats, ListAlerts, ListSlots, ListTasks, ReadBacklog,
-    ReadDays, ReadWorkflow, SlotRow, Stats, StoredAlert,
+    AlertsByRow, AttemptsById, Backlog, Chain, DayMarks, DayStats, ListAlerts, ListSlots, ListTasks,
+    ReadBacklog, ReadDays, ReadWorkflow, SlotRow, Stats, StoredAlert,
 };
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::scheduler::{NextRuns, PhaseTimes};
@@ -83,6 +85,13 @@ macro_rules! stub {
         }
 
         impl Stub {
+            /// Whatever is asked fails so.
+            pub(crate) fn failing(code: Code) -> Self {
+                let stub = Self::default();
+                $(stub.$field(move |_| Err(Error::new(code, "as the test says")));)+
+                stub
+            }
+
             $(pub(crate) fn $field(
                 &self,
                 answer: impl FnMut($message) -> Result<$reply> + Send + 'static,
@@ -130,9 +139,12 @@ stub! {
     attempts: AttemptsById => Vec<Option<Attempt>>;
     chain: Chain => Vec<Attempt>;
     tasks: ListTasks => Vec<Attempt>;
+    find_tasks: FindTasks => TaskPage;
     stats: DayStats => Stats;
     days: ReadDays => Vec<DayMarks>;
     alerts: ListAlerts => Vec<StoredAlert>;
+    alerts_by_row: AlertsByRow => Vec<StoredAlert>;
+    take_changes: TakeChanges => Changes;
     add_token: AddToken => ();
     remove_token: RemoveToken => ();
     tokens_read: ReadTokens => Vec<StoredToken>;
@@ -222,9 +234,12 @@ impl Stub {
             attempts: port!(),
             chain: port!(),
             tasks: port!(),
+            find_tasks: port!(),
             stats: port!(),
             days: port!(),
             alerts: port!(),
+            alerts_by_row: port!(),
+            take_changes: port!(),
             slots: port!(),
             content: port!(),
             enqueue: port!(),

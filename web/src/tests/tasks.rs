@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use actix_web::test::TestRequest;
 use flowlord_domain::{TaskResult, TaskState, Uid};
-use flowlord_messages::read::{ListTasks, TaskFilter};
+use flowlord_messages::find::{FindTasks, TaskCursor, TaskPage, TaskSort};
+use flowlord_messages::read::TaskFilter;
 use flowlord_messages::write::{CreateTasks, Created};
 use flowlord_messages::{Code, Error};
 use serde_json::json;
@@ -126,11 +127,11 @@ async fn what_can_not_be_created_says_what_to_write() {
 async fn filters_are_passed_on() {
     let (stub, seen) = (Stub::default(), Arc::new(Mutex::new(None)));
     let asked = Arc::clone(&seen);
-    stub.tasks(move |query: ListTasks| {
+    stub.find_tasks(move |query: FindTasks| {
         *asked.lock().unwrap() = Some(query);
-        Ok(Vec::new())
+        Ok(TaskPage::default())
     });
-    let path = "/api/v1/tasks?date=2026-03-02&type=a,b&type=c&job=j&result=error,running&state=leased&id=x%2Cy&order=asc&limit=5&cursor=060a24181e4000&sort=created";
+    let path = "/api/v1/tasks?date=2026-03-02&type=a,b&type=c&job=j&result=error,running&state=leased&id=x%2Cy&order=asc&limit=5&cursor=060a24181e4000&sort=run&q=disk+-msg:full";
     assert_eq!(stub.get(path).await.ok(), json!({"items": [], "next": null}));
     let query = seen.lock().unwrap().take().unwrap();
     let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -147,23 +148,28 @@ async fn filters_are_passed_on() {
             ids: texts(&["x", "y"]),
         }
     );
-    assert_eq!((query.ascending, query.limit, query.after), (true, 6, "060a24181e4000".parse().ok()));
+    assert_eq!((query.ascending, query.limit, query.after), (true, 5, "060a24181e4000".parse().ok()));
+    assert_eq!((query.sort, query.search.to_string().as_str()), (TaskSort::Run, "disk -msg:full"));
     stub.get("/api/v1/tasks?from=2026-03-02T05&to=2026-03-02T06:30:00Z").await.ok();
     let query = seen.lock().unwrap().take().unwrap();
     assert_eq!(query.filter.from, "2026-03-02T05:00:00Z".parse().ok());
     assert_eq!(query.filter.to, "2026-03-02T06:30:00Z".parse().ok());
-    assert_eq!((query.ascending, query.limit, query.after), (false, 101, None));
+    assert_eq!((query.ascending, query.limit, query.after), (false, 100, None));
 }
 
 #[actix::test]
-async fn a_page_names_the_next_one_only_when_there_is_one() {
+async fn a_page_says_how_far_it_came() {
     let stub = Stub::default();
-    stub.tasks(|query| Ok((0..3).map(attempt).take(query.limit).collect()));
+    stub.find_tasks(|query| {
+        let next = Some(TaskCursor::After(attempt(1).uid)).filter(|_| query.limit == 2);
+        let looked_until = next.as_ref().map(|_| noon());
+        Ok(TaskPage { tasks: (0..2).map(attempt).collect(), next, looked_until })
+    });
     let page = stub.get("/api/v1/tasks?limit=2").await.ok();
-    assert_eq!(page["items"].as_array().unwrap().len(), 2);
-    assert_eq!(page["next"], attempt(1).uid.to_string());
+    assert_eq!((page["items"].as_array().unwrap().len(), &page["next"]), (2, &json!(attempt(1).uid)));
+    assert_eq!(page["looked_until"], "2026-03-02T12:00:00Z");
     let page = stub.get("/api/v1/tasks?limit=3").await.ok();
-    assert_eq!((page["items"].as_array().unwrap().len(), &page["next"]), (3, &json!(null)));
+    assert_eq!((&page["next"], page.get("looked_until")), (&json!(null), None));
 }
 
 #[actix::test]
@@ -184,8 +190,10 @@ async fn filters_that_can_not_be_say_what_to_write() {
         ("state=gone", "ready, delayed, leased or done"),
         ("order=up", "asc or desc"),
         ("cursor=x", "`next`"),
-        ("sort=run", "only created"),
-        ("q=disk", "searching"),
+        ("sort=size", "one of created, started"),
+        ("q=%22disk", "a quote isn't closed"),
+        ("q=result:bad", "write complete"),
+        ("q=a&q=b", "more than once"),
         ("typ=a", "did you mean `type`?"),
         ("zzz=a", "there are date"),
         ("type=%zz", "%25"),
@@ -194,6 +202,9 @@ async fn filters_that_can_not_be_say_what_to_write() {
         assert_eq!((status, code.as_str()), (400, "invalid_request"), "{query}: {detail}");
         assert!(detail.contains(says), "{query}: {detail}");
     }
+    let many: Vec<String> = (0..65).map(|n| n.to_string()).collect();
+    let refused = stub.get(&format!("/api/v1/tasks?id={}", many.join(","))).await.problem();
+    assert!(refused.2.contains("at most 64"), "{refused:?}");
     assert_eq!(stub.get("/api/v1/tasks").await.code(), "storage", "what the reader says is passed on");
 }
 

@@ -2,7 +2,7 @@
 
 use flowlord_domain::Uid;
 use flowlord_messages::alerts::DEFAULT_ROUTE;
-use flowlord_messages::read::{LadderInput, ListAlerts, ReadLadder, StoredAlert};
+use flowlord_messages::read::{AlertsByRow, LadderInput, ListAlerts, ReadLadder, StoredAlert};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::json;
 
@@ -69,6 +69,17 @@ impl Query for ListAlerts {
             kinds
         ];
         connection.prepare_cached(sql)?.query_map(values, stored_alert)?.collect()
+    }
+}
+
+impl Query for AlertsByRow {
+    type Answer = Vec<StoredAlert>;
+
+    fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        let sql = concat!(ALERT_COLUMNS!(), " WHERE alert.id = ?1");
+        let mut by_row = connection.prepare_cached(sql)?;
+        let found = self.rows.iter().map(|row| by_row.query_row([row], stored_alert).optional());
+        found.filter_map(rusqlite::Result::transpose).collect()
     }
 }
 

@@ -6,6 +6,7 @@ mod backlog;
 mod database;
 mod days;
 pub(crate) mod files;
+pub(crate) mod find;
 mod grid;
 mod incidents;
 mod outbox;

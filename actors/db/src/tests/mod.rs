@@ -4,6 +4,7 @@ mod alerting;
 mod backloading;
 mod database;
 mod files;
+mod finding;
 mod grid;
 mod history;
 mod leasing;

@@ -27,6 +27,7 @@ impl Command for AdvanceLadder {
                 "INSERT INTO ladder (route, state) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET state = ?2",
             )?
             .execute([&self.route, &self.state])?;
+        store.followers.changes.incidents = true;
         store.mark_told(&self.route, self.told_until)?;
         for message in &self.messages {
             store.enqueue(message, self.now)?;

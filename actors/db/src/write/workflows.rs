@@ -12,6 +12,7 @@ impl Command for SaveWorkflows {
 
     fn apply(&mut self, store: &mut Store<'_>) -> Result<(), Trouble> {
         for file in &self.changed {
+            store.followers.changes.workflow(&file.path);
             store
                 .connection
                 .prepare_cached(
@@ -21,6 +22,7 @@ impl Command for SaveWorkflows {
                 .execute(params![file.path, micros(self.now), file.hash, file.problem, file.content])?;
         }
         for path in &self.removed {
+            store.followers.changes.workflow(path);
             store.connection.prepare_cached("DELETE FROM workflow WHERE path = ?1")?.execute([path])?;
         }
         store.insert_alerts(&self.alerts)

@@ -1,0 +1,335 @@
+//! What people write into the search box of tasks: words that must all be there, phrases in quotes, a field before
+//! a colon, a dash for what must not be there.
+//!
+//! ```text
+//! disk "no space" -retry type:load job:hourly result:error info:2026-03-02 msg:"timed out"
+//! ```
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::task::TaskResult;
+
+/// The longest search, in bytes.
+const MAX_BYTES: usize = 1_000;
+
+/// The most terms.
+const MAX_TERMS: usize = 20;
+
+/// Where a term is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// In all of them.
+    Any,
+    /// The topic, as a whole.
+    Type,
+    /// The job, as a whole.
+    Job,
+    /// The chain's id, as a whole.
+    Id,
+    /// How it ended; `running` while it didn't.
+    Result,
+    /// Within the info.
+    Info,
+    /// Within the meta.
+    Meta,
+    /// Within the message.
+    Msg,
+}
+
+impl Field {
+    const NAMED: [(&'static str, Self); 7] = [
+        ("type", Self::Type),
+        ("job", Self::Job),
+        ("id", Self::Id),
+        ("result", Self::Result),
+        ("info", Self::Info),
+        ("meta", Self::Meta),
+        ("msg", Self::Msg),
+    ];
+
+    fn named(name: &str) -> Option<Self> {
+        Self::NAMED.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, field)| *field)
+    }
+}
+
+/// One word or phrase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Term {
+    /// Where.
+    pub field: Field,
+    /// What; lower case.
+    pub text: String,
+    /// It must not be there.
+    pub negated: bool,
+}
+
+/// A search: all terms hold. The empty one finds everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Search {
+    /// The terms.
+    pub terms: Vec<Term>,
+}
+
+/// A search that can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SearchError {
+    /// A quote without its end.
+    #[error("a quote isn't closed: write \"no space\", with a quote on either side")]
+    Unclosed,
+    /// A field or dash without what is looked for.
+    #[error("`{0}` has nothing to look for: write a word or a phrase in quotes behind it")]
+    Empty(String),
+    /// No such result.
+    #[error("`result:{0}` is no result: write complete, error, warn, alert or running")]
+    Result(String),
+    /// Too long.
+    #[error("the search is too long: write at most {MAX_TERMS} words, {MAX_BYTES} bytes in all")]
+    TooLong,
+}
+
+/// What a task's row shows to a search; texts as bytes, as the database has them.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// The topic.
+    pub topic: &'a [u8],
+    /// The job.
+    pub job: &'a [u8],
+    /// The chain's id.
+    pub id: &'a [u8],
+    /// How it ended.
+    pub result: Option<TaskResult>,
+    /// The info.
+    pub info: &'a [u8],
+    /// The meta.
+    pub meta: &'a [u8],
+    /// The message.
+    pub msg: &'a [u8],
+}
+
+impl FromStr for Search {
+    type Err = SearchError;
+
+    fn from_str(text: &str) -> Result<Self, SearchError> {
+        if text.len() > MAX_BYTES {
+            return Err(SearchError::TooLong);
+        }
+        let mut terms = Vec::new();
+        let mut rest = text.trim_start();
+        while !rest.is_empty() {
+            let (term, behind) = term(rest)?;
+            terms.push(term);
+            rest = behind.trim_start();
+        }
+        if terms.len() > MAX_TERMS {
+            return Err(SearchError::TooLong);
+        }
+        Ok(Self { terms })
+    }
+}
+
+/// The first term of a text that begins with one, and what follows it.
+fn term(text: &str) -> Result<(Term, &str), SearchError> {
+    let (negated, begin) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let named = begin.split_once(':').and_then(|(name, rest)| Some((Field::named(name)?, rest)));
+    let (field, value) = named.unwrap_or((Field::Any, begin));
+    let (value, rest) = value_of(value)?;
+    if value.is_empty() {
+        let written = text.len() - rest.len();
+        return Err(SearchError::Empty(text.get(..written).unwrap_or(text).to_owned()));
+    }
+    let text = value.to_lowercase();
+    let is_result = text == "running" || text.parse::<TaskResult>().is_ok();
+    if field == Field::Result && !is_result {
+        return Err(SearchError::Result(text));
+    }
+    Ok((Term { field, text, negated }, rest))
+}
+
+/// A word, or a phrase in quotes.
+fn value_of(text: &str) -> Result<(&str, &str), SearchError> {
+    match text.strip_prefix('"') {
+        Some(phrase) => phrase.split_once('"').ok_or(SearchError::Unclosed),
+        None => Ok(text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()))),
+    }
+}
+
+impl Search {
+    /// Whether a task is found.
+    #[must_use]
+    pub fn finds(&self, row: &Row<'_>) -> bool {
+        self.terms.iter().all(|term| term.is_in(row) != term.negated)
+    }
+
+    /// The one text that a field must have as a whole, where the search says so.
+    #[must_use]
+    pub fn whole(&self, field: Field) -> Option<&str> {
+        let mut terms = self.terms.iter().filter(|term| term.field == field && !term.negated);
+        terms.next().map(|term| term.text.as_str())
+    }
+}
+
+impl Term {
+    fn is_in(&self, row: &Row<'_>) -> bool {
+        let text = self.text.as_str();
+        match self.field {
+            Field::Type => equal(row.topic, text),
+            Field::Job => equal(row.job, text),
+            Field::Id => equal(row.id, text),
+            Field::Result => result(row) == text,
+            Field::Info => contains(row.info, text),
+            Field::Meta => contains(row.meta, text),
+            Field::Msg => contains(row.msg, text),
+            Field::Any => {
+                [row.info, row.meta, row.msg].iter().any(|hay| contains(hay, text))
+                    || named(row, text)
+                    || contains(result(row).as_bytes(), text)
+            }
+        }
+    }
+}
+
+fn result(row: &Row<'_>) -> &'static str {
+    row.result.map_or("running", TaskResult::as_str)
+}
+
+/// Within `topic:job`, as people write it.
+fn named(row: &Row<'_>, text: &str) -> bool {
+    if !text.contains(':') {
+        return contains(row.topic, text) || contains(row.job, text);
+    }
+    contains(&[row.topic, b":", row.job].concat(), text)
+}
+
+fn equal(hay: &[u8], text: &str) -> bool {
+    if text.is_ascii() {
+        return hay.eq_ignore_ascii_case(text.as_bytes());
+    }
+    String::from_utf8_lossy(hay).to_lowercase() == text
+}
+
+/// Whether `text`, which is lower case, is in `hay` in any case.
+fn contains(hay: &[u8], text: &str) -> bool {
+    if !text.is_ascii() {
+        return String::from_utf8_lossy(hay).to_lowercase().contains(text);
+    }
+    let needle = text.as_bytes();
+    let Some((first, last)) = needle.first().zip(hay.len().checked_sub(needle.len())) else { return false };
+    let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
+    let fits =
+        |at: usize| hay.get(at..at + needle.len()).is_some_and(|part| part.eq_ignore_ascii_case(needle));
+    // A loop over bytes: the compiler makes it wide, and few rows come further than this.
+    (0..=last).any(|at| hay.get(at).is_some_and(|byte| (*byte == lower || *byte == upper) && fits(at)))
+}
+
+impl fmt::Display for Search {
+    /// As it is written, shortest.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Term { field, text, negated }) in self.terms.iter().enumerate() {
+            let name = Field::NAMED.iter().find(|(_, named)| named == field).map(|(name, _)| name);
+            let quote = if text.contains(char::is_whitespace) { "\"" } else { "" };
+            write!(f, "{}{}", if index > 0 { " " } else { "" }, if *negated { "-" } else { "" })?;
+            if let Some(name) = name {
+                write!(f, "{name}:")?;
+            }
+            write!(f, "{quote}{text}{quote}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROW: Row<'_> = Row {
+        topic: b"load",
+        job: b"hourly",
+        id: b"Chain-1",
+        result: Some(TaskResult::Error),
+        info: b"s3://bucket/2026-03-02T05/data.json?hour=05",
+        meta: b"workflow=etl/main.toml&file=a b.csv",
+        msg: "No space left: Datei \u{dc}bergro\u{df} after 12:30".as_bytes(),
+    };
+
+    fn finds(text: &str) -> bool {
+        text.parse::<Search>().unwrap().finds(&ROW)
+    }
+
+    #[test]
+    fn all_terms_must_hold() {
+        for text in [
+            "",
+            "  ",
+            "space",
+            "SPACE left",
+            "\"no space\"",
+            "load:hourly",
+            "12:30",
+            "s3://bucket",
+            "error",
+            "type:load",
+            "TYPE:Load job:hourly",
+            "id:chain-1",
+            "result:error",
+            "-result:complete",
+            "info:2026-03-02",
+            "meta:\"a b.csv\"",
+            "msg:\u{fc}bergro\u{df}",
+            "-nowhere -type:other space",
+            "wor",
+            "\u{dc}BERGRO\u{df}",
+        ] {
+            assert!(finds(text), "{text}");
+        }
+        for text in [
+            "nowhere",
+            "\"space no\"",
+            "-space",
+            "type:loa",
+            "type:load job:daily",
+            "id:chain",
+            "result:running",
+            "msg:bucket",
+            "info:space",
+            "-type:load",
+            "loadhourly",
+            "running",
+            "no-space",
+        ] {
+            assert!(!finds(text), "{text}");
+        }
+        let running = Row { result: None, ..ROW };
+        assert!("result:running".parse::<Search>().unwrap().finds(&running));
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        for (text, told) in [
+            ("\"no space", "closed"),
+            ("msg:\"", "closed"),
+            ("type:", "`type:` has nothing"),
+            ("a - b", "`-` has nothing"),
+            ("-msg: x", "`-msg:` has nothing"),
+            ("\"\"", "`\"\"` has nothing"),
+            ("result:good", "`result:good` is no result"),
+        ] {
+            let err = text.parse::<Search>().unwrap_err().to_string();
+            assert!(err.contains(told), "{text}: {err}");
+        }
+        assert_eq!("a ".repeat(21).parse::<Search>(), Err(SearchError::TooLong));
+        assert_eq!("a".repeat(1_001).parse::<Search>(), Err(SearchError::TooLong));
+    }
+
+    #[test]
+    fn it_is_written_as_it_is_read() {
+        let search: Search = " -Type:load  \"no space\" http://x meta:a=1 ".parse().unwrap();
+        assert_eq!(search.to_string(), "-type:load \"no space\" http://x meta:a=1");
+        assert_eq!(search.to_string().parse(), Ok(search.clone()));
+        assert_eq!((search.whole(Field::Type), search.whole(Field::Job)), (None, None));
+        assert_eq!("job:x".parse::<Search>().unwrap().whole(Field::Job), Some("x"));
+    }
+}

@@ -1,0 +1,148 @@
+//! What changed in the database, for those who look on. Gathered by the DB owner, fetched by the web: however much
+//! changes, what is under way stays small, and nobody who writes waits for it.
+
+use std::collections::BTreeSet;
+
+use actix::Message;
+use flowlord_domain::Uid;
+
+use crate::error::Result;
+
+/// How many things of a kind are named; of more tasks than that only the number is known.
+pub const MAX_NAMED: usize = 200;
+
+/// Takes what changed since it was asked last; asked of the DB owner.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Changes>")]
+pub struct TakeChanges;
+
+/// What changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Attempts that were created or changed; empty when there were too many to name.
+    pub tasks: BTreeSet<Uid>,
+    /// How often a task changed that isn't named.
+    pub unnamed: u64,
+    /// Rows of alerts that were raised.
+    pub alerts: BTreeSet<i64>,
+    /// An incident went on, or what is told of alerts changed: acknowledgements, silences.
+    pub incidents: bool,
+    /// Workflow files that were loaded, broke or left, and those of phases that were paused or resumed.
+    pub workflows: BTreeSet<String>,
+    /// Backloads that got on.
+    pub backloads: BTreeSet<i64>,
+    /// File events that were recorded.
+    pub files: BTreeSet<i64>,
+    /// There was more of something, other than tasks, than can be named.
+    pub overflowed: bool,
+}
+
+impl Changes {
+    /// A task was created or changed.
+    pub fn task(&mut self, uid: Uid) {
+        if self.unnamed == 0 && (self.tasks.len() < MAX_NAMED || self.tasks.contains(&uid)) {
+            self.tasks.insert(uid);
+        } else {
+            self.unname(1);
+        }
+    }
+
+    fn unname(&mut self, more: u64) {
+        let named = u64::try_from(self.tasks.len()).unwrap_or(u64::MAX);
+        self.unnamed = self.unnamed.saturating_add(named).saturating_add(more);
+        self.tasks.clear();
+    }
+
+    /// An alert was raised.
+    pub fn alert(&mut self, row: i64) {
+        name(&mut self.alerts, row, &mut self.overflowed);
+    }
+
+    /// A workflow file was loaded, broke or left, or one of its phases was paused or resumed.
+    pub fn workflow(&mut self, path: &str) {
+        if !self.workflows.contains(path) {
+            name(&mut self.workflows, path.to_owned(), &mut self.overflowed);
+        }
+    }
+
+    /// A backload got on.
+    pub fn backload(&mut self, id: i64) {
+        name(&mut self.backloads, id, &mut self.overflowed);
+    }
+
+    /// A file event was recorded.
+    pub fn file(&mut self, id: i64) {
+        name(&mut self.files, id, &mut self.overflowed);
+    }
+
+    /// Takes over what another says.
+    pub fn add(&mut self, other: Self) {
+        if other.unnamed > 0 {
+            self.unname(other.unnamed);
+        }
+        other.tasks.into_iter().for_each(|uid| self.task(uid));
+        other.alerts.into_iter().for_each(|row| self.alert(row));
+        other.workflows.iter().for_each(|path| self.workflow(path));
+        other.backloads.into_iter().for_each(|id| self.backload(id));
+        other.files.into_iter().for_each(|id| self.file(id));
+        self.incidents |= other.incidents;
+        self.overflowed |= other.overflowed;
+    }
+
+    /// Whether any task changed.
+    #[must_use]
+    pub fn has_tasks(&self) -> bool {
+        self.unnamed > 0 || !self.tasks.is_empty()
+    }
+
+    /// Whether nothing did.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn name<T: Ord>(names: &mut BTreeSet<T>, one: T, overflowed: &mut bool) {
+    if names.len() < MAX_NAMED {
+        names.insert(one);
+    } else {
+        *overflowed |= !names.contains(&one);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_counted_not_named() {
+        let mut changes = Changes::default();
+        for n in 0..MAX_NAMED {
+            changes.task(Uid(n.try_into().unwrap()));
+            changes.task(Uid(0));
+            changes.workflow(&format!("{n}.toml"));
+            changes.workflow("0.toml");
+        }
+        assert_eq!((changes.tasks.len(), changes.unnamed), (MAX_NAMED, 0));
+        assert_eq!((changes.workflows.len(), changes.overflowed), (MAX_NAMED, false));
+        changes.task(Uid(-1));
+        changes.task(Uid(-1));
+        assert_eq!((changes.tasks.len(), changes.unnamed), (0, MAX_NAMED as u64 + 2));
+        changes.workflow("one more.toml");
+        assert!(changes.overflowed && changes.has_tasks() && !changes.is_empty());
+    }
+
+    #[test]
+    fn changes_add_up() {
+        let mut first = Changes { unnamed: 2, incidents: true, ..Changes::default() };
+        let mut second = Changes::default();
+        second.task(Uid(1));
+        second.alert(3);
+        second.backload(4);
+        second.file(5);
+        first.add(second.clone());
+        assert_eq!((first.unnamed, first.incidents, first.alerts.len()), (3, true, 1));
+        second.add(Changes { unnamed: 1, ..Changes::default() });
+        assert_eq!((second.unnamed, second.tasks.len()), (2, 0));
+    }
+}

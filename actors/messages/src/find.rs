@@ -1,0 +1,217 @@
+//! The list of tasks: filtered, searched, sorted, page by page. Asked of the DB readers.
+//!
+//! However long the history is, one page looks at a bounded number of rows and says where the next one goes on.
+
+use std::fmt;
+use std::str::FromStr;
+
+use actix::Message;
+use chrono::{DateTime, Utc};
+use flowlord_domain::search::Search;
+use flowlord_domain::{Attempt, Uid};
+
+use crate::error::Result;
+use crate::read::TaskFilter;
+
+/// By what tasks are sorted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TaskSort {
+    /// When they were created: over the whole range.
+    #[default]
+    Created,
+    /// When they were handed out.
+    Started,
+    /// When they ended.
+    Ended,
+    /// The topic.
+    Type,
+    /// The job.
+    Job,
+    /// How they ended: complete, warn, error, alert.
+    Result,
+    /// The info.
+    Info,
+    /// The meta.
+    Meta,
+    /// The message.
+    Msg,
+    /// How long they waited.
+    Queue,
+    /// How long they ran.
+    Run,
+}
+
+impl TaskSort {
+    /// All, in the order of the contract.
+    pub const ALL: [Self; 11] = [
+        Self::Created,
+        Self::Started,
+        Self::Ended,
+        Self::Type,
+        Self::Job,
+        Self::Result,
+        Self::Info,
+        Self::Meta,
+        Self::Msg,
+        Self::Queue,
+        Self::Run,
+    ];
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Started => "started",
+            Self::Ended => "ended",
+            Self::Type => "type",
+            Self::Job => "job",
+            Self::Result => "result",
+            Self::Info => "info",
+            Self::Meta => "meta",
+            Self::Msg => "msg",
+            Self::Queue => "queue",
+            Self::Run => "run",
+        }
+    }
+}
+
+/// What a task is sorted by. Tasks that have none come last, in either order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SortKey {
+    /// It has none (yet).
+    None,
+    /// A time or a duration in microseconds, or a rank.
+    Number(i64),
+    /// The beginning of a text.
+    Text(String),
+}
+
+/// Where a page goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskCursor {
+    /// With what was created after this one, or before it where the newest come first; sorted ones with the piece
+    /// that is older.
+    After(Uid),
+    /// Within a sorted piece.
+    Within {
+        /// The oldest that the piece holds.
+        oldest: Uid,
+        /// The newest.
+        newest: Uid,
+        /// Behind this key
+        key: SortKey,
+        /// and this task.
+        uid: Uid,
+    },
+}
+
+/// A text that is no cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no cursor of a list of tasks")]
+pub struct InvalidCursor;
+
+impl fmt::Display for TaskCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::After(uid) => uid.fmt(f),
+            Self::Within { oldest, newest, key, uid } => {
+                write!(f, "{oldest}.{newest}.{uid}.")?;
+                match key {
+                    SortKey::None => f.write_str("n"),
+                    SortKey::Number(number) => write!(f, "i{number}"),
+                    SortKey::Text(text) => {
+                        f.write_str("t")?;
+                        text.bytes().try_for_each(|byte| write!(f, "{byte:02x}"))
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl FromStr for TaskCursor {
+    type Err = InvalidCursor;
+
+    fn from_str(text: &str) -> std::result::Result<Self, InvalidCursor> {
+        let uid = |text: &str| text.parse::<Uid>().map_err(|_| InvalidCursor);
+        let parts: Vec<&str> = text.split('.').collect();
+        match parts.as_slice() {
+            [after] => uid(after).map(Self::After),
+            [oldest, newest, last, key] => Ok(Self::Within {
+                oldest: uid(oldest)?,
+                newest: uid(newest)?,
+                uid: uid(last)?,
+                key: sort_key(key).ok_or(InvalidCursor)?,
+            }),
+            _ => Err(InvalidCursor),
+        }
+    }
+}
+
+fn sort_key(text: &str) -> Option<SortKey> {
+    if text == "n" {
+        return Some(SortKey::None);
+    }
+    if let Some(number) = text.strip_prefix('i') {
+        return number.parse().ok().map(SortKey::Number);
+    }
+    let hex = text.strip_prefix('t')?.as_bytes();
+    let (pairs, []) = hex.as_chunks::<2>() else { return None };
+    let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
+    String::from_utf8(bytes?).ok().map(SortKey::Text)
+}
+
+/// A page of tasks.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<TaskPage>")]
+pub struct FindTasks {
+    /// Which.
+    pub filter: TaskFilter,
+    /// And which of them.
+    pub search: Search,
+    /// In which order.
+    pub sort: TaskSort,
+    /// The least first.
+    pub ascending: bool,
+    /// Where an earlier page ended.
+    pub after: Option<TaskCursor>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskPage {
+    /// The tasks. Fewer than asked for, even none, where much had to be looked at to find them.
+    pub tasks: Vec<Attempt>,
+    /// Where to go on; none when all was looked at.
+    pub next: Option<TaskCursor>,
+    /// Since when tasks were created that were looked at, where there are older ones still.
+    pub looked_until: Option<DateTime<Utc>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_are_read_as_they_are_written() {
+        let within = |key| TaskCursor::Within { oldest: Uid(1), newest: Uid(9), key, uid: Uid(5) };
+        for cursor in [
+            TaskCursor::After(Uid(7)),
+            within(SortKey::None),
+            within(SortKey::Number(-3)),
+            within(SortKey::Text(String::new())),
+            within(SortKey::Text("a.b \u{fc}".to_owned())),
+        ] {
+            assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        }
+        for text in
+            ["", "x", "1.2.3.n", "00000000000001.00000000000009.00000000000005.t6", "00000000000001.n"]
+        {
+            assert_eq!(text.parse::<TaskCursor>(), Err(InvalidCursor), "{text}");
+        }
+    }
+}

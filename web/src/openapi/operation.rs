@@ -1,0 +1,349 @@
+//! One request that can be made, and every answer to it.
+
+use flowlord_domain::Role;
+use flowlord_messages::Code;
+use serde_json::{Map, Value, json};
+
+use crate::auth::needed;
+
+/// Where a parameter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Path,
+    Query,
+    Header,
+}
+
+impl Place {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Header => "header",
+        }
+    }
+}
+
+/// A parameter.
+#[derive(Debug, Clone)]
+pub(crate) struct Parameter {
+    pub(crate) place: Place,
+    pub(crate) name: &'static str,
+    pub(crate) says: &'static str,
+    schema: Value,
+    pub(crate) example: Option<&'static str>,
+}
+
+/// What a request carries.
+#[derive(Debug, Clone)]
+pub(crate) struct Body {
+    pub(crate) says: &'static str,
+    pub(crate) content_type: &'static str,
+    schema: Value,
+    pub(crate) example: Value,
+    required: bool,
+}
+
+/// An answer that isn't a problem.
+#[derive(Debug, Clone)]
+pub(crate) struct Success {
+    pub(crate) status: u16,
+    pub(crate) says: &'static str,
+    content: Vec<(&'static str, Value)>,
+    pub(crate) example: Value,
+}
+
+/// A method of a path.
+#[derive(Debug, Clone)]
+pub(crate) struct Operation {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) tag: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) says: &'static str,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) body: Option<Body>,
+    pub(crate) successes: Vec<Success>,
+    pub(crate) codes: Vec<Code>,
+}
+
+/// What any request may be answered that needs a token.
+const GUARDED: &[Code] = &[Code::Unauthorized, Code::Forbidden, Code::ForbiddenOrigin, Code::TooManyAttempts];
+/// What a request may be answered that asks an actor.
+const ASKS: &[Code] = &[Code::Internal, Code::Busy, Code::Timeout, Code::Stopping, Code::Storage];
+/// What a request with a body may be answered.
+const READS_BODY: &[Code] =
+    &[Code::InvalidJson, Code::RequestTimeout, Code::TooLarge, Code::UnsupportedMediaType];
+
+/// A reference to a schema of the document.
+pub(crate) fn schema(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// A page of a list.
+pub(crate) fn list_of(name: &str) -> Value {
+    json!({
+        "type": "object",
+        "required": ["items", "next"],
+        "properties": {
+            "items": {"type": "array", "items": schema(name)},
+            "next": {"type": ["string", "null"], "description": "`cursor` of the next page; null when this is the last"},
+        },
+    })
+}
+
+impl Operation {
+    pub(crate) fn new(
+        method: &'static str,
+        path: &'static str,
+        tag: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        let (parameters, successes) = (Vec::new(), Vec::new());
+        let mut codes = vec![Code::ForbiddenOrigin];
+        if role(method, path).is_some() {
+            codes = GUARDED.to_vec();
+        }
+        Self { method, path, tag, summary, says: "", parameters, body: None, successes, codes }
+    }
+
+    pub(crate) fn get(path: &'static str, tag: &'static str, summary: &'static str) -> Self {
+        Self::new("get", path, tag, summary)
+    }
+
+    pub(crate) fn post(path: &'static str, tag: &'static str, summary: &'static str) -> Self {
+        Self::new("post", path, tag, summary)
+    }
+
+    pub(crate) fn says(mut self, says: &'static str) -> Self {
+        self.says = says;
+        self
+    }
+
+    /// It asks an actor, which may have too much to do.
+    pub(crate) fn asks(self) -> Self {
+        self.fails(ASKS)
+    }
+
+    pub(crate) fn fails(mut self, codes: &[Code]) -> Self {
+        self.codes
+            .extend(codes.iter().filter(|code| !self.codes.contains(code)).copied().collect::<Vec<_>>());
+        self
+    }
+
+    pub(crate) fn path(self, name: &'static str, says: &'static str, example: &'static str) -> Self {
+        self.with(Place::Path, name, says, json!({"type": "string", "minLength": 1}), Some(example))
+    }
+
+    pub(crate) fn query(self, name: &'static str, says: &'static str, schema: Value) -> Self {
+        self.with(Place::Query, name, says, schema, None)
+    }
+
+    pub(crate) fn header(self, name: &'static str, says: &'static str) -> Self {
+        self.with(Place::Header, name, says, json!({"type": "string"}), None)
+    }
+
+    fn with(
+        mut self,
+        place: Place,
+        name: &'static str,
+        says: &'static str,
+        schema: Value,
+        example: Option<&'static str>,
+    ) -> Self {
+        self.parameters.push(Parameter { place, name, says, schema, example });
+        self
+    }
+
+    /// `limit` and `cursor`.
+    pub(crate) fn pages(self) -> Self {
+        self.query(
+            "limit",
+            "how many at most; 100 unless asked otherwise",
+            json!({"type": "integer", "minimum": 1, "maximum": 1000}),
+        )
+        .query("cursor", "where to go on: `next` of the answer before", json!({"type": "string"}))
+        .fails(&[Code::InvalidRequest])
+    }
+
+    pub(crate) fn body(mut self, says: &'static str, schema: Value, example: Value) -> Self {
+        self.body = Some(Body { says, content_type: "application/json", schema, example, required: true });
+        self.fails(READS_BODY)
+    }
+
+    /// A body that may be left out.
+    pub(crate) fn optional_body(self, says: &'static str, schema: Value, example: Value) -> Self {
+        let mut this = self.body(says, schema, example);
+        if let Some(body) = &mut this.body {
+            body.required = false;
+        }
+        this
+    }
+
+    pub(crate) fn answers(mut self, status: u16, says: &'static str, schema: Value, example: Value) -> Self {
+        let content = vec![("application/json", schema)];
+        self.successes.push(Success { status, says, content, example });
+        self
+    }
+
+    /// Something else than JSON.
+    pub(crate) fn answers_text(
+        mut self,
+        status: u16,
+        says: &'static str,
+        types: &[&'static str],
+        example: &str,
+    ) -> Self {
+        let content = types.iter().map(|kind| (*kind, json!({"type": "string"}))).collect();
+        self.successes.push(Success { status, says, content, example: json!(example) });
+        self
+    }
+
+    /// The same answer in another form.
+    pub(crate) fn or_as(mut self, kind: &'static str, schema: Value) -> Self {
+        if let Some(success) = self.successes.last_mut() {
+            success.content.push((kind, schema));
+        }
+        self
+    }
+
+    /// The role that it needs; none where anyone is let in.
+    pub(crate) fn role(&self) -> Option<Role> {
+        role(self.method, self.path)
+    }
+
+    /// Its path with its examples.
+    #[cfg(test)]
+    pub(crate) fn example_path(&self) -> String {
+        self.parameters.iter().filter(|parameter| parameter.place == Place::Path).fold(
+            self.path.to_owned(),
+            |path, parameter| {
+                path.replace(&format!("{{{}}}", parameter.name), parameter.example.unwrap_or("x"))
+            },
+        )
+    }
+
+    /// Every status that it may answer.
+    pub(crate) fn statuses(&self) -> Vec<u16> {
+        let problems = self.codes.iter().map(|code| code.status());
+        let mut all: Vec<u16> = self.successes.iter().map(|success| success.status).chain(problems).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// As the document has it.
+    pub(crate) fn document(&self) -> Value {
+        let mut answers = Map::new();
+        for status in self.statuses() {
+            let success = self.successes.iter().find(|success| success.status == status);
+            let answer = success.map_or_else(|| self.problem(status), Success::document);
+            answers.insert(status.to_string(), answer);
+        }
+        let id: Vec<&str> = self.path.split(['/', '{', '}', '.']).filter(|part| !part.is_empty()).collect();
+        let mut document = json!({
+            "tags": [self.tag],
+            "summary": self.summary,
+            "operationId": format!("{}_{}", self.method, id.join("_")),
+            "responses": answers,
+        });
+        if !self.says.is_empty() {
+            document["description"] = json!(self.says);
+        }
+        if !self.parameters.is_empty() {
+            document["parameters"] = self.parameters.iter().map(Parameter::document).collect();
+        }
+        if let Some(body) = &self.body {
+            document["requestBody"] = body.document();
+        }
+        document["security"] = match self.role() {
+            None => json!([]),
+            Some(_) => json!([{"token": []}, {"session": []}, {}]),
+        };
+        document
+    }
+
+    fn problem(&self, status: u16) -> Value {
+        let codes: Vec<Code> = self.codes.iter().filter(|code| code.status() == status).copied().collect();
+        let says: Vec<String> = codes
+            .iter()
+            .map(|code| format!("`{}`: {}", code.as_str(), code.title().to_lowercase()))
+            .collect();
+        let examples: Map<String, Value> =
+            codes.iter().map(|code| (code.as_str().to_owned(), json!({"value": example(*code)}))).collect();
+        let mut answer = json!({
+            "description": says.join("; "),
+            "content": {"application/problem+json": {"schema": schema("Problem"), "examples": examples}},
+        });
+        if codes.iter().any(|code| code.retry_after().is_some()) {
+            let seconds = json!({"type": "integer", "minimum": 1});
+            answer["headers"] = json!({"Retry-After": {"description": "seconds to wait", "schema": seconds}});
+        }
+        answer
+    }
+}
+
+fn role(method: &str, path: &str) -> Option<Role> {
+    let method = method.to_uppercase().parse().unwrap_or_default();
+    needed(&method, path)
+}
+
+fn example(code: Code) -> Value {
+    json!({
+        "type": format!("/api/docs/errors#{}", code.as_str()),
+        "title": code.title(),
+        "status": code.status(),
+        "detail": "what happened, and what to change",
+        "code": code.as_str(),
+        "request_id": "6512e7a9c4-1f",
+    })
+}
+
+impl Parameter {
+    fn document(&self) -> Value {
+        let mut document = json!({
+            "name": self.name,
+            "in": self.place.as_str(),
+            "description": self.says,
+            "required": self.place == Place::Path,
+            "schema": self.schema,
+        });
+        if self.schema["type"] == "array" {
+            // Repeated or comma-separated: both are read.
+            document["style"] = json!("form");
+            document["explode"] = json!(true);
+        }
+        if let Some(example) = self.example {
+            document["example"] = json!(example);
+        }
+        document
+    }
+}
+
+impl Body {
+    fn document(&self) -> Value {
+        json!({
+            "description": self.says,
+            "required": self.required,
+            "content": {self.content_type: {"schema": self.schema, "example": self.example}},
+        })
+    }
+}
+
+impl Success {
+    fn document(&self) -> Value {
+        let content: Map<String, Value> = self
+            .content
+            .iter()
+            .enumerate()
+            .map(|(index, (kind, schema))| {
+                let mut media = json!({"schema": schema});
+                if index == 0 {
+                    media["example"] = self.example.clone();
+                }
+                ((*kind).to_owned(), media)
+            })
+            .collect();
+        json!({"description": self.says, "content": content})
+    }
+}

@@ -1,0 +1,283 @@
+//! The shapes of what is sent and answered.
+
+use serde_json::{Value, json};
+
+use super::operation::schema;
+
+fn time() -> Value {
+    json!({"type": "string", "format": "date-time"})
+}
+
+fn count() -> Value {
+    json!({"type": "integer", "minimum": 0})
+}
+
+fn result() -> Value {
+    json!({"type": "string", "enum": ["complete", "error", "warn", "alert"]})
+}
+
+fn counts() -> Value {
+    json!({
+        "total": count(), "complete": count(), "error": count(), "alert": count(), "warn": count(), "running": count(),
+    })
+}
+
+/// An object of these members, of which some are always there.
+fn object(required: &[&str], properties: Value) -> Value {
+    let mut object = json!({"type": "object", "required": required});
+    object["properties"] = properties;
+    object
+}
+
+fn merged(a: Value, b: Value) -> Value {
+    match (a, b) {
+        (Value::Object(mut a), Value::Object(b)) => {
+            a.extend(b);
+            Value::Object(a)
+        }
+        (_, b) => b,
+    }
+}
+
+/// By name.
+pub(super) fn all() -> Value {
+    [tasks(), work(), workflows(), service()].into_iter().fold(json!({}), merged)
+}
+
+fn task_doc() -> Value {
+    json!({
+        "type": {"type": "string", "description": "the topic"},
+        "job": {"type": "string", "description": "the job within the topic"},
+        "info": {"type": "string", "description": "what the worker is to do"},
+        "created": time(),
+        "id": {"type": "string", "description": "the chain: children and retries keep it"},
+        "meta": {"type": "string", "description": "a URL query"},
+        "result": result(),
+        "msg": {"type": "string"},
+        "started": time(),
+        "ended": time(),
+        "uid": {"type": "string", "pattern": "^[0-9a-f]{14}$", "description": "one attempt"},
+    })
+}
+
+fn tasks() -> Value {
+    let standing = json!({
+        "state": {"type": "string", "enum": ["ready", "delayed", "leased", "done"]},
+        "attempt": {"type": "integer", "minimum": 1, "description": "1 + retries so far"},
+        "delivery": {"type": "integer", "minimum": 0, "description": "how often this attempt was handed out"},
+        "not_before": time(),
+        "worker": {"type": "string"},
+        "lease_expires": time(),
+        "progress": {"type": "number", "minimum": 0, "maximum": 1},
+        "parent": {"type": "string", "description": "the uid of the attempt that led to this one"},
+    });
+    let task = object(
+        &["type", "info", "created", "id", "uid", "state", "attempt", "delivery"],
+        merged(task_doc(), standing),
+    );
+    let list = json!({
+        "items": {"type": "array", "items": schema("Task")},
+        "next": {"type": ["string", "null"], "description": "`cursor` of the next page; null when this is the last"},
+        "looked_until": {
+            "type": "string", "format": "date-time",
+            "description": "not all was looked at: what was created before, wasn't; `next` goes on there",
+        },
+    });
+    json!({
+        "Task": task,
+        "TaskList": object(&["items", "next"], list),
+        "NewTask": object(&["type", "info"], json!({
+            "type": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,200}$"},
+            "job": {"type": "string", "pattern": "^[A-Za-z0-9._-]{0,200}$"},
+            "info": {"type": "string"},
+            "id": {"type": "string", "maxLength": 50},
+            "meta": schema("Meta"),
+            "not_before": time(),
+        })),
+        "Meta": {
+            "description": "a URL query, or an object of texts, numbers and booleans",
+            "anyOf": [
+                {"type": "string", "pattern": "^[A-Za-z0-9_.=&-]*$"},
+                {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}},
+            ],
+        },
+        "Alert": object(&["alert", "kind", "at", "at_once"], json!({
+            "alert": {"type": "integer"}, "kind": {"type": "string"}, "at": time(), "uid": {"type": "string"},
+            "id": {"type": "string"}, "type": {"type": "string"}, "job": {"type": "string"},
+            "workflow": {"type": "string"}, "msg": {"type": "string"}, "task_time": time(),
+            "at_once": {"type": "boolean", "description": "told at once, and so not again in a summary"},
+        })),
+        "Problem": object(&["type", "title", "status", "detail", "code"], json!({
+            "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+            "detail": {"type": "string"}, "code": {"type": "string"}, "request_id": {"type": "string"},
+        })),
+    })
+}
+
+fn duration() -> Value {
+    json!({
+        "description": "like 30s, 5m, 4h; a number is seconds",
+        "anyOf": [{"type": "string", "pattern": "^[0-9]{1,3}(ms|s|m|h)$"}, {"type": "number"}],
+    })
+}
+
+fn work() -> Value {
+    json!({
+        "Duration": duration(),
+        "Lease": object(&["topics", "worker"], json!({
+            "topics": {
+                "type": "array", "minItems": 1, "maxItems": 256,
+                "items": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,200}(:[A-Za-z0-9._-]{1,200})?$"},
+            },
+            "worker": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[A-Za-z0-9._-]+$"},
+            "max": {"type": "integer", "minimum": 1, "maximum": 100, "default": 1},
+            "wait": merged(schema("Duration"), json!({"description": "for the first task, at most 5m; 0s unless given"})),
+            "lease": merged(schema("Duration"), json!({"description": "5s to 24h; `tasks.lease` unless given"})),
+        })),
+        "Leased": object(&["tasks"], json!({
+            "tasks": {"type": "array", "items": object(&["lease", "expires", "attempt", "task"], json!({
+                "lease": {"type": "string"}, "expires": time(), "attempt": {"type": "integer", "minimum": 1},
+                "task": object(&["type", "info", "created", "id", "uid"], task_doc()),
+            }))},
+        })),
+        "Heartbeat": object(&[], json!({
+            "progress": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+            "msg": {"type": ["string", "null"]},
+            "lease": schema("Duration"),
+        })),
+        "Extended": object(&["expires", "cancel"], json!({
+            "expires": time(), "cancel": {"type": "boolean", "description": "give up: nobody wants the result"},
+        })),
+        "Result": object(&["result"], json!({
+            "result": result(), "msg": {"type": "string"}, "meta": schema("Meta"), "started": time(), "ended": time(),
+        })),
+        "Accepted": object(&["accepted", "duplicate"], json!({
+            "accepted": {"type": "boolean"}, "duplicate": {"type": "boolean"},
+        })),
+        "Release": object(&[], json!({"delay": schema("Duration")})),
+        "Released": object(&["released"], json!({"released": {"type": "boolean"}})),
+        "Results": object(&["accepted", "duplicates", "rejected"], json!({
+            "accepted": count(), "duplicates": count(),
+            "rejected": {"type": "array", "items": object(&["index", "code", "detail"], json!({
+                "index": count(), "code": {"type": "string"}, "detail": {"type": "string"},
+            }))},
+        })),
+    })
+}
+
+fn workflows() -> Value {
+    let finding = object(
+        &["file", "line", "column", "severity", "message"],
+        json!({
+            "file": {"type": "string"}, "line": count(), "column": count(),
+            "severity": {"type": "string", "enum": ["error", "warning"]}, "message": {"type": "string"},
+        }),
+    );
+    let phase = object(
+        &["task", "rule", "retry", "template", "line", "status", "children"],
+        json!({
+            "task": {"type": "string"}, "depends_on": {"type": "string"}, "rule": {"type": "string"},
+            "retry": count(), "template": {"type": "string"}, "line": count(),
+            "status": {"type": "string", "description": "ok, or what keeps it from starting"},
+            "next": time(), "previous": time(), "children": {"type": "array", "items": {"type": "string"}},
+        }),
+    );
+    let outcome = object(
+        &["workflow", "task", "files", "state"],
+        json!({
+            "workflow": {"type": "string"}, "task": {"type": "string"}, "files": {"type": "string"},
+            "state": {"type": "string"}, "uid": {"type": "string"}, "why": {"type": "string"},
+        }),
+    );
+    let names = json!({"type": "array", "items": {"type": "string"}});
+    json!({
+        "Finding": finding,
+        "Workflow": object(&["file", "status", "phases", "findings"], json!({
+            "file": {"type": "string"},
+            "status": {"type": "string", "enum": ["ok", "broken"]},
+            "phases": {"type": "array", "items": phase},
+            "findings": {"type": "array", "items": schema("Finding")},
+        })),
+        "Refreshed": object(&["added", "changed", "removed", "broken"], json!({
+            "added": names, "changed": names, "removed": names,
+            "broken": {"type": "array", "items": schema("Finding")},
+        })),
+        "Outcome": outcome,
+        "FileRecorded": object(&["event", "path", "phases", "tasks"], json!({
+            "event": {"type": "integer"}, "path": {"type": "string"},
+            "ignored": {"type": "string", "description": "why it starts nothing"},
+            "phases": {"type": "array", "items": schema("Outcome")},
+            "tasks": {"type": "array", "items": schema("Task")},
+        })),
+        "FileEvent": object(&["event", "at", "source", "path", "phases"], json!({
+            "event": {"type": "integer"}, "at": time(), "source": {"type": "string"}, "path": {"type": "string"},
+            "task_time": {"type": ["string", "null"], "format": "date-time"}, "ignored": {"type": "string"},
+            "phases": {"type": "array", "items": schema("Outcome")},
+        })),
+        "BackloadRequest": object(&["task"], json!({
+            "task": {"type": "string"}, "job": {"type": "string"}, "at": {"type": "string"},
+            "from": {"type": "string"}, "to": {"type": "string"}, "by": {"type": "string"},
+            "template": {"type": "string"}, "meta-file": {"type": "string"},
+            "only": {"type": "string", "enum": ["all", "missing", "failed"]},
+            "execute": {"type": "boolean"}, "background": {"type": "boolean"},
+            "offset": {"type": "integer", "minimum": 0}, "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
+        })),
+        "Failure": object(&["index", "reason"], json!({
+            "index": count(), "time": {"type": ["string", "null"], "format": "date-time"}, "reason": {"type": "string"},
+        })),
+        "Backloaded": object(&["status", "count", "tasks", "failed", "skipped"], json!({
+            "status": {"type": "string"}, "count": count(), "skipped": count(),
+            "id": {"type": "integer", "description": "of the backload, once it is carried out"},
+            "created": count(),
+            "next": {"type": ["integer", "null"], "description": "`offset` of the next page of a dry run"},
+            "failed": {"type": "array", "items": schema("Failure")},
+            "tasks": {"type": "array", "items": {"type": "object"}},
+        })),
+        "Backload": object(&["id", "state", "requested", "changed", "count", "done", "created", "skipped", "failed"], json!({
+            "id": {"type": "integer"},
+            "state": {"type": "string", "enum": ["running", "paused", "cancelled", "done"]},
+            "requested": time(), "changed": time(), "count": count(), "done": count(), "created": count(),
+            "skipped": count(), "failed": count(), "message": {"type": "string"}, "problem": {"type": "string"},
+            "request": {"type": ["object", "null"]},
+            "failures": {"type": "array", "items": schema("Failure")},
+        })),
+    })
+}
+
+fn service() -> Value {
+    let hour = object(
+        &["hour"],
+        merged(json!({"hour": {"type": "integer", "minimum": 0, "maximum": 23}}), counts()),
+    );
+    let by_task = json!({
+        "type": {"type": "string"}, "job": {"type": "string"}, "run_seconds": {"type": "number"},
+        "hours": {"type": "array", "items": schema("Hour")},
+    });
+    json!({
+        "Hour": hour,
+        "Stats": object(&["date", "totals", "hours", "tasks"], json!({
+            "date": {"type": "string", "format": "date"},
+            "totals": object(&["total"], counts()),
+            "hours": {"type": "array", "items": schema("Hour")},
+            "tasks": {"type": "array", "items": object(&["type"], merged(by_task, counts()))},
+        })),
+        "Snapshot": object(&["location", "at", "bytes"], json!({
+            "location": {"type": "string"}, "at": time(), "bytes": count(),
+        })),
+        "SnapshotList": object(&["items", "next", "due", "problem"], json!({
+            "items": {"type": "array", "items": schema("Snapshot")},
+            "next": {"type": ["string", "null"]},
+            "due": {"type": ["string", "null"], "format": "date-time", "description": "when the next one is made"},
+            "problem": {"type": ["string", "null"], "description": "why the last one failed"},
+        })),
+        "Token": object(&["name", "role", "created"], json!({
+            "name": {"type": "string"}, "role": {"type": "string"}, "created": time(),
+        })),
+        "Ready": object(&["status", "actors"], json!({
+            "status": {"type": "string"}, "actors": {"type": "object"},
+        })),
+        "Alive": object(&["status", "version"], json!({
+            "status": {"type": "string"}, "version": {"type": "string"},
+        })),
+    })
+}

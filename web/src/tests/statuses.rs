@@ -1,0 +1,234 @@
+//! Every status that the OpenAPI document promises, provoked: what succeeds by the document's own examples, every
+//! problem by what causes it.
+
+use std::sync::Arc;
+
+use actix_web::test::TestRequest;
+use actix_web::web;
+use flowlord_domain::Role;
+use flowlord_messages::files::Recorded;
+use flowlord_messages::find::TaskPage;
+use flowlord_messages::health::Pong;
+use flowlord_messages::library::Reloaded;
+use flowlord_messages::notifier::Fate;
+use flowlord_messages::read::Stats;
+use flowlord_messages::snapshot::{Snapshot, Snapshots};
+use flowlord_messages::write::{Applied, Created, Extended, WorkflowRecord};
+use flowlord_messages::{Code, Error};
+
+use super::access::{PEER, closed};
+use super::backload::{planning, stored};
+use super::reads::current;
+use super::stub::{Reply, Stub, attempt, config, granted, noon, send};
+use crate::api::{Api, ApiRef};
+use crate::extract::MAX_RESULTS;
+use crate::openapi::{Operation, operations};
+
+/// Everything is well.
+fn serving() -> Stub {
+    let stub = planning();
+    let taken = || Snapshot { location: "/backup/a.db".to_owned(), at: noon(), bytes: 4096 };
+    stub.create(|create| {
+        Ok(Created { uids: create.tasks.iter().map(|task| task.uid).collect(), repeated: false })
+    });
+    stub.lease(|lease| {
+        lease.reply.send(Ok(vec![granted()])).unwrap();
+        Ok(())
+    });
+    stub.heartbeat(|_| Ok(Extended { expires: noon(), cancel: false }));
+    stub.release(|_| Ok(()));
+    stub.submit(|results| Ok(results.results.iter().map(|_| Ok(Applied { duplicate: false })).collect()));
+    stub.workflows(|_| Ok(current()));
+    stub.reload(|_| Ok(Reloaded::default()));
+    stub.next_runs(|_| Ok(Vec::new()));
+    stub.slots(|_| Ok(Vec::new()));
+    stub.snapshot(move |_| Ok(taken()));
+    stub.snapshots(move |_| Ok(Snapshots { items: vec![taken()], next: Some(noon()), problem: None }));
+    stub.change_backload(|change| Ok(stored(change.id)));
+    stub.backload(|read| Ok(Some((stored(read.id), Vec::new()))));
+    stub.backloads(|_| Ok(vec![stored(1)]));
+    stub.arrived(|_| Ok(Recorded { event: 5, phases: Vec::new(), tasks: Vec::new() }));
+    stub.files(|_| Ok(Vec::new()));
+    stub.attempts(|query| Ok(query.uids.iter().map(|_| Some(attempt(1))).collect()));
+    stub.chain(|_| Ok(vec![attempt(1)]));
+    stub.tasks(|_| Ok(Vec::new()));
+    stub.find_tasks(|_| Ok(TaskPage::default()));
+    stub.stats(|_| Ok(Stats::default()));
+    stub.alerts(|_| Ok(Vec::new()));
+    stub.add_token(|_| Ok(()));
+    stub.remove_token(|_| Ok(()));
+    stub.tokens_read(|_| Ok(Vec::new()));
+    stub.content(|read| {
+        let record = WorkflowRecord {
+            path: read.path,
+            hash: String::new(),
+            problem: String::new(),
+            content: "x".into(),
+        };
+        Ok(Some(record))
+    });
+    stub.enqueue(|_| Ok(1));
+    stub.fate(|_| Ok(Fate::Arrived));
+    stub.ping(|_| Ok(Pong { restarts: 0 }));
+    stub
+}
+
+/// The request of the document's examples.
+fn example(operation: &Operation) -> TestRequest {
+    request(operation, &operation.example_path())
+}
+
+fn request(operation: &Operation, path: &str) -> TestRequest {
+    let request = TestRequest::default().method(operation.method.to_uppercase().parse().unwrap()).uri(path);
+    match &operation.body {
+        Some(body) => with_body(request, body.example.to_string()),
+        None => request,
+    }
+}
+
+fn with_body(request: TestRequest, body: impl Into<web::Bytes>) -> TestRequest {
+    request.insert_header(("content-type", "application/json")).set_payload(body.into())
+}
+
+fn name(operation: &Operation) -> String {
+    format!("{} {}", operation.method, operation.path)
+}
+
+#[actix::test]
+async fn the_examples_are_answered_as_the_document_says() {
+    let stub = serving();
+    // What goes on for ever has tests of its own.
+    for operation in operations().iter().filter(|operation| operation.path != "/api/v1/events") {
+        let reply = stub.send(example(operation)).await;
+        assert_eq!(reply.status, operation.successes[0].status, "{}: {reply:?}", name(operation));
+        let media = operation.document()["responses"][reply.status.to_string()]["content"].clone();
+        let kind = reply.header("content-type").split(';').next().unwrap().to_owned();
+        assert!(kind.is_empty() || media.get(&kind).is_some(), "{}: {kind}", name(operation));
+        for (member, described) in required(&media["application/json"]["schema"]) {
+            assert!(
+                reply.json().get(&member).is_some(),
+                "{}: no {member}, {described}: {reply:?}",
+                name(operation)
+            );
+        }
+    }
+}
+
+/// The members that an answer must have, as far as its own schema says so.
+fn required(schema: &serde_json::Value) -> Vec<(String, String)> {
+    let document = crate::openapi::document("1");
+    let schema = match schema["$ref"].as_str() {
+        Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap().clone(),
+        None => schema.clone(),
+    };
+    let names = schema["required"].as_array().cloned().unwrap_or_default();
+    names.iter().map(|name| (name.as_str().unwrap().to_owned(), schema["properties"].to_string())).collect()
+}
+
+#[actix::test]
+async fn every_problem_that_the_document_promises_can_be_provoked() {
+    for operation in operations() {
+        for code in &operation.codes {
+            // A body that pauses for 30 seconds: provoked where bodies are read, for all that read one.
+            if *code == Code::RequestTimeout {
+                assert!(operation.body.is_some());
+                continue;
+            }
+            let reply = provoke(&operation, *code).await;
+            assert_eq!(reply.code(), code.as_str(), "{}", name(&operation));
+        }
+    }
+}
+
+async fn provoke(operation: &Operation, code: Code) -> Reply {
+    match code {
+        Code::Unauthorized => send(closed().1, example(operation)).await,
+        Code::Forbidden => {
+            let needed = operation.role().unwrap();
+            let role = Role::ALL.into_iter().find(|role| !role.covers(needed)).unwrap();
+            send(closed().1, bearer(example(operation), role.as_str())).await
+        }
+        Code::ForbiddenOrigin => {
+            serving().send(example(operation).insert_header(("host", "evil.example.org"))).await
+        }
+        Code::TooManyAttempts => {
+            let (_stub, api) = closed();
+            for _ in 0..10 {
+                let guess = send(api.clone(), bearer(example(operation), "guess")).await;
+                assert_eq!(guess.code(), "unauthorized");
+            }
+            send(api, bearer(example(operation), "guess")).await
+        }
+        Code::InvalidJson => serving().send(with_body(example(operation), "{")).await,
+        Code::TooLarge => serving().send(with_body(example(operation), vec![b' '; MAX_RESULTS + 1])).await,
+        Code::UnsupportedMediaType => {
+            serving().send(example(operation).insert_header(("content-type", "text/xml"))).await
+        }
+        Code::InvalidRequest | Code::InvalidTopic | Code::NotFound => {
+            let (path, body) = mistaken(operation, code);
+            let path = path.unwrap_or_else(|| operation.example_path());
+            let mistaken = request(operation, &path);
+            let mistaken = match body {
+                Some(body) => with_body(mistaken, body),
+                None => mistaken,
+            };
+            let api = if operation.path == "/notify" { without_slack() } else { broken_workflow().api() };
+            send(api, mistaken).await
+        }
+        Code::NotReady => Stub::failing(Code::Storage).send(example(operation)).await,
+        Code::Stopping if operation.path == "/readyz" => {
+            let api = Api::new(config(), serving().deps(), Arc::new(true.into()));
+            send(web::Data::new(api), example(operation)).await
+        }
+        below => Stub::failing(below).send(example(operation)).await,
+    }
+}
+
+fn bearer(request: TestRequest, token: &str) -> TestRequest {
+    request.peer_addr(PEER.parse().unwrap()).insert_header(("authorization", format!("Bearer {token}")))
+}
+
+fn without_slack() -> ApiRef {
+    let config = crate::Config { slack: false, ..config() };
+    web::Data::new(Api::new(config, serving().deps(), Arc::default()))
+}
+
+/// A workflow file doesn't load, which `/refresh` tells.
+fn broken_workflow() -> Stub {
+    let stub = serving();
+    stub.reload(|_| Ok(Reloaded { broken: current().broken.as_ref().clone(), ..Reloaded::default() }));
+    stub
+}
+
+/// A path or a body that is wrong in this way.
+fn mistaken(operation: &Operation, code: Code) -> (Option<String>, Option<&'static str>) {
+    if operation.method == "get" {
+        return (Some(format!("{}?zzz=1", operation.example_path())), None);
+    }
+    let topic = code == Code::InvalidTopic;
+    let body = match operation.path {
+        "/api/v1/lease" if topic => r#"{"topics":["a b"],"worker":"w"}"#,
+        "/api/v1/lease" => r#"{"topics":[],"worker":"w"}"#,
+        "/api/v1/lease/{lease}/heartbeat" => r#"{"progress":2}"#,
+        "/api/v1/lease/{lease}/result" => r#"{"result":"fine"}"#,
+        "/api/v1/lease/{lease}/release" => r#"{"delay":"-1s"}"#,
+        "/api/v1/tasks" if topic => r#"{"type":"a b","info":"x"}"#,
+        "/api/v1/tasks" => r#"{"type":"a"}"#,
+        "/api/v1/files" => r#"{"size":1}"#,
+        "/api/v1/backload" | "/backload" if topic => r#"{"task":"a b","template":"x","at":"2026-01-01"}"#,
+        "/api/v1/backload" | "/backload" => r#"{"task":"a","template":"x","at":"yesterday"}"#,
+        "/api/v1/snapshots" => r#"{"to":"relative.db"}"#,
+        "/api/v1/tokens" => r#"{"name":"a b","role":"worker"}"#,
+        "/api/v1/backloads/{id}/{change}" => return (Some("/api/v1/backloads/4/stop".to_owned()), None),
+        "/refresh" | "/notify" => return (None, None),
+        other => panic!("what is wrong for {other}?"),
+    };
+    (None, Some(body))
+}
+
+#[actix::test]
+async fn what_fails_below_is_not_hidden() {
+    let stub = Stub::default();
+    stub.find_tasks(|_| Err(Error::new(Code::Busy, "much to do")));
+    assert_eq!(stub.get("/api/v1/tasks").await.problem(), (503, "busy".to_owned(), "much to do".to_owned()));
+}
