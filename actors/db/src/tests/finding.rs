@@ -198,9 +198,9 @@ fn assert_sorted(uids: &[Uid], all: &[Attempt], sort: TaskSort, ascending: bool)
 
 #[actix::test]
 async fn pages_stay_while_tasks_arrive() {
-    let (db, all) = history().await;
-    let connection = Connection::open(db.folder.path().join(crate::DATABASE)).unwrap();
     for sort in [TaskSort::Created, TaskSort::Info] {
+        let (db, all) = history().await;
+        let connection = Connection::open(db.folder.path().join(crate::DATABASE)).unwrap();
         let mut query = query(TaskFilter::default(), "", sort, false);
         let mut seen = Vec::new();
         for n in 0.. {
@@ -221,7 +221,7 @@ async fn pages_stay_while_tasks_arrive() {
 async fn what_was_looked_at_is_told() {
     let (db, all) = history().await;
     let connection = Connection::open(db.folder.path().join(crate::DATABASE)).unwrap();
-    let rare = query(TaskFilter::default(), "meta:a1.csv", TaskSort::Created, false);
+    let rare = query(TaskFilter::default(), "info:n=037", TaskSort::Created, false);
     let page = Finder { connection: &connection, query: &rare, looked_at: 50 }.page().unwrap();
     let reached = all[all.len() - 50].uid;
     assert_eq!((page.tasks.len(), page.next), (0, Some(TaskCursor::After(reached))));
