@@ -16,7 +16,6 @@ mod list;
 mod live;
 mod meter;
 mod openapi;
-#[expect(dead_code, reason = "pieces of the pages that are built next")]
 mod pages;
 mod params;
 mod problem;

@@ -31,13 +31,6 @@ impl Link {
         link
     }
 
-    /// With another value of a parameter that may have several.
-    pub(crate) fn and(&self, key: &str, value: &str) -> Self {
-        let mut link = self.clone();
-        link.query.push(key, value);
-        link
-    }
-
     /// Without some parameters.
     pub(crate) fn without(&self, keys: &[&str]) -> Self {
         let mut link = self.clone();
@@ -110,7 +103,7 @@ mod tests {
         assert_eq!(link.href(), "/web/task?date=2026-03-02&type=a&type=b&cursor=x");
         let sorted = link.without(&["cursor"]).with("sort", "run");
         assert_eq!(sorted.href(), "/web/task?date=2026-03-02&type=a&type=b&sort=run");
-        assert_eq!(link.only(&["date"]).and("type", "c").href(), "/web/task?date=2026-03-02&type=c");
+        assert_eq!(link.only(&["date"]).with("type", "c").href(), "/web/task?date=2026-03-02&type=c");
         assert_eq!(Link::to("/web/files").href(), "/web/files");
         assert_eq!((link.first("type"), link.first("q")), ("a", ""));
     }

@@ -64,7 +64,7 @@ impl TaskRow {
     }
 }
 
-fn status(task: &Attempt) -> (&'static str, &'static str) {
+pub(crate) fn status(task: &Attempt) -> (&'static str, &'static str) {
     match (task.result, task.state) {
         (Some(result), _) => (result.as_str(), TaskResult::as_str(result)),
         (None, TaskState::Leased) => ("running", "running"),

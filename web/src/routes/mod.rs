@@ -120,9 +120,10 @@ fn others(config: &mut ServiceConfig) {
 fn pages(config: &mut ServiceConfig) {
     config
         .service(get("/", pages::start::start))
-        // Where links in Slack lead: the day, until each has a page of its own.
-        .service(get("/web/alert", pages::start::start))
-        .service(get("/web/task", pages::start::start));
+        .service(get("/web/task", pages::tasks::tasks))
+        .service(get("/web/task/{uid}", pages::task::task))
+        .service(get("/web/alert", pages::alerts::alerts))
+        .service(get("/web/files", pages::files::files));
 }
 
 /// What the reference system has, for programs that were written for it.

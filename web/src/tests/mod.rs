@@ -17,4 +17,5 @@ mod server;
 mod snapshots;
 mod statuses;
 pub(crate) mod stub;
+mod task_pages;
 mod tasks;

@@ -267,12 +267,3 @@ fn made_up_stats() -> Stats {
     }
     all
 }
-
-#[actix_web::test]
-async fn links_in_slack_lead_to_the_day() {
-    for path in ["/web/alert?date=2026-03-01", "/web/task?date=2026-03-01"] {
-        let reply = full().get(path).await;
-        assert_eq!(reply.status, 200, "{path}");
-        assert!(reply.text.contains("1 March 2026"), "{path}: {}", reply.text);
-    }
-}

@@ -3,6 +3,7 @@
 mod alerting;
 mod backloading;
 mod database;
+mod days;
 mod files;
 mod finding;
 mod grid;

@@ -1,0 +1,171 @@
+//! The alerts of a day: what failed and for which times, how each route stands, the list.
+
+mod list;
+
+use actix_web::HttpRequest;
+use askama::Template;
+use chrono::{DateTime, Utc};
+use flowlord_domain::summary::{Item, line_key, summarize};
+use flowlord_messages::alerts::{LadderStates, LadderStatus};
+use flowlord_messages::read::{ListAlerts, StoredAlert};
+
+use self::list::{AlertLine, COLUMNS, Order};
+use super::calendar::words;
+use super::parts::{Cell, Heads, Pager, grouped};
+use super::sort::heads;
+use super::when::{When, long};
+use super::{Layout, Link, Section, Shown, answer, read};
+use crate::api::{Api, ApiRef};
+use crate::params::{Params, day};
+use crate::problem::{Answer, Problem};
+
+const PATH: &str = "/web/alert";
+
+const PARAMS: &[&str] = &["date", "month", "type", "job", "sort", "order", "cursor"];
+
+/// So many of a day's alerts are looked at, the newest.
+const MOST: usize = 2_000;
+/// How many a page of the list has.
+const ROWS: usize = 200;
+
+#[derive(Template)]
+#[template(path = "alerts.html")]
+struct AlertsPage<'a> {
+    layout: Layout<'a>,
+    shown: Shown,
+    words: String,
+    /// What could not be read.
+    notices: Vec<String>,
+    routes: Vec<Route>,
+    cards: Vec<Card>,
+    clear: Option<String>,
+    heads: Heads,
+    alerts: Vec<AlertLine>,
+    total: String,
+    /// Whether there are more than are looked at.
+    capped: bool,
+    pager: Pager,
+}
+
+/// What fails, how often, for which times.
+#[derive(Debug)]
+struct Card {
+    name: String,
+    count: String,
+    range: Cell,
+    href: String,
+    chosen: bool,
+}
+
+/// How a route stands.
+#[derive(Debug)]
+struct Route {
+    name: String,
+    /// Since when its incident is open.
+    since: Option<When>,
+    lasts: String,
+    alerts: String,
+    steps: u32,
+    tasks: Cell,
+    next: When,
+    every: String,
+    acknowledged_by: Option<String>,
+}
+
+/// The page.
+pub(crate) async fn alerts(api: ApiRef, request: HttpRequest) -> Answer {
+    answer(&api, &request, page(&api, &request)).await
+}
+
+async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AlertsPage<'a>, Problem> {
+    let params = Params::parse(request.query_string(), PARAMS)?;
+    let now = api.deps.clock.now();
+    let shown = Shown::of(&params, now)?;
+    let link = Link::of(PATH, request.query_string()).without(&["month"]);
+    let order = Order::of(&params)?;
+    let skip = params.cursor::<usize>()?.unwrap_or(0);
+    let (from, to) = day(shown.date);
+    let (layout, found, ladders) = tokio::join!(
+        Layout::new(api, request, Section::Alerts).live().with_picker(api, &link, shown),
+        api.deps.alerts.call(ListAlerts { from, to, after: None, limit: MOST + 1 }),
+        api.deps.ladders.call(LadderStates),
+    );
+    let mut notices = Vec::new();
+    let mut found = read("the alerts", found, &mut notices).unwrap_or_default();
+    let ladders = read("the incidents", ladders, &mut notices).unwrap_or_default();
+    let capped = found.len() > MOST;
+    found.truncate(MOST);
+    let cards = cards(&found, &params, &link);
+    found.retain(|alert| is_chosen(&params, &alert.topic, &alert.job));
+    order.sort(&mut found);
+    let total = found.len();
+    let next = (total > skip + ROWS).then(|| (skip + ROWS).to_string());
+    Ok(AlertsPage {
+        layout,
+        shown,
+        words: words(shown.date),
+        notices,
+        routes: ladders.into_iter().map(|ladder| Route::new(ladder, now)).collect(),
+        cards,
+        clear: ["type", "job"]
+            .iter()
+            .any(|name| !link.first(name).is_empty())
+            .then(|| link.without(&["type", "job", "cursor"]).href()),
+        heads: Heads { heads: heads(&COLUMNS, &link, order.key(), order.descending) },
+        alerts: found.into_iter().skip(skip).take(ROWS).map(AlertLine::new).collect(),
+        total: grouped(total as u64),
+        capped,
+        pager: Pager::new(&link, next),
+    })
+}
+
+fn is_chosen(params: &Params, topic: &str, job: &str) -> bool {
+    let fits = |name: &'static str, value: &str| {
+        let mut chosen = params.many(name).peekable();
+        chosen.peek().is_none() || chosen.any(|chosen| chosen == value)
+    };
+    fits("type", topic) && fits("job", job)
+}
+
+/// A card for each task and job, which leads to its alerts only, and from there back to all.
+fn cards(alerts: &[StoredAlert], params: &Params, link: &Link) -> Vec<Card> {
+    let all = link.without(&["type", "job", "cursor"]);
+    let is_filtered = !link.first("type").is_empty();
+    let lines = summarize(alerts.iter().map(item)).into_iter();
+    lines
+        .filter_map(|line| {
+            let of = alerts.iter().find(|alert| line_key(&alert.topic, &alert.job) == line.key)?;
+            let chosen = is_filtered && is_chosen(params, &of.topic, &of.job);
+            let only = all.with("type", &of.topic);
+            let only = if of.job.is_empty() { only } else { only.with("job", &of.job) };
+            Some(Card {
+                href: if chosen { all.href() } else { only.href() },
+                count: grouped(line.count),
+                range: Cell::from(line.time_range.replace(',', ", ")),
+                name: line.key,
+                chosen,
+            })
+        })
+        .collect()
+}
+
+fn item(alert: &StoredAlert) -> Item<'_> {
+    let StoredAlert { topic, job, workflow, task_time, .. } = alert;
+    Item { topic, job, workflow, task_time: *task_time }
+}
+
+impl Route {
+    fn new(ladder: LadderStatus, now: DateTime<Utc>) -> Self {
+        Self {
+            since: ladder.incident_since.map(When::date_and_time),
+            lasts: ladder.incident_since.map(|since| long(now - since)).unwrap_or_default(),
+            alerts: grouped(ladder.alerts),
+            steps: ladder.steps,
+            tasks: Cell::from(ladder.tasks.join(", ")),
+            next: When::time_of_day(ladder.next),
+            every: long(ladder.interval),
+            acknowledged_by: ladder.acknowledged_by,
+            name: ladder.route,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! One attempt: what it is, where it stands, its chain drawn and on a common scale of time.
+
+mod graph;
+
+use actix_web::HttpRequest;
+use actix_web::web::Path;
+use askama::Template;
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::query::Query;
+use flowlord_domain::task_time::task_time;
+use flowlord_domain::{Attempt, Lane, TaskState, Uid};
+use flowlord_messages::Code;
+use flowlord_messages::read::{AttemptsById, Chain};
+
+use self::graph::Graph;
+use super::rows::TaskRow;
+use super::when::{When, span};
+use super::{Layout, Link, Section, answer, read};
+use crate::api::{Api, ApiRef};
+use crate::params::Params;
+use crate::problem::{Answer, Problem};
+
+/// How many attempts of the chain are listed.
+const LISTED: usize = 200;
+
+#[derive(Template)]
+#[template(path = "task.html")]
+struct TaskPage<'a> {
+    layout: Layout<'a>,
+    /// What could not be read.
+    notices: Vec<String>,
+    row: TaskRow,
+    task: Attempt,
+    name: String,
+    /// `Label`, and what stands there.
+    facts: Vec<(&'static str, Fact)>,
+    meta: Vec<(String, String)>,
+    workflow_link: String,
+    chain_link: String,
+    graph: Graph,
+    chain: Vec<ChainRow>,
+    more: usize,
+}
+
+/// A value of a task.
+#[derive(Debug)]
+enum Fact {
+    Text(String),
+    Time(When),
+    Task(Uid),
+}
+
+/// An attempt of the chain with its bar.
+#[derive(Debug)]
+struct ChainRow {
+    row: TaskRow,
+    current: bool,
+    /// Where its waiting and its running begin and how long they are, in thousandths of the chain's time.
+    waiting: (String, String),
+    running: (String, String),
+}
+
+/// The page.
+pub(crate) async fn task(api: ApiRef, path: Path<String>, request: HttpRequest) -> Answer {
+    answer(&api, &request, page(&api, &request, &path)).await
+}
+
+async fn page<'a>(api: &'a Api, request: &HttpRequest, path: &str) -> Result<TaskPage<'a>, Problem> {
+    Params::parse(request.query_string(), &["date"])?;
+    let unknown = |detail: String| Problem::new(Code::TaskUnknown, detail);
+    let uid: Uid = path.parse().map_err(|err| unknown(format!("`{path}` is no task: {err}")))?;
+    let found = api.deps.attempts.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten();
+    let gone = || unknown(format!("there is no task {uid}; tasks are kept as long as [history] says"));
+    let task = found.ok_or_else(gone)?;
+    let mut notices = Vec::new();
+    let chain = api.deps.chain.call(Chain { id: task.id.clone() }).await;
+    let chain = read("the chain", chain, &mut notices).unwrap_or_else(|| vec![task.clone()]);
+    let now = api.deps.clock.now();
+    let day = Link::to("/web/task").with("date", &task.uid.created().date_naive());
+    Ok(TaskPage {
+        layout: Layout::new(api, request, Section::Tasks).live(),
+        notices,
+        facts: facts(&task, now),
+        meta: Query::lenient(&task.meta)
+            .pairs()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
+        workflow_link: Link::to("/web/workflow").with("file", &task.workflow).href(),
+        chain_link: day.with("id", &task.id).href(),
+        graph: Graph::new(&chain, uid),
+        more: chain.len().saturating_sub(LISTED),
+        chain: bars(chain, uid, now),
+        name: name(&task),
+        row: TaskRow::new(task.clone(), now),
+        task,
+    })
+}
+
+fn name(task: &Attempt) -> String {
+    match task.job.as_str() {
+        "" => task.topic.clone(),
+        job => format!("{}:{job}", task.topic),
+    }
+}
+
+fn facts(task: &Attempt, now: DateTime<Utc>) -> Vec<(&'static str, Fact)> {
+    let created = task.uid.created();
+    let time = |at: DateTime<Utc>| Fact::Time(When::full(at));
+    let length = |from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>| Some(Fact::Text(span(to? - from?)));
+    let running = (task.state == TaskState::Leased).then_some(now);
+    let about = task_time(&task.info, &Query::lenient(&task.meta));
+    let all = [
+        ("About", about.map(|at| Fact::Time(When::date_and_time(at)))),
+        ("Created", Some(time(created))),
+        ("Not before", task.not_before.map(time)),
+        ("Started", task.started.map(time)),
+        ("Ended", task.ended.map(time)),
+        ("Queued", length(Some(task.not_before.map_or(created, |at| at.max(created))), task.started)),
+        ("Ran", length(task.started, task.ended.or(running))),
+        ("Worker", Some(task.worker.clone()).filter(|worker| !worker.is_empty()).map(Fact::Text)),
+        ("Attempt", Some(Fact::Text(task.retry.saturating_add(1).to_string()))),
+        ("Handed out", (task.delivery != 1).then(|| Fact::Text(times(task.delivery)))),
+        ("Lease until", task.lease_expires.filter(|_| task.state == TaskState::Leased).map(time)),
+        ("Followed from", task.parent.map(Fact::Task)),
+        ("Lane", (task.lane == Lane::Backload).then(|| Fact::Text("backload".to_owned()))),
+    ];
+    all.into_iter().filter_map(|(label, fact)| Some((label, fact?))).collect()
+}
+
+fn times(count: u32) -> String {
+    match count {
+        0 => "not yet".to_owned(),
+        count => format!("{count} times"),
+    }
+}
+
+/// The attempts on the scale from the first one's creation to the last one's end.
+fn bars(chain: Vec<Attempt>, current: Uid, now: DateTime<Utc>) -> Vec<ChainRow> {
+    let end_of = |task: &Attempt| task.ended.or(task.started).unwrap_or_else(|| task.uid.created());
+    let open = chain.iter().any(|task| task.state != TaskState::Done);
+    let first = chain.iter().map(|task| task.uid.created()).min().unwrap_or(now);
+    let last = chain.iter().map(end_of).max().unwrap_or(now).max(if open { now } else { first });
+    let scale = Scale { first, length: (last - first).max(TimeDelta::milliseconds(1)) };
+    let row = |task: Attempt| {
+        let created = task.uid.created();
+        let end = task.ended.unwrap_or(if task.state == TaskState::Done { created } else { now });
+        let started = task.started.unwrap_or(end);
+        ChainRow {
+            current: task.uid == current,
+            waiting: scale.part(created, started),
+            running: scale.part(started, end),
+            row: TaskRow::new(task, now),
+        }
+    };
+    chain.into_iter().take(LISTED).map(row).collect()
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    first: DateTime<Utc>,
+    length: TimeDelta,
+}
+
+impl Scale {
+    /// Where a span begins and how long it is, in thousandths.
+    fn part(self, from: DateTime<Utc>, to: DateTime<Utc>) -> (String, String) {
+        #[expect(clippy::cast_precision_loss, reason = "a place on the screen")]
+        let place = |span: TimeDelta| {
+            span.num_milliseconds().max(0) as f64 / self.length.num_milliseconds() as f64 * 1e3
+        };
+        (format!("{:.1}", place(from - self.first)), format!("{:.1}", place(to - from)))
+    }
+}

@@ -1,0 +1,155 @@
+//! The tasks of a day: figures, the chart by hour, filters, the list.
+
+mod filter;
+mod list;
+
+use actix_web::HttpRequest;
+use askama::Template;
+use chrono::SecondsFormat;
+use flowlord_messages::read::{DayStats, Stats, StatsRow};
+
+use self::list::Wanted;
+use super::calendar::words;
+use super::choice::Choice;
+use super::parts::{Chart, Figures, Heads, Pager, sum};
+use super::rows::TaskRow;
+use super::sort::{Column, heads};
+use super::when::When;
+use super::{Layout, Link, Section, Shown, answer, read};
+use crate::api::{Api, ApiRef};
+use crate::params::Params;
+use crate::problem::{Answer, Problem};
+
+const PATH: &str = "/web/task";
+
+const COLUMNS: [Column; 9] = [
+    Column { label: "Result", key: "result", figures: false },
+    Column { label: "Type", key: "type", figures: false },
+    Column { label: "Job", key: "job", figures: false },
+    Column { label: "Info", key: "info", figures: false },
+    Column { label: "Meta", key: "meta", figures: false },
+    Column { label: "Message", key: "msg", figures: false },
+    Column { label: "Created", key: "created", figures: true },
+    Column { label: "Queued", key: "queue", figures: true },
+    Column { label: "Ran", key: "run", figures: true },
+];
+
+#[derive(Template)]
+#[template(path = "tasks.html")]
+struct TasksPage<'a> {
+    layout: Layout<'a>,
+    shown: Shown,
+    words: String,
+    /// What could not be read.
+    notices: Vec<String>,
+    totals: Totals,
+    q: String,
+    /// What the form of filters keeps of the address.
+    kept: Link,
+    chips: Vec<Chip>,
+    clear: Option<String>,
+    heads: Heads,
+    tasks: Vec<TaskRow>,
+    looked_until: Option<When>,
+    pager: Pager,
+    json: String,
+}
+
+/// What the rollups say of the day.
+#[derive(Debug)]
+struct Totals {
+    figures: Figures,
+    /// Whether the chart has anything to show.
+    any: bool,
+    chart: Chart,
+    choices: Vec<Choice>,
+}
+
+/// A filter that stands for itself and is taken away by a click.
+#[derive(Debug)]
+struct Chip {
+    label: String,
+    href: String,
+}
+
+/// The page.
+pub(crate) async fn tasks(api: ApiRef, request: HttpRequest) -> Answer {
+    answer(&api, &request, page(&api, &request)).await
+}
+
+async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<TasksPage<'a>, Problem> {
+    let params = Params::parse(request.query_string(), filter::PARAMS)?;
+    let now = api.deps.clock.now();
+    let shown = Shown::of(&params, now)?;
+    let link = Link::of(PATH, request.query_string()).without(&["page", "month"]);
+    let wanted = Wanted::of(&params, shown)?;
+    let (sort, descending) = (params.one("sort")?.unwrap_or("created"), !wanted.ascending);
+    let (layout, stats, found) = tokio::join!(
+        Layout::new(api, request, Section::Tasks).live().with_picker(api, &link, shown),
+        api.deps.stats.call(DayStats { day: shown.date }),
+        wanted.find(api),
+    );
+    let mut notices = Vec::new();
+    let stats = read("the totals", stats, &mut notices).unwrap_or_default();
+    let found = read("the tasks", found, &mut notices).unwrap_or_default();
+    Ok(TasksPage {
+        layout,
+        shown,
+        words: words(shown.date),
+        notices,
+        totals: Totals::of(&stats, &params, &link)?,
+        q: params.one("q")?.unwrap_or_default().to_owned(),
+        kept: link.only(&["date", "hour", "id", "sort", "order"]),
+        chips: chips(&params, &link)?,
+        clear: clear(&link),
+        heads: Heads { heads: heads(&COLUMNS, &link, sort, descending) },
+        tasks: found.tasks.into_iter().map(|task| TaskRow::new(task, now)).collect(),
+        looked_until: found.looked_until.map(When::date_and_time),
+        pager: Pager::new(&link, found.next),
+        json: json(&link, shown, &params)?,
+    })
+}
+
+impl Totals {
+    /// Of the chosen types and jobs; the figures also of the chosen hour.
+    fn of(stats: &Stats, params: &Params, link: &Link) -> Result<Self, Problem> {
+        let narrowed = filter::narrowed(stats, params);
+        let hour = filter::hour(params)?;
+        let in_hour = |row: &&StatsRow| hour.is_none_or(|hour| row.hour == hour);
+        let of_hour = Stats { rows: narrowed.rows.iter().filter(in_hour).cloned().collect() };
+        let counts = sum(&of_hour);
+        Ok(Self {
+            figures: Figures::of_day(&counts, link),
+            any: sum(&narrowed).total > 0,
+            chart: Chart::of_day(&narrowed, link),
+            choices: filter::choices(stats, params, &counts),
+        })
+    }
+}
+
+/// Filters of which there is no list: the hour, a chain.
+fn chips(params: &Params, link: &Link) -> Result<Vec<Chip>, Problem> {
+    let link = link.without(&["cursor"]);
+    let hour = filter::hour(params)?.map(|hour| Chip {
+        label: format!("{hour:02}:00 to {:02}:00 UTC", hour + 1),
+        href: link.without(&["hour"]).href(),
+    });
+    let ids: Vec<&str> = params.many("id").collect();
+    let chain = || Chip { label: format!("chain {}", ids.join(", ")), href: link.without(&["id"]).href() };
+    Ok(hour.into_iter().chain((!ids.is_empty()).then(chain)).collect())
+}
+
+/// The page without any filter; none where there is none.
+fn clear(link: &Link) -> Option<String> {
+    let filtered = filter::FILTERS.iter().any(|name| !link.first(name).is_empty());
+    filtered.then(|| link.without(filter::FILTERS).without(&["cursor"]).href())
+}
+
+/// The same tasks for programs.
+fn json(link: &Link, shown: Shown, params: &Params) -> Result<String, Problem> {
+    let list = link.without(&["date", "hour", "cursor"]).at("/api/v1/tasks");
+    let Some(hour) = filter::hour(params)? else { return Ok(list.with("date", &shown.date).href()) };
+    let (from, to) = filter::span(shown, Some(hour));
+    let exact = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    Ok(list.with("from", &exact(from)).with("to", &exact(to)).href())
+}
