@@ -7,7 +7,7 @@ use askama::Template;
 use chrono::{DateTime, Utc};
 use flowlord_domain::summary::{Item, line_key, summarize};
 use flowlord_messages::alerts::{LadderStates, LadderStatus};
-use flowlord_messages::read::{ListAlerts, StoredAlert};
+use flowlord_messages::read::{AlertFilter, ListAlerts, StoredAlert};
 
 use self::list::{AlertLine, COLUMNS, Order};
 use super::calendar::words;
@@ -87,7 +87,13 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AlertsPage<'a>,
     let (from, to) = day(shown.date);
     let (layout, found, ladders) = tokio::join!(
         Layout::new(api, request, Section::Alerts).live().with_picker(api, &link, shown),
-        api.deps.alerts.call(ListAlerts { from, to, after: None, limit: MOST + 1 }),
+        api.deps.alerts.call(ListAlerts {
+            from,
+            to,
+            filter: AlertFilter::default(),
+            after: None,
+            limit: MOST + 1
+        }),
         api.deps.ladders.call(LadderStates),
     );
     let mut notices = Vec::new();
