@@ -4,6 +4,7 @@ mod args;
 mod backload;
 mod check;
 mod demo;
+mod health;
 mod logs;
 mod out;
 mod plan;
@@ -50,6 +51,7 @@ enum Command {
     /// Print the OpenAPI document of the REST API
     #[command(after_help = "Example:\n  flowlord openapi > flowlord.json")]
     Openapi,
+    Health(health::Args),
     /// Print completions for a shell
     #[command(after_help = "Example:\n  flowlord completions bash > /etc/bash_completion.d/flowlord")]
     Completions {
@@ -74,6 +76,7 @@ impl Cli {
             Command::Restore(args) => restore::run(&args),
             Command::Token(args) => token::run(args),
             Command::Openapi => openapi(),
+            Command::Health(args) => health::run(&args),
             Command::Completions { shell } => completions(shell),
         };
         done.unwrap_or_else(|err| {

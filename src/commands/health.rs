@@ -1,0 +1,53 @@
+//! `flowlord health`: asks a service whether it lives, for containers without other programs.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use flowlord::running::Running;
+
+use super::work::client::Client;
+
+const EXAMPLES: &str = "\
+Examples:
+  flowlord health
+  flowlord health --ready --server http://127.0.0.1:8080
+
+Ends with 0 when the service answers, with 1 and the reason when it doesn't.";
+
+/// Shorter than the time that a container's health check is given.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Ask whether the service lives: the health check of a container
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The data folder of the service
+    #[arg(long, value_name = "DIR", env = "FLOWLORD_DATA", default_value = "./data")]
+    data: PathBuf,
+    /// The service, where its data folder isn't at hand
+    #[arg(long, value_name = "URL", env = "FLOWLORD_SERVER")]
+    server: Option<String>,
+    /// Ask also whether it is ready: every actor answers
+    #[arg(long)]
+    ready: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let client = match &args.server {
+        Some(server) => Client::new(server, None)?,
+        None => {
+            let running = Running::of(&args.data).with_context(|| {
+                format!(
+                    "no service runs on {}: start it, or name it with --data or --server",
+                    args.data.display()
+                )
+            })?;
+            Client::of_running(&running)?
+        }
+    };
+    let path = if args.ready { "/readyz" } else { "/healthz" };
+    actix_rt::System::new().block_on(client.probe(path, PATIENCE))?;
+    Ok(ExitCode::SUCCESS)
+}
