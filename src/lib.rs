@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod config;
+mod limits;
 mod metrics;
 mod ports;
 mod recovery;

@@ -36,7 +36,12 @@ fn file(data: &Path) -> PathBuf {
 
 impl Running {
     /// Writes where the service of a data folder is, until the answer is dropped.
-    pub(crate) fn announce(data: &Path, address: SocketAddr, token: &str) -> io::Result<Announcement> {
+    pub(crate) fn announce(
+        data: &Path,
+        address: SocketAddr,
+        scheme: &str,
+        token: &str,
+    ) -> io::Result<Announcement> {
         let mut local = address;
         if address.ip().is_unspecified() {
             local.set_ip(if address.is_ipv4() {
@@ -46,7 +51,7 @@ impl Running {
             });
         }
         let running =
-            Self { server: format!("http://{local}"), pid: std::process::id(), token: token.to_owned() };
+            Self { server: format!("{scheme}://{local}"), pid: std::process::id(), token: token.to_owned() };
         let path = file(data);
         // Renamed, so that nobody reads half of it.
         let partial = path.with_extension("json.partial");
@@ -82,7 +87,8 @@ mod tests {
     #[test]
     fn it_is_there_as_long_as_the_service_and_says_an_address_of_this_machine() {
         let data = tempfile::tempdir().unwrap();
-        let announced = Running::announce(data.path(), "0.0.0.0:8080".parse().unwrap(), "flw_x").unwrap();
+        let announced =
+            Running::announce(data.path(), "0.0.0.0:8080".parse().unwrap(), "http", "flw_x").unwrap();
         let running = Running::of(data.path()).unwrap();
         assert_eq!((running.server.as_str(), running.pid), ("http://127.0.0.1:8080", std::process::id()));
         assert_eq!(running.token, "flw_x");

@@ -7,6 +7,7 @@ use flowlord_alerts::Alerts;
 use flowlord_backload::Backload;
 use flowlord_backup::Backup;
 use flowlord_db::Database;
+use flowlord_deadman::Deadman;
 use flowlord_dispatch::Dispatch;
 use flowlord_domain::alert::Matcher;
 use flowlord_domain::ladder::Policy;
@@ -15,6 +16,7 @@ use flowlord_ingest::Ingest;
 use flowlord_library::Library;
 use flowlord_library::metafiles::MetaFiles;
 use flowlord_messages::alerts::DEFAULT_ROUTE;
+use flowlord_messages::{Ping, Port};
 use flowlord_notifier::Notifier;
 use flowlord_retention::Retention;
 use flowlord_scheduler::Scheduler;
@@ -226,6 +228,24 @@ impl Wiring<'_> {
             list: self.read(database),
         };
         Backload::start(on, flowlord_backload::Config { host: host() }, deps)
+    }
+
+    /// Where a watcher elsewhere is to be told.
+    pub(super) fn deadman(
+        &self,
+        on: &ArbiterHandle,
+        pings: &[Port<Ping>],
+    ) -> anyhow::Result<Option<Addr<Deadman>>> {
+        let deadman = &self.config.deadman;
+        let Some(url) = &deadman.url else { return Ok(None) };
+        let config = flowlord_deadman::Config { url: url.expose().to_owned(), every: deadman.every };
+        let deps = flowlord_deadman::Deps {
+            clock: self.environment.clock.clone(),
+            activity: self.environment.activity.clone(),
+            supervision: self.environment.supervision("deadman"),
+            pings: pings.to_vec(),
+        };
+        Ok(Some(Deadman::start(on, config, deps)?))
     }
 
     pub(super) fn files(

@@ -67,6 +67,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct App {
     address: SocketAddr,
+    scheme: &'static str,
     stops: Stops,
     database: Database,
     arbiters: Vec<Arbiter>,
@@ -121,10 +122,11 @@ impl App {
         .await;
         match started {
             Ok((database, stops, first_token)) => {
-                let announced = Running::announce(&config.data, address, &local.0)
+                let announced = Running::announce(&config.data, address, config.scheme(), &local.0)
                     .with_context(|| format!("{} can't be written", config.data.display()))?;
                 log::info!("event=started address={address} version={}", env!("CARGO_PKG_VERSION"));
-                Ok(Self { address, stops, database, arbiters, announced, first_token })
+                let scheme = config.scheme();
+                Ok(Self { address, scheme, stops, database, arbiters, announced, first_token })
             }
             Err(err) => {
                 end(arbiters);
@@ -143,6 +145,12 @@ impl App {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it is reached: `http://ADDRESS` or `https://ADDRESS`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Stops in order: no new leases, HTTP answers what it has, nothing new starts, nothing more is told, and the

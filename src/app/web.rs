@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use actix::{Addr, ArbiterHandle};
 use flowlord_messages::{Ping, Port};
-use flowlord_web::{Access, Web};
+use flowlord_web::{Access, Limits, Web};
 
 use super::actors::host;
 use super::wiring::{Below, Wiring};
@@ -26,10 +26,13 @@ impl Wiring<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             slack: self.config.notify.url.is_some() || self.config.notify.token.is_some(),
             started_at: self.environment.clock.now(),
+            limits: limits(&self.config.limits),
+            tls: self.config.tls.clone(),
             access: Access {
                 anonymous: self.config.is_open(),
                 open_metrics: self.config.auth.open_metrics,
                 local: Some(self.local),
+                proxies: self.config.auth.trusted_proxies.clone(),
             },
             metrics: self.metrics.clone(),
         };
@@ -81,8 +84,26 @@ impl Wiring<'_> {
             content: self.read(&below.database),
             enqueue: self.write(&below.database),
             fate: self.ports.to("notifier", &below.notifier),
+            record_change: self.write(&below.database),
+            changes: self.read(&below.database),
             pings: pings.into_iter().map(|ping| (ping.name(), ping)).collect(),
         };
         Ok(Web::start_on(on, listener, config, deps)?)
     }
+}
+
+/// Descriptors for everything but connections: the database, files, what is sent elsewhere.
+const OTHER_FILES: usize = 256;
+
+/// As the operator chose, but no more than the system lets this process have.
+fn limits(chosen: &crate::config::Limits) -> Limits {
+    let number = |chosen: u32| usize::try_from(chosen).unwrap_or(usize::MAX);
+    let files =
+        crate::limits::open_files().map_or(usize::MAX, |files| files.saturating_sub(OTHER_FILES).max(64));
+    if files < number(chosen.connections) {
+        log::warn!(
+            "event=fewer_connections connections={files} reason=\"the limit of open files (ulimit -n) allows no more\""
+        );
+    }
+    Limits { connections: number(chosen.connections).min(files), long_polls: number(chosen.long_polls) }
 }

@@ -106,7 +106,7 @@ impl Wiring<'_> {
         self.ports.hear(&ears.database.alert, "alerts", &alerts);
         self.ports.hear(&ears.database.notify, "notifier", &notifier);
 
-        let pings = vec![
+        let mut pings = vec![
             self.ping("db", &database.owner),
             Port::new("readers", database.readers.clone().recipient(), BOUND, PATIENCE, &self.ports.0),
             self.ping("library", &library),
@@ -125,6 +125,8 @@ impl Wiring<'_> {
         for ping in &pings {
             ping.call(Ping).await.with_context(|| format!("{} doesn't start", ping.name()))?;
         }
+        let deadman = self.deadman(&calm, &pings)?;
+        pings.extend(deadman.map(|deadman| self.ping("deadman", &deadman)));
         self.tell_recovery(&database).await?;
         let first_token = self.first_token(&database).await?;
         let below = Below {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use flowlord::config::Loaded;
+use flowlord::running::Running;
 use flowlord_store::Location;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -73,8 +74,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     loaded.config.listen = free_address(&loaded);
     write_workflows(&workflows).context("the example workflows can't be written")?;
     actix_rt::System::new().block_on(run::until_asked(&loaded.config, |app| {
-        tell(app.address(), folder.path())?;
-        workers(app.address())
+        tell(&app.url(), folder.path())?;
+        workers(&Running::of(&loaded.config.data)?)
     }))
 }
 
@@ -99,16 +100,16 @@ fn hurried(text: &str) -> String {
     HURRY.iter().fold(text.to_owned(), |text, (slow, fast)| text.replace(slow, fast))
 }
 
-fn tell(address: SocketAddr, folder: &Path) -> std::io::Result<()> {
-    out::line(&format!("flowlord demo: the dashboard is at http://{address}"))?;
-    out::line(&format!("  tasks       curl http://{address}/api/v1/tasks"))?;
+fn tell(url: &str, folder: &Path) -> std::io::Result<()> {
+    out::line(&format!("flowlord demo: the dashboard is at {url}"))?;
+    out::line(&format!("  tasks       curl {url}/api/v1/tasks"))?;
     out::line(&format!("  workflows   {}", folder.join("workflows").display()))?;
     out::line("  Ctrl-C ends it, and its data go with it")
 }
 
 /// Workers that run until they are dropped.
-fn workers(address: SocketAddr) -> anyhow::Result<JoinSet<()>> {
-    let client = Client::new(&format!("http://{address}"), None)?;
+fn workers(running: &Running) -> anyhow::Result<JoinSet<()>> {
+    let client = Client::of_running(running)?;
     let hopeless = Rc::new(RefCell::new(Hopeless::default()));
     let mut workers = JoinSet::new();
     for number in 1..=WORKERS {

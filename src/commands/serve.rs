@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     actix_rt::System::new().block_on(run::until_asked(&loaded.config, |app| {
-        out::line(&format!("flowlord listens on http://{}", app.address()))?;
+        out::line(&format!("flowlord listens on {}", app.url()))?;
         if let Some(token) = app.first_token() {
             out::line(&format!("flowlord made an admin token, shown only now: {}", token.expose()))?;
         }

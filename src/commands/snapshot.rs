@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let running = Running::of(&config.data).with_context(|| {
                 format!("a service uses {} and doesn't say where it listens", config.data.display())
             })?;
-            let client = Client::new(&running.server, Some(running.token))?;
+            let client = Client::of_running(&running)?;
             let taken = actix_rt::System::new().block_on(by_service(&client, to))?;
             (taken.location, taken.bytes)
         }

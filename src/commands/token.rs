@@ -91,7 +91,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
                     args.data.display()
                 )
             })?;
-            Client::new(&running.server, Some(running.token))?
+            Client::of_running(&running)?
         }
     };
     actix_rt::System::new().block_on(act(&client, args.action))?;

@@ -9,6 +9,7 @@ mod notify;
 mod print;
 mod read;
 mod secret;
+mod server;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +20,11 @@ use std::path::PathBuf;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use flowlord_store::{Gcs, Hidden, Location, S3, StoreConfig};
+use flowlord_web::{Proxies, TlsFiles};
 
 pub use notify::Notify;
 pub use secret::Secret;
+pub use server::{Deadman, Limits};
 
 use read::Reader;
 
@@ -50,6 +53,12 @@ pub struct Config {
     pub notify: Notify,
     /// `[auth]`
     pub auth: Auth,
+    /// `[tls]`; none for plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[deadman]`
+    pub deadman: Deadman,
     /// `[files]`
     pub files: Files,
     /// `[store]`
@@ -92,6 +101,8 @@ pub struct Auth {
     pub required: bool,
     /// Show `/metrics` to anyone.
     pub open_metrics: bool,
+    /// Proxies that are believed when they say for whom they speak.
+    pub trusted_proxies: Proxies,
 }
 
 /// `[files]`
@@ -200,15 +211,21 @@ impl Config {
         self.auth.allow_anonymous || self.listen.ip().is_loopback() && !self.auth.required
     }
 
+    /// How the service is spoken to: `https` where there is a certificate.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
     /// The address in links: as configured, else this machine at the port that the service got.
     #[must_use]
     pub fn public_url_at(&self, address: SocketAddr) -> String {
         match &self.public_url {
             Some(url) => url.clone(),
             None if address.ip().is_loopback() || address.ip().is_unspecified() => {
-                format!("http://localhost:{}", address.port())
+                format!("{}://localhost:{}", self.scheme(), address.port())
             }
-            None => format!("http://{address}"),
+            None => format!("{}://{address}", self.scheme()),
         }
     }
 
@@ -235,7 +252,11 @@ impl Config {
                 allow_anonymous: from.switch("auth.allow_anonymous"),
                 required: from.switch("auth.required"),
                 open_metrics: from.switch("auth.open_metrics"),
+                trusted_proxies: from.proxies("auth.trusted_proxies"),
             },
+            tls: server::tls(from),
+            limits: server::limits(from),
+            deadman: server::deadman(from),
             files: Files {
                 folders: from.list("files.folders"),
                 allow: from.list("files.allow").into_iter().map(PathBuf::from).collect(),

@@ -39,6 +39,9 @@ fn value(key: &Key, config: &Config, reader: &Reader) -> String {
         "store.s3.secret_key" => config.store.s3.secret_key.as_ref().map_or("", |_| "***").to_owned(),
         "notify.max_frequency" => duration::print(config.notify.max_frequency),
         "public_url" => config.public_url_at(config.listen),
+        "deadman.url" => masked(&config.deadman.url),
+        // One that nobody thought of above is masked all the same.
+        name if key.secret && !reader.text(name).is_empty() => "***".to_owned(),
         name => reader.text(name),
     }
 }

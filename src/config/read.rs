@@ -10,6 +10,7 @@ use figment::Figment;
 use figment::value::Value;
 use flowlord_domain::duration;
 use flowlord_store::Location;
+use flowlord_web::Proxies;
 
 use super::Secret;
 
@@ -124,6 +125,11 @@ impl Reader {
             let address = local.as_deref().unwrap_or(text).parse();
             address.map_err(|_| format!("`{text}`: write an address with its port, like 127.0.0.1:8080"))
         })
+    }
+
+    pub(super) fn proxies(&mut self, key: &str) -> Proxies {
+        let items = self.list(key);
+        self.parse(key, Proxies::default(), |_| Proxies::parse(&items))
     }
 
     pub(super) fn timezone(&mut self, key: &str) -> Tz {

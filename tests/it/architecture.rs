@@ -50,6 +50,7 @@ const ROOMS: [(&str, May); 19] = [
     ("flowlord-backup", ACTOR),
     ("flowlord-retention", ACTOR),
     ("flowlord-watch", ACTOR),
+    ("flowlord-deadman", ACTOR),
     ("flowlord-web", ACTOR),
     ("flowlord-testkit", ACTOR),
     ("flowlord", May::Everything),

@@ -19,6 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_messages::alerts::{
     Acknowledge, AddSilence, LadderStates, ListIncidents, ListSilences, RemoveSilence,
 };
+use flowlord_messages::audit::{ListChanges, RecordChange};
 use flowlord_messages::backload::{
     ChangeBackload, CheckBackload, ExecuteBackload, PlanBackload, ReadBackload, ReadBackloads,
 };
@@ -48,6 +49,7 @@ use crate::api::{Api, ApiRef};
 use crate::auth::Access;
 use crate::live;
 use crate::server::{self, Connections};
+use crate::tls::{self, TlsError, TlsFiles};
 
 /// Changes are told no more often than this.
 const PACE: TimeDelta = TimeDelta::milliseconds(500);
@@ -83,8 +85,21 @@ pub struct Config {
     pub started_at: DateTime<Utc>,
     /// How requests are let in.
     pub access: Access,
+    /// How much at once.
+    pub limits: Limits,
+    /// The certificate; none for plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// Everything counted so far, as Prometheus reads it.
     pub metrics: Metrics,
+}
+
+/// How much at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections; requests of more are answered 503.
+    pub connections: usize,
+    /// Requests of one token, or of one address without one, that wait for tasks.
+    pub long_polls: usize,
 }
 
 /// What it works with.
@@ -184,16 +199,28 @@ pub struct Deps {
     pub enqueue: Port<EnqueueMessage>,
     /// To the notifier.
     pub fate: Port<AwaitMessage>,
+    /// To the DB owner.
+    pub record_change: Port<RecordChange>,
+    /// To the DB readers.
+    pub changes: Port<ListChanges>,
     /// To every actor that the service needs, by name.
     pub pings: Vec<(&'static str, Port<Ping>)>,
 }
 
-/// The address can't be used.
+/// Why it doesn't start.
 #[derive(Debug, thiserror::Error)]
-#[error("can't listen on {address}: {source}; choose another address with --listen")]
-pub struct StartError {
-    address: SocketAddr,
-    source: io::Error,
+pub enum StartError {
+    /// The address can't be used.
+    #[error("can't listen on {address}: {source}; choose another address with --listen")]
+    Address {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificate can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// Takes an address, within an actix system. Connections wait until a server is started on it.
@@ -201,7 +228,7 @@ pub struct StartError {
 /// # Errors
 /// When the address can't be used.
 pub fn bind(address: SocketAddr) -> std::result::Result<TcpListener, StartError> {
-    server::listen(address).map_err(|source| StartError { address, source })
+    server::listen(address).map_err(|source| StartError::Address { address, source })
 }
 
 /// Answers `/readyz` with 503 and hands out no more leases; everything else goes on. The first step of a stop.
@@ -274,11 +301,12 @@ impl Web {
     ) -> std::result::Result<Addr<Self>, StartError> {
         let supervision = deps.supervision.clone();
         let stopping = Arc::new(AtomicBool::new(false));
-        let connections = Connections::default();
-        let (address, workers) = (config.listen, config.workers);
+        let address = config.listen;
+        let tls = config.tls.as_ref().map(tls::config).transpose()?;
         let api = web::Data::new(Api::new(config, deps, Arc::clone(&stopping)));
-        let server = server::serve(listener, workers, &api, &connections)
-            .map_err(|source| StartError { address, source })?;
+        let connections = api.connections.clone();
+        let server =
+            server::serve(listener, &api, tls).map_err(|source| StartError::Address { address, source })?;
         Ok(Supervisor::start_in_arbiter(arbiter, move |_| Self {
             supervision,
             stopping,

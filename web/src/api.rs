@@ -1,18 +1,22 @@
 //! What the handlers work with: the ports to the other actors, and what was configured.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use actix_web::web;
+use actix_web::dev::ServiceRequest;
+use actix_web::{HttpRequest, web};
 use flowlord_messages::Code;
 
 use crate::actor::{Config, Deps};
 use crate::auth::{Failures, Tokens};
 use crate::hosts::Hosts;
 use crate::live::Hub;
+use crate::polls::Polls;
 use crate::problem::Problem;
 use crate::request_id::RequestIds;
+use crate::server::Connections;
 
 /// Shared by all requests.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(crate) struct Api {
     pub(crate) failures: Failures,
     pub(crate) hub: Arc<Hub>,
     pub(crate) request_ids: RequestIds,
+    pub(crate) connections: Connections,
+    pub(crate) polls: Polls,
     stopping: Arc<AtomicBool>,
     /// Topics that `/metrics` ever showed.
     topics: Mutex<BTreeSet<String>>,
@@ -45,6 +51,8 @@ impl Api {
             failures: Failures::default(),
             hub,
             request_ids,
+            connections: Connections::default(),
+            polls: Polls::default(),
             stopping,
             topics: Mutex::default(),
         }
@@ -56,6 +64,32 @@ impl Api {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Who asks: the address of the peer, or the one that a trusted proxy names.
+    pub(crate) fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        self.config.access.proxies.client(peer, request.headers())
+    }
+
+    /// Whether the browser came by HTTPS, so that its cookie must not go another way.
+    pub(crate) fn is_https(&self, request: &HttpRequest) -> bool {
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        self.config.tls.is_some()
+            || self.config.public_url.as_ref().is_some_and(|url| url.starts_with("https://"))
+            || self.config.access.proxies.is_https(peer, request.headers())
+    }
+
+    /// Refuses a request when there are too many connections. Whoever looks after the service is answered all the
+    /// same.
+    pub(crate) fn room_for(&self, request: &ServiceRequest) -> Result<(), Problem> {
+        let (open, most) = (self.connections.open(), self.config.limits.connections);
+        if open <= most || matches!(request.path(), "/healthz" | "/readyz" | "/status" | "/metrics") {
+            return Ok(());
+        }
+        let detail =
+            format!("{open} connections are open, {most} may be: close some, or raise limits.connections");
+        Err(Problem::new(Code::Busy, detail).hanging_up())
     }
 
     /// Refuses what would begin new work.

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::{Bytes, BytesMut, Payload};
 use flowlord_messages::Code;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 
 use crate::problem::Problem;
+use crate::trail::Trail;
 
 /// The largest body.
 pub(crate) const MAX_BODY: usize = 1024 * 1024;
@@ -37,7 +38,11 @@ pub(crate) enum Form {
 /// Reads a JSON body.
 pub(crate) async fn json_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
     match form(request)? {
-        Form::Json => read(request, payload, MAX_BODY).await,
+        Form::Json => {
+            let body = read(request, payload, MAX_BODY).await?;
+            Trail::note(request, &body);
+            Ok(body)
+        }
         Form::Lines => Err(unsupported("application/x-ndjson", "application/json")),
     }
 }
@@ -50,10 +55,19 @@ pub(crate) async fn results_body(request: &HttpRequest, payload: Payload) -> Res
 
 /// Reads the body of a form on a page.
 pub(crate) async fn form_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
-    read(request, payload, MAX_FORM).await
+    let body = read(request, payload, MAX_FORM).await?;
+    Trail::note(request, &body);
+    Ok(body)
 }
 
 fn form(request: &HttpRequest) -> Result<Form, Problem> {
+    // A small body that unpacks to a large one would get round every limit.
+    if let Some(encoding) = request.headers().get(CONTENT_ENCODING)
+        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        let detail = "the body is packed (Content-Encoding): send it as it is";
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+    }
     let Some(value) = request.headers().get(CONTENT_TYPE) else { return Ok(Form::Json) };
     let value = value.to_str().unwrap_or("?");
     let kind = value.split(';').next().unwrap_or_default().trim();

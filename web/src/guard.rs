@@ -7,7 +7,7 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse};
+use actix_web::{Error, HttpMessage as _, HttpResponse};
 use flowlord_domain::query::Query;
 use flowlord_messages::Code;
 use futures_util::FutureExt as _;
@@ -18,6 +18,7 @@ use crate::finish::finish;
 use crate::meter::meter;
 use crate::problem::Problem;
 use crate::request_id::X_REQUEST_ID;
+use crate::trail::Trail;
 
 /// For everything that isn't JSON: nothing from elsewhere, no script and no style in the page itself.
 pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; \
@@ -38,15 +39,22 @@ pub(crate) async fn guard(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = api.request_ids.of(request.headers());
-    let let_in = match api.hosts.check(&request) {
+    let let_in = match api.room_for(&request).and_then(|()| api.hosts.check(&request)) {
         Ok(()) => admit(&api, &request).await,
-        refused => refused,
+        Err(refused) => Err(refused),
     };
-    if let Err(problem) = let_in {
-        let refusal = refuse(&problem, &request, &id);
-        let mut refused = request.into_response(refusal);
-        set_headers(refused.headers_mut(), &id);
-        return Ok(refused);
+    let caller = match let_in {
+        Ok(caller) => caller,
+        Err(problem) => {
+            let refusal = refuse(&problem, &request, &id);
+            let mut refused = request.into_response(refusal);
+            set_headers(refused.headers_mut(), &id);
+            return Ok(refused);
+        }
+    };
+    let trail = Trail::of(&request, &caller);
+    if caller.who.is_some() {
+        request.extensions_mut().insert(caller.clone());
     }
     let begun = Instant::now();
     let answer = match AssertUnwindSafe(next.call(request)).catch_unwind().await {
@@ -74,6 +82,9 @@ pub(crate) async fn guard(
             request.method(),
             request.path()
         );
+    }
+    if let Some(trail) = trail {
+        trail.store(&api, &caller, &answer).await;
     }
     let mut answer = finish(identified(answer, &id));
     set_headers(answer.headers_mut(), &id);

@@ -18,16 +18,20 @@ mod meter;
 mod openapi;
 mod pages;
 mod params;
+mod polls;
 mod problem;
 mod request_id;
 mod routes;
 mod server;
+mod tls;
+mod trail;
 mod values;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
-pub use actor::{Config, Deps, Metrics, StartError, StopWeb, Unready, Web, bind};
-pub use auth::{Access, new_token};
+pub use actor::{Config, Deps, Limits, Metrics, StartError, StopWeb, Unready, Web, bind};
+pub use auth::{Access, Proxies, new_token};
 pub use openapi::document as openapi;
+pub use tls::{TlsError, TlsFiles};

@@ -59,6 +59,11 @@ fn record(count: &Counter, time: &Histogram, route: &str, took: Duration) {
     }
 }
 
+/// Whether it is one of the paths that workers ask for all day.
+pub(crate) fn is_hot(path: &str) -> bool {
+    hot(path).is_some()
+}
+
 /// The patterns of workers' paths, told without matching each path against every pattern.
 fn hot(path: &str) -> Option<&'static str> {
     let path = path.strip_prefix("/api/v1/")?;

@@ -9,6 +9,7 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
 use actix_web::{App, Error, HttpServer};
+use rustls::ServerConfig;
 use tokio::net::TcpSocket;
 use tokio::sync::watch;
 
@@ -69,17 +70,12 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// A server on a listener; it begins its work when it is polled.
-pub(crate) fn serve(
-    listener: TcpListener,
-    workers: usize,
-    api: &ApiRef,
-    connections: &Connections,
-) -> io::Result<Server> {
-    let workers = match workers {
+pub(crate) fn serve(listener: TcpListener, api: &ApiRef, tls: Option<ServerConfig>) -> io::Result<Server> {
+    let workers = match api.config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         given => given,
     };
-    let (api, connections) = (api.clone(), connections.clone());
+    let (api, connections) = (api.clone(), api.connections.clone());
     // The factory runs once per worker: it may start nothing.
     let server = HttpServer::new(move || app(api.clone()))
         .workers(workers)
@@ -87,11 +83,15 @@ pub(crate) fn serve(
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEADERS_WITHIN)
         .client_disconnect_timeout(DISCONNECT_WITHIN)
+        .tls_handshake_timeout(HEADERS_WITHIN)
         // A worker that hung up must be noticed, so that it isn't given a task.
         .h1_allow_half_closed(false)
         .tcp_nodelay(true)
-        .on_connect(move |_, data| drop(data.insert(connections.begin())))
-        .listen(listener)?;
+        .on_connect(move |_, data| drop(data.insert(connections.begin())));
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+        None => server.listen(listener)?,
+    };
     Ok(server.run())
 }
 

@@ -8,6 +8,7 @@ use actix::{
 };
 use chrono::{DateTime, Utc};
 use flowlord_messages::alerts::{AddSilence, RemoveSilence, SetRoutes};
+use flowlord_messages::audit::RecordChange;
 use flowlord_messages::backload::{SaveBackload, SetBackloadState, StoreBackloadChunk};
 use flowlord_messages::changes::Changes;
 use flowlord_messages::files::{KeepPlaces, RecordFile, SaveSeen};
@@ -324,6 +325,7 @@ queue!(
     RaiseAlerts,
     RaiseBreaches,
     ReapLeases,
+    RecordChange,
     RecordFile,
     RecordMissed,
     ReleaseLease,

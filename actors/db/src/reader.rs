@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use actix::{Actor, Handler, Message, SyncContext};
 use flowlord_messages::alerts::{ListIncidents, ListSilences};
+use flowlord_messages::audit::ListChanges;
 use flowlord_messages::backload::{CheckBackload, ReadBackload, ReadBackloads};
 use flowlord_messages::database::{MeasureTable, ReadDatabase};
 use flowlord_messages::files::{ListFiles, ReadSeen, ReadWaiting};
@@ -94,6 +95,7 @@ read!(
     DayStats,
     FindTasks,
     ListAlerts,
+    ListChanges,
     ListFiles,
     ListIncidents,
     ListSilences,

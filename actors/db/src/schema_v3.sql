@@ -66,3 +66,15 @@ CREATE INDEX breach_at ON breach (at);
 CREATE INDEX task_queue ON task (queue);
 CREATE INDEX task_failed ON task (result) WHERE result > 0;
 CREATE INDEX task_queue_failed ON task (queue, result) WHERE result > 0;
+
+-- Changes that people made. Its id grows with its time, but for a clock that was set back.
+CREATE TABLE change (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    who TEXT NOT NULL,
+    source TEXT NOT NULL,      -- an address, or where else it came from
+    what TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    status INTEGER NOT NULL
+) STRICT;
+CREATE INDEX change_at ON change (at);

@@ -91,6 +91,8 @@ codes! {
     TooLarge = "body_too_large", 413, None, "The body is too large";
     /// The body has a type that isn't taken.
     UnsupportedMediaType = "unsupported_media_type", 415, None, "The body has the wrong type";
+    /// Too many requests of one caller wait.
+    TooManyRequests = "too_many_requests", 429, Some(1), "Too many requests wait";
     /// Too many wrong tokens from one address.
     TooManyAttempts = "too_many_attempts", 429, Some(60), "Too many wrong tokens";
     /// Something went wrong that nobody foresaw; the log says what.

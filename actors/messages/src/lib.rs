@@ -15,6 +15,7 @@ pub mod port;
 pub mod timer;
 
 pub mod alerts;
+pub mod audit;
 pub mod backload;
 pub mod changes;
 pub mod database;

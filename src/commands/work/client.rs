@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use flowlord::running::Running;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -92,19 +93,39 @@ struct Problem {
 }
 
 impl Client {
+    /// The service that runs on a data folder, whoever may read that.
+    ///
+    /// Its certificate is for the name that others use, not for this machine's address. The file that names the
+    /// address is readable by the service's owner only, which is what is trusted here.
+    pub(crate) fn of_running(running: &Running) -> anyhow::Result<Self> {
+        Self::build(&running.server, Some(running.token.clone()), true)
+    }
+
     pub(crate) fn new(server: &str, token: Option<String>) -> anyhow::Result<Self> {
+        Self::build(server, token, false)
+    }
+
+    fn build(server: &str, token: Option<String>, any_certificate: bool) -> anyhow::Result<Self> {
         let base = server.trim_end_matches('/');
         anyhow::ensure!(
             base.starts_with("http://") || base.starts_with("https://"),
             "--server {server}: write an address that begins with http:// or https://"
         );
-        let mut http = reqwest::Client::builder().connect_timeout(PATIENCE);
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(PATIENCE)
+            .tls_danger_accept_invalid_certs(any_certificate && is_local(base));
         if is_local(base) {
             // A proxy for the world outside can't reach this machine's own services.
             http = http.no_proxy();
         }
         let http = http.build().context("no HTTP client")?;
         Ok(Self { http, base: format!("{base}/api/v1"), token })
+    }
+
+    /// Asks a path outside the API, like `/healthz`; an error says what the service says.
+    pub(crate) async fn probe(&self, path: &str, timeout: Duration) -> Answer<()> {
+        let root = self.base.trim_end_matches("/api/v1");
+        self.send(self.http.get(format!("{root}{path}")), timeout).await.map(drop)
     }
 
     /// Waits for a task; none when there is none for now.

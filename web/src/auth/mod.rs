@@ -2,10 +2,12 @@
 
 mod failures;
 mod needs;
+mod proxies;
 mod session;
 mod tokens;
 
-use actix_web::HttpMessage as _;
+use std::net::IpAddr;
+
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{ACCEPT, AUTHORIZATION, HeaderMap};
@@ -15,6 +17,7 @@ use flowlord_messages::token::TokenHash;
 
 pub(crate) use failures::Failures;
 pub(crate) use needs::needed;
+pub use proxies::Proxies;
 pub(crate) use session::{COOKIE, LASTS, Session};
 pub use tokens::new_token;
 pub(crate) use tokens::{Tokens, hash_of};
@@ -31,6 +34,8 @@ pub struct Access {
     pub open_metrics: bool,
     /// The hash of the token that is good for programs that can read the data folder, while the service runs.
     pub local: Option<TokenHash>,
+    /// Who is believed about the addresses that others come from.
+    pub proxies: Proxies,
 }
 
 /// Someone with a token.
@@ -40,22 +45,41 @@ pub(crate) struct Who {
     pub(crate) role: Role,
 }
 
+/// Who asks, and from where.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Caller {
+    /// None where nobody has to say who they are.
+    pub(crate) who: Option<Who>,
+    /// The address, as far as trusted proxies tell it.
+    pub(crate) from: Option<IpAddr>,
+}
+
+impl Caller {
+    /// The name of the token; empty without one.
+    pub(crate) fn name(&self) -> &str {
+        self.who.as_ref().map_or("", |who| &who.name)
+    }
+}
+
 /// Lets a request in, or says why not.
-pub(crate) async fn admit(api: &Api, request: &ServiceRequest) -> Result<(), Problem> {
+pub(crate) async fn admit(api: &Api, request: &ServiceRequest) -> Result<Caller, Problem> {
     let presented = presented(request);
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let from = api.config.access.proxies.client(peer, request.headers());
+    let anyone = Caller { who: None, from };
     // The commonest case on loopback: nothing to look up.
     if presented.is_none() && api.config.access.anonymous {
-        return Ok(());
+        return Ok(anyone);
     }
     let pattern = request.match_pattern();
     let pattern = pattern.as_deref().unwrap_or_default();
     let needed = match needed(request.method(), pattern) {
-        None => return Ok(()),
-        Some(_) if pattern == "/metrics" && api.config.access.open_metrics => return Ok(()),
+        None => return Ok(anyone),
+        Some(_) if pattern == "/metrics" && api.config.access.open_metrics => return Ok(anyone),
         Some(needed) => needed,
     };
     let Some(presented) = presented else { return Err(unauthorized("there is no token in it")) };
-    let who = identify(api, request, &presented).await?;
+    let who = identify(api, &presented, from).await?;
     if !who.role.covers(needed) {
         let detail = format!(
             "{} is the token of a {}: {} {pattern} needs the role {needed}",
@@ -65,9 +89,7 @@ pub(crate) async fn admit(api: &Api, request: &ServiceRequest) -> Result<(), Pro
         );
         return Err(Problem::new(Code::Forbidden, detail));
     }
-    // For what is noted with a name.
-    request.extensions_mut().insert(who);
-    Ok(())
+    Ok(Caller { who: Some(who), from })
 }
 
 /// What a request shows for itself.
@@ -92,13 +114,12 @@ fn presented(request: &ServiceRequest) -> Option<Presented> {
     Some(Session::read(cookie.value()).map_or(Presented::Neither, Presented::Session))
 }
 
-async fn identify(api: &Api, request: &ServiceRequest, presented: &Presented) -> Result<Who, Problem> {
+async fn identify(api: &Api, presented: &Presented, from: Option<IpAddr>) -> Result<Who, Problem> {
     let now = api.deps.clock.now();
-    let peer = request.peer_addr().map(|peer| peer.ip());
     let known = match presented {
         Presented::Token(hash) => {
             // Before the token is looked at, so that guessing on is no use.
-            api.failures.check(peer, now)?;
+            api.failures.check(from, now)?;
             api.tokens.by_hash(api, hash).await?
         }
         // An old session is no guess: it sends people to the login page, as often as they come.
@@ -112,7 +133,7 @@ async fn identify(api: &Api, request: &ServiceRequest, presented: &Presented) ->
         Presented::Neither => None,
     };
     known.ok_or_else(|| {
-        api.failures.count(peer, now);
+        api.failures.count(from, now);
         unauthorized("its token isn't known: it was removed, or is mistyped")
     })
 }

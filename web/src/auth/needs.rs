@@ -15,6 +15,7 @@ pub(crate) fn needed(method: &Method, pattern: &str) -> Option<Role> {
         "/api/v1/tasks" if *method == Method::POST => Some(Role::Worker),
         _ if pattern.starts_with("/api/v1/lease/") => Some(Role::Worker),
         _ if pattern.starts_with("/api/v1/tokens") => Some(Role::Admin),
+        "/api/v1/audit" | "/web/audit" => Some(Role::Admin),
         "/api/v1/snapshots" if !reads => Some(Role::Admin),
         // Changes by GET, kept from the reference system.
         "/refresh" | "/notify" => Some(Role::Operator),

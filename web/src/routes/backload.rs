@@ -23,6 +23,7 @@ use crate::kept::backload as kept_json;
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
 use crate::routes::{List, json, json_text};
+use crate::trail::Trail;
 use crate::values::check_name;
 use crate::view::backload::{BackloadView, DryRunView, ExecutedView, FailureView, PlannedView};
 use crate::view::task::{TaskView, as_stored};
@@ -50,6 +51,7 @@ pub(crate) async fn create(api: ApiRef, request: HttpRequest, payload: Payload) 
         let executed = execute_plan(&api, planned, background).await?;
         return executed.answer();
     }
+    Trail::nothing_changed(&request);
     if request.headers().get(ACCEPT).is_some_and(|accept| accept == LINES) {
         return Ok(lines(api, planned, offset));
     }
@@ -261,6 +263,7 @@ pub(crate) async fn kept(api: ApiRef, request: HttpRequest, payload: Payload) ->
     if execute {
         return Ok(execute_plan(&api, planned, background).await?.kept_answer());
     }
+    Trail::nothing_changed(&request);
     Ok(kept_lines(api, planned))
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
+use actix_web::{HttpMessage as _, HttpRequest};
 use chrono::TimeDelta;
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::ingest::SubmitResults;
@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::api::{Api, ApiRef};
+use crate::auth::Caller;
 use crate::doc::Doc;
 use crate::extract::{json_body, object};
+use crate::polls::Poll;
 use crate::problem::{Answer, Problem};
 use crate::routes::{json, json_text};
 use crate::values::{Span, Text, between, check_worker, required, topic_filter};
@@ -104,6 +106,7 @@ pub(crate) async fn lease(api: ApiRef, request: HttpRequest, payload: Payload) -
     let body = json_body(&request, payload).await?;
     let wanted: LeaseBody<'_> = object(&body, LEASE_EXAMPLE)?;
     let (lease, mut waiting) = wanted.into_lease(&api)?;
+    let _poll = waits(&api, &request, &lease)?;
     let longest = lease.wait.to_std().unwrap_or_default() + WAIT_SLACK;
     api.deps.lease.call(lease).await?;
     match tokio::time::timeout(longest, &mut waiting.answer).await {
@@ -114,6 +117,16 @@ pub(crate) async fn lease(api: ApiRef, request: HttpRequest, payload: Payload) -
         Ok(Err(_)) => Err(Problem::new(Code::Stopping, "dispatch was restarted; ask again")),
         Err(_) => Err(Problem::new(Code::Timeout, "dispatch did not answer in time; ask again")),
     }
+}
+
+/// A request that may wait is counted, so that no caller takes all the room.
+fn waits(api: &Api, request: &HttpRequest, lease: &Lease) -> Result<Option<Poll>, Problem> {
+    if lease.wait.is_zero() {
+        return Ok(None);
+    }
+    let named = request.extensions().get::<Caller>().map(|caller| caller.name().to_owned());
+    let caller = named.or_else(|| api.client(request).map(|from| from.to_string())).unwrap_or_default();
+    api.polls.begin(caller, api.config.limits.long_polls).map(Some)
 }
 
 #[derive(Serialize)]

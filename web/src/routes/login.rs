@@ -36,11 +36,11 @@ pub(crate) async fn login(api: ApiRef, request: HttpRequest, payload: Payload) -
     let fields = Query::parse(&String::from_utf8_lossy(&body))
         .map_err(|err| Problem::invalid(format!("the form: {err}")))?;
     let next = own_path(fields.first("next").unwrap_or_default());
-    let (now, peer) = (api.deps.clock.now(), request.peer_addr().map(|peer| peer.ip()));
-    api.failures.check(peer, now)?;
+    let (now, from) = (api.deps.clock.now(), api.client(&request));
+    api.failures.check(from, now)?;
     let hash = hash_of(fields.first("token").unwrap_or_default().trim());
     let Some(who) = api.tokens.by_hash(&api, &hash).await? else {
-        api.failures.count(peer, now);
+        api.failures.count(from, now);
         let mut again =
             page(&api, &request, next, "This token isn't known. It was removed, or is mistyped.")?;
         *again.status_mut() = StatusCode::UNAUTHORIZED;
@@ -48,12 +48,12 @@ pub(crate) async fn login(api: ApiRef, request: HttpRequest, payload: Payload) -
     };
     log::info!("event=logged_in name={} role={}", who.name, who.role);
     let session = Session::new(&who.name, &hash, now).text();
-    Ok(leave(next, cookie(&api, session, Duration::seconds(LASTS.num_seconds()))))
+    Ok(leave(next, cookie(api.is_https(&request), session, Duration::seconds(LASTS.num_seconds()))))
 }
 
 /// Ends the session of this browser.
-pub(crate) async fn logout(api: ApiRef) -> HttpResponse {
-    leave("/login", cookie(&api, String::new(), Duration::ZERO))
+pub(crate) async fn logout(api: ApiRef, request: HttpRequest) -> HttpResponse {
+    leave("/login", cookie(api.is_https(&request), String::new(), Duration::ZERO))
 }
 
 fn page(api: &Api, request: &HttpRequest, next: &str, problem: &str) -> Answer {
@@ -64,8 +64,7 @@ fn leave(to: &str, cookie: Cookie<'_>) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((LOCATION, to)).cookie(cookie).finish()
 }
 
-fn cookie<'a>(api: &Api, value: String, max_age: Duration) -> Cookie<'a> {
-    let by_https = api.config.public_url.as_ref().is_some_and(|url| url.starts_with("https://"));
+fn cookie<'a>(by_https: bool, value: String, max_age: Duration) -> Cookie<'a> {
     // Lax: a link in Slack must find the person logged in. Changes by other sites are refused by where they come from.
     Cookie::build(COOKIE, value)
         .path("/")

@@ -2,6 +2,7 @@
 
 pub(crate) mod alerts;
 pub(crate) mod assets;
+pub(crate) mod audit;
 pub(crate) mod backload;
 pub(crate) mod chains;
 pub(crate) mod docs;
@@ -91,6 +92,7 @@ pub(crate) fn api() -> Scope {
         .service(get("/backloads", backload::list))
         .service(get("/backloads/{id}", backload::one))
         .service(post("/backloads/{id}/{change:pause|resume|cancel}", backload::change))
+        .service(get("/audit", audit::list))
         .service(get("/stats", stats::stats))
         .service(get("/events", events::events))
         .service(get("/openapi.json", docs::document))

@@ -28,7 +28,7 @@ pub(super) fn closed() -> (Stub, ApiRef) {
         Ok(Role::ALL.map(token).to_vec())
     });
     stub.alerts(|_| Ok(Vec::new()));
-    let access = Access { anonymous: false, open_metrics: false, local: Some(hash_of("local")) };
+    let access = Access { local: Some(hash_of("local")), ..Access::default() };
     let config = Config { access, ..config() };
     let api = web::Data::new(Api::new(config, stub.deps(), std::sync::Arc::default()));
     (stub, api)

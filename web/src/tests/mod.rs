@@ -19,3 +19,4 @@ mod statuses;
 pub(crate) mod stub;
 mod task_pages;
 mod tasks;
+mod trail;

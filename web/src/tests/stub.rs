@@ -16,6 +16,7 @@ use flowlord_messages::alerts::{
     Acknowledge, Acknowledged, AddSilence, LadderStates, LadderStatus, ListIncidents, ListSilences,
     RemoveSilence, Silence, StoredIncident,
 };
+use flowlord_messages::audit::{ListChanges, RecordChange, StoredChange};
 use flowlord_messages::backload::{
     ChangeBackload, CheckBackload, Checked, ExecuteBackload, Failure, PlanBackload, Planned, ReadBackload,
     ReadBackloads, Started, StoredBackload,
@@ -45,7 +46,7 @@ use flowlord_messages::{
 };
 use serde_json::Value;
 
-use crate::actor::{Config, Deps, Metrics};
+use crate::actor::{Config, Deps, Limits, Metrics};
 use crate::api::{Api, ApiRef};
 use crate::auth::Access;
 use crate::server::app;
@@ -154,6 +155,8 @@ stub! {
     enqueue: EnqueueMessage => i64;
     fate: AwaitMessage => Fate;
     ping: Ping => Pong;
+    record_change: RecordChange => ();
+    changes: ListChanges => Vec<StoredChange>;
 }
 
 impl Handler<RemoveOld> for Stub {
@@ -183,6 +186,8 @@ pub(crate) fn config() -> Config {
         slack: true,
         started_at: noon() - chrono::TimeDelta::minutes(90),
         access: Access { anonymous: true, ..Access::default() },
+        limits: Limits { connections: 100, long_polls: 10 },
+        tls: None,
         metrics: Metrics(Arc::new(|| "counted 1\n".to_owned())),
     }
 }
@@ -244,6 +249,8 @@ impl Stub {
             content: port!(),
             enqueue: port!(),
             fate: port!(),
+            record_change: port!(),
+            changes: port!(),
             pings: vec![("db", port!()), ("dispatch", port!())],
             clock,
             activity,

@@ -6,7 +6,7 @@ use flowlord_domain::alert::Matcher;
 use serde::Deserialize;
 
 use super::{Span, between};
-use crate::auth::Who;
+use crate::auth::Caller;
 use crate::problem::Problem;
 
 /// How long an acknowledgement holds unless it says so.
@@ -68,7 +68,7 @@ pub(crate) fn until(
 /// Who says it: as given, else whose token it is.
 pub(crate) fn by(given: Option<String>, request: &HttpRequest) -> Result<String, Problem> {
     let given = given.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
-    let name = given.or_else(|| Some(request.extensions().get::<Who>()?.name.clone()));
+    let name = given.or_else(|| Some(request.extensions().get::<Caller>()?.who.as_ref()?.name.clone()));
     let name = name.unwrap_or_else(|| "someone".to_owned());
     if name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
         return Err(Problem::invalid(format!(

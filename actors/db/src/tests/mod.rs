@@ -1,6 +1,7 @@
 //! The database through its actors, as the others use it.
 
 mod alerting;
+mod audit;
 mod backloading;
 mod database;
 mod days;

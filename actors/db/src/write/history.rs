@@ -36,7 +36,8 @@ impl Command for RemoveHistory {
 }
 
 /// Tables with an index by time. The last slot of each phase stays: it says from where on slots count.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 10] = [
+    "DELETE FROM change WHERE id IN (SELECT id FROM change WHERE at < ?1 ORDER BY at LIMIT ?2)",
     "DELETE FROM alert WHERE id IN (SELECT id FROM alert WHERE at < ?1 ORDER BY at LIMIT ?2)",
     "DELETE FROM file_event WHERE id IN
          (SELECT id FROM file_event WHERE at < ?1

@@ -1,6 +1,7 @@
 //! The commands, by what they write.
 
 mod alerts;
+mod audit;
 mod backload;
 mod create;
 mod files;

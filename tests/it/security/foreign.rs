@@ -1,0 +1,66 @@
+//! Pages of other sites change nothing here and frame nothing of ours.
+
+use reqwest::{Client, Method};
+
+use crate::support::TestApp;
+
+const PAGES: [&str; 8] =
+    ["/", "/login", "/web/task", "/web/alert", "/web/files", "/web/workflow", "/web/backload", "/web/about"];
+
+#[actix::test]
+async fn other_sites_change_nothing() {
+    let app = TestApp::start().await;
+    let client = Client::new();
+    for (method, path) in [
+        (Method::POST, "/api/v1/tasks"),
+        (Method::POST, "/api/v1/lease"),
+        (Method::POST, "/api/v1/backload"),
+        (Method::POST, "/api/v1/tokens"),
+        (Method::DELETE, "/api/v1/tokens/x"),
+        (Method::POST, "/login"),
+        (Method::POST, "/logout"),
+        (Method::POST, "/refresh"),
+        (Method::GET, "/refresh"),
+        (Method::GET, "/notify"),
+        (Method::POST, "/backload"),
+    ] {
+        for (name, value) in [
+            ("origin", "https://evil.example"),
+            ("origin", "null"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        ] {
+            let request = client.request(method.clone(), format!("{}{path}", app.api.base));
+            let answer = request.header(name, value).body("{}").send().await.unwrap();
+            assert_eq!(answer.status().as_u16(), 403, "{method} {path} {name}: {value}");
+        }
+    }
+    // A name that was made to point here (DNS rebinding).
+    let rebound = client.get(format!("{}/api/v1/tasks", app.api.base)).header("host", "evil.example");
+    assert_eq!(rebound.send().await.unwrap().status().as_u16(), 403);
+    app.stop().await;
+}
+
+#[actix::test]
+async fn no_page_can_be_framed_or_run_a_script_from_elsewhere() {
+    let app = TestApp::start().await;
+    let client = Client::new();
+    for path in PAGES {
+        let answer = client.get(format!("{}{path}", app.api.base)).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200, "{path}");
+        let header = |name: &str| {
+            answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+        };
+        assert_eq!(header("x-frame-options"), "DENY", "{path}");
+        assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
+        let policy = header("content-security-policy");
+        assert!(
+            policy.contains("frame-ancestors 'none'") && policy.contains("default-src 'none'"),
+            "{policy}"
+        );
+        for loose in ["unsafe-inline", "unsafe-eval", "*", "http:", "https:", "data:"] {
+            assert!(!policy.contains(loose), "{path}: {policy}");
+        }
+    }
+    app.stop().await;
+}
