@@ -31,8 +31,8 @@ async fn the_guide_can_be_followed_from_its_first_command_to_its_last() {
     let script = blocks("sh").concat().replace("127.0.0.1:8080", &free_address());
     let programs = Path::new(env!("CARGO_BIN_EXE_flowlord")).parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
-    // Job control gives the services their numbers; whatever is left running ends with the script.
-    let script = format!("set -meuo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}");
+    // Whatever is left running ends with the script.
+    let script = format!("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}");
     let run = Command::new("bash")
         .args(["-c", &script])
         .current_dir(folder.path())
@@ -88,7 +88,7 @@ fn the_examples_for_containers_name_what_the_image_has() {
         ("compose", include_str!("../../examples/compose.yaml")),
         ("kubernetes", include_str!("../../examples/kubernetes/flowlord.yaml")),
     ] {
-        for variable in text.split(|c: char| !c.is_ascii_uppercase() && c != '_' && c != '.') {
+        for variable in text.split(|c: char| !c.is_ascii_uppercase() && c != '_') {
             let Some(key) = variable.strip_prefix("FLOWLORD_") else { continue };
             let key = key.to_lowercase().replace("__", ".");
             let known =

@@ -16,9 +16,8 @@ async fn tokens_are_hashes_on_disk_and_wrong_ones_all_look_the_same() {
     let address = lines.next_line().await.unwrap().unwrap();
     let admin = lines.next_line().await.unwrap().unwrap().rsplit(' ').next().unwrap().to_owned();
     let api = Api::new(address.rsplit(' ').next().unwrap().to_owned());
-    let made =
-        api.clone().with_token(&admin).post("/api/v1/tokens", &json!({"name": "etl", "role": "worker"}));
-    let made = made.await.ok()["token"].as_str().unwrap().to_owned();
+    let (by_admin, wanted) = (api.clone().with_token(&admin), json!({"name": "etl", "role": "worker"}));
+    let made = by_admin.post("/api/v1/tokens", &wanted).await.ok()["token"].as_str().unwrap().to_owned();
 
     // Wrong in its first, its last, or every place: looked up by its hash, so no part of it is compared.
     let wrong = [format!("x{}", &made[1..]), format!("{}x", &made[..made.len() - 1]), "nonsense".to_owned()];
