@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::operation::{Operation, list_of, schema};
 
 pub(super) fn operations() -> Vec<Operation> {
-    let mut all = vec![stats(), events(), openapi()];
+    let mut all = vec![stats(), events(), openapi(), audit()];
     all.extend(snapshots());
     all.extend(tokens());
     all.extend(health());
@@ -25,6 +25,19 @@ fn stats() -> Operation {
             json!({"date": "2026-03-02", "totals": counts, "hours": [], "tasks": []}),
         )
         .fails(&[Code::InvalidRequest])
+        .asks()
+}
+
+fn audit() -> Operation {
+    let example = json!({
+        "id": 7, "at": "2026-03-02T12:00:00Z", "who": "ann", "from": "192.0.2.7", "what": "POST /api/v1/tokens",
+        "detail": "{\"name\":\"etl\",\"role\":\"worker\"}", "status": 201,
+    });
+    Operation::get("/api/v1/audit", "service", "What people changed")
+        .says("The changes of a day, newest first, with who made them and from where.")
+        .query("date", "a UTC day; today unless given", json!({"type": "string", "format": "date"}))
+        .pages()
+        .answers(200, "changes", list_of("Change"), json!({"items": [example], "next": null}))
         .asks()
 }
 

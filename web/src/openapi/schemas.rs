@@ -273,6 +273,10 @@ fn service() -> Value {
         "Token": object(&["name", "role", "created"], json!({
             "name": {"type": "string"}, "role": {"type": "string"}, "created": time(),
         })),
+        "Change": object(&["id", "at", "who", "from", "what", "detail", "status"], json!({
+            "id": {"type": "integer"}, "at": time(), "who": {"type": "string"}, "from": {"type": "string"},
+            "what": {"type": "string"}, "detail": {"type": "string"}, "status": {"type": "integer"},
+        })),
         "Ready": object(&["status", "actors"], json!({
             "status": {"type": "string"}, "actors": {"type": "object"},
         })),

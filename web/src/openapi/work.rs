@@ -20,7 +20,7 @@ fn lease() -> Operation {
             "lease": EXAMPLE_LEASE, "expires": "2026-03-02T12:01:00Z", "attempt": 1,
             "task": {"type": "load", "info": "?date=2026-03-02", "created": "2026-03-02T12:00:00.000001Z", "id": "chain-1", "uid": "064c0953867001"},
         }]}))
-        .fails(&[Code::InvalidRequest, Code::InvalidTopic])
+        .fails(&[Code::InvalidRequest, Code::InvalidTopic, Code::TooManyRequests])
         .asks()
 }
 

@@ -67,6 +67,8 @@ fn serving() -> Stub {
         };
         Ok(Some(record))
     });
+    stub.changes(|_| Ok(Vec::new()));
+    stub.record_change(|_| Ok(()));
     stub.enqueue(|_| Ok(1));
     stub.fate(|_| Ok(Fate::Arrived));
     stub.ping(|_| Ok(Pong { restarts: 0 }));
