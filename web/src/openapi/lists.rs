@@ -1,4 +1,4 @@
-//! Tasks, workflows, alerts, files and backloads: looked at and changed.
+//! Tasks, workflows, files and backloads: looked at and changed.
 
 use flowlord_messages::Code;
 use serde_json::{Value, json};
@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use super::operation::{Operation, list_of, schema};
 
 pub(super) fn operations() -> Vec<Operation> {
-    let mut all = vec![tasks(), task(), chain(), alerts(), files(), file()];
+    let mut all = vec![tasks(), task(), chain(), files(), file()];
     all.extend(workflows());
     all.extend(backloads());
     all
 }
 
-fn texts() -> Value {
+pub(super) fn texts() -> Value {
     json!({"type": "array", "items": {"type": "string"}, "maxItems": 64})
 }
 
@@ -20,7 +20,7 @@ fn one_of(values: &[&str]) -> Value {
     json!({"type": "array", "items": {"type": "string", "enum": values}})
 }
 
-fn day() -> Value {
+pub(super) fn day() -> Value {
     json!({"type": "string", "format": "date"})
 }
 
@@ -72,19 +72,6 @@ fn chain() -> Operation {
         .path("id", "the chain", "chain-1")
         .answers(200, "the attempts", list_of("Task"), json!({"items": [task_example()], "next": null}))
         .fails(&[Code::ChainUnknown])
-        .asks()
-}
-
-fn alerts() -> Operation {
-    let example = json!({
-        "alert": 3, "kind": "exhausted", "at": "2026-03-02T12:00:00Z", "uid": "064c0953867001", "id": "chain-1",
-        "type": "load", "msg": "no disk", "at_once": false,
-    });
-    Operation::get("/api/v1/alerts", "alerts", "Alerts of a day")
-        .says("Newest first.")
-        .query("date", "a UTC day; today unless given", day())
-        .pages()
-        .answers(200, "alerts", list_of("Alert"), json!({"items": [example], "next": null}))
         .asks()
 }
 

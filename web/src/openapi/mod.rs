@@ -4,6 +4,7 @@
 //! error table and of the rules that let requests in. A test holds it complete: every registered route, and every
 //! status of each, provoked.
 
+mod alerts;
 mod data;
 mod kept;
 mod lists;
@@ -27,7 +28,8 @@ pub(crate) const TAGS: [(&str, &str); 6] = [
 
 /// Every operation.
 pub(crate) fn operations() -> Vec<Operation> {
-    [work::operations(), lists::operations(), data::operations(), kept::operations()].concat()
+    [work::operations(), lists::operations(), alerts::operations(), data::operations(), kept::operations()]
+        .concat()
 }
 
 /// The document.

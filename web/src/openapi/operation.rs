@@ -213,7 +213,6 @@ impl Operation {
     }
 
     /// Its path with its examples.
-    #[cfg(test)]
     pub(crate) fn example_path(&self) -> String {
         self.parameters.iter().filter(|parameter| parameter.place == Place::Path).fold(
             self.path.to_owned(),
@@ -221,6 +220,28 @@ impl Operation {
                 path.replace(&format!("{{{}}}", parameter.name), parameter.example.unwrap_or("x"))
             },
         )
+    }
+
+    /// As people write it.
+    pub(crate) fn method_shown(&self) -> String {
+        self.method.to_uppercase()
+    }
+
+    /// Where it stands on the page.
+    pub(crate) fn anchor(&self) -> String {
+        format!("{}-{}", self.method, self.path.trim_matches('/').replace(['/', '{', '}'], "-"))
+    }
+
+    /// The request of the examples, from a terminal.
+    pub(crate) fn curl(&self) -> String {
+        let (url, method) = (format!("http://127.0.0.1:8080{}", self.example_path()), self.method_shown());
+        match &self.body {
+            Some(body) => {
+                format!("curl {url} -H 'content-type: {}' -d '{}'", body.content_type, body.example)
+            }
+            None if self.method == "get" => format!("curl {url}"),
+            None => format!("curl -X {method} {url}"),
+        }
     }
 
     /// Every status that it may answer.
@@ -331,6 +352,16 @@ impl Body {
 }
 
 impl Success {
+    /// Its example, where there is one worth showing.
+    pub(crate) fn shown(&self) -> Option<String> {
+        match &self.example {
+            Value::Object(members) if members.is_empty() => None,
+            Value::String(text) if text.is_empty() => None,
+            Value::String(text) => Some(text.clone()),
+            example => serde_json::to_string_pretty(example).ok(),
+        }
+    }
+
     fn document(&self) -> Value {
         let content: Map<String, Value> = self
             .content

@@ -41,7 +41,7 @@ fn merged(a: Value, b: Value) -> Value {
 
 /// By name.
 pub(super) fn all() -> Value {
-    [tasks(), work(), workflows(), service()].into_iter().fold(json!({}), merged)
+    [tasks(), work(), alerts(), workflows(), service()].into_iter().fold(json!({}), merged)
 }
 
 fn task_doc() -> Value {
@@ -106,10 +106,53 @@ fn tasks() -> Value {
             "id": {"type": "string"}, "type": {"type": "string"}, "job": {"type": "string"},
             "workflow": {"type": "string"}, "msg": {"type": "string"}, "task_time": time(),
             "at_once": {"type": "boolean", "description": "told at once, and so not again in a summary"},
+            "route": {"type": "string"}, "silence": {"type": "integer", "description": "which kept it from being told"},
         })),
         "Problem": object(&["type", "title", "status", "detail", "code"], json!({
             "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
             "detail": {"type": "string"}, "code": {"type": "string"}, "request_id": {"type": "string"},
+        })),
+    })
+}
+
+fn alerts() -> Value {
+    let matching = json!({
+        "type": "object", "additionalProperties": false,
+        "description": "all that it says must hold; `*` stands for anything, an empty one means all",
+        "properties": {
+            "type": {"type": "string", "pattern": "^[A-Za-z0-9._*-]{1,50}$"},
+            "job": {"type": "string", "pattern": "^[A-Za-z0-9._*-]{1,50}$"},
+            "workflow": {"type": "string", "pattern": "^[A-Za-z0-9._/*-]{1,50}$"},
+        },
+    });
+    let said = |more: Value| {
+        let common = json!({
+            "match": schema("Match"), "for": schema("Duration"), "until": time(),
+            "by": {"type": "string", "maxLength": 100},
+        });
+        merged(common, more)
+    };
+    let mut acknowledge = object(&[], said(json!({"note": {"type": "string", "maxLength": 500}})));
+    let mut silence =
+        object(&["reason"], said(json!({"reason": {"type": "string", "minLength": 1, "maxLength": 500}})));
+    acknowledge["additionalProperties"] = json!(false);
+    silence["additionalProperties"] = json!(false);
+    json!({
+        "Match": matching,
+        "Acknowledge": acknowledge,
+        "NewSilence": silence,
+        "Silence": object(&["id", "match", "from", "until", "by", "reason", "holds"], json!({
+            "id": {"type": "integer"}, "match": {"type": "object"}, "from": time(), "until": time(),
+            "by": {"type": "string"}, "reason": {"type": "string"}, "holds": {"type": "boolean"},
+        })),
+        "Incident": object(&["route", "opened", "closed", "alerts", "steps"], json!({
+            "route": {"type": "string"}, "opened": time(), "closed": {"type": ["string", "null"], "format": "date-time"},
+            "alerts": count(),
+            "steps": {"type": "array", "items": object(&["at", "kind", "headline", "details", "sent"], json!({
+                "at": time(), "kind": {"type": "string"}, "headline": {"type": "string"},
+                "details": {"type": "array", "items": {"type": "string"}},
+                "sent": {"type": ["string", "null"], "format": "date-time"},
+            }))},
         })),
     })
 }

@@ -1,13 +1,41 @@
 //! The API, described by itself.
 
+use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
+use askama::Template;
 
 use crate::api::ApiRef;
-use crate::openapi;
+use crate::openapi::{self, Operation, TAGS, operations};
+use crate::pages::{Layout, Section, html};
 use crate::problem::Answer;
 use crate::routes::json;
 
 /// The OpenAPI document.
 pub(crate) async fn document(api: ApiRef) -> Answer {
     json(StatusCode::OK, &openapi::document(&api.config.version))
+}
+
+/// Operations about the same.
+struct Group {
+    name: &'static str,
+    says: &'static str,
+    operations: Vec<Operation>,
+}
+
+#[derive(Template)]
+#[template(path = "docs.html")]
+struct DocsPage<'a> {
+    layout: Layout<'a>,
+    groups: Vec<Group>,
+}
+
+/// The same for people, without any script.
+pub(crate) async fn page(api: ApiRef, request: HttpRequest) -> Answer {
+    let mut all = operations();
+    let groups = TAGS.map(|(name, says)| {
+        let (of_it, others) = all.drain(..).partition(|operation| operation.tag == name);
+        all = others;
+        Group { name, says, operations: of_it }
+    });
+    html(&DocsPage { layout: Layout::new(&api, &request, Section::Other), groups: groups.into() })
 }

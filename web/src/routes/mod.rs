@@ -113,6 +113,7 @@ fn others(config: &mut ServiceConfig) {
         .service(post("/logout", login::logout))
         .service(get("/metrics", metrics::metrics))
         .configure(kept)
+        .service(get("/api/docs", docs::page))
         .service(get("/api/docs/errors", errors::errors))
         .service(get("/assets/{build}/{name:.*}", assets::asset))
         .default_service(web::to(not_found));

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use actix_web::App;
 use serde_json::Value;
 
+use super::stub::Stub;
 use crate::openapi::{TAGS, document, operations};
 use crate::routes;
 
@@ -106,4 +107,16 @@ fn collect(value: &Value, references: &mut Vec<String>) {
         Value::Array(items) => items.iter().for_each(|item| collect(item, references)),
         _ => {}
     }
+}
+
+#[actix::test]
+async fn the_page_shows_every_operation() {
+    let page = Stub::default().get("/api/docs").await;
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    for operation in operations() {
+        let (method, path) = (operation.method.to_uppercase(), operation.path);
+        assert!(page.text.contains(&format!("<code>{method} {path}</code>")), "{method} {path}");
+        assert!(page.text.contains(&format!("id=\"{}\"", operation.anchor())), "{method} {path}");
+    }
+    assert!(!page.text.contains("<script>") && !page.text.contains("style="), "as the policy wants it");
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use actix_web::test::TestRequest;
 use actix_web::web;
 use flowlord_domain::Role;
+use flowlord_domain::alert::Matcher;
+use flowlord_messages::alerts::Silence;
 use flowlord_messages::files::Recorded;
 use flowlord_messages::find::TaskPage;
 use flowlord_messages::health::Pong;
@@ -55,6 +57,11 @@ fn serving() -> Stub {
     stub.find_tasks(|_| Ok(TaskPage::default()));
     stub.stats(|_| Ok(Stats::default()));
     stub.alerts(|_| Ok(Vec::new()));
+    stub.acknowledge(|_| Ok(Vec::new()));
+    stub.incidents(|_| Ok(Vec::new()));
+    stub.silences(|_| Ok(Vec::new()));
+    stub.add_silence(|add| Ok(silence(add.matcher)));
+    stub.remove_silence(|_| Ok(silence(Matcher::default())));
     stub.add_token(|_| Ok(()));
     stub.remove_token(|_| Ok(()));
     stub.tokens_read(|_| Ok(Vec::new()));
@@ -73,6 +80,10 @@ fn serving() -> Stub {
     stub.fate(|_| Ok(Fate::Arrived));
     stub.ping(|_| Ok(Pong { restarts: 0 }));
     stub
+}
+
+fn silence(matcher: Matcher) -> Silence {
+    Silence { id: 7, from: noon(), until: noon(), matcher, by: "ada".to_owned(), reason: "moves".to_owned() }
 }
 
 /// The request of the document's examples.
@@ -225,6 +236,8 @@ fn mistaken(operation: &Operation, code: Code) -> (Option<String>, Option<&'stat
         "/api/v1/backload" | "/backload" => r#"{"task":"a","template":"x","at":"yesterday"}"#,
         "/api/v1/snapshots" => r#"{"to":"relative.db"}"#,
         "/api/v1/tokens" => r#"{"name":"a b","role":"worker"}"#,
+        "/api/v1/alerts/ack" => r#"{"for":"soon"}"#,
+        "/api/v1/silences" => r#"{"for":"4h"}"#,
         "/api/v1/backloads/{id}/{change}" => return (Some("/api/v1/backloads/4/stop".to_owned()), None),
         "/refresh" | "/notify" => return (None, None),
         other => panic!("what is wrong for {other}?"),
