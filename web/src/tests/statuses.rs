@@ -236,7 +236,7 @@ fn mistaken(operation: &Operation, code: Code) -> (Option<String>, Option<&'stat
         "/api/v1/backload" | "/backload" => r#"{"task":"a","template":"x","at":"yesterday"}"#,
         "/api/v1/snapshots" => r#"{"to":"relative.db"}"#,
         "/api/v1/tokens" => r#"{"name":"a b","role":"worker"}"#,
-        "/api/v1/alerts/ack" => r#"{"for":"soon"}"#,
+        "/api/v1/alerts/ack" => r#"{"by":"a\nb"}"#,
         "/api/v1/silences" => r#"{"for":"4h"}"#,
         "/api/v1/backloads/{id}/{change}" => return (Some("/api/v1/backloads/4/stop".to_owned()), None),
         "/refresh" | "/notify" => return (None, None),
