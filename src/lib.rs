@@ -7,7 +7,7 @@ pub mod config;
 mod limits;
 mod metrics;
 mod ports;
-mod recovery;
+pub mod recovery;
 pub mod running;
 
 pub use app::{App, Environment};

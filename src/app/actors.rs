@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use actix::{Addr, ArbiterHandle};
 use flowlord_alerts::Alerts;
 use flowlord_backload::Backload;
-use flowlord_backup::Backup;
+use flowlord_backup::{Backup, Place, ShipConfig, ShipDeps, Shipper};
 use flowlord_db::Database;
 use flowlord_deadman::Deadman;
 use flowlord_dispatch::Dispatch;
@@ -25,6 +25,9 @@ use flowlord_watch::Watch;
 use crate::config::Secret;
 
 use super::wiring::{Ears, Wiring};
+
+/// So many changes may wait for a backup that is away: about 100 MB of the database.
+const MOST_CHANGES: u64 = 4_000_000;
 
 impl Wiring<'_> {
     pub(super) fn library(&self, on: &ArbiterHandle, database: &Database, ears: &Ears) -> Addr<Library> {
@@ -178,12 +181,18 @@ impl Wiring<'_> {
         Notifier::start(on, config, deps)
     }
 
-    pub(super) fn backup(&self, on: &ArbiterHandle, database: &Database, ears: &Ears) -> Addr<Backup> {
+    pub(super) fn backup(
+        &self,
+        on: &ArbiterHandle,
+        database: &Database,
+        ears: &Ears,
+    ) -> anyhow::Result<Addr<Backup>> {
         let backup = &self.config.backup;
         let config = flowlord_backup::Config {
-            folder: self.config.snapshots(),
+            spool: self.config.spool(),
             every: backup.path.is_some().then_some(backup.every),
             keep: usize::try_from(backup.keep).unwrap_or(usize::MAX),
+            chain: database.chain,
         };
         let deps = flowlord_backup::Deps {
             clock: self.environment.clock.clone(),
@@ -193,7 +202,31 @@ impl Wiring<'_> {
             raise: self.write(database),
             changed: ears.snapshots.clone(),
         };
-        Backup::start(on, config, deps)
+        let place = Place::open(&self.config.snapshots(), &self.stores)?;
+        Ok(Backup::start(on, config, place, deps))
+    }
+
+    pub(super) fn shipper(
+        &self,
+        on: &ArbiterHandle,
+        database: &Database,
+        backup: &Addr<Backup>,
+    ) -> anyhow::Result<Addr<Shipper>> {
+        let config = ShipConfig { every: self.config.backup.shipping(), most: MOST_CHANGES };
+        let deps = ShipDeps {
+            clock: self.environment.clock.clone(),
+            mint: self.environment.mint.clone(),
+            activity: self.environment.activity.clone(),
+            supervision: self.environment.supervision("shipper"),
+            read: self.ports.patient_to("db", &database.owner),
+            forget: self.write(database),
+            restart: self.write(database),
+            raise: self.write(database),
+            backup: self.ports.to("backup", backup),
+            back_up: self.ports.to("backup", backup),
+        };
+        let place = Place::open(&self.config.snapshots(), &self.stores)?;
+        Ok(Shipper::start(on, config, place, deps))
     }
 
     pub(super) fn retention(&self, on: &ArbiterHandle, database: &Database) -> Addr<Retention> {

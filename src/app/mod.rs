@@ -16,6 +16,7 @@ use flowlord_messages::alerts::StopAlerting;
 use flowlord_messages::backload::StopBackload;
 use flowlord_messages::dispatch::StopLeasing;
 use flowlord_messages::notifier::StopNotifying;
+use flowlord_messages::rowlog::StopShipping;
 use flowlord_messages::scheduler::StopScheduling;
 use flowlord_messages::snapshot::StopBackup;
 use flowlord_messages::write::Close;
@@ -85,6 +86,7 @@ struct Stops {
     backload: Port<StopBackload>,
     alerting: Port<StopAlerting>,
     notifying: Port<StopNotifying>,
+    shipping: Port<StopShipping>,
     backup: Port<StopBackup>,
     database: Port<Close>,
 }
@@ -166,6 +168,7 @@ impl App {
             ("backload", stops.backload.call(StopBackload).await),
             ("alerts", stops.alerting.call(StopAlerting).await),
             ("notifier", stops.notifying.call(StopNotifying).await),
+            ("shipper", stops.shipping.call(StopShipping).await),
             ("backup", stops.backup.call(StopBackup).await),
             ("db", stops.database.call(Close).await),
         ];

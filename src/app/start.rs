@@ -1,9 +1,5 @@
-//! What only a start does: where snapshots are, what was restored, the first token.
+//! What only a start does: what was restored is told, the first token is made.
 
-use std::path::PathBuf;
-
-use anyhow::Context as _;
-use flowlord_backup::Place;
 use flowlord_db::Database;
 use flowlord_domain::{AlertKind, NewAlert, Role};
 use flowlord_messages::Port;
@@ -11,22 +7,17 @@ use flowlord_messages::token::{AddToken, ReadTokens};
 use flowlord_messages::write::RaiseAlerts;
 
 use crate::config::Secret;
-use crate::recovery;
+use crate::recovery::{self, Recovered};
 
 use super::wiring::Wiring;
 
 impl Wiring<'_> {
-    /// Where snapshots are, newest first.
-    pub(super) fn snapshots(&self) -> anyhow::Result<Vec<PathBuf>> {
-        let folder = self.config.snapshots();
-        let listed = Place(folder.clone()).list();
-        let listed = listed.with_context(|| format!("backup.path {} can't be read", folder.display()))?;
-        Ok(listed.into_iter().map(|snapshot| snapshot.location.into()).collect())
-    }
-
     /// What was restored is said where people look: in the log, and by one alert.
-    pub(super) async fn tell_recovery(&self, database: &Database) -> anyhow::Result<()> {
-        let Some(recovered) = &database.recovered else { return Ok(()) };
+    pub(super) async fn tell_recovery(
+        &self,
+        database: &Database,
+        recovered: &Recovered,
+    ) -> anyhow::Result<()> {
         let now = self.environment.clock.now();
         let msg = recovery::text(recovered, now);
         log::warn!("event=restored detail={msg:?}");

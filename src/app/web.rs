@@ -57,6 +57,8 @@ impl Wiring<'_> {
             back_up: self.ports.to("backup", &below.backup),
             snapshot: self.ports.patient_to("backup", &below.backup),
             snapshots: self.ports.to("backup", &below.backup),
+            backup: self.ports.to("backup", &below.backup),
+            shipping: self.ports.to("shipper", &below.shipper),
             plan_backload: self.ports.to("backload", &below.backload),
             execute_backload: self.ports.to("backload", &below.backload),
             change_backload: self.ports.to("backload", &below.backload),

@@ -7,9 +7,10 @@ use actix::{Actor, Addr, Arbiter, Handler, Message};
 use anyhow::Context as _;
 use flowlord_alerts::Alerts;
 use flowlord_backload::Backload;
-use flowlord_backup::Backup;
-use flowlord_db::{Database, Hints, Owner, Reader};
+use flowlord_backup::{Backup, Shipper};
+use flowlord_db::{Database, FolderLock, Hints, Owner, Reader};
 use flowlord_dispatch::Dispatch;
+use flowlord_domain::Ids as _;
 use flowlord_files::Files;
 use flowlord_ingest::Ingest;
 use flowlord_library::Library;
@@ -25,6 +26,7 @@ use flowlord_web::Metrics;
 
 use crate::config::{Config, Secret};
 use crate::ports::{BOUND, PATIENCE, Ports};
+use crate::recovery;
 
 use super::{Environment, Stops};
 
@@ -57,6 +59,7 @@ pub(super) struct Below {
     pub(super) alerts: Addr<Alerts>,
     pub(super) notifier: Addr<Notifier>,
     pub(super) backup: Addr<Backup>,
+    pub(super) shipper: Addr<Shipper>,
     pub(super) retention: Addr<Retention>,
     pub(super) backload: Addr<Backload>,
     pub(super) files: Addr<Files>,
@@ -79,14 +82,11 @@ impl Wiring<'_> {
         let (db_thread, hot, calm) = (thread(), thread(), thread());
         let ears = Ears::default();
         let supervision = self.environment.supervision("db");
-        let database = Database::open(
-            &self.config.data,
-            &self.snapshots()?,
-            self.environment.clock.now(),
-            &db_thread,
-            supervision,
-            ears.database.clone(),
-        )?;
+        let lock = FolderLock::take(&self.config.data)?;
+        let now = self.environment.clock.now();
+        let recovered = recovery::at_start(self.config, &self.stores, &lock, now).await?;
+        let record = self.config.backup.shipping().map(|_| self.environment.mint.clone().random());
+        let database = Database::open(lock, record, &db_thread, supervision, ears.database.clone())?;
         let library = self.library(&calm, &database, &ears);
         let ingest = self.ingest(&hot, &database, &library);
         let dispatch = self.dispatch(&hot, &database, &ingest);
@@ -94,7 +94,8 @@ impl Wiring<'_> {
         let alerts = self.alerts(&calm, &database, address);
         let watch = self.watch(&calm, &database);
         let notifier = self.notifier(&calm, &database);
-        let backup = self.backup(&calm, &database, &ears);
+        let backup = self.backup(&calm, &database, &ears)?;
+        let shipper = self.shipper(&calm, &database, &backup)?;
         let retention = self.retention(&calm, &database);
         let backload = self.backload(&calm, &database, &library);
         let files = self.files(&calm, &database, &library);
@@ -117,6 +118,7 @@ impl Wiring<'_> {
             self.ping("watch", &watch),
             self.ping("notifier", &notifier),
             self.ping("backup", &backup),
+            self.ping("shipper", &shipper),
             self.ping("retention", &retention),
             self.ping("backload", &backload),
             self.ping("files", &files),
@@ -127,7 +129,9 @@ impl Wiring<'_> {
         }
         let deadman = self.deadman(&calm, &pings)?;
         pings.extend(deadman.map(|deadman| self.ping("deadman", &deadman)));
-        self.tell_recovery(&database).await?;
+        if let Some(recovered) = &recovered {
+            self.tell_recovery(&database, recovered).await?;
+        }
         let first_token = self.first_token(&database).await?;
         let below = Below {
             database,
@@ -138,6 +142,7 @@ impl Wiring<'_> {
             alerts,
             notifier,
             backup,
+            shipper,
             retention,
             backload,
             files,
@@ -145,7 +150,7 @@ impl Wiring<'_> {
         let web = self.web(&calm, listener, &below, pings)?;
         self.ports.hear(&ears.database.changed, "web", &web);
         self.ports.hear(&ears.snapshots, "web", &web);
-        let Below { database, scheduler, dispatch, alerts, notifier, backup, backload, .. } = below;
+        let Below { database, scheduler, dispatch, alerts, notifier, backup, shipper, backload, .. } = below;
         let stops = Stops {
             unready: self.ports.to("web", &web),
             leasing: self.ports.to("dispatch", &dispatch),
@@ -154,6 +159,7 @@ impl Wiring<'_> {
             backload: self.ports.to("backload", &backload),
             alerting: self.ports.to("alerts", &alerts),
             notifying: self.ports.to("notifier", &notifier),
+            shipping: self.ports.to("shipper", &shipper),
             backup: self.ports.patient_to("backup", &backup),
             database: self.ports.to("db", &database.owner),
         };

@@ -5,6 +5,7 @@ mod backload;
 mod check;
 mod demo;
 mod health;
+mod import;
 mod logs;
 mod out;
 mod plan;
@@ -47,6 +48,7 @@ enum Command {
     Backload(backload::Args),
     Snapshot(snapshot::Args),
     Restore(restore::Args),
+    Import(import::Args),
     Token(token::Args),
     /// Print the OpenAPI document of the REST API
     #[command(after_help = "Example:\n  flowlord openapi > flowlord.json")]
@@ -74,6 +76,7 @@ impl Cli {
             Command::Backload(args) => backload::run(&args),
             Command::Snapshot(args) => snapshot::run(&args),
             Command::Restore(args) => restore::run(&args),
+            Command::Import(args) => import::run(&args),
             Command::Token(args) => token::run(args),
             Command::Openapi => openapi(),
             Command::Health(args) => health::run(&args),

@@ -1,19 +1,21 @@
 //! `flowlord restore`: a snapshot becomes the database.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
+use chrono::{DateTime, Utc};
 use flowlord::config::Loaded;
-use flowlord_backup::Place;
+use flowlord::recovery::{self, Wanted};
 use flowlord_db::FolderLock;
 use flowlord_messages::{Clock as _, SystemClock};
+use flowlord_store::{Location, Stores};
 
 use super::args::ConfigFlags;
 use super::{USAGE, out};
 
 const EXAMPLES: &str = "\
 Examples:
-  flowlord restore --data ./data --backup-path /backup
+  flowlord restore --data ./data --backup-path s3://bucket/flowlord
+  flowlord restore --data ./data --from /backup --at 2026-03-02T08:00:00Z --force
   flowlord restore --data ./data --from /backup/before-upgrade.db --force
 
 Not while the service runs. A database that is there stays, unless --force moves it aside.";
@@ -22,9 +24,12 @@ Not while the service runs. A database that is there stays, unless --force moves
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A snapshot, or a folder whose newest one is taken; else backup.path, or DATA/snapshots
-    #[arg(long)]
-    from: Option<PathBuf>,
+    /// A snapshot, or a place whose newest one is taken, here or in s3:// or gs://; else backup.path, or DATA/snapshots
+    #[arg(long, value_parser = Location::parse)]
+    from: Option<Location>,
+    /// As things were then, like 2026-03-02T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    at: Option<DateTime<Utc>>,
     /// Move a database that is there aside
     #[arg(long)]
     force: bool,
@@ -41,27 +46,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     };
     let from = args.from.clone().unwrap_or_else(|| config.snapshots());
-    let snapshot = if from.is_dir() {
-        let newest = Place(from.clone()).list()?.into_iter().next();
-        let newest = newest.map(|snapshot| PathBuf::from(snapshot.location));
-        newest.ok_or_else(|| {
-            anyhow::anyhow!("there is no snapshot in {}: name one with --from", from.display())
-        })?
-    } else {
-        anyhow::ensure!(
-            from.exists(),
-            "{} isn't there: name a snapshot or its folder with --from",
-            from.display()
-        );
-        from
-    };
-    let _lock = FolderLock::take(&config.data)?;
-    let restored = flowlord_db::restore(&snapshot, &config.data, args.force, SystemClock.now())?;
-    let newest =
-        restored.newest.map_or_else(|| "none".to_owned(), |at| at.format("%Y-%m-%dT%H:%M:%SZ").to_string());
-    out::line(&format!("restored {}, whose newest task is {newest}", snapshot.display()))?;
-    if let Some(aside) = restored.moved_to {
-        out::line(&format!("the database that was there is kept as {}", aside.display()))?;
-    }
+    let wanted = Wanted { from, at: args.at, force: args.force };
+    let lock = FolderLock::take(&config.data)?;
+    let stores = Stores::new(config.store.clone());
+    let done = recovery::restore(&wanted, &stores, &lock, SystemClock.now());
+    let done = actix_rt::System::new().block_on(done)?;
+    out::line(&done.text())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,15 +1,17 @@
 //! `flowlord snapshot`: a copy of the database.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use flowlord::Config;
 use flowlord::config::Loaded;
 use flowlord::running::Running;
 use flowlord_backup::Place;
 use flowlord_db::{DATABASE, FolderLock, OpenError};
 use flowlord_messages::{Clock as _, SystemClock};
+use flowlord_store::Stores;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -55,11 +57,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         database.display()
     );
     let (location, bytes) = match FolderLock::take(&config.data) {
-        Ok(_lock) => {
-            let to = to.unwrap_or_else(|| Place(config.snapshots()).file(SystemClock.now()));
-            let bytes = flowlord_db::copy(&database, &to)?;
-            (to.display().to_string(), bytes)
-        }
+        Ok(_lock) => match to {
+            Some(to) => (to.display().to_string(), flowlord_db::copy(&database, &to)?),
+            None => actix_rt::System::new().block_on(one_more(&config, &database))?,
+        },
         Err(OpenError::InUse(_)) => {
             let running = Running::of(&config.data).with_context(|| {
                 format!("a service uses {} and doesn't say where it listens", config.data.display())
@@ -78,6 +79,23 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 struct Taken {
     location: String,
     bytes: u64,
+}
+
+/// One more in the usual place; old ones stay.
+async fn one_more(config: &Config, database: &Path) -> anyhow::Result<(String, u64)> {
+    let place = Place::open(&config.snapshots(), &Stores::new(config.store.clone()))?;
+    let at = SystemClock.now();
+    let name = Place::name(at);
+    let there = place.local(&name);
+    let spooled = there.is_none();
+    let file = there.unwrap_or_else(|| config.spool().join(&name));
+    flowlord_db::copy(database, &file)?;
+    let log = flowlord_db::log_point(&file);
+    let kept = place.keep_file(&name, at, &file, log).await;
+    if spooled {
+        std::fs::remove_file(&file)?;
+    }
+    Ok((place.location(&name), kept?.bytes))
 }
 
 async fn by_service(client: &Client, to: Option<PathBuf>) -> anyhow::Result<Taken> {

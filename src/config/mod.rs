@@ -84,12 +84,22 @@ pub struct History {
 /// `[backup]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backup {
-    /// Where snapshots are copied; none for no backup.
-    pub path: Option<String>,
+    /// Where snapshots are kept; none for no backup.
+    pub path: Option<Location>,
     /// How often a snapshot is made.
     pub every: TimeDelta,
+    /// How often changes go there between snapshots; zero for never.
+    pub ship_every: TimeDelta,
     /// How many are kept.
     pub keep: u32,
+}
+
+impl Backup {
+    /// How often changes are sent to the backup's place, where there is one.
+    #[must_use]
+    pub fn shipping(&self) -> Option<TimeDelta> {
+        self.path.as_ref().map(|_| self.ship_every).filter(|every| !every.is_zero())
+    }
 }
 
 /// `[auth]`
@@ -196,13 +206,16 @@ impl Config {
         Ok(Loaded { config, warnings: reader.warnings, effective })
     }
 
-    /// The folder of snapshots: the backup's when it is local, else one in the data folder.
+    /// Where snapshots are: in the backup's place, else in the data folder.
     #[must_use]
-    pub fn snapshots(&self) -> PathBuf {
-        match &self.backup.path {
-            Some(path) if !path.contains("://") => path.into(),
-            _ => self.data.join("snapshots"),
-        }
+    pub fn snapshots(&self) -> Location {
+        self.backup.path.clone().unwrap_or_else(|| Location::Local(self.data.join("snapshots")))
+    }
+
+    /// Where copies are made on their way to a place that isn't on this machine.
+    #[must_use]
+    pub fn spool(&self) -> PathBuf {
+        self.data.join("spool")
     }
 
     /// Whether requests without a token may do everything.
@@ -243,8 +256,9 @@ impl Config {
             },
             history: History { retention: from.duration("history.retention", DAY, DAY * 36_500) },
             backup: Backup {
-                path: from.optional("backup.path"),
+                path: from.optional_location("backup.path"),
                 every: from.duration("backup.every", TimeDelta::minutes(1), DAY * 365),
+                ship_every: from.duration("backup.ship_every", TimeDelta::zero(), TimeDelta::hours(1)),
                 keep: from.number("backup.keep", 1, 10_000),
             },
             notify: Notify::read(from),
@@ -291,13 +305,6 @@ impl Config {
             reader.warn(
                 "auth.allow_anonymous",
                 "anyone who reaches the port can start tasks and read everything",
-            );
-        }
-        if self.backup.path.as_ref().is_some_and(|path| path.contains("://")) {
-            reader.warn(
-                "backup.path",
-                "this version copies snapshots into local folders only: they stay in the data folder, so copy \
-                 DATA/snapshots to a safe place yourself",
             );
         }
         for (key, why) in NOT_YET {

@@ -79,6 +79,10 @@ impl Reader {
         self.parse(key, nowhere, |text| Location::parse(text).map_err(|err| err.to_string()))
     }
 
+    pub(super) fn optional_location(&mut self, key: &str) -> Option<Location> {
+        self.optional(key).map(|_| self.location(key))
+    }
+
     pub(super) fn folder(&mut self, key: &str) -> PathBuf {
         self.parse(key, PathBuf::new(), |text| match text {
             "" => Err("name a folder, like \"./data\"".to_owned()),

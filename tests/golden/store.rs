@@ -14,8 +14,6 @@ use serde_json::Value;
 
 use crate::case::at;
 
-const NOW: &str = "2024-01-16T10:17:23Z";
-
 /// What is asked of the database.
 pub(crate) struct Store {
     database: Database,
@@ -30,8 +28,9 @@ pub(crate) fn with_tasks<T>(tasks: &[Value], ask: impl AsyncFnOnce(&Store) -> T)
         let arbiter = Arbiter::new();
         let give_up = Arc::new(|name: &str| panic!("{name} gave up"));
         let supervision = Supervision::new("db", Arc::new(SystemClock), give_up);
-        let database = Database::open(folder, &[], at(NOW), &arbiter.handle(), supervision, Hints::default())
-            .expect("a database");
+        let lock = flowlord_db::FolderLock::take(folder).unwrap();
+        let database =
+            Database::open(lock, None, &arbiter.handle(), supervision, Hints::default()).expect("a database");
         let store = Store { database, activity: Activity::default() };
         store.save(tasks).await;
         let answer = ask(&store).await;

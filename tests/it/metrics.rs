@@ -28,7 +28,8 @@ async fn every_figure_is_documented_and_there() {
         .lines()
         .filter_map(|line| Some(line.strip_prefix("# TYPE ")?.split_once(' ')?.0.to_owned()))
         .collect();
-    let expected: BTreeSet<String> = documented();
+    let mut expected: BTreeSet<String> = documented();
+    assert!(expected.remove("flowlord_backup_lag_seconds"), "only with a backup: shipping.rs looks for it");
     let undocumented: Vec<_> = shown.difference(&expected).collect();
     let missing: Vec<_> = expected.difference(&shown).collect();
     assert!(

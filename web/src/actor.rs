@@ -37,8 +37,9 @@ use flowlord_messages::read::{
     ReadWorkflow,
 };
 use flowlord_messages::retention::RemoveOld;
+use flowlord_messages::rowlog::ReadShipping;
 use flowlord_messages::scheduler::NextRuns;
-use flowlord_messages::snapshot::{BackUp, ListSnapshots, TakeSnapshot};
+use flowlord_messages::snapshot::{BackUp, ListSnapshots, ReadBackup, TakeSnapshot};
 use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken};
 use flowlord_messages::write::{CreateTasks, EnqueueMessage};
 use flowlord_messages::{
@@ -145,6 +146,10 @@ pub struct Deps {
     pub snapshot: Port<TakeSnapshot>,
     /// To the backup actor.
     pub snapshots: Port<ListSnapshots>,
+    /// To the backup actor.
+    pub backup: Port<ReadBackup>,
+    /// To the shipper.
+    pub shipping: Port<ReadShipping>,
     /// To the backload actor.
     pub plan_backload: Port<PlanBackload>,
     /// To the backload actor.

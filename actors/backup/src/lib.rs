@@ -1,14 +1,18 @@
 //! The backup actor: takes snapshots when they are due, when asked, and at the stop; keeps the newest.
 //!
-//! The DB owner makes the copy and checks it. When the last one was taken is told by the names of the files, so a
-//! restart neither skips nor doubles one.
+//! The DB owner makes the copy and checks it; it counts once it was read back from its place. When the last one was
+//! taken is told by the names of the files, so a restart neither skips nor doubles one.
 
 mod place;
+mod segments;
+mod ship;
+#[cfg(test)]
+mod ship_tests;
+mod tell;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
-use std::io;
 use std::path::PathBuf;
 
 use actix::fut::{ActorFutureExt as _, wrap_future};
@@ -16,11 +20,13 @@ use actix::{
     Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, ResponseFuture, Supervised, Supervisor,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::{AlertKind, NewAlert};
+use flowlord_messages::fault::{self, Point};
 use flowlord_messages::health::Pong;
 use flowlord_messages::hint::SnapshotsChanged;
+use flowlord_messages::rowlog::LogPoint;
 use flowlord_messages::snapshot::{
-    BackUp, CopyDatabase, ListSnapshots, Snapshot, Snapshots, StopBackup, TakeSnapshot,
+    BackUp, BackupState, CopyDatabase, ListSnapshots, ReadBackup, Snapshot, Snapshots, StopBackup,
+    TakeSnapshot,
 };
 use flowlord_messages::write::RaiseAlerts;
 use flowlord_messages::{
@@ -29,7 +35,10 @@ use flowlord_messages::{
 };
 use tokio::sync::oneshot;
 
-pub use crate::place::Place;
+pub use crate::place::{Found, LogReceipt, Place, PlaceError, Receipt, taken_at};
+pub use crate::segments::SegmentName;
+pub use crate::ship::{ShipConfig, ShipDeps, Shipper};
+use crate::tell::Told;
 
 /// After a snapshot that failed, when to try again, unless the next one is due sooner.
 const TRY_AGAIN: TimeDelta = TimeDelta::minutes(10);
@@ -40,12 +49,14 @@ const MAX_WAITING: usize = 16;
 /// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The folder of the snapshots.
-    pub folder: PathBuf,
+    /// A folder of this machine, for copies on their way to a place elsewhere.
+    pub spool: PathBuf,
     /// How often one is taken; none for only when asked.
     pub every: Option<TimeDelta>,
     /// How many are kept.
     pub keep: usize,
+    /// The log of changes that a snapshot is wanted for; none while none is kept.
+    pub chain: Option<u64>,
 }
 
 /// What it works with.
@@ -84,35 +95,56 @@ pub struct Backup {
     timer: Timer,
     /// The first one is being taken.
     runs: VecDeque<Run>,
-    /// Why the last one in the usual place failed.
+    /// The newest one in the usual place that was verified.
+    verified: Option<Snapshot>,
+    /// Up to where that one holds the log of changes.
+    log: Option<LogPoint>,
+    /// Why the last one there failed.
     problem: Option<String>,
+    told: Told,
 }
 
 impl Backup {
     /// Starts it in `arbiter`.
     #[must_use]
-    pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
+    pub fn start(arbiter: &ArbiterHandle, config: Config, place: Place, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::new(deps.clock.clone()),
-            place: Place(config.folder.clone()),
+            place,
             config,
             deps,
             runs: VecDeque::new(),
+            verified: None,
+            log: None,
             problem: None,
+            told: Told::default(),
         })
     }
 
     /// Reads when the last one was taken, and sets the timer to the next.
     fn plan(&mut self, busy: Busy, ctx: &mut Context<Self>) {
-        let Some(every) = self.config.every else { return };
-        let place = self.place.clone();
-        let list = actix_rt::task::spawn_blocking(move || place.list());
-        ctx.spawn(wrap_future::<_, Self>(list).map(move |found, this, ctx| {
-            let now = this.deps.clock.now();
-            let last = found.ok().and_then(io::Result::ok).and_then(|found| Some(found.first()?.at));
-            // A snapshot of the future was taken before the clock was set back.
-            let due = last.filter(|last| *last <= now).map_or(now, |last| later(last, every));
-            this.timer.set(Some(due), ctx, |this| &mut this.timer);
+        let (place, spool) = (self.place.clone(), self.config.spool.clone());
+        let found = async move {
+            // What a copy that was cut off left there.
+            let _none_is_fine = actix_rt::task::spawn_blocking(move || std::fs::remove_dir_all(spool)).await;
+            newest_verified(&place).await.map_err(|err| storage(&err))
+        };
+        ctx.spawn(wrap_future::<_, Self>(found).map(move |found: Result<_>, this, ctx| {
+            match found {
+                Ok(Some((newest, log))) => (this.verified, this.log) = (Some(newest), log),
+                Ok(None) => {}
+                Err(err) => log::error!("event=snapshots_unread error={err:?}"),
+            }
+            if let Some(every) = this.config.every {
+                let now = this.deps.clock.now();
+                let last = this.verified.as_ref().map(|newest| newest.at);
+                // One of another log is none that this one's segments go on from.
+                let goes_on =
+                    this.config.chain == this.log.map(|log| log.chain) || this.config.chain.is_none();
+                // A snapshot of the future was taken before the clock was set back.
+                let due = last.filter(|last| *last <= now && goes_on).map_or(now, |last| later(last, every));
+                this.timer.set(Some(due), ctx, |this| &mut this.timer);
+            }
             drop(busy);
         }));
     }
@@ -152,25 +184,37 @@ impl Backup {
     /// Takes the first of those that wait.
     fn run(&mut self, ctx: &mut Context<Self>) {
         let Some(run) = self.runs.front() else { return };
-        let at = self.deps.clock.now();
-        let (usual, to) = (run.to.is_none(), run.to.clone().unwrap_or_else(|| self.place.file(at)));
-        let call = self.deps.copy.call(CopyDatabase { to });
-        let (place, keep) = (self.place.clone(), self.config.keep);
+        let (at, usual, to) = (self.deps.clock.now(), run.to.is_none(), run.to.clone());
+        let (copy, place) = (self.deps.copy.clone(), self.place.clone());
+        let (spool, keep) = (self.config.spool.clone(), self.config.keep);
         let taken = async move {
-            let copied = call.await?;
-            if usual {
-                let kept = actix_rt::task::spawn_blocking(move || place.keep(keep)).await;
-                kept.map_err(io::Error::other).and_then(|kept| kept).map_err(|err| {
-                    Error::new(Code::Storage, format!("old snapshots can't be removed: {err}"))
-                })?;
-            }
-            Ok(Snapshot { location: copied.path.display().to_string(), at, bytes: copied.bytes })
+            let Some(to) = to else { return take_usual(&copy, &place, spool, at, keep).await };
+            let copied = copy.call(CopyDatabase { to }).await?;
+            let location = copied.path.display().to_string();
+            Ok((Snapshot { location, at, bytes: copied.bytes, verified: true }, None))
         };
         ctx.spawn(wrap_future::<_, Self>(taken).map(move |taken, this, ctx| {
+            let taken = taken.map(|(snapshot, kept): (Snapshot, Option<Kept>)| {
+                this.log = kept.map_or(this.log, |kept| kept.log);
+                this.forget_segments(kept.and_then(|kept| kept.oldest), ctx);
+                snapshot
+            });
             guarded(this, ctx, |this, ctx| this.taken(usual, &taken, at, ctx));
             let done = this.runs.pop_front();
             this.run(ctx);
             answer(done.into_iter().flat_map(|run| run.replies), &taken);
+        }));
+    }
+
+    /// Segments that are older than every snapshot leave beside the next one.
+    fn forget_segments(&self, oldest: Option<DateTime<Utc>>, ctx: &mut Context<Self>) {
+        let (Some(oldest), Some(_)) = (oldest, self.config.chain) else { return };
+        let (place, busy) = (self.place.clone(), self.deps.activity.begin());
+        ctx.spawn(wrap_future::<_, Self>(async move {
+            if let Err(err) = place.forget_segments(oldest).await {
+                log::warn!("event=segments_not_removed error={err:?}");
+            }
+            drop(busy);
         }));
     }
 
@@ -185,10 +229,14 @@ impl Backup {
             return;
         }
         self.deps.changed.hint(SnapshotsChanged);
+        if let Ok(snapshot) = taken {
+            self.verified = Some(snapshot.clone());
+        }
         let problem = taken.as_ref().err().map(|err| err.detail.clone());
-        // A disk that stays full is one thing to tell, not one each time.
-        if let Some(problem) = problem.as_ref().filter(|_| self.problem.is_none()) {
-            self.deps.raise.hint(RaiseAlerts { alerts: vec![alert(problem, self.deps.clock.now())] });
+        let newest = self.verified.as_ref().map(|newest| newest.at);
+        let alerts = self.told.judge(problem.as_deref(), newest, self.config.every, self.deps.clock.now());
+        if !alerts.is_empty() {
+            self.deps.raise.hint(RaiseAlerts { alerts });
         }
         if let Some(every) = self.config.every {
             let pause = if problem.is_some() { every.min(TRY_AGAIN) } else { every };
@@ -208,19 +256,56 @@ fn answer(replies: impl IntoIterator<Item = Reply>, taken: &Result<Snapshot>) {
     }
 }
 
-fn alert(problem: &str, now: DateTime<Utc>) -> NewAlert {
-    NewAlert {
-        kind: AlertKind::Snapshot,
-        at: now,
-        uid: None,
-        id: String::new(),
-        topic: "snapshot".to_owned(),
-        job: String::new(),
-        workflow: String::new(),
-        msg: format!("no snapshot was taken: {problem}"),
-        task_time: None,
-        at_once: None,
+/// What is known of a snapshot in the usual place beside itself.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    log: Option<LogPoint>,
+    /// When the oldest one was begun that stays.
+    oldest: Option<DateTime<Utc>>,
+}
+
+fn storage(err: &PlaceError) -> Error {
+    Error::new(Code::Storage, err.to_string())
+}
+
+async fn newest_verified(
+    place: &Place,
+) -> std::result::Result<Option<(Snapshot, Option<LogPoint>)>, PlaceError> {
+    let listed = place.list().await?;
+    let Some(newest) = listed.iter().find(|found| found.verified) else { return Ok(None) };
+    let log = place.receipt(&newest.name).await?.and_then(|receipt| receipt.log);
+    Ok(Some((place.told(newest), log.and_then(|log| log.point()))))
+}
+
+/// One more in the usual place, read back from there; then the oldest go.
+async fn take_usual(
+    copy: &Port<CopyDatabase>,
+    place: &Place,
+    spool: PathBuf,
+    at: DateTime<Utc>,
+    keep: usize,
+) -> Result<(Snapshot, Option<Kept>)> {
+    let name = Place::name(at);
+    let there = place.local(&name);
+    let spooled = there.is_none();
+    let to = there.unwrap_or_else(|| spool.join(&name));
+    let copied = copy.call(CopyDatabase { to }).await?;
+    let sent = place.send(&name, at, &copied.path, copied.log).await;
+    let kept = match sent {
+        Ok(_) if fault::at(Point::DuringUpload, spool.parent().unwrap_or(&spool)).is_some() => {
+            Err(PlaceError::Store(flowlord_store::Error::NotFound { at: name.clone() }))
+        }
+        Ok(receipt) => place.confirm(&name, &receipt).await,
+        Err(err) => Err(err),
+    };
+    if spooled {
+        let _removed_at_the_next_start =
+            actix_rt::task::spawn_blocking(move || std::fs::remove_file(&copied.path)).await;
     }
+    let found = kept.map_err(|err| storage(&err))?;
+    let old = |err| Error::new(Code::Storage, format!("old snapshots can't be removed: {err}"));
+    let oldest = place.keep(keep).await.map_err(old)?;
+    Ok((place.told(&found), Some(Kept { log: copied.log, oldest })))
 }
 
 impl Actor for Backup {
@@ -280,10 +365,23 @@ impl Handler<ListSnapshots> for Backup {
     fn handle(&mut self, _: ListSnapshots, _: &mut Self::Context) -> Self::Result {
         let (place, next, problem) = (self.place.clone(), self.timer.at(), self.problem.clone());
         Box::pin(async move {
-            let listed = actix_rt::task::spawn_blocking(move || place.list()).await;
             let unread = |err| Error::new(Code::Storage, format!("the snapshots can't be listed: {err}"));
-            let items = listed.map_err(io::Error::other).and_then(|listed| listed).map_err(unread)?;
+            let items = place.list().await.map_err(unread)?.iter().map(|found| place.told(found)).collect();
             Ok(Snapshots { items, next, problem })
+        })
+    }
+}
+
+impl Handler<ReadBackup> for Backup {
+    type Result = Result<BackupState>;
+
+    fn handle(&mut self, _: ReadBackup, _: &mut Self::Context) -> Self::Result {
+        Ok(BackupState {
+            place: self.config.every.map(|_| self.place.location("")),
+            verified: self.verified.clone(),
+            log: self.log,
+            next: self.timer.at(),
+            problem: self.problem.clone(),
         })
     }
 }

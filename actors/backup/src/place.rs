@@ -1,88 +1,429 @@
-//! Where snapshots are kept: files whose names say when they were taken.
+//! Where snapshots are kept: a folder, here or in an object store, of files whose names say when they were taken.
+//!
+//! Beside each lies its receipt, a small file that is written once the copy was read back and found to be what was
+//! sent: a snapshot counts from then on.
 
-use std::io;
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
+use flowlord_messages::rowlog::LogPoint;
 use flowlord_messages::snapshot::Snapshot;
+use flowlord_store::{Location, MOST_OBJECTS, Store, Stores};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// What a name begins with, its time, and what it ends with. The names sort as the times do.
 const FORM: &str = "flowlord-%Y%m%dT%H%M%S%.6fZ.db";
 
-/// A folder of snapshots.
-#[derive(Debug, Clone)]
-pub struct Place(pub PathBuf);
+/// A receipt is a few lines.
+const MOST_OF_A_RECEIPT: u64 = 64 * 1024;
 
-impl Place {
-    /// The file of a snapshot begun at `at`.
-    #[must_use]
-    pub fn file(&self, at: DateTime<Utc>) -> PathBuf {
-        self.0.join(at.format(FORM).to_string())
+/// Why a snapshot can't be kept or had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlaceError {
+    /// The place says no.
+    #[error(transparent)]
+    Store(#[from] flowlord_store::Error),
+    /// What is there isn't what was sent.
+    #[error("{at} isn't what was sent there ({found}, {sent} were sent): check the store")]
+    Differs {
+        /// Which.
+        at: String,
+        /// What is there.
+        found: String,
+        /// What was sent.
+        sent: String,
+    },
+}
+
+pub(crate) type Result<T> = std::result::Result<T, PlaceError>;
+
+/// What was checked of a snapshot; in JSON beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// When the snapshot was begun.
+    pub at: DateTime<Utc>,
+    /// Its size.
+    pub bytes: u64,
+    /// Of all its bytes, in hex.
+    pub sha256: String,
+    /// Up to where it holds the log of changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogReceipt>,
+}
+
+/// A point of a log of changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogReceipt {
+    /// Which log, in hex.
+    pub chain: String,
+    /// The number of the last change.
+    pub position: i64,
+}
+
+impl LogReceipt {
+    fn of(point: LogPoint) -> Self {
+        Self { chain: format!("{:016x}", point.chain), position: point.position }
     }
 
-    /// The snapshots that are there, newest first; other files don't count.
+    /// The point; none where the receipt was written by something else.
+    #[must_use]
+    pub fn point(&self) -> Option<LogPoint> {
+        Some(LogPoint { chain: u64::from_str_radix(&self.chain, 16).ok()?, position: self.position })
+    }
+}
+
+impl Receipt {
+    fn text(&self) -> String {
+        format!("{} bytes with SHA-256 {}", self.bytes, self.sha256)
+    }
+}
+
+/// A snapshot that is in a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its name there.
+    pub name: String,
+    /// When it was begun.
+    pub at: DateTime<Utc>,
+    /// Its size.
+    pub bytes: u64,
+    /// Whether its receipt is there.
+    pub verified: bool,
+}
+
+/// A folder of snapshots.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub(crate) store: Store,
+}
+
+impl Place {
+    /// The folder at `location`. Nothing is asked of it yet.
     ///
     /// # Errors
-    /// When the folder can't be read; one that isn't there has none.
-    pub fn list(&self) -> io::Result<Vec<Snapshot>> {
-        let entries = match std::fs::read_dir(&self.0) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
-        };
-        let mut found = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            if let Some(at) = taken_at(&entry.file_name().to_string_lossy()) {
-                let location = entry.path().display().to_string();
-                found.push(Snapshot { location, at, bytes: entry.metadata()?.len() });
-            }
-        }
+    /// When the configuration of the store can't be used.
+    pub fn open(location: &Location, stores: &Stores) -> flowlord_store::Result<Self> {
+        Ok(Self { store: stores.open(location)? })
+    }
+
+    /// The name of a snapshot begun at `at`.
+    #[must_use]
+    pub fn name(at: DateTime<Utc>) -> String {
+        at.format(FORM).to_string()
+    }
+
+    /// How people name one of its files.
+    #[must_use]
+    pub fn location(&self, name: &str) -> String {
+        self.store.location().join(name).map_or_else(|_| name.to_owned(), |at| at.to_string())
+    }
+
+    /// The file itself, where the place is on this machine.
+    #[must_use]
+    pub fn local(&self, name: &str) -> Option<PathBuf> {
+        self.store.location().as_local().map(|folder| folder.join(name))
+    }
+
+    /// The snapshots that are there, newest first; other files don't count. None in a place that isn't there.
+    ///
+    /// # Errors
+    /// When the place can't be read.
+    pub async fn list(&self) -> Result<Vec<Found>> {
+        let files = self.store.list_level("", MOST_OBJECTS).await?.files;
+        let receipts: std::collections::BTreeSet<_> =
+            files.iter().filter_map(|file| file.path.strip_suffix(".json")).collect();
+        let snapshots = files.iter().filter_map(|file| {
+            let (name, at) = (file.path.clone(), taken_at(&file.path)?);
+            Some(Found { verified: receipts.contains(name.as_str()), name, at, bytes: file.bytes })
+        });
+        let mut found: Vec<_> = snapshots.collect();
         found.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.at));
         Ok(found)
     }
 
-    /// Removes all but the newest; the newest stays whatever is asked.
-    pub(crate) fn keep(&self, newest: usize) -> io::Result<()> {
-        for old in self.list()?.into_iter().skip(newest.max(1)) {
-            std::fs::remove_file(&old.location)?;
-            log::info!("event=snapshot_removed location={:?}", old.location);
+    /// A snapshot as others are told of it.
+    #[must_use]
+    pub fn told(&self, found: &Found) -> Snapshot {
+        let location = self.location(&found.name);
+        Snapshot { location, at: found.at, bytes: found.bytes, verified: found.verified }
+    }
+
+    /// [`Place::send`] and [`Place::confirm`].
+    ///
+    /// # Errors
+    /// As they.
+    pub async fn keep_file(
+        &self,
+        name: &str,
+        at: DateTime<Utc>,
+        file: &Path,
+        log: Option<LogPoint>,
+    ) -> Result<Found> {
+        let receipt = self.send(name, at, file, log).await?;
+        self.confirm(name, &receipt).await
+    }
+
+    /// Sends the whole, checked snapshot in `file`, unless it is made in its place already. It doesn't count yet.
+    ///
+    /// # Errors
+    /// When the file can't be read, or can't be sent.
+    pub async fn send(
+        &self,
+        name: &str,
+        at: DateTime<Utc>,
+        file: &Path,
+        log: Option<LogPoint>,
+    ) -> Result<Receipt> {
+        let (bytes, sha256) = digest_of_file(file).await?;
+        if self.local(name).is_none_or(|there| there != file) {
+            self.store.put_file(name, file).await?;
         }
-        Ok(())
+        Ok(Receipt { at, bytes, sha256, log: log.map(LogReceipt::of) })
+    }
+
+    /// Reads back what was sent and writes its receipt.
+    ///
+    /// # Errors
+    /// When it can't be read, or isn't the same; it is removed then.
+    pub async fn confirm(&self, name: &str, receipt: &Receipt) -> Result<Found> {
+        if let Err(err) = self.compare(name, receipt).await {
+            if matches!(err, PlaceError::Differs { .. }) {
+                self.store.remove(name).await?;
+            }
+            return Err(err);
+        }
+        let text = serde_json::to_vec_pretty(receipt).unwrap_or_default();
+        self.store.put(&receipt_of(name), text).await?;
+        Ok(Found { name: name.to_owned(), at: receipt.at, bytes: receipt.bytes, verified: true })
+    }
+
+    /// What was checked when a snapshot was sent; none where there is no receipt.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub async fn receipt(&self, name: &str) -> Result<Option<Receipt>> {
+        match self.store.get(&receipt_of(name), MOST_OF_A_RECEIPT).await {
+            Ok(content) => Ok(serde_json::from_slice(&content.bytes).ok()),
+            Err(flowlord_store::Error::NotFound { .. }) => Ok(None),
+            Err(err) => Err(err.into()),
+        }
+    }
+
+    /// Copies a snapshot into `to` and compares it with its receipt, where it has one.
+    ///
+    /// # Errors
+    /// When it can't be had, or isn't what was sent.
+    pub async fn fetch(&self, name: &str, to: &Path) -> Result<()> {
+        self.store.get_file(name, to).await?;
+        let Some(receipt) = self.receipt(name).await? else { return Ok(()) };
+        let (bytes, sha256) = digest_of_file(to).await?;
+        self.same(name, &receipt, &Receipt { bytes, sha256, ..receipt.clone() })
+    }
+
+    /// Reads a snapshot through and compares it with its receipt, where it has one.
+    ///
+    /// # Errors
+    /// When it can't be read, or isn't what was sent.
+    pub async fn verify(&self, name: &str) -> Result<()> {
+        match self.receipt(name).await? {
+            Some(receipt) => self.compare(name, &receipt).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Removes all but the newest; the newest stays whatever is asked, and so does what is no snapshot. Answers when
+    /// the oldest one was begun that stays.
+    ///
+    /// # Errors
+    /// When one can't be removed; the next time does it then.
+    pub async fn keep(&self, newest: usize) -> Result<Option<DateTime<Utc>>> {
+        let listed = self.list().await?;
+        let oldest =
+            listed.iter().filter(|found| found.verified).nth(newest.max(1) - 1).map(|found| found.at);
+        for old in listed.iter().filter(|found| oldest.is_some_and(|oldest| found.at < oldest)) {
+            // Its receipt first: without one it no longer counts.
+            self.store.remove(&receipt_of(&old.name)).await?;
+            self.store.remove(&old.name).await?;
+            log::info!("event=snapshot_removed location={:?}", self.location(&old.name));
+        }
+        let verified = listed.iter().filter(|found| found.verified).map(|found| found.at);
+        Ok(oldest.or(verified.min()))
+    }
+
+    async fn compare(&self, name: &str, receipt: &Receipt) -> Result<()> {
+        let mut counted = Counted::default();
+        self.store
+            .read(name, async |piece| {
+                counted = std::mem::take(&mut counted).add(piece).await;
+                Ok(())
+            })
+            .await?;
+        let (bytes, sha256) = counted.end();
+        self.same(name, receipt, &Receipt { bytes, sha256, ..receipt.clone() })
+    }
+
+    fn same(&self, name: &str, sent: &Receipt, found: &Receipt) -> Result<()> {
+        if sent == found {
+            return Ok(());
+        }
+        Err(PlaceError::Differs { at: self.location(name), found: found.text(), sent: sent.text() })
     }
 }
 
-fn taken_at(name: &str) -> Option<DateTime<Utc>> {
+fn receipt_of(name: &str) -> String {
+    format!("{name}.json")
+}
+
+/// When a snapshot was begun, as its name tells; none for other names.
+#[must_use]
+pub fn taken_at(name: &str) -> Option<DateTime<Utc>> {
     NaiveDateTime::parse_from_str(name, FORM).ok().map(|at| at.and_utc())
+}
+
+/// How many bytes there were, and their hash so far.
+#[derive(Default)]
+struct Counted(u64, Sha256);
+
+impl Counted {
+    /// Beside the actors' thread: a large piece takes a while.
+    async fn add(mut self, piece: bytes::Bytes) -> Self {
+        let hashed = actix_rt::task::spawn_blocking(move || {
+            self.0 += u64::try_from(piece.len()).unwrap_or_default();
+            self.1.update(&piece);
+            self
+        });
+        // One that panics counts nothing, which no receipt says.
+        hashed.await.unwrap_or_default()
+    }
+
+    fn end(self) -> (u64, String) {
+        (self.0, hex(&self.1.finalize()))
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The size and hash of a file of this machine.
+async fn digest_of_file(file: &Path) -> Result<(u64, String)> {
+    let path = file.to_owned();
+    let read = actix_rt::task::spawn_blocking(move || -> std::io::Result<(u64, String)> {
+        let mut file = std::fs::File::open(path)?;
+        let (mut bytes, mut hash, mut piece) = (0_u64, Sha256::new(), vec![0; 1024 * 1024]);
+        loop {
+            let read = file.read(&mut piece)?;
+            if read == 0 {
+                return Ok((bytes, hex(&hash.finalize())));
+            }
+            bytes += u64::try_from(read).unwrap_or_default();
+            hash.update(piece.get(..read).unwrap_or_default());
+        }
+    });
+    let read = read.await.map_err(std::io::Error::other).and_then(|read| read);
+    read.map_err(|err| PlaceError::Store(flowlord_store::Error::of_io(file, &err)))
 }
 
 #[cfg(test)]
 mod tests {
+    use flowlord_store::{S3, StoreConfig};
+    use flowlord_testkit::{ACCESS_KEY, FakeStore};
+
     use super::*;
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().unwrap()
     }
 
-    #[test]
-    fn the_newest_stay_and_other_files_are_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let place = Place(folder.path().to_owned());
-        let times = ["2026-03-01T12:00:00Z", "2026-02-28T23:59:59.5Z", "2026-03-01T12:00:00.000001Z"];
-        for time in times {
-            std::fs::write(place.file(at(time)), "copy").unwrap();
-        }
-        std::fs::write(folder.path().join("mine.db"), "mine").unwrap();
-        let listed: Vec<_> = place.list().unwrap().into_iter().map(|snapshot| snapshot.at).collect();
-        assert_eq!(listed, [at(times[2]), at(times[0]), at(times[1])]);
-        place.keep(1).unwrap();
-        place.keep(0).unwrap();
-        assert_eq!(place.list().unwrap().len(), 1);
-        assert_eq!(place.list().unwrap()[0].at, at(times[2]));
-        assert!(folder.path().join("mine.db").exists());
+    fn stores(fake: &FakeStore) -> Stores {
+        let s3 = S3 {
+            endpoint: Some(fake.url()),
+            access_key: Some(ACCESS_KEY.to_owned()),
+            secret_key: Some(flowlord_store::Hidden::new("secret")),
+            ..S3::default()
+        };
+        Stores::new(StoreConfig { s3, ..StoreConfig::default() })
     }
 
-    #[test]
-    fn a_place_that_is_not_there_has_none() {
-        assert_eq!(Place("/nowhere/at/all".into()).list().unwrap(), []);
+    fn place(location: &str, stores: &Stores) -> Place {
+        Place::open(&Location::parse(location).unwrap(), stores).unwrap()
+    }
+
+    /// What every place does.
+    async fn behaves(place: &Place, folder: &Path) {
+        assert_eq!(place.list().await.unwrap(), []);
+        let file = folder.join("copy.db");
+        let times = ["2026-03-01T12:00:00Z", "2026-02-28T23:59:59.5Z", "2026-03-01T12:00:00.000001Z"];
+        for time in times {
+            std::fs::write(&file, time).unwrap();
+            let kept = place.keep_file(&Place::name(at(time)), at(time), &file, None).await.unwrap();
+            assert_eq!((kept.bytes, kept.verified), (time.len().try_into().unwrap(), true));
+        }
+        place.store.put("mine.db", "mine").await.unwrap();
+        // One whose sending was cut off before its receipt.
+        let cut = Place::name(at("2026-03-01T13:00:00Z"));
+        place.store.put(&cut, "unverified").await.unwrap();
+        let listed: Vec<_> =
+            place.list().await.unwrap().into_iter().map(|found| (found.at, found.verified)).collect();
+        let cut_at = at("2026-03-01T13:00:00Z");
+        let expected = [(cut_at, false), (at(times[2]), true), (at(times[0]), true), (at(times[1]), true)];
+        assert_eq!(listed, expected);
+        let newest = Place::name(at(times[2]));
+        let to = folder.join("back.db");
+        place.fetch(&newest, &to).await.unwrap();
+        assert_eq!(std::fs::read_to_string(&to).unwrap(), times[2]);
+        place.fetch(&cut, &to).await.unwrap();
+
+        place.keep(2).await.unwrap();
+        assert_eq!(place.list().await.unwrap().len(), 3, "what doesn't count doesn't push out what does");
+        place.keep(0).await.unwrap();
+        let names: Vec<_> = place.list().await.unwrap().into_iter().map(|found| found.name).collect();
+        assert_eq!(names, [cut, newest.clone()]);
+        assert!(place.store.head("mine.db").await.is_ok());
+
+        place.store.put(&newest, "2026-03-01T12:00:00.000002Z").await.unwrap();
+        for refused in [place.fetch(&newest, &to).await, place.verify(&newest).await] {
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.contains(&newest) && refused.contains("isn't what was sent"), "{refused}");
+        }
+    }
+
+    #[actix::test]
+    async fn the_newest_stay_and_what_was_not_verified_is_told_apart() {
+        let (fake, folder) = (FakeStore::start(), tempfile::tempdir().unwrap());
+        let stores = stores(&fake);
+        let local = folder.path().join("place");
+        behaves(&place(&local.display().to_string(), &stores), folder.path()).await;
+        behaves(&place("s3://bucket/deep", &stores), folder.path()).await;
+    }
+
+    #[actix::test]
+    async fn a_copy_that_comes_back_changed_is_removed_and_gets_no_receipt() {
+        let (fake, folder) = (FakeStore::start(), tempfile::tempdir().unwrap());
+        let place = place("s3://bucket", &stores(&fake));
+        let file = folder.path().join("copy.db");
+        std::fs::write(&file, "as it was").unwrap();
+        fake.set_garbling(true);
+        let name = Place::name(at("2026-03-01T12:00:00Z"));
+        let refused = place.keep_file(&name, at("2026-03-01T12:00:00Z"), &file, None).await.unwrap_err();
+        assert!(refused.to_string().contains("isn't what was sent there (9 bytes with SHA-256"), "{refused}");
+        assert_eq!(place.list().await.unwrap(), []);
+        assert!(fake.read(&format!("bucket/{name}.json")).is_none());
+    }
+
+    #[actix::test]
+    async fn a_place_that_is_not_there_has_none_and_one_that_is_away_says_so() {
+        let fake = FakeStore::start();
+        let stores = stores(&fake);
+        assert_eq!(place("/nowhere/at/all", &stores).list().await.unwrap(), []);
+        fake.set_broken(Some(500));
+        let away = place("s3://bucket", &stores).list().await.unwrap_err().to_string();
+        assert!(away.contains("can't be reached"), "{away}");
     }
 }

@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::Arbiter;
+use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::Clock as _;
 use flowlord_messages::snapshot::Copied;
-use flowlord_testkit::VirtualClock;
+use flowlord_store::{Hidden, Location, S3, StoreConfig, Stores};
+use flowlord_testkit::{ACCESS_KEY, FakeStore, VirtualClock};
 
 use super::*;
 
@@ -35,7 +37,7 @@ impl Handler<CopyDatabase> for Stub {
         rows.copies += 1;
         std::fs::create_dir_all(command.to.parent().unwrap()).unwrap();
         std::fs::write(&command.to, "copy").unwrap();
-        Ok(Copied { path: command.to, bytes: 4 })
+        Ok(Copied { path: command.to, bytes: 4, log: None })
     }
 }
 
@@ -51,12 +53,14 @@ impl Handler<RaiseAlerts> for Stub {
 struct Bench {
     rows: Stub,
     clock: VirtualClock,
+    store: FakeStore,
     folder: tempfile::TempDir,
     arbiter: Arbiter,
     take: Port<TakeSnapshot>,
     list: Port<ListSnapshots>,
     stop: Port<StopBackup>,
     back_up: Port<BackUp>,
+    read: Port<ReadBackup>,
 }
 
 fn noon() -> DateTime<Utc> {
@@ -65,12 +69,22 @@ fn noon() -> DateTime<Utc> {
 
 impl Bench {
     async fn new(every: Option<TimeDelta>) -> Self {
-        Self::start(Stub::default(), tempfile::tempdir().unwrap(), noon(), every).await
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("snapshots").display().to_string();
+        Self::start(Stub::default(), folder, FakeStore::start(), &place, noon(), every).await
+    }
+
+    /// With a place in an object store.
+    async fn remote(every: Option<TimeDelta>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::start(Stub::default(), folder, FakeStore::start(), "s3://bucket/flow", noon(), every).await
     }
 
     async fn start(
         rows: Stub,
         folder: tempfile::TempDir,
+        store: FakeStore,
+        place: &str,
         now: DateTime<Utc>,
         every: Option<TimeDelta>,
     ) -> Self {
@@ -89,15 +103,24 @@ impl Bench {
             raise: Port::new("db", db.recipient(), 16, patience, &activity),
             changed: LatePort::default(),
         };
-        let config = Config { folder: folder.path().join("snapshots"), every, keep: 3 };
-        let backup = Backup::start(&arbiter.handle(), config, deps);
+        let config = Config { spool: folder.path().join("spool"), every, keep: 3, chain: None };
+        let s3 = S3 {
+            endpoint: Some(store.url()),
+            access_key: Some(ACCESS_KEY.to_owned()),
+            secret_key: Some(Hidden::new("secret")),
+            ..S3::default()
+        };
+        let stores = Stores::new(StoreConfig { s3, ..StoreConfig::default() });
+        let place = Place::open(&Location::parse(place).unwrap(), &stores).unwrap();
+        let backup = Backup::start(&arbiter.handle(), config, place, deps);
         Port::new("backup", backup.clone().recipient(), 1, patience, &activity).call(Ping).await.unwrap();
         clock.settle().await;
         let take = Port::new("backup", backup.clone().recipient(), 64, patience, &activity);
         let list = Port::new("backup", backup.clone().recipient(), 1, patience, &activity);
         let stop = Port::new("backup", backup.clone().recipient(), 1, patience, &activity);
+        let read = Port::new("backup", backup.clone().recipient(), 1, patience, &activity);
         let back_up = Port::new("backup", backup.recipient(), 1, patience, &activity);
-        Self { rows, clock, folder, arbiter, take, list, stop, back_up }
+        Self { rows, clock, store, folder, arbiter, take, list, stop, back_up, read }
     }
 
     fn copies(&self) -> usize {
@@ -119,10 +142,11 @@ async fn one_is_taken_when_it_is_due_also_over_a_restart_and_the_newest_stay() {
     assert_eq!(bench.copies(), 1, "there was none");
     bench.clock.advance(hours(47)).await;
     assert_eq!(bench.copies(), 2);
-    let Bench { rows, clock, folder, arbiter, .. } = bench;
+    let Bench { rows, clock, store, folder, arbiter, .. } = bench;
     arbiter.stop();
     arbiter.join().unwrap();
-    let bench = Bench::start(rows, folder, clock.now(), Some(hours(24))).await;
+    let place = folder.path().join("snapshots").display().to_string();
+    let bench = Bench::start(rows, folder, store, &place, clock.now(), Some(hours(24))).await;
     assert_eq!(bench.copies(), 2, "the last one is a day old in an hour");
     bench.clock.advance(hours(49)).await;
     assert_eq!(bench.copies(), 5);
@@ -203,4 +227,61 @@ async fn the_stop_takes_a_last_one_and_then_there_are_no_more() {
     let bench = Bench::new(None).await;
     bench.stop.call(StopBackup).await.unwrap();
     assert_eq!(bench.copies(), 0, "without a backup place");
+}
+
+#[actix::test]
+async fn in_an_object_store_it_counts_once_it_was_read_back() {
+    let bench = Bench::remote(Some(hours(24))).await;
+    bench.clock.advance(hours(24 * 4)).await;
+    assert_eq!(bench.listed().await.len(), 3, "the newest stay there, too");
+    let names = bench.store.paths("bucket/flow/");
+    assert_eq!(names.len(), 6, "each with its receipt: {names:?}");
+    let spooled = std::fs::read_dir(bench.folder.path().join("spool")).unwrap().count();
+    assert_eq!(spooled, 0, "nothing stays here");
+    let state = bench.read.call(ReadBackup).await.unwrap();
+    assert_eq!(state.place.as_deref(), Some("s3://bucket/flow"));
+    let verified = state.verified.unwrap();
+    assert_eq!((verified.at, verified.verified), (noon() + hours(96), true));
+    assert!(verified.location.starts_with("s3://bucket/flow/flowlord-2026"), "{}", verified.location);
+
+    bench.store.set_garbling(true);
+    bench.clock.advance(hours(24)).await;
+    let state = bench.read.call(ReadBackup).await.unwrap();
+    assert!(state.problem.unwrap().contains("isn't what was sent there"));
+    assert_eq!(state.verified.unwrap().at, noon() + hours(96), "the last one that is good");
+    assert_eq!(bench.listed().await.len(), 3, "what is bad took no place");
+}
+
+#[actix::test]
+async fn what_was_sent_without_being_read_back_does_not_count_and_leaves_with_the_old() {
+    let bench = Bench::remote(Some(hours(24))).await;
+    fault::plan(bench.folder.path(), Point::DuringUpload, fault::Fault::Broken, 1);
+    let refused = bench.take.call(TakeSnapshot::default()).await.unwrap_err();
+    assert_eq!(refused.code, Code::Storage);
+    let snapshots = bench.list.call(ListSnapshots).await.unwrap().items;
+    assert_eq!(snapshots.iter().filter(|snapshot| snapshot.verified).count(), 1, "{snapshots:?}");
+    bench.clock.advance(hours(24 * 4)).await;
+    let snapshots = bench.list.call(ListSnapshots).await.unwrap().items;
+    assert!(snapshots.iter().all(|snapshot| snapshot.verified), "{snapshots:?}");
+    assert_eq!((snapshots.len(), bench.store.paths("bucket/flow/").len()), (3, 6));
+}
+
+#[actix::test]
+async fn a_store_that_is_away_is_one_alert_and_another_when_the_newest_grows_old() {
+    let minutes = TimeDelta::minutes;
+    let bench = Bench::remote(Some(minutes(20))).await;
+    bench.store.set_broken(Some(500));
+    bench.clock.advance(minutes(21)).await;
+    let told = || -> Vec<String> {
+        bench.rows.0.lock().unwrap().alerts.iter().map(|alert| alert.msg.clone()).collect()
+    };
+    assert_eq!(told().len(), 1, "{:?}", told());
+    assert!(told()[0].contains("500 Internal Server Error"), "{:?}", told());
+    bench.clock.advance(minutes(30)).await;
+    assert_eq!(told().len(), 2, "{:?}", told());
+    assert!(told()[1].contains("older than twice backup.every (20m)"), "{:?}", told());
+    bench.store.set_broken(None);
+    bench.clock.advance(TRY_AGAIN).await;
+    let state = bench.read.call(ReadBackup).await.unwrap();
+    assert_eq!((state.problem, told().len()), (None, 2));
 }

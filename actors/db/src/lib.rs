@@ -7,6 +7,7 @@ mod bulk;
 mod changes;
 mod column;
 mod fault;
+mod import;
 mod job;
 mod meters;
 mod outage;
@@ -15,6 +16,7 @@ mod read;
 mod reader;
 mod restore;
 mod row;
+mod rowlog;
 mod schema;
 mod snapshot;
 mod store;
@@ -24,16 +26,15 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
-
 use actix::{Addr, ArbiterHandle};
-use chrono::{DateTime, Utc};
 use flowlord_messages::Supervision;
 
 pub use bulk::{Bulk, BulkError};
+pub use import::{Counts, ImportError, Kind, Report, import};
 pub use owner::{Hints, Owner};
 pub use reader::Reader;
-pub use restore::{Recovered, RestoreError, Restored, restore};
+pub use restore::{Found, RestoreError, Restored, Restoring, look};
+pub use rowlog::{SegmentError, log_point};
 pub use schema::{FolderLock, OpenError, VERSION};
 pub use snapshot::{SnapshotError, check, copy};
 
@@ -50,37 +51,35 @@ pub struct Database {
     pub owner: Addr<Owner>,
     /// Takes every query.
     pub readers: Addr<Reader>,
-    /// What was restored before it could be opened, if anything.
-    pub recovered: Option<Recovered>,
+    /// The log that changes of rows are noted in; none when they aren't.
+    pub chain: Option<u64>,
     _lock: FolderLock,
 }
 
 impl Database {
-    /// Opens the database in `folder`, migrates it, and starts its owner in `arbiter`. Where there is none, or one
-    /// that doesn't open, the first of `snapshots` that is sound becomes the database before.
+    /// Opens the database in the folder of `lock`, migrates it, and starts its owner in `arbiter`. With `record` it
+    /// notes which rows change, in the log that is there or a new one of that number.
     ///
     /// # Errors
-    /// When another process uses the folder, or the database can't be opened.
+    /// When the database can't be opened.
     pub fn open(
-        folder: &Path,
-        snapshots: &[PathBuf],
-        now: DateTime<Utc>,
+        lock: FolderLock,
+        record: Option<u64>,
         arbiter: &ArbiterHandle,
         supervision: Supervision,
         hints: Hints,
     ) -> Result<Self, OpenError> {
-        let lock = FolderLock::take(folder)?;
-        let recovered = restore::recover(folder, snapshots, now)?;
-        let path = folder.join(DATABASE);
-        let connection = schema::open_writer(&path)?;
+        let path = lock.folder().join(DATABASE);
+        let connection = schema::open_recording(&path, record)?;
+        let chain = log_point(&path).map(|point| point.chain);
         // Readers after the writer: a read-only connection can't make the files of a fresh database.
         let pool = r2d2::Pool::builder()
             .max_size(u32::try_from(READERS).unwrap_or(2))
             .build(schema::reader_manager(&path))?;
         Ok(Self {
-            owner: Owner::start(arbiter, path, connection, supervision, hints),
+            owner: Owner::start(arbiter, path, record, connection, supervision, hints),
             readers: actix::SyncArbiter::start(READERS, move || Reader::new(pool.clone())),
-            recovered,
+            chain,
             _lock: lock,
         })
     }

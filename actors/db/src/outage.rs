@@ -100,8 +100,8 @@ impl Outage {
     /// After a flush that failed, the system may hold pages in memory that it takes for written: they would be read
     /// back now and be gone after a power cut, and with them all that is appended behind them. So the whole log is
     /// first copied into the database, which writes every page again.
-    pub(crate) fn reopen(&self, path: &Path) -> Result<Connection, OpenError> {
-        let connection = schema::reopen_writer(path)?;
+    pub(crate) fn reopen(&self, path: &Path, record: Option<u64>) -> Result<Connection, OpenError> {
+        let connection = schema::reopen_recording(path, record)?;
         if self.unsure {
             let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
             checkpoint(&connection).map_err(failed)?;
@@ -213,16 +213,16 @@ mod tests {
         let now = "2026-03-01T12:00:00Z".parse().unwrap();
         let wal = || folder.path().join("f.db-wal").metadata().unwrap().len();
 
-        Outage::begin(&err(ffi::SQLITE_FULL), now).reopen(&path).unwrap();
+        Outage::begin(&err(ffi::SQLITE_FULL), now).reopen(&path, None).unwrap();
         assert!(wal() > 0, "what was written is written");
         let outage = Outage::begin(&err(ffi::SQLITE_IOERR_FSYNC), now);
         let reader = Connection::open(&path).unwrap();
         reader.execute_batch("BEGIN; SELECT * FROM name").unwrap();
         writer.execute("INSERT INTO name (text) VALUES ('b')", []).unwrap();
-        let held = outage.reopen(&path).unwrap_err().to_string();
+        let held = outage.reopen(&path, None).unwrap_err().to_string();
         assert!(held.contains("holds up the checkpoint"), "{held}");
         drop(reader);
-        outage.reopen(&path).unwrap();
+        outage.reopen(&path, None).unwrap();
         assert_eq!(wal(), 0, "every page is in the database");
     }
 
@@ -231,7 +231,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f.db");
         let outage = Outage::begin(&err(ffi::SQLITE_IOERR), "2026-03-01T12:00:00Z".parse().unwrap());
-        assert!(matches!(outage.reopen(&path), Err(OpenError::Sqlite { source, .. }) if is_disk(&source)));
+        assert!(
+            matches!(outage.reopen(&path, None), Err(OpenError::Sqlite { source, .. }) if is_disk(&source))
+        );
         assert!(!path.exists());
     }
 }

@@ -15,6 +15,7 @@ use flowlord_messages::files::{KeepPlaces, RecordFile, SaveSeen};
 use flowlord_messages::health::Pong;
 use flowlord_messages::hint::{AlertRaised, Changed, Notify, TasksDelayed, TasksReady};
 use flowlord_messages::outbox::MarkNotified;
+use flowlord_messages::rowlog::{ForgetChanges, RestartLog};
 use flowlord_messages::token::{AddToken, RemoveToken};
 use flowlord_messages::watch::RaiseBreaches;
 use flowlord_messages::write::{
@@ -54,6 +55,7 @@ pub struct Hints {
 /// The actor that owns the one write connection.
 pub struct Owner {
     pub(crate) path: PathBuf,
+    record: Option<u64>,
     connection: Option<Connection>,
     names: Names,
     queue: Queue,
@@ -88,6 +90,7 @@ impl Owner {
     pub(crate) fn start(
         arbiter: &ArbiterHandle,
         path: PathBuf,
+        record: Option<u64>,
         connection: Connection,
         supervision: Supervision,
         hints: Hints,
@@ -96,6 +99,7 @@ impl Owner {
         watch.on(&connection);
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             path,
+            record,
             connection: Some(connection),
             watch,
             changes_told: false,
@@ -197,7 +201,7 @@ impl Owner {
         if self.outage.is_some() {
             return self.try_again(ctx);
         }
-        match schema::reopen_writer(&self.path) {
+        match schema::reopen_recording(&self.path, self.record) {
             Ok(connection) => {
                 self.watch.on(&connection);
                 self.connection = Some(connection);
@@ -212,7 +216,7 @@ impl Owner {
 
     /// The proof is a real write, and with it the one alert, so that it is told if and only if writing works.
     fn prove(&mut self, outage: &Outage, now: DateTime<Utc>) -> Result<(Connection, Followers), OpenError> {
-        let connection = outage.reopen(&self.path)?;
+        let connection = outage.reopen(&self.path, self.record)?;
         self.watch.on(&connection);
         let mut jobs = vec![job::own(Ping)];
         let news = self.told.is_none_or(|told| now - told >= outage::TOLD_FOR);
@@ -317,6 +321,7 @@ queue!(
     CreateTasks,
     EnqueueMessage,
     ExtendLease,
+    ForgetChanges,
     GrantLeases,
     KeepPlaces,
     MarkNotified,
@@ -332,6 +337,7 @@ queue!(
     RemoveHistory,
     RemoveSilence,
     RemoveToken,
+    RestartLog,
     SaveBackload,
     SaveCrons,
     SaveSeen,

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use flowlord_messages::rowlog::LogPoint;
 
 use crate::DATABASE;
 use crate::column::time;
-use crate::schema::OpenError;
+use crate::rowlog::{Replay, SegmentError};
 use crate::snapshot::{SnapshotError, check, copy, read_only};
 
 /// Why nothing was restored.
@@ -19,6 +20,9 @@ pub enum RestoreError {
     /// The snapshot can't be used.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// With its log it isn't sound.
+    #[error("the database isn't sound with the log applied: {0}")]
+    Log(String),
     /// The folder can't be written.
     #[error("{path} can't be written: {source}")]
     Io {
@@ -33,25 +37,18 @@ pub enum RestoreError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
     /// The snapshot that is the database now.
-    pub from: PathBuf,
+    pub from: String,
     /// The newest task that it holds.
     pub newest: Option<DateTime<Utc>>,
+    /// How many segments of the log were applied, and up to when; none when none was.
+    pub log: Option<(usize, DateTime<Utc>)>,
     /// Where the database is that was there before; its files keep their endings.
     pub moved_to: Option<PathBuf>,
 }
 
-/// What was done before a database could be opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recovered {
-    /// The snapshot that took its place.
-    pub restored: Restored,
-    /// Why the database that was there doesn't open; none when there was none.
-    pub why: Option<String>,
-}
-
 /// The state of the database file in a data folder, as far as a quick look tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Found {
+pub enum Found {
     /// There is none.
     Nothing,
     /// One that opens.
@@ -64,7 +61,7 @@ enum Found {
 ///
 /// # Errors
 /// When the file can't be read for a reason that isn't its content: that is no reason to replace it.
-fn look(data: &Path) -> Result<Found, SnapshotError> {
+pub fn look(data: &Path) -> Result<Found, SnapshotError> {
     let path = data.join(DATABASE);
     match path.metadata() {
         Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
@@ -84,61 +81,79 @@ fn look(data: &Path) -> Result<Found, SnapshotError> {
     }
 }
 
-/// Where there is no database, or one that doesn't open, restores the first of `snapshots` that is sound.
-pub(crate) fn recover(
-    data: &Path,
-    snapshots: &[PathBuf],
-    now: DateTime<Utc>,
-) -> Result<Option<Recovered>, OpenError> {
-    let why = match look(data).map_err(RestoreError::from)? {
-        Found::Sound => return Ok(None),
-        Found::Nothing => None,
-        Found::Broken(why) => Some(why),
-    };
-    for snapshot in snapshots {
-        match restore(snapshot, data, true, now) {
-            Ok(restored) => return Ok(Some(Recovered { restored, why })),
-            Err(RestoreError::Snapshot(err)) => log::error!("event=snapshot_unusable error={err:?}"),
-            Err(err) => return Err(err.into()),
-        }
-    }
-    let Some(why) = why else { return Ok(None) };
-    let instead = match snapshots.len() {
-        0 => "there is no snapshot to restore: move the file away to begin with an empty history".to_owned(),
-        bad => format!("none of {bad} snapshots is sound: name another with `flowlord restore --from`"),
-    };
-    Err(OpenError::Damaged { path: data.join(DATABASE), why, instead })
+/// A checked copy of a snapshot on its way to become the database of a data folder that no service uses.
+#[derive(Debug)]
+pub struct Restoring {
+    data: PathBuf,
+    fresh: PathBuf,
+    replay: Option<Replay>,
 }
 
-/// Makes a checked copy of `snapshot` the database of a data folder that no service uses.
-///
-/// # Errors
-/// When there is a database and `force` isn't set, or the snapshot isn't sound: then nothing was changed.
-pub fn restore(
-    snapshot: &Path,
-    data: &Path,
-    force: bool,
-    now: DateTime<Utc>,
-) -> Result<Restored, RestoreError> {
-    let path = data.join(DATABASE);
-    let io = |source| RestoreError::Io { path: data.to_owned(), source };
-    let there = path.exists();
-    if there && !force {
-        return Err(RestoreError::Exists(path));
+impl Restoring {
+    /// Makes the copy beside the database; nothing is moved yet.
+    ///
+    /// # Errors
+    /// When there is a database and `force` isn't set, or the snapshot isn't sound.
+    pub fn begin(snapshot: &Path, data: &Path, force: bool) -> Result<Self, RestoreError> {
+        let path = data.join(DATABASE);
+        if path.exists() && !force {
+            return Err(RestoreError::Exists(path));
+        }
+        check(snapshot)?;
+        let fresh = data.join(format!("{DATABASE}.restoring"));
+        match std::fs::remove_file(&fresh) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(RestoreError::Io { path: fresh, source });
+            }
+            _ => {}
+        }
+        copy(snapshot, &fresh)?;
+        let replay =
+            Replay::open(&fresh).map_err(|source| SnapshotError::Sqlite { path: fresh.clone(), source })?;
+        Ok(Self { data: data.to_owned(), fresh, replay })
     }
-    // Checked and whole before anything is moved.
-    check(snapshot)?;
-    let fresh = data.join(format!("{DATABASE}.restoring"));
-    match std::fs::remove_file(&fresh) {
-        Err(err) if err.kind() != std::io::ErrorKind::NotFound => return Err(io(err)),
-        _ => {}
+
+    /// Up to where it holds the log of changes; none where it holds none.
+    #[must_use]
+    pub fn log(&self) -> Option<LogPoint> {
+        self.replay.as_ref().map(Replay::point)
     }
-    copy(snapshot, &fresh)?;
-    let newest = newest_task(&fresh)?;
-    let moved_to = if there { Some(move_aside(&path, now).map_err(io)?) } else { None };
-    std::fs::rename(&fresh, &path).map_err(io)?;
-    File::open(data).and_then(|folder| folder.sync_all()).map_err(io)?;
-    Ok(Restored { from: snapshot.to_owned(), newest, moved_to })
+
+    /// Applies the next segment of its log, whose SHA-256 is `digest` in hex.
+    ///
+    /// # Errors
+    /// Why the log ends before it; what was applied so far stays.
+    pub fn apply(&mut self, segment: &[u8], digest: &str) -> Result<(), SegmentError> {
+        match &mut self.replay {
+            Some(replay) => replay.apply(segment, digest),
+            None => Err(SegmentError::Foreign("the snapshot holds no log".to_owned())),
+        }
+    }
+
+    /// Puts it in the place of the database; one that is there is moved aside. `from` is how people name the
+    /// snapshot.
+    ///
+    /// # Errors
+    /// When the folder can't be written, or what was applied doesn't fit together.
+    pub fn finish(self, from: String, now: DateTime<Utc>) -> Result<Restored, RestoreError> {
+        let Self { data, fresh, replay } = self;
+        let io = |source| RestoreError::Io { path: data.clone(), source };
+        let log = replay.as_ref().and_then(Replay::applied);
+        if let Some(replay) = replay {
+            let unsound = |err: &dyn std::fmt::Display| RestoreError::Log(err.to_string());
+            replay.finish().map_err(|err| unsound(&err))?;
+            if log.is_some() {
+                check(&fresh).map_err(|err| unsound(&err))?;
+            }
+            File::open(&fresh).and_then(|file| file.sync_all()).map_err(io)?;
+        }
+        let path = data.join(DATABASE);
+        let newest = newest_task(&fresh)?;
+        let moved_to = if path.exists() { Some(move_aside(&path, now).map_err(io)?) } else { None };
+        std::fs::rename(&fresh, &path).map_err(io)?;
+        File::open(&data).and_then(|folder| folder.sync_all()).map_err(io)?;
+        Ok(Restored { from, newest, log, moved_to })
+    }
 }
 
 /// With its write-ahead log, without which it isn't the same database.
@@ -185,6 +200,10 @@ mod tests {
         read_only(path).unwrap().query_row("SELECT text FROM name", [], |row| row.get(0)).unwrap()
     }
 
+    fn restore(snapshot: &Path, data: &Path, force: bool) -> Result<Restored, RestoreError> {
+        Restoring::begin(snapshot, data, force)?.finish(snapshot.display().to_string(), now())
+    }
+
     fn snapshot_of(data: &Path, to: &str) -> PathBuf {
         let to = data.join(to);
         copy(&data.join(DATABASE), &to).unwrap();
@@ -197,7 +216,7 @@ mod tests {
         database(old.path(), "old");
         let snapshot = snapshot_of(old.path(), "one.db");
         assert_eq!(look(new.path()).unwrap(), Found::Nothing);
-        let restored = restore(&snapshot, new.path(), false, now()).unwrap();
+        let restored = restore(&snapshot, new.path(), false).unwrap();
         assert_eq!((restored.moved_to, restored.newest), (None, None));
         assert_eq!(name(&new.path().join(DATABASE)), "old");
         assert_eq!(look(new.path()).unwrap(), Found::Sound);
@@ -212,10 +231,10 @@ mod tests {
             .unwrap()
             .execute("UPDATE name SET text = 'new'", [])
             .unwrap();
-        let refused = restore(&snapshot, data.path(), false, now()).unwrap_err().to_string();
+        let refused = restore(&snapshot, data.path(), false).unwrap_err().to_string();
         assert!(refused.contains("--force"), "{refused}");
         assert_eq!(name(&data.path().join(DATABASE)), "new");
-        let restored = restore(&snapshot, data.path(), true, now()).unwrap();
+        let restored = restore(&snapshot, data.path(), true).unwrap();
         assert_eq!(name(&data.path().join(DATABASE)), "old");
         assert_eq!(name(&restored.moved_to.unwrap()), "new");
     }
@@ -226,35 +245,9 @@ mod tests {
         database(data.path(), "mine");
         let bad = data.path().join("bad.db");
         std::fs::write(&bad, "no database at all, but long enough to look like one ".repeat(20)).unwrap();
-        let err = restore(&bad, data.path(), true, now()).unwrap_err().to_string();
+        let err = restore(&bad, data.path(), true).unwrap_err().to_string();
         assert!(err.contains("bad.db is damaged"), "{err}");
         assert_eq!(name(&data.path().join(DATABASE)), "mine");
-    }
-
-    #[test]
-    fn what_does_not_open_is_replaced_by_the_newest_sound_snapshot_and_kept() {
-        let data = tempfile::tempdir().unwrap();
-        database(data.path(), "old");
-        let good = snapshot_of(data.path(), "good.db");
-        assert_eq!(
-            recover(data.path(), std::slice::from_ref(&good), now()).unwrap(),
-            None,
-            "one that opens stays"
-        );
-        let path = data.path().join(DATABASE);
-        let garbage = "no database at all, but long enough to look like one ".repeat(20);
-        for file in [&path, &data.path().join("bad.db")] {
-            std::fs::write(file, &garbage).unwrap();
-        }
-        let refused = recover(data.path(), &[], now()).unwrap_err().to_string();
-        assert!(refused.contains("move the file away"), "{refused}");
-        let bad = data.path().join("bad.db");
-        let refused = recover(data.path(), std::slice::from_ref(&bad), now()).unwrap_err().to_string();
-        assert!(refused.contains("none of 1 snapshots is sound"), "{refused}");
-        let recovered = recover(data.path(), &[bad, good.clone()], now()).unwrap().unwrap();
-        assert!(recovered.why.is_some());
-        assert_eq!((name(&path), recovered.restored.from), ("old".to_owned(), good));
-        assert_eq!(std::fs::read_to_string(recovered.restored.moved_to.unwrap()).unwrap(), garbage);
     }
 
     #[test]

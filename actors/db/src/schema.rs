@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use crate::rowlog;
+
 /// One step a version: `MIGRATIONS[n]` leads from version n to n + 1.
 const MIGRATIONS: &[&str] =
     &[include_str!("schema_v1.sql"), include_str!("schema_v2.sql"), include_str!("schema_v3.sql")];
@@ -52,19 +54,6 @@ pub enum OpenError {
         /// Why.
         source: rusqlite::Error,
     },
-    /// It is damaged, and nothing can take its place.
-    #[error("the database {path} doesn't open: {why}; {instead}")]
-    Damaged {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        why: String,
-        /// What to do.
-        instead: String,
-    },
-    /// A snapshot could not be put in its place.
-    #[error(transparent)]
-    Restore(#[from] crate::restore::RestoreError),
     /// The pool of readers can't be made.
     #[error("the database can't be opened for reading: {0}")]
     Pool(#[from] r2d2::Error),
@@ -72,7 +61,10 @@ pub enum OpenError {
 
 /// Keeps other processes out of the data folder, until dropped.
 #[derive(Debug)]
-pub struct FolderLock(#[expect(dead_code, reason = "held, never read")] File);
+pub struct FolderLock {
+    folder: PathBuf,
+    _held: File,
+}
 
 impl FolderLock {
     /// Makes the folder and takes its lock.
@@ -84,11 +76,43 @@ impl FolderLock {
         std::fs::create_dir_all(folder).map_err(failed)?;
         let file = File::create(folder.join("flowlord.lock")).map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
+            Ok(()) => Ok(Self { folder: folder.to_owned(), _held: file }),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse(folder.to_owned())),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
     }
+
+    /// The folder that it is of.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// Opens the database for writing as the service does: with `record` it notes which rows change, in the log that is
+/// there or a new one of that number; else it ends the log.
+///
+/// # Errors
+/// As [`open_writer`].
+pub(crate) fn open_recording(path: &Path, record: Option<u64>) -> Result<Connection, OpenError> {
+    recording(open_writer(path)?, path, record)
+}
+
+/// The same again: a database that is gone isn't made anew.
+///
+/// # Errors
+/// As [`reopen_writer`].
+pub(crate) fn reopen_recording(path: &Path, record: Option<u64>) -> Result<Connection, OpenError> {
+    recording(reopen_writer(path)?, path, record)
+}
+
+fn recording(connection: Connection, path: &Path, record: Option<u64>) -> Result<Connection, OpenError> {
+    let done = match record {
+        Some(chain) => rowlog::record(&connection, chain),
+        None => rowlog::forget(&connection),
+    };
+    done.map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
+    Ok(connection)
 }
 
 /// Opens the database for writing and migrates it.
@@ -166,6 +190,10 @@ fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
         transaction.pragma_update(None, "user_version", from + 1)?;
         transaction.commit()?;
         log::info!("event=schema_migrated from={from} to={}", from + 1);
+    }
+    if found > 0 && found < VERSION {
+        // What a migration changes isn't noted: the log goes on from a snapshot of afterwards.
+        rowlog::forget(connection)?;
     }
     Ok(())
 }

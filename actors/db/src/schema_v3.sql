@@ -2,6 +2,7 @@
 
 -- How many tasks a slot started; none when it was missed, and for slots of before.
 ALTER TABLE slot ADD COLUMN tasks INTEGER;
+
 -- Alerts: which route tells one, and which silence keeps it from being told.
 
 -- Routes as configured last, in the order in which they are tried; alerts that none takes are for the default one.
@@ -78,3 +79,17 @@ CREATE TABLE change (
     status INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX change_at ON change (at);
+
+-- Rows that changed since the backup last took them, in the order of their change; only while there is a backup. The
+-- newest stays also when it was taken, so that numbers go on.
+CREATE TABLE row_change (
+    seq INTEGER PRIMARY KEY,
+    tbl TEXT NOT NULL,
+    key ANY NOT NULL           -- its integer key, or a JSON array of its key's columns
+) STRICT;
+CREATE TABLE row_log (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    chain INTEGER NOT NULL,    -- drawn at its beginning
+    taken INTEGER NOT NULL,    -- row_change.seq
+    digest TEXT NOT NULL       -- SHA-256 of the last segment taken
+) STRICT;

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::fault;
 use crate::owner::Owner;
+use crate::rowlog::log_point;
 use crate::schema::VERSION;
 
 /// Why there is no copy.
@@ -147,7 +148,7 @@ impl Handler<CopyDatabase> for Owner {
             owner.flush(ctx);
             let (from, to) = (owner.path.clone(), command.to);
             let copied = actix_rt::task::spawn_blocking(move || {
-                copy(&from, &to).map(|bytes| Copied { path: to, bytes })
+                copy(&from, &to).map(|bytes| Copied { log: log_point(&to), path: to, bytes })
             });
             let copied = wrap_future::<_, Self>(copied);
             Box::pin(copied.map(|copied, _, _| match copied {

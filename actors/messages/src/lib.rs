@@ -30,6 +30,7 @@ pub mod notifier;
 pub mod outbox;
 pub mod read;
 pub mod retention;
+pub mod rowlog;
 pub mod scheduler;
 pub mod snapshot;
 pub mod token;

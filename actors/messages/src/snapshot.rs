@@ -6,6 +6,7 @@ use actix::Message;
 use chrono::{DateTime, Utc};
 
 use crate::error::Result;
+use crate::rowlog::LogPoint;
 
 /// To the DB owner: makes one copy. It holds every write that was answered before this was sent.
 ///
@@ -24,6 +25,8 @@ pub struct Copied {
     pub path: PathBuf,
     /// Its size, bytes.
     pub bytes: u64,
+    /// Up to where it holds the log of changes; none where none is kept.
+    pub log: Option<LogPoint>,
 }
 
 /// Takes a snapshot. One that is being taken for the same place is shared.
@@ -39,7 +42,7 @@ pub struct TakeSnapshot {
 #[rtype(result = "()")]
 pub struct BackUp;
 
-/// A snapshot that was checked.
+/// A snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// Where it is: a file, or an object of a store.
@@ -48,6 +51,8 @@ pub struct Snapshot {
     pub at: DateTime<Utc>,
     /// Its size, bytes.
     pub bytes: u64,
+    /// Whether it was read back from where it is, and found to be what was checked.
+    pub verified: bool,
 }
 
 /// The snapshots in the usual place, newest first.
@@ -61,6 +66,26 @@ pub struct Snapshots {
     /// Those that are there.
     pub items: Vec<Snapshot>,
     /// When the next one is due; none when there is no backup place.
+    pub next: Option<DateTime<Utc>>,
+    /// Why the last one failed, when it did.
+    pub problem: Option<String>,
+}
+
+/// How the backup is, as far as is known without asking the place.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<BackupState>")]
+pub struct ReadBackup;
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BackupState {
+    /// Where snapshots go; none when there is no backup place.
+    pub place: Option<String>,
+    /// The newest one that was verified.
+    pub verified: Option<Snapshot>,
+    /// Up to where that one holds the log of changes.
+    pub log: Option<LogPoint>,
+    /// When the next one is due.
     pub next: Option<DateTime<Utc>>,
     /// Why the last one failed, when it did.
     pub problem: Option<String>,

@@ -88,6 +88,13 @@ impl Kind {
 }
 
 impl Error {
+    /// A file of this machine that can't be read or written.
+    #[must_use]
+    pub fn of_io(path: &std::path::Path, err: &std::io::Error) -> Self {
+        let (at, hint) = (path.display().to_string(), Kind::Local.reach());
+        Self::Unreachable { at, problem: err.to_string(), hint }
+    }
+
     pub(crate) fn of(err: &object_store::Error, kind: Kind, at: &str) -> Self {
         use object_store::Error as Store;
         let at = at.to_owned();

@@ -13,5 +13,5 @@ mod watch;
 pub use connect::{Gcs, Hidden, S3, StoreConfig, Stores};
 pub use error::{Error, Result};
 pub use location::Location;
-pub use store::{Content, MOST_OBJECTS, Object, Store};
+pub use store::{Content, Level, MOST_OBJECTS, Object, Store};
 pub use watch::Watch;

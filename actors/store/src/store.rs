@@ -31,6 +31,15 @@ pub struct Object {
     pub etag: String,
 }
 
+/// What is directly in a folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Level {
+    /// Its files; `path` is the name.
+    pub files: Vec<Object>,
+    /// The names of its folders.
+    pub folders: Vec<String>,
+}
+
 /// A file that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
@@ -83,6 +92,26 @@ impl Store {
         Ok(objects)
     }
 
+    /// The files directly in `folder`, and the folders there, by name; empty for the place itself.
+    ///
+    /// # Errors
+    /// When the store can't be asked, or there are more than `most`.
+    pub async fn list_level(&self, folder: &str, most: usize) -> Result<Level> {
+        let within = self.key(folder)?;
+        let listed = self.store.list_with_delimiter(Some(&within)).await;
+        let listed = listed.map_err(|err| self.error(&err, folder))?;
+        if listed.objects.len() + listed.common_prefixes.len() > most {
+            return Err(Error::TooMany { at: self.at(folder), most });
+        }
+        let name = |key: &Key| key.filename().map(str::to_owned);
+        let mut files: Vec<_> =
+            listed.objects.iter().filter_map(|found| Some(object(name(&found.location)?, found))).collect();
+        let mut folders: Vec<_> = listed.common_prefixes.iter().filter_map(name).collect();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        folders.sort_unstable();
+        Ok(Level { files, folders })
+    }
+
     /// One file, without what it holds; the place itself for an empty path.
     ///
     /// # Errors
@@ -130,7 +159,7 @@ impl Store {
     /// # Errors
     /// When one can't be read or the other not written; what was there stays then.
     pub async fn put_file(&self, path: &str, from: &std::path::Path) -> Result<()> {
-        let unread = |err: std::io::Error| io_error(from, &err);
+        let unread = |err: std::io::Error| Error::of_io(from, &err);
         let mut file = tokio::fs::File::open(from).await.map_err(unread)?;
         let first = read_chunk(&mut file).await.map_err(unread)?;
         if first.len() < CHUNK {
@@ -167,21 +196,29 @@ impl Store {
     /// # Errors
     /// When it isn't there, changes meanwhile, or one can't be read or the other not written.
     pub async fn get_file(&self, path: &str, to: &std::path::Path) -> Result<()> {
-        let unwritten = |err: std::io::Error| io_error(to, &err);
+        let unwritten = |err: std::io::Error| Error::of_io(to, &err);
+        let mut file = tokio::fs::File::create(to).await.map_err(unwritten)?;
+        self.read(path, async |piece| file.write_all(&piece).await.map_err(unwritten)).await?;
+        file.sync_all().await.map_err(unwritten)
+    }
+
+    /// Reads a file of any size piece by piece.
+    ///
+    /// # Errors
+    /// When it isn't there, changes meanwhile, can't be read, or `each` says no.
+    pub async fn read(&self, path: &str, mut each: impl AsyncFnMut(Bytes) -> Result<()>) -> Result<()> {
         let failed = |err| self.error(&err, path);
         let key = self.key(path)?;
         let found = self.store.head(&key).await.map_err(failed)?;
-        let mut file = tokio::fs::File::create(to).await.map_err(unwritten)?;
         let mut at = 0;
         while at < found.size {
             let end = found.size.min(at + u64::try_from(CHUNK).unwrap_or(u64::MAX));
             let options = GetOptions::new().with_range(Some(at..end)).with_if_match(found.e_tag.clone());
             let got = self.store.get_opts(&key, options).await.map_err(failed)?;
-            let bytes = got.bytes().await.map_err(failed)?;
-            file.write_all(&bytes).await.map_err(unwritten)?;
+            each(got.bytes().await.map_err(failed)?).await?;
             at = end;
         }
-        file.sync_all().await.map_err(unwritten)
+        Ok(())
     }
 
     /// Removes a file; one that isn't there is removed already.
@@ -217,11 +254,6 @@ async fn read_chunk(file: &mut tokio::fs::File) -> std::io::Result<Bytes> {
     let mut limited = file.take(most);
     while limited.read_buf(&mut chunk).await? > 0 {}
     Ok(chunk.freeze())
-}
-
-fn io_error(path: &std::path::Path, err: &std::io::Error) -> Error {
-    let (at, hint) = (path.display().to_string(), "check the path and its disk");
-    Error::Unreachable { at, problem: err.to_string(), hint }
 }
 
 fn object(path: String, found: &ObjectMeta) -> Object {

@@ -38,6 +38,13 @@ async fn behaves(store: &Store) {
     let paths: Vec<_> = all.iter().map(|object| object.path.as_str()).collect();
     assert_eq!(paths, ["a.toml", "b/c.toml", "b/d e+ü&.toml", "b/e.toml", "f.toml"]);
     assert_eq!(store.list("b", 99).await.unwrap().len(), 3);
+    let level = store.list_level("", 99).await.unwrap();
+    let names: Vec<_> = level.files.iter().map(|object| (object.path.as_str(), object.bytes)).collect();
+    assert_eq!((names, level.folders), (vec![("a.toml", 6), ("f.toml", 6)], vec!["b".to_owned()]));
+    let level = store.list_level("b", 99).await.unwrap();
+    assert_eq!((level.files.len(), level.folders.len()), (3, 0));
+    assert_eq!(store.list_level("none", 9).await.unwrap(), Level::default());
+    assert!(store.list_level("b", 2).await.unwrap_err().to_string().contains("holds more than 2 files"));
     let most = store.list("", 4).await.unwrap_err();
     assert!(most.to_string().contains("holds more than 4 files: name a smaller folder"), "{most}");
 

@@ -47,6 +47,7 @@ struct State {
     uploads: BTreeMap<String, BTreeMap<u32, Vec<u8>>>,
     written: u64,
     broken: Option<u16>,
+    garbling: bool,
     requests: Vec<StoreRequest>,
 }
 
@@ -115,6 +116,17 @@ impl FakeStore {
         self.shared.with(|state| state.broken = status);
     }
 
+    /// Whether it changes a byte of what it is given from now on.
+    pub fn set_garbling(&self, garbling: bool) {
+        self.shared.with(|state| state.garbling = garbling);
+    }
+
+    /// The paths that begin with this one.
+    #[must_use]
+    pub fn paths(&self, start: &str) -> Vec<String> {
+        self.shared.with(|state| state.files.keys().filter(|path| path.starts_with(start)).cloned().collect())
+    }
+
     /// What came since the start or the last call of this, in order.
     #[must_use]
     pub fn take_requests(&self) -> Vec<StoreRequest> {
@@ -139,8 +151,11 @@ impl Shared {
 }
 
 impl State {
-    fn write(&mut self, path: &str, bytes: Vec<u8>) -> String {
+    fn write(&mut self, path: &str, mut bytes: Vec<u8>) -> String {
         self.written += 1;
+        if let Some(byte) = bytes.first_mut().filter(|_| self.garbling) {
+            *byte ^= 1;
+        }
         let etag = format!("\"{:032x}\"", self.written);
         self.files.insert(path.to_owned(), File { bytes, etag: etag.clone() });
         etag
@@ -149,20 +164,26 @@ impl State {
     fn list(&self, bucket: &str, query: &BTreeMap<String, String>) -> HttpResponse {
         let named = |key: &str| query.get(key).map_or("", String::as_str);
         let from = named("continuation-token").max(named("start-after"));
-        let prefix = format!("{bucket}/{}", named("prefix"));
-        let all: Vec<_> = self.files.iter().filter(|(path, _)| path.starts_with(&prefix)).collect();
-        let key = |path: &str| path[bucket.len() + 1..].to_owned();
-        let mut rest = all.iter().filter(|(path, _)| key(path).as_str() > from).peekable();
+        let prefix = named("prefix");
+        let slash = Some(named("delimiter")).filter(|delimiter| !delimiter.is_empty());
+        // With a delimiter what lies deeper is one entry: its folder.
+        let mut entries: BTreeMap<String, Option<&File>> = BTreeMap::new();
+        for (path, file) in &self.files {
+            let Some(key) = path.strip_prefix(bucket).and_then(|rest| rest.strip_prefix('/')) else {
+                continue;
+            };
+            let Some(within) = key.strip_prefix(prefix) else { continue };
+            match slash.and_then(|slash| within.split_once(slash)) {
+                Some((folder, _)) => entries.insert(format!("{prefix}{folder}/"), None),
+                None => entries.insert(key.to_owned(), Some(file)),
+            };
+        }
+        let mut rest = entries.iter().filter(|(key, _)| key.as_str() > from).peekable();
         let mut body = String::from("<ListBucketResult>");
         let mut last = String::new();
-        for (path, file) in rest.by_ref().take(PAGE) {
-            last = key(path);
-            let (name, size, etag) = (escaped(&last), file.bytes.len(), escaped(&file.etag));
-            let _ = write!(
-                body,
-                "<Contents><Key>{name}</Key><LastModified>2026-03-02T12:00:00.000Z</LastModified>\
-                 <ETag>{etag}</ETag><Size>{size}</Size></Contents>"
-            );
+        for (key, file) in rest.by_ref().take(PAGE) {
+            last.clone_from(key);
+            body.push_str(&entry(key, *file));
         }
         if rest.peek().is_some() {
             let _ = write!(body, "<NextContinuationToken>{}</NextContinuationToken>", escaped(&last));
@@ -237,6 +258,18 @@ impl State {
 
 async fn answer(request: HttpRequest, body: web::Bytes, shared: web::Data<Shared>) -> HttpResponse {
     shared.with(|state| state.answer(&request, &body))
+}
+
+/// One entry of a listing; a folder where there is no file.
+fn entry(key: &str, file: Option<&File>) -> String {
+    let name = escaped(key);
+    let Some(file) = file else { return format!("<CommonPrefixes><Prefix>{name}</Prefix></CommonPrefixes>") };
+    format!(
+        "<Contents><Key>{name}</Key><LastModified>2026-03-02T12:00:00.000Z</LastModified><ETag>{}</ETag>\
+         <Size>{}</Size></Contents>",
+        escaped(&file.etag),
+        file.bytes.len()
+    )
 }
 
 fn missing() -> HttpResponse {

@@ -5,6 +5,9 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use chrono::{DateTime, Utc};
+use flowlord_messages::rowlog::{ReadShipping, Shipping};
+use flowlord_messages::snapshot::{BackupState, ReadBackup};
 use flowlord_messages::{Code, Ping};
 use futures_util::future::join_all;
 use serde_json::{Map, Value};
@@ -12,6 +15,7 @@ use serde_json::{Map, Value};
 use crate::api::{Api, ApiRef};
 use crate::problem::{Answer, Problem};
 use crate::routes::json;
+use crate::view::time::Stamp;
 
 /// How long an actor may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -27,17 +31,42 @@ pub(crate) async fn status() -> HttpResponse {
     HttpResponse::Ok().insert_header((CONTENT_TYPE, text)).body("ok")
 }
 
-/// Every actor answers.
+/// Every actor answers. How the backup is stands beside it: it takes no part in the answer.
 pub(crate) async fn ready(api: ApiRef) -> Answer {
-    let (troubles, actors) = ping_all(&api).await;
+    let ((troubles, actors), backup, shipping) =
+        tokio::join!(ping_all(&api), api.deps.backup.call(ReadBackup), api.deps.shipping.call(ReadShipping));
+    let shipping = shipping.unwrap_or_default();
+    let backup = backup.map_or(Value::Null, |backup| backup_detail(backup, shipping, api.deps.clock.now()));
     if api.is_stopping() {
         return Err(Problem::new(Code::Stopping, "the service is stopping").with("actors", actors));
     }
     if !troubles.is_empty() {
         let each: Vec<_> = troubles.iter().map(|(name, why)| format!("{name}: {why}")).collect();
-        return Err(Problem::new(Code::NotReady, each.join("; ")).with("actors", actors));
+        let problem = Problem::new(Code::NotReady, each.join("; "));
+        return Err(problem.with("actors", actors));
     }
-    json(StatusCode::OK, &serde_json::json!({ "status": "ready", "actors": actors }))
+    json(StatusCode::OK, &serde_json::json!({ "status": "ready", "actors": actors, "backup": backup }))
+}
+
+/// Null where there is no backup place.
+fn backup_detail(backup: BackupState, shipping: Shipping, now: DateTime<Utc>) -> Value {
+    let Some(place) = backup.place else { return Value::Null };
+    let Shipping { on, based, until, pending, problem } = shipping;
+    let age = backup.verified.as_ref().map(|newest| (now - newest.at).num_seconds());
+    serde_json::json!({
+        "place": place,
+        "snapshot": backup.verified.map(|newest| newest.location),
+        "age_seconds": age,
+        "next": backup.next.map(Stamp),
+        "problem": backup.problem,
+        "changes": on.then(|| serde_json::json!({
+            "until": until.map(Stamp),
+            "lag_seconds": until.map(|until| (now - until).num_seconds()),
+            "pending": pending,
+            "snapshot_to_go_on_from": based,
+            "problem": problem,
+        })),
+    })
 }
 
 /// Those that don't answer well, with what they say, and how each is.

@@ -5,8 +5,9 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_messages::alerts::LadderStates;
 use flowlord_messages::read::{Backlog, ReadBacklog};
+use flowlord_messages::rowlog::ReadShipping;
 use flowlord_messages::scheduler::NextRuns;
-use flowlord_messages::snapshot::ListSnapshots;
+use flowlord_messages::snapshot::{BackupState, ReadBackup};
 use metrics::gauge;
 
 use crate::api::{Api, ApiRef};
@@ -16,10 +17,11 @@ use crate::routes::health::ping_all;
 /// Everything. What can't be read now is left out, and its actor is shown as down.
 pub(crate) async fn metrics(api: ApiRef) -> Answer {
     let now = api.deps.clock.now();
-    let (backlog, ladders, snapshots, next_runs, (_, actors)) = tokio::join!(
+    let (backlog, ladders, backup, shipping, next_runs, (_, actors)) = tokio::join!(
         api.deps.backlog.call(ReadBacklog),
         api.deps.ladders.call(LadderStates),
-        api.deps.snapshots.call(ListSnapshots),
+        api.deps.backup.call(ReadBackup),
+        api.deps.shipping.call(ReadShipping),
         api.deps.next_runs.call(NextRuns),
         ping_all(&api),
     );
@@ -32,10 +34,11 @@ pub(crate) async fn metrics(api: ApiRef) -> Answer {
         let open = if ladder.incident_since.is_some() { 1.0 } else { 0.0 };
         gauge!("flowlord_incident_open", "route" => route).set(open);
     }
-    if let Some(newest) = snapshots.ok().and_then(|snapshots| snapshots.items.into_iter().next()) {
-        gauge!("flowlord_snapshot_age_seconds").set(seconds(now - newest.at));
-        #[expect(clippy::cast_precision_loss, reason = "a figure to show")]
-        gauge!("flowlord_snapshot_size_bytes").set(newest.bytes as f64);
+    if let Ok(backup) = backup {
+        show_backup(&backup, now);
+    }
+    if let Some(until) = shipping.ok().and_then(|shipping| shipping.until) {
+        gauge!("flowlord_backup_lag_seconds").set(seconds(now - until));
     }
     if let Ok(runs) = next_runs {
         let late = runs.iter().filter_map(|run| run.next).map(|next| now - next).max();
@@ -66,6 +69,14 @@ fn show_backlog(api: &Api, backlog: &Backlog, now: DateTime<Utc>) {
     gauge!("flowlord_delayed_tasks").set(number(backlog.delayed));
     gauge!("flowlord_leased_tasks").set(number(backlog.leased));
     gauge!("flowlord_outbox_messages").set(number(backlog.messages));
+}
+
+fn show_backup(backup: &BackupState, now: DateTime<Utc>) {
+    if let Some(newest) = &backup.verified {
+        gauge!("flowlord_snapshot_age_seconds").set(seconds(now - newest.at));
+        gauge!("flowlord_snapshot_size_bytes").set(number(newest.bytes));
+    }
+    gauge!("flowlord_snapshot_failing").set(if backup.problem.is_some() { 1.0 } else { 0.0 });
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure to show")]

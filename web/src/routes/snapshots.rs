@@ -26,6 +26,7 @@ struct SnapshotView {
     location: String,
     at: Stamp,
     bytes: u64,
+    verified: bool,
 }
 
 #[derive(Serialize)]
@@ -38,7 +39,8 @@ struct SnapshotsView {
 
 impl From<Snapshot> for SnapshotView {
     fn from(snapshot: Snapshot) -> Self {
-        Self { location: snapshot.location, at: Stamp(snapshot.at), bytes: snapshot.bytes }
+        let Snapshot { location, at, bytes, verified } = snapshot;
+        Self { location, at: Stamp(at), bytes, verified }
     }
 }
 

@@ -9,7 +9,9 @@ use flowlord_domain::workflow::{Finding, Severity, WorkflowFile, Workflows};
 use flowlord_messages::health::Pong;
 use flowlord_messages::library::{Current, Reloaded};
 use flowlord_messages::read::{Counts, SlotRow, Stats, StatsRow};
+use flowlord_messages::rowlog::Shipping;
 use flowlord_messages::scheduler::PhaseTimes;
+use flowlord_messages::snapshot::{BackupState, Snapshot};
 use flowlord_messages::write::SlotKey;
 use flowlord_messages::{Code, Error};
 use serde_json::json;
@@ -261,6 +263,30 @@ async fn health_is_told() {
     assert_eq!(stub.get("/status").await.text, "ok");
     let ready = stub.get("/readyz").await.ok();
     assert_eq!(ready["actors"]["dispatch"], json!({"status": "ok", "restarts": 1}));
+    assert_eq!(ready["backup"], json!(null), "without a backup place");
+    stub.backup(|_| {
+        let at = noon() - TimeDelta::hours(3);
+        let newest = Snapshot { location: "s3://b/one.db".to_owned(), at, bytes: 1, verified: true };
+        let place = Some("s3://b".to_owned());
+        Ok(BackupState {
+            place,
+            verified: Some(newest),
+            log: None,
+            next: None,
+            problem: Some("the store is away".to_owned()),
+        })
+    });
+    stub.shipping(|_| {
+        let until = Some(noon() - TimeDelta::seconds(4));
+        Ok(Shipping { on: true, based: true, until, pending: 7, problem: None })
+    });
+    let backup = stub.get("/readyz").await.ok()["backup"].clone();
+    let changes = json!({
+        "until": "2026-03-02T11:59:56Z", "lag_seconds": 4, "pending": 7, "snapshot_to_go_on_from": true, "problem": null
+    });
+    assert_eq!(backup["changes"], changes);
+    assert_eq!((&backup["age_seconds"], &backup["snapshot"]), (&json!(10_800), &json!("s3://b/one.db")));
+    assert_eq!(backup["problem"], "the store is away", "told, and still ready");
     stub.ping(|_| Err(Error::new(Code::Storage, "no disk")));
     let reply = stub.get("/readyz").await;
     let (status, code, detail) = reply.problem();

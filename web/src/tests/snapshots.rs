@@ -7,7 +7,7 @@ use serde_json::json;
 use super::stub::{Stub, noon};
 
 fn snapshot(location: &str) -> Snapshot {
-    Snapshot { location: location.to_owned(), at: noon(), bytes: 4096 }
+    Snapshot { location: location.to_owned(), at: noon(), bytes: 4096, verified: true }
 }
 
 #[actix::test]
@@ -16,7 +16,9 @@ async fn one_is_taken_where_it_is_wanted() {
     stub.snapshot(|take| Ok(snapshot(take.to.map_or("usual", |_| "elsewhere"))));
     let taken = stub.post("/api/v1/snapshots", "{}").await;
     assert_eq!(taken.status, 201);
-    assert_eq!(taken.ok(), json!({"location": "usual", "at": "2026-03-02T12:00:00Z", "bytes": 4096}));
+    let expected =
+        json!({"location": "usual", "at": "2026-03-02T12:00:00Z", "bytes": 4096, "verified": true});
+    assert_eq!(taken.ok(), expected);
     let taken = stub.post("/api/v1/snapshots", r#"{"to":"/b/now.db"}"#).await.ok();
     assert_eq!(taken["location"], "elsewhere");
 }

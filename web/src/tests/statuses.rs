@@ -29,7 +29,7 @@ use crate::openapi::{Operation, operations};
 /// Everything is well.
 fn serving() -> Stub {
     let stub = planning();
-    let taken = || Snapshot { location: "/backup/a.db".to_owned(), at: noon(), bytes: 4096 };
+    let taken = || Snapshot { location: "/backup/a.db".to_owned(), at: noon(), bytes: 4096, verified: true };
     stub.create(|create| {
         Ok(Created { uids: create.tasks.iter().map(|task| task.uid).collect(), repeated: false })
     });

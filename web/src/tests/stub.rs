@@ -35,8 +35,11 @@ use flowlord_messages::read::{
     ReadBacklog, ReadDays, ReadWorkflow, SlotRow, Stats, StoredAlert,
 };
 use flowlord_messages::retention::RemoveOld;
+use flowlord_messages::rowlog::{ReadShipping, Shipping};
 use flowlord_messages::scheduler::{NextRuns, PhaseTimes};
-use flowlord_messages::snapshot::{BackUp, ListSnapshots, Snapshot, Snapshots, TakeSnapshot};
+use flowlord_messages::snapshot::{
+    BackUp, BackupState, ListSnapshots, ReadBackup, Snapshot, Snapshots, TakeSnapshot,
+};
 use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken, StoredToken};
 use flowlord_messages::write::{
     Applied, CreateTasks, Created, EnqueueMessage, Extended, Granted, WorkflowRecord,
@@ -123,6 +126,8 @@ stub! {
     next_runs: NextRuns => Vec<PhaseTimes>;
     snapshot: TakeSnapshot => Snapshot;
     snapshots: ListSnapshots => Snapshots;
+    backup: ReadBackup => BackupState;
+    shipping: ReadShipping => Shipping;
     plan_backload: PlanBackload => Arc<Planned>;
     execute_backload: ExecuteBackload => Started;
     change_backload: ChangeBackload => StoredBackload;
@@ -222,6 +227,8 @@ impl Stub {
             back_up: port!(),
             snapshot: port!(),
             snapshots: port!(),
+            backup: port!(),
+            shipping: port!(),
             plan_backload: port!(),
             execute_backload: port!(),
             change_backload: port!(),

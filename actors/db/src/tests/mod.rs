@@ -30,7 +30,7 @@ use flowlord_messages::write::{
 };
 use flowlord_messages::{Activity, Code, Error, Port, Result, SharedClock, Supervision, SystemClock};
 
-use crate::{Database, Hints, Owner, Reader};
+use crate::{Database, FolderLock, Hints, Owner, Reader};
 
 /// A database in a folder of its own.
 struct Db {
@@ -53,9 +53,8 @@ impl Db {
         let arbiter = Arbiter::new();
         let gave_up = Arc::new(|name: &str| panic!("{name} gave up"));
         let supervision = Supervision::new("db", clock, gave_up);
-        let database =
-            Database::open(folder.path(), &[], noon(), &arbiter.handle(), supervision, Hints::default())
-                .unwrap();
+        let lock = FolderLock::take(folder.path()).unwrap();
+        let database = Database::open(lock, None, &arbiter.handle(), supervision, Hints::default()).unwrap();
         Self { database, activity, folder, arbiter }
     }
 

@@ -101,7 +101,7 @@ impl Command for KeepPlaces {
 }
 
 impl Store<'_> {
-    fn file_phase(&self, phase: &FilePhase) -> rusqlite::Result<i64> {
+    pub(crate) fn file_phase(&self, phase: &FilePhase) -> rusqlite::Result<i64> {
         let FilePhase { workflow, task, pattern, nth } = phase;
         self.connection
             .prepare_cached(

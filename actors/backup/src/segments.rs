@@ -1,0 +1,174 @@
+//! Segments of the log in the backup's place: below `log`, a folder a day, with names that say all that finding the
+//! right ones needs.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
+use flowlord_messages::rowlog::Segment;
+use flowlord_store::MOST_OBJECTS;
+use futures_util::{StreamExt as _, stream};
+
+use crate::place::{Place, Result};
+
+const FOLDER: &str = "log";
+const DAY: &str = "%Y%m%d";
+const TIME: &str = "%Y%m%dT%H%M%S%.6fZ";
+const ENDING: &str = ".ndjson.gz";
+
+/// A clock that was set back a little while the service ran hides nothing.
+const SLACK: TimeDelta = TimeDelta::hours(1);
+
+/// As much is taken of one.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// As many are removed at the same time.
+const AT_ONCE: usize = 8;
+
+/// A segment that is in a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentName {
+    /// Of when it is.
+    pub at: DateTime<Utc>,
+    /// The number of its last change.
+    pub upto: i64,
+    /// Its log.
+    pub chain: u64,
+    /// The SHA-256 of its bytes, in hex.
+    pub digest: String,
+}
+
+impl SegmentName {
+    fn of(segment: &Segment) -> Self {
+        let Segment { at, upto, chain, ref digest, .. } = *segment;
+        Self { at, upto, chain, digest: digest.clone() }
+    }
+
+    fn path(&self) -> String {
+        let Self { at, upto, chain, digest } = self;
+        let (day, time) = (at.format(DAY), at.format(TIME));
+        format!("{FOLDER}/{day}/{time}-{upto:016}-{chain:016x}-{digest}{ENDING}")
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.strip_suffix(ENDING)?.splitn(4, '-');
+        let at = NaiveDateTime::parse_from_str(parts.next()?, TIME).ok()?.and_utc();
+        let upto = parts.next()?.parse().ok()?;
+        let chain = u64::from_str_radix(parts.next()?, 16).ok()?;
+        Some(Self { at, upto, chain, digest: parts.next()?.to_owned() })
+    }
+}
+
+impl Place {
+    /// Keeps a segment; what is there of the same name is the same.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub async fn put_segment(&self, segment: &Segment) -> Result<()> {
+        let bytes = bytes::Bytes::copy_from_slice(&segment.bytes);
+        Ok(self.store.put(&SegmentName::of(segment).path(), bytes).await?)
+    }
+
+    /// The segments of a log that were made from `since` on, up to `until`, in the order of their changes.
+    ///
+    /// # Errors
+    /// When the place can't be read.
+    pub async fn segments(
+        &self,
+        chain: u64,
+        since: DateTime<Utc>,
+        until: Option<DateTime<Utc>>,
+    ) -> Result<Vec<SegmentName>> {
+        let since = since - SLACK;
+        let mut found = Vec::new();
+        for day in self.days().await?.into_iter().filter(|day| *day >= since.date_naive()) {
+            let of_day = self.segments_of(day).await?.into_iter();
+            found.extend(of_day.filter(|segment| {
+                segment.chain == chain && segment.at >= since && until.is_none_or(|until| segment.at <= until)
+            }));
+        }
+        found.sort_by_key(|segment| (segment.upto, segment.at));
+        Ok(found)
+    }
+
+    /// A segment as it is there.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub async fn segment(&self, name: &SegmentName) -> Result<bytes::Bytes> {
+        Ok(self.store.get(&name.path(), MOST_BYTES).await?.bytes)
+    }
+
+    /// Removes what is older than every snapshot that is kept, and so leads nowhere.
+    ///
+    /// # Errors
+    /// When one can't be removed; the next time does it then.
+    pub async fn forget_segments(&self, before: DateTime<Utc>) -> Result<()> {
+        let before = before - SLACK;
+        let mut removed = 0;
+        for day in self.days().await?.into_iter().filter(|day| *day <= before.date_naive()) {
+            let old = self.segments_of(day).await?.into_iter().filter(|segment| segment.at < before);
+            let paths: Vec<_> = old.map(|segment| segment.path()).collect();
+            removed += paths.len();
+            let mut gone =
+                stream::iter(paths.iter().map(|path| self.store.remove(path))).buffer_unordered(AT_ONCE);
+            while let Some(gone) = gone.next().await {
+                gone?;
+            }
+        }
+        if removed > 0 {
+            log::info!("event=segments_removed count={removed}");
+        }
+        Ok(())
+    }
+
+    async fn days(&self) -> Result<Vec<NaiveDate>> {
+        let folders = self.store.list_level(FOLDER, MOST_OBJECTS).await?.folders;
+        Ok(folders.iter().filter_map(|day| NaiveDate::parse_from_str(day, DAY).ok()).collect())
+    }
+
+    async fn segments_of(&self, day: NaiveDate) -> Result<Vec<SegmentName>> {
+        let folder = format!("{FOLDER}/{}", day.format(DAY));
+        let files = self.store.list_level(&folder, MOST_OBJECTS).await?.files;
+        Ok(files.iter().filter_map(|file| SegmentName::parse(&file.path)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flowlord_store::{Location, StoreConfig, Stores};
+
+    use super::*;
+
+    fn segment(at: &str, upto: i64, chain: u64) -> Segment {
+        let digest = format!("{upto:064x}");
+        Segment { chain, after: upto - 1, upto, at: at.parse().unwrap(), digest, bytes: vec![1, 2, 3] }
+    }
+
+    #[actix::test]
+    async fn those_of_a_log_are_found_from_a_snapshot_to_a_time_and_old_ones_leave() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::parse(&folder.path().display().to_string()).unwrap();
+        let place = Place::open(&location, &Stores::new(StoreConfig::default())).unwrap();
+        let since: DateTime<Utc> = "2026-03-01T12:00:00Z".parse().unwrap();
+        assert_eq!(place.segments(7, since, None).await.unwrap(), []);
+        let times = [
+            "2026-02-27T12:00:00Z",
+            "2026-03-01T10:59:59Z",
+            "2026-03-01T23:59:59.5Z",
+            "2026-03-02T00:00:04Z",
+        ];
+        for (nth, time) in (1..).zip(times) {
+            place.put_segment(&segment(time, nth, 7)).await.unwrap();
+        }
+        place.put_segment(&segment(times[3], 9, 8)).await.unwrap();
+        std::fs::write(folder.path().join("log/20260302/mine.txt"), "mine").unwrap();
+        let uptos = |found: Vec<SegmentName>| found.iter().map(|segment| segment.upto).collect::<Vec<_>>();
+        let found = place.segments(7, since, None).await.unwrap();
+        assert_eq!(place.segment(&found[0]).await.unwrap(), [1, 2, 3].as_slice());
+        assert_eq!(uptos(found), [3, 4]);
+        let until = Some("2026-03-02T00:00:00Z".parse().unwrap());
+        assert_eq!(uptos(place.segments(7, since, until).await.unwrap()), [3]);
+        place.forget_segments(since).await.unwrap();
+        let first: DateTime<Utc> = times[0].parse().unwrap();
+        assert_eq!(uptos(place.segments(7, first, None).await.unwrap()), [3, 4]);
+        assert!(folder.path().join("log/20260302/mine.txt").exists());
+    }
+}

@@ -1,0 +1,233 @@
+//! The shipper over a store that goes away and comes back, in virtual time.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::{Actor, Arbiter, Context, Handler};
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_messages::rowlog::{
+    ForgetChanges, LogPoint, ReadSegment, ReadShipping, RestartLog, Segment, StopShipping, Tail,
+};
+use flowlord_messages::snapshot::{BackUp, BackupState, ReadBackup};
+use flowlord_messages::write::RaiseAlerts;
+use flowlord_messages::{Activity, Mint, Ping, Port, Result, Supervision};
+use flowlord_store::{Hidden, Location, S3, StoreConfig, Stores};
+use flowlord_testkit::{ACCESS_KEY, FakeStore, VirtualClock};
+
+use crate::{Place, ShipConfig, ShipDeps, Shipper};
+
+/// A database that counts its changes.
+#[derive(Debug, Default)]
+struct Rows {
+    chain: u64,
+    taken: i64,
+    changed: i64,
+    /// The log of the newest snapshot.
+    base: Option<u64>,
+    snapshots_asked: usize,
+    alerts: Vec<String>,
+}
+
+#[derive(Clone)]
+struct Stub(Arc<Mutex<Rows>>);
+
+impl Actor for Stub {
+    type Context = Context<Self>;
+}
+
+impl Handler<ReadSegment> for Stub {
+    type Result = Result<Tail>;
+
+    fn handle(&mut self, read: ReadSegment, _: &mut Self::Context) -> Self::Result {
+        let rows = self.0.lock().unwrap();
+        let pending = u64::try_from(rows.changed - rows.taken).unwrap();
+        let (chain, after, upto) = (rows.chain, rows.taken, rows.changed);
+        let segment =
+            || Segment { chain, after, upto, at: read.at, digest: format!("{upto:064}"), bytes: vec![7] };
+        let segment = (pending > 0 && pending <= read.most).then(segment);
+        Ok(Tail { chain: Some(chain), pending, segment })
+    }
+}
+
+impl Handler<ForgetChanges> for Stub {
+    type Result = Result<bool>;
+
+    fn handle(&mut self, forget: ForgetChanges, _: &mut Self::Context) -> Self::Result {
+        let mut rows = self.0.lock().unwrap();
+        let more = rows.taken < forget.upto;
+        rows.taken = forget.upto;
+        Ok(more)
+    }
+}
+
+impl Handler<RestartLog> for Stub {
+    type Result = Result<()>;
+
+    fn handle(&mut self, restart: RestartLog, _: &mut Self::Context) -> Self::Result {
+        let mut rows = self.0.lock().unwrap();
+        (rows.chain, rows.taken, rows.changed) = (restart.chain, 0, 0);
+        Ok(())
+    }
+}
+
+impl Handler<RaiseAlerts> for Stub {
+    type Result = Result<()>;
+
+    fn handle(&mut self, raise: RaiseAlerts, _: &mut Self::Context) -> Self::Result {
+        self.0.lock().unwrap().alerts.extend(raise.alerts.into_iter().map(|alert| alert.msg));
+        Ok(())
+    }
+}
+
+impl Handler<ReadBackup> for Stub {
+    type Result = Result<BackupState>;
+
+    fn handle(&mut self, _: ReadBackup, _: &mut Self::Context) -> Self::Result {
+        let log = self.0.lock().unwrap().base.map(|chain| LogPoint { chain, position: 0 });
+        Ok(BackupState { log, ..BackupState::default() })
+    }
+}
+
+impl Handler<BackUp> for Stub {
+    type Result = ();
+
+    fn handle(&mut self, _: BackUp, _: &mut Self::Context) {
+        self.0.lock().unwrap().snapshots_asked += 1;
+    }
+}
+
+struct Bench {
+    rows: Arc<Mutex<Rows>>,
+    clock: VirtualClock,
+    store: FakeStore,
+    read: Port<ReadShipping>,
+    stop: Port<StopShipping>,
+    _arbiter: Arbiter,
+}
+
+fn noon() -> DateTime<Utc> {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+fn seconds(seconds: i64) -> TimeDelta {
+    TimeDelta::seconds(seconds)
+}
+
+impl Bench {
+    async fn new(every: Option<TimeDelta>) -> Self {
+        let rows = Arc::new(Mutex::new(Rows { chain: 1, base: Some(1), ..Rows::default() }));
+        let (activity, store, arbiter) = (Activity::default(), FakeStore::start(), Arbiter::new());
+        let clock = VirtualClock::new(noon(), activity.clone());
+        let stub = Stub(Arc::clone(&rows));
+        let db = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
+        macro_rules! port {
+            ($to:expr) => {
+                Port::new("stub", $to.clone().recipient(), 16, Duration::from_secs(20), &activity)
+            };
+        }
+        let gave_up = Arc::new(|_: &str| panic!("gave up"));
+        let deps = ShipDeps {
+            clock: Arc::new(clock.clone()),
+            mint: Mint::seeded(1),
+            activity: activity.clone(),
+            supervision: Supervision::new("shipper", Arc::new(clock.clone()), gave_up),
+            read: port!(db),
+            forget: port!(db),
+            restart: port!(db),
+            raise: port!(db),
+            backup: port!(db),
+            back_up: port!(db),
+        };
+        let s3 = S3 {
+            endpoint: Some(store.url()),
+            access_key: Some(ACCESS_KEY.to_owned()),
+            secret_key: Some(Hidden::new("secret")),
+            ..S3::default()
+        };
+        let stores = Stores::new(StoreConfig { s3, ..StoreConfig::default() });
+        let place = Place::open(&Location::parse("s3://bucket/flow").unwrap(), &stores).unwrap();
+        let shipper = Shipper::start(&arbiter.handle(), ShipConfig { every, most: 100 }, place, deps);
+        let ping: Port<Ping> = port!(shipper);
+        ping.call(Ping).await.unwrap();
+        clock.settle().await;
+        Self { rows, clock, store, read: port!(shipper), stop: port!(shipper), _arbiter: arbiter }
+    }
+
+    fn change(&self, count: i64) {
+        self.rows.lock().unwrap().changed += count;
+    }
+
+    fn segments(&self) -> usize {
+        self.store.paths("bucket/flow/log/20260301/").len()
+    }
+
+    fn alerts(&self) -> Vec<String> {
+        self.rows.lock().unwrap().alerts.clone()
+    }
+}
+
+#[actix::test]
+async fn what_changed_is_shipped_every_few_seconds_and_nothing_where_nothing_did() {
+    let bench = Bench::new(Some(seconds(5))).await;
+    let state = bench.read.call(ReadShipping).await.unwrap();
+    assert_eq!((state.on, state.based, state.until), (true, true, Some(noon())));
+    bench.clock.advance(seconds(60)).await;
+    assert_eq!(bench.segments(), 0);
+    bench.change(3);
+    bench.clock.advance(seconds(5)).await;
+    assert_eq!(bench.segments(), 1);
+    bench.change(1);
+    bench.stop.call(StopShipping).await.unwrap();
+    assert_eq!(bench.segments(), 2, "the stop ships what is left");
+    bench.change(1);
+    bench.clock.advance(seconds(60)).await;
+    assert_eq!(bench.segments(), 2);
+    let off = Bench::new(None).await;
+    off.change(1);
+    off.clock.advance(seconds(60)).await;
+    off.stop.call(StopShipping).await.unwrap();
+    assert_eq!((off.segments(), off.read.call(ReadShipping).await.unwrap().on), (0, false));
+}
+
+#[actix::test]
+async fn a_store_that_is_away_a_while_is_one_alert_and_is_caught_up_with() {
+    let bench = Bench::new(Some(seconds(5))).await;
+    bench.store.set_broken(Some(500));
+    bench.change(1);
+    bench.clock.advance(seconds(30)).await;
+    let state = bench.read.call(ReadShipping).await.unwrap();
+    assert!(state.problem.unwrap().contains("can't be reached"));
+    assert_eq!((state.pending, state.until, bench.alerts().len()), (1, Some(noon()), 0), "a moment is none");
+    bench.change(50);
+    bench.clock.advance(seconds(120)).await;
+    let told = bench.alerts();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("changes since 2026-03-01T12:00:00Z aren't in the backup: "), "{told:?}");
+    bench.store.set_broken(None);
+    bench.clock.advance(seconds(15)).await;
+    let state = bench.read.call(ReadShipping).await.unwrap();
+    assert_eq!((state.pending, state.problem, bench.segments()), (0, None, 1), "all of it in one");
+    assert!(state.based);
+}
+
+#[actix::test]
+async fn too_much_begins_the_log_anew_and_asks_for_a_snapshot_until_one_is_there() {
+    let bench = Bench::new(Some(seconds(5))).await;
+    bench.change(101);
+    bench.clock.advance(seconds(5)).await;
+    let state = bench.read.call(ReadShipping).await.unwrap();
+    assert_eq!((state.based, bench.segments(), bench.alerts().len()), (false, 0, 1));
+    assert!(bench.alerts()[0].contains("the log begins anew with the next snapshot"), "{:?}", bench.alerts());
+    assert_eq!(bench.rows.lock().unwrap().snapshots_asked, 1);
+    bench.clock.advance(TimeDelta::minutes(11)).await;
+    assert_eq!(bench.rows.lock().unwrap().snapshots_asked, 2, "not at every look");
+    {
+        let mut rows = bench.rows.lock().unwrap();
+        rows.base = Some(rows.chain);
+    }
+    bench.clock.advance(seconds(5)).await;
+    assert!(bench.read.call(ReadShipping).await.unwrap().based);
+    bench.change(1);
+    bench.clock.advance(TimeDelta::minutes(11)).await;
+    assert_eq!((bench.segments(), bench.rows.lock().unwrap().snapshots_asked), (1, 2));
+}

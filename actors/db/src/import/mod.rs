@@ -1,0 +1,186 @@
+//! History of the reference system, from its database into ours.
+//!
+//! Its columns are probed, not assumed: what is there is taken, whatever its version says. Each row is judged alone;
+//! what can't be taken is counted with why. A row is known again by what makes it unique there, so a second run adds
+//! what came since, and nothing twice.
+
+mod alerts;
+mod files;
+mod old;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod times;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use crate::DATABASE;
+use crate::schema::{self, FolderLock, OpenError};
+use crate::store::{Followers, Names, Store};
+use crate::write::rollup::Deltas;
+use old::Old;
+
+/// So many rows become one commit.
+const BATCH: usize = 50_000;
+
+/// For the indexes of a large history, kilobytes.
+const CACHE: i64 = -256_000;
+
+/// What is taken, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// `task_records`
+    Tasks,
+    /// `alert_records`
+    Alerts,
+    /// `file_messages`
+    Files,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Tasks, Self::Alerts, Self::Files];
+
+    /// Its table there.
+    #[must_use]
+    pub fn table(self) -> &'static str {
+        match self {
+            Self::Tasks => "task_records",
+            Self::Alerts => "alert_records",
+            Self::Files => "file_messages",
+        }
+    }
+
+    /// What people call it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tasks => "tasks",
+            Self::Alerts => "alerts",
+            Self::Files => "file messages",
+        }
+    }
+}
+
+/// What became of the rows of one kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// How many were taken.
+    pub taken: u64,
+    /// How many were there already.
+    pub known: u64,
+    /// How many could not be taken, by why; with the first of each.
+    pub left: BTreeMap<&'static str, (u64, String)>,
+}
+
+impl Counts {
+    /// How many rows were read.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.taken + self.known + self.left.values().map(|(count, _)| count).sum::<u64>()
+    }
+
+    fn count(&mut self, row: Fate, name: impl FnOnce() -> String) {
+        match row {
+            Fate::Taken => self.taken += 1,
+            Fate::Known => self.known += 1,
+            Fate::Left(why) => self.left.entry(why).or_insert_with(|| (0, name())).0 += 1,
+        }
+    }
+}
+
+/// What becomes of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Taken,
+    Known,
+    Left(&'static str),
+}
+
+/// Why nothing, or nothing more, is imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The old database can't be read.
+    #[error("{path} can't be read: {source}")]
+    Old {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// It is another database.
+    #[error("{0} is no database of the reference system: it has no table task_records")]
+    Other(PathBuf),
+    /// Ours can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Ours can't be written. What was committed stays, and another run goes on from there.
+    #[error("the database can't be written: {0}; run the import again, it goes on where it ended")]
+    Write(rusqlite::Error),
+}
+
+/// What was done, by kind.
+pub type Report = BTreeMap<Kind, Counts>;
+
+/// Takes the history of `old` into the database of a data folder that no service uses. `progress` hears how many rows
+/// of a kind were read so far, and of how many.
+///
+/// # Errors
+/// When one can't be read or the other not written.
+pub fn import(
+    old: &Path,
+    lock: &FolderLock,
+    mut progress: impl FnMut(Kind, u64, u64),
+) -> Result<Report, ImportError> {
+    let old = Old::open(old)?;
+    let connection = schema::open_recording(&lock.folder().join(DATABASE), None)?;
+    connection.pragma_update(None, "cache_size", CACHE).map_err(ImportError::Write)?;
+    let mut names = Names::default();
+    let mut report = Report::new();
+    for kind in Kind::ALL {
+        let Some(table) = old.table(kind)? else { continue };
+        let rows = table.count()?;
+        let mut counts = Counts::default();
+        table.each_batch(BATCH, |batch| {
+            write(&connection, &mut names, batch, kind, &mut counts)?;
+            progress(kind, counts.read(), rows);
+            Ok(())
+        })?;
+        report.insert(kind, counts);
+    }
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(ImportError::Write)?;
+    Ok(report)
+}
+
+/// One commit.
+fn write(
+    connection: &Connection,
+    names: &mut Names,
+    batch: &[old::Row],
+    kind: Kind,
+    counts: &mut Counts,
+) -> Result<(), ImportError> {
+    let mut rollups = Deltas::default();
+    let mut batch_counts = counts.clone();
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(ImportError::Write)?;
+    let store = &mut Store { connection, names, rollups: &mut rollups, followers: &mut Followers::default() };
+    let applied = batch
+        .iter()
+        .try_for_each(|row| {
+            let fate = match kind {
+                Kind::Tasks => tasks::take(store, row)?,
+                Kind::Alerts => alerts::take(store, row)?,
+                Kind::Files => files::take(store, row)?,
+            };
+            batch_counts.count(fate, || row.name());
+            Ok(())
+        })
+        .and_then(|()| rollups.write(connection))
+        .and_then(|()| connection.execute_batch("COMMIT"));
+    applied.map_err(ImportError::Write)?;
+    *counts = batch_counts;
+    Ok(())
+}

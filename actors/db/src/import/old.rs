@@ -1,0 +1,138 @@
+//! Reading a database of the reference system.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, OpenFlags};
+
+use super::times::{self, NotATime};
+use super::{ImportError, Kind};
+
+/// The database, open for reading.
+pub(super) struct Old {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl Old {
+    pub(super) fn open(path: &Path) -> Result<Self, ImportError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let failed = |source| ImportError::Old { path: path.to_owned(), source };
+        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        let old = Self { path: path.to_owned(), connection };
+        if old.table(Kind::Tasks)?.is_none() {
+            return Err(ImportError::Other(old.path));
+        }
+        Ok(old)
+    }
+
+    /// One of its tables with the columns that it has; none when it isn't there.
+    pub(super) fn table(&self, kind: Kind) -> Result<Option<Table<'_>>, ImportError> {
+        let columns = || -> rusqlite::Result<Vec<String>> {
+            let mut names = self.connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
+            names.query_map([kind.table()], |row| row.get(0))?.collect()
+        };
+        let columns = columns().map_err(|source| self.unread(source))?;
+        let columns: Vec<_> = columns.into_iter().map(|name| name.to_ascii_lowercase()).collect();
+        Ok((!columns.is_empty()).then(|| Table { old: self, kind, columns: columns.into() }))
+    }
+
+    fn unread(&self, source: rusqlite::Error) -> ImportError {
+        ImportError::Old { path: self.path.clone(), source }
+    }
+}
+
+/// A table that is there.
+pub(super) struct Table<'a> {
+    old: &'a Old,
+    kind: Kind,
+    columns: Arc<[String]>,
+}
+
+impl Table<'_> {
+    pub(super) fn count(&self) -> Result<u64, ImportError> {
+        let count = format!("SELECT count(*) FROM {}", self.kind.table());
+        self.old.connection.query_row(&count, [], |row| row.get(0)).map_err(|source| self.old.unread(source))
+    }
+
+    /// Its rows in the order in which they were written, so that indexes of ours grow at their ends.
+    pub(super) fn each_batch(
+        &self,
+        size: usize,
+        mut each: impl FnMut(&[Row]) -> Result<(), ImportError>,
+    ) -> Result<(), ImportError> {
+        let unread = |source| self.old.unread(source);
+        let all = format!("SELECT rowid, * FROM {} ORDER BY rowid", self.kind.table());
+        let mut all = self.old.connection.prepare(&all).map_err(unread)?;
+        let mut rows = all.query([]).map_err(unread)?;
+        let mut batch = Vec::with_capacity(size);
+        while let Some(row) = rows.next().map_err(unread)? {
+            let number = row.get(0).map_err(unread)?;
+            let values = (1..=self.columns.len()).map(|nth| Ok(owned(row.get_ref(nth)?)));
+            let values = values.collect::<rusqlite::Result<Vec<_>>>().map_err(unread)?;
+            batch.push(Row { number, columns: Arc::clone(&self.columns), values });
+            if batch.len() == size {
+                each(&batch)?;
+                batch.clear();
+            }
+        }
+        if batch.is_empty() { Ok(()) } else { each(&batch) }
+    }
+}
+
+/// Texts that aren't UTF-8 become as near as can be.
+fn owned(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Integer(number),
+        ValueRef::Real(number) => Value::Real(number),
+        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+    }
+}
+
+/// A row, whatever is in it.
+pub(super) struct Row {
+    /// Its number in its table.
+    pub(super) number: i64,
+    columns: Arc<[String]>,
+    values: Vec<Value>,
+}
+
+impl Row {
+    fn value(&self, column: &str) -> &Value {
+        let nth = self.columns.iter().position(|name| name == column);
+        nth.and_then(|nth| self.values.get(nth)).unwrap_or(&Value::Null)
+    }
+
+    /// A text; empty where there is none.
+    pub(super) fn text(&self, column: &str) -> String {
+        match self.value(column) {
+            Value::Text(text) => text.clone(),
+            Value::Integer(number) => number.to_string(),
+            Value::Real(number) => number.to_string(),
+            Value::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Value::Null => String::new(),
+        }
+    }
+
+    pub(super) fn number(&self, column: &str) -> Option<i64> {
+        match self.value(column) {
+            Value::Integer(number) => Some(*number),
+            _ => self.text(column).trim().parse().ok(),
+        }
+    }
+
+    pub(super) fn time(&self, column: &str) -> Result<Option<chrono::DateTime<chrono::Utc>>, NotATime> {
+        times::read(self.value(column))
+    }
+
+    /// How people find it.
+    pub(super) fn name(&self) -> String {
+        let named = ["type", "task_type", "job", "id", "path", "created", "created_at", "received_at"];
+        let parts = named.iter().filter(|column| self.columns.iter().any(|name| name == *column));
+        let parts: Vec<_> = parts.map(|column| format!("{column}={:?}", self.text(column))).collect();
+        format!("rowid {}: {}", self.number, parts.join(" ")).chars().take(300).collect()
+    }
+}

@@ -1,0 +1,193 @@
+//! Applying segments to a copy of the database, one after another.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use flate2::read::GzDecoder;
+use flowlord_messages::rowlog::LogPoint;
+use rusqlite::types::Value;
+use rusqlite::{Connection, Transaction, params, params_from_iter};
+use sha2::{Digest as _, Sha256};
+
+use super::record::{quoted, table};
+use super::segment::{FORMAT, Header, Row, chain, hex, read_row};
+
+/// Why a segment isn't applied: the log ends before it.
+#[derive(Debug, thiserror::Error)]
+pub enum SegmentError {
+    /// It isn't what was written.
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+    /// One before it is missing.
+    #[error("what was noted from {from} to {to} is missing before it")]
+    Gap {
+        /// The first number that is missing.
+        from: i64,
+        /// The last one.
+        to: i64,
+    },
+    /// Another segment came before it when it was written.
+    #[error("it doesn't follow the one before it: two services wrote into this place")]
+    Fork,
+    /// It is of another database, or of another version of it.
+    #[error("it is of another database: {0}")]
+    Foreign(String),
+    /// SQLite says no.
+    #[error("it can't be applied: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// A database that segments are applied to.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    connection: Connection,
+    chain: u64,
+    position: i64,
+    /// The segments that were applied: the number at their end, and their digest.
+    applied: BTreeMap<i64, String>,
+    until: Option<DateTime<Utc>>,
+}
+
+impl Replay {
+    /// Opens a database that nobody else uses; none where it holds no log.
+    pub(crate) fn open(path: &Path) -> rusqlite::Result<Option<Self>> {
+        let connection = Connection::open(path)?;
+        let Some(LogPoint { chain, position }) = super::point(&connection)? else { return Ok(None) };
+        // Rows come in any order, with all that follows from them; power that fails means to begin again.
+        connection.pragma_update(None, "foreign_keys", false)?;
+        connection.pragma_update(None, "synchronous", "OFF")?;
+        connection.pragma_update_and_check(None, "journal_mode", "MEMORY", |_| Ok(()))?;
+        Ok(Some(Self { connection, chain, position, applied: BTreeMap::new(), until: None }))
+    }
+
+    /// Up to where it is.
+    pub(crate) fn point(&self) -> LogPoint {
+        LogPoint { chain: self.chain, position: self.position }
+    }
+
+    /// How many segments were applied, and up to when; none when none was.
+    pub(crate) fn applied(&self) -> Option<(usize, DateTime<Utc>)> {
+        self.until.map(|until| (self.applied.len(), until))
+    }
+
+    /// Applies the next one, whose SHA-256 is `digest`; one that holds nothing new is passed over.
+    pub(crate) fn apply(&mut self, bytes: &[u8], digest: &str) -> Result<(), SegmentError> {
+        let damaged = |what: &str| SegmentError::Damaged(what.to_owned());
+        if hex(&Sha256::digest(bytes)) != digest {
+            return Err(damaged("its SHA-256 isn't that of its name"));
+        }
+        let mut lines = BufReader::new(GzDecoder::new(bytes)).lines();
+        let first = lines.next().and_then(Result::ok).ok_or_else(|| damaged("it is empty"))?;
+        let header: Header = serde_json::from_str(&first).map_err(|err| damaged(&err.to_string()))?;
+        if !self.follows(&header)? {
+            return Ok(());
+        }
+        let transaction = self.connection.transaction()?;
+        let mut rows = Rows::new(&transaction, &header)?;
+        for line in lines {
+            let line = line.map_err(|err| damaged(&err.to_string()))?;
+            let (table, row) = read_row(&line).ok_or_else(|| damaged("a line is no row"))?;
+            rows.put(&table, row)?;
+        }
+        drop(rows);
+        go_on_counting(&transaction, &header)?;
+        transaction.commit()?;
+        self.position = header.upto;
+        self.applied.insert(header.upto, digest.to_owned());
+        self.until = Some(header.at);
+        Ok(())
+    }
+
+    /// Whether it has anything new; that it can be applied here.
+    fn follows(&self, header: &Header) -> Result<bool, SegmentError> {
+        let schema: usize = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let foreign = |what: String| Err(SegmentError::Foreign(what));
+        if header.format != FORMAT {
+            return foreign(format!("this program reads format {FORMAT}, this is {}", header.format));
+        }
+        if header.chain != chain(self.chain) {
+            return foreign(format!("its log is {}, this one's {}", header.chain, chain(self.chain)));
+        }
+        if header.schema != schema {
+            return foreign(format!("its schema is {}, this one's {schema}", header.schema));
+        }
+        if header.upto <= self.position {
+            return Ok(false);
+        }
+        if header.after > self.position {
+            return Err(SegmentError::Gap { from: self.position + 1, to: header.after });
+        }
+        match self.applied.get(&header.after) {
+            Some(digest) if *digest != header.previous => Err(SegmentError::Fork),
+            _ => Ok(true),
+        }
+    }
+
+    /// What must hold once all were applied.
+    pub(crate) fn finish(self) -> Result<(), SegmentError> {
+        let broken: i64 =
+            self.connection
+                .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))?;
+        if broken > 0 {
+            return Err(SegmentError::Damaged(format!("{broken} rows refer to others that aren't there")));
+        }
+        // Its log goes on where it came from, not here.
+        super::forget(&self.connection)?;
+        self.connection.close().map_err(|(_, err)| SegmentError::Sqlite(err))
+    }
+}
+
+/// Statements for the rows of each table.
+struct Rows<'a> {
+    transaction: &'a Transaction<'a>,
+    /// Putting a row, and removing one.
+    statements: BTreeMap<String, (String, String)>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(transaction: &'a Transaction<'a>, header: &Header) -> Result<Self, SegmentError> {
+        let mut statements = BTreeMap::new();
+        for (name, columns) in &header.tables {
+            let known = table(transaction, name)?;
+            if known.columns != *columns {
+                return Err(SegmentError::Foreign(format!("table {name} has other columns")));
+            }
+            let values = vec!["?"; columns.len()].join(", ");
+            let named = columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
+            let on = quoted(name);
+            statements.insert(
+                name.clone(),
+                (
+                    format!("INSERT OR REPLACE INTO {on} ({named}) VALUES ({values})"),
+                    format!("DELETE FROM {on} AS t WHERE {}", known.same_row("?1")),
+                ),
+            );
+        }
+        Ok(Self { transaction, statements })
+    }
+
+    fn put(&mut self, table: &str, row: Row) -> Result<(), SegmentError> {
+        let Some((put, remove)) = self.statements.get(table) else {
+            return Err(SegmentError::Damaged(format!("its first line doesn't name {table}")));
+        };
+        match row {
+            Row::Is(values) => self.transaction.prepare_cached(put)?.execute(params_from_iter(values))?,
+            Row::Gone(key) => self.transaction.prepare_cached(remove)?.execute::<[Value; 1]>([key])?,
+        };
+        Ok(())
+    }
+}
+
+/// Numbers that were given once aren't given again, also where their rows are gone.
+fn go_on_counting(transaction: &Transaction<'_>, header: &Header) -> rusqlite::Result<()> {
+    for (table, last) in &header.sequences {
+        let known = "UPDATE sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1";
+        if transaction.execute(known, params![table, last])? == 0 {
+            transaction
+                .execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)", params![table, last])?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! `flowlord import`: the history of the reference system.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use flowlord::config::Loaded;
+use flowlord_db::{Counts, FolderLock, Kind};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::args::ConfigFlags;
+use super::{USAGE, out};
+
+const EXAMPLES: &str = "\
+Examples:
+  flowlord import /var/lib/old/tasks.db --data ./data
+
+Not while the service runs: it is stopped for the minute that this takes. The old database is only read; of one that is
+in use, copy tasks.db with tasks.db-wal. Run it again after the old system's last task: what was taken stays once.";
+
+/// Take the history of a database of the reference system: tasks, alerts, file messages
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The old database, of schema 1 or 2
+    #[arg(value_name = "OLD.db")]
+    old: PathBuf,
+    #[command(flatten)]
+    config: ConfigFlags,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let Loaded { config, .. } = match args.config.load(&[]) {
+        Ok(loaded) => loaded,
+        Err(err) => {
+            out::error(&format!("flowlord: {err:#}"));
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    anyhow::ensure!(args.old.is_file(), "{} isn't there: name the old database", args.old.display());
+    let lock = FolderLock::take(&config.data)?;
+    let bar = ProgressBar::new(0);
+    bar.set_style(ProgressStyle::with_template("{msg:14} {wide_bar} {human_pos}/{human_len} {per_sec}")?);
+    let report = flowlord_db::import(&args.old, &lock, |kind, read, of| {
+        bar.set_message(kind.as_str());
+        bar.set_length(of);
+        bar.set_position(read);
+    });
+    bar.finish_and_clear();
+    for (kind, counts) in report? {
+        for line in lines(kind, &counts) {
+            out::line(&line)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was taken of one kind, and each reason for what was not.
+fn lines(kind: Kind, counts: &Counts) -> Vec<String> {
+    let Counts { taken, known, left } = counts;
+    let mut lines =
+        vec![format!("{}: {taken} of {} taken, {known} were there", kind.as_str(), counts.read())];
+    for (why, (count, first)) in left {
+        lines.push(format!("  {count} not taken: {why}; the first is {first}"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_what_was_taken_and_why_the_rest_was_not() {
+        let mut counts = Counts { taken: 3, known: 1, ..Counts::default() };
+        counts.left.insert("`created` isn't a time", (2, "rowid 7: id=\"x\"".to_owned()));
+        assert_eq!(
+            lines(Kind::Tasks, &counts),
+            [
+                "tasks: 3 of 6 taken, 1 were there",
+                "  2 not taken: `created` isn't a time; the first is rowid 7: id=\"x\""
+            ]
+        );
+    }
+}
