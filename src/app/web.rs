@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use actix::{Addr, ArbiterHandle};
 use flowlord_messages::{Ping, Port};
-use flowlord_web::{Access, Limits, Web};
+use flowlord_web::{Access, Kept, Limits, Web};
 
 use super::actors::host;
 use super::wiring::{Below, Wiring};
@@ -26,6 +26,11 @@ impl Wiring<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             slack: self.config.notify.url.is_some() || self.config.notify.token.is_some(),
             started_at: self.environment.clock.now(),
+            kept: Kept {
+                history: self.config.history.retention,
+                unfinished: self.config.tasks.ttl,
+                backup: self.config.backup.path.clone().unwrap_or_default(),
+            },
             limits: limits(&self.config.limits),
             tls: self.config.tls.clone(),
             access: Access {
@@ -83,6 +88,10 @@ impl Wiring<'_> {
             alerts_by_row: self.read(&below.database),
             take_changes: self.write(&below.database),
             slots: self.read(&below.database),
+            grid: self.read(&below.database),
+            hours: self.read(&below.database),
+            database: self.read(&below.database),
+            measure: self.read(&below.database),
             content: self.read(&below.database),
             enqueue: self.write(&below.database),
             fate: self.ports.to("notifier", &below.notifier),

@@ -7,6 +7,7 @@ mod access;
 mod architecture;
 mod backload;
 mod bodies;
+mod browser;
 mod commands;
 mod documents;
 mod events;

@@ -24,9 +24,11 @@ use flowlord_messages::backload::{
     ChangeBackload, CheckBackload, ExecuteBackload, PlanBackload, ReadBackload, ReadBackloads,
 };
 use flowlord_messages::changes::TakeChanges;
+use flowlord_messages::database::{MeasureTable, ReadDatabase};
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::files::{FileArrived, ListFiles};
 use flowlord_messages::find::FindTasks;
+use flowlord_messages::grid::{ReadHours, ReadSlots};
 use flowlord_messages::health::Pong;
 use flowlord_messages::hint::{Changed, SnapshotsChanged};
 use flowlord_messages::ingest::SubmitResults;
@@ -65,6 +67,17 @@ impl fmt::Debug for Metrics {
     }
 }
 
+/// What the operator chose about the history, for people to see.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    /// How long it is kept.
+    pub history: TimeDelta,
+    /// A task without a result raises an alert after this time.
+    pub unfinished: TimeDelta,
+    /// Where snapshots go; empty for nowhere.
+    pub backup: String,
+}
+
 /// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -84,6 +97,8 @@ pub struct Config {
     pub slack: bool,
     /// When the service was started.
     pub started_at: DateTime<Utc>,
+    /// What is kept for how long, and where.
+    pub kept: Kept,
     /// How requests are let in.
     pub access: Access,
     /// How much at once.
@@ -198,6 +213,14 @@ pub struct Deps {
     pub take_changes: Port<TakeChanges>,
     /// To the DB readers.
     pub slots: Port<ListSlots>,
+    /// To the DB readers.
+    pub grid: Port<ReadSlots>,
+    /// To the DB readers.
+    pub hours: Port<ReadHours>,
+    /// To the DB readers.
+    pub database: Port<ReadDatabase>,
+    /// To the DB readers.
+    pub measure: Port<MeasureTable>,
     /// To the DB readers.
     pub content: Port<ReadWorkflow>,
     /// To the DB owner.

@@ -13,6 +13,7 @@ use crate::actor::{Config, Deps};
 use crate::auth::{Failures, Tokens};
 use crate::hosts::Hosts;
 use crate::live::Hub;
+use crate::pages::about::Sizes;
 use crate::polls::Polls;
 use crate::problem::Problem;
 use crate::request_id::RequestIds;
@@ -30,6 +31,7 @@ pub(crate) struct Api {
     pub(crate) request_ids: RequestIds,
     pub(crate) connections: Connections,
     pub(crate) polls: Polls,
+    pub(crate) sizes: Sizes,
     stopping: Arc<AtomicBool>,
     /// Topics that `/metrics` ever showed.
     topics: Mutex<BTreeSet<String>>,
@@ -53,6 +55,7 @@ impl Api {
             request_ids,
             connections: Connections::default(),
             polls: Polls::default(),
+            sizes: Sizes::default(),
             stopping,
             topics: Mutex::default(),
         }

@@ -31,7 +31,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use actor::{Config, Deps, Limits, Metrics, StartError, StopWeb, Unready, Web, bind};
+pub use actor::{Config, Deps, Kept, Limits, Metrics, StartError, StopWeb, Unready, Web, bind};
 pub use auth::{Access, Proxies, new_token};
 pub use openapi::document as openapi;
 pub use tls::{TlsError, TlsFiles};

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{ACCEPT, AUTHORIZATION, HeaderMap};
+use actix_web::{HttpMessage as _, HttpRequest};
 use flowlord_domain::Role;
 use flowlord_messages::Code;
 use flowlord_messages::token::TokenHash;
@@ -90,6 +91,12 @@ pub(crate) async fn admit(api: &Api, request: &ServiceRequest) -> Result<Caller,
         return Err(Problem::new(Code::Forbidden, detail));
     }
     Ok(Caller { who: Some(who), from })
+}
+
+/// What the one who asks may do.
+pub(crate) fn role(api: &Api, request: &HttpRequest) -> Option<Role> {
+    let known = request.extensions().get::<Who>().map(|who| who.role);
+    known.or_else(|| api.config.access.anonymous.then_some(Role::Admin))
 }
 
 /// What a request shows for itself.

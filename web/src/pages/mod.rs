@@ -13,13 +13,14 @@
 //!
 //! Scripts find their work by attributes; docs/pages.md lists them.
 
+pub(crate) mod about;
 pub(crate) mod alerts;
+pub(crate) mod backload;
 pub(crate) mod calendar;
 pub(crate) mod choice;
 pub(crate) mod files;
 pub(crate) mod layout;
 pub(crate) mod link;
-#[expect(dead_code, reason = "for forms, which come next")]
 pub(crate) mod notice;
 pub(crate) mod parts;
 pub(crate) mod rows;
@@ -28,6 +29,7 @@ pub(crate) mod start;
 pub(crate) mod task;
 pub(crate) mod tasks;
 pub(crate) mod when;
+pub(crate) mod workflow;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};

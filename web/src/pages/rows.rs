@@ -124,15 +124,20 @@ pub(crate) struct Trouble {
 }
 
 pub(crate) fn troubles(current: &Current) -> Vec<Trouble> {
+    findings(current).into_iter().map(trouble).collect()
+}
+
+/// Everything found in workflow files, each once, the worst first.
+pub(crate) fn findings(current: &Current) -> Vec<&Finding> {
     let loaded = current.workflows.files().iter().flat_map(|file| &file.findings);
     let mut findings: Vec<&Finding> = current.broken.iter().chain(loaded).collect();
     findings.sort();
     findings.dedup();
     findings.sort_by_key(|finding| finding.severity);
-    findings.into_iter().map(trouble).collect()
+    findings
 }
 
-fn trouble(finding: &Finding) -> Trouble {
+pub(crate) fn trouble(finding: &Finding) -> Trouble {
     Trouble {
         place: format!("{}:{}:{}", finding.file, finding.line, finding.column),
         message: finding.message.clone(),

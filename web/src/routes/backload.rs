@@ -83,7 +83,7 @@ fn limit(wanted: &Request) -> Result<usize, Problem> {
     )))
 }
 
-async fn plan(api: &Api, request: Request) -> Result<Arc<Planned>, Problem> {
+pub(crate) async fn plan(api: &Api, request: Request) -> Result<Arc<Planned>, Problem> {
     let planned = api.deps.plan_backload.call(PlanBackload { request }).await?;
     let order = planned.plan.order();
     // Whatever no worker could ask for must not be created.
@@ -95,14 +95,14 @@ async fn plan(api: &Api, request: Request) -> Result<Arc<Planned>, Problem> {
 }
 
 /// Some tasks of a plan as they would be created.
-struct Page {
-    tasks: Vec<NewTask>,
-    failed: Vec<Failure>,
-    skipped: usize,
-    next: usize,
+pub(crate) struct Page {
+    pub(crate) tasks: Vec<NewTask>,
+    pub(crate) failed: Vec<Failure>,
+    pub(crate) skipped: usize,
+    pub(crate) next: usize,
 }
 
-async fn preview(api: &Api, planned: &Planned, from: usize, most: usize) -> Result<Page, Problem> {
+pub(crate) async fn preview(api: &Api, planned: &Planned, from: usize, most: usize) -> Result<Page, Problem> {
     let (plan, now) = (&planned.plan, api.deps.clock.now());
     let chunk = plan.chunk(from, most, now, &api.config.host, &mut api.deps.mint.clone());
     let mut tasks: Vec<NewTask> = chunk.tasks.into_iter().map(|(_, task)| task).collect();
@@ -161,15 +161,19 @@ fn broken_off(problem: &Problem) -> std::io::Error {
 }
 
 /// A backload that was begun.
-struct Executed {
-    id: i64,
+pub(crate) struct Executed {
+    pub(crate) id: i64,
     planned: Arc<Planned>,
     finished: Finished,
     /// Whether some tasks are still to be dealt with.
     goes_on: bool,
 }
 
-async fn execute_plan(api: &Api, planned: Arc<Planned>, background: bool) -> Result<Executed, Problem> {
+pub(crate) async fn execute_plan(
+    api: &Api,
+    planned: Arc<Planned>,
+    background: bool,
+) -> Result<Executed, Problem> {
     api.refuse_when_stopping()?;
     let wait = !background && planned.plan.count() <= MAX_WAITED;
     let execute = ExecuteBackload { planned: Arc::clone(&planned), wait };
@@ -347,7 +351,7 @@ fn id(text: &str) -> Result<i64, Problem> {
     text.parse().map_err(|_| unknown(text))
 }
 
-fn unknown(id: &str) -> Problem {
+pub(crate) fn unknown(id: &str) -> Problem {
     let detail = format!("there is no backload `{id}`; GET /api/v1/backloads lists them");
     Problem::new(Code::BackloadUnknown, detail)
 }

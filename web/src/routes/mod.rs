@@ -126,7 +126,16 @@ fn pages(config: &mut ServiceConfig) {
         .service(get("/web/task", pages::tasks::tasks))
         .service(get("/web/task/{uid}", pages::task::task))
         .service(get("/web/alert", pages::alerts::alerts))
-        .service(get("/web/files", pages::files::files));
+        .service(get("/web/files", pages::files::files))
+        .service(get("/web/workflow", pages::workflow::page))
+        .service(post("/web/workflow/refresh", pages::workflow::refresh))
+        .service(
+            only("/web/backload", "GET, HEAD, POST")
+                .route(web::post().to(pages::backload::execute))
+                .route(web::route().guard(reads()).to(pages::backload::page)),
+        )
+        .service(post("/web/backload/{id}/{change:pause|resume|cancel}", pages::backload::change))
+        .service(get("/web/about", pages::about::page));
 }
 
 /// What the reference system has, for programs that were written for it.

@@ -18,7 +18,7 @@ use super::stub::{Stub, noon};
 use crate::server::app;
 
 /// As the actor plans it.
-fn plan(request: &Request) -> Result<Arc<Planned>> {
+pub(super) fn plan(request: &Request) -> Result<Arc<Planned>> {
     let resolved = request.resolve(&Workflows::default(), noon());
     let resolved = resolved.map_err(|err| Error::new(Code::InvalidRequest, err.to_string()))?;
     Ok(Arc::new(Planned { plan: Plan::new(resolved.order, None).unwrap(), message: resolved.message }))

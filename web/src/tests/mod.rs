@@ -9,6 +9,7 @@ mod files;
 mod kept;
 mod lease;
 mod metrics;
+mod other_pages;
 mod pages;
 mod reads;
 mod requests;

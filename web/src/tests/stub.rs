@@ -23,15 +23,17 @@ use flowlord_messages::backload::{
 };
 use flowlord_messages::changes::{Changes, TakeChanges};
 use flowlord_messages::clock::{Clock, Sleep};
+use flowlord_messages::database::{DatabaseFacts, MeasureTable, ReadDatabase, TableSize};
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::files::{FileArrived, ListFiles, Recorded, StoredFileEvent};
 use flowlord_messages::find::{FindTasks, TaskPage};
+use flowlord_messages::grid::{PhaseSlots, ReadHours, ReadSlots};
 use flowlord_messages::health::Pong;
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded};
 use flowlord_messages::notifier::{AwaitMessage, Fate};
 use flowlord_messages::read::{
-    AlertsByRow, AttemptsById, Backlog, Chain, DayMarks, DayStats, ListAlerts, ListSlots, ListTasks,
+    AlertsByRow, AttemptsById, Backlog, Chain, Counts, DayMarks, DayStats, ListAlerts, ListSlots, ListTasks,
     ReadBacklog, ReadDays, ReadWorkflow, SlotRow, Stats, StoredAlert,
 };
 use flowlord_messages::retention::RemoveOld;
@@ -49,7 +51,7 @@ use flowlord_messages::{
 };
 use serde_json::Value;
 
-use crate::actor::{Config, Deps, Limits, Metrics};
+use crate::actor::{Config, Deps, Kept, Limits, Metrics};
 use crate::api::{Api, ApiRef};
 use crate::auth::Access;
 use crate::server::app;
@@ -156,6 +158,10 @@ stub! {
     tokens_read: ReadTokens => Vec<StoredToken>;
     backlog: ReadBacklog => Backlog;
     slots: ListSlots => Vec<SlotRow>;
+    grid: ReadSlots => Vec<PhaseSlots>;
+    hours: ReadHours => Vec<Vec<(DateTime<Utc>, Counts)>>;
+    database: ReadDatabase => DatabaseFacts;
+    measure: MeasureTable => TableSize;
     content: ReadWorkflow => Option<WorkflowRecord>;
     enqueue: EnqueueMessage => i64;
     fate: AwaitMessage => Fate;
@@ -190,6 +196,11 @@ pub(crate) fn config() -> Config {
         version: "1.2.3".to_owned(),
         slack: true,
         started_at: noon() - chrono::TimeDelta::minutes(90),
+        kept: Kept {
+            history: chrono::TimeDelta::days(90),
+            unfinished: chrono::TimeDelta::hours(4),
+            ..Kept::default()
+        },
         access: Access { anonymous: true, ..Access::default() },
         limits: Limits { connections: 100, long_polls: 10 },
         tls: None,
@@ -253,6 +264,10 @@ impl Stub {
             alerts_by_row: port!(),
             take_changes: port!(),
             slots: port!(),
+            grid: port!(),
+            hours: port!(),
+            database: port!(),
+            measure: port!(),
             content: port!(),
             enqueue: port!(),
             fate: port!(),

@@ -1,0 +1,41 @@
+// Grids of hours are walked with the arrow keys; Tab leaves them. `table[data-grid]` holds links in its cells.
+
+export function grids() {
+  document.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    const cell = step && event.target.closest?.("[data-grid] td");
+    if (!cell || event.metaKey || event.ctrlKey || event.altKey) return;
+    const next = towards(cell, step);
+    if (!next) return;
+    event.preventDefault();
+    roving(next);
+    next.focus();
+  });
+  document.addEventListener("swapped", start);
+  start();
+}
+
+/// Only one link of each grid is a stop of Tab.
+function start() {
+  for (const grid of document.querySelectorAll("[data-grid]")) {
+    const links = [...grid.querySelectorAll("td a")];
+    const stop = links.find((link) => link === document.activeElement) ?? grid.querySelector("td a[aria-current]") ?? links.at(-1);
+    links.forEach((link) => (link.tabIndex = link === stop ? 0 : -1));
+  }
+}
+
+function roving(link) {
+  link.closest("[data-grid]").querySelectorAll("td a").forEach((other) => (other.tabIndex = other === link ? 0 : -1));
+}
+
+/// The next link in a direction; cells without one are passed over.
+function towards(cell, [down, right]) {
+  const { rows } = cell.closest("tbody");
+  let [row, column] = [cell.parentElement.sectionRowIndex, cell.cellIndex];
+  for (;;) {
+    [row, column] = [row + down, column + right];
+    const link = rows[row]?.cells[column];
+    if (!link) return null;
+    if (link.querySelector("a") && link.tagName === "TD") return link.querySelector("a");
+  }
+}

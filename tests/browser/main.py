@@ -1,0 +1,65 @@
+"""Runs every test of this folder against one service, in one browser."""
+
+import pathlib
+import os
+import sys
+import time
+import traceback
+
+from playwright.sync_api import sync_playwright
+
+import harness
+import pages_all
+import page_about
+import page_backload
+import page_workflow
+import service
+
+MODULES = [page_workflow, page_backload, page_about, pages_all]
+
+
+def tests(word):
+    for module in MODULES:
+        for name, test in vars(module).items():
+            if name.startswith("test_") and word in name:
+                yield name, test
+
+
+def run(browser, served, shots, word):
+    passed, failed = 0, []
+    for name, test in tests(word):
+        begun = time.monotonic()
+        person = harness.Person(browser, served, shots)
+        try:
+            test(person)
+            person.close()
+            passed += 1
+            print(f"ok      {name} ({time.monotonic() - begun:.1f} s)", flush=True)
+        except Exception:  # noqa: BLE001 - every failure is told, whatever it is
+            failed.append(name)
+            person.shoot(f"failed-{name}")
+            print(f"FAILED  {name}\n{traceback.format_exc()}", flush=True)
+            person.give_up()
+    return passed, failed
+
+
+def main():
+    program, word = sys.argv[1], sys.argv[2]
+    shots = pathlib.Path(os.environ["CARGO_TARGET_DIR"], "browser", "shots")
+    shots.mkdir(parents=True, exist_ok=True)
+    served = service.Service(program)
+    try:
+        served.first = service.seed(served)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(**harness.browser())
+            passed, failed = run(browser, served, shots, word)
+            browser.close()
+    finally:
+        served.close()
+    print(f"screenshots: {shots}")
+    print(f"{passed} passed, {len(failed)} failed")
+    sys.exit(1 if failed or not passed else 0)
+
+
+if __name__ == "__main__":
+    main()

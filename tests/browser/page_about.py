@@ -1,0 +1,15 @@
+"""The about page."""
+
+from playwright.sync_api import expect
+
+
+def test_the_service_says_what_it_is(person):
+    page = person.open("/web/about")
+    about = page.locator("#about")
+    for text in ["Version", "Up", "Schema version", "Pages", "History is kept", "A task is late after", "scheduler"]:
+        expect(about).to_contain_text(text)
+    expect(about.locator("table", has_text="Its indexes")).to_contain_text("task")
+    up = about.locator("[data-since]")
+    before = up.text_content()
+    expect(up).not_to_have_text(before)
+    person.shoot("about")

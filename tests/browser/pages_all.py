@@ -1,0 +1,51 @@
+"""What holds for every page: dark and light, narrow and wide, with and without scripts, and for everybody."""
+
+from playwright.sync_api import expect
+
+PAGES = {
+    "overview": "/",
+    "workflow": "/web/workflow",
+    "workflow-file": "/web/workflow?file=orders.toml",
+    "backload": "/web/backload?task=report:daily&from=2026-01-01&to=2026-01-09&preview=1",
+    "about": "/web/about",
+}
+
+
+def test_no_page_keeps_anybody_out_or_sticks_out(person):
+    for dark in (False, True):
+        for width in (1280, 400):
+            person.with_screen(width=width, dark=dark)
+            for name, path in PAGES.items():
+                person.open(path)
+                what = f"{name}-{width}-{'dark' if dark else 'light'}"
+                person.shoot(what)
+                person.fits_the_screen(what)
+                person.has_no_barriers(what)
+
+
+def test_dark_is_dark(person):
+    person.with_screen(dark=True).open("/web/workflow")
+    ground = person.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    red, green, blue = (int(part) for part in ground[4:-1].split(","))
+    assert max(red, green, blue) < 60, ground
+
+
+def test_without_scripts_everything_works(person):
+    person.with_screen(scripts=False)
+    for name, path in PAGES.items():
+        page = person.open(path)
+        assert page.locator("main h1").count() == 1, name
+    page = person.open("/web/backload?task=report:daily")
+    page.get_by_label("From", exact=True).fill("2026-02-01")
+    page.get_by_label("Hour of From").select_option("00")
+    page.get_by_label("To", exact=True).fill("2026-02-03")
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_role("button", name="Create 3 tasks").click()
+    expect(page.locator("#one .outcome")).to_have_text("3/3 tasks created")
+    page = person.open("/web/workflow")
+    page.get_by_label("File", exact=True).select_option("nightly.toml")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("#days")).to_contain_text("report:daily")
+    page.get_by_role("button", name="Pause report:daily").click()
+    expect(page.locator("table.phases")).to_contain_text("paused")
+    page.get_by_role("button", name="Resume report:daily").click()

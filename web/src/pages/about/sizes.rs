@@ -1,0 +1,111 @@
+//! Rows and bytes of each table. Counting reads a little of every page, which takes a second for each gigabyte or so:
+//! it is done beside, a table at a time, at most once an hour and only when somebody looks.
+
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_messages::database::{MeasureTable, TableSize};
+
+use crate::api::ApiRef;
+
+/// So long what was counted is good enough.
+const FRESH: TimeDelta = TimeDelta::hours(1);
+
+/// Of each table and index as many pages are looked at: 400 MB.
+const MOST_PAGES: u64 = 100_000;
+
+/// Whoever looks waits this long for a first count: most databases are small.
+const PATIENCE: std::time::Duration = std::time::Duration::from_millis(300);
+
+/// What was counted last.
+#[derive(Debug, Default)]
+pub(crate) struct Sizes(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    counted: Option<Counted>,
+    counting: bool,
+}
+
+/// A count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) at: DateTime<Utc>,
+    pub(super) tables: Vec<TableSize>,
+}
+
+impl Counted {
+    pub(super) fn complete(&self) -> bool {
+        self.tables.iter().all(|table| table.complete)
+    }
+}
+
+impl Sizes {
+    /// What is known, and whether the caller is to count anew.
+    fn look(&self, now: DateTime<Utc>) -> (Option<Counted>, bool) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = state.counted.as_ref().is_some_and(|counted| now - counted.at < FRESH);
+        let begin = !fresh && !state.counting;
+        state.counting |= begin;
+        (state.counted.clone(), begin)
+    }
+
+    fn put(&self, counted: Option<Counted>) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.counting = false;
+        if counted.is_some() {
+            state.counted = counted;
+        }
+    }
+}
+
+/// What was counted last; a count is begun where that is old.
+pub(super) async fn current(api: &ApiRef, tables: Vec<String>) -> Option<Counted> {
+    let now = api.deps.clock.now();
+    let (known, begin) = api.sizes.look(now);
+    if !begin {
+        return known;
+    }
+    let api = api.clone();
+    let count = actix_web::rt::spawn(async move {
+        let counted = count(&api, tables, now).await;
+        api.sizes.put(counted.clone());
+        counted
+    });
+    let fresh = tokio::time::timeout(PATIENCE, count).await;
+    fresh.ok().and_then(Result::ok).flatten().or(known)
+}
+
+async fn count(api: &ApiRef, names: Vec<String>, now: DateTime<Utc>) -> Option<Counted> {
+    let mut tables = Vec::with_capacity(names.len());
+    for table in names {
+        match api.deps.measure.call(MeasureTable { table, most_pages: MOST_PAGES }).await {
+            Ok(size) => tables.push(size),
+            Err(err) => {
+                log::warn!("event=table_not_measured error={err}");
+                return None;
+            }
+        }
+    }
+    tables.sort_by_key(|table| std::cmp::Reverse(table.bytes + table.index_bytes));
+    Some(Counted { at: now, tables })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_counts_at_a_time_and_once_an_hour() {
+        let sizes = Sizes::default();
+        let now: DateTime<Utc> = "2026-03-02T12:00:00Z".parse().unwrap();
+        assert_eq!(sizes.look(now), (None, true));
+        assert_eq!(sizes.look(now), (None, false), "somebody counts");
+        sizes.put(None);
+        assert_eq!(sizes.look(now), (None, true), "they could not");
+        let counted = Counted { at: now, tables: Vec::new() };
+        sizes.put(Some(counted.clone()));
+        assert_eq!(sizes.look(now + TimeDelta::minutes(59)), (Some(counted.clone()), false));
+        assert_eq!(sizes.look(now + TimeDelta::minutes(60)), (Some(counted), true));
+    }
+}

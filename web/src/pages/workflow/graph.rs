@@ -1,0 +1,280 @@
+//! The phases of a file as a drawing: from left to right, each after what it follows.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use flowlord_domain::workflow::{Phase, TaskName, WorkflowFile};
+
+use super::slots::State;
+
+/// So many tasks are drawn; more could not be read.
+const MOST: usize = 200;
+
+const WIDTH: usize = 224;
+const HEIGHT: usize = 48;
+const GAP: usize = 56;
+const STEP: usize = HEIGHT + 16;
+/// Room round the drawing, for the focus ring.
+const MARGIN: usize = 4;
+/// So many letters fit into a box.
+const LETTERS: usize = 27;
+
+/// A drawing.
+#[derive(Debug, Default)]
+pub(crate) struct Drawing {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) boxes: Vec<Box>,
+    pub(crate) arrows: Vec<Arrow>,
+    /// How many tasks didn't find room.
+    pub(crate) left_out: usize,
+}
+
+/// A task.
+#[derive(Debug)]
+pub(crate) struct Box {
+    pub(crate) x: usize,
+    pub(crate) y: usize,
+    pub(crate) name: String,
+    pub(crate) short: String,
+    pub(crate) href: String,
+    pub(crate) class: &'static str,
+    /// What happened last.
+    pub(crate) note: String,
+    pub(crate) chosen: bool,
+}
+
+/// From one to the next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Arrow {
+    pub(crate) path: String,
+    /// On a circle: nothing goes this way.
+    pub(crate) broken: bool,
+}
+
+/// What is told of a task.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) state: State,
+    pub(crate) note: String,
+    pub(crate) href: String,
+    pub(crate) chosen: bool,
+}
+
+impl Drawing {
+    pub(crate) const BOX_WIDTH: usize = WIDTH;
+    pub(crate) const BOX_HEIGHT: usize = HEIGHT;
+
+    /// Draws a file.
+    pub(crate) fn new(file: &WorkflowFile, told: impl Fn(&TaskName) -> Told) -> Self {
+        let names = names(&file.phases);
+        let shown: Vec<&TaskName> = names.iter().copied().take(MOST).collect();
+        let (edges, broken) = edges(&file.phases, &shown);
+        let places = places(shown.len(), &edges);
+        let point = |place: (usize, usize)| {
+            let (layer, row) = place;
+            (MARGIN + layer * (WIDTH + GAP), MARGIN + row * STEP / 2)
+        };
+        let boxes = shown.iter().zip(&places).map(|(name, place)| {
+            let (x, y) = point(*place);
+            drawn(name, told(name), x, y)
+        });
+        let boxes: Vec<Box> = boxes.collect();
+        let arrow = |(from, to): &(usize, usize), broken| {
+            let (from, to) = (point(places[*from]), point(places[*to]));
+            Arrow { path: curve(from, to), broken }
+        };
+        let arrows = edges.iter().map(|edge| arrow(edge, false));
+        let arrows = arrows.chain(broken.iter().map(|edge| arrow(edge, true))).collect();
+        Self {
+            width: boxes.iter().map(|drawn| drawn.x + WIDTH).max().unwrap_or_default() + MARGIN,
+            height: boxes.iter().map(|drawn| drawn.y + HEIGHT).max().unwrap_or_default() + MARGIN,
+            boxes,
+            arrows,
+            left_out: names.len().saturating_sub(MOST),
+        }
+    }
+}
+
+fn drawn(name: &TaskName, told: Told, x: usize, y: usize) -> Box {
+    let full = name.to_string();
+    let short = match full.char_indices().nth(LETTERS) {
+        Some((at, _)) => format!("{}…", &full[..at]),
+        None => full.clone(),
+    };
+    let Told { state, note, href, chosen } = told;
+    Box { x, y, name: full, short, href, class: state.class(), note, chosen }
+}
+
+/// Each task once, in the order of the file.
+fn names(phases: &[Phase]) -> Vec<&TaskName> {
+    let mut seen = HashSet::new();
+    phases.iter().map(|phase| &phase.task).filter(|name| seen.insert(*name)).collect()
+}
+
+type Edges = Vec<(usize, usize)>;
+
+/// From what is followed to what follows it; apart those that would go round in circles.
+fn edges(phases: &[Phase], names: &[&TaskName]) -> (Edges, Edges) {
+    let place: HashMap<&TaskName, usize> = names.iter().enumerate().map(|(n, name)| (*name, n)).collect();
+    let mut topics: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (n, name) in names.iter().enumerate() {
+        topics.entry(&name.topic).or_default().push(n);
+    }
+    let (mut edges, mut broken, mut seen) = (Edges::new(), Edges::new(), HashSet::new());
+    for phase in phases {
+        let (Some(parent), Some(to)) = (&phase.depends_on, place.get(&phase.task)) else { continue };
+        let parents = match parent.job.as_str() {
+            "" => topics.get(parent.topic.as_str()).cloned().unwrap_or_default(),
+            _ => place.get(parent).copied().into_iter().collect(),
+        };
+        for from in parents.into_iter().filter(|from| seen.insert((*from, *to))) {
+            if phase.cyclic || from == *to { broken.push((from, *to)) } else { edges.push((from, *to)) }
+        }
+    }
+    (edges, broken)
+}
+
+/// Layer and half row of each node. A node's layer is after those of all that it follows; its row is in the middle
+/// of those that follow it. The edges have no circle.
+fn places(count: usize, edges: &[(usize, usize)]) -> Vec<(usize, usize)> {
+    let mut followers = vec![Vec::new(); count];
+    let mut open = vec![0_usize; count];
+    for (from, to) in edges {
+        followers[*from].push(*to);
+        open[*to] += 1;
+    }
+    let roots: Vec<usize> = (0..count).filter(|node| open[*node] == 0).collect();
+    let mut layers = vec![0; count];
+    let mut queue: VecDeque<usize> = roots.iter().copied().collect();
+    while let Some(node) = queue.pop_front() {
+        for follower in &followers[node] {
+            layers[*follower] = layers[*follower].max(layers[node] + 1);
+            open[*follower] -= 1;
+            if open[*follower] == 0 {
+                queue.push_back(*follower);
+            }
+        }
+    }
+    let rows = rows(&roots, &followers);
+    layers.into_iter().zip(rows).collect()
+}
+
+/// Half rows, by a walk in depth: what nothing follows takes the next row, all else the middle of its followers'.
+/// So whatever hangs on one node has rows of its own, and no two boxes share a place.
+fn rows(roots: &[usize], followers: &[Vec<usize>]) -> Vec<usize> {
+    let mut rows: Vec<Option<usize>> = vec![None; followers.len()];
+    let mut entered = vec![false; followers.len()];
+    let mut next = 0;
+    for root in roots {
+        let mut stack = vec![(*root, Vec::new())];
+        entered[*root] = true;
+        while let Some((node, own)) = stack.last_mut() {
+            let (node, fresh) =
+                (*node, followers[*node].iter().find(|follower| !entered[**follower]).copied());
+            if let Some(follower) = fresh {
+                entered[follower] = true;
+                own.push(follower);
+                stack.push((follower, Vec::new()));
+                continue;
+            }
+            let of = |follower: Option<&usize>| follower.and_then(|follower| rows[*follower]);
+            let row = match of(own.first()).zip(of(own.last())) {
+                Some((first, last)) => usize::midpoint(first, last),
+                None => {
+                    next += 2;
+                    next - 2
+                }
+            };
+            rows[node] = Some(row);
+            stack.pop();
+        }
+    }
+    rows.into_iter().map(Option::unwrap_or_default).collect()
+}
+
+/// From the right of one box to the left of the next.
+fn curve((x, y): (usize, usize), (to_x, to_y): (usize, usize)) -> String {
+    let (x, y, to_y) = (x + WIDTH, y + HEIGHT / 2, to_y + HEIGHT / 2);
+    let bend = GAP / 2;
+    format!(
+        "M{x} {y}C{} {y} {} {to_y} {} {to_y}",
+        x + bend,
+        to_x.saturating_sub(bend),
+        to_x.saturating_sub(7)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(phases: &[(&str, &str)]) -> WorkflowFile {
+        let phase = |(task, parent): &(&str, &str)| {
+            let rest = if parent.is_empty() {
+                "rule = \"cron=@hourly\"".to_owned()
+            } else {
+                format!("dependsOn = \"{parent}\"")
+            };
+            format!("[[phase]]\ntask = \"{task}\"\n{rest}\n")
+        };
+        let text: String = phases.iter().map(phase).collect();
+        WorkflowFile::parse("w.toml", &text, "", "UTC".parse().ok().unwrap()).unwrap()
+    }
+
+    fn draw(phases: &[(&str, &str)]) -> Drawing {
+        Drawing::new(&file(phases), |name| Told {
+            state: State::Complete,
+            note: String::new(),
+            href: format!("/{name}"),
+            chosen: false,
+        })
+    }
+
+    fn at(drawing: &Drawing) -> Vec<(String, usize, usize)> {
+        let place = |drawn: &Box| {
+            (drawn.name.clone(), (drawn.x - MARGIN) / (WIDTH + GAP), (drawn.y - MARGIN) * 2 / STEP)
+        };
+        drawing.boxes.iter().map(place).collect()
+    }
+
+    #[test]
+    fn each_stands_after_what_it_follows_and_beside_what_follows_it() {
+        let drawing = draw(&[("a", ""), ("b", "a"), ("c", "b"), ("d", "b"), ("e", "a"), ("f", "")]);
+        let wanted = [("a", 0, 2), ("b", 1, 1), ("c", 2, 0), ("d", 2, 2), ("e", 1, 4), ("f", 0, 6)];
+        assert_eq!(at(&drawing), wanted.map(|(name, layer, row)| (name.to_owned(), layer, row)));
+        assert_eq!((drawing.arrows.len(), drawing.left_out), (4, 0));
+        assert!(drawing.arrows.iter().all(|arrow| !arrow.broken && arrow.path.starts_with('M')));
+    }
+
+    #[test]
+    fn a_task_that_follows_any_job_has_an_arrow_from_each() {
+        let drawing = draw(&[("a:x", ""), ("a:y", ""), ("b", "a"), ("a:x", "")]);
+        assert_eq!(drawing.arrows.len(), 2);
+        assert_eq!(drawing.boxes.len(), 3, "several schedules of a task are one box");
+    }
+
+    #[test]
+    fn no_two_boxes_share_a_place_and_circles_end() {
+        let mut phases = vec![("t0".to_owned(), String::new())];
+        for n in 1..300_usize {
+            phases.push((format!("t{n}"), format!("t{}", n / 3)));
+        }
+        phases.push(("x".to_owned(), "y".to_owned()));
+        phases.push(("y".to_owned(), "x".to_owned()));
+        let phases: Vec<_> = phases.iter().map(|(task, parent)| (task.as_str(), parent.as_str())).collect();
+        let drawing = draw(&phases);
+        assert_eq!((drawing.boxes.len(), drawing.left_out), (MOST, 102));
+        let places: HashSet<_> = drawing.boxes.iter().map(|drawn| (drawn.x, drawn.y)).collect();
+        assert_eq!(places.len(), MOST);
+        let circle = draw(&[("x", "y"), ("y", "x"), ("z", "z")]);
+        assert_eq!(circle.arrows.iter().filter(|arrow| arrow.broken).count(), 3);
+    }
+
+    #[test]
+    fn long_names_are_cut_between_letters() {
+        let name = "é".repeat(40);
+        let drawing = draw(&[(name.as_str(), "")]);
+        assert_eq!(drawing.boxes[0].short.chars().count(), LETTERS + 1);
+        assert_eq!(drawing.boxes[0].name, name);
+    }
+}

@@ -1,0 +1,214 @@
+//! Workflow files: the hours of their phases, their phases as a drawing and as a table, what is wrong with them.
+
+mod act;
+mod file;
+mod graph;
+mod grid;
+mod phases;
+mod read;
+mod slots;
+
+use actix_web::HttpRequest;
+use askama::Template;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use flowlord_domain::workflow::Phase;
+use flowlord_messages::library::Current;
+
+pub(crate) use self::act::refresh;
+use self::file::FilePart;
+use self::graph::Drawing;
+use self::grid::Grid;
+use self::phases::{Filter, PhaseRow};
+use self::read::{Wanted, hour_of};
+use super::layout::{Layout, Section};
+use super::link::Link;
+use super::rows::Trouble;
+use super::{answer, rows};
+use crate::api::{Api, ApiRef};
+use crate::params::Params;
+use crate::problem::{Answer, Problem};
+
+const PATH: &str = "/web/workflow";
+
+/// So many phases are in the grid of the last day, and in the table.
+const MOST_ROWS: usize = 60;
+const MOST_PHASES: usize = 500;
+
+/// How many days the grid of a phase shows.
+const DAYS: u64 = 7;
+const MOST_DAYS: u64 = 31;
+
+#[derive(Template)]
+#[template(path = "workflow.html")]
+struct WorkflowPage<'a> {
+    layout: Layout<'a>,
+    notices: Vec<String>,
+    /// What the filters offer, and what is chosen.
+    filter: Filter,
+    clear: Option<String>,
+    cards: Vec<Card>,
+    /// The last day of each scheduled phase.
+    hours: Grid,
+    more_hours: usize,
+    troubles: Vec<Trouble>,
+    file: Option<FilePart>,
+    phases: Vec<PhaseRow>,
+    more_phases: usize,
+}
+
+/// A file.
+#[derive(Debug)]
+struct Card {
+    name: String,
+    href: String,
+    phases: usize,
+    errors: usize,
+    warnings: usize,
+    paused: usize,
+}
+
+/// The page.
+pub(crate) async fn page(api: ApiRef, request: HttpRequest) -> Answer {
+    answer(&api, &request, show(&api, &request)).await
+}
+
+const PARAMS: [&str; 8] = ["file", "task", "job", "phase", "date", "days", "slot", "month"];
+
+async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<WorkflowPage<'a>, Problem> {
+    let params = Params::parse(request.query_string(), &PARAMS)?;
+    let link = Link::of(PATH, request.query_string());
+    let asked = Asked::of(&params, api.deps.clock.now())?;
+    let mut notices = Vec::new();
+    let read = read::read(api, &asked, &mut notices).await?;
+    let current = &read.current;
+    let filter = Filter::new(current, &asked);
+    let shown: Vec<&Phase> = current.workflows.phases().filter(|phase| filter.shows(phase)).collect();
+    let hours = Grid {
+        label: "Slots of the last 24 hours by phase".to_owned(),
+        corner: "Phase",
+        heads: grid::heads(asked.day_from(), 24),
+        rows: read.last_day(&asked, &link),
+    };
+    Ok(WorkflowPage {
+        layout: Layout::new(api, request, Section::Workflow).live(),
+        clear: (!asked.is_open()).then(|| Link::to(PATH).href()),
+        cards: cards(&read, &link),
+        more_hours: read.more,
+        hours,
+        troubles: troubles(current, &asked),
+        file: FilePart::new(&read, &asked, &link),
+        more_phases: shown.len().saturating_sub(MOST_PHASES),
+        phases: shown
+            .into_iter()
+            .take(MOST_PHASES)
+            .map(|phase| PhaseRow::new(phase, &read, &asked, &link))
+            .collect(),
+        filter,
+        notices,
+    })
+}
+
+/// What the address says.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    file: String,
+    task: String,
+    job: String,
+    phase: String,
+    /// The last day of the grid of a phase, and how many it shows.
+    date: NaiveDate,
+    days: u64,
+    /// The hour whose slots are listed.
+    slot: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+}
+
+impl Asked {
+    fn of(params: &Params, now: DateTime<Utc>) -> Result<Self, Problem> {
+        let text = |name| params.one(name).map(|text| text.unwrap_or_default().to_owned());
+        let days = match params.one("days")? {
+            None => DAYS,
+            Some(text) => {
+                text.parse().ok().filter(|days| (1..=MOST_DAYS).contains(days)).ok_or_else(|| {
+                    Problem::invalid(format!(
+                        "`days` is `{text}`: write a whole number from 1 to {MOST_DAYS}"
+                    ))
+                })?
+            }
+        };
+        Ok(Self {
+            file: text("file")?,
+            task: text("task")?,
+            job: text("job")?,
+            phase: text("phase")?,
+            date: params.date()?.unwrap_or_else(|| now.date_naive()),
+            days,
+            slot: params.time("slot")?.map(hour_of),
+            now,
+        })
+    }
+
+    /// Whether everything is shown.
+    fn is_open(&self) -> bool {
+        [&self.file, &self.task, &self.job].iter().all(|text| text.is_empty())
+    }
+
+    /// The first hour of the last day up to now.
+    fn day_from(&self) -> DateTime<Utc> {
+        hour_of(self.now) - TimeDelta::hours(23)
+    }
+
+    /// The time of the grid of a phase.
+    fn grid(&self) -> (DateTime<Utc>, DateTime<Utc>) {
+        let to = self.date.succ_opt().unwrap_or(self.date).and_time(chrono::NaiveTime::MIN).and_utc();
+        (to - TimeDelta::days(i64::try_from(self.days).unwrap_or(1)), to)
+    }
+}
+
+fn cards(read: &Wanted, link: &Link) -> Vec<Card> {
+    let current = &read.current;
+    let link = link.only(&["date", "days"]);
+    let mut cards: Vec<Card> = current
+        .workflows
+        .files()
+        .iter()
+        .map(|file| Card {
+            name: file.path.clone(),
+            href: link.with("file", &file.path).href(),
+            phases: file.phases.len(),
+            errors: 0,
+            warnings: 0,
+            paused: read.paused.keys().filter(|(workflow, _)| *workflow == file.path).count(),
+        })
+        .collect();
+    // Files of which no version ever loaded have no phases.
+    for finding in current.broken.iter() {
+        if !cards.iter().any(|card| card.name == finding.file) {
+            cards.push(Card {
+                name: finding.file.clone(),
+                href: link.with("file", &finding.file).href(),
+                phases: 0,
+                errors: 0,
+                warnings: 0,
+                paused: 0,
+            });
+        }
+    }
+    let all = rows::findings(current);
+    for card in &mut cards {
+        let count = |severity| all.iter().filter(|f| f.file == card.name && f.severity == severity).count();
+        (card.errors, card.warnings) = (
+            count(flowlord_domain::workflow::Severity::Error),
+            count(flowlord_domain::workflow::Severity::Warning),
+        );
+    }
+    cards.sort_by(|a, b| a.name.cmp(&b.name));
+    cards
+}
+
+/// What is wrong, with lines: of the chosen file, or of all.
+fn troubles(current: &Current, asked: &Asked) -> Vec<Trouble> {
+    let all = rows::findings(current);
+    let of = |file: &str| asked.file.is_empty() || file == asked.file;
+    all.into_iter().filter(|finding| of(&finding.file)).map(rows::trouble).collect()
+}
