@@ -1,0 +1,88 @@
+"""Takes the pictures of docs/tour.md anew, from the demo."""
+
+import io
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+import harness
+
+HERE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "tour"
+
+# A picture may weigh this much.
+MOST_BYTES = 120_000
+
+# What it takes for the demo to have had some of everything: retries, an alert, children.
+WARM_UP = 45
+
+PICTURES = [
+    ("overview", "/", {}),
+    ("tasks", "/web/task", {}),
+    ("alerts", "/web/alert", {}),
+    ("files", "/web/files", {}),
+    ("workflow", "/web/workflow", {}),
+    ("workflow-file", "/web/workflow?file=orders.toml", {}),
+    ("backload", "/web/backload?task=report:daily&from=2026-01-01&to=2026-01-31&preview=1", {}),
+    ("about", "/web/about", {}),
+    ("dark", "/web/workflow?file=orders.toml", {"dark": True}),
+    ("narrow", "/web/workflow", {"width": 400}),
+]
+
+
+class Demo:
+    """The demo, while it runs."""
+
+    def __init__(self, program):
+        command = [program, "demo", "--listen", "127.0.0.1:0"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        line = self.process.stdout.readline()
+        self.url = line[line.index("http://"):].split()[0].rstrip("/")
+
+    def close(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=60)
+
+    def a_task(self):
+        """The address of a task that was tried again."""
+        import json
+
+        with urllib.request.urlopen(self.url + "/api/v1/tasks?type=partner&result=error&limit=1", timeout=20) as answer:
+            return "/web/task/" + json.load(answer)["items"][0]["uid"]
+
+
+def shrink(picture):
+    """The same with few colours: these are drawings, not photographs."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB").quantize(96, dither=Image.Dither.NONE)
+    out = io.BytesIO()
+    image.save(out, "PNG", optimize=True)
+    assert out.tell() < MOST_BYTES, f"{out.tell()} bytes"
+    return out.getvalue()
+
+
+def main():
+    HERE.mkdir(exist_ok=True)
+    demo = Demo(sys.argv[1])
+    try:
+        time.sleep(WARM_UP)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(**harness.browser())
+            for name, path, screen in [*PICTURES, ("task", demo.a_task(), {})]:
+                person = harness.Person(browser, demo, HERE).with_screen(**screen)
+                page = person.open(path)
+                page.wait_for_timeout(300)
+                (HERE / f"{name}.png").write_bytes(shrink(page.screenshot()))
+                print(f"{name}: {(HERE / f'{name}.png').stat().st_size} bytes", flush=True)
+                person.give_up()
+            browser.close()
+    finally:
+        demo.close()
+
+
+if __name__ == "__main__":
+    main()
