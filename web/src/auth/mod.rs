@@ -8,10 +8,10 @@ mod tokens;
 
 use std::net::IpAddr;
 
+use actix_web::HttpRequest;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{ACCEPT, AUTHORIZATION, HeaderMap};
-use actix_web::{HttpMessage as _, HttpRequest};
 use flowlord_domain::Role;
 use flowlord_messages::Code;
 use flowlord_messages::token::TokenHash;
@@ -95,7 +95,7 @@ pub(crate) async fn admit(api: &Api, request: &ServiceRequest) -> Result<Caller,
 
 /// What the one who asks may do.
 pub(crate) fn role(api: &Api, request: &HttpRequest) -> Option<Role> {
-    let known = request.extensions().get::<Who>().map(|who| who.role);
+    let known = request.extensions().get::<Caller>().and_then(|caller| Some(caller.who.as_ref()?.role));
     known.or_else(|| api.config.access.anonymous.then_some(Role::Admin))
 }
 

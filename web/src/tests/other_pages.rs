@@ -125,7 +125,7 @@ async fn a_file_is_drawn_and_an_hour_shows_its_slots() {
         &[
             "aria-label=\"extract:orders, 12:00: 3 complete\"",
             "marker-end=\"url(#head)\"",
-            "4 slots: 1 complete, 1 failed, 1 missed, 1 expected, but not there",
+            "5 slots: 1 complete, 1 failed, 1 missed, 2 expected, but not there; 12 still to come.",
             "Monday, 2 March 2026, 11:00 to 11:59",
             "href=\"/workflow/etl/orders.toml\"",
             "id=\"t-",
@@ -147,7 +147,7 @@ async fn a_file_is_drawn_and_an_hour_shows_its_slots() {
 async fn filters_narrow_the_table_and_what_can_not_be_read_is_told() {
     let stub = workflow();
     let reply = stub.get("/web/workflow?task=odd").await;
-    shows(&reply, &["never: `61 * * * *` can&#39;t be read", "line 13: "]);
+    shows(&reply, &["never: `61 * * * *` can&#39;t be read", "line 12: invalid cron"]);
     assert!(!reply.text.contains("after extract:orders completes"));
     stub.grid(|_| Err(Error::new(Code::Storage, "the disk is full")));
     shows(

@@ -173,7 +173,7 @@ fn service(api: &Api) -> Vec<Fact> {
         fact("Application", "flowlord"),
         fact("Version", config.version.as_str()),
         fact("Machine", config.host.as_str()),
-        fact("Address", config.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen))),
+        fact("Address", config.public_url.clone().unwrap_or_else(|| config.listen.to_string())),
         fact("History is kept", duration::print(config.kept.history)),
         fact("A task is late after", duration::print(config.kept.unfinished)),
         fact("A lease lasts", duration::print(config.lease)),

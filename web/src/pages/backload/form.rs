@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use flowlord_domain::backload::{Meta, Only, Request, Values};
 use flowlord_domain::query::Query;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use crate::problem::Problem;
 
@@ -162,33 +162,50 @@ fn values(text: &str) -> Values {
     Values::One(text.to_owned())
 }
 
+/// A request in the order in which people write it.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    task: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    workflow: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    at: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    from: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    to: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    by: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    template: &'a str,
+    #[serde(skip_serializing_if = "Meta::is_empty")]
+    meta: &'a Meta,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    meta_file: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    only: Option<Only>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    background: bool,
+}
+
 /// The body that the same asks for over REST.
 pub(super) fn body(request: &Request) -> String {
-    let mut body = Map::new();
-    let only = serde_json::to_value(request.only).unwrap_or_default();
-    let texts = [
-        ("task", &request.task),
-        ("workflow", &request.workflow),
-        ("at", &request.at),
-        ("from", &request.from),
-        ("to", &request.to),
-        ("by", &request.by),
-        ("template", &request.template),
-        ("meta-file", &request.meta_file),
-    ];
-    for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
-        body.insert(key.to_owned(), json!(text));
-    }
-    if !request.meta.is_empty() {
-        body.insert("meta".to_owned(), json!(request.meta));
-    }
-    if request.only != Only::All {
-        body.insert("only".to_owned(), only);
-    }
-    if request.background {
-        body.insert("background".to_owned(), json!(true));
-    }
-    serde_json::to_string_pretty(&Value::Object(body)).unwrap_or_default()
+    let body = Body {
+        task: &request.task,
+        workflow: &request.workflow,
+        at: &request.at,
+        from: &request.from,
+        to: &request.to,
+        by: &request.by,
+        template: &request.template,
+        meta: &request.meta,
+        meta_file: &request.meta_file,
+        only: Some(request.only).filter(|only| *only != Only::All),
+        background: request.background,
+    };
+    serde_json::to_string_pretty(&body).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use crate::api::{Api, ApiRef};
 use crate::extract::form_body;
 use crate::problem::{Answer, Problem};
 use crate::routes::backload as rest;
+use crate::trail::Trail;
 
 const PATH: &str = "/web/backload";
 
@@ -198,6 +199,7 @@ pub(crate) async fn execute(api: ApiRef, request: HttpRequest, payload: Payload)
     Ok(match carry_out(&api, &form).await {
         Ok(id) => Notice::good("The backload was begun.").back_to(&Link::to(PATH).with("id", &id).href()),
         Err(problem) => {
+            Trail::nothing_changed(&request);
             let link = form.fields().iter().fold(Link::to(PATH), |link, (name, text)| link.with(name, text));
             Notice::bad(problem.detail()).back_to(&link.href())
         }
