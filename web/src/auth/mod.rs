@@ -8,10 +8,10 @@ mod tokens;
 
 use std::net::IpAddr;
 
-use actix_web::HttpRequest;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{ACCEPT, AUTHORIZATION, HeaderMap};
+use actix_web::{HttpMessage as _, HttpRequest};
 use flowlord_domain::Role;
 use flowlord_messages::Code;
 use flowlord_messages::token::TokenHash;
