@@ -1,5 +1,6 @@
 //! What the program can be asked to do.
 
+mod alerts;
 mod args;
 mod backload;
 mod check;
@@ -54,6 +55,7 @@ enum Command {
     #[command(after_help = "Example:\n  flowlord openapi > flowlord.json")]
     Openapi,
     Health(health::Args),
+    Alerts(alerts::Args),
     /// Print completions for a shell
     #[command(after_help = "Example:\n  flowlord completions bash > /etc/bash_completion.d/flowlord")]
     Completions {
@@ -80,6 +82,7 @@ impl Cli {
             Command::Token(args) => token::run(args),
             Command::Openapi => openapi(),
             Command::Health(args) => health::run(&args),
+            Command::Alerts(args) => alerts::run(&args),
             Command::Completions { shell } => completions(shell),
         };
         done.unwrap_or_else(|err| {

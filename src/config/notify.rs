@@ -1,6 +1,9 @@
 //! `[notify]`: where people are told, and how often.
 
 use chrono::TimeDelta;
+use flowlord_domain::alert::Matcher;
+use flowlord_domain::ladder::Policy;
+use flowlord_domain::simulate::Ladder;
 
 use super::read::Reader;
 use super::{DAY, Secret};
@@ -48,6 +51,13 @@ impl Notify {
             min_frequency,
             max_frequency: from.longest_pause("notify.max_frequency", min_frequency),
         }
+    }
+
+    /// The ladders, and which alerts are for each.
+    #[must_use]
+    pub fn ladders(&self) -> Vec<Ladder> {
+        let policy = Policy::new(self.min_frequency, self.max_frequency);
+        vec![Ladder { matcher: Matcher::default(), policy }]
     }
 
     /// Whether a click on a button is heard.

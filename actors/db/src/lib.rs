@@ -10,6 +10,7 @@ mod fault;
 mod import;
 mod job;
 mod meters;
+mod offline;
 mod outage;
 mod owner;
 mod read;
@@ -31,6 +32,7 @@ use flowlord_messages::Supervision;
 
 pub use bulk::{Bulk, BulkError};
 pub use import::{Counts, ImportError, Kind, Report, import};
+pub use offline::{OfflineError, list_alerts};
 pub use owner::{Hints, Owner};
 pub use reader::Reader;
 pub use restore::{Found, RestoreError, Restored, Restoring, look};

@@ -3,7 +3,7 @@
 mod diff;
 mod files;
 mod print;
-mod time;
+pub(super) mod time;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone as _, Utc};
 use chrono_tz::Tz;
 
 /// Reads a date, a date and an hour, or RFC 3339. What names no zone is in `zone`.
-pub(super) fn parse(text: &str, zone: Tz) -> anyhow::Result<DateTime<Utc>> {
+pub(crate) fn parse(text: &str, zone: Tz) -> anyhow::Result<DateTime<Utc>> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.with_timezone(&Utc));
     }

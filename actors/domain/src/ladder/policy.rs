@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use chrono::TimeDelta;
 
+use crate::duration::print;
+
 /// How often a route may be told: never more often than `min`, and while alerts come at least every `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
@@ -44,6 +46,16 @@ impl Policy {
 
     pub(super) fn shorter(self, interval: TimeDelta) -> TimeDelta {
         self.clamp(self.factor_down.part_of(interval))
+    }
+}
+
+/// In words: `5m to 1h20m, ×2.0 up, ÷2.0 down, over after 1 quiet tick`.
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (min, max) = self.bounds();
+        write!(f, "{} to {}, ×{} up, ÷{} down", print(min), print(max), self.factor_up, self.factor_down)?;
+        let s = if self.quiet_ticks == 1 { "" } else { "s" };
+        write!(f, ", over after {} quiet tick{s}", self.quiet_ticks)
     }
 }
 
@@ -121,6 +133,13 @@ pub(super) fn whole_micros(interval: TimeDelta) -> TimeDelta {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_policy_is_told_in_words() {
+        let policy = Policy { quiet_ticks: 2, factor_up: Factor(3_000), ..Policy::default() };
+        assert_eq!(policy.to_string(), "5m to 1h20m, ×3.0 up, ÷2.0 down, over after 2 quiet ticks");
+        assert!(Policy::default().to_string().ends_with("over after 1 quiet tick"));
+    }
 
     #[test]
     fn factors_are_read_and_written() {
