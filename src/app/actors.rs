@@ -17,7 +17,7 @@ use flowlord_library::Library;
 use flowlord_library::metafiles::MetaFiles;
 use flowlord_messages::alerts::DEFAULT_ROUTE;
 use flowlord_messages::{Ping, Port};
-use flowlord_notifier::Notifier;
+use flowlord_notifier::{Buttons, ButtonsConfig, ButtonsDeps, Notifier};
 use flowlord_retention::Retention;
 use flowlord_scheduler::Scheduler;
 use flowlord_watch::Watch;
@@ -164,8 +164,7 @@ impl Wiring<'_> {
             prefix: notify.prefix.clone(),
             title: notify.title.clone(),
             fallback_after: notify.fallback_after,
-            // Until clicks are answered.
-            buttons: false,
+            buttons: notify.hears_clicks(),
         };
         let deps = flowlord_notifier::Deps {
             clock: self.environment.clock.clone(),
@@ -179,6 +178,33 @@ impl Wiring<'_> {
             mark: self.write(database),
         };
         Notifier::start(on, config, deps)
+    }
+
+    pub(super) fn buttons(
+        &self,
+        on: &ArbiterHandle,
+        database: &Database,
+        alerts: &Addr<Alerts>,
+    ) -> Addr<Buttons> {
+        let notify = &self.config.notify;
+        let exposed = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+        let config = ButtonsConfig {
+            // There are no buttons without a bot.
+            app_token: exposed(&notify.app_token).filter(|_| notify.hears_clicks()),
+            signing_secret: exposed(&notify.signing_secret).filter(|_| notify.hears_clicks()),
+            api_url: notify.api_url.clone(),
+        };
+        let deps = ButtonsDeps {
+            clock: self.environment.clock.clone(),
+            mint: self.environment.mint.clone(),
+            activity: self.environment.activity.clone(),
+            supervision: self.environment.supervision("buttons"),
+            threads: self.read(database),
+            acknowledge: self.ports.to("alerts", alerts),
+            silence: self.write(database),
+            enqueue: self.write(database),
+        };
+        Buttons::start(on, config, deps)
     }
 
     pub(super) fn backup(

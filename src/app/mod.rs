@@ -15,7 +15,7 @@ use flowlord_db::Database;
 use flowlord_messages::alerts::StopAlerting;
 use flowlord_messages::backload::StopBackload;
 use flowlord_messages::dispatch::StopLeasing;
-use flowlord_messages::notifier::StopNotifying;
+use flowlord_messages::notifier::{StopButtons, StopNotifying};
 use flowlord_messages::rowlog::StopShipping;
 use flowlord_messages::scheduler::StopScheduling;
 use flowlord_messages::snapshot::StopBackup;
@@ -84,6 +84,7 @@ struct Stops {
     web: Port<StopWeb>,
     scheduling: Port<StopScheduling>,
     backload: Port<StopBackload>,
+    clicks: Port<StopButtons>,
     alerting: Port<StopAlerting>,
     notifying: Port<StopNotifying>,
     shipping: Port<StopShipping>,
@@ -166,6 +167,7 @@ impl App {
             ("web", stops.web.call(StopWeb { timeout: LAST_REQUESTS }).await),
             ("scheduler", stops.scheduling.call(StopScheduling).await),
             ("backload", stops.backload.call(StopBackload).await),
+            ("buttons", stops.clicks.call(StopButtons).await),
             ("alerts", stops.alerting.call(StopAlerting).await),
             ("notifier", stops.notifying.call(StopNotifying).await),
             ("shipper", stops.shipping.call(StopShipping).await),

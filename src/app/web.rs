@@ -97,6 +97,7 @@ impl Wiring<'_> {
             fate: self.ports.to("notifier", &below.notifier),
             record_change: self.write(&below.database),
             changes: self.read(&below.database),
+            click: self.ports.to("buttons", &below.buttons),
             pings: pings.into_iter().map(|ping| (ping.name(), ping)).collect(),
         };
         Ok(Web::start_on(on, listener, config, deps)?)

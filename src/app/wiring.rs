@@ -18,7 +18,7 @@ use flowlord_messages::hint::SnapshotsChanged;
 use flowlord_messages::library::WorkflowsChanged;
 use flowlord_messages::token::TokenHash;
 use flowlord_messages::{LatePort, Ping, Port};
-use flowlord_notifier::Notifier;
+use flowlord_notifier::{Buttons, Notifier};
 use flowlord_retention::Retention;
 use flowlord_scheduler::Scheduler;
 use flowlord_store::Stores;
@@ -58,6 +58,7 @@ pub(super) struct Below {
     pub(super) ingest: Addr<Ingest>,
     pub(super) alerts: Addr<Alerts>,
     pub(super) notifier: Addr<Notifier>,
+    pub(super) buttons: Addr<Buttons>,
     pub(super) backup: Addr<Backup>,
     pub(super) shipper: Addr<Shipper>,
     pub(super) retention: Addr<Retention>,
@@ -94,6 +95,7 @@ impl Wiring<'_> {
         let alerts = self.alerts(&calm, &database, address);
         let watch = self.watch(&calm, &database);
         let notifier = self.notifier(&calm, &database);
+        let buttons = self.buttons(&calm, &database, &alerts);
         let backup = self.backup(&calm, &database, &ears)?;
         let shipper = self.shipper(&calm, &database, &backup)?;
         let retention = self.retention(&calm, &database);
@@ -117,6 +119,7 @@ impl Wiring<'_> {
             self.ping("alerts", &alerts),
             self.ping("watch", &watch),
             self.ping("notifier", &notifier),
+            self.ping("buttons", &buttons),
             self.ping("backup", &backup),
             self.ping("shipper", &shipper),
             self.ping("retention", &retention),
@@ -141,6 +144,7 @@ impl Wiring<'_> {
             ingest,
             alerts,
             notifier,
+            buttons,
             backup,
             shipper,
             retention,
@@ -150,7 +154,7 @@ impl Wiring<'_> {
         let web = self.web(&calm, listener, &below, pings)?;
         self.ports.hear(&ears.database.changed, "web", &web);
         self.ports.hear(&ears.snapshots, "web", &web);
-        let Below { database, scheduler, dispatch, alerts, notifier, backup, shipper, backload, .. } = below;
+        let Below { database, scheduler, dispatch, alerts, notifier, buttons, backup, shipper, backload, .. } = below;
         let stops = Stops {
             unready: self.ports.to("web", &web),
             leasing: self.ports.to("dispatch", &dispatch),
@@ -158,6 +162,7 @@ impl Wiring<'_> {
             scheduling: self.ports.to("scheduler", &scheduler),
             backload: self.ports.to("backload", &backload),
             alerting: self.ports.to("alerts", &alerts),
+            clicks: self.ports.to("buttons", &buttons),
             notifying: self.ports.to("notifier", &notifier),
             shipping: self.ports.to("shipper", &shipper),
             backup: self.ports.patient_to("backup", &backup),

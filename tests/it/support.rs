@@ -142,6 +142,19 @@ impl Api {
         response
     }
 
+    /// With headers of its own, and no token.
+    pub(crate) async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> reqwest::Result<Answer> {
+        let request = self.client.request(method, format!("{}{path}", self.base)).body(body);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        Ok(Answer::of(request.send().await?).await)
+    }
+
     /// Creates one task and answers it.
     pub(crate) async fn create(&self, task: &Value) -> Value {
         let created = self.post("/api/v1/tasks", task).await;
@@ -246,7 +259,7 @@ impl TestApp {
         Self::of(workflow, Way::Webhook).await
     }
 
-    async fn of(workflow: &str, way: Way) -> Self {
+    pub(crate) async fn of(workflow: &str, way: Way) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("workflows")).unwrap();
         std::fs::write(folder.path().join("workflows/main.toml"), workflow).unwrap();

@@ -33,7 +33,7 @@ use flowlord_messages::health::Pong;
 use flowlord_messages::hint::{Changed, SnapshotsChanged};
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
-use flowlord_messages::notifier::AwaitMessage;
+use flowlord_messages::notifier::{AwaitMessage, SlackCall};
 use flowlord_messages::read::{
     AlertsByRow, AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, ReadBacklog, ReadDays,
     ReadWorkflow,
@@ -231,6 +231,8 @@ pub struct Deps {
     pub record_change: Port<RecordChange>,
     /// To the DB readers.
     pub changes: Port<ListChanges>,
+    /// To the buttons.
+    pub click: Port<SlackCall>,
     /// To every actor that the service needs, by name.
     pub pings: Vec<(&'static str, Port<Ping>)>,
 }

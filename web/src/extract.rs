@@ -60,6 +60,11 @@ pub(crate) async fn form_body(request: &HttpRequest, payload: Payload) -> Result
     Ok(body)
 }
 
+/// Reads the body of what Slack posts: a form that holds the message clicked at, so it may be long.
+pub(crate) async fn slack_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+    read(request, payload, MAX_BODY).await
+}
+
 fn form(request: &HttpRequest) -> Result<Form, Problem> {
     // A small body that unpacks to a large one would get round every limit.
     if let Some(encoding) = request.headers().get(CONTENT_ENCODING)

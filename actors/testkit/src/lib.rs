@@ -5,5 +5,5 @@ mod slack;
 mod store;
 
 pub use clock::VirtualClock;
-pub use slack::{FakeSlack, SlackMode, SlackPost, SlackRequest, problems};
+pub use slack::{FakeSlack, SignedClick, SlackMode, SlackPost, SlackRequest, problems};
 pub use store::{ACCESS_KEY, FakeStore, StoreRequest};

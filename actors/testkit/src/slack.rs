@@ -2,6 +2,7 @@
 
 mod api;
 mod blocks;
+mod click;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -9,6 +10,7 @@ mod wire;
 
 pub use api::SlackPost;
 pub use blocks::problems;
+pub use click::SignedClick;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;

@@ -17,6 +17,7 @@ pub(crate) mod login;
 pub(crate) mod metrics;
 pub(crate) mod results;
 pub(crate) mod silences;
+pub(crate) mod slack;
 pub(crate) mod snapshots;
 pub(crate) mod stats;
 pub(crate) mod tasks;
@@ -112,6 +113,7 @@ fn others(config: &mut ServiceConfig) {
         )
         .service(post("/logout", login::logout))
         .service(get("/metrics", metrics::metrics))
+        .service(post("/slack/interactive", slack::interactive))
         .configure(kept)
         .service(get("/api/docs", docs::page))
         .service(get("/api/docs/errors", errors::errors))

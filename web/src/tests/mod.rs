@@ -15,6 +15,7 @@ mod reads;
 mod requests;
 mod results;
 mod server;
+mod slack;
 mod snapshots;
 mod statuses;
 pub(crate) mod stub;

@@ -53,6 +53,7 @@ async fn methods_that_a_path_does_not_take_are_told_which_it_takes() {
         (Method::DELETE, "/workflow/x.toml", "GET, HEAD"),
         (Method::HEAD, "/refresh", "GET, POST"),
         (Method::PUT, "/notify", "GET, POST"),
+        (Method::GET, "/slack/interactive", "POST"),
         (Method::OPTIONS, "/api/docs/errors", "GET, HEAD"),
         (Method::POST, "/assets/x/y", "GET, HEAD"),
     ] {

@@ -31,7 +31,7 @@ use flowlord_messages::grid::{PhaseSlots, ReadHours, ReadSlots};
 use flowlord_messages::health::Pong;
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded};
-use flowlord_messages::notifier::{AwaitMessage, Fate};
+use flowlord_messages::notifier::{AwaitMessage, Fate, SlackCall};
 use flowlord_messages::read::{
     AlertsByRow, AttemptsById, Backlog, Chain, Counts, DayMarks, DayStats, ListAlerts, ListSlots, ListTasks,
     ReadBacklog, ReadDays, ReadWorkflow, SlotRow, Stats, StoredAlert,
@@ -165,6 +165,7 @@ stub! {
     content: ReadWorkflow => Option<WorkflowRecord>;
     enqueue: EnqueueMessage => i64;
     fate: AwaitMessage => Fate;
+    click: SlackCall => ();
     ping: Ping => Pong;
     record_change: RecordChange => ();
     changes: ListChanges => Vec<StoredChange>;
@@ -273,6 +274,7 @@ impl Stub {
             fate: port!(),
             record_change: port!(),
             changes: port!(),
+            click: port!(),
             pings: vec![("db", port!()), ("dispatch", port!())],
             clock,
             activity,
