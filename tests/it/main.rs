@@ -23,6 +23,7 @@ mod process;
 mod results;
 mod security;
 mod shipping;
+mod simulate;
 mod slack;
 mod snapshots;
 mod support;

@@ -1,10 +1,21 @@
 //! What arrives in Slack, when: storms, trickles, flapping, outages, and restarts in the middle of each.
 
+mod clicks;
+mod pictures;
+mod secrets;
+mod traces;
+mod trouble;
+
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use flowlord_testkit::{SlackMode, problems};
 use serde_json::json;
 
 use crate::support::{TestApp, noon};
+
+/// Longer than anything takes, in real time.
+const SAFETY: Duration = Duration::from_secs(60);
 
 async fn alert(app: &TestApp, msg: &str) {
     app.api.create(&json!({"type": "a", "info": "i"})).await;
