@@ -154,7 +154,9 @@ impl Wiring<'_> {
         let web = self.web(&calm, listener, &below, pings)?;
         self.ports.hear(&ears.database.changed, "web", &web);
         self.ports.hear(&ears.snapshots, "web", &web);
-        let Below { database, scheduler, dispatch, alerts, notifier, buttons, backup, shipper, backload, .. } = below;
+        let Below {
+            database, scheduler, dispatch, alerts, notifier, buttons, backup, shipper, backload, ..
+        } = below;
         let stops = Stops {
             unready: self.ports.to("web", &web),
             leasing: self.ports.to("dispatch", &dispatch),
