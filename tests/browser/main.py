@@ -12,10 +12,11 @@ import harness
 import pages_all
 import page_about
 import page_backload
+import page_tasks
 import page_workflow
 import service
 
-MODULES = [page_workflow, page_backload, page_about, pages_all]
+MODULES = [page_tasks, page_workflow, page_backload, page_about, pages_all]
 
 
 def tests(word):

@@ -4,6 +4,9 @@ from playwright.sync_api import expect
 
 PAGES = {
     "overview": "/",
+    "tasks": "/web/task",
+    "alerts": "/web/alert",
+    "files": "/web/files",
     "workflow": "/web/workflow",
     "workflow-file": "/web/workflow?file=orders.toml",
     "backload": "/web/backload?task=report:daily&from=2026-01-01&to=2026-01-09&preview=1",

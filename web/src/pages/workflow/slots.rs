@@ -55,7 +55,7 @@ impl State {
             Self::Warned => "warn",
             Self::Paused => "paused",
             Self::Started => "started",
-            Self::Empty => "empty",
+            Self::Empty => "nothing",
             Self::Complete => "complete",
             Self::Due => "due",
         }
@@ -215,7 +215,7 @@ mod tests {
             [
                 "05:00 started",
                 "06:00 absent",
-                "07:00 empty",
+                "07:00 nothing",
                 "08:00 complete",
                 "09:00 absent",
                 "10:00 error",
