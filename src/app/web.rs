@@ -29,7 +29,7 @@ impl Wiring<'_> {
             kept: Kept {
                 history: self.config.history.retention,
                 unfinished: self.config.tasks.ttl,
-                backup: self.config.backup.path.clone().unwrap_or_default(),
+                backup: self.config.backup.path.as_ref().map(ToString::to_string).unwrap_or_default(),
             },
             limits: limits(&self.config.limits),
             tls: self.config.tls.clone(),
