@@ -10,7 +10,6 @@ use flowlord_db::Database;
 use flowlord_deadman::Deadman;
 use flowlord_dispatch::Dispatch;
 use flowlord_domain::alert::Matcher;
-use flowlord_domain::ladder::Policy;
 use flowlord_files::Files;
 use flowlord_ingest::Ingest;
 use flowlord_library::Library;
@@ -119,14 +118,22 @@ impl Wiring<'_> {
         address: SocketAddr,
     ) -> Addr<Alerts> {
         let notify = &self.config.notify;
-        let route = flowlord_alerts::Route {
+        let route = |route: &Route| flowlord_alerts::Route {
+            name: route.name.clone(),
+            matcher: route.matcher.clone(),
+            policy: route.ladder,
+            quiet: route.quiet,
+        };
+        let default = flowlord_alerts::Route {
             name: DEFAULT_ROUTE.to_owned(),
             matcher: Matcher::default(),
-            policy: Policy::new(notify.min_frequency, notify.max_frequency),
-            quiet: None,
+            policy: notify.ladder,
+            quiet: notify.quiet,
         };
-        let config =
-            flowlord_alerts::Config { routes: vec![route], public_url: self.config.public_url_at(address) };
+        let config = flowlord_alerts::Config {
+            routes: notify.routes.iter().map(route).chain([default]).collect(),
+            public_url: self.config.public_url_at(address),
+        };
         let deps = flowlord_alerts::Deps {
             clock: self.environment.clock.clone(),
             activity: self.environment.activity.clone(),
@@ -138,12 +145,19 @@ impl Wiring<'_> {
         Alerts::start(on, config, deps)
     }
 
-    pub(super) fn watch(&self, on: &ArbiterHandle, database: &Database) -> Addr<Watch> {
+    pub(super) fn watch(
+        &self,
+        on: &ArbiterHandle,
+        database: &Database,
+        library: &Addr<Library>,
+    ) -> Addr<Watch> {
         let deps = flowlord_watch::Deps {
             clock: self.environment.clock.clone(),
             activity: self.environment.activity.clone(),
             supervision: self.environment.supervision("watch"),
+            workflows: self.ports.to("library", library),
             read: self.read(database),
+            slots: self.read(database),
             raise: self.write(database),
         };
         Watch::start(on, flowlord_watch::Config { ttl: self.config.tasks.ttl }, deps)
@@ -152,14 +166,22 @@ impl Wiring<'_> {
     pub(super) fn notifier(&self, on: &ArbiterHandle, database: &Database) -> Addr<Notifier> {
         let notify = &self.config.notify;
         let exposed = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+        let default = flowlord_notifier::Route {
+            name: DEFAULT_ROUTE.to_owned(),
+            webhook: exposed(&notify.url),
+            token: exposed(&notify.token),
+            channel: notify.channel.clone(),
+            fallback: notify.fallback.clone(),
+        };
+        let route = |route: &Route| flowlord_notifier::Route {
+            name: route.name.clone(),
+            webhook: exposed(&route.url),
+            token: route.channel.as_ref().and_then(|_| exposed(&notify.token)),
+            channel: route.channel.clone(),
+            fallback: Some(route.fallback.clone()),
+        };
         let config = flowlord_notifier::Config {
-            routes: vec![flowlord_notifier::Route {
-                name: DEFAULT_ROUTE.to_owned(),
-                webhook: exposed(&notify.url),
-                token: exposed(&notify.token),
-                channel: notify.channel.clone(),
-                fallback: None,
-            }],
+            routes: std::iter::once(default).chain(notify.routes.iter().map(route)).collect(),
             api_url: notify.api_url.clone(),
             prefix: notify.prefix.clone(),
             title: notify.title.clone(),

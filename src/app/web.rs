@@ -24,7 +24,7 @@ impl Wiring<'_> {
             public_url: self.config.public_url.clone(),
             host: host(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            slack: self.config.notify.url.is_some() || self.config.notify.token.is_some(),
+            slack: self.config.notify.leads_somewhere(),
             started_at: self.environment.clock.now(),
             kept: Kept {
                 history: self.config.history.retention,

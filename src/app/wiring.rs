@@ -93,7 +93,7 @@ impl Wiring<'_> {
         let dispatch = self.dispatch(&hot, &database, &ingest);
         let scheduler = self.scheduler(&calm, &database, &library);
         let alerts = self.alerts(&calm, &database, address);
-        let watch = self.watch(&calm, &database);
+        let watch = self.watch(&calm, &database, &library);
         let notifier = self.notifier(&calm, &database);
         let buttons = self.buttons(&calm, &database, &alerts);
         let backup = self.backup(&calm, &database, &ears)?;

@@ -80,6 +80,17 @@ pub const KEYS: &[Key] = &[
     key("notify.title", "", Text, "The title of messages"),
     key("notify.min_frequency", "5m", Duration, "How soon a summary follows another at first"),
     key("notify.max_frequency", "", Duration, "How far apart summaries get; 16 times the minimum when empty"),
+    key("notify.factor_up", "2.0", Number, "How many times as long the pause gets with each summary"),
+    key("notify.factor_down", "2.0", Number, "How many times shorter it gets with each look without news"),
+    key(
+        "notify.quiet_ticks",
+        "1",
+        Number,
+        "How many looks without news, at the shortest pause, end an incident",
+    ),
+    key("notify.quiet_hours", "", Text, "Hours without summaries, like 22:00-07:00"),
+    key("notify.quiet_zone", "", Text, "The zone of those hours; `timezone` when empty"),
+    key("notify.fallback", "", Text, "The route whose way is taken when the one of [notify] fails for long"),
     key("auth.allow_anonymous", "false", Switch, "Answer anyone also when listening beyond this machine"),
     key(
         "auth.required",
@@ -108,26 +119,63 @@ pub const KEYS: &[Key] = &[
     key("store.gcs.credentials_file", "", Text, "A file with the service account's key"),
 ];
 
+/// The section of routes, each a section of its own name.
+pub(super) const ROUTES: &str = "notify.routes";
+
+/// The keys of a route.
+pub const ROUTE_KEYS: &[Key] = &[
+    key("type", "", Text, "Which alerts: a pattern of the type"),
+    key("job", "", Text, "A pattern of the job"),
+    key("workflow", "", Text, "A pattern of the workflow file"),
+    secret("url", "An incoming webhook"),
+    key("url_file", "", Text, "A file that holds it"),
+    key("channel", "", Text, "Instead: a channel, for the bot of notify.token"),
+    key("fallback", "default", Text, "The route whose way is taken when this one's fails for long"),
+    key("min_frequency", "", Duration, "As in [notify], like those below"),
+    key("max_frequency", "", Duration, "How far apart summaries get"),
+    key("factor_up", "", Number, "How many times as long the pause gets with each summary"),
+    key("factor_down", "", Number, "How many times shorter it gets with each look without news"),
+    key("quiet_ticks", "", Number, "How many looks without news, at the shortest pause, end an incident"),
+    key("quiet_hours", "", Text, "Hours without summaries"),
+    key("quiet_zone", "", Text, "The zone of those hours"),
+];
+
+/// The name of a route, and what is meant of it: a key, or nothing for the section itself.
+fn in_route(name: &str) -> Option<(&str, &str)> {
+    let rest = name.strip_prefix(ROUTES)?.strip_prefix('.')?;
+    Some(rest.split_once('.').unwrap_or((rest, "")))
+}
+
 /// A key by its name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.name == name)
+    let route_key = || {
+        let (_, key) = in_route(name)?;
+        ROUTE_KEYS.iter().find(|known| known.name == key)
+    };
+    KEYS.iter().find(|key| key.name == name).or_else(route_key)
 }
 
 /// Whether `name` is a section: the beginning of a key, up to a dot.
 pub(super) fn is_section(name: &str) -> bool {
-    KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+    let is_of_routes = name == ROUTES || in_route(name).is_some_and(|(_, key)| key.is_empty());
+    is_of_routes
+        || KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// The known key most like a wrong one: by its whole name, or by its last part in another section.
-pub(super) fn nearest(name: &str) -> Option<&'static str> {
+pub(super) fn nearest(name: &str) -> Option<String> {
     const ALIKE: f64 = 0.8;
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
-    let likeness = |key: &Key| {
-        let whole = strsim::jaro_winkler(name, key.name);
+    let likeness = |known: &str| {
+        let whole = strsim::jaro_winkler(name, known);
         // A key that is right but for its section counts as nearly right.
-        whole.max(0.98 * strsim::jaro_winkler(&last(name), &last(key.name)))
+        whole.max(0.98 * strsim::jaro_winkler(&last(name), &last(known)))
     };
-    let scored = KEYS.iter().map(|key| (likeness(key), key.name));
+    let of_route = in_route(name)
+        .into_iter()
+        .flat_map(|(route, _)| ROUTE_KEYS.iter().map(move |key| format!("{ROUTES}.{route}.{}", key.name)));
+    let known = KEYS.iter().map(|key| key.name.to_owned()).chain(of_route);
+    let scored = known.map(|name| (likeness(&name), name));
     scored.filter(|(score, _)| *score >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
 }

@@ -8,6 +8,7 @@ mod legacy;
 mod notify;
 mod print;
 mod read;
+mod routes;
 mod secret;
 mod server;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use flowlord_store::{Gcs, Hidden, Location, S3, StoreConfig};
 use flowlord_web::{Proxies, TlsFiles};
 
 pub use notify::Notify;
+pub use routes::Route;
 pub use secret::Secret;
 pub use server::{Deadman, Limits};
 

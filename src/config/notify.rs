@@ -2,10 +2,11 @@
 
 use chrono::TimeDelta;
 use flowlord_domain::alert::Matcher;
-use flowlord_domain::ladder::Policy;
+use flowlord_domain::ladder::{Policy, QuietHours};
 use flowlord_domain::simulate::Ladder;
 
 use super::read::Reader;
+use super::routes::{Route, judge_fallback, read_ladder, read_quiet};
 use super::{DAY, Secret};
 
 /// `[notify]`: Slack.
@@ -29,15 +30,19 @@ pub struct Notify {
     pub prefix: String,
     /// The title of messages.
     pub title: String,
-    /// How soon a summary follows another at first.
-    pub min_frequency: TimeDelta,
-    /// How far apart summaries get.
-    pub max_frequency: TimeDelta,
+    /// How often people may be told.
+    pub ladder: Policy,
+    /// Hours without summaries.
+    pub quiet: Option<QuietHours>,
+    /// The route whose way is taken when this one's fails for long.
+    pub fallback: Option<String>,
+    /// Other places for some alerts, in the order in which they are tried.
+    pub routes: Vec<Route>,
 }
 
 impl Notify {
     pub(super) fn read(from: &mut Reader) -> Self {
-        let min_frequency = from.duration("notify.min_frequency", TimeDelta::seconds(1), DAY);
+        let ladder = read_ladder(from, "notify", Policy::default());
         Self {
             url: from.secret_url("notify.url"),
             token: from.secret("notify.token"),
@@ -48,16 +53,25 @@ impl Notify {
             fallback_after: from.duration("notify.fallback_after", TimeDelta::seconds(1), DAY),
             prefix: from.text("notify.prefix"),
             title: from.text("notify.title"),
-            min_frequency,
-            max_frequency: from.longest_pause("notify.max_frequency", min_frequency),
+            ladder,
+            quiet: read_quiet(from, "notify"),
+            fallback: from.optional("notify.fallback"),
+            routes: Route::read_all(from, ladder),
         }
     }
 
-    /// The ladders, and which alerts are for each.
+    /// The ladders, and which alerts are for each: the first that takes one has it.
     #[must_use]
     pub fn ladders(&self) -> Vec<Ladder> {
-        let policy = Policy::new(self.min_frequency, self.max_frequency);
-        vec![Ladder { matcher: Matcher::default(), policy }]
+        let of = |route: &Route| Ladder { matcher: route.matcher.clone(), policy: route.ladder };
+        let rest = Ladder { matcher: Matcher::default(), policy: self.ladder };
+        self.routes.iter().map(of).chain([rest]).collect()
+    }
+
+    /// Whether the messages of the default route go anywhere.
+    #[must_use]
+    pub fn leads_somewhere(&self) -> bool {
+        self.url.is_some() || self.token.is_some()
     }
 
     /// Whether a click on a button is heard.
@@ -71,6 +85,10 @@ impl Notify {
         if self.url.is_some() && self.token.is_some() {
             reader.error("notify.url", "there is also notify.token: keep the webhook or the bot token");
         }
+        if let Some(fallback) = &self.fallback {
+            judge_fallback(reader, "notify.fallback", fallback, "default", self);
+        }
+        self.routes.iter().for_each(|route| route.judge(self, reader));
         if self.token.is_some() && self.channel.is_none() {
             reader.error("notify.token", "a bot token needs notify.channel, like \"#data-alerts\"");
         }

@@ -9,6 +9,7 @@ use chrono_tz::Tz;
 use figment::Figment;
 use figment::value::Value;
 use flowlord_domain::duration;
+use flowlord_domain::ladder::{Factor, FactorError};
 use flowlord_store::Location;
 use flowlord_web::Proxies;
 
@@ -108,6 +109,28 @@ impl Reader {
             let number = text.parse().ok().filter(|number| (least..=most).contains(number));
             number.ok_or_else(|| format!("`{text}`: write a number from {least} to {most}"))
         })
+    }
+
+    /// How many times as long, or as short; the usual one where nothing is said. Down it must lead somewhere.
+    pub(super) fn factor(&mut self, key: &str, usual: Factor, down: bool) -> Factor {
+        if self.text(key).is_empty() {
+            return usual;
+        }
+        self.parse(key, usual, |text| {
+            let factor: Factor = text.parse().map_err(|err: FactorError| err.to_string())?;
+            if down && factor < Factor::LEAST_CHANGE {
+                return Err(format!("`{text}` leads nowhere: write {} or more", Factor::LEAST_CHANGE));
+            }
+            Ok(factor)
+        })
+    }
+
+    /// The sections within a section, by name.
+    pub(super) fn names_in(&self, section: &str) -> Vec<String> {
+        match self.values.find_value(section) {
+            Ok(Value::Dict(_, sections)) => sections.into_keys().collect(),
+            _ => Vec::new(),
+        }
     }
 
     pub(super) fn switch(&mut self, key: &str) -> bool {

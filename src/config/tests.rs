@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use flowlord_domain::ladder::Policy;
+
 use super::*;
 
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -36,7 +38,7 @@ fn without_anything_the_defaults_count() {
         (config.refresh, config.tasks.ttl, config.tasks.lease),
         (minutes(15), minutes(240), minutes(1))
     );
-    assert_eq!((config.notify.min_frequency, config.notify.max_frequency), (minutes(5), minutes(80)));
+    assert_eq!((config.notify.ladder, config.notify.routes.len()), (Policy::default(), 0));
     assert_eq!((config.history.retention, config.backup.keep), (TimeDelta::days(90), 7));
     assert_eq!(config.notify.api_url, "https://slack.com/api/");
 }
@@ -318,7 +320,7 @@ access_key = "AKIA"
     assert_eq!(config.listen.to_string(), "127.0.0.1:9090");
     assert_eq!(config.public_url.as_deref(), Some("http://flowlord.example.com:9090"));
     assert_eq!(config.notify.url.unwrap().expose(), "https://hooks.example/planted");
-    assert_eq!((config.notify.min_frequency, config.notify.max_frequency), (minutes(2), minutes(32)));
+    assert_eq!((config.notify.ladder.min, config.notify.ladder.max), (minutes(2), minutes(32)));
     assert_eq!(config.data, Path::new("/var/lib/flowlord"));
     assert_eq!(config.backup.path.unwrap().to_string(), "s3://bucket/flowlord");
     assert_eq!((config.history.retention, config.tasks.ttl), (TimeDelta::days(90), minutes(360)));
@@ -360,4 +362,96 @@ fn a_new_key_counts_over_the_old_one_and_json_is_read_too() {
     assert_eq!((config.listen.port(), config.tasks.lease), (9191, TimeDelta::seconds(5)));
     assert_eq!(config.history.retention, TimeDelta::days(90));
     assert!(file("old.yaml", "").unwrap_err().to_string().contains("as TOML or JSON"));
+}
+
+#[test]
+fn routes_say_what_they_take_and_otherwise_do_as_usual() {
+    let folder = tempfile::tempdir().unwrap();
+    let hook = folder.path().join("hook");
+    std::fs::write(&hook, "https://hooks.example/planted").unwrap();
+    let file = format!(
+        r##"
+[notify]
+token = "xoxb-planted"
+channel = "#data"
+min_frequency = "2m"
+factor_up = 3
+quiet_hours = "22:00-07:00"
+quiet_zone = "Europe/Berlin"
+fallback = "etl"
+[notify.routes.etl]
+workflow = "etl/*"
+channel = "#etl"
+[notify.routes.20-night]
+type = "report*"
+job = "daily"
+url_file = {hook:?}
+min_frequency = "10m"
+factor_down = "1.5"
+quiet_ticks = 2
+quiet_hours = "00:00-06:00"
+fallback = "etl"
+"##
+    );
+    let env = [("FLOWLORD_NOTIFY__ROUTES__ETL__TYPE", "load")];
+    let loaded = load(&file, &env, &[]).unwrap();
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    let notify = &loaded.config.notify;
+    let names: Vec<_> = notify.routes.iter().map(|route| route.name.as_str()).collect();
+    assert_eq!(names, ["20-night", "etl"], "in the order of their names");
+    let [night, etl] = &notify.routes[..] else { unreachable!() };
+    assert_eq!(etl.matcher.to_string(), "type=load workflow=etl/*");
+    assert_eq!((etl.ladder, etl.quiet, etl.fallback.as_str()), (notify.ladder, None, "default"));
+    assert_eq!((notify.ladder.min, notify.ladder.max), (minutes(2), minutes(32)));
+    assert_eq!((night.ladder.min, night.ladder.max), (minutes(10), minutes(160)));
+    let factors = (night.ladder.factor_up.to_string(), night.ladder.factor_down.to_string());
+    assert_eq!((factors.0.as_str(), factors.1.as_str(), night.ladder.quiet_ticks), ("3.0", "1.5", 2));
+    assert_eq!(night.url.as_ref().unwrap().expose(), "https://hooks.example/planted");
+    assert_eq!(night.quiet.unwrap().to_string(), "00:00-06:00");
+    let printed = loaded.to_toml();
+    for line in [
+        "[notify.routes.20-night]\ntype = \"report*\"",
+        "url = \"***\"",
+        "max_frequency = \"2h40m\"",
+        "type = \"load\"  # environment variable FLOWLORD_NOTIFY__ROUTES__ETL__TYPE",
+        "quiet_ticks = 2",
+    ] {
+        assert!(printed.contains(line), "{line} in\n{printed}");
+    }
+    assert!(!format!("{printed}{:?}", loaded.config).contains("planted"));
+}
+
+#[test]
+fn what_is_wrong_with_a_route_says_what_to_write() {
+    for (route, what) in [
+        ("etl]\nworkflow = \"x\"", "it leads nowhere: give it a url (a webhook) or a channel"),
+        ("etl]\ntype = \"x\"\nchannel = \"#c\"", "a channel needs the bot of notify.token"),
+        ("etl]\ntype = \"x\"\nurl = \"https://planted\"\nchannel = \"#c\"", "there is also a channel"),
+        ("etl]\ntype = \"x\"\nurl = \"planted\"", "write an address that begins with https://"),
+        (
+            "etl]\ntype = \"x\"\nurl = \"https://h\"\nfallback = \"elt\"",
+            "`elt` is no other route: there are default",
+        ),
+        ("default]\ntype = \"x\"\nurl = \"https://h\"", "the default route is [notify] itself"),
+        ("ETL-ü]\ntype = \"x\"\nurl = \"https://h\"", "lower-case letters"),
+        ("etl]\ntype = \"x\"\nurl = \"https://h\"\nquiet_hours = \"night\"", "like 22:00-07:00"),
+        ("etl]\ntype = \"x\"\nurl = \"https://h\"\nfactor_down = 1", "write 1.1 or more"),
+        ("etl]\ntype = \"x\"\nurl = \"https://h\"\nquiet_ticks = 0", "write a number from 1 to 1000"),
+        ("etl]\ntype = \"x\"\nchanel = \"#c\"", "did you mean notify.routes.etl.channel?"),
+        ("etl.more]\ntype = \"x\"", "unknown key notify.routes.etl.more.type"),
+    ] {
+        let file = format!("[notify.routes.{route}\n").replace("ETL-ü", "\"ETL-ü\"");
+        let errors = load(&file, &[], &[]).unwrap_err().to_string();
+        assert!(errors.contains(what), "{file}: {errors}");
+        assert!(!errors.contains("planted"), "{errors}");
+    }
+    let all = load("[notify.routes.etl]\nurl = \"https://h\"\n", &[], &[]).unwrap();
+    assert!(all.warnings[0].contains("it takes all alerts"), "{:?}", all.warnings);
+    assert!(
+        error("[notify]\nfallback = \"etl\"\n", &[], &[]).contains("`etl` is no other route: there are none")
+    );
+    let zone = load("[notify]\nquiet_zone = \"UTC\"\n", &[], &[]).unwrap();
+    assert!(zone.warnings[0].contains("there is no notify.quiet_hours"), "{:?}", zone.warnings);
+    assert!(error("[notify]\nfactor_up = \"fast\"\n", &[], &[]).contains("`fast` is no factor"));
+    assert!(error("[notify]\nroutes = \"x\"\n", &[], &[]).contains("notify.routes"));
 }

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod access;
+mod alerts;
 mod architecture;
 mod backload;
 mod bodies;
@@ -24,6 +25,7 @@ mod results;
 mod security;
 mod shipping;
 mod simulate;
+mod secrets;
 mod slack;
 mod snapshots;
 mod support;

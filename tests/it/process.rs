@@ -69,6 +69,11 @@ impl Server {
         self.child.id().expect("running")
     }
 
+    /// Its log, where that is piped; once.
+    pub(crate) fn stderr(&mut self) -> tokio::process::ChildStderr {
+        self.child.stderr.take().expect("a piped log")
+    }
+
     pub(crate) fn terminate(&self) {
         let id = self.pid().to_string();
         let sent = std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap();

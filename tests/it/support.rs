@@ -226,6 +226,8 @@ pub(crate) enum Way {
     Webhook,
     /// A bot that hears clicks through both doors.
     Bot,
+    /// Two webhooks: one has the alerts of types that begin with `etl`.
+    Routes,
 }
 
 /// What Slack signs with.
@@ -235,6 +237,13 @@ impl Way {
     fn config(self, slack: &FakeSlack) -> String {
         match self {
             Self::Webhook => format!("url = {:?}\n", slack.webhook_url()),
+            Self::Routes => {
+                let url = slack.webhook_url();
+                format!(
+                    "url = {url:?}\n[notify.routes.etl]\ntype = \"etl*\"\nurl = \"{url}-etl\"\n\
+                     min_frequency = \"10m\"\nfactor_up = 3\nquiet_hours = \"13:00-15:00\"\n"
+                )
+            }
             Self::Bot => format!(
                 "token = \"xoxb-planted\"\nchannel = \"#ops\"\napi_url = {:?}\napp_token = \"xapp-planted\"\n\
                  signing_secret = {SIGNING_SECRET:?}\n",
@@ -253,6 +262,11 @@ impl TestApp {
     /// With a bot.
     pub(crate) async fn bot() -> Self {
         Self::of(WORKFLOW, Way::Bot).await
+    }
+
+    /// With two routes.
+    pub(crate) async fn routed() -> Self {
+        Self::of(WORKFLOW, Way::Routes).await
     }
 
     pub(crate) async fn with(workflow: &str) -> Self {

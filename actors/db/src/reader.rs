@@ -17,7 +17,7 @@ use flowlord_messages::read::{
     ReadDays, ReadLadder, ReadSchedule, ReadWorkflow, ReadWorkflows,
 };
 use flowlord_messages::token::ReadTokens;
-use flowlord_messages::watch::ReadWatch;
+use flowlord_messages::watch::{ReadSlotTasks, ReadWatch};
 use flowlord_messages::{Code, Error, Ping, Result};
 use r2d2::Pool;
 use r2d2_sqlite::SqliteConnectionManager;
@@ -116,6 +116,7 @@ read!(
     ReadOutages,
     ReadSchedule,
     ReadSeen,
+    ReadSlotTasks,
     ReadSlots,
     ReadThreads,
     ReadTokens,

@@ -5,7 +5,9 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::task::Uid;
+use crate::query::Query;
+use crate::task::{Attempt, Uid};
+use crate::task_time::task_time;
 
 /// Why an alert was raised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -97,6 +99,25 @@ pub struct NewAlert {
     pub task_time: Option<DateTime<Utc>>,
     /// Told at once: the text of its own message, ahead of the ladder.
     pub at_once: Option<String>,
+}
+
+impl NewAlert {
+    /// An alert about a task, told by the ladder.
+    #[must_use]
+    pub fn about(task: &Attempt, kind: AlertKind, msg: String, now: DateTime<Utc>) -> Self {
+        Self {
+            kind,
+            at: now,
+            uid: Some(task.uid),
+            id: task.id.clone(),
+            topic: task.topic.clone(),
+            job: task.job.clone(),
+            workflow: task.workflow.clone(),
+            msg,
+            task_time: task_time(&task.info, &Query::lenient(&task.meta)),
+            at_once: None,
+        }
+    }
 }
 
 /// Which alerts something is about. A field that isn't there matches all; `*` stands for any text and `?` for any

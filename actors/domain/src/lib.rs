@@ -18,6 +18,7 @@ pub mod glob;
 pub mod ids;
 mod info_path;
 pub mod ladder;
+pub mod overdue;
 pub mod plan;
 pub mod query;
 pub mod retry;

@@ -16,7 +16,7 @@ use crate::retry::RetryDelay;
 use crate::template::meta_keys;
 
 /// All keys of a rule.
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 17] = [
     "cron",
     "offset",
     "job",
@@ -31,6 +31,9 @@ pub const KEYS: [&str; 14] = [
     "meta-file",
     "missed",
     "missed_window",
+    "start_by",
+    "done_by",
+    "max_run",
 ];
 
 /// A phase's rule. Reading one never fails: a value that can't be read is a problem, and its default counts.
@@ -70,6 +73,12 @@ pub struct Rule {
     pub missed: Missed,
     /// How far back slots in downtime count.
     pub missed_window: Option<TimeDelta>,
+    /// So long after its slot its task should be leased.
+    pub start_by: Option<TimeDelta>,
+    /// So long after its slot its task should be complete.
+    pub done_by: Option<TimeDelta>,
+    /// So long its task should be at work at most.
+    pub max_run: Option<TimeDelta>,
     /// Everything that was written, also keys that no field is for.
     pub query: Query,
     /// What is wrong.
@@ -147,6 +156,7 @@ impl Rule {
         rule.read_batch();
         rule.read_failure();
         rule.read_missed();
+        rule.read_deadlines();
         rule.read_unknown_keys();
         rule
     }
@@ -317,16 +327,34 @@ impl Rule {
                 }
             };
         }
-        if let Some(text) = self.filled("missed_window") {
-            match duration::parse(&text) {
-                Ok(window) if window > TimeDelta::zero() => self.missed_window = Some(window),
-                Ok(_) => self.error(
-                    "missed_window",
-                    format!("missed_window `{text}` is no time at all: write 1h or more"),
-                ),
-                Err(e) => self.error("missed_window", format!("missed_window: {e}")),
-            }
+        self.missed_window = self.span("missed_window");
+    }
+
+    fn read_deadlines(&mut self) {
+        self.start_by = self.span("start_by");
+        self.done_by = self.span("done_by");
+        self.max_run = self.span("max_run");
+        if let Some((start, done)) = self.start_by.zip(self.done_by).filter(|(start, done)| start > done) {
+            let (start, done) = (duration::print(start), duration::print(done));
+            self.warn("start_by", format!("start_by {start} is after done_by {done}: exchange them"));
         }
+    }
+
+    /// A time that is longer than none; none where there is none, or it can't be read.
+    fn span(&mut self, key: &str) -> Option<TimeDelta> {
+        let text = self.filled(key)?;
+        let what = match duration::parse(&text) {
+            Ok(span) if span <= TimeDelta::zero() => {
+                format!("{key} `{text}` is no time at all: write 1h or more")
+            }
+            Ok(span) if span > LONGEST => {
+                format!("{key} `{text}` is too long: write {} or less", duration::print(LONGEST))
+            }
+            Ok(span) => return Some(span),
+            Err(e) => format!("{key}: {e}"),
+        };
+        self.error(key, what);
+        None
     }
 
     /// A file rule may have any key, for `{meta:key}`; in all others an unknown key is a slip.
@@ -357,6 +385,9 @@ impl Rule {
         self.problem(Severity::Warning, key, message, false);
     }
 }
+
+/// The longest window or deadline.
+const LONGEST: TimeDelta = TimeDelta::days(365);
 
 /// A phase that nothing starts.
 const NON_SCHEDULED: &str = "non-scheduled phase: use depends_on, cron or files";
@@ -401,6 +432,28 @@ mod tests {
         assert!(messages("files=/a&x=1").is_empty());
         assert!(messages("files=/bad/[.txt")[0].contains("write one like [a-z]"));
         assert_eq!(messages("files=/a&count=1001"), ["count `1001` is too many: at most 1000 count"]);
+    }
+
+    #[test]
+    fn deadlines_are_read() {
+        let read = rule("cron=@hourly&start_by=10m&Done_By=1h&max_run=90s");
+        assert_eq!(read.problems, []);
+        let expected = [TimeDelta::minutes(10), TimeDelta::hours(1), TimeDelta::seconds(90)].map(Some);
+        assert_eq!([read.start_by, read.done_by, read.max_run], expected);
+        for (text, what) in [
+            ("start_by=soon", "start_by: `soon` is no duration"),
+            ("done_by=0s", "done_by `0s` is no time at all: write 1h or more"),
+            ("max_run=400d", "max_run `400d` is too long: write 365d or less"),
+            ("start_by=2h&done_by=1h", "start_by 2h is after done_by 1h: exchange them"),
+        ] {
+            let read = rule(text);
+            assert!(
+                read.problems.iter().any(|problem| problem.message.starts_with(what)),
+                "{:?}",
+                read.problems
+            );
+            assert!(read.blocked().is_none(), "it starts all the same");
+        }
     }
 
     #[test]

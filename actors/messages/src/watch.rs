@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use flowlord_domain::{Attempt, NewAlert};
 
 use crate::error::Result;
+use crate::write::SlotKey;
 
 /// What wasn't looked at yet; asked of the DB readers.
 #[derive(Debug, Clone, Message)]
@@ -12,6 +13,8 @@ use crate::error::Result;
 pub struct ReadWatch {
     /// Tasks created up to this instant should be finished.
     pub unfinished_before: DateTime<Utc>,
+    /// Tasks that are at work since then or longer are wanted; none where no phase limits that.
+    pub running_since: Option<DateTime<Utc>>,
 }
 
 /// The answer.
@@ -23,6 +26,25 @@ pub struct WatchInput {
     pub unfinished: Vec<Attempt>,
     /// Whether there are more of them than one look takes.
     pub more_unfinished: bool,
+    /// Tasks that are at work for long.
+    pub running: Vec<Attempt>,
+}
+
+/// What slots led to; asked of the DB readers.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Vec<SlotTasks>>")]
+pub struct ReadSlotTasks {
+    /// The slots, each with the cron that it comes from.
+    pub slots: Vec<(SlotKey, String)>,
+}
+
+/// What a slot led to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SlotTasks {
+    /// Since when its cron counts; none where that isn't remembered.
+    pub since: Option<DateTime<Utc>>,
+    /// All attempts of each chain that it started; none where they have left the history.
+    pub chains: Option<Vec<Vec<Attempt>>>,
 }
 
 /// Raises what was found, each once ever, and remembers how far was looked. Asked of the DB owner.

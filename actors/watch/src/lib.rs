@@ -1,7 +1,7 @@
 //! The watch actor: what should have happened by now and didn't.
 //!
-//! Each minute it reads what came due since its last look, and has what is overdue raised together with how far it
-//! looked: a restart neither repeats nor forgets.
+//! Each minute it reads what came due since its last look, by the schedules and whatever became of them, and has what
+//! is overdue raised together with how far it looked: a restart neither repeats nor forgets.
 
 mod overdue;
 #[cfg(test)]
@@ -11,7 +11,8 @@ use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_messages::health::Pong;
-use flowlord_messages::watch::{RaiseBreaches, ReadWatch, WatchInput};
+use flowlord_messages::library::CurrentWorkflows;
+use flowlord_messages::watch::{RaiseBreaches, ReadSlotTasks, ReadWatch};
 use flowlord_messages::{
     Activity, Busy, Guarded, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
 };
@@ -35,8 +36,12 @@ pub struct Deps {
     pub activity: Activity,
     /// Restarts.
     pub supervision: Supervision,
+    /// To the library.
+    pub workflows: Port<CurrentWorkflows>,
     /// To the DB readers.
     pub read: Port<ReadWatch>,
+    /// To the DB readers.
+    pub slots: Port<ReadSlotTasks>,
     /// To the DB owner.
     pub raise: Port<RaiseBreaches>,
 }
@@ -67,24 +72,12 @@ impl Watch {
             return;
         }
         self.looking = true;
-        let call = self.deps.read.call(ReadWatch { unfinished_before: now - self.config.ttl });
-        ctx.spawn(wrap_future::<_, Self>(call).map(move |input, this, ctx| {
-            guarded(this, ctx, |this, ctx| match input {
-                Ok(input) => this.raise(&input, now, busy, ctx),
-                Err(err) => this.ended(Err(err), now, ctx),
-            });
-        }));
-    }
-
-    fn raise(&mut self, input: &WatchInput, now: DateTime<Utc>, busy: Option<Busy>, ctx: &mut Context<Self>) {
-        let unfinished_before = now - self.config.ttl;
-        let raise = RaiseBreaches {
-            looked_until: now,
-            unfinished_until: overdue::unfinished_until(input, unfinished_before),
-            breaches: overdue::unfinished(input, now),
+        let (deps, ttl) = (self.deps.clone(), self.config.ttl);
+        let look = async move {
+            let raise = overdue::look(&deps, ttl, now).await?;
+            deps.raise.call(raise).await
         };
-        let call = self.deps.raise.call(raise);
-        ctx.spawn(wrap_future::<_, Self>(call).map(move |raised, this, ctx| {
+        ctx.spawn(wrap_future::<_, Self>(look).map(move |raised, this, ctx| {
             guarded(this, ctx, |this, ctx| this.ended(raised, now, ctx));
             drop(busy);
         }));

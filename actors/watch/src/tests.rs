@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::Arbiter;
+use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{Attempt, Lane, TaskState, Uid};
+use flowlord_messages::library::{Current, CurrentWorkflows};
+use flowlord_messages::watch::{ReadSlotTasks, SlotTasks, WatchInput};
 use flowlord_messages::{Clock as _, Code, Error};
 use flowlord_testkit::VirtualClock;
 
@@ -15,6 +18,10 @@ use super::*;
 struct Rows {
     unfinished: Vec<Attempt>,
     until: Option<DateTime<Utc>>,
+    looked_until: Option<DateTime<Utc>>,
+    running: Option<Attempt>,
+    /// What every slot led to.
+    slot: SlotTasks,
     keys: BTreeSet<String>,
     /// Minutes since noon, key and message.
     raised: Vec<(i64, String)>,
@@ -40,7 +47,31 @@ impl Handler<ReadWatch> for Stub {
         // One at a time.
         let unfinished: Vec<_> = rows.unfinished.iter().filter(new).take(1).cloned().collect();
         let more_unfinished = !unfinished.is_empty();
-        Ok(WatchInput { looked_until: None, unfinished, more_unfinished })
+        let looked_until = rows.looked_until;
+        let running = rows.running.clone().filter(|_| read.running_since.is_some()).into_iter().collect();
+        Ok(WatchInput { looked_until, unfinished, more_unfinished, running })
+    }
+}
+
+impl Handler<CurrentWorkflows> for Stub {
+    type Result = Result<Current>;
+
+    fn handle(&mut self, _: CurrentWorkflows, _: &mut Self::Context) -> Self::Result {
+        let text =
+            "[[phase]]\ntask = \"a\"\nrule = \"cron=0 * * * *&start_by=10m&max_run=2h\"\ntemplate = \"x\"\n";
+        let file = WorkflowFile::parse("w.toml", text, "", chrono_tz::Tz::UTC).unwrap();
+        let workflows = Arc::new(Workflows::new([Arc::new(file)]));
+        let never = noon();
+        Ok(Current { workflows, looked_at: never, next_look: never, broken: Arc::default() })
+    }
+}
+
+impl Handler<ReadSlotTasks> for Stub {
+    type Result = Result<Vec<SlotTasks>>;
+
+    fn handle(&mut self, read: ReadSlotTasks, _: &mut Self::Context) -> Self::Result {
+        let rows = self.0.lock().unwrap();
+        Ok(read.slots.iter().map(|_| rows.slot.clone()).collect())
     }
 }
 
@@ -53,6 +84,7 @@ impl Handler<RaiseBreaches> for Stub {
             return Err(Error::new(Code::Storage, "planned"));
         }
         rows.until = Some(raise.unfinished_until);
+        rows.looked_until = Some(raise.looked_until);
         for breach in raise.breaches {
             if rows.keys.insert(breach.key.clone()) {
                 rows.raised.push(((raise.looked_until - noon()).num_minutes(), breach.alert.unwrap().topic));
@@ -85,7 +117,9 @@ impl Bench {
             clock: Arc::new(clock.clone()),
             activity: activity.clone(),
             supervision: Supervision::new("watch", Arc::new(clock.clone()), Arc::new(|_| panic!("gave up"))),
+            workflows: Port::new("library", db.clone().recipient(), 1, patience, &activity),
             read: Port::new("db", db.clone().recipient(), 16, patience, &activity),
+            slots: Port::new("db", db.clone().recipient(), 16, patience, &activity),
             raise: Port::new("db", db.recipient(), 16, patience, &activity),
         };
         let watch = Watch::start(&arbiter.handle(), Config { ttl: TimeDelta::hours(4) }, deps);
@@ -185,4 +219,73 @@ async fn a_clock_set_back_hides_nothing_and_repeats_nothing() {
     bench.clock.step(TimeDelta::days(10)).await;
     bench.pass(60).await;
     assert_eq!(bench.raised().len(), 2, "each has its key");
+}
+
+/// A database that has the cron of `a` since long ago, and nothing of its slots.
+fn waiting() -> Stub {
+    let stub = Stub::default();
+    let since = Some(noon() - TimeDelta::days(9));
+    stub.0.lock().unwrap().slot = SlotTasks { since, chains: Some(Vec::new()) };
+    stub
+}
+
+#[actix::test]
+async fn a_deadline_is_told_in_its_minute_and_once_over_a_restart() {
+    let bench = Bench::start(waiting(), noon()).await;
+    bench.pass(69).await;
+    assert_eq!(bench.raised(), [], "those before the first look aren't its concern");
+    bench.pass(1).await;
+    assert_eq!(bench.raised(), raised(&[(70, "a")]));
+    let bench = bench.restart().await;
+    bench.pass(30).await;
+    assert_eq!(bench.raised().len(), 1);
+}
+
+#[actix::test]
+async fn deadlines_of_downtime_are_told_when_it_is_over_a_day_back() {
+    let bench = Bench::start(waiting(), noon()).await;
+    bench.arbiter.stop();
+    let _ended = bench.arbiter.join();
+    let bench = Bench::start(bench.rows, noon() + TimeDelta::hours(50)).await;
+    assert_eq!(bench.raised().len(), 24);
+    bench.pass(9).await;
+    assert_eq!(bench.raised().len(), 24);
+}
+
+#[actix::test]
+async fn a_clock_set_back_tells_no_deadline_twice() {
+    let bench = Bench::start(waiting(), noon()).await;
+    bench.pass(71).await;
+    bench.clock.step(-TimeDelta::hours(1)).await;
+    bench.ping.call(Ping).await.unwrap();
+    bench.clock.settle().await;
+    bench.pass(61).await;
+    assert_eq!(bench.raised(), raised(&[(70, "a")]));
+    bench.pass(60).await;
+    assert_eq!(bench.raised().len(), 2);
+}
+
+#[actix::test]
+async fn slots_from_before_their_cron_and_gone_tasks_are_not_told() {
+    for slot in [
+        SlotTasks { since: None, chains: Some(Vec::new()) },
+        SlotTasks { since: Some(noon() + TimeDelta::hours(9)), chains: Some(Vec::new()) },
+        SlotTasks { since: Some(noon() - TimeDelta::days(1)), chains: None },
+    ] {
+        let stub = Stub::default();
+        stub.0.lock().unwrap().slot = slot;
+        let bench = Bench::start(stub, noon()).await;
+        bench.pass(200).await;
+        assert_eq!(bench.raised(), []);
+    }
+}
+
+#[actix::test]
+async fn a_task_at_work_for_too_long_is_told_once() {
+    let stub = Stub::default();
+    let task = Attempt { workflow: "w.toml".to_owned(), started: Some(noon()), ..task("a", noon()) };
+    stub.0.lock().unwrap().running = Some(task);
+    let bench = Bench::start(stub, noon()).await;
+    bench.pass(200).await;
+    assert_eq!(bench.raised(), raised(&[(121, "a")]));
 }

@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::ladder::Policy;
 use flowlord_messages::alerts::LadderStates;
 use flowlord_messages::read::{Backlog, ReadBacklog};
 use flowlord_messages::rowlog::ReadShipping;
@@ -32,7 +33,8 @@ pub(crate) async fn metrics(api: ApiRef) -> Answer {
         let route = ladder.route;
         gauge!("flowlord_alert_interval_seconds", "route" => route.clone()).set(seconds(ladder.interval));
         let open = if ladder.incident_since.is_some() { 1.0 } else { 0.0 };
-        gauge!("flowlord_incident_open", "route" => route).set(open);
+        gauge!("flowlord_incident_open", "route" => route.clone()).set(open);
+        show_policy(route, ladder.policy);
     }
     if let Ok(backup) = backup {
         show_backup(&backup, now);
@@ -54,6 +56,15 @@ pub(crate) async fn metrics(api: ApiRef) -> Answer {
     let text = (api.config.metrics.0)();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, kind)).body(text))
+}
+
+fn show_policy(route: String, policy: Policy) {
+    let Policy { min, max, factor_up, factor_down, quiet_ticks } = policy;
+    gauge!("flowlord_ladder_min_seconds", "route" => route.clone()).set(seconds(min));
+    gauge!("flowlord_ladder_max_seconds", "route" => route.clone()).set(seconds(max));
+    gauge!("flowlord_ladder_factor_up", "route" => route.clone()).set(factor_up.as_f64());
+    gauge!("flowlord_ladder_factor_down", "route" => route.clone()).set(factor_down.as_f64());
+    gauge!("flowlord_ladder_quiet_ticks", "route" => route).set(f64::from(quiet_ticks));
 }
 
 fn show_backlog(api: &Api, backlog: &Backlog, now: DateTime<Utc>) {

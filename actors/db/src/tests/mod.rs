@@ -17,6 +17,7 @@ mod storing;
 mod token;
 mod trouble;
 mod upgrades;
+mod watching;
 
 use std::sync::Arc;
 use std::time::Duration;

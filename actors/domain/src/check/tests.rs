@@ -313,3 +313,21 @@ fn a_value_with_escapes_is_found_as_a_whole() {
         Some("8:")
     );
 }
+
+#[test]
+fn deadlines_without_slots_are_noted() {
+    assert_eq!(
+        finding("[[phase]]\ntask = \"a\"\nrule = \"files=/in/*.csv&start_by=10m\"\ntemplate = \"{dd}\"\n"),
+        "w.toml:2:8: start_by counts from the slots of cron, and none starts a: take it out, or use max_run (warning)"
+    );
+    let behind = |start: &str| {
+        format!(
+            "[[phase]]\ntask = \"a\"\nrule = \"{start}\"\ntemplate = \"{{dd}}\"\n\
+             [[phase]]\ntask = \"b\"\ndependsOn = \"a\"\nrule = \"done_by=1h&max_run=1h\"\ntemplate = \"{{dd}}\"\n"
+        )
+    };
+    assert_eq!(findings(&behind("cron=@daily")), Vec::<String>::new());
+    assert!(
+        finding(&behind("files=/in/*.csv")).starts_with("w.toml:6:8: done_by counts from the slots of cron")
+    );
+}

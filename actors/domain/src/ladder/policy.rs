@@ -80,6 +80,12 @@ impl Factor {
     /// The largest.
     pub const MOST: Self = Self(100_000);
 
+    /// As a number to show.
+    #[must_use]
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.0) / 1_000.0
+    }
+
     fn times(self, interval: TimeDelta) -> TimeDelta {
         self.scaled(interval, i128::from(self.0), 1_000)
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::graph::Graph;
-use super::{Finding, Phase, Severity};
+use super::{Finding, Phase, Severity, WorkflowFile};
 use crate::finding::did_you_mean;
 
 /// Marks phases on a circle, and lists circles, unknown parents and names that come twice.
@@ -32,6 +32,25 @@ pub(super) fn between_phases(phases: &mut [Phase], graph: &Graph) -> Vec<Finding
         });
     }
     findings
+}
+
+/// Deadlines of phases that no cron starts: there is no slot from which to count.
+pub(super) fn without_slots(file: &WorkflowFile) -> Vec<Finding> {
+    let counts = |(index, phase): &(usize, &Phase)| {
+        let has_one = phase.rule.start_by.or(phase.rule.done_by).is_some();
+        has_one && file.starters(*index).is_empty()
+    };
+    let without = file.phases.iter().enumerate().filter(counts);
+    without
+        .map(|(_, phase)| {
+            let key = if phase.rule.start_by.is_some() { "start_by" } else { "done_by" };
+            let message = format!(
+                "{key} counts from the slots of cron, and none starts {}: take it out, or use max_run",
+                phase.task
+            );
+            finding(phase, phase.places.task, Severity::Warning, message)
+        })
+        .collect()
 }
 
 /// All that is written in a phase.

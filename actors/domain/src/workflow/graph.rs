@@ -111,7 +111,7 @@ impl Graph {
     }
 
     /// The phases that a `dependsOn` means, as written.
-    fn meant_by(&self, name: &TaskName) -> Vec<usize> {
+    pub(super) fn meant_by(&self, name: &TaskName) -> Vec<usize> {
         if !name.job.is_empty() {
             return self.named(&name.topic, &name.job).to_vec();
         }

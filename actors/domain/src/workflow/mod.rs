@@ -124,14 +124,41 @@ impl WorkflowFile {
         let (mut phases, mut findings) = parse::phases(path, text, zone)?;
         let graph = graph::Graph::new(&phases);
         findings.extend(check::between_phases(&mut phases, &graph));
-        findings.sort();
-        Ok(Self { path: path.to_owned(), hash: hash.to_owned(), phases, findings, graph })
+        let mut file = Self { path: path.to_owned(), hash: hash.to_owned(), phases, findings, graph };
+        let without_slots = check::without_slots(&file);
+        file.findings.extend(without_slots);
+        file.findings.sort();
+        Ok(file)
     }
 
     /// The first phase of that name.
     #[must_use]
     pub fn phase(&self, topic: &str, job: &str) -> Option<&Phase> {
         self.graph.named(topic, job).first().and_then(|index| self.phases.get(*index))
+    }
+
+    /// The phases that one follows.
+    #[must_use]
+    pub fn parents(&self, phase: &Phase) -> Vec<&Phase> {
+        let meant = phase.depends_on.iter().flat_map(|parent| self.graph.meant_by(parent));
+        meant.filter_map(|index| self.phases.get(index)).collect()
+    }
+
+    /// The phases with a cron by which the one at this place starts: itself, or those at the beginning of what it
+    /// follows.
+    #[must_use]
+    pub fn starters(&self, index: usize) -> Vec<&Phase> {
+        let mut seen = std::collections::BTreeSet::from([index]);
+        let mut to_see = vec![index];
+        let mut starters = Vec::new();
+        while let Some(phase) = to_see.pop().and_then(|index| self.phases.get(index)) {
+            if phase.rule.schedule.is_some() {
+                starters.push(phase);
+            }
+            let parents = phase.depends_on.iter().flat_map(|parent| self.graph.meant_by(parent));
+            to_see.extend(parents.filter(|parent| seen.insert(*parent)));
+        }
+        starters
     }
 }
 

@@ -1,0 +1,278 @@
+//! Deadlines of slots: what should have begun or ended by a time, and whether it did.
+//!
+//! They follow from the schedules alone, so that also what was never created is missed. What can't begin because
+//! something before it didn't end is told by that: one line, not one for each phase behind it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::alert::{AlertKind, NewAlert};
+use crate::cron::Schedule;
+use crate::duration;
+use crate::task::{Attempt, TaskResult, TaskState};
+use crate::workflow::{Phase, WorkflowFile, Workflows};
+
+/// How many deadlines of a phase one look takes; after a long downtime the first ones of a dense schedule.
+const AT_ONCE: usize = 1_000;
+
+/// What a deadline is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum What {
+    /// The task was leased (`start_by`).
+    Started,
+    /// The task is complete (`done_by`).
+    Done,
+}
+
+/// A deadline that has passed.
+#[derive(Debug, Clone)]
+pub struct Due<'a> {
+    /// What should have happened.
+    pub what: What,
+    /// To which phase.
+    pub phase: &'a Phase,
+    /// The phase whose cron has the slot: itself, or one that it follows.
+    pub starter: &'a Phase,
+    /// The slot.
+    pub slot: DateTime<Utc>,
+    /// By when.
+    pub by: DateTime<Utc>,
+    file: &'a WorkflowFile,
+}
+
+/// The deadlines that passed after one time and up to another.
+#[must_use]
+pub fn due(workflows: &Workflows, after: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Due<'_>> {
+    let mut all = Vec::new();
+    for file in workflows.files() {
+        for (index, phase) in file.phases.iter().enumerate() {
+            let limits = [(What::Started, phase.rule.start_by), (What::Done, phase.rule.done_by)];
+            let limits = limits.into_iter().filter_map(|(what, limit)| Some((what, limit?)));
+            for (what, limit) in limits {
+                for starter in file.starters(index) {
+                    let schedule = starter.rule.schedule.iter();
+                    let slots = schedule.flat_map(|schedule| slots(schedule, after - limit, until - limit));
+                    all.extend(slots.map(|slot| Due { what, phase, starter, slot, by: slot + limit, file }));
+                }
+            }
+        }
+    }
+    all
+}
+
+/// The slots after one time and up to another.
+fn slots(
+    schedule: &Schedule,
+    after: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> impl Iterator<Item = DateTime<Utc>> {
+    let slots = std::iter::successors(schedule.next_after(after), |slot| schedule.next_after(*slot));
+    slots.take_while(move |slot| *slot <= until).take(AT_ONCE)
+}
+
+/// A deadline that wasn't kept.
+struct Late<'a> {
+    /// What is told: the phase itself, or the one that keeps it from beginning.
+    line: &'a Phase,
+    attempt: Option<&'a Attempt>,
+    why: &'static str,
+}
+
+/// What is told of deadlines that weren't kept: a key for each, and an alert where none of the others tells of it.
+/// `chains` are all attempts of each chain that the slot started.
+#[must_use]
+pub fn breaches(
+    judged: &[(Due<'_>, Vec<Vec<Attempt>>)],
+    now: DateTime<Utc>,
+) -> Vec<(String, Option<NewAlert>)> {
+    let late: Vec<_> = judged.iter().filter_map(|(due, chains)| Some((due, due.late(chains)?))).collect();
+    let own: BTreeSet<_> =
+        late.iter().filter(|(due, late)| !due.is_starved(late)).map(|(due, late)| due.line(late)).collect();
+    let mut behind: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for (due, late) in late.iter().filter(|(due, late)| due.is_starved(late)) {
+        let names = behind.entry(due.line(late)).or_default();
+        if !names.contains(&due.phase.name()) {
+            names.push(due.phase.name());
+        }
+    }
+    let breach = |(due, late): &(&Due<'_>, Late<'_>)| {
+        let line = due.line(late);
+        let msg = if !due.is_starved(late) {
+            Some(due.words(late))
+        } else if own.contains(&line) {
+            None
+        } else {
+            behind.remove(&line).map(|names| due.words_of_starved(late, &names))
+        };
+        (due.key(), msg.map(|msg| due.alert(late, msg, now)))
+    };
+    late.iter().map(breach).collect()
+}
+
+/// A line of what is told, of one slot: workflow file, task, slot.
+type LineKey = (String, String, DateTime<Utc>);
+
+impl<'a> Due<'a> {
+    /// What names the deadline.
+    fn key(&self) -> String {
+        let what = match self.what {
+            What::Started => "start_by",
+            What::Done => "done_by",
+        };
+        let (workflow, slot) = (&self.phase.workflow, self.slot.timestamp_micros());
+        format!("{what}/{workflow}/{}/{}/{slot}", self.phase.name(), self.starter.name())
+    }
+
+    fn line(&self, late: &Late<'_>) -> LineKey {
+        (late.line.workflow.clone(), late.line.name(), self.slot)
+    }
+
+    fn is_starved(&self, late: &Late<'_>) -> bool {
+        late.line.task != self.phase.task
+    }
+
+    /// Why the deadline wasn't kept; none when it was.
+    fn late<'b>(&'b self, chains: &'b [Vec<Attempt>]) -> Option<Late<'b>> {
+        if chains.is_empty() {
+            return Some(Late { line: self.starter, attempt: None, why: "no task was created for it" });
+        }
+        chains.iter().find_map(|chain| {
+            let own = of(self.phase, chain);
+            if own.is_empty() {
+                return Some(self.missing(chain));
+            }
+            let late = own.iter().find(|attempt| !self.is_kept(attempt, &own))?;
+            Some(Late { line: self.phase, attempt: Some(late), why: standing(late) })
+        })
+    }
+
+    fn is_kept(&self, attempt: &Attempt, own: &[&Attempt]) -> bool {
+        let in_time = |at: Option<DateTime<Utc>>| at.is_none_or(|at| at <= self.by);
+        match self.what {
+            // Of a task that was handed out again only the last time is known.
+            What::Started => {
+                let ended = attempt.state == TaskState::Done && in_time(attempt.ended);
+                attempt.retry > 0
+                    || ended
+                    || attempt.delivery > 1
+                    || attempt.delivery == 1 && in_time(attempt.started)
+            }
+            What::Done => {
+                let tried_again = own.iter().any(|other| other.parent == Some(attempt.uid));
+                tried_again || is_complete(attempt) && in_time(attempt.ended)
+            }
+        }
+    }
+
+    /// Nothing of the phase was created in this chain: what keeps it from that?
+    fn missing<'b>(&'b self, chain: &'b [Attempt]) -> Late<'b> {
+        let mut phase = self.phase;
+        for _ in 0..self.file.phases.len() {
+            let parents = self.file.parents(phase);
+            let begun: Vec<_> = parents.iter().flat_map(|parent| of(parent, chain)).collect();
+            let open = begun.iter().find(|attempt| {
+                let tried_again = begun.iter().any(|other| other.parent == Some(attempt.uid));
+                !is_complete(attempt) && !tried_again
+            });
+            if let Some(open) = open {
+                let is_its =
+                    |parent: &&&Phase| parent.task.topic == open.topic && parent.task.job == open.job;
+                let line = parents.iter().find(is_its).copied().unwrap_or(phase);
+                return Late { line, attempt: Some(open), why: standing(open) };
+            }
+            match parents.first() {
+                Some(parent) if begun.is_empty() => phase = parent,
+                _ => break,
+            }
+        }
+        Late { line: phase, attempt: None, why: "no task was created for it" }
+    }
+
+    /// What should have happened, when, and how it stands.
+    fn words(&self, late: &Late<'_>) -> String {
+        let time = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M:%S").to_string();
+        let (verb, key) = match self.what {
+            What::Started => ("leased", "start_by"),
+            What::Done => ("complete", "done_by"),
+        };
+        let limit = duration::print(self.by - self.slot);
+        format!(
+            "not {verb} by {} UTC ({key}={limit} after the slot of {}): {}",
+            time(self.by),
+            time(self.slot),
+            late.why
+        )
+    }
+
+    fn words_of_starved(&self, late: &Late<'_>, names: &[String]) -> String {
+        let by = self.by.format("%Y-%m-%d %H:%M:%S");
+        format!("{} can't be in time (by {by} UTC): this comes first, and {}", names.join(", "), late.why)
+    }
+
+    fn alert(&self, late: &Late<'_>, msg: String, now: DateTime<Utc>) -> NewAlert {
+        let kind = match self.what {
+            What::Started => AlertKind::NotStarted,
+            What::Done => AlertKind::NotDone,
+        };
+        let about = self.slot.checked_add_signed(self.starter.rule.offset).unwrap_or(self.slot);
+        NewAlert {
+            kind,
+            at: now,
+            uid: late.attempt.map(|attempt| attempt.uid),
+            id: late.attempt.map(|attempt| attempt.id.clone()).unwrap_or_default(),
+            topic: late.line.task.topic.clone(),
+            job: late.line.task.job.clone(),
+            workflow: late.line.workflow.clone(),
+            msg,
+            task_time: Some(about),
+            at_once: None,
+        }
+    }
+}
+
+/// A task that is at work for longer than its phase's `max_run`: the key, and what is told.
+#[must_use]
+pub fn runs_long(workflows: &Workflows, task: &Attempt, now: DateTime<Utc>) -> Option<(String, NewAlert)> {
+    let phase = workflows.phase_for(&task.workflow, &task.topic, &task.job)?;
+    let limit = phase.rule.max_run?;
+    let started = task.started.filter(|started| now - *started > limit)?;
+    let msg = format!(
+        "at work for more than {} (max_run) since {} UTC on {}",
+        duration::print(limit),
+        started.format("%Y-%m-%d %H:%M:%S"),
+        task.worker
+    );
+    let alert = NewAlert::about(task, AlertKind::RunsLong, msg, now);
+    Some((format!("max_run/{}", task.uid), alert))
+}
+
+/// The shortest `max_run` of all phases.
+#[must_use]
+pub fn shortest_run(workflows: &Workflows) -> Option<TimeDelta> {
+    workflows.phases().filter_map(|phase| phase.rule.max_run).min()
+}
+
+fn of<'b>(phase: &Phase, chain: &'b [Attempt]) -> Vec<&'b Attempt> {
+    let own = |attempt: &&Attempt| attempt.topic == phase.task.topic && attempt.job == phase.task.job;
+    chain.iter().filter(own).collect()
+}
+
+fn is_complete(attempt: &Attempt) -> bool {
+    matches!(attempt.result, Some(TaskResult::Complete | TaskResult::Warn))
+}
+
+fn standing(attempt: &Attempt) -> &'static str {
+    match (attempt.state, attempt.result) {
+        (_, Some(TaskResult::Complete | TaskResult::Warn)) => "it was late",
+        (_, Some(TaskResult::Error)) => "it failed",
+        (_, Some(TaskResult::Alert)) => "it ended with an alert",
+        (TaskState::Ready, _) => "it waits for a worker",
+        (TaskState::Delayed, _) => "it is delayed",
+        (TaskState::Leased, _) => "a worker has it",
+        (TaskState::Done, None) => "it has no result",
+    }
+}
+
+#[cfg(test)]
+mod tests;

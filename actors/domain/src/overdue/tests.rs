@@ -1,0 +1,250 @@
+//! Deadlines of a small workflow: an extract by cron, a load behind it, two reports behind that.
+
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+
+use super::*;
+use crate::task::{Lane, Uid};
+
+const TEXT: &str = r#"
+[[phase]]
+task = "extract:orders"
+rule = "cron=0 * * * *&start_by=10m&done_by=30m&offset=-1h&max_run=20m"
+template = "?h={hh}"
+[[phase]]
+task = "load"
+dependsOn = "extract:orders"
+rule = "done_by=1h"
+template = "?h={hh}"
+[[phase]]
+task = "report"
+dependsOn = "load"
+rule = "done_by=1h"
+template = "?h={hh}"
+[[phase]]
+task = "mail"
+dependsOn = "report"
+rule = "start_by=1h"
+template = "?h={hh}"
+"#;
+
+fn workflows(text: &str) -> Workflows {
+    Workflows::new([Arc::new(WorkflowFile::parse("w.toml", text, "", Tz::UTC).unwrap())])
+}
+
+fn at(time: &str) -> DateTime<Utc> {
+    format!("2026-03-02T{time}:00Z").parse().unwrap()
+}
+
+/// An attempt of a chain; `started` and `ended` as times, empty for none.
+fn attempt(
+    task: &str,
+    state: TaskState,
+    (started, ended): (&str, &str),
+    result: Option<TaskResult>,
+) -> Attempt {
+    let (topic, job) = task.split_once(':').unwrap_or((task, ""));
+    let time = |text: &str| (!text.is_empty()).then(|| at(text));
+    Attempt {
+        uid: Uid::at(at("12:00")),
+        topic: topic.to_owned(),
+        job: job.to_owned(),
+        id: "chain".to_owned(),
+        info: String::new(),
+        meta: String::new(),
+        workflow: "w.toml".to_owned(),
+        parent: None,
+        retry: 0,
+        lane: Lane::Live,
+        state,
+        delivery: u32::from(!started.is_empty()),
+        not_before: None,
+        worker: "w1".to_owned(),
+        lease_expires: None,
+        progress: None,
+        result,
+        msg: String::new(),
+        started: time(started),
+        ended: time(ended),
+    }
+}
+
+fn ready(task: &str) -> Attempt {
+    attempt(task, TaskState::Ready, ("", ""), None)
+}
+
+fn leased(task: &str, since: &str) -> Attempt {
+    attempt(task, TaskState::Leased, (since, ""), None)
+}
+
+fn done(task: &str, (from, to): (&str, &str), result: TaskResult) -> Attempt {
+    attempt(task, TaskState::Done, (from, to), Some(result))
+}
+
+/// What is told of the deadlines from `after` to `until` where the slot of 12:00 led to these chains: `line: words`,
+/// and `-` for what another line tells.
+fn told(after: &str, until: &str, chains: &[Vec<Attempt>]) -> Vec<String> {
+    let workflows = workflows(TEXT);
+    let judged: Vec<_> = due(&workflows, at(after), at(until))
+        .into_iter()
+        .filter(|due| due.slot == at("12:00"))
+        .map(|due| (due, chains.to_vec()))
+        .collect();
+    let words = |(_, alert): (String, Option<NewAlert>)| match alert {
+        Some(alert) => format!("{} {}:{} {}", alert.kind.as_str(), alert.topic, alert.job, alert.msg),
+        None => "-".to_owned(),
+    };
+    breaches(&judged, at(until)).into_iter().map(words).collect()
+}
+
+#[test]
+fn deadlines_follow_from_the_schedule_of_what_starts_it() {
+    let workflows = workflows(TEXT);
+    let seen: Vec<_> = due(&workflows, at("12:30"), at("13:10"))
+        .iter()
+        .map(|due| {
+            format!(
+                "{:?} {} {} {}",
+                due.what,
+                due.phase.name(),
+                due.slot.format("%H:%M"),
+                due.by.format("%H:%M")
+            )
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "Started extract:orders 13:00 13:10",
+            "Done load 12:00 13:00",
+            "Done report 12:00 13:00",
+            "Started mail 12:00 13:00",
+        ]
+    );
+    assert_eq!(due(&workflows, at("13:10"), at("13:10")).len(), 0, "each passes once");
+    assert_eq!(due(&workflows, at("13:10"), at("12:10")).len(), 0);
+}
+
+#[test]
+fn many_slots_are_bounded() {
+    let workflows =
+        workflows("[[phase]]\ntask = \"a\"\nrule = \"cron=* * * * * *&start_by=1s\"\ntemplate = \"x\"\n");
+    assert_eq!(due(&workflows, at("12:00"), at("23:00")).len(), AT_ONCE);
+}
+
+#[test]
+fn a_task_that_is_not_leased_in_time_is_told() {
+    let early =
+        "not leased by 2026-03-02 12:10:00 UTC (start_by=10m after the slot of 2026-03-02 12:00:00): ";
+    for (chains, why) in [
+        (vec![], Some("no task was created for it")),
+        (vec![vec![ready("extract:orders")]], Some("it waits for a worker")),
+        (
+            vec![vec![leased("extract:orders", "12:09")], vec![ready("extract:orders")]],
+            Some("it waits for a worker"),
+        ),
+        (vec![vec![leased("extract:orders", "12:11")]], Some("a worker has it")),
+        (vec![vec![leased("extract:orders", "12:10")]], None),
+        (vec![vec![Attempt { delivery: 2, ..leased("extract:orders", "12:20") }]], None),
+        (vec![vec![done("extract:orders", ("", "12:05"), TaskResult::Complete)]], None),
+        (vec![vec![Attempt { retry: 1, ..ready("extract:orders") }]], None),
+    ] {
+        let expected: Vec<_> =
+            why.map(|why| format!("not_started extract:orders {early}{why}")).into_iter().collect();
+        assert_eq!(told("12:05", "12:12", &chains), expected, "{chains:?}");
+    }
+}
+
+#[test]
+fn a_task_that_is_not_complete_in_time_is_told() {
+    let failed = done("extract:orders", ("12:01", "12:05"), TaskResult::Error);
+    let again =
+        Attempt { uid: Uid(failed.uid.0 + 1), parent: Some(failed.uid), retry: 1, ..ready("extract:orders") };
+    for (chain, why) in [
+        (vec![leased("extract:orders", "12:01")], Some("a worker has it")),
+        (vec![failed.clone()], Some("it failed")),
+        (vec![failed.clone(), again.clone()], Some("it waits for a worker")),
+        (
+            vec![
+                failed.clone(),
+                Attempt {
+                    state: TaskState::Done,
+                    result: Some(TaskResult::Complete),
+                    ended: Some(at("12:20")),
+                    ..again
+                },
+            ],
+            None,
+        ),
+        (vec![done("extract:orders", ("12:01", "12:30"), TaskResult::Warn)], None),
+        (vec![done("extract:orders", ("12:01", "12:31"), TaskResult::Complete)], Some("it was late")),
+        (vec![done("extract:orders", ("12:01", "12:02"), TaskResult::Alert)], Some("it ended with an alert")),
+    ] {
+        let told = told("12:15", "12:32", std::slice::from_ref(&chain));
+        assert_eq!(told.len(), usize::from(why.is_some()), "{chain:?}: {told:?}");
+        assert!(
+            told.iter()
+                .all(|told| told.starts_with("not_done extract:orders") && told.ends_with(why.unwrap())),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
+fn what_waits_behind_a_failure_is_one_line_of_it() {
+    let failed = vec![done("extract:orders", ("12:01", "12:05"), TaskResult::Error)];
+    let expected = "not_done extract:orders load, report, mail can't be in time (by 2026-03-02 13:00:00 UTC): this \
+                    comes first, and it failed";
+    assert_eq!(told("12:59", "13:00", std::slice::from_ref(&failed)), [expected, "-", "-"]);
+    assert_eq!(told("12:59", "13:00", &[])[0].split(' ').nth(1), Some("extract:orders"));
+    // Seen together with the failure's own deadline, that one tells of it.
+    let late = told("12:15", "13:00", &[failed]);
+    assert_eq!(late.len(), 4);
+    assert!(
+        late[0].starts_with("not_done extract:orders not complete by") && late[1..] == ["-", "-", "-"],
+        "{late:?}"
+    );
+}
+
+#[test]
+fn what_is_missing_though_all_before_it_ended_is_told_itself() {
+    let loaded = vec![
+        done("extract:orders", ("12:01", "12:05"), TaskResult::Complete),
+        done("load", ("12:06", "12:10"), TaskResult::Complete),
+    ];
+    let late = told("12:59", "13:00", std::slice::from_ref(&loaded));
+    assert_eq!(late.len(), 2);
+    assert!(late[0].starts_with("not_done report: not complete by"), "{late:?}");
+    assert!(late[0].ends_with("no task was created for it") && late[1] == "-", "mail waits for it: {late:?}");
+    let mut running = loaded;
+    running.push(leased("report", "12:15"));
+    let late = told("12:59", "13:00", &[running]);
+    assert!(late[0].ends_with("a worker has it") && late[1] == "-", "{late:?}");
+}
+
+#[test]
+fn each_deadline_has_a_key_of_its_own_and_an_alert_is_about_its_slot() {
+    let workflows = workflows(TEXT);
+    let judged: Vec<_> =
+        due(&workflows, at("11:59"), at("13:12")).into_iter().map(|due| (due, Vec::new())).collect();
+    let breaches = breaches(&judged, at("13:12"));
+    let keys: BTreeSet<_> = breaches.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(keys.len(), judged.len());
+    assert!(keys.contains("start_by/w.toml/extract:orders/extract:orders/1772452800000000"), "{keys:?}");
+    let alert = breaches.iter().find_map(|(_, alert)| alert.as_ref()).unwrap();
+    assert_eq!((alert.task_time, alert.workflow.as_str()), (Some(at("11:00")), "w.toml"));
+}
+
+#[test]
+fn a_task_at_work_for_too_long_is_told() {
+    let workflows = workflows(TEXT);
+    assert_eq!(shortest_run(&workflows), Some(TimeDelta::minutes(20)));
+    let task = leased("extract:orders", "12:00");
+    assert_eq!(runs_long(&workflows, &task, at("12:20")), None);
+    let (key, alert) = runs_long(&workflows, &task, at("12:21")).unwrap();
+    assert!(key.starts_with("max_run/"), "{key}");
+    assert_eq!((alert.kind, alert.topic.as_str()), (AlertKind::RunsLong, "extract"));
+    assert_eq!(alert.msg, "at work for more than 20m (max_run) since 2026-03-02 12:00:00 UTC on w1");
+    assert_eq!(runs_long(&workflows, &leased("load", "12:00"), at("23:00")), None);
+}
