@@ -21,7 +21,7 @@ use flowlord_retention::Retention;
 use flowlord_scheduler::Scheduler;
 use flowlord_watch::Watch;
 
-use crate::config::Secret;
+use crate::config::{Route, Secret};
 
 use super::wiring::{Ears, Wiring};
 

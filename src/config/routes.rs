@@ -65,24 +65,26 @@ impl Route {
         if self.name == DEFAULT {
             reader.error(&section, "the default route is [notify] itself: write its keys there");
         }
-        match (&self.url, &self.channel) {
-            (Some(_), Some(_)) => reader.error(
-                &format!("{section}.url"),
-                "there is also a channel: keep the webhook, or the channel for the bot",
-            ),
-            (None, None) => {
-                reader.error(&section, "it leads nowhere: give it a url (a webhook) or a channel")
-            }
-            (None, Some(_)) if notify.token.is_none() => reader.error(
-                &format!("{section}.channel"),
-                "a channel needs the bot of notify.token; or give the route a url (a webhook)",
-            ),
-            _ => {}
-        }
+        self.judge_place(notify, &section, reader);
         if self.matcher.is_all() {
             reader.warn(&section, "it takes all alerts: say which ones by type, job or workflow");
         }
         judge_fallback(reader, &format!("{section}.fallback"), &self.fallback, &self.name, notify);
+    }
+
+    /// It must lead somewhere, to one place.
+    fn judge_place(&self, notify: &Notify, section: &str, reader: &mut Reader) {
+        let (key, what) = match (&self.url, &self.channel) {
+            (Some(_), Some(_)) => {
+                (".url", "there is also a channel: keep the webhook, or the channel for the bot")
+            }
+            (None, None) => ("", "it leads nowhere: give it a url (a webhook) or a channel"),
+            (None, Some(_)) if notify.token.is_none() => {
+                (".channel", "a channel needs the bot of notify.token; or give the route a url (a webhook)")
+            }
+            _ => return,
+        };
+        reader.error(&format!("{section}{key}"), what);
     }
 
     /// What counts for each of its keys.

@@ -76,7 +76,7 @@ fn slot_tasks(connection: &Connection, slot: &SlotKey, cron: &str) -> rusqlite::
         )?
         .query_row(params![slot.workflow, slot.task, cron], |row| row.get(0))
         .optional()?;
-    let started: Option<(i64, i64)> = connection
+    let started: Option<(i64, usize)> = connection
         .prepare_cached(
             "SELECT started, coalesce(tasks, 1) FROM slot JOIN phase ON phase.id = slot.phase
              WHERE workflow = ?1 AND task = ?2 AND at = ?3 AND started IS NOT NULL",
