@@ -443,7 +443,7 @@ mod tests {
         for (text, what) in [
             ("start_by=soon", "start_by: `soon` is no duration"),
             ("done_by=0s", "done_by `0s` is no time at all: write 1h or more"),
-            ("max_run=400d", "max_run `400d` is too long: write 365d or less"),
+            ("max_run=400d", "max_run `400d` is too long: write 1y or less"),
             ("start_by=2h&done_by=1h", "start_by 2h is after done_by 1h: exchange them"),
         ] {
             let read = rule(text);
