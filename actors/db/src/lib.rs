@@ -7,6 +7,7 @@ mod bulk;
 mod changes;
 mod column;
 mod fault;
+mod gently;
 mod import;
 mod job;
 mod meters;

@@ -12,6 +12,7 @@ use flowlord_messages::{Code, Error, Result, guarded};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::fault;
+use crate::gently::gently;
 use crate::owner::Owner;
 use crate::rowlog::log_point;
 use crate::schema::VERSION;
@@ -82,9 +83,11 @@ pub fn copy(from: &Path, to: &Path) -> std::result::Result<u64, SnapshotError> {
         .tempfile_in(folder)
         .map_err(io(folder))?
         .into_temp_path();
-    let copied = vacuum_into(from, &partial).and_then(|()| fault::at(Point::DuringSnapshot, from));
-    copied.map_err(|source| SnapshotError::Sqlite { path: to.to_owned(), source })?;
-    check(&partial)?;
+    gently(&partial, || {
+        let copied = vacuum_into(from, &partial).and_then(|()| fault::at(Point::DuringSnapshot, from));
+        copied.map_err(|source| SnapshotError::Sqlite { path: to.to_owned(), source })?;
+        check(&partial)
+    })?;
     File::open(&partial).and_then(|file| file.sync_all()).map_err(io(&partial))?;
     let bytes = partial.metadata().map_err(io(&partial))?.len();
     partial.persist_noclobber(to).map_err(|err| match err.error.kind() {
