@@ -2,7 +2,7 @@
 //! over many days, one of them far busier than the others.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
@@ -90,6 +90,8 @@ struct Maker {
     rng: StdRng,
     /// Runs overlap: their attempts are stored in the order of their ids.
     coming: BinaryHeap<Reverse<Coming>>,
+    /// Their ids: what is stored already is older than anything that comes.
+    taken: HashSet<Uid>,
     made: u64,
     runs: u64,
     progress: indicatif::ProgressBar,
@@ -103,6 +105,7 @@ impl Maker {
             bulk: Bulk::begin(out)?,
             rng: StdRng::seed_from_u64(history.seed),
             coming: BinaryHeap::new(),
+            taken: HashSet::new(),
             made: 0,
             runs: 0,
             progress: indicatif::ProgressBar::new(history.attempts).with_style(style),
@@ -129,6 +132,7 @@ impl Maker {
             && at.is_none_or(|at| first.0.uid.created() < at)
         {
             let Some(Reverse(Coming(attempt))) = self.coming.pop() else { break };
+            self.taken.remove(&attempt.uid);
             self.bulk.attempt(&attempt)?;
             self.progress.inc(1);
         }
@@ -194,8 +198,10 @@ impl Maker {
         parent: Option<Uid>,
         retry: u32,
     ) -> Attempt {
-        // Milliseconds are the time, microseconds a number: no two attempts of one millisecond have the same.
-        let uid = Uid(at.timestamp_millis() * 1_000 + i64::try_from(self.made % 1_000).unwrap_or(0));
+        let mut uid = Uid::at(at);
+        while !self.taken.insert(uid) {
+            uid.0 += 1;
+        }
         self.made += 1;
         let started = at + TimeDelta::milliseconds(self.rng.random_range(2..2_000));
         let ended = started + TimeDelta::milliseconds(self.rng.random_range(200..90_000));
