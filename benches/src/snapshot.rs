@@ -75,9 +75,10 @@ async fn measure(plan: &Plan, address: &str, data: &Path) -> anyhow::Result<()> 
     for worker in 0..WORKERS {
         workers.spawn_local(work(address.to_owned(), Rc::clone(&times), worker, plan.rate));
     }
-    let mut client = Client::connect(address).await?;
     for round in 1..=plan.rounds {
         tokio::time::sleep(plan.quiet).await;
+        // Not before: a connection that says nothing is closed.
+        let mut client = Client::connect(address).await?;
         let before = times.finished.borrow().clone();
         let begun = Instant::now();
         times.copying.set(true);
