@@ -16,6 +16,7 @@ let source = null;
 let timer = null;
 let next = 0;
 let away = false;
+let opened = false;
 
 export function live() {
   const url = document.body.dataset.events;
@@ -30,6 +31,7 @@ export function live() {
       away = true;
     } else if (away) {
       away = false;
+      opened = true;
       wantAll();
       listen(url);
     }
@@ -44,7 +46,12 @@ function listen(url) {
   const address = new URL(url, location.href);
   address.searchParams.set("kind", [...wanted].join(","));
   source = new EventSource(address);
-  source.addEventListener("open", () => tell("on", "live"));
+  source.addEventListener("open", () => {
+    tell("on", "live");
+    // The page doesn't know up to which event it goes: what came since it was written may be missing.
+    if (!address.searchParams.has("after") && !opened) wantAll();
+    opened = true;
+  });
   source.addEventListener("error", ({ target }) => {
     tell("off", "reconnecting");
     // Refused rather than lost: the browser gives up, we don't.

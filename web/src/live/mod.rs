@@ -253,13 +253,16 @@ pub(crate) async fn subscribe(api: &Api, after: Option<&str>) -> Result<Subscrip
     Ok(Subscription { clock: api.deps.clock.clone(), missed, events, from, hub })
 }
 
-/// The id from which somebody who reads a list now can go on: `after` of a later [`subscribe`].
-#[cfg_attr(not(test), expect(dead_code, reason = "for pages, which say where their script goes on"))]
-pub(crate) async fn here(api: &Api) -> Result<String, Problem> {
-    arm(api).await?;
+/// The id from which somebody who reads a list now can go on: `after` of a later [`subscribe`]. None while nobody
+/// looks on, and nothing is gathered.
+pub(crate) fn here(api: &Api) -> Option<String> {
+    let now = api.deps.clock.now();
+    if !api.hub.is_watched(now) {
+        return None;
+    }
     let mut state = api.hub.state();
-    state.watched_until = Some(api.deps.clock.now() + COMES_BACK);
-    Ok(api.hub.id(state.last))
+    state.watched_until = Some(now + COMES_BACK);
+    Some(api.hub.id(state.last))
 }
 
 /// What changed before anybody looked is of no concern, and the owner tells of changes only once until they are taken.

@@ -107,7 +107,7 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<FilesPage<'a>, 
     let skip = params.cursor::<usize>()?.unwrap_or(0);
     let (from, to) = day(shown.date);
     let (layout, found) = tokio::join!(
-        Layout::new(api, request, Section::Files).live().with_picker(api, &link, shown),
+        Layout::new(api, request, Section::Files).live(api).with_picker(api, &link, shown),
         api.deps.files.call(ListFiles { from, to, after: None, limit: MOST + 1 }),
     );
     let mut notices = Vec::new();

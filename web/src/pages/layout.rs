@@ -10,6 +10,7 @@ use super::notice::Notice;
 use super::when::{When, long};
 use crate::api::Api;
 use crate::auth::COOKIE;
+use crate::live::here;
 use crate::routes::assets;
 
 /// The places of the navigation.
@@ -58,8 +59,8 @@ pub(crate) struct Layout<'a> {
     pub(crate) now: When,
     /// Whether this browser logged in, and so can log out.
     pub(crate) logged_in: bool,
-    /// Whether anything on the page changes by itself.
-    pub(crate) live: bool,
+    /// Where the events come from, where anything on the page changes by itself.
+    pub(crate) events: Option<String>,
 }
 
 impl<'a> Layout<'a> {
@@ -87,7 +88,7 @@ impl<'a> Layout<'a> {
             up: long(now - api.config.started_at),
             now: When::date_and_time(now),
             logged_in: request.cookie(COOKIE).is_some(),
-            live: false,
+            events: None,
         }
     }
 
@@ -106,9 +107,14 @@ impl<'a> Layout<'a> {
         Self { picker: Some(Picker::new(link, shown, &marks)), ..self }
     }
 
-    /// With parts that change by themselves.
-    pub(crate) fn live(self) -> Self {
-        Self { live: true, ..self }
+    /// With parts that change by themselves. To be said before these are read, so that no change is missed.
+    pub(crate) fn live(self, api: &Api) -> Self {
+        let all = Link::to("/api/v1/events");
+        let events = match here(api) {
+            Some(after) => all.with("after", &after),
+            None => all,
+        };
+        Self { events: Some(events.href()), ..self }
     }
 
     /// The address of an embedded file.

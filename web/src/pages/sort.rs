@@ -16,6 +16,8 @@ pub(crate) struct Column {
 /// The head of a column.
 #[derive(Debug)]
 pub(crate) struct Head {
+    /// The name of the column, by which the stylesheet knows it.
+    pub(crate) key: &'static str,
     pub(crate) label: &'static str,
     pub(crate) href: Option<String>,
     /// `ascending`, `descending`, or empty.
@@ -38,7 +40,7 @@ pub(crate) fn heads(columns: &[Column], link: &Link, sort: &str, descending: boo
             _ => "desc",
         };
         let to = || link.with("sort", column.key).with("order", order).href();
-        Head { label: column.label, href: (!column.key.is_empty()).then(to), sorted, figures: column.figures }
+        Head { key: column.key, label: column.label, href: (!column.key.is_empty()).then(to), sorted, figures: column.figures }
     };
     columns.iter().map(head).collect()
 }

@@ -58,7 +58,7 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<StartPage<'a>, 
     let deps = &api.deps;
     let link = Link::of("/", request.query_string());
     let (layout, stats, tasks, alerts, current, ladders) = tokio::join!(
-        Layout::new(api, request, Section::Start).live().with_picker(api, &link, shown),
+        Layout::new(api, request, Section::Start).live(api).with_picker(api, &link, shown),
         deps.stats.call(DayStats { day: shown.date }),
         deps.tasks.call(ListTasks { filter, ascending: false, after: None, limit: TASKS + 1 }),
         deps.alerts.call(ListAlerts {

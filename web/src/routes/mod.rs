@@ -127,7 +127,11 @@ fn pages(config: &mut ServiceConfig) {
         .service(get("/", pages::start::start))
         .service(get("/web/task", pages::tasks::tasks))
         .service(get("/web/task/{uid}", pages::task::task))
-        .service(get("/web/alert", pages::alerts::alerts))
+        .service(
+            only("/web/alert", "GET, HEAD, POST")
+                .route(web::post().to(pages::alerts::act))
+                .route(web::route().guard(reads()).to(pages::alerts::alerts)),
+        )
         .service(get("/web/files", pages::files::files))
         .service(get("/web/workflow", pages::workflow::page))
         .service(post("/web/workflow/refresh", pages::workflow::refresh))

@@ -194,7 +194,9 @@ async fn a_page_can_go_on_from_where_it_was_read() {
     let stub = Stub::default();
     changing(&stub, vec![task(9), task(1)]);
     let api = stub.api();
-    let begin = here(&api).await.unwrap();
+    assert_eq!(here(&api), None, "nobody looks on: nothing is gathered");
+    let _another_page = Listener::of(&api, "", None).await;
+    let begin = here(&api).unwrap();
     feed(&api, false).await;
     let mut listener = Listener::of(&api, &format!("?after={begin}"), None).await;
     listener.id();

@@ -2,6 +2,7 @@
 
 use flowlord_domain::{TaskResult, TaskState};
 use flowlord_messages::alerts::LadderStatus;
+use flowlord_messages::find::TaskPage;
 use flowlord_messages::read::{DayMarks, Stats};
 use flowlord_messages::{Code, Error};
 
@@ -15,6 +16,10 @@ pub(super) fn full() -> Stub {
     let stub = Stub::default();
     stub.stats(|_| Ok(stats()));
     stub.tasks(|_| Ok(vec![finished(3), leased(2), attempt(1)]));
+    stub.find_tasks(|_| {
+        Ok(TaskPage { tasks: vec![finished(3), leased(2), attempt(1)], ..TaskPage::default() })
+    });
+    stub.incidents(|_| Ok(Vec::new())).silences(|_| Ok(Vec::new()));
     stub.alerts(|_| Ok(vec![alert(1)]));
     stub.workflows(|_| Ok(current()));
     stub.days(|asked| {
@@ -203,25 +208,18 @@ async fn what_a_form_did_is_told_once() {
     assert_eq!(stub.get("/").await.header("set-cookie"), "", "nothing to tell");
 }
 
-/// Serves the page with made-up data until it is ended: `cargo test -p flowlord-web look_at -- --ignored`.
+/// Serves the pages with made-up data until it is ended: `cargo test -p flowlord-web look_at -- --ignored`.
 #[actix::test]
-#[ignore = "for a look at the page with a browser"]
-async fn look_at_the_page() {
-    let stub = full();
-    stub.tasks(|query| Ok((1..60).map(made_up).take(query.limit).collect()));
-    stub.alerts(|_| {
-        let mut long = alert(2);
-        long.msg =
-            "disk quota exceeded while writing s3://warehouse/orders/2026/03/02/part-0001.parquet".repeat(2);
-        Ok(vec![alert(1), long])
-    });
+#[ignore = "for a look at the pages with a browser"]
+async fn look_at_the_pages() {
+    let stub = super::task_pages::made_up_pages();
     stub.stats(|_| Ok(made_up_stats()));
     let api = stub.api();
     let server = actix_web::HttpServer::new(move || crate::server::app(api.clone())).workers(1);
     server.bind("127.0.0.1:8899").unwrap().run().await.unwrap();
 }
 
-fn made_up(n: i64) -> flowlord_domain::Attempt {
+pub(super) fn made_up(n: i64) -> flowlord_domain::Attempt {
     let kinds = ["extract", "load", "report.daily", "notify"];
     let topic = kinds[usize::try_from(n).unwrap() % kinds.len()].to_owned();
     let mut task = match n % 7 {

@@ -1,13 +1,17 @@
 //! The pages of tasks, of one task, of alerts and of files.
 
+use actix_web::test::TestRequest;
 use chrono::TimeDelta;
+use flowlord_domain::alert::Matcher;
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::FilePhase;
 use flowlord_domain::{Attempt, TaskResult, Uid};
+use flowlord_messages::alerts::{Acknowledged, IncidentStep, Silence, StoredIncident};
 use flowlord_messages::files::{FileSource, MatchState, PhaseOutcome, StoredFileEvent};
+use flowlord_messages::find::{TaskCursor, TaskPage, TaskSort};
 use flowlord_messages::read::StoredAlert;
 
-use super::pages::{assert_strict, full};
+use super::pages::{assert_strict, full, made_up};
 use super::reads::stats;
 use super::stub::{Stub, alert, attempt, finished, leased, noon};
 
@@ -36,24 +40,30 @@ async fn the_page_of_tasks_shows_figures_choices_and_the_list() {
 #[actix::test]
 async fn filters_narrow_figures_and_list_and_stay_in_every_link() {
     let stub = full();
-    stub.tasks(|query| {
+    stub.find_tasks(|query| {
         let filter = &query.filter;
         assert_eq!((filter.topics.join(","), filter.running), ("load,none".to_owned(), true));
         assert_eq!(filter.results, [TaskResult::Error]);
         assert_eq!(filter.from, "2026-03-02T03:00:00Z".parse().ok());
         assert_eq!(filter.to, "2026-03-02T04:00:00Z".parse().ok());
-        Ok((1..=101).map(attempt).collect())
+        assert_eq!((query.sort, query.ascending, query.limit), (TaskSort::Run, true, 100));
+        assert_eq!(query.search, "\"no disk\" -retry".parse().unwrap());
+        let tasks = (1..=100).map(attempt).collect();
+        let (next, looked_until) = (Some(TaskCursor::After(attempt(100).uid)), Some(noon()));
+        Ok(TaskPage { tasks, next, looked_until })
     });
-    let path = "/web/task?date=2026-03-02&type=load,none&result=error&result=running&hour=3";
+    let path = "/web/task?date=2026-03-02&type=load,none&result=error&result=running&hour=3&sort=run&order=asc\
+                &q=%22no+disk%22+-retry";
     let page = stub.get(path).await.text;
     let cursor = attempt(100).uid;
     for part in [
         "Type: load, none",
         "Result: running, error",
         "03:00 to 04:00 UTC",
-        &format!("hour=3&#38;cursor={cursor}\" rel=\"next\""),
-        "href=\"/web/task?date=2026-03-02\">Clear all",
-        "from=2026-03-02T03:00:00Z&#38;to=2026-03-02T04:00:00Z",
+        &format!("q=%22no+disk%22+-retry&#38;cursor={cursor}\" rel=\"next\""),
+        "value=\"&#34;no disk&#34; -retry\"",
+        "href=\"/web/task?date=2026-03-02&#38;sort=run&#38;order=asc\">Clear all",
+        "&#38;from=2026-03-02T03:00:00Z&#38;to=2026-03-02T04:00:00Z",
     ] {
         assert!(page.contains(part), "{part} is missing in {page}");
     }
@@ -71,14 +81,16 @@ async fn what_can_not_be_filtered_by_says_what_to_write() {
         ("state=lost", "write ready, delayed, leased or done"),
         ("month=13", "write a month like 2026-01"),
         ("typ=a", "did you mean `type`?"),
+        ("q=%22no", "a quote isn't closed"),
+        ("sort=colour", "write one of created, started"),
     ] {
         let (status, _, detail) = stub.get(&format!("/web/task?{query}")).await.problem();
         assert!(status == 400 && detail.contains(part), "{query}: {detail}");
     }
-    stub.tasks(|_| Ok(Vec::new()));
-    assert!(
-        stub.get("/web/task?type=none&page=2").await.text.contains("No task of this day fits the filter.")
-    );
+    stub.find_tasks(|_| Ok(TaskPage { looked_until: Some(noon()), ..TaskPage::default() }));
+    let page = stub.get("/web/task?type=none&page=2").await.text;
+    assert!(page.contains("No task of this day fits the filter."), "{page}");
+    assert!(page.contains("Looked through those since"), "{page}");
 }
 
 fn chain() -> Vec<Attempt> {
@@ -192,6 +204,181 @@ async fn alerts_are_sorted_by_each_column() {
     assert!(empty.get("/web/alert").await.text.contains("Nothing was alerted on this day."));
 }
 
+fn incident() -> StoredIncident {
+    let step = |minutes, kind: &str, headline: &str| IncidentStep {
+        at: noon() + TimeDelta::minutes(minutes),
+        kind: kind.to_owned(),
+        headline: headline.to_owned(),
+        details: vec!["load:hourly: 3  2026/03/02T09-2026/03/02T11".to_owned()],
+        sent: (kind != "acknowledged").then(noon),
+    };
+    StoredIncident {
+        route: "default".to_owned(),
+        opened: noon(),
+        closed: None,
+        alerts: 4,
+        steps: vec![
+            step(0, "summary", "3 alerts"),
+            step(10, "update", "1 more alert"),
+            step(12, "acknowledged", "ada takes care of it"),
+        ],
+    }
+}
+
+fn silence() -> Silence {
+    Silence {
+        id: 7,
+        from: noon(),
+        until: noon() + TimeDelta::hours(4),
+        matcher: Matcher { topic: Some("etl.*".to_owned()), ..Matcher::default() },
+        by: "ada".to_owned(),
+        reason: "the <source> moves".to_owned(),
+    }
+}
+
+#[actix::test]
+async fn incidents_are_told_step_by_step_and_silences_are_listed() {
+    let stub = full();
+    stub.incidents(|asked| {
+        assert_eq!(asked.from, "2026-03-02T00:00:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap());
+        Ok(vec![incident()])
+    });
+    stub.silences(|asked| {
+        assert_eq!(asked.at, Some(noon()));
+        Ok(vec![silence()])
+    });
+    let page = stub.get("/web/alert").await.text;
+    for part in [
+        "What was told",
+        "1 more alert",
+        "class=\"pill running\">acknowledged",
+        "Slack took it at",
+        "type=etl.*",
+        "the &#60;source&#62; moves",
+        "name=\"id\" value=\"7\"",
+        "value=\"ack\"",
+    ] {
+        assert!(page.contains(part), "{part} is missing in {page}");
+    }
+    assert_strict(&page);
+}
+
+async fn posted(stub: &Stub, form: &'static str) -> String {
+    let request = TestRequest::post()
+        .uri("/web/alert?date=2026-03-02&type=load")
+        .insert_header(("content-type", "application/x-www-form-urlencoded"))
+        .set_payload(form);
+    let reply = stub.send(request).await;
+    assert_eq!((reply.status, reply.header("location")), (303, "/web/alert?date=2026-03-02&type=load"));
+    reply.header("set-cookie").replace("%20", " ")
+}
+
+#[actix::test]
+async fn forms_take_care_silence_and_end_and_say_what_they_did() {
+    let stub = full();
+    stub.acknowledge(|said| {
+        assert_eq!((said.route.as_deref(), said.note.as_str()), (Some("default"), "on it"));
+        assert_eq!(said.until, noon() + TimeDelta::hours(1));
+        Ok(vec![Acknowledged { route: "default".to_owned(), opened: Some(noon()), tasks: Vec::new() }])
+    });
+    let told = posted(&stub, "do=ack&route=default&for=1h&note=on+it").await;
+    assert!(told.contains("=good someone takes care of it"), "{told}");
+    stub.add_silence(|asked| {
+        assert_eq!((asked.matcher.topic.as_deref(), asked.matcher.job), (Some("etl.*"), None));
+        assert_eq!((asked.until, asked.reason.as_str()), (noon() + TimeDelta::hours(4), "it moves"));
+        Ok(silence())
+    });
+    let told = posted(&stub, "do=silence&type=etl.*&job=&for=4h&reason=it+moves").await;
+    assert!(told.contains("=good Alerts of type"), "{told}");
+    stub.remove_silence(|asked| {
+        assert_eq!(asked.id, 7);
+        Ok(silence())
+    });
+    assert!(posted(&stub, "do=end&id=7").await.contains("are told again"));
+    for (form, part) in [
+        ("do=silence&for=4h", "reason"),
+        ("do=silence&reason=x", "how long it holds"),
+        ("do=silence&for=soon&reason=x", "for"),
+        ("do=end&id=x", "the number of the silence"),
+        ("do=nothing", "the form says nothing to do"),
+    ] {
+        let told = posted(&stub, form).await;
+        assert!(told.contains("=bad ") && told.contains(part), "{form}: {told}");
+    }
+}
+
+/// A day in full, for a look.
+pub(super) fn made_up_pages() -> Stub {
+    let stub = full();
+    stub.find_tasks(|query| {
+        let tasks: Vec<_> = (1..100).map(made_up).take(query.limit).collect();
+        let next = tasks.last().map(|task| TaskCursor::After(task.uid));
+        Ok(TaskPage { tasks, next, looked_until: None })
+    });
+    stub.tasks(|query| Ok((1..60).map(made_up).take(query.limit).collect()));
+    stub.attempts(|asked| {
+        let text = "connect: connection refused (os error 111) after 3 tries to warehouse:5432";
+        Ok(asked
+            .uids
+            .iter()
+            .map(|uid| Some(Attempt { uid: *uid, msg: text.to_owned(), ..made_up(2) }))
+            .collect())
+    });
+    stub.chain(|_| Ok(made_up_chain()));
+    stub.alerts(|_| {
+        let mut all = alerts();
+        let long =
+            "disk quota exceeded while writing s3://warehouse/orders/2026/03/02/part-0001.parquet ".repeat(3);
+        all.push(StoredAlert { msg: long, ..alert(9) });
+        Ok(all)
+    });
+    stub.incidents(|_| Ok(vec![incident()])).silences(|_| Ok(vec![silence()]));
+    stub.files(|_| {
+        Ok(vec![
+            file(3, "/in/2026/03/02/11/a.csv", Some(MatchState::Started)),
+            file(
+                2,
+                "gs://bucket/landing/orders/2026/03/02/11/part-000017-of-000042.json.gz",
+                Some(MatchState::Waiting),
+            ),
+            file(4, "/in/b.csv", Some(MatchState::Failed)),
+            file(1, "/out/c.txt", None),
+        ])
+    });
+    stub
+}
+
+fn made_up_chain() -> Vec<Attempt> {
+    let at = |n: i64, topic: &str, parent: Option<i64>, from: i64, to: i64| Attempt {
+        topic: topic.to_owned(),
+        parent: parent.map(|n| attempt(n * 1_000_000).uid),
+        result: Some(TaskResult::Complete),
+        retry: 0,
+        msg: String::new(),
+        started: Some(noon() + TimeDelta::seconds(from)),
+        ended: Some(noon() + TimeDelta::seconds(to)),
+        ..finished(n * 1_000_000)
+    };
+    let failed = |mut task: Attempt, retry| {
+        task.result = Some(TaskResult::Error);
+        task.retry = retry;
+        task
+    };
+    vec![
+        at(0, "extract", None, 2, 30),
+        failed(at(30, "load", Some(0), 33, 60), 0),
+        failed(at(61, "load", Some(30), 90, 120), 1),
+        Attempt { retry: 2, ..at(121, "load", Some(61), 130, 220) },
+        at(220, "report.daily", Some(121), 221, 260),
+        at(221, "notify", Some(121), 222, 224),
+        Attempt {
+            topic: "archive".to_owned(),
+            parent: Some(attempt(121_000_000).uid),
+            ..leased(222_000_000)
+        },
+    ]
+}
+
 fn file(id: i64, path: &str, state: Option<MatchState>) -> StoredFileEvent {
     let phase = FilePhase {
         workflow: "etl/main.toml".to_owned(),
@@ -265,7 +452,7 @@ async fn a_part_that_can_not_be_read_leaves_the_others_on_every_page() {
     }
     let stub = full();
     stub.stats(|_| Ok(stats()));
-    stub.tasks(|_| Err(flowlord_messages::Error::new(flowlord_messages::Code::Storage, "no disk")));
+    stub.find_tasks(|_| Err(flowlord_messages::Error::new(flowlord_messages::Code::Storage, "no disk")));
     let page = stub.get("/web/task").await.text;
     assert!(page.contains("<b>7</b>") && page.contains("the tasks can&#39;t be shown now"), "{page}");
 }

@@ -22,7 +22,7 @@ const MAX_NOTE: usize = 1_000;
 /// Which alerts; what isn't there matches all.
 #[derive(Debug, Default, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct MatchText(Matcher);
+pub(crate) struct MatchText(pub(crate) Matcher);
 
 impl MatchText {
     pub(crate) fn checked(self) -> Result<Matcher, Problem> {

@@ -1,14 +1,18 @@
 //! The alerts of a day: what failed and for which times, how each route stands, the list.
 
+mod act;
+mod incidents;
 mod list;
 
 use actix_web::HttpRequest;
 use askama::Template;
 use chrono::{DateTime, Utc};
 use flowlord_domain::summary::{Item, line_key, summarize};
-use flowlord_messages::alerts::{LadderStates, LadderStatus};
+use flowlord_messages::alerts::{LadderStates, LadderStatus, ListIncidents, ListSilences};
 use flowlord_messages::read::{AlertFilter, ListAlerts, StoredAlert};
 
+pub(crate) use self::act::act;
+use self::incidents::{Incident, SilenceRow};
 use self::list::{AlertLine, COLUMNS, Order};
 use super::calendar::words;
 use super::parts::{Cell, Heads, Pager, grouped};
@@ -27,6 +31,9 @@ const PARAMS: &[&str] = &["date", "month", "type", "job", "sort", "order", "curs
 const MOST: usize = 2_000;
 /// How many a page of the list has.
 const ROWS: usize = 200;
+/// How many incidents and silences are shown.
+const INCIDENTS: usize = 20;
+const SILENCES: usize = 100;
 
 #[derive(Template)]
 #[template(path = "alerts.html")]
@@ -37,6 +44,13 @@ struct AlertsPage<'a> {
     /// What could not be read.
     notices: Vec<String>,
     routes: Vec<Route>,
+    incidents: Vec<Incident>,
+    silences: Vec<SilenceRow>,
+    /// The type and job that are chosen, for a new silence.
+    type_: String,
+    job: String,
+    /// The address of the page, to come back to.
+    here: String,
     cards: Vec<Card>,
     clear: Option<String>,
     heads: Heads,
@@ -85,8 +99,8 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AlertsPage<'a>,
     let order = Order::of(&params)?;
     let skip = params.cursor::<usize>()?.unwrap_or(0);
     let (from, to) = day(shown.date);
-    let (layout, found, ladders) = tokio::join!(
-        Layout::new(api, request, Section::Alerts).live().with_picker(api, &link, shown),
+    let (layout, found, ladders, incidents, silences) = tokio::join!(
+        Layout::new(api, request, Section::Alerts).live(api).with_picker(api, &link, shown),
         api.deps.alerts.call(ListAlerts {
             from,
             to,
@@ -95,10 +109,14 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AlertsPage<'a>,
             limit: MOST + 1
         }),
         api.deps.ladders.call(LadderStates),
+        api.deps.incidents.call(ListIncidents { from, to, after: None, limit: INCIDENTS }),
+        api.deps.silences.call(ListSilences { at: Some(now), after: None, limit: SILENCES }),
     );
     let mut notices = Vec::new();
     let mut found = read("the alerts", found, &mut notices).unwrap_or_default();
     let ladders = read("the incidents", ladders, &mut notices).unwrap_or_default();
+    let incidents = read("what was told", incidents, &mut notices).unwrap_or_default();
+    let silences = read("the silences", silences, &mut notices).unwrap_or_default();
     let capped = found.len() > MOST;
     found.truncate(MOST);
     let cards = cards(&found, &params, &link);
@@ -111,6 +129,11 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AlertsPage<'a>,
         shown,
         words: words(shown.date),
         notices,
+        incidents: incidents.into_iter().map(|incident| Incident::new(incident, now)).collect(),
+        silences: silences.into_iter().map(SilenceRow::new).collect(),
+        type_: link.first("type").to_owned(),
+        job: link.first("job").to_owned(),
+        here: link.href(),
         routes: ladders.into_iter().map(|ladder| Route::new(ladder, now)).collect(),
         cards,
         clear: ["type", "job"]

@@ -78,7 +78,7 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest, path: &str) -> Result<Tas
     let now = api.deps.clock.now();
     let day = Link::to("/web/task").with("date", &task.uid.created().date_naive());
     Ok(TaskPage {
-        layout: Layout::new(api, request, Section::Tasks).live(),
+        layout: Layout::new(api, request, Section::Tasks).live(api),
         notices,
         facts: facts(&task, now),
         meta: Query::lenient(&task.meta)

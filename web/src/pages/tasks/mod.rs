@@ -5,10 +5,9 @@ mod list;
 
 use actix_web::HttpRequest;
 use askama::Template;
-use chrono::SecondsFormat;
 use flowlord_messages::read::{DayStats, Stats, StatsRow};
 
-use self::list::Wanted;
+use self::list::wanted;
 use super::calendar::words;
 use super::choice::Choice;
 use super::parts::{Chart, Figures, Heads, Pager, sum};
@@ -82,12 +81,12 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<TasksPage<'a>, 
     let now = api.deps.clock.now();
     let shown = Shown::of(&params, now)?;
     let link = Link::of(PATH, request.query_string()).without(&["page", "month"]);
-    let wanted = Wanted::of(&params, shown)?;
-    let (sort, descending) = (params.one("sort")?.unwrap_or("created"), !wanted.ascending);
+    let (wanted, json) = wanted(&link, &params, shown)?;
+    let (sort, descending) = (wanted.sort.as_str(), !wanted.ascending);
     let (layout, stats, found) = tokio::join!(
-        Layout::new(api, request, Section::Tasks).live().with_picker(api, &link, shown),
+        Layout::new(api, request, Section::Tasks).live(api).with_picker(api, &link, shown),
         api.deps.stats.call(DayStats { day: shown.date }),
-        wanted.find(api),
+        api.deps.find_tasks.call(wanted),
     );
     let mut notices = Vec::new();
     let stats = read("the totals", stats, &mut notices).unwrap_or_default();
@@ -105,8 +104,8 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<TasksPage<'a>, 
         heads: Heads { heads: heads(&COLUMNS, &link, sort, descending) },
         tasks: found.tasks.into_iter().map(|task| TaskRow::new(task, now)).collect(),
         looked_until: found.looked_until.map(When::date_and_time),
-        pager: Pager::new(&link, found.next),
-        json: json(&link, shown, &params)?,
+        pager: Pager::new(&link, found.next.map(|next| next.to_string())),
+        json,
     })
 }
 
@@ -143,13 +142,4 @@ fn chips(params: &Params, link: &Link) -> Result<Vec<Chip>, Problem> {
 fn clear(link: &Link) -> Option<String> {
     let filtered = filter::FILTERS.iter().any(|name| !link.first(name).is_empty());
     filtered.then(|| link.without(filter::FILTERS).without(&["cursor"]).href())
-}
-
-/// The same tasks for programs.
-fn json(link: &Link, shown: Shown, params: &Params) -> Result<String, Problem> {
-    let list = link.without(&["date", "hour", "cursor"]).at("/api/v1/tasks");
-    let Some(hour) = filter::hour(params)? else { return Ok(list.with("date", &shown.date).href()) };
-    let (from, to) = filter::span(shown, Some(hour));
-    let exact = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    Ok(list.with("from", &exact(from)).with("to", &exact(to)).href())
 }

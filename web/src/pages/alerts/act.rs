@@ -1,0 +1,98 @@
+//! What people do about alerts from their page: take care of an incident, silence, end a silence.
+
+use actix_web::HttpRequest;
+use actix_web::web::Payload;
+use flowlord_domain::alert::Matcher;
+use flowlord_domain::duration;
+use flowlord_domain::query::Query;
+use flowlord_messages::alerts::{Acknowledge, AddSilence, RemoveSilence};
+
+use super::PATH;
+use crate::api::{Api, ApiRef};
+use crate::extract::form_body;
+use crate::pages::{Link, Notice};
+use crate::problem::{Answer, Problem};
+use crate::values::matching::{HOLDS, MatchText, by, note, until};
+use crate::values::{Span, required};
+
+/// Does what a form asks for, and leads back to where it stood.
+pub(crate) async fn act(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    let body = form_body(&request, payload).await?;
+    let form = Form(Query::lenient(&String::from_utf8_lossy(&body)));
+    let done = match form.text("do").as_deref() {
+        Some("ack") => acknowledge(&api, &request, &form).await,
+        Some("silence") => silence(&api, &request, &form).await,
+        Some("end") => end(&api, &form).await,
+        _ => Err(Problem::invalid("the form says nothing to do: send `do` as ack, silence or end")),
+    };
+    let notice = done.map_or_else(|problem| Notice::bad(problem.detail()), Notice::good);
+    Ok(notice.back_to(&Link::of(PATH, request.query_string()).href()))
+}
+
+/// The fields of a form; an empty one isn't there.
+struct Form(Query);
+
+impl Form {
+    fn text(&self, name: &str) -> Option<String> {
+        self.0.first(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    fn span(&self) -> Result<Option<Span>, Problem> {
+        let Some(text) = self.text("for") else { return Ok(None) };
+        duration::parse(&text)
+            .map(|span| Some(Span(span)))
+            .map_err(|err| Problem::invalid(format!("`for`: {err}")))
+    }
+
+    fn matcher(&self) -> Result<Matcher, Problem> {
+        let (topic, job) = (self.text("type"), self.text("job"));
+        MatchText(Matcher { topic, job, workflow: self.text("workflow") }).checked()
+    }
+}
+
+async fn acknowledge(api: &Api, request: &HttpRequest, form: &Form) -> Result<String, Problem> {
+    let now = api.deps.clock.now();
+    let said = Acknowledge {
+        route: form.text("route"),
+        matcher: form.matcher()?,
+        until: until(form.span()?, None, now)?.unwrap_or(now + HOLDS),
+        by: by(form.text("by"), request)?,
+        note: note("note", form.text("note"))?.unwrap_or_default(),
+    };
+    log::info!(
+        "event=acknowledge match={:?} until={} by={:?}",
+        said.matcher.to_string(),
+        said.until,
+        said.by
+    );
+    let (who, until) = (said.by.clone(), said.until.format("%Y-%m-%d %H:%M"));
+    Ok(match api.deps.acknowledge.call(said).await?.len() {
+        0 => "Nothing is open that could be taken care of.".to_owned(),
+        _ => format!(
+            "{who} takes care of it until {until} UTC: it isn't told again unless something else fails."
+        ),
+    })
+}
+
+async fn silence(api: &Api, request: &HttpRequest, form: &Form) -> Result<String, Problem> {
+    let now = api.deps.clock.now();
+    let silence = AddSilence {
+        now,
+        matcher: form.matcher()?,
+        until: required("for", until(form.span()?, None, now)?, "how long it holds, like \"4h\"")?,
+        by: by(form.text("by"), request)?,
+        reason: required("reason", note("reason", form.text("reason"))?, "why these alerts aren't told")?,
+    };
+    let made = api.deps.add_silence.call(silence).await?;
+    log::info!("event=silence_added id={} match={:?} by={:?}", made.id, made.matcher.to_string(), made.by);
+    let until = made.until.format("%Y-%m-%d %H:%M");
+    Ok(format!("Alerts of {} aren't told until {until} UTC.", made.matcher))
+}
+
+async fn end(api: &Api, form: &Form) -> Result<String, Problem> {
+    let id = form.text("id").and_then(|id| id.parse().ok());
+    let id = required("id", id, "the number of the silence")?;
+    let ended = api.deps.remove_silence.call(RemoveSilence { now: api.deps.clock.now(), id }).await?;
+    log::info!("event=silence_ended id={id}");
+    Ok(format!("Alerts of {} are told again.", ended.matcher))
+}
