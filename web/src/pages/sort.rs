@@ -40,7 +40,13 @@ pub(crate) fn heads(columns: &[Column], link: &Link, sort: &str, descending: boo
             _ => "desc",
         };
         let to = || link.with("sort", column.key).with("order", order).href();
-        Head { key: column.key, label: column.label, href: (!column.key.is_empty()).then(to), sorted, figures: column.figures }
+        Head {
+            key: column.key,
+            label: column.label,
+            href: (!column.key.is_empty()).then(to),
+            sorted,
+            figures: column.figures,
+        }
     };
     columns.iter().map(head).collect()
 }

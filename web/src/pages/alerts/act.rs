@@ -12,6 +12,7 @@ use crate::api::{Api, ApiRef};
 use crate::extract::form_body;
 use crate::pages::{Link, Notice};
 use crate::problem::{Answer, Problem};
+use crate::trail::Trail;
 use crate::values::matching::{HOLDS, MatchText, by, note, until};
 use crate::values::{Span, required};
 
@@ -25,6 +26,10 @@ pub(crate) async fn act(api: ApiRef, request: HttpRequest, payload: Payload) -> 
         Some("end") => end(&api, &form).await,
         _ => Err(Problem::invalid("the form says nothing to do: send `do` as ack, silence or end")),
     };
+    match &done {
+        Ok(_) => Trail::note(&request, &body),
+        Err(_) => Trail::nothing_changed(&request),
+    }
     let notice = done.map_or_else(|problem| Notice::bad(problem.detail()), Notice::good);
     Ok(notice.back_to(&Link::of(PATH, request.query_string()).href()))
 }
