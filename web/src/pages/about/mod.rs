@@ -148,7 +148,7 @@ async fn show<'a>(api: &'a ApiRef, request: &HttpRequest) -> Result<AboutPage<'a
         service.push(fact("Messages for Slack", format!("{} not sent yet", grouped(backlog.messages))));
     }
     Ok(AboutPage {
-        layout: Layout::new(api, request, Section::About).live(),
+        layout: Layout::new(api, request, Section::About).live(api),
         notices,
         service,
         started: When::full(api.config.started_at),

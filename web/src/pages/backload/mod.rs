@@ -136,7 +136,7 @@ async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<BackloadPage<'a
     };
     let (earlier, pager) = earlier(api, request).await?;
     Ok(BackloadPage {
-        layout: Layout::new(api, request, Section::Backload).live(),
+        layout: Layout::new(api, request, Section::Backload).live(api),
         offer: Offer::new(&current),
         found: Found::new(&current, &form),
         problem,

@@ -90,7 +90,7 @@ async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<WorkflowPage<'a
         rows: read.last_day(&asked, &link),
     };
     Ok(WorkflowPage {
-        layout: Layout::new(api, request, Section::Workflow).live(),
+        layout: Layout::new(api, request, Section::Workflow).live(api),
         clear: (!asked.is_open()).then(|| Link::to(PATH).href()),
         cards: cards(&read, &link),
         more_hours: read.more,
