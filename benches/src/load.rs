@@ -45,17 +45,24 @@ pub(crate) async fn run(workers: usize, duration: Duration, rounds: usize) -> an
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Part {
+/// What a worker does again and again.
+pub(crate) enum Part {
     NoOp,
     Cycle,
 }
 
-struct Rate {
-    rate: f64,
+/// How often and how fast.
+pub(crate) struct Rate {
+    pub(crate) rate: f64,
     p99: f64,
 }
 
-async fn workers_of(address: &str, workers: usize, duration: Duration, part: Part) -> anyhow::Result<Rate> {
+pub(crate) async fn workers_of(
+    address: &str,
+    workers: usize,
+    duration: Duration,
+    part: Part,
+) -> anyhow::Result<Rate> {
     let address: Rc<str> = address.into();
     let local = LocalSet::new();
     let (count, mut times) = local

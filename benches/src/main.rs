@@ -1,6 +1,7 @@
 //! `cargo run --release -p flowlord-bench -- load`: full durable cycles per second (create, lease, result: three
 //! requests, each acknowledged after its fsync), next to two limits of the same machine in the same run. `-- reload`:
-//! how long it takes to look at ten thousand phases again. `-- generate`: a large history to measure on.
+//! how long it takes to look at ten thousand phases again. `-- generate`: a large history to measure on. `-- reads`: what
+//! looking at one costs.
 
 mod client;
 mod crash;
@@ -8,6 +9,7 @@ mod generate;
 mod limits;
 mod load;
 mod powercut;
+mod reads;
 mod reload;
 mod server;
 mod snapshot;
@@ -100,6 +102,25 @@ enum Command {
         #[arg(long, default_value_t = 3)]
         rounds: usize,
     },
+    /// Each list and page over histories of several sizes, alone and with many clients, while results come in; and what
+    /// looking costs those who work.
+    Reads {
+        /// Attempts of each history, a tenth of them on one day.
+        #[arg(long, value_delimiter = ',', default_value = "10000,1000000,10000000")]
+        attempts: Vec<u64>,
+        /// The folder of the histories; those that are there are taken as they are.
+        #[arg(long)]
+        folder: PathBuf,
+        /// Clients at the same time.
+        #[arg(long, value_delimiter = ',', default_value = "1,32")]
+        clients: Vec<usize>,
+        /// Seconds of each part.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        /// The last day of the histories, `2026-03-01`; today when not given.
+        #[arg(long)]
+        until: Option<chrono::NaiveDate>,
+    },
     /// A large history, made up, in a folder that `flowlord serve --data` opens.
     Generate {
         /// Attempts in all.
@@ -144,6 +165,11 @@ fn main() -> anyhow::Result<()> {
             let history = generate::History { attempts, busiest: attempts / 10, days: 90, until, seed: 1 };
             let quiet = Duration::from_secs(seconds);
             runtime.block_on(snapshot::run(&snapshot::Plan { history, data, rate, quiet, rounds }))
+        }
+        Command::Reads { attempts, folder, clients, seconds, until } => {
+            let until = until.unwrap_or_else(|| SystemClock.now().date_naive());
+            let duration = Duration::from_secs(seconds);
+            runtime.block_on(reads::run(&reads::Plan { sizes: attempts, folder, clients, duration, until }))
         }
         Command::Generate { attempts, busiest, days, until, seed, out } => {
             let until = until.unwrap_or_else(|| SystemClock.now().date_naive());
