@@ -266,8 +266,8 @@ pub struct Backlog {
     pub ready: Vec<(String, u64, DateTime<Utc>)>,
     /// Delayed tasks.
     pub delayed: u64,
-    /// Leased tasks.
-    pub leased: u64,
+    /// Leased tasks per topic.
+    pub leased: Vec<(String, u64)>,
     /// Messages that Slack wasn't told yet.
     pub messages: u64,
 }

@@ -4,7 +4,8 @@ use reqwest::{Client, Method};
 
 use crate::support::TestApp;
 
-const PAGES: [&str; 5] = ["/", "/login", "/web/task", "/web/alert", "/api/docs/errors"];
+const PAGES: [&str; 7] =
+    ["/", "/login", "/web/task", "/web/alert", "/web/files", "/api/docs", "/api/docs/errors"];
 
 #[actix::test]
 async fn other_sites_change_nothing() {

@@ -34,7 +34,7 @@ pub(super) fn closed() -> (Stub, ApiRef) {
     (stub, api)
 }
 
-fn with(request: TestRequest, token: &str) -> TestRequest {
+pub(crate) fn with(request: TestRequest, token: &str) -> TestRequest {
     request.peer_addr(PEER.parse().unwrap()).insert_header(("authorization", format!("Bearer {token}")))
 }
 

@@ -38,8 +38,8 @@ fn plain(path: &str) -> String {
     plain
 }
 
-/// Every method of every path that a program may use.
-fn registered() -> BTreeSet<(String, String)> {
+/// Every path that the router has, with its methods.
+pub(crate) fn routed() -> impl Iterator<Item = (String, &'static str)> {
     REGISTERED.take();
     drop(routes::api());
     let mut api: Vec<_> = REGISTERED.take();
@@ -49,7 +49,12 @@ fn registered() -> BTreeSet<(String, String)> {
     for (path, _) in &mut api {
         path.insert_str(0, "/api/v1");
     }
-    let paths = api.into_iter().chain(rest).filter(|(path, _)| !is_page(path));
+    api.into_iter().chain(rest)
+}
+
+/// Every method of every path that a program may use.
+fn registered() -> BTreeSet<(String, String)> {
+    let paths = routed().filter(|(path, _)| !is_page(path));
     paths
         .flat_map(|(path, methods)| {
             let methods = methods.split(", ").filter(|method| *method != "HEAD");

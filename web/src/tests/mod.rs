@@ -14,6 +14,7 @@ mod pages;
 mod reads;
 mod requests;
 mod results;
+mod roles;
 mod server;
 mod slack;
 mod snapshots;

@@ -23,10 +23,19 @@ impl Query for ReadBacklog {
         let ready = ready
             .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs(), time(row.get(2)?))))?
             .collect::<rusqlite::Result<_>>()?;
+        let leased = connection
+            .prepare_cached(
+                "SELECT topic, sum(tasks) FROM queue JOIN
+                     (SELECT queue, count(*) AS tasks FROM task INDEXED BY task_leased WHERE state = 2
+                      GROUP BY queue) ON queue = id
+                 GROUP BY topic ORDER BY topic",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?
+            .collect::<rusqlite::Result<_>>()?;
         Ok(Backlog {
             ready,
             delayed: count("SELECT count(*) FROM task INDEXED BY task_delayed WHERE state = 1")?,
-            leased: count("SELECT count(*) FROM task INDEXED BY task_leased WHERE state = 2")?,
+            leased,
             messages: count("SELECT count(*) FROM outbox INDEXED BY outbox_route WHERE sent IS NULL")?,
         })
     }
