@@ -121,11 +121,11 @@ impl Schedule {
             let offset = zone::offset(self.zone, from);
             let wall = fields.next_wall(from.naive_utc().checked_add_signed(offset)?, last_year)?;
             let candidate = wall.checked_sub_signed(offset)?.and_utc();
-            if zone::offset(self.zone, candidate) == offset {
-                return Some(candidate);
+            match zone::first_change(self.zone, from, candidate) {
+                None => return Some(candidate),
+                // Nothing fits before the clock is changed; from there on the wall shows other times.
+                Some(change) => from = change,
             }
-            // Nothing fits before the clock is changed; from there on the wall shows other times.
-            from = zone::change_between(self.zone, from, candidate);
         }
     }
 }
@@ -173,3 +173,5 @@ fn every(name: &str) -> Result<Kind, CronError> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod zones;

@@ -54,6 +54,13 @@ fn the_last_slot_before_an_instant() {
     assert_eq!(before("0 0 31 2 *", "2021-03-04T00:00:00Z"), None);
 }
 
+/// Found by the fuzzer: the clock goes there and back between the winter before and the slot.
+#[test]
+fn a_slot_in_the_hour_that_repeats_is_found_from_the_winter_before() {
+    let schedule = Schedule::parse("* 2/9 25 10 *", Europe::Berlin).unwrap();
+    assert_eq!(schedule.next_after(at("2098-11-22T07:43:28Z")), Some(at("2099-10-25T00:00:00Z")));
+}
+
 #[test]
 fn a_problem_names_the_field_and_the_remedy() {
     let error = |spec: &str| Schedule::parse(spec, Tz::UTC).unwrap_err().to_string();

@@ -31,6 +31,21 @@ fn end_of_gap(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
     Some(change_between(zone, low, high))
 }
 
+/// The first change of the clock after `low`, up to `high`. Where they are far apart it may have been changed there and
+/// back in between; never twice in a day.
+pub(super) fn first_change(zone: Tz, low: DateTime<Utc>, high: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let old = offset(zone, low);
+    let mut from = low;
+    while from < high {
+        let to = from.checked_add_signed(TimeDelta::days(1)).map_or(high, |day| day.min(high));
+        if offset(zone, to) != old {
+            return Some(change_between(zone, from, to));
+        }
+        from = to;
+    }
+    None
+}
+
 /// The first instant after `low` with another offset than `low` has; `high` has another one.
 pub(super) fn change_between(zone: Tz, mut low: DateTime<Utc>, mut high: DateTime<Utc>) -> DateTime<Utc> {
     let old = offset(zone, low);
