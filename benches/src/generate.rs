@@ -228,6 +228,7 @@ impl Maker {
             delivery: 1,
             not_before: None,
             worker: format!("worker-{:02}", self.rng.random_range(0..40)),
+            cancelled: false,
             lease_expires: None,
             progress: None,
             result: Some(result),

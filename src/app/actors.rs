@@ -65,6 +65,7 @@ impl Wiring<'_> {
             attempts: self.read(database),
             apply: self.write(database),
             workflows: self.ports.to("library", library),
+            rows: self.ports.to("library", library),
         };
         Ingest::start(on, flowlord_ingest::Config { host: host() }, deps)
     }
@@ -105,8 +106,10 @@ impl Wiring<'_> {
             missed: self.write(database),
             crons: self.write(database),
             promote: self.write(database),
+            pause: self.write(database),
             schedule: self.read(database),
             workflows: self.ports.to("library", library),
+            rows: self.ports.to("library", library),
         };
         Scheduler::start(on, flowlord_scheduler::Config { host: host() }, deps)
     }
@@ -338,12 +341,23 @@ impl Wiring<'_> {
         let deps = flowlord_files::Deps {
             clock: self.environment.clock.clone(),
             mint: self.environment.mint.clone(),
+            activity: self.environment.activity.clone(),
             supervision: self.environment.supervision("files"),
             workflows: self.ports.to("library", library),
             waiting: self.read(database),
             record: self.write(database),
+            seen: self.read(database),
+            save: self.write(database),
+            keep: self.write(database),
+            raise: self.write(database),
         };
-        Files::start(on, flowlord_files::Config { host: host() }, deps)
+        let config = flowlord_files::Config {
+            host: host(),
+            places: self.config.files.folders.clone(),
+            every: self.config.files.every,
+            stores: self.stores.clone(),
+        };
+        Files::start(on, config, deps)
     }
 }
 

@@ -15,6 +15,7 @@ use flowlord_db::Database;
 use flowlord_messages::alerts::StopAlerting;
 use flowlord_messages::backload::StopBackload;
 use flowlord_messages::dispatch::StopLeasing;
+use flowlord_messages::files::StopFiles;
 use flowlord_messages::notifier::{StopButtons, StopNotifying};
 use flowlord_messages::rowlog::StopShipping;
 use flowlord_messages::scheduler::StopScheduling;
@@ -83,6 +84,7 @@ struct Stops {
     leasing: Port<StopLeasing>,
     web: Port<StopWeb>,
     scheduling: Port<StopScheduling>,
+    files: Port<StopFiles>,
     backload: Port<StopBackload>,
     clicks: Port<StopButtons>,
     alerting: Port<StopAlerting>,
@@ -166,6 +168,7 @@ impl App {
             ("dispatch", stops.leasing.call(StopLeasing).await),
             ("web", stops.web.call(StopWeb { timeout: LAST_REQUESTS }).await),
             ("scheduler", stops.scheduling.call(StopScheduling).await),
+            ("files", stops.files.call(StopFiles).await),
             ("backload", stops.backload.call(StopBackload).await),
             ("buttons", stops.clicks.call(StopButtons).await),
             ("alerts", stops.alerting.call(StopAlerting).await),

@@ -155,13 +155,24 @@ impl Wiring<'_> {
         self.ports.hear(&ears.database.changed, "web", &web);
         self.ports.hear(&ears.snapshots, "web", &web);
         let Below {
-            database, scheduler, dispatch, alerts, notifier, buttons, backup, shipper, backload, ..
+            database,
+            scheduler,
+            dispatch,
+            alerts,
+            notifier,
+            buttons,
+            backup,
+            shipper,
+            backload,
+            files,
+            ..
         } = below;
         let stops = Stops {
             unready: self.ports.to("web", &web),
             leasing: self.ports.to("dispatch", &dispatch),
             web: self.ports.to("web", &web),
             scheduling: self.ports.to("scheduler", &scheduler),
+            files: self.ports.to("files", &files),
             backload: self.ports.to("backload", &backload),
             alerting: self.ports.to("alerts", &alerts),
             clicks: self.ports.to("buttons", &buttons),

@@ -107,7 +107,7 @@ pub const KEYS: &[Key] = &[
     secret("deadman.url", "A URL of a watcher that is asked for while all is well"),
     key("deadman.url_file", "", Text, "A file that holds it"),
     key("deadman.every", "1m", Duration, "How often it is asked for"),
-    key("files.folders", "", List, "Folders that are watched for new files"),
+    key("files.folders", "", List, "Folders that are watched for new files, also s3:// or gs://"),
     key("files.allow", "", List, "Folders that meta files may be in, besides that of the workflows"),
     key("files.every", "10s", Duration, "How often watched folders are looked at"),
     key("store.s3.endpoint", "", Text, "The address of an S3 store other than the usual one"),

@@ -120,8 +120,8 @@ pub struct Auth {
 /// `[files]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    /// Folders that are watched.
-    pub folders: Vec<String>,
+    /// Places that are watched.
+    pub folders: Vec<Location>,
     /// Folders that meta files may be in, besides that of the workflows.
     pub allow: Vec<PathBuf>,
     /// How often they are looked at.
@@ -274,7 +274,7 @@ impl Config {
             limits: server::limits(from),
             deadman: server::deadman(from),
             files: Files {
-                folders: from.list("files.folders"),
+                folders: from.locations("files.folders"),
                 allow: from.list("files.allow").into_iter().map(PathBuf::from).collect(),
                 every: from.duration("files.every", TimeDelta::seconds(1), DAY),
             },
@@ -309,11 +309,7 @@ impl Config {
                 "anyone who reaches the port can start tasks and read everything",
             );
         }
-        for (key, why) in NOT_YET {
-            if reader.is_set(key) {
-                reader.warn(key, why);
-            }
-        }
+        self.files.judge(reader);
     }
 }
 
@@ -332,8 +328,20 @@ fn of_stores(env: &[(String, String)]) -> Vec<(String, Hidden)> {
     set.map(|(name, value)| (name.clone(), Hidden::new(value))).collect()
 }
 
-/// Keys that a coming version honours; said rather than passed over.
-const NOT_YET: [(&str, &str); 2] = [
-    ("files.folders", "this version watches no folders yet"),
-    ("files.every", "this version watches no folders yet"),
-];
+impl Files {
+    /// One place within another would tell of its files twice.
+    fn judge(&self, reader: &mut Reader) {
+        let text = |place: &Location| format!("{}/", place.to_string().trim_end_matches('/'));
+        for (at, place) in self.folders.iter().enumerate() {
+            let holds = |(n, other): (usize, &Location)| n != at && text(place).starts_with(&text(other));
+            if let Some((_, other)) = self.folders.iter().enumerate().find(|(n, other)| holds((*n, other))) {
+                let detail =
+                    format!("{place} is within {other}, which is watched with all below it: leave it out");
+                return reader.error("files.folders", &detail);
+            }
+        }
+        if self.folders.is_empty() && reader.is_set("files.every") {
+            reader.warn("files.every", "there are no files.folders to look at");
+        }
+    }
+}

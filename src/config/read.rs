@@ -84,6 +84,12 @@ impl Reader {
         self.optional(key).map(|_| self.location(key))
     }
 
+    pub(super) fn locations(&mut self, key: &str) -> Vec<Location> {
+        let texts = self.list(key);
+        let parse = |text: &String| Location::parse(text).map_err(|err| err.to_string());
+        self.parse(key, Vec::new(), |_| texts.iter().map(parse).collect())
+    }
+
     pub(super) fn folder(&mut self, key: &str) -> PathBuf {
         self.parse(key, PathBuf::new(), |text| match text {
             "" => Err("name a folder, like \"./data\"".to_owned()),

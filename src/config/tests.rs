@@ -96,7 +96,8 @@ fn values_of_variables_stay_the_texts_they_are() {
     assert_eq!(config.notify.channel.as_deref(), Some("#data"));
     assert_eq!(config.notify.title, "[a]");
     assert!(config.auth.open_metrics);
-    assert_eq!(config.files.folders, ["/in", "/drop"]);
+    let places: Vec<String> = config.files.folders.iter().map(ToString::to_string).collect();
+    assert_eq!(places, ["/in", "/drop"]);
 }
 
 #[test]
@@ -220,9 +221,21 @@ fn beyond_this_machine_tokens_are_asked_for_unless_that_is_meant() {
 }
 
 #[test]
-fn what_this_version_cannot_do_is_said() {
-    let warnings = load("", &[], &[("files.folders", "/in")]).unwrap().warnings;
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
+fn watched_places_are_apart_and_can_be_read() {
+    let config = load("", &[], &[("files.folders", "/in, s3://b/in,gs://b")]).unwrap().config;
+    assert_eq!(config.files.folders.len(), 3);
+    for (folders, says) in [
+        ("/in,/in/deep", "/in/deep is within /in"),
+        ("s3://b/in,s3://b", "s3://b/in is within s3://b"),
+        ("/in,/in", "/in is within /in"),
+        ("ftp://x", "write a path, or file://"),
+    ] {
+        let told = error("", &[], &[("files.folders", folders)]);
+        assert!(told.contains("files.folders") && told.contains(says), "{told}");
+    }
+    load("", &[], &[("files.folders", "/in,/inner")]).unwrap();
+    let warnings = load("", &[], &[("files.every", "5s")]).unwrap().warnings;
+    assert!(warnings[0].contains("there are no files.folders"), "{warnings:?}");
 }
 
 #[test]

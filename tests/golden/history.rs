@@ -177,6 +177,7 @@ impl Wanted {
             running,
             states: Vec::new(),
             ids: list("ID"),
+            ..TaskFilter::default()
         };
         let limit = Some(number("Limit")).filter(|limit| *limit > 0).unwrap_or(PAGE);
         Some(Self { filter, page: number("Page").max(1), limit })

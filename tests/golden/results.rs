@@ -86,6 +86,7 @@ fn attempt(doc: &TaskDoc) -> Attempt {
         delivery: 1,
         not_before: None,
         worker: String::new(),
+        cancelled: false,
         lease_expires: None,
         progress: None,
         result: None,

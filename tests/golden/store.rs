@@ -103,6 +103,7 @@ impl Store {
             children: Vec::new(),
             retry: None,
             alerts: Vec::new(),
+            given_up: false,
         };
         let outcomes = vec![(Claim::Task(uid), decision)];
         let mut applied =

@@ -1,6 +1,7 @@
-//! Files that start tasks: told over REST.
+//! Files that start tasks: told over REST, and seen in watched places.
 
 use chrono::TimeDelta;
+use flowlord_testkit::{ACCESS_KEY, FakeStore};
 use serde_json::{Value, json};
 
 use crate::support::TestApp;
@@ -112,4 +113,70 @@ async fn files_told_at_the_same_time_are_counted_right() {
     paths.sort_unstable();
     paths.dedup();
     assert_eq!(paths.len(), 30);
+}
+
+fn watching(place: &str) -> String {
+    format!(
+        "[[phase]]\ntask = \"load\"\nrule = \"files={place}/*.csv\"\ntemplate = \"{{meta:filename}}?day={{yyyy}}-{{mm}}-{{dd}}\"\n"
+    )
+}
+
+async fn infos(app: &TestApp) -> Vec<String> {
+    let tasks = app.api.tasks("").await;
+    tasks.iter().map(|task| task["info"].as_str().unwrap().to_owned()).collect()
+}
+
+#[actix::test]
+async fn a_file_in_a_watched_folder_starts_its_task_once_also_over_restarts() {
+    let app = TestApp::configured("", |folder| {
+        std::fs::create_dir(folder.join("in")).unwrap();
+        std::fs::write(folder.join("in/old.csv"), "1").unwrap();
+        format!("[files]\nfolders = [{:?}]\nevery = \"5s\"\n", folder.join("in"))
+    })
+    .await;
+    let place = app.path("in").to_str().unwrap().to_owned();
+    std::fs::write(app.workflow_path("main.toml"), watching(&place)).unwrap();
+    app.api.post("/api/v1/workflows/refresh", &json!({})).await.ok();
+    std::fs::write(app.path("in/20260115T000000.csv"), "1,2").unwrap();
+    app.pass(TimeDelta::seconds(10)).await;
+    assert_eq!(infos(&app).await, ["20260115T000000.csv?day=2026-01-15"]);
+    let event = app.api.get(PATH).await.ok()["items"][0].clone();
+    assert_eq!((&event["source"], &event["size"]), (&json!("watch"), &json!(3)));
+
+    std::fs::write(app.path("in/later.csv"), "1").unwrap();
+    let app = app.restart(TimeDelta::minutes(1)).await;
+    app.pass(TimeDelta::minutes(1)).await;
+    assert_eq!(infos(&app).await.len(), 2, "what came meanwhile, and nothing twice");
+    let places = app.api.get("/api/v1/files/places").await.ok();
+    assert_eq!((&places["items"][0]["place"], &places["items"][0]["files"]), (&json!(place), &json!(3)));
+}
+
+#[actix::test]
+async fn a_prefix_of_a_store_is_watched_too() {
+    let fake = FakeStore::start();
+    fake.write("lake/in/old.csv", "1");
+    let app = TestApp::configured(&watching("s3://lake/in"), |_| {
+        format!(
+            "[files]\nfolders = [\"s3://lake/in\"]\nevery = \"5s\"\n[store.s3]\nendpoint = {:?}\naccess_key = {ACCESS_KEY:?}\nsecret_key = \"secret\"\n",
+            fake.url()
+        )
+    })
+    .await;
+    fake.write("lake/in/a.csv", "1");
+    fake.write("lake/other/b.csv", "1");
+    app.pass(TimeDelta::seconds(5)).await;
+    assert_eq!(infos(&app).await.len(), 1);
+    fake.write("lake/in/a.csv", "changed");
+    let app = app.restart(TimeDelta::minutes(1)).await;
+    app.pass(TimeDelta::seconds(5)).await;
+    assert_eq!(infos(&app).await.len(), 2, "another version of it");
+    // While the store is away it is told, and nothing is lost.
+    fake.set_broken(Some(503));
+    fake.write("lake/in/c.csv", "1");
+    app.pass(TimeDelta::seconds(30)).await;
+    let places = app.api.get("/api/v1/files/places").await.ok();
+    assert!(places["items"][0]["problem"].as_str().is_some(), "{places}");
+    fake.set_broken(None);
+    app.pass(TimeDelta::seconds(30)).await;
+    assert_eq!(infos(&app).await.len(), 3);
 }

@@ -259,6 +259,13 @@ impl TestApp {
         Self::with(WORKFLOW).await
     }
 
+    /// With more in its configuration, which may name what is in the folder.
+    pub(crate) async fn configured(workflow: &str, more: impl FnOnce(&Path) -> String) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("more.toml"), more(folder.path())).unwrap();
+        Self::within(folder, workflow, Way::Webhook).await
+    }
+
     /// With a bot.
     pub(crate) async fn bot() -> Self {
         Self::of(WORKFLOW, Way::Bot).await
@@ -274,7 +281,10 @@ impl TestApp {
     }
 
     pub(crate) async fn of(workflow: &str, way: Way) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap(), workflow, way).await
+    }
+
+    async fn within(folder: tempfile::TempDir, workflow: &str, way: Way) -> Self {
         std::fs::create_dir(folder.path().join("workflows")).unwrap();
         std::fs::write(folder.path().join("workflows/main.toml"), workflow).unwrap();
         Self::on(folder, FakeSlack::start(), noon(), way).await
@@ -324,6 +334,11 @@ impl TestApp {
         self.folder.path().join("data")
     }
 
+    /// What is in its folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     pub(crate) fn workflow_path(&self, name: &str) -> PathBuf {
         self.folder.path().join("workflows").join(name)
     }
@@ -331,8 +346,9 @@ impl TestApp {
 
 fn config(folder: &Path, notify: &str) -> flowlord::Config {
     let file = folder.join("flowlord.toml");
+    let more = std::fs::read_to_string(folder.join("more.toml")).unwrap_or_default();
     let text = format!(
-        "workflow = {:?}\ndata = {:?}\nlisten = \"127.0.0.1:0\"\n[notify]\n{notify}",
+        "workflow = {:?}\ndata = {:?}\nlisten = \"127.0.0.1:0\"\n{more}\n[notify]\n{notify}",
         folder.join("workflows"),
         folder.join("data"),
     );

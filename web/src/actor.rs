@@ -26,7 +26,7 @@ use flowlord_messages::backload::{
 use flowlord_messages::changes::TakeChanges;
 use flowlord_messages::database::{MeasureTable, ReadDatabase};
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
-use flowlord_messages::files::{FileArrived, ListFiles};
+use flowlord_messages::files::{FileArrived, ListFiles, WatchedPlaces};
 use flowlord_messages::find::FindTasks;
 use flowlord_messages::grid::{ReadHours, ReadSlots};
 use flowlord_messages::health::Pong;
@@ -35,15 +35,15 @@ use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
 use flowlord_messages::notifier::{AwaitMessage, SlackCall};
 use flowlord_messages::read::{
-    AlertsByRow, AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, ReadBacklog, ReadDays,
-    ReadWorkflow,
+    AlertsByRow, AttemptsById, Chain, DayStats, LaterAttempts, ListAlerts, ListSlots, ListTasks, ReadBacklog,
+    ReadDays, ReadPaused, ReadWorkflow,
 };
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::rowlog::ReadShipping;
-use flowlord_messages::scheduler::NextRuns;
+use flowlord_messages::scheduler::{NextRuns, PausePhase};
 use flowlord_messages::snapshot::{BackUp, ListSnapshots, ReadBackup, TakeSnapshot};
 use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken};
-use flowlord_messages::write::{CreateTasks, EnqueueMessage};
+use flowlord_messages::write::{CancelTask, CreateTasks, EnqueueMessage, RerunTasks};
 use flowlord_messages::{
     Activity, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
 };
@@ -145,6 +145,16 @@ pub struct Deps {
     pub reload: Port<Reload>,
     /// To the scheduler.
     pub next_runs: Port<NextRuns>,
+    /// To the scheduler.
+    pub pause: Port<PausePhase>,
+    /// To the DB readers.
+    pub paused: Port<ReadPaused>,
+    /// To the DB owner.
+    pub rerun: Port<RerunTasks>,
+    /// To the DB owner.
+    pub cancel: Port<CancelTask>,
+    /// To the DB readers.
+    pub later: Port<LaterAttempts>,
     /// To the DB owner.
     pub add_token: Port<AddToken>,
     /// To the DB owner.
@@ -181,6 +191,8 @@ pub struct Deps {
     pub arrived: Port<FileArrived>,
     /// To the DB readers.
     pub files: Port<ListFiles>,
+    /// To the files actor.
+    pub places: Port<WatchedPlaces>,
     /// To the alerts actor.
     pub ladders: Port<LadderStates>,
     /// To the alerts actor.

@@ -9,8 +9,10 @@ use crate::params::Params;
 use crate::problem::Problem;
 
 /// What a query string may hold.
-pub(crate) const PARAMETERS: &[&str] =
-    &["date", "from", "to", "type", "job", "result", "state", "id", "q", "sort", "order", "limit", "cursor"];
+pub(crate) const PARAMETERS: &[&str] = &[
+    "date", "from", "to", "type", "job", "result", "state", "id", "retry", "q", "sort", "order", "limit",
+    "cursor",
+];
 
 /// The most values of one filter.
 const MAX_VALUES: usize = 64;
@@ -50,6 +52,7 @@ pub(crate) fn filter(params: &Params) -> Result<TaskFilter, Problem> {
         running,
         states: params.many("state").map(state).collect::<Result<_, _>>()?,
         ids: texts(params, "id")?,
+        given_up: given_up(params)?,
     })
 }
 
@@ -62,6 +65,18 @@ fn texts(params: &Params, name: &str) -> Result<Vec<String>, Problem> {
         return Err(Problem::invalid(detail));
     }
     Ok(texts)
+}
+
+/// Dead letters: what `retry=failed` in the meta of a task tells.
+fn given_up(params: &Params) -> Result<bool, Problem> {
+    match params.one("retry")? {
+        None => Ok(false),
+        Some("failed") => Ok(true),
+        Some(other) => {
+            let detail = format!("`retry` is `{other}`: write failed for tasks that are not tried again");
+            Err(Problem::invalid(detail))
+        }
+    }
 }
 
 fn state(text: &str) -> Result<TaskState, Problem> {

@@ -25,6 +25,9 @@ pub(crate) fn unbits(value: i64) -> u64 {
     u64::from_ne_bytes(value.to_ne_bytes())
 }
 
+/// The due time of a delayed task that is kept until its phase goes on.
+pub(crate) const HELD: i64 = 253_402_300_799_000_000;
+
 pub(crate) const READY: i64 = 0;
 pub(crate) const DELAYED: i64 = 1;
 pub(crate) const LEASED: i64 = 2;

@@ -19,8 +19,9 @@ use flowlord_messages::rowlog::{ForgetChanges, RestartLog};
 use flowlord_messages::token::{AddToken, RemoveToken};
 use flowlord_messages::watch::RaiseBreaches;
 use flowlord_messages::write::{
-    AdvanceLadder, ApplyOutcomes, Close, CreateTasks, EnqueueMessage, ExtendLease, GrantLeases, PromoteDue,
-    RaiseAlerts, ReapLeases, RecordMissed, ReleaseLease, RemoveHistory, SaveCrons, SaveWorkflows,
+    AdvanceLadder, ApplyOutcomes, CancelTask, Close, CreateTasks, EnqueueMessage, ExtendLease, GrantLeases,
+    PromoteDue, RaiseAlerts, ReapLeases, RecordMissed, ReleaseLease, RemoveHistory, RerunTasks, SaveCrons,
+    SaveWorkflows, SetPaused,
 };
 use flowlord_messages::{Code, Error, Guarded, LatePort, Ping, Supervision, Tick, Timer, Wakes, guarded};
 use rusqlite::Connection;
@@ -318,6 +319,7 @@ queue!(
     AddToken,
     AdvanceLadder,
     ApplyOutcomes,
+    CancelTask,
     CreateTasks,
     EnqueueMessage,
     ExtendLease,
@@ -337,12 +339,14 @@ queue!(
     RemoveHistory,
     RemoveSilence,
     RemoveToken,
+    RerunTasks,
     RestartLog,
     SaveBackload,
     SaveCrons,
     SaveSeen,
     SaveWorkflows,
     SetBackloadState,
+    SetPaused,
     SetRoutes,
     StoreBackloadChunk,
 );

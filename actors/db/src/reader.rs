@@ -13,8 +13,8 @@ use flowlord_messages::grid::{ReadHours, ReadSlots};
 use flowlord_messages::health::Pong;
 use flowlord_messages::outbox::{PendingMessages, ReadMessage, ReadOutages, ReadThreads};
 use flowlord_messages::read::{
-    AlertsByRow, AttemptsById, Chain, DayStats, ListAlerts, ListSlots, ListTasks, NextExpiry, ReadBacklog,
-    ReadDays, ReadLadder, ReadSchedule, ReadWorkflow, ReadWorkflows,
+    AlertsByRow, AttemptsById, Chain, DayStats, LaterAttempts, ListAlerts, ListSlots, ListTasks, NextExpiry,
+    ReadBacklog, ReadDays, ReadLadder, ReadPaused, ReadSchedule, ReadWorkflow, ReadWorkflows,
 };
 use flowlord_messages::token::ReadTokens;
 use flowlord_messages::watch::{ReadSlotTasks, ReadWatch};
@@ -94,6 +94,7 @@ read!(
     CheckBackload,
     DayStats,
     FindTasks,
+    LaterAttempts,
     ListAlerts,
     ListChanges,
     ListFiles,
@@ -114,6 +115,7 @@ read!(
     ReadLadder,
     ReadMessage,
     ReadOutages,
+    ReadPaused,
     ReadSchedule,
     ReadSeen,
     ReadSlotTasks,

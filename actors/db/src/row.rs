@@ -11,7 +11,7 @@ use crate::column::{self, time};
 macro_rules! ATTEMPT_COLUMNS {
     () => {
         "SELECT task.uid, topic, job, chain, info, meta, workflow.text, parent, retry, lane, state, delivery, due,
-             worker.text, progress, result, msg, started, ended
+             worker.text, progress, result, msg, started, ended, cancelled
          FROM task JOIN queue ON queue.id = task.queue
          LEFT JOIN name AS workflow ON workflow.id = task.workflow
          LEFT JOIN name AS worker ON worker.id = task.worker"
@@ -36,8 +36,10 @@ pub(crate) fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
         lane: column::lane_of(row.get(9)?),
         state: column::state_of(state),
         delivery: row.get(11)?,
-        not_before: (state == column::DELAYED).then_some(due),
+        // One that is held waits for a person, not for a time.
+        not_before: (state == column::DELAYED && due != time(column::HELD)).then_some(due),
         worker: row.get::<_, Option<String>>(13)?.unwrap_or_default(),
+        cancelled: row.get(19)?,
         lease_expires: (state == column::LEASED).then_some(due),
         progress: row.get(14)?,
         result: row.get::<_, Option<i64>>(15)?.map(column::result_of),

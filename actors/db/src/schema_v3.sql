@@ -93,3 +93,16 @@ CREATE TABLE row_log (
     taken INTEGER NOT NULL,    -- row_change.seq
     digest TEXT NOT NULL       -- SHA-256 of the last segment taken
 ) STRICT;
+
+-- Phases that start nothing new, pause; tasks that are to end, cancelled; and dead letters.
+CREATE TABLE pause (
+    workflow TEXT NOT NULL,
+    task TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (workflow, task)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE task ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0;
+-- Failed, no retry left, not run again since.
+ALTER TABLE task ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0;
+UPDATE task SET given_up = 1 WHERE state = 3 AND result = 1 AND meta LIKE '%retry=failed%';
+CREATE INDEX task_given_up ON task (given_up, uid) WHERE given_up = 1;

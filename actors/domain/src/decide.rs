@@ -50,6 +50,18 @@ pub struct Decision {
     pub retry: Option<NewTask>,
     /// What people are told.
     pub alerts: Vec<NewAlert>,
+    /// It failed and isn't tried again: a dead letter, until a person has it run again.
+    pub given_up: bool,
+}
+
+/// The meta files that must be read to know what follows from a result.
+#[must_use]
+pub fn meta_files(workflows: &Workflows, task: &Attempt, outcome: &Outcome) -> Vec<String> {
+    if outcome.result != TaskResult::Complete || task.cancelled {
+        return Vec::new();
+    }
+    let case = Case::new(workflows, task, outcome, DateTime::default(), "");
+    case.ready_children().filter_map(|phase| phase.rule.meta_file.clone()).collect()
 }
 
 /// What follows from a result, where no phase reads a meta file.
@@ -76,6 +88,8 @@ pub fn decide_with(
 ) -> Decision {
     let mut case = Case::new(workflows, task, outcome, now, host);
     match outcome.result {
+        // Whoever cancelled it wants no more of it.
+        TaskResult::Complete | TaskResult::Error if task.cancelled => {}
         TaskResult::Complete => case.start_children(ids, files),
         TaskResult::Error => case.retry_or_give_up(ids),
         TaskResult::Alert => case.tell_at_once(),
@@ -121,16 +135,13 @@ impl<'a> Case<'a> {
             children: Vec::new(),
             retry: None,
             alerts: Vec::new(),
+            given_up: false,
         };
         Self { workflows, task, now, host, meta, workflow, job, decision }
     }
 
     fn start_children(&mut self, ids: &mut dyn Ids, files: &dyn RowSource) {
-        let workflows = self.workflows;
-        let ready: Vec<&Phase> = workflows
-            .children(&self.workflow, &self.task.topic, &self.job)
-            .filter(|phase| phase.rule.is_ready(&self.meta))
-            .collect();
+        let ready: Vec<&Phase> = self.ready_children().collect();
         for phase in ready {
             match child_rows(phase, files) {
                 Ok(None) => self.start_child(phase, None, ids),
@@ -138,6 +149,13 @@ impl<'a> Case<'a> {
                 Err(e) => self.tell_not_created(phase, &e),
             }
         }
+    }
+
+    /// The phases that start now that the task is complete.
+    fn ready_children(&self) -> impl Iterator<Item = &'a Phase> + '_ {
+        let workflows = self.workflows;
+        let children = workflows.children(&self.workflow, &self.task.topic, &self.job);
+        children.filter(|phase| phase.rule.is_ready(&self.meta))
     }
 
     fn start_child(&mut self, phase: &Phase, row: Option<&Row>, ids: &mut dyn Ids) {
@@ -217,6 +235,7 @@ impl<'a> Case<'a> {
     }
 
     fn give_up(&mut self, phase: &Phase, again: bool) {
+        self.decision.given_up = true;
         if !again {
             let mut meta = self.meta.clone();
             meta.set("retry", "failed");

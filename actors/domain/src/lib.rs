@@ -21,6 +21,7 @@ pub mod ladder;
 pub mod overdue;
 pub mod plan;
 pub mod query;
+pub mod rerun;
 pub mod retry;
 pub mod role;
 pub mod rows;

@@ -238,6 +238,7 @@ fn done(task: NewTask) -> Attempt {
         delivery: 1,
         not_before: None,
         worker: String::new(),
+        cancelled: false,
         lease_expires: None,
         progress: None,
         result: None,

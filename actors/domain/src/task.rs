@@ -211,6 +211,8 @@ pub struct Attempt {
     pub not_before: Option<DateTime<Utc>>,
     /// Who holds or held it.
     pub worker: String,
+    /// Whether somebody cancelled it: nothing follows from it.
+    pub cancelled: bool,
     /// When its lease ends, while leased.
     pub lease_expires: Option<DateTime<Utc>>,
     /// What the last heartbeat said, 0 to 1.

@@ -224,6 +224,7 @@ mod tests {
             delivery: 1,
             not_before: None,
             worker: "w".to_owned(),
+            cancelled: false,
             lease_expires: None,
             progress: None,
             result,

@@ -82,7 +82,7 @@ impl Recorder {
         let file = &arrived.file;
         let paths: Vec<String> = waiting.iter().map(|waiting| waiting.path.clone()).collect();
         let mut ids = self.deps.mint.clone();
-        let effect = match found.effect(&file.path, &paths, &self.config.host, &mut ids, now) {
+        let effect = match found.effect(&file.path, &paths, &self.host, &mut ids, now) {
             Ok(Effect::Start(task)) => MatchEffect::Start(Box::new(task)),
             Ok(Effect::Wait) => MatchEffect::Wait,
             Ok(Effect::Waits) => MatchEffect::Waits,

@@ -1,5 +1,6 @@
 //! Files recorded by a database that is a list.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex as StdMutex};
 use std::time::Duration;
 
@@ -9,14 +10,18 @@ use chrono_tz::Tz;
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_messages::files::{
-    FileArrived, FileSource, MatchEffect, MatchState, ReadWaiting, RecordFile, Recorded, RecordedRow,
-    WaitingFile,
+    FileArrived, FileSource, KeepPlaces, MatchEffect, MatchState, NewMatch, ReadSeen, ReadWaiting,
+    RecordFile, Recorded, RecordedRow, SaveSeen, SeenFile, SeenPlace, StopFiles, WaitingFile, WatchedPlace,
+    WatchedPlaces,
 };
 use flowlord_messages::library::{Current, CurrentWorkflows};
-use flowlord_messages::{Activity, Code, Result};
+use flowlord_messages::{Code, Result};
+use flowlord_store::StoreConfig;
 use flowlord_testkit::VirtualClock;
 
 use super::*;
+
+mod watching;
 
 #[derive(Debug, Default)]
 struct Rows {
@@ -25,6 +30,11 @@ struct Rows {
     waiting: Vec<WaitingFile>,
     /// How often something else changed before a record.
     changes: usize,
+    /// What was seen in watched places.
+    seen: BTreeMap<String, SeenPlace>,
+    /// How many of the next records fail.
+    failing: usize,
+    alerts: Vec<String>,
 }
 
 #[derive(Clone, Default)]
@@ -57,6 +67,15 @@ impl Handler<RecordFile> for Stub {
 
     fn handle(&mut self, record: RecordFile, _: &mut Self::Context) -> Self::Result {
         let mut rows = self.0.lock().unwrap();
+        if rows.failing > 0 {
+            rows.failing -= 1;
+            return Err(flowlord_messages::Error::new(Code::Busy, "much"));
+        }
+        if let Some(SeenFile { place, path, etag }) = record.seen.clone() {
+            let place = rows.seen.entry(place).or_default();
+            place.files.retain(|(known, _)| *known != path);
+            place.files.push((path, etag));
+        }
         if rows.changes > 0 {
             rows.changes -= 1;
             let event = i64::try_from(rows.waiting.len()).unwrap();
@@ -75,6 +94,45 @@ impl Handler<RecordFile> for Stub {
     }
 }
 
+impl Handler<ReadSeen> for Stub {
+    type Result = Result<SeenPlace>;
+
+    fn handle(&mut self, read: ReadSeen, _: &mut Self::Context) -> Self::Result {
+        Ok(self.0.lock().unwrap().seen.get(&read.place).cloned().unwrap_or_default())
+    }
+}
+
+impl Handler<SaveSeen> for Stub {
+    type Result = Result<()>;
+
+    fn handle(&mut self, save: SaveSeen, _: &mut Self::Context) -> Self::Result {
+        let mut rows = self.0.lock().unwrap();
+        let place = rows.seen.entry(save.place).or_default();
+        place.files.retain(|(path, _)| !save.left.contains(path));
+        place.files.extend(save.seen);
+        place.since = place.since.or(save.since);
+        Ok(())
+    }
+}
+
+impl Handler<KeepPlaces> for Stub {
+    type Result = Result<()>;
+
+    fn handle(&mut self, keep: KeepPlaces, _: &mut Self::Context) -> Self::Result {
+        self.0.lock().unwrap().seen.retain(|place, _| keep.places.contains(place));
+        Ok(())
+    }
+}
+
+impl Handler<RaiseAlerts> for Stub {
+    type Result = Result<()>;
+
+    fn handle(&mut self, raise: RaiseAlerts, _: &mut Self::Context) -> Self::Result {
+        self.0.lock().unwrap().alerts.extend(raise.alerts.into_iter().map(|alert| alert.msg));
+        Ok(())
+    }
+}
+
 fn noon() -> DateTime<Utc> {
     "2026-03-01T12:00:00Z".parse().unwrap()
 }
@@ -82,14 +140,22 @@ fn noon() -> DateTime<Utc> {
 struct Bench {
     rows: Stub,
     arrived: Port<FileArrived>,
+    places: Port<WatchedPlaces>,
+    stop: Port<StopFiles>,
+    clock: VirtualClock,
     _arbiter: Arbiter,
 }
 
 impl Bench {
     fn new(workflow: &'static str) -> Self {
-        let (activity, arbiter) = (Activity::default(), Arbiter::new());
-        let clock = Arc::new(VirtualClock::new(noon(), activity.clone()));
         let rows = Stub(Arc::new(StdMutex::new(Rows { workflow, ..Rows::default() })));
+        Self::watching(rows, &[])
+    }
+
+    fn watching(rows: Stub, places: &[&str]) -> Self {
+        let (activity, arbiter) = (Activity::default(), Arbiter::new());
+        let clock = VirtualClock::new(noon(), activity.clone());
+        let shared: SharedClock = Arc::new(clock.clone());
         let stub = rows.clone();
         let below = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
         let patience = Duration::from_secs(20);
@@ -99,15 +165,27 @@ impl Bench {
             };
         }
         let deps = Deps {
-            clock: clock.clone(),
+            clock: shared.clone(),
             mint: Mint::seeded(1),
-            supervision: Supervision::new("files", clock, Arc::new(|_: &str| panic!("gave up"))),
+            activity: activity.clone(),
+            supervision: Supervision::new("files", shared, Arc::new(|_: &str| panic!("gave up"))),
             workflows: port!(below),
             waiting: port!(below),
             record: port!(below),
+            seen: port!(below),
+            save: port!(below),
+            keep: port!(below),
+            raise: port!(below),
         };
-        let files = Files::start(&arbiter.handle(), Config { host: "box".to_owned() }, deps);
-        Self { rows, arrived: port!(files), _arbiter: arbiter }
+        let config = Config {
+            host: "box".to_owned(),
+            places: places.iter().map(|place| Location::parse(place).unwrap()).collect(),
+            every: TimeDelta::seconds(10),
+            stores: Stores::new(StoreConfig::default()),
+        };
+        let files = Files::start(&arbiter.handle(), config, deps);
+        let (arrived, places, stop) = (port!(files), port!(files), port!(files));
+        Self { rows, arrived, places, stop, clock, _arbiter: arbiter }
     }
 
     async fn arrives(&self, path: &str) -> Result<Recorded> {

@@ -2,6 +2,7 @@
 //! one transaction. It owns nothing but a copy of the workflows.
 
 mod inbox;
+mod rows;
 
 use std::sync::Arc;
 
@@ -10,12 +11,12 @@ use actix::{
     Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, Supervised, Supervisor,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::decide::{Outcome, decide};
+use flowlord_domain::decide::{Outcome, decide_with};
 use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{Attempt, Decision};
 use flowlord_messages::health::Pong;
 use flowlord_messages::ingest::SubmitResults;
-use flowlord_messages::library::{Current, CurrentWorkflows, WorkflowsChanged};
+use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows, WorkflowsChanged};
 use flowlord_messages::read::AttemptsById;
 use flowlord_messages::write::{Applied, ApplyOutcomes, Claim};
 use flowlord_messages::{
@@ -24,6 +25,7 @@ use flowlord_messages::{
 };
 
 use crate::inbox::{Collected, Inbox, Submitted};
+use crate::rows::Rows;
 
 /// How many rounds of read, decide and store may be under way; what arrives meanwhile is the next one.
 const ROUNDS: usize = 8;
@@ -58,6 +60,8 @@ pub struct Deps {
     pub apply: Port<ApplyOutcomes>,
     /// To the library, at the start.
     pub workflows: Port<CurrentWorkflows>,
+    /// To the library.
+    pub rows: Port<MetaRows>,
 }
 
 /// The actor.
@@ -128,31 +132,63 @@ impl Ingest {
             round.iter().flat_map(|submitted| &submitted.results).map(|(claim, _)| claim.uid()).collect();
         let call = wrap_future::<_, Self>(self.deps.attempts.call(AttemptsById { uids }));
         ctx.spawn(call.map(move |attempts, this, ctx| {
-            guarded(this, ctx, |this, ctx| this.decide(round, attempts, busy, ctx));
+            guarded(this, ctx, |this, ctx| this.read_rows(round, attempts, busy, ctx));
         }));
     }
 
-    fn decide(&mut self, round: Vec<Submitted>, attempts: Read, busy: Busy, ctx: &mut Context<Self>) {
+    /// Reads the meta files that children bring, where there are any.
+    fn read_rows(&mut self, round: Vec<Submitted>, attempts: Read, busy: Busy, ctx: &mut Context<Self>) {
         let attempts = match attempts {
             Ok(attempts) => attempts,
             Err(err) => return self.end_round(round, Err(err), ctx),
         };
+        let workflows = self.workflows.clone().unwrap_or_default();
+        let results = round.iter().flat_map(|submitted| &submitted.results);
+        let paths = rows::needed(&workflows, results, &attempts);
+        if paths.is_empty() {
+            return self.decide(round, &attempts, &Rows::default(), busy, ctx);
+        }
+        let read = rows::read(self.deps.rows.clone(), paths);
+        ctx.spawn(wrap_future::<_, Self>(read).map(move |rows, this, ctx| {
+            guarded(this, ctx, |this, ctx| this.decide(round, &attempts, &rows, busy, ctx));
+        }));
+    }
+
+    fn decide(
+        &mut self,
+        round: Vec<Submitted>,
+        attempts: &[Option<Attempt>],
+        rows: &Rows,
+        busy: Busy,
+        ctx: &mut Context<Self>,
+    ) {
         let now = self.deps.clock.now();
         let results = round.iter().flat_map(|submitted| &submitted.results);
         let mut known = Vec::with_capacity(attempts.len());
         let mut outcomes = Vec::with_capacity(attempts.len());
         for ((claim, outcome), attempt) in results.zip(attempts) {
-            let decision = attempt.map(|attempt| self.decide_one(&attempt, outcome, now));
-            known.push(if decision.is_some() { Ok(()) } else { Err(unknown(*claim)) });
-            outcomes.extend(decision.map(|decision| (*claim, decision)));
+            let decision = match attempt {
+                Some(attempt) => self.decide_one(attempt, outcome, rows, now),
+                None => Err(unknown(*claim)),
+            };
+            known.push(decision.as_ref().map(drop).map_err(Clone::clone));
+            outcomes.extend(decision.ok().map(|decision| (*claim, decision)));
         }
         self.apply(round, known, ApplyOutcomes { now, outcomes }, busy, ctx);
     }
 
-    fn decide_one(&mut self, attempt: &Attempt, outcome: &Outcome, now: DateTime<Utc>) -> Decision {
+    fn decide_one(
+        &mut self,
+        attempt: &Attempt,
+        outcome: &Outcome,
+        rows: &Rows,
+        now: DateTime<Utc>,
+    ) -> Result<Decision> {
         let none = Workflows::default();
         let workflows = self.workflows.as_deref().unwrap_or(&none);
-        decide(workflows, attempt, outcome, now, &self.config.host, &mut self.deps.mint)
+        rows.are_there(workflows, attempt, outcome)?;
+        let (host, ids) = (&self.config.host, &mut self.deps.mint);
+        Ok(decide_with(workflows, attempt, outcome, now, host, ids, rows))
     }
 
     fn apply(

@@ -79,6 +79,8 @@ codes! {
     LeaseLost = "lease_lost", 409, None, "The lease is another worker's";
     /// The attempt already has another result.
     AlreadyFinished = "already_finished", 409, None, "The task already has another result";
+    /// The attempt, or a later one of its task, has no result yet.
+    TaskUnfinished = "task_unfinished", 409, None, "The task isn't finished";
     /// The slot was started before.
     SlotTaken = "slot_taken", 409, None, "The slot was started before";
     /// As many silences hold as can.

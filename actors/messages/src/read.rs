@@ -42,6 +42,8 @@ pub struct TaskFilter {
     pub states: Vec<TaskState>,
     /// Chain ids.
     pub ids: Vec<String>,
+    /// Only dead letters: failed, no retry left, and not run again since.
+    pub given_up: bool,
 }
 
 /// A page of tasks by creation time.
@@ -252,6 +254,32 @@ pub struct ScheduleInput {
     pub crons: Vec<(CronKey, DateTime<Utc>)>,
     /// When the earliest delayed task is due.
     pub next_due: Option<DateTime<Utc>>,
+    /// Phases that are paused.
+    pub paused: Vec<PausedPhase>,
+}
+
+/// The phases that are paused.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Vec<PausedPhase>>")]
+pub struct ReadPaused;
+
+/// A phase that starts nothing new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PausedPhase {
+    /// The workflow file.
+    pub workflow: String,
+    /// `topic` or `topic:job`.
+    pub task: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+}
+
+/// For each attempt the newest one of the same task that came after it, if any: a retry, or a rerun.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Vec<Option<Uid>>>")]
+pub struct LaterAttempts {
+    /// The attempts.
+    pub uids: Vec<Uid>,
 }
 
 /// How much there is to do.

@@ -19,10 +19,23 @@ pub struct PhaseTimes {
     pub task: String,
     /// The cron expression.
     pub cron: String,
-    /// The next slot.
+    /// The next slot; none while the phase is paused.
     pub next: Option<DateTime<Utc>>,
     /// The last slot that was started since the service is up.
     pub previous: Option<DateTime<Utc>>,
+}
+
+/// Lets a phase start nothing new, or go on; answered with since when it is paused. Slots that fell into the pause
+/// become what the rule's `missed` says when it goes on; what else would have started is kept until then.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "Result<Option<DateTime<Utc>>>")]
+pub struct PausePhase {
+    /// The workflow file.
+    pub workflow: String,
+    /// `topic` or `topic:job`.
+    pub task: String,
+    /// Whether it is to be paused.
+    pub paused: bool,
 }
 
 /// Starts nothing more: the service is stopping. Answered when what was under way is stored.

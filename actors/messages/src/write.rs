@@ -87,6 +87,44 @@ pub struct RecordMissed {
     pub now: DateTime<Utc>,
 }
 
+/// Pauses a phase, or lets it go on: what was kept for it is ready then. Answers since when it is paused.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "Result<Option<DateTime<Utc>>>")]
+pub struct SetPaused {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// The workflow file.
+    pub workflow: String,
+    /// `topic` or `topic:job`.
+    pub task: String,
+    /// Whether it is to be paused.
+    pub paused: bool,
+}
+
+/// Stores new attempts of finished tasks, each judged alone: refused with `task_unfinished` while the task itself or
+/// a later attempt of it has no result.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Vec<Result<Uid>>>")]
+pub struct RerunTasks {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// The new attempts; `parent` is the one that runs again.
+    pub tasks: Vec<NewTask>,
+}
+
+/// Ends a task that waits, as `warn`; one that a worker has is marked, and its worker told by the next heartbeat.
+/// Refused with `already_finished` when it has a result.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "Result<()>")]
+pub struct CancelTask {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// Which.
+    pub uid: Uid,
+    /// What is said of it.
+    pub msg: String,
+}
+
 /// Moves delayed tasks whose time has come to ready.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Promoted>")]

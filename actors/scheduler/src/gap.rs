@@ -27,6 +27,8 @@ pub(crate) struct Gap {
     pub(crate) crons: Vec<(Planned, DateTime<Utc>)>,
     /// The first instant after it.
     pub(crate) until: DateTime<Utc>,
+    /// Somebody wanted it.
+    pub(crate) paused: bool,
 }
 
 /// What is to be stored for a name.
@@ -76,7 +78,7 @@ impl Gap {
                 starting.entry(slot).or_default().push(phase.clone());
             }
         }
-        let mut alert = LeftOut::alert(&left_out, now);
+        let mut alert = if self.paused { None } else { LeftOut::alert(&left_out, now) };
         let mut writes = Vec::new();
         let mut missed = Vec::new();
         for at in all {
@@ -235,6 +237,20 @@ mod tests {
         assert_eq!(writes, ["missed 12:00 13:00 14:00 15:00"]);
         let range = "4 slots from 2026-03-02T12:00:00Z to 2026-03-02T15:00:00Z fell into downtime";
         assert!(alerts.len() == 1 && alerts[0].starts_with(range), "{alerts:?}");
+    }
+
+    #[test]
+    fn of_a_pause_nobody_is_told() {
+        let mut plan =
+            plan(&[("a:j", "cron=0 * * * *&missed=latest"), ("a:j", "cron=30 * * * *")], at("11:30:00"));
+        let name = Name { workflow: "w.toml".to_owned(), task: "a:j".to_owned() };
+        plan.pause(name.clone());
+        let writes = plan.go_on_with(&name, at("14:10:00")).unwrap().writes(at("14:10:00"));
+        let text = |write: &Write| match write {
+            Write::Start(slot) => format!("start {}", slot.at.format("%H:%M")),
+            Write::Missed(missed) => format!("missed {} {:?}", missed.slots.len(), missed.alert),
+        };
+        assert_eq!(writes.iter().map(text).collect::<Vec<_>>(), ["missed 4 None", "start 14:00"]);
     }
 
     #[test]

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use actix::fut::wrap_future;
-use actix::{Handler, ResponseActFuture};
+use actix::fut::{ActorFutureExt as _, ready, wrap_future};
+use actix::{Context, Handler, ResponseActFuture};
+use chrono::{DateTime, Utc};
 use flowlord_messages::health::Pong;
 use flowlord_messages::hint::TasksDelayed;
 use flowlord_messages::library::WorkflowsChanged;
-use flowlord_messages::scheduler::{NextRuns, PhaseTimes, StopScheduling};
-use flowlord_messages::{Ping, Result, guarded};
+use flowlord_messages::scheduler::{NextRuns, PausePhase, PhaseTimes, StopScheduling};
+use flowlord_messages::write::SetPaused;
+use flowlord_messages::{Code, Error, Ping, Result, guarded};
 use tokio::sync::oneshot;
 
 use crate::Scheduler;
+use crate::plan::{Due, Name};
 
 impl Handler<WorkflowsChanged> for Scheduler {
     type Result = ();
@@ -48,6 +51,67 @@ impl Handler<NextRuns> for Scheduler {
 
     fn handle(&mut self, _: NextRuns, ctx: &mut Self::Context) -> Self::Result {
         guarded(self, ctx, |this, _| Ok(this.plan.times()))
+    }
+}
+
+impl Handler<PausePhase> for Scheduler {
+    type Result = ResponseActFuture<Self, Result<Option<DateTime<Utc>>>>;
+
+    fn handle(&mut self, ask: PausePhase, ctx: &mut Self::Context) -> Self::Result {
+        guarded(self, ctx, |this, ctx| -> Self::Result {
+            let PausePhase { workflow, task, paused } = ask;
+            let name = Name { workflow, task };
+            if let Err(err) = this.may_pause(&name) {
+                return Box::pin(ready(Err(err)));
+            }
+            let now = this.deps.clock.now();
+            // What came due before it is no part of a pause.
+            this.run(now, ctx);
+            let (workflow, task) = (name.workflow.clone(), name.task.clone());
+            let set = this.deps.pause.call(SetPaused { now, workflow, task, paused });
+            Box::pin(wrap_future::<_, Self>(set).map(move |set, this, ctx| {
+                guarded(this, ctx, |this, ctx| {
+                    let since = set?;
+                    this.paused(name, since, ctx);
+                    Ok(since)
+                })
+            }))
+        })
+    }
+}
+
+impl Scheduler {
+    fn may_pause(&self, name: &Name) -> Result<()> {
+        let Some(workflows) = self.workflows.as_ref().filter(|_| self.ready) else {
+            return Err(Error::new(Code::Busy, "the scheduler is starting; ask again"));
+        };
+        // One that left while it was paused can still go on.
+        if workflows.phase(&name.workflow, &name.task).is_some() || self.plan.is_paused(name) {
+            return Ok(());
+        }
+        let detail = match workflows.file(&name.workflow) {
+            Some(_) => format!("`{}` has no phase `{}`", name.workflow, name.task),
+            None => format!("there is no workflow file `{}`", name.workflow),
+        };
+        Err(Error::new(Code::WorkflowUnknown, format!("{detail}; GET /api/v1/workflows lists them")))
+    }
+
+    fn paused(&mut self, name: Name, since: Option<DateTime<Utc>>, ctx: &mut Context<Self>) {
+        let now = self.deps.clock.now();
+        let (workflow, task) = (&name.workflow, &name.task);
+        match since {
+            Some(_) => {
+                log::info!("event=phase_paused workflow={workflow:?} task={task:?}");
+                self.plan.pause(name);
+            }
+            None => {
+                log::info!("event=phase_resumed workflow={workflow:?} task={task:?}");
+                if let Some(gap) = self.plan.go_on_with(&name, now) {
+                    self.lines.add(Due::Gap(gap));
+                }
+            }
+        }
+        self.run(now, ctx);
     }
 }
 

@@ -9,6 +9,7 @@ mod gap;
 mod handlers;
 mod lines;
 mod plan;
+mod start;
 #[cfg(test)]
 mod tests;
 
@@ -18,11 +19,12 @@ use std::sync::Arc;
 use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::schedule::slot_tasks;
 use flowlord_domain::workflow::Workflows;
-use flowlord_messages::library::{Current, CurrentWorkflows};
+use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows};
 use flowlord_messages::read::{ReadSchedule, ScheduleInput};
-use flowlord_messages::write::{CreateTasks, CronKey, PromoteDue, Promoted, RecordMissed, SaveCrons};
+use flowlord_messages::write::{
+    CreateTasks, CronKey, PromoteDue, Promoted, RecordMissed, SaveCrons, SetPaused,
+};
 use flowlord_messages::{
     Activity, Busy, Code, Error, Guarded, Mint, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes,
     guarded,
@@ -32,6 +34,7 @@ use tokio::sync::oneshot;
 use crate::gap::{Missed, Write};
 use crate::lines::Lines;
 use crate::plan::{Due, LATE, Plan, Slot};
+use crate::start::Starter;
 
 /// After a failed call to the database, when to try again.
 const TRY_AGAIN: TimeDelta = TimeDelta::seconds(1);
@@ -65,10 +68,14 @@ pub struct Deps {
     pub crons: Port<SaveCrons>,
     /// To the DB owner.
     pub promote: Port<PromoteDue>,
+    /// To the DB owner.
+    pub pause: Port<SetPaused>,
     /// To the DB readers, at the start.
     pub schedule: Port<ReadSchedule>,
     /// To the library, at the start.
     pub workflows: Port<CurrentWorkflows>,
+    /// To the library.
+    pub rows: Port<MetaRows>,
 }
 
 /// The actor.
@@ -256,19 +263,16 @@ impl Scheduler {
         self.answer_stops();
     }
 
-    /// Stores a slot and its tasks. A slot whose tasks can't be made is stored too, with an alert.
+    /// Stores a slot and its tasks.
     fn start_slot(&mut self, slot: &Slot, now: DateTime<Utc>) -> Stored {
-        let (mut tasks, mut alerts) = (Vec::new(), Vec::new());
-        for phase in &slot.phases {
-            match slot_tasks(phase, slot.at, &self.config.host, &mut self.deps.mint, now) {
-                Ok(more) => tasks.extend(more),
-                Err(err) => alerts.push(alert::create_failed(phase, slot.at, &err, now)),
-            }
-        }
-        let key = slot.name.slot(slot.at);
-        let create = CreateTasks { now, tasks, slot: Some(key), idempotency: None, alerts };
-        let call = self.deps.create.call(create);
-        Box::pin(async move { call.await.map(|created| created.uids.len()) })
+        let starter = Starter {
+            host: self.config.host.clone(),
+            mint: self.deps.mint.clone(),
+            rows: self.deps.rows.clone(),
+            create: self.deps.create.clone(),
+        };
+        let slot = slot.clone();
+        Box::pin(async move { starter.start(&slot, now).await })
     }
 
     fn record(&self, missed: &Missed, now: DateTime<Utc>) -> Stored {

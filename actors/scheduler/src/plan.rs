@@ -1,6 +1,6 @@
 //! When each scheduled phase starts next.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -87,7 +87,9 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     entries: HashMap<Arc<Name>, Entry>,
+    /// Without those that are paused: their crons stay where they were.
     by_time: BTreeSet<(DateTime<Utc>, Arc<Name>)>,
+    paused: HashSet<Name>,
 }
 
 impl Plan {
@@ -123,6 +125,9 @@ impl Plan {
         let last: HashMap<_, _> = slots.map(|slot| ((&slot.workflow, &slot.task), slot.at)).collect();
         let crons = stored.crons.iter().filter(|(_, since)| *since <= now);
         let since: HashMap<_, _> = crons.map(|(cron, since)| (cron, *since)).collect();
+        let paused = stored.paused.iter();
+        self.paused =
+            paused.map(|phase| Name { workflow: phase.workflow.clone(), task: phase.task.clone() }).collect();
         let mut gaps = Vec::new();
         for (name, entry) in &mut self.entries {
             let last = last.get(&(&name.workflow, &name.task)).copied();
@@ -131,7 +136,8 @@ impl Plan {
                 cron.since = *since;
                 cron.next = cron.schedule.next_after(last.map_or(*since, |last| last.max(*since)));
             }
-            if entry.next().is_some_and(|next| next < until) {
+            // What a paused one left out is dealt with when it goes on.
+            if !self.paused.contains(&**name) && entry.next().is_some_and(|next| next < until) {
                 gaps.push(entry.skip(Arc::clone(name), until));
             }
         }
@@ -152,14 +158,42 @@ impl Plan {
     /// by the database.
     pub(crate) fn set_back(&mut self, now: DateTime<Utc>) {
         for cron in self.entries.values_mut().flat_map(|entry| &mut entry.crons) {
-            cron.next = cron.schedule.next_after(now);
+            // One that is paused may stand before that.
+            let next = cron.schedule.next_after(now);
+            cron.next = cron.next.into_iter().chain(next).min();
         }
         self.order();
     }
 
+    /// Whether a phase is paused.
+    pub(crate) fn is_paused(&self, name: &Name) -> bool {
+        self.paused.contains(name)
+    }
+
+    /// Takes nothing of this name until it goes on.
+    pub(crate) fn pause(&mut self, name: Name) {
+        self.paused.insert(name);
+        self.order();
+    }
+
+    /// Goes on with a name; answers what fell into its pause.
+    pub(crate) fn go_on_with(&mut self, name: &Name, now: DateTime<Utc>) -> Option<Gap> {
+        if !self.paused.remove(name) {
+            return None;
+        }
+        let (name, _) = self.entries.get_key_value(name)?;
+        let name = Arc::clone(name);
+        let entry = self.entries.get_mut(&name)?;
+        let fell_into = entry.next().is_some_and(|next| next < now);
+        let gap = fell_into.then(|| Gap { paused: true, ..entry.skip(name, now) });
+        self.order();
+        gap
+    }
+
     fn order(&mut self) {
         let timed = |(name, entry): (&Arc<Name>, &Entry)| entry.next().map(|next| (next, Arc::clone(name)));
-        self.by_time = self.entries.iter().filter_map(timed).collect();
+        let running = self.entries.iter().filter(|(name, _)| !self.paused.contains(&***name));
+        self.by_time = running.filter_map(timed).collect();
     }
 
     /// Takes what is due, in the order of time.
@@ -190,11 +224,12 @@ impl Plan {
     /// Every phase's times, by file and task.
     pub(crate) fn times(&self) -> Vec<PhaseTimes> {
         let times = |(name, entry): (&Arc<Name>, &Entry)| {
+            let is_paused = self.is_paused(name);
             let times = |cron: &Cron| PhaseTimes {
                 workflow: name.workflow.clone(),
                 task: name.task.clone(),
                 cron: cron.key(name).cron,
-                next: cron.next,
+                next: cron.next.filter(|_| !is_paused),
                 previous: cron.previous,
             };
             entry.crons.iter().map(times).collect::<Vec<_>>()
@@ -251,13 +286,14 @@ impl Entry {
             crons.push((cron.phase.clone(), first));
             cron.next = cron.schedule.next_after(until - INSTANT);
         }
-        Gap { name, crons, until }
+        Gap { name, crons, until, paused: false }
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use chrono_tz::Tz;
+    use flowlord_messages::read::PausedPhase;
 
     use super::*;
 
@@ -293,6 +329,7 @@ pub(crate) mod tests {
             last_slots: last.iter().map(|(task, slot)| name(task).slot(at(slot))).collect(),
             crons: crons.iter().map(|(task, cron)| (key(task, cron), at("00:00:00"))).collect(),
             next_due: None,
+            paused: Vec::new(),
         }
     }
 
@@ -397,6 +434,36 @@ pub(crate) mod tests {
         let crons = plan.crons();
         let since = |task: &str| crons.iter().find(|(key, _)| key.task == task).map(|(_, since)| *since);
         assert_eq!((since("a"), since("changed")), (Some(at("00:00:00")), Some(now)));
+    }
+
+    #[test]
+    fn a_paused_phase_takes_nothing_and_then_has_a_gap_from_where_it_was() {
+        let name = |task: &str| Name { workflow: "w.toml".to_owned(), task: task.to_owned() };
+        let mut plan = plan(&[("a", "cron=0 * * * *"), ("b", "cron=30 * * * *")], at("11:30:00"));
+        plan.pause(name("a"));
+        plan.pause(name("child"));
+        assert_eq!(seen(&plan.due(at("12:30:00"))), ["b 12:30:00"]);
+        let next: Vec<_> = plan.times().iter().map(|times| times.next).collect();
+        assert_eq!(next, [None, Some(at("13:30:00"))]);
+        // A reload, a restart and a clock that is set back lose nothing of it.
+        plan.replace(&workflows(&[("a", "cron=0 * * * *")]), at("12:40:00"));
+        plan.set_back(at("12:20:00"));
+        let paused = |task: &str| PausedPhase {
+            workflow: "w.toml".to_owned(),
+            task: task.to_owned(),
+            since: at("11:40:00"),
+        };
+        let mut stored = stored(&[("a", "11:00:00")], &[("a", "0 * * * *")]);
+        stored.paused = vec![paused("a"), paused("gone")];
+        assert!(plan.go_on(&stored, at("14:00:00"), at("14:00:00")).is_empty());
+        assert!(plan.due(at("14:10:00")).is_empty() && plan.next().is_none());
+
+        let gap = plan.go_on_with(&name("a"), at("15:00:00")).unwrap();
+        assert!(gap.paused);
+        assert_eq!(seen(&[Due::Gap(gap)]), ["a 12:00:00..15:00:00"]);
+        assert_eq!(seen(&plan.due(at("15:00:00"))), ["a 15:00:00"], "a slot of this instant isn't late");
+        assert!(plan.go_on_with(&name("a"), at("15:00:00")).is_none());
+        assert!(plan.go_on_with(&name("gone"), at("15:00:00")).is_none());
     }
 
     #[test]

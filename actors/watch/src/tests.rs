@@ -166,6 +166,7 @@ fn task(topic: &str, at: DateTime<Utc>) -> Attempt {
         delivery: 1,
         not_before: None,
         worker: String::new(),
+        cancelled: false,
         lease_expires: None,
         progress: None,
         result: None,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::operation::{Operation, schema};
 
 pub(super) fn operations() -> Vec<Operation> {
-    let mut all = vec![info(), recap(), task(), backload()];
+    let mut all = vec![info(), recap(), task(), backload(), rerun()];
     all.extend(["get", "post"].map(refresh));
     all.extend(["get", "post"].map(notify));
     all.extend(workflow());
@@ -51,6 +51,21 @@ fn backload() -> Operation {
         .answers(202, "it goes on in the background", any(), json!({}))
         .answers(207, "some tasks could not be created", any(), json!({}))
         .fails(&[Code::InvalidRequest, Code::InvalidTopic, Code::WorkflowUnknown])
+        .asks()
+}
+
+fn rerun() -> Operation {
+    Operation::post("/rerun", "kept", "Have one task run again")
+        .says("Named by what the reference system knows of it.")
+        .body(
+            "which",
+            any(),
+            json!({
+                "type": "load", "job": "daily", "id": "chain-1", "created": "2026-03-02T12:00:00Z",
+            }),
+        )
+        .answers(200, "the new task", schema("Task"), json!({"type": "load", "info": "?date=2026-03-02"}))
+        .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::TaskUnfinished])
         .asks()
 }
 

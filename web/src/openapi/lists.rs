@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use super::operation::{Operation, list_of, schema};
 
 pub(super) fn operations() -> Vec<Operation> {
-    let mut all = vec![tasks(), task(), chain(), files(), file()];
+    let mut all = vec![tasks(), task(), chain(), files(), file(), places()];
+    all.extend(reruns());
     all.extend(workflows());
+    all.extend(phases());
     all.extend(backloads());
     all
 }
@@ -50,11 +52,100 @@ fn tasks() -> Operation {
         .query("result", "how they ended; running: not yet", one_of(&["complete", "error", "warn", "alert", "running"]))
         .query("state", "where they stand", one_of(&["ready", "delayed", "leased", "done"]))
         .query("id", "chains", texts())
+        .query("retry", "failed: dead letters, which are not tried again", json!({"type": "string", "enum": ["failed"]}))
         .query("q", "words that must all be there, \"a phrase\", field:value, -not", json!({"type": "string", "maxLength": 1000}))
         .query("sort", "by what", json!({"type": "string", "enum": sorts, "default": "created"}))
         .query("order", "the least first, or the greatest", json!({"type": "string", "enum": ["asc", "desc"], "default": "desc"}))
         .pages()
         .answers(200, "tasks", schema("TaskList"), json!({"items": [task_example()], "next": null}))
+        .asks()
+}
+
+fn reruns() -> [Operation; 3] {
+    let many = json!({
+        "type": "object", "required": ["status", "count", "created", "skipped", "failed", "tasks"],
+        "properties": {
+            "status": {"type": "string"}, "count": {"type": "integer"}, "created": {"type": "integer"},
+            "skipped": {"type": "integer", "description": "those that were tried again since"},
+            "failed": {"type": "array", "items": {"type": "object"}},
+            "tasks": {"type": "array", "items": schema("Task")},
+        },
+    });
+    let none = json!({"status": "0/0 tasks run again", "count": 0, "created": 0, "skipped": 0, "failed": [], "tasks": []});
+    [
+        Operation::post("/api/v1/tasks/rerun", "tasks", "Have tasks run again")
+            .says("All that a filter of `GET /api/v1/tasks` finds, as their latest attempt; a dry run unless `execute` is true.")
+            .body("which, and whether to do it", json!({"type": "object"}), json!({"date": "2026-01-15", "result": "error", "retry": "failed", "execute": true}))
+            .answers(200, "what runs again, or would", many.clone(), none.clone())
+            .answers(207, "some could not be created", many, none)
+            .fails(&[Code::InvalidRequest])
+            .asks(),
+        Operation::post("/api/v1/tasks/{uid}/rerun", "tasks", "Have one task run again")
+            .says("A new attempt of the same chain, with all its retries before it.")
+            .path("uid", "the attempt", "064c0953867001")
+            .answers(201, "the new attempt", schema("Task"), task_example())
+            .fails(&[Code::TaskUnknown, Code::TaskUnfinished])
+            .asks(),
+        Operation::post("/api/v1/tasks/{uid}/cancel", "tasks", "Cancel a task")
+            .says("One that waits ends; the worker of one that is leased is told by its next heartbeat.")
+            .path("uid", "the attempt", "064c0953867001")
+            .optional_body("why", json!({"type": "object", "properties": {"note": {"type": "string"}}}), json!({"note": "the source is wrong"}))
+            .answers(200, "as it stands now", schema("Task"), task_example())
+            .fails(&[Code::TaskUnknown, Code::AlreadyFinished])
+            .asks(),
+    ]
+}
+
+fn phases() -> [Operation; 2] {
+    let body = json!({
+        "type": "object", "required": ["workflow", "task"],
+        "properties": {"workflow": {"type": "string"}, "task": {"type": "string"}},
+    });
+    let answer = json!({
+        "type": "object", "required": ["workflow", "task", "paused"],
+        "properties": {
+            "workflow": {"type": "string"}, "task": {"type": "string"}, "paused": {"type": "boolean"},
+            "paused_since": {"type": "string", "format": "date-time"},
+        },
+    });
+    let phase = || json!({"workflow": "etl/main.toml", "task": "load"});
+    let of = |operation: Operation, paused: bool| {
+        operation
+            .body("which phase", body.clone(), phase())
+            .answers(
+                200,
+                "how it stands now",
+                answer.clone(),
+                json!({
+                    "workflow": "etl/main.toml", "task": "load", "paused": paused,
+                }),
+            )
+            .fails(&[Code::InvalidRequest, Code::WorkflowUnknown])
+            .asks()
+    };
+    [
+        of(Operation::post("/api/v1/phases/pause", "workflows", "Let a phase start nothing new"), true),
+        of(Operation::post("/api/v1/phases/resume", "workflows", "Let a phase go on"), false)
+            .says("Slots that fell into the pause become what `missed` says; what else would have started is ready."),
+    ]
+}
+
+fn places() -> Operation {
+    let place = json!({
+        "type": "object", "required": ["place", "files"],
+        "properties": {
+            "place": {"type": "string"}, "looked_at": {"type": "string", "format": "date-time"},
+            "files": {"type": "integer"}, "problem": {"type": "string"},
+        },
+    });
+    let list = json!({
+        "type": "object", "required": ["items", "next"],
+        "properties": {"items": {"type": "array", "items": place}, "next": {"type": "null"}},
+    });
+    Operation::get("/api/v1/files/places", "workflows", "Watched places")
+        .answers(200, "how they are", list, json!({
+            "items": [{"place": "/srv/in", "looked_at": "2026-03-02T12:00:00Z", "files": 3}], "next": null,
+        }))
         .asks()
 }
 

@@ -66,6 +66,7 @@ fn tasks() -> Value {
         "attempt": {"type": "integer", "minimum": 1, "description": "1 + retries so far"},
         "delivery": {"type": "integer", "minimum": 0, "description": "how often this attempt was handed out"},
         "not_before": time(),
+        "cancelled": {"type": "boolean", "description": "somebody cancelled it: nothing follows from it"},
         "worker": {"type": "string"},
         "lease_expires": time(),
         "progress": {"type": "number", "minimum": 0, "maximum": 1},
@@ -217,12 +218,13 @@ fn workflows() -> Value {
         }),
     );
     let phase = object(
-        &["task", "rule", "retry", "template", "line", "status", "children"],
+        &["task", "rule", "retry", "template", "line", "status", "paused", "children"],
         json!({
             "task": {"type": "string"}, "depends_on": {"type": "string"}, "rule": {"type": "string"},
             "retry": count(), "template": {"type": "string"}, "line": count(),
-            "status": {"type": "string", "description": "ok, or what keeps it from starting"},
-            "next": time(), "previous": time(), "children": {"type": "array", "items": {"type": "string"}},
+            "status": {"type": "string", "description": "ok, paused, or what keeps it from starting"},
+            "paused": {"type": "boolean"}, "paused_since": time(),
+            "next": time(), "previous": time(), "missed": time(), "children": {"type": "array", "items": {"type": "string"}},
         }),
     );
     let outcome = object(

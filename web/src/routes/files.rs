@@ -6,7 +6,7 @@ use actix_web::web::Payload;
 use flowlord_domain::Attempt;
 use flowlord_domain::file_event::{Arrival, FileEventError, parse};
 use flowlord_messages::Code;
-use flowlord_messages::files::{FileArrived, ListFiles};
+use flowlord_messages::files::{FileArrived, ListFiles, WatchedPlaces};
 
 use crate::api::ApiRef;
 use crate::extract::json_body;
@@ -14,7 +14,7 @@ use crate::params::{Params, day};
 use crate::problem::{Answer, Problem};
 use crate::routes::tasks::idempotency_key;
 use crate::routes::{List, json};
-use crate::view::file::{FileEventView, OutcomeView, RecordedView};
+use crate::view::file::{FileEventView, OutcomeView, PlaceView, RecordedView};
 use crate::view::task::{TaskView, as_stored};
 
 /// Records a file event and starts its tasks. What isn't about a new file is recorded, too, and answered like one:
@@ -53,6 +53,12 @@ fn unreadable(err: FileEventError) -> Problem {
         }
     };
     Problem::new(code, err.to_string())
+}
+
+/// The watched places, and how they are.
+pub(crate) async fn places(api: ApiRef) -> Answer {
+    let places = api.deps.places.call(WatchedPlaces).await?;
+    json(StatusCode::OK, &List { items: places.iter().map(PlaceView::from).collect(), next: None })
 }
 
 /// The events of a day, newest first.

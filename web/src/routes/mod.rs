@@ -15,6 +15,8 @@ pub(crate) mod kept;
 pub(crate) mod lease;
 pub(crate) mod login;
 pub(crate) mod metrics;
+pub(crate) mod phases;
+pub(crate) mod rerun;
 pub(crate) mod results;
 pub(crate) mod silences;
 pub(crate) mod slack;
@@ -59,11 +61,16 @@ pub(crate) fn api() -> Scope {
         .service(post("/lease/{lease}/heartbeat", lease::heartbeat))
         .service(post("/lease/{lease}/release", lease::release))
         .service(post("/results", results::results))
+        .service(post("/tasks/rerun", rerun::many))
+        .service(post("/tasks/{uid}/rerun", rerun::one))
+        .service(post("/tasks/{uid}/cancel", rerun::cancel))
         .service(get("/tasks/{uid}", tasks::one))
         .service(get("/chains/{id}", chains::chain))
         .service(get("/workflows", workflows::list))
         .service(post("/workflows/refresh", workflows::refresh))
         .service(get("/workflows/{file:.*}", workflows::one))
+        .service(post("/phases/pause", phases::pause))
+        .service(post("/phases/resume", phases::resume))
         .service(get("/alerts", alerts::list))
         .service(post("/alerts/ack", alerts::acknowledge))
         .service(get("/incidents", incidents::list))
@@ -78,6 +85,7 @@ pub(crate) fn api() -> Scope {
                 .route(web::post().to(files::arrived))
                 .route(web::route().guard(reads()).to(files::list)),
         )
+        .service(get("/files/places", files::places))
         .service(
             only("/snapshots", "GET, HEAD, POST")
                 .route(web::post().to(snapshots::take))
@@ -153,6 +161,7 @@ fn kept(config: &mut ServiceConfig) {
         .service(get_or_post("/refresh", kept::refresh))
         .service(get_or_post("/notify", kept::notify))
         .service(post("/backload", backload::kept))
+        .service(post("/rerun", rerun::kept))
         .service(get("/workflow", kept::workflow_root))
         .service(get("/workflow/{path:.*}", kept::workflow));
 }

@@ -163,14 +163,22 @@ struct TaskList<'a> {
 
 /// One attempt.
 pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
-    let uid: Uid =
-        path.parse().map_err(|err| Problem::new(Code::TaskUnknown, format!("`{path}` is no task: {err}")))?;
-    let found = api.deps.attempts.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten();
-    let task = found.ok_or_else(|| {
+    let uid = uid_of(&path)?;
+    let task = api.deps.attempts.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten();
+    json(StatusCode::OK, &TaskView(&found(uid, task)?))
+}
+
+/// The task that a path names.
+pub(crate) fn uid_of(path: &str) -> Result<Uid, Problem> {
+    path.parse().map_err(|err| Problem::new(Code::TaskUnknown, format!("`{path}` is no task: {err}")))
+}
+
+/// The task, if it is there.
+pub(crate) fn found(uid: Uid, task: Option<Attempt>) -> Result<Attempt, Problem> {
+    task.ok_or_else(|| {
         Problem::new(
             Code::TaskUnknown,
             format!("there is no task {uid}; tasks are kept as long as [history] says"),
         )
-    })?;
-    json(StatusCode::OK, &TaskView(&task))
+    })
 }

@@ -7,7 +7,7 @@ use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::FilePhase;
 use flowlord_domain::{Lane, NewTask};
 use flowlord_messages::files::{
-    FileArrived, FileSource, MatchState, PhaseOutcome, Recorded, StoredFileEvent,
+    FileArrived, FileSource, MatchState, PhaseOutcome, Recorded, StoredFileEvent, WatchedPlace,
 };
 use flowlord_messages::{Code, Error};
 use serde_json::json;
@@ -141,4 +141,30 @@ async fn events_of_a_day_come_in_pages() {
     for query in ["date=x", "limit=0", "cursor=x", "type=a"] {
         assert_eq!(stub.get(&format!("{PATH}?{query}")).await.code(), "invalid_request", "{query}");
     }
+}
+
+#[actix::test]
+async fn watched_places_say_how_they_are() {
+    let stub = Stub::default();
+    stub.places(|_| {
+        let well = WatchedPlace {
+            place: "/in".to_owned(),
+            looked_at: Some(noon()),
+            files: 3,
+            problem: String::new(),
+        };
+        let away = WatchedPlace {
+            place: "s3://b".to_owned(),
+            looked_at: None,
+            files: 0,
+            problem: "s3://b is away".to_owned(),
+        };
+        Ok(Arc::new(vec![well, away]))
+    });
+    let places = stub.get("/api/v1/files/places").await.ok();
+    let expected = json!([
+        {"place": "/in", "looked_at": "2026-03-02T12:00:00Z", "files": 3},
+        {"place": "s3://b", "files": 0, "problem": "s3://b is away"},
+    ]);
+    assert_eq!(places["items"], expected);
 }

@@ -23,6 +23,7 @@ async fn info_tells_when_what_starts() {
     stub.workflows(|_| Ok(current()));
     stub.next_runs(|_| Ok(Vec::new()));
     stub.slots(|_| Ok(Vec::new()));
+    stub.paused(|_| Ok(Vec::new()));
     let info = stub.get("/info").await.ok();
     assert_eq!((&info["app_name"], &info["runtime"]), (&json!("flowlord"), &json!("1h30m")));
     assert_eq!(info["next_cache"], "2026-03-02T12:15:00");

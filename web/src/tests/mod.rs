@@ -13,6 +13,7 @@ mod other_pages;
 mod pages;
 mod reads;
 mod requests;
+mod rerun;
 mod results;
 mod roles;
 mod server;

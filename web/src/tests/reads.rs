@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use flowlord_domain::workflow::{Finding, Severity, WorkflowFile, Workflows};
 use flowlord_messages::health::Pong;
 use flowlord_messages::library::{Current, Reloaded};
-use flowlord_messages::read::{Counts, SlotRow, Stats, StatsRow};
+use flowlord_messages::read::{Counts, PausedPhase, SlotRow, Stats, StatsRow};
 use flowlord_messages::rowlog::Shipping;
 use flowlord_messages::scheduler::PhaseTimes;
 use flowlord_messages::snapshot::{BackupState, Snapshot};
@@ -61,6 +61,10 @@ fn with_workflows() -> Stub {
             next: Some(noon() + TimeDelta::hours(1)),
             previous: None,
         }])
+    });
+    stub.paused(|_| {
+        let (workflow, task) = ("etl/main.toml".to_owned(), "load".to_owned());
+        Ok(vec![PausedPhase { workflow, task, since: noon() }])
     });
     stub.slots(|query| {
         assert!(query.from < noon() && query.to > noon());
@@ -119,7 +123,9 @@ async fn workflows_show_their_phases() {
                 "load"
               ],
               "line": 1,
+              "missed": "2026-03-02T12:00:00Z",
               "next": "2026-03-02T13:00:00Z",
+              "paused": false,
               "previous": "2026-03-02T11:00:00Z",
               "retry": 2,
               "rule": "cron=0 * * * *",
@@ -131,15 +137,18 @@ async fn workflows_show_their_phases() {
               "children": [],
               "depends_on": "extract:orders",
               "line": 6,
+              "paused": true,
+              "paused_since": "2026-03-02T12:00:00Z",
               "retry": 0,
               "rule": "",
-              "status": "ok",
+              "status": "paused",
               "task": "load",
               "template": ""
             },
             {
               "children": [],
               "line": 9,
+              "paused": false,
               "retry": 0,
               "rule": "cron=nonsense",
               "status": "…",

@@ -44,6 +44,12 @@ fn serving() -> Stub {
     stub.reload(|_| Ok(Reloaded::default()));
     stub.next_runs(|_| Ok(Vec::new()));
     stub.slots(|_| Ok(Vec::new()));
+    stub.paused(|_| Ok(Vec::new()));
+    stub.pause(|_| Ok(None));
+    stub.rerun(|ask| Ok(ask.tasks.iter().map(|task| Ok(task.uid)).collect()));
+    stub.cancel(|_| Ok(()));
+    stub.later(|query| Ok(vec![None; query.uids.len()]));
+    stub.places(|_| Ok(Arc::default()));
     stub.snapshot(move |_| Ok(taken()));
     stub.snapshots(move |_| Ok(Snapshots { items: vec![taken()], next: Some(noon()), problem: None }));
     stub.change_backload(|change| Ok(stored(change.id)));
@@ -232,6 +238,7 @@ fn mistaken(operation: &Operation, code: Code) -> (Option<String>, Option<&'stat
         "/api/v1/tasks" if topic => r#"{"type":"a b","info":"x"}"#,
         "/api/v1/tasks" => r#"{"type":"a"}"#,
         "/api/v1/files" => r#"{"size":1}"#,
+        "/api/v1/tasks/rerun" | "/api/v1/phases/pause" | "/api/v1/phases/resume" | "/rerun" => "{}",
         "/api/v1/backload" | "/backload" if topic => r#"{"task":"a b","template":"x","at":"2026-01-01"}"#,
         "/api/v1/backload" | "/backload" => r#"{"task":"a","template":"x","at":"yesterday"}"#,
         "/api/v1/snapshots" => r#"{"to":"relative.db"}"#,

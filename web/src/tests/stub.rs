@@ -25,7 +25,9 @@ use flowlord_messages::changes::{Changes, TakeChanges};
 use flowlord_messages::clock::{Clock, Sleep};
 use flowlord_messages::database::{DatabaseFacts, MeasureTable, ReadDatabase, TableSize};
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
-use flowlord_messages::files::{FileArrived, ListFiles, Recorded, StoredFileEvent};
+use flowlord_messages::files::{
+    FileArrived, ListFiles, Recorded, StoredFileEvent, WatchedPlace, WatchedPlaces,
+};
 use flowlord_messages::find::{FindTasks, TaskPage};
 use flowlord_messages::grid::{PhaseSlots, ReadHours, ReadSlots};
 use flowlord_messages::health::Pong;
@@ -33,18 +35,19 @@ use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded};
 use flowlord_messages::notifier::{AwaitMessage, Fate, SlackCall};
 use flowlord_messages::read::{
-    AlertsByRow, AttemptsById, Backlog, Chain, Counts, DayMarks, DayStats, ListAlerts, ListSlots, ListTasks,
-    ReadBacklog, ReadDays, ReadWorkflow, SlotRow, Stats, StoredAlert,
+    AlertsByRow, AttemptsById, Backlog, Chain, Counts, DayMarks, DayStats, LaterAttempts, ListAlerts,
+    ListSlots, ListTasks, PausedPhase, ReadBacklog, ReadDays, ReadPaused, ReadWorkflow, SlotRow, Stats,
+    StoredAlert,
 };
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::rowlog::{ReadShipping, Shipping};
-use flowlord_messages::scheduler::{NextRuns, PhaseTimes};
+use flowlord_messages::scheduler::{NextRuns, PausePhase, PhaseTimes};
 use flowlord_messages::snapshot::{
     BackUp, BackupState, ListSnapshots, ReadBackup, Snapshot, Snapshots, TakeSnapshot,
 };
 use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken, StoredToken};
 use flowlord_messages::write::{
-    Applied, CreateTasks, Created, EnqueueMessage, Extended, Granted, WorkflowRecord,
+    Applied, CancelTask, CreateTasks, Created, EnqueueMessage, Extended, Granted, RerunTasks, WorkflowRecord,
 };
 use flowlord_messages::{
     Activity, Code, Error, LeaseToken, Mint, Ping, Port, Result, SharedClock, Supervision,
@@ -126,6 +129,11 @@ stub! {
     workflows: CurrentWorkflows => Current;
     reload: Reload => Reloaded;
     next_runs: NextRuns => Vec<PhaseTimes>;
+    pause: PausePhase => Option<DateTime<Utc>>;
+    paused: ReadPaused => Vec<PausedPhase>;
+    rerun: RerunTasks => Vec<Result<Uid>>;
+    cancel: CancelTask => ();
+    later: LaterAttempts => Vec<Option<Uid>>;
     snapshot: TakeSnapshot => Snapshot;
     snapshots: ListSnapshots => Snapshots;
     backup: ReadBackup => BackupState;
@@ -138,6 +146,7 @@ stub! {
     backloads: ReadBackloads => Vec<StoredBackload>;
     arrived: FileArrived => Recorded;
     files: ListFiles => Vec<StoredFileEvent>;
+    places: WatchedPlaces => Arc<Vec<WatchedPlace>>;
     ladders: LadderStates => Vec<LadderStatus>;
     acknowledge: Acknowledge => Vec<Acknowledged>;
     add_silence: AddSilence => Silence;
@@ -231,6 +240,11 @@ impl Stub {
             workflows: port!(),
             reload: port!(),
             next_runs: port!(),
+            pause: port!(),
+            paused: port!(),
+            rerun: port!(),
+            cancel: port!(),
+            later: port!(),
             backlog: port!(),
             add_token: port!(),
             remove_token: port!(),
@@ -249,6 +263,7 @@ impl Stub {
             backloads: port!(),
             arrived: port!(),
             files: port!(),
+            places: port!(),
             ladders: port!(),
             acknowledge: port!(),
             add_silence: port!(),
@@ -394,6 +409,7 @@ pub(crate) fn attempt(n: i64) -> Attempt {
         delivery: 0,
         not_before: None,
         worker: String::new(),
+        cancelled: false,
         lease_expires: None,
         progress: None,
         result: None,

@@ -131,7 +131,7 @@ async fn filters_are_passed_on() {
         *asked.lock().unwrap() = Some(query);
         Ok(TaskPage::default())
     });
-    let path = "/api/v1/tasks?date=2026-03-02&type=a,b&type=c&job=j&result=error,running&state=leased&id=x%2Cy&order=asc&limit=5&cursor=060a24181e4000&sort=run&q=disk+-msg:full";
+    let path = "/api/v1/tasks?date=2026-03-02&type=a,b&type=c&job=j&result=error,running&state=leased&id=x%2Cy&retry=failed&order=asc&limit=5&cursor=060a24181e4000&sort=run&q=disk+-msg:full";
     assert_eq!(stub.get(path).await.ok(), json!({"items": [], "next": null}));
     let query = seen.lock().unwrap().take().unwrap();
     let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -146,6 +146,7 @@ async fn filters_are_passed_on() {
             running: true,
             states: vec![TaskState::Leased],
             ids: texts(&["x", "y"]),
+            given_up: true,
         }
     );
     assert_eq!((query.ascending, query.limit, query.after), (true, 5, "060a24181e4000".parse().ok()));

@@ -2,7 +2,7 @@
 
 use flowlord_domain::Uid;
 use flowlord_domain::file_event::FileEvent;
-use flowlord_messages::files::{PhaseOutcome, StoredFileEvent};
+use flowlord_messages::files::{PhaseOutcome, StoredFileEvent, WatchedPlace};
 use serde::Serialize;
 
 use super::task::TaskView;
@@ -71,5 +71,23 @@ impl<'a> From<&'a StoredFileEvent> for FileEventView<'a> {
             ignored: &stored.ignored,
             phases: stored.phases.iter().map(OutcomeView::from).collect(),
         }
+    }
+}
+
+/// A watched place.
+#[derive(Debug, Serialize)]
+pub(crate) struct PlaceView<'a> {
+    place: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    looked_at: Option<Stamp>,
+    files: usize,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    problem: &'a str,
+}
+
+impl<'a> From<&'a WatchedPlace> for PlaceView<'a> {
+    fn from(place: &'a WatchedPlace) -> Self {
+        let WatchedPlace { place, looked_at, files, problem } = place;
+        Self { place, looked_at: looked_at.map(Stamp), files: *files, problem }
     }
 }

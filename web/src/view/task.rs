@@ -36,6 +36,9 @@ impl Serialize for Standing<'_> {
         map.serialize_entry("attempt", &attempt(task))?;
         map.serialize_entry("delivery", &task.delivery)?;
         some(&mut map, "not_before", task.not_before.map(Stamp).as_ref())?;
+        if task.cancelled {
+            map.serialize_entry("cancelled", &true)?;
+        }
         some(&mut map, "worker", Some(&task.worker).filter(|worker| !worker.is_empty()))?;
         some(&mut map, "lease_expires", task.lease_expires.map(Stamp).as_ref())?;
         some(&mut map, "progress", task.progress.as_ref())?;
@@ -90,6 +93,7 @@ pub(crate) fn as_stored(task: &NewTask) -> Attempt {
         delivery: 0,
         not_before: task.not_before,
         worker: String::new(),
+        cancelled: false,
         lease_expires: None,
         progress: None,
         result: None,

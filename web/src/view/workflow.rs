@@ -17,14 +17,13 @@ pub(crate) struct Times {
     pub(crate) scheduled: Vec<PhaseTimes>,
     /// The last slot that was started, by file and task, from the database.
     pub(crate) last: HashMap<(String, String), DateTime<Utc>>,
+    /// The last slot that nobody was there for, where none was started after it.
+    pub(crate) missed: HashMap<(String, String), DateTime<Utc>>,
+    /// Since when phases are paused, by file and task.
+    pub(crate) paused: HashMap<(String, String), DateTime<Utc>>,
 }
 
 impl Times {
-    fn of(&self, phase: &Phase) -> (Option<Stamp>, Option<Stamp>) {
-        let (next, previous) = self.runs(phase);
-        (next.map(Stamp), previous.map(Stamp))
-    }
-
     /// The next and the last run of a phase.
     pub(crate) fn runs(&self, phase: &Phase) -> Runs {
         let Some(cron) = &phase.rule.cron else { return (None, None) };
@@ -49,12 +48,17 @@ pub(crate) struct PhaseView<'a> {
     retry: u32,
     template: &'a str,
     line: usize,
-    /// `ok`, or what keeps it from starting.
+    /// `ok`, `paused`, or what keeps it from starting.
     status: String,
+    paused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused_since: Option<Stamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<Stamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     previous: Option<Stamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missed: Option<Stamp>,
     children: Vec<String>,
 }
 
@@ -100,8 +104,10 @@ pub(crate) fn broken_views(current: &Current) -> Vec<FileView<'_>> {
 }
 
 fn phase_view<'a>(current: &Current, phase: &'a Phase, times: &Times) -> PhaseView<'a> {
-    let (next, previous) = times.of(phase);
-    let status = phase.status();
+    let (next, previous) = times.runs(phase);
+    let key = (phase.workflow.clone(), phase.name());
+    let paused = times.paused.get(&key).copied();
+    let missed = times.missed.get(&key).copied().filter(|_| phase.rule.cron.is_some());
     let children = current.workflows.children(&phase.workflow, &phase.task.topic, &phase.task.job);
     PhaseView {
         task: phase.name(),
@@ -110,9 +116,21 @@ fn phase_view<'a>(current: &Current, phase: &'a Phase, times: &Times) -> PhaseVi
         retry: phase.retry,
         template: &phase.template,
         line: phase.line,
-        status: if status.is_empty() { "ok".to_owned() } else { status },
-        next,
-        previous,
+        status: status(phase, paused.is_some()),
+        paused: paused.is_some(),
+        paused_since: paused.map(Stamp),
+        next: next.map(Stamp),
+        previous: previous.map(Stamp),
+        missed: missed.map(Stamp),
         children: children.map(Phase::name).collect(),
+    }
+}
+
+fn status(phase: &Phase, is_paused: bool) -> String {
+    let problems = phase.status();
+    match (problems.is_empty(), is_paused) {
+        (true, false) => "ok".to_owned(),
+        (true, true) => "paused".to_owned(),
+        (false, _) => problems,
     }
 }

@@ -14,6 +14,6 @@ mod outbox;
 mod schedule;
 mod silences;
 mod stats;
-mod tasks;
+pub(crate) mod tasks;
 mod token;
 mod watch;

@@ -3,21 +3,22 @@
 use chrono::{DateTime, Utc};
 use flowlord_domain::Uid;
 use flowlord_messages::read::{
-    ListSlots, NextExpiry, ReadSchedule, ReadWorkflow, ReadWorkflows, ScheduleInput, SlotRow,
+    ListSlots, NextExpiry, PausedPhase, ReadPaused, ReadSchedule, ReadWorkflow, ReadWorkflows, ScheduleInput,
+    SlotRow,
 };
 use flowlord_messages::write::{CronKey, SlotKey, WorkflowRecord};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::column::{DELAYED, LEASED, micros, time};
+use crate::column::{DELAYED, HELD, LEASED, micros, time};
 use crate::reader::Query;
 
 fn earliest(connection: &Connection, state: i64) -> rusqlite::Result<Option<DateTime<Utc>>> {
     // The states are written out: a partial index is used only where its condition is seen to hold.
     let sql = match state {
-        DELAYED => "SELECT min(due) FROM task WHERE state = 1",
-        _ => "SELECT min(due) FROM task WHERE state = 2",
+        DELAYED => "SELECT min(due) FROM task WHERE state = 1 AND due < ?1",
+        _ => "SELECT min(due) FROM task WHERE state = 2 AND due < ?1",
     };
-    connection.prepare_cached(sql)?.query_row([], |row| Ok(row.get::<_, Option<i64>>(0)?.map(time)))
+    connection.prepare_cached(sql)?.query_row([HELD], |row| Ok(row.get::<_, Option<i64>>(0)?.map(time)))
 }
 
 impl Query for NextExpiry {
@@ -50,7 +51,21 @@ impl Query for ReadSchedule {
                 Ok((key, time(row.get(3)?)))
             })?
             .collect::<rusqlite::Result<_>>()?;
-        Ok(ScheduleInput { last_slots, crons, next_due: earliest(connection, DELAYED)? })
+        let (next_due, paused) = (earliest(connection, DELAYED)?, ReadPaused.read(connection)?);
+        Ok(ScheduleInput { last_slots, crons, next_due, paused })
+    }
+}
+
+impl Query for ReadPaused {
+    type Answer = Vec<PausedPhase>;
+
+    fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        connection
+            .prepare_cached("SELECT workflow, task, since FROM pause ORDER BY workflow, task")?
+            .query_map([], |row| {
+                Ok(PausedPhase { workflow: row.get(0)?, task: row.get(1)?, since: time(row.get(2)?) })
+            })?
+            .collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Attempts: by id, by chain, and pages of them.
 
-use flowlord_domain::Attempt;
-use flowlord_messages::read::{AttemptsById, Chain, ListTasks, TaskFilter};
+use flowlord_domain::{Attempt, Uid};
+use flowlord_messages::read::{AttemptsById, Chain, LaterAttempts, ListTasks, TaskFilter};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
@@ -25,6 +25,26 @@ impl Query for Chain {
         let sql = concat!(ATTEMPT_COLUMNS!(), " WHERE chain = ?1 ORDER BY task.uid");
         connection.prepare_cached(sql)?.query_map([&self.id], attempt)?.collect()
     }
+}
+
+impl Query for LaterAttempts {
+    type Answer = Vec<Option<Uid>>;
+
+    fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        self.uids.iter().map(|uid| later(connection, *uid)).collect()
+    }
+}
+
+/// The newest attempt of the same task after one: of the same chain, topic, job and info.
+pub(crate) fn later(connection: &Connection, uid: Uid) -> rusqlite::Result<Option<Uid>> {
+    connection
+        .prepare_cached(
+            "SELECT max(later.uid) FROM task JOIN task AS later
+                 -- By the chain: the same info may stand in any number of tasks.
+                 ON later.chain = task.chain AND +later.queue = task.queue AND +later.info = task.info
+             WHERE task.uid = ?1 AND later.uid > ?1",
+        )?
+        .query_row([uid.0], |row| Ok(row.get::<_, Option<i64>>(0)?.map(Uid)))
 }
 
 impl Query for ListTasks {
@@ -63,6 +83,9 @@ impl Clauses {
         self.one_of("chain", filter.ids.iter().cloned().map(Value::from));
         self.one_of("state", filter.states.iter().map(|state| column::state(*state).into()));
         self.results(filter);
+        if filter.given_up {
+            self.add("given_up = 1", []);
+        }
     }
 
     fn results(&mut self, filter: &TaskFilter) {

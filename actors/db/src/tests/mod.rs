@@ -11,6 +11,8 @@ mod grid;
 mod history;
 mod leasing;
 mod outbox;
+mod pausing;
+mod rerunning;
 mod results;
 mod routing;
 mod storing;
@@ -167,6 +169,7 @@ fn decision(result: TaskResult) -> Decision {
         children: Vec::new(),
         retry: None,
         alerts: Vec::new(),
+        given_up: false,
     }
 }
 

@@ -104,13 +104,22 @@ impl Command for PromoteDue {
         }
         let next: Option<i64> = store
             .connection
-            .prepare_cached("SELECT min(due) FROM task WHERE state = 1")?
-            .query_row([], |row| row.get(0))?;
+            .prepare_cached("SELECT min(due) FROM task WHERE state = 1 AND due < ?1")?
+            .query_row([column::HELD], |row| row.get(0))?;
         Ok(Promoted { count, next: next.map(time) })
     }
 }
 
 impl Store<'_> {
+    /// Stores a task that starts by itself: kept as long as its phase is paused.
+    pub(crate) fn start_task(&mut self, task: &NewTask, now: DateTime<Utc>) -> rusqlite::Result<Uid> {
+        let held = self.is_paused(task)?.then(|| time(column::HELD));
+        match held {
+            Some(_) => self.insert_task(&NewTask { not_before: held, ..task.clone() }, now),
+            None => self.insert_task(task, now),
+        }
+    }
+
     /// Stores a task under the first free id at or after its own.
     pub(crate) fn insert_task(&mut self, task: &NewTask, now: DateTime<Utc>) -> rusqlite::Result<Uid> {
         let queue = self.queue(&task.topic, &task.job)?;

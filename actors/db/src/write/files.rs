@@ -159,7 +159,7 @@ impl Store<'_> {
     fn carry_out(&mut self, phase: i64, found: &NewMatch, record: &RecordFile) -> Result<Outcome, Trouble> {
         Ok(match &found.effect {
             MatchEffect::Start(task) => {
-                let uid = self.insert_task(task, record.now)?;
+                let uid = self.start_task(task, record.now)?;
                 self.connection
                     .prepare_cached(
                         "UPDATE file_match SET state = 0, uid = ?2 WHERE phase = ?1 AND state = 1",

@@ -111,7 +111,9 @@ impl Store<'_> {
     /// What decides about a task's next step; none when there is no such task.
     pub(crate) fn task(&self, uid: Uid) -> rusqlite::Result<Option<Held>> {
         self.connection
-            .prepare_cached("SELECT state, queue, lease, delivery, started FROM task WHERE uid = ?1")?
+            .prepare_cached(
+                "SELECT state, queue, lease, delivery, started, cancelled FROM task WHERE uid = ?1",
+            )?
             .query_row([uid.0], |row| {
                 Ok(Held {
                     state: row.get(0)?,
@@ -119,6 +121,7 @@ impl Store<'_> {
                     lease: row.get::<_, Option<i64>>(2)?.map(unbits),
                     delivery: row.get(3)?,
                     started: row.get(4)?,
+                    cancelled: row.get(5)?,
                 })
             })
             .optional()
@@ -131,6 +134,7 @@ pub(crate) struct Held {
     pub(crate) state: i64,
     pub(crate) queue: i64,
     pub(crate) started: Option<i64>,
+    pub(crate) cancelled: bool,
     lease: Option<u64>,
     delivery: i64,
 }
@@ -151,7 +155,7 @@ impl Command for ExtendLease {
 
     /// Also a lease that ran out but whose task wasn't handed out again: its worker is still at work.
     fn apply(&mut self, store: &mut Store<'_>) -> Result<Extended, Trouble> {
-        store.held(self.lease)?.unfinished()?;
+        let held = store.held(self.lease)?.unfinished()?;
         let expires = self.now + self.by;
         store
             .connection
@@ -160,7 +164,7 @@ impl Command for ExtendLease {
                  WHERE uid = ?1",
             )?
             .execute(params![self.lease.uid.0, micros(expires), self.progress, self.msg])?;
-        Ok(Extended { expires, cancel: false })
+        Ok(Extended { expires, cancel: held.cancelled })
     }
 }
 
@@ -168,7 +172,11 @@ impl Command for ReleaseLease {
     type Answer = ();
 
     fn apply(&mut self, store: &mut Store<'_>) -> Result<(), Trouble> {
-        store.held(self.lease)?.unfinished()?;
+        let held = store.held(self.lease)?.unfinished()?;
+        if held.cancelled {
+            store.end_cancelled(self.lease.uid, &held, None, self.now)?;
+            return Ok(());
+        }
         let due = self.now + self.delay;
         let delayed = self.delay > TimeDelta::zero();
         store
@@ -206,15 +214,20 @@ impl Command for ReapLeases {
     fn apply(&mut self, store: &mut Store<'_>) -> Result<Reaped, Trouble> {
         let expired = {
             let mut statement = store.connection.prepare_cached(
-                "SELECT uid, lease, expired FROM task WHERE state = 2 AND due <= ?1 ORDER BY due LIMIT ?2",
+                "SELECT uid, lease, expired, cancelled FROM task WHERE state = 2 AND due <= ?1
+                 ORDER BY due LIMIT ?2",
             )?;
             let rows = statement.query_map(params![micros(self.now), REAPED_AT_ONCE], |row| {
-                Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.unwrap_or(0), row.get(2)?))
+                Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.unwrap_or(0), row.get(2)?, row.get(3)?))
             })?;
-            rows.collect::<rusqlite::Result<Vec<(i64, i64, u32)>>>()?
+            rows.collect::<rusqlite::Result<Vec<(i64, i64, u32, bool)>>>()?
         };
         let mut reaped = Reaped { requeued: 0, exhausted: Vec::new(), next: None };
-        for (uid, secret, before) in expired {
+        for (uid, secret, before, cancelled) in expired {
+            if cancelled && let Some(held) = store.task(Uid(uid))? {
+                store.end_cancelled(Uid(uid), &held, None, self.now)?;
+                continue;
+            }
             if before + 1 >= self.max_deliveries {
                 reaped.exhausted.push(LeaseToken { uid: Uid(uid), secret: unbits(secret) });
                 continue;

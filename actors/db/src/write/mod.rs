@@ -9,6 +9,8 @@ mod history;
 mod lease;
 mod outbox;
 mod outcome;
+mod pause;
+mod rerun;
 pub(crate) mod rollup;
 mod route;
 mod silence;

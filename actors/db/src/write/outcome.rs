@@ -43,8 +43,11 @@ impl Store<'_> {
         self.record(uid, decision, started)?;
         let run_millis = (micros(decision.ended) - started).max(0) / 1_000;
         self.rollups.ended(uid, row.queue, decision.result, run_millis);
-        for task in decision.children.iter().chain(&decision.retry) {
-            self.insert_task(task, now)?;
+        for child in &decision.children {
+            self.start_task(child, now)?;
+        }
+        if let Some(retry) = &decision.retry {
+            self.insert_task(retry, now)?;
         }
         self.insert_alerts(&decision.alerts)?;
         Ok(Applied { duplicate: false })
@@ -53,7 +56,8 @@ impl Store<'_> {
     fn record(&self, uid: Uid, decision: &Decision, started: i64) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached(
-                "UPDATE task SET state = 3, due = ?2, result = ?3, started = ?4, ended = ?2, meta = ?5, msg = ?6
+                "UPDATE task SET state = 3, due = ?2, result = ?3, started = ?4, ended = ?2, meta = ?5, msg = ?6,
+                     given_up = ?7
                  WHERE uid = ?1",
             )?
             .execute(params![
@@ -63,6 +67,7 @@ impl Store<'_> {
                 started,
                 decision.meta,
                 decision.msg,
+                decision.given_up,
             ])
             .map(drop)
     }

@@ -56,6 +56,7 @@ fn attempt(topic: &str, job: &str, meta: &str) -> Attempt {
         delivery: 1,
         not_before: None,
         worker: "w1".to_owned(),
+        cancelled: false,
         lease_expires: None,
         progress: None,
         result: None,

@@ -1,8 +1,10 @@
 //! The actor on a virtual clock, against a database that is a few lists.
 
 mod days;
+mod pauses;
 mod stub;
 mod trouble;
+mod zones;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +17,8 @@ use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_messages::clock::{Clock, Sleep};
 use flowlord_messages::hint::TasksDelayed;
 use flowlord_messages::library::WorkflowsChanged;
-use flowlord_messages::scheduler::{NextRuns, PhaseTimes, StopScheduling};
-use flowlord_messages::{Activity, Mint, Ping, Port, SharedClock, Supervision};
+use flowlord_messages::scheduler::{NextRuns, PausePhase, PhaseTimes, StopScheduling};
+use flowlord_messages::{Activity, Mint, Ping, Port, Result, SharedClock, Supervision};
 use flowlord_testkit::VirtualClock;
 
 use self::stub::{Database, Stub};
@@ -105,8 +107,10 @@ impl World {
             missed: self.port(),
             crons: self.port(),
             promote: self.port(),
+            pause: self.port(),
             schedule: self.port(),
             workflows: self.port(),
+            rows: self.port(),
         }
     }
 
@@ -147,6 +151,11 @@ impl Running {
     async fn reload(&self, workflows: Arc<Workflows>) {
         self.port().hint(WorkflowsChanged { workflows });
         self.ping().await;
+    }
+
+    async fn pause(&self, task: &str, paused: bool) -> Result<Option<DateTime<Utc>>> {
+        let (workflow, task) = ("w.toml".to_owned(), task.to_owned());
+        self.port().call(PausePhase { workflow, task, paused }).await
     }
 
     fn delayed(&self, due: DateTime<Utc>) {

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use actix::{Actor, Context, Handler};
 use chrono::{DateTime, Utc};
+use flowlord_domain::template::Row;
 use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{NewAlert, NewTask};
 use flowlord_messages::clock::Clock as _;
-use flowlord_messages::library::{Current, CurrentWorkflows};
-use flowlord_messages::read::{ReadSchedule, ScheduleInput};
+use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows};
+use flowlord_messages::read::{PausedPhase, ReadSchedule, ScheduleInput};
 use flowlord_messages::write::{
-    CreateTasks, Created, CronKey, PromoteDue, Promoted, RecordMissed, SaveCrons, SlotKey,
+    CreateTasks, Created, CronKey, PromoteDue, Promoted, RecordMissed, SaveCrons, SetPaused, SlotKey,
 };
 use flowlord_messages::{Code, Error, Result};
 use flowlord_testkit::VirtualClock;
@@ -44,6 +45,9 @@ pub(super) struct Stored {
     /// Answered to those who ask for the schedule and the workflows.
     pub(super) unreadable: usize,
     pub(super) workflows: Arc<Workflows>,
+    pub(super) paused: Vec<PausedPhase>,
+    /// Answered to those who ask for the rows of a meta file, in turn.
+    pub(super) rows: VecDeque<Result<Vec<Row>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -186,7 +190,30 @@ impl Handler<ReadSchedule> for Stub {
             last_slots: stored.last_slots(),
             crons: stored.crons.iter().map(|(cron, since)| (cron.clone(), *since)).collect(),
             next_due: stored.delayed.first().copied(),
+            paused: stored.paused.clone(),
         })
+    }
+}
+
+impl Handler<SetPaused> for Stub {
+    type Result = Result<Option<DateTime<Utc>>>;
+
+    fn handle(&mut self, set: SetPaused, _: &mut Self::Context) -> Self::Result {
+        self.database.get().write(|stored| {
+            stored.paused.retain(|paused| paused.task != set.task);
+            let (workflow, task) = (set.workflow, set.task);
+            stored.paused.extend(set.paused.then_some(PausedPhase { workflow, task, since: set.now }));
+            Ok(set.paused.then_some(set.now))
+        })
+    }
+}
+
+impl Handler<MetaRows> for Stub {
+    type Result = Result<Arc<Vec<Row>>>;
+
+    fn handle(&mut self, _: MetaRows, _: &mut Self::Context) -> Self::Result {
+        let rows = self.database.get().rows.pop_front();
+        rows.unwrap_or_else(|| Err(Error::new(Code::InvalidRequest, "no such file"))).map(Arc::new)
     }
 }
 

@@ -184,7 +184,8 @@ impl<'a> Scan<'a> {
             Order::OldestFirst => "ASC",
         };
         let from = source.sql();
-        let sql = format!("SELECT {columns} FROM {from} uid BETWEEN ?1 AND ?2 ORDER BY uid {order}");
+        let only = if self.query.filter.given_up { " AND given_up = 1" } else { "" };
+        let sql = format!("SELECT {columns} FROM {from} uid BETWEEN ?1 AND ?2{only} ORDER BY uid {order}");
         self.connection.prepare_cached(&sql)
     }
 

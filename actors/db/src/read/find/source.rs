@@ -26,6 +26,8 @@ pub(crate) enum Source {
     Failed(i64),
     /// Of one topic and job that ended so.
     QueueFailed(i64, i64),
+    /// Dead letters.
+    GivenUp,
     /// Of one chain.
     Chain(String),
     /// These, sorted by age: all that aren't done.
@@ -42,6 +44,7 @@ impl Source {
             Self::QueueFailed(..) => {
                 "task INDEXED BY task_queue_failed WHERE queue = ?3 AND result = ?4 AND result > 0 AND"
             }
+            Self::GivenUp => "task INDEXED BY task_given_up WHERE",
             Self::Chain(_) => "task INDEXED BY task_chain WHERE chain = ?3 AND",
             Self::Few(_) => "task WHERE uid = ?3 AND",
         }
@@ -49,7 +52,7 @@ impl Source {
 
     pub(super) fn values(&self) -> Vec<Value> {
         match self {
-            Self::All | Self::Few(_) => Vec::new(),
+            Self::All | Self::GivenUp | Self::Few(_) => Vec::new(),
             Self::Queue(id) | Self::Failed(id) => vec![Value::Integer(*id)],
             Self::QueueFailed(queue, result) => vec![Value::Integer(*queue), Value::Integer(*result)],
             Self::Chain(id) => vec![Value::Text(id.clone())],
@@ -64,6 +67,9 @@ pub(super) fn sources(connection: &Connection, query: &FindTasks) -> rusqlite::R
     let ids: BTreeSet<&String> = filter.ids.iter().collect();
     if (1..=SIDE_BY_SIDE).contains(&ids.len()) {
         return Ok(ids.into_iter().cloned().map(Source::Chain).collect());
+    }
+    if filter.given_up {
+        return Ok(vec![Source::GivenUp]);
     }
     if let Some(few) = unfinished(connection, filter)? {
         return Ok(vec![Source::Few(few)]);

@@ -1,0 +1,163 @@
+//! What is known of a watched place, and what a look at it tells.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use flowlord_domain::file_event::FileEvent;
+use flowlord_messages::files::SeenPlace;
+use flowlord_store::{Location, Object};
+
+/// What is known of a place between two looks.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// What was stored is read before the first look.
+    pub(crate) is_read: bool,
+    /// New files start tasks since then; none until all that was there at first is remembered.
+    pub(crate) since: Option<DateTime<Utc>>,
+    /// Each file's version.
+    pub(crate) seen: HashMap<String, String>,
+    /// Files that were new at the last look, by the version that they had: they may still be written to.
+    unsettled: HashMap<String, String>,
+}
+
+/// What a look tells.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Files that were there when the place was looked at first.
+    pub(crate) there: Vec<(String, String)>,
+    /// Files that came, or changed, since; in the order in which they were written.
+    pub(crate) arrived: Vec<Object>,
+    /// Files that are gone.
+    pub(crate) left: Vec<String>,
+    /// How many files are looked at once more before they count.
+    pub(crate) unsettled: usize,
+}
+
+impl Known {
+    /// Takes over what was stored.
+    pub(crate) fn read(&mut self, stored: SeenPlace) {
+        (self.is_read, self.since) = (true, stored.since);
+        self.seen = stored.files.into_iter().collect();
+    }
+
+    /// Compares what is there with what is known. Where files `settle`, one counts when two looks in a row find the
+    /// same version of it: whoever writes it is through then.
+    pub(crate) fn compare(&mut self, objects: Vec<Object>, settle: bool) -> Told {
+        let objects: Vec<Object> = objects.into_iter().filter(|object| !is_hidden(&object.path)).collect();
+        let mut told = Told { left: self.left(&objects), ..Told::default() };
+        let before = std::mem::take(&mut self.unsettled);
+        for object in objects {
+            if self.seen.get(&object.path) == Some(&object.etag) {
+                continue;
+            }
+            if self.since.is_none() {
+                told.there.push((object.path, object.etag));
+            } else if settle && before.get(&object.path) != Some(&object.etag) {
+                self.unsettled.insert(object.path, object.etag);
+            } else {
+                told.arrived.push(object);
+            }
+        }
+        told.unsettled = self.unsettled.len();
+        told.arrived.sort_by(|a, b| (a.modified, &a.path).cmp(&(b.modified, &b.path)));
+        told
+    }
+
+    /// An empty place is rather a disk that isn't mounted than one whose files all left: what is forgotten would start
+    /// again when it is back.
+    fn left(&self, objects: &[Object]) -> Vec<String> {
+        if objects.is_empty() {
+            return Vec::new();
+        }
+        let there: HashSet<&str> = objects.iter().map(|object| object.path.as_str()).collect();
+        self.seen.keys().filter(|path| !there.contains(path.as_str())).cloned().collect()
+    }
+}
+
+/// Editors and copying programs write to such names first.
+fn is_hidden(path: &str) -> bool {
+    path.split('/').any(|part| part.starts_with('.'))
+}
+
+/// A file of a place, as it is told of.
+pub(crate) fn event(place: &Location, object: &Object) -> FileEvent {
+    let written = object.modified.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let checksum = match place {
+        // No hash: it is made of the file's place on the disk, its time and its size.
+        Location::Local(_) => "",
+        Location::S3 { .. } | Location::Gs { .. } => object.etag.trim_matches('"'),
+    };
+    FileEvent {
+        path: place.join(&object.path).map_or_else(|_| object.path.clone(), |at| at.to_string()),
+        size: i64::try_from(object.bytes).unwrap_or(i64::MAX),
+        checksum: checksum.to_owned(),
+        created: written,
+        version: format!("{} {}", object.etag, object.modified.timestamp_micros()),
+        ..FileEvent::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(path: &str, etag: &str) -> Object {
+        let modified = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+        Object { path: path.to_owned(), bytes: 5, modified, etag: etag.to_owned() }
+    }
+
+    fn known(since: bool, seen: &[(&str, &str)]) -> Known {
+        let mut known = Known::default();
+        let files = seen.iter().map(|(path, etag)| ((*path).to_owned(), (*etag).to_owned())).collect();
+        known.read(SeenPlace { since: since.then(DateTime::default), files });
+        known
+    }
+
+    fn paths(told: &Told) -> Vec<&str> {
+        told.arrived.iter().map(|object| object.path.as_str()).collect()
+    }
+
+    #[test]
+    fn what_is_there_at_first_starts_nothing() {
+        let told = known(false, &[("a", "1")]).compare(vec![object("a", "1"), object("b", "1")], true);
+        assert_eq!((told.there, told.arrived), (vec![("b".to_owned(), "1".to_owned())], vec![]));
+    }
+
+    #[test]
+    fn a_file_counts_when_it_came_or_changed_and_nobody_writes_to_it() {
+        let mut known = known(true, &[("a", "1")]);
+        let there =
+            |b: &str| vec![object("a", "1"), object("b", b), object(".b.part", "1"), object(".x/c", "1")];
+        assert_eq!(known.compare(there("1"), true), Told { unsettled: 1, ..Told::default() });
+        assert_eq!(known.compare(there("2"), true), Told { unsettled: 1, ..Told::default() }, "it grows");
+        assert_eq!(paths(&known.compare(there("2"), true)), ["b"]);
+        known.seen.insert("b".to_owned(), "2".to_owned());
+        assert_eq!(known.compare(there("2"), true), Told::default());
+        assert_eq!(paths(&known.compare(vec![object("a", "9"), object("b", "2")], false)), ["a"], "at once");
+    }
+
+    #[test]
+    fn the_oldest_comes_first() {
+        let newer =
+            Object { modified: DateTime::from_timestamp(1_700_000_009, 0).unwrap(), ..object("a", "1") };
+        let told = known(true, &[]).compare(vec![newer, object("c", "1"), object("b", "1")], false);
+        assert_eq!(paths(&told), ["b", "c", "a"]);
+    }
+
+    #[test]
+    fn what_left_is_forgotten_unless_all_is_gone() {
+        let mut known = known(true, &[("a", "1"), ("b", "1")]);
+        assert_eq!(known.compare(vec![object("a", "1")], true).left, ["b"]);
+        assert_eq!(known.compare(vec![], true), Told::default());
+    }
+
+    #[test]
+    fn a_file_is_told_of_by_its_whole_path() {
+        let local = event(&Location::parse("/srv/in").unwrap(), &object("2024/a.csv", "17-5"));
+        assert_eq!((local.path.as_str(), local.size, local.checksum.as_str()), ("/srv/in/2024/a.csv", 5, ""));
+        assert_eq!(local.created, "2023-11-14T22:13:20Z");
+        let remote = event(&Location::parse("s3://b/in").unwrap(), &object("a.csv", "\"md5\""));
+        assert_eq!((remote.path.as_str(), remote.checksum.as_str()), ("s3://b/in/a.csv", "md5"));
+        assert_eq!(remote.version, "\"md5\" 1700000000000000");
+    }
+}

@@ -1,0 +1,141 @@
+//! One look at a watched place: what came since the last one starts its tasks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use flowlord_messages::files::{FileSource, ReadSeen, SaveSeen, SeenFile};
+use flowlord_messages::{Error, Port, SharedClock};
+use flowlord_store::{Location, MOST_OBJECTS, Object, Stores};
+use futures_util::StreamExt as _;
+
+use crate::Recorder;
+use crate::known::{Known, event};
+use crate::record::Arrived;
+
+/// How many files are remembered by one command.
+const SAVED_AT_ONCE: usize = 1_000;
+
+/// How many files are recorded at the same time.
+const AT_ONCE: usize = 16;
+
+/// What a look needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Looker {
+    pub(crate) recorder: Recorder,
+    pub(crate) stores: Stores,
+    pub(crate) clock: SharedClock,
+    pub(crate) read: Port<ReadSeen>,
+    pub(crate) save: Port<SaveSeen>,
+    /// Nothing more is to begin.
+    pub(crate) stopping: Arc<AtomicBool>,
+}
+
+/// What a look came to.
+#[derive(Debug)]
+pub(crate) struct Looked {
+    /// What is known from then on.
+    pub(crate) known: Known,
+    /// How many files are there, or why nobody knows.
+    pub(crate) files: Result<usize, String>,
+    /// To be looked at again soon: some files may still be written to, or weren't recorded.
+    pub(crate) soon: bool,
+}
+
+impl Looker {
+    pub(crate) async fn look(&self, place: &Location, mut known: Known) -> Looked {
+        let mut soon = false;
+        let files = self.try_look(place, &mut known, &mut soon).await;
+        Looked { known, files, soon }
+    }
+
+    async fn try_look(&self, place: &Location, known: &mut Known, soon: &mut bool) -> Result<usize, String> {
+        let name = place.to_string();
+        let unstored = |err: Error| format!("{name}: {}", err.detail);
+        if !known.is_read {
+            known.read(self.read.call(ReadSeen { place: name.clone() }).await.map_err(unstored)?);
+        }
+        let objects = self.list(place).await?;
+        let files = objects.len();
+        let told = known.compare(objects, place.as_local().is_some());
+        *soon = told.unsettled > 0;
+        self.remember(&name, known, told.there, told.left).await.map_err(unstored)?;
+        *soon |= !self.record(place, known, told.arrived).await;
+        Ok(files)
+    }
+
+    async fn list(&self, place: &Location) -> Result<Vec<Object>, String> {
+        if let Some(path) = place.as_local()
+            && !path.is_dir()
+        {
+            return Err(format!("{place} isn't there: make the folder, or change files.folders"));
+        }
+        let store = self.stores.open(place).map_err(|err| err.to_string())?;
+        store.list("", MOST_OBJECTS).await.map_err(|err| err.to_string())
+    }
+
+    /// Remembers what was there at first, and forgets what left.
+    async fn remember(
+        &self,
+        name: &str,
+        known: &mut Known,
+        there: Vec<(String, String)>,
+        left: Vec<String>,
+    ) -> Result<(), Error> {
+        let save = |seen: &[(String, String)], left: Vec<String>, since| {
+            self.save.call(SaveSeen { place: name.to_owned(), seen: seen.to_vec(), left, since })
+        };
+        for some in there.chunks(SAVED_AT_ONCE) {
+            save(some, Vec::new(), None).await?;
+        }
+        for some in left.chunks(SAVED_AT_ONCE) {
+            save(&[], some.to_vec(), None).await?;
+        }
+        if known.since.is_none() {
+            let now = Some(self.clock.now());
+            save(&[], Vec::new(), now).await?;
+            known.since = now;
+            log::info!("event=place_watched place={name:?} files={}", there.len() + known.seen.len());
+        }
+        known.seen.extend(there);
+        left.iter().for_each(|path| drop(known.seen.remove(path)));
+        Ok(())
+    }
+
+    /// Records files, each with what it starts; answers whether all were.
+    async fn record(&self, place: &Location, known: &mut Known, arrived: Vec<Object>) -> bool {
+        let one = async |object: Object| {
+            if self.stopping.load(Ordering::Relaxed) {
+                return None;
+            }
+            let seen =
+                SeenFile { place: place.to_string(), path: object.path.clone(), etag: object.etag.clone() };
+            let file = event(place, &object);
+            let ignored = String::new();
+            let arrived = Arrived { file, source: FileSource::Watch, ignored, seen: Some(seen) };
+            match self.recorder.record(arrived).await {
+                Ok(_) => Some(object),
+                Err(err) => {
+                    log::warn!(
+                        "event=file_not_recorded place={:?} path={:?} error={err:?}",
+                        place.to_string(),
+                        object.path
+                    );
+                    None
+                }
+            }
+        };
+        let all = arrived.len();
+        // In their order, so that files that wait for each other are counted as they came.
+        let recorded: Vec<Option<Object>> =
+            futures_util::stream::iter(arrived).map(one).buffered(AT_ONCE).collect().await;
+        let recorded = recorded.into_iter().flatten();
+        let before = known.seen.len();
+        let mut count = 0;
+        for object in recorded {
+            count += 1;
+            known.seen.insert(object.path, object.etag);
+        }
+        log::debug!("event=place_looked_at place={:?} new={count} known={before}", place.to_string());
+        count == all
+    }
+}

@@ -1,0 +1,135 @@
+//! Dead letters, tasks that run again, tasks that are cancelled.
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use crate::support::TestApp;
+
+const WORKFLOW: &str = r#"
+[[phase]]
+task = "extract"
+rule = "retry_delay=1s"
+retry = 1
+template = "{hh}"
+
+[[phase]]
+task = "load"
+dependsOn = "extract"
+template = "{hh}"
+"#;
+
+const DEAD: &str = "&result=error&retry=failed";
+
+fn task(info: &str) -> Value {
+    json!({"type": "extract", "info": info, "meta": "workflow=main.toml&k=v"})
+}
+
+/// Fails until no retry is left.
+async fn exhaust(app: &TestApp) {
+    for _ in 0..2 {
+        let leased = app.api.lease("extract").await.expect("a task to fail");
+        app.api.result(&leased.lease, &json!({"result": "error", "msg": "no disk"})).await.ok();
+        app.pass(TimeDelta::seconds(2)).await;
+    }
+}
+
+#[actix::test]
+async fn a_dead_letter_runs_again_and_is_one_no_more() {
+    let app = TestApp::with(WORKFLOW).await;
+    app.api.create(&task("a")).await;
+    exhaust(&app).await;
+    let dead = app.api.tasks(DEAD).await;
+    assert_eq!((dead.len(), &dead[0]["attempt"]), (1, &json!(2)));
+    assert!(dead[0]["meta"].as_str().unwrap().contains("retry=failed"), "{dead:?}");
+
+    let path = format!("/api/v1/tasks/{}/rerun", dead[0]["uid"].as_str().unwrap());
+    let answer = app.api.post(&path, &json!({})).await;
+    assert_eq!(answer.status, 201);
+    let again = answer.ok();
+    assert_eq!((&again["id"], &again["parent"]), (&dead[0]["id"], &dead[0]["uid"]));
+    assert_eq!(
+        (&again["meta"], &again["attempt"]),
+        (&json!("k=v&rerun=manual&workflow=main.toml"), &json!(1))
+    );
+    assert_eq!(app.api.post(&path, &json!({})).await.problem(), (409, "task_unfinished"), "not twice");
+    assert!(app.api.tasks(DEAD).await.is_empty());
+
+    let leased = app.api.lease("extract").await.unwrap();
+    assert_eq!(leased.task["uid"], again["uid"]);
+    app.api.complete(&leased.lease, "").await;
+    assert!(app.api.lease("load").await.is_some(), "its children start");
+    let chain = app.api.get(&format!("/api/v1/chains/{}", dead[0]["id"].as_str().unwrap())).await.ok();
+    assert_eq!(chain["items"].as_array().unwrap().len(), 4);
+}
+
+#[actix::test]
+async fn many_run_again_when_that_is_said_and_each_once() {
+    let app = TestApp::with(WORKFLOW).await;
+    for info in ["a", "b"] {
+        app.api.create(&task(info)).await;
+        exhaust(&app).await;
+    }
+    let path = "/api/v1/tasks/rerun";
+    let filter = json!({"result": "error", "date": "2026-03-02"});
+    let dry = app.api.post(path, &filter).await.ok();
+    assert_eq!((&dry["count"], &dry["skipped"], &dry["created"]), (&json!(2), &json!(2), &json!(0)));
+    assert_eq!(app.api.tasks("").await.len(), 4, "two tries each");
+    let mut execute = filter.clone();
+    execute["execute"] = json!(true);
+    assert_eq!(app.api.post(path, &execute).await.ok()["created"], 2);
+    let again = app.api.post(path, &execute).await.ok();
+    assert_eq!((&again["count"], &again["skipped"]), (&json!(0), &json!(4)), "the new attempts count");
+    assert_eq!(app.api.tasks("&state=ready").await.len(), 2);
+    assert_eq!(app.api.post(path, &json!({"execute": true})).await.problem(), (400, "invalid_request"));
+}
+
+#[actix::test]
+async fn the_reference_runs_a_task_again_by_its_names() {
+    let app = TestApp::with(WORKFLOW).await;
+    let created = app.api.create(&task("a")).await;
+    let named = json!({"type": "extract", "id": created["id"], "created": "2026-03-02T12:00:00Z"});
+    assert_eq!(app.api.post("/rerun", &named).await.problem(), (409, "task_unfinished"));
+    let leased = app.api.lease("extract").await.unwrap();
+    app.api.complete(&leased.lease, "").await;
+    let again = app.api.post("/rerun", &named).await.ok();
+    assert_eq!(
+        (&again["id"], &again["meta"]),
+        (&created["id"], &json!("k=v&rerun=manual&workflow=main.toml"))
+    );
+    let wrong = json!({"type": "load", "id": created["id"], "created": created["created"]});
+    assert_eq!(app.api.post("/rerun", &wrong).await.problem(), (404, "task_unknown"));
+}
+
+#[actix::test]
+async fn a_cancelled_task_ends_and_nothing_follows() {
+    let app = TestApp::with(WORKFLOW).await;
+    let cancel = |task: &Value| format!("/api/v1/tasks/{}/cancel", task["uid"].as_str().unwrap());
+    let waiting = app.api.create(&task("a")).await;
+    let ended = app.api.post(&cancel(&waiting), &json!({"note": "wrong day"})).await.ok();
+    assert_eq!((&ended["state"], &ended["result"]), (&json!("done"), &json!("warn")));
+    assert_eq!((&ended["msg"], &ended["cancelled"]), (&json!("cancelled: wrong day"), &json!(true)));
+    assert!(app.api.lease("extract").await.is_none());
+    assert_eq!(app.api.post(&cancel(&waiting), &json!({})).await.problem(), (409, "already_finished"));
+
+    for result in ["complete", "error"] {
+        app.api.create(&task(result)).await;
+        let leased = app.api.lease("extract").await.unwrap();
+        let asked = app.api.post(&cancel(&leased.task), &json!({})).await.ok();
+        assert_eq!((&asked["state"], &asked["cancelled"]), (&json!("leased"), &json!(true)));
+        let beat = app.api.post(&format!("/api/v1/lease/{}/heartbeat", leased.lease), &json!({})).await.ok();
+        assert_eq!(beat["cancel"], true);
+        app.api.result(&leased.lease, &json!({"result": result, "msg": "too late"})).await.ok();
+    }
+    app.pass(TimeDelta::minutes(5)).await;
+    assert!(app.api.tasks("&type=load").await.is_empty(), "no children");
+    assert_eq!(app.api.tasks("").await.len(), 3, "no retries");
+    assert_eq!(app.api.get("/api/v1/alerts?date=2026-03-02").await.ok()["items"], json!([]));
+
+    // A worker that is gone: nobody else gets it.
+    app.api.create(&task("gone")).await;
+    let leased = app.api.lease("extract").await.unwrap();
+    app.api.post(&cancel(&leased.task), &json!({})).await.ok();
+    app.pass(TimeDelta::minutes(2)).await;
+    assert!(app.api.lease("extract").await.is_none());
+    assert_eq!(app.api.tasks("&result=warn").await.len(), 2);
+}

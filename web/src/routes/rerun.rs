@@ -1,0 +1,258 @@
+//! Tasks: run again, one or many; cancelled.
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::{Path, Payload};
+use chrono::{DateTime, SubsecRound as _, Utc};
+use flowlord_domain::query::Query;
+use flowlord_domain::rerun::rerun;
+use flowlord_domain::task_doc::parse_time;
+use flowlord_domain::{Attempt, NewTask, TaskState, Uid};
+use flowlord_messages::read::{AttemptsById, Chain, LaterAttempts, ListTasks, TaskFilter};
+use flowlord_messages::write::{CancelTask, RerunTasks};
+use flowlord_messages::{Code, Error};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::api::{Api, ApiRef};
+use crate::extract::{from_json, json_body, object};
+use crate::list;
+use crate::params::Params;
+use crate::problem::{Answer, Problem};
+use crate::routes::json;
+use crate::routes::tasks::{found, uid_of};
+use crate::trail::Trail;
+use crate::view::task::{TaskView, as_stored};
+
+/// How many tasks one request may have run again.
+const MOST: usize = 10_000;
+/// How many are read and stored at a time.
+const STEP: usize = 500;
+/// How many of them the answer shows.
+const SHOWN: usize = 1_000;
+/// What may choose them.
+const FILTERS: &[&str] = &["date", "from", "to", "type", "job", "result", "state", "id", "retry"];
+const EXAMPLE: &str = r#"{"date":"2026-01-15","result":"error","retry":"failed","execute":true}"#;
+
+/// Has one task run again.
+pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
+    let task = read(&api, uid_of(&path)?).await?;
+    json(StatusCode::CREATED, &TaskView(&again(&api, &task).await?))
+}
+
+/// The new attempt of a task.
+async fn again(api: &Api, task: &Attempt) -> Result<Attempt, Problem> {
+    let now = api.deps.clock.now();
+    let new = rerun(task, &mut api.deps.mint.clone(), now);
+    let expected = as_stored(&new);
+    let stored = api.deps.rerun.call(RerunTasks { now, tasks: vec![new] }).await?.pop();
+    let uid = stored.ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))??;
+    Ok(Attempt { uid, ..expected })
+}
+
+async fn read(api: &Api, uid: Uid) -> Result<Attempt, Problem> {
+    found(uid, api.deps.attempts.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten())
+}
+
+#[derive(Debug, Deserialize)]
+struct CancelBody {
+    note: Option<String>,
+}
+
+/// Ends a task, or asks its worker to.
+pub(crate) async fn cancel(
+    api: ApiRef,
+    path: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let uid = uid_of(&path)?;
+    let CancelBody { note } = object(&body, r#"{"note":"the source is wrong"}"#)?;
+    let note = note.filter(|note| !note.is_empty());
+    let msg = note.map_or_else(|| "cancelled".to_owned(), |note| format!("cancelled: {note}"));
+    api.deps.cancel.call(CancelTask { now: api.deps.clock.now(), uid, msg }).await?;
+    json(StatusCode::OK, &TaskView(&read(&api, uid).await?))
+}
+
+/// What came of many.
+#[derive(Debug, Default, Serialize)]
+struct Many {
+    status: String,
+    /// How many were chosen.
+    count: usize,
+    created: usize,
+    /// How many have a later attempt: that one counts.
+    skipped: usize,
+    failed: Vec<Failed>,
+    /// In a dry run those that would run again, else the new ones; the first of them.
+    tasks: Vec<Value>,
+}
+
+#[derive(Debug, Serialize)]
+struct Failed {
+    uid: Uid,
+    code: &'static str,
+    detail: String,
+}
+
+/// Has all tasks of a filter run again; by default only says which.
+pub(crate) async fn many(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let (filter, execute) = wanted(&body, request.query_string())?;
+    let (chosen, skipped) = choose(&api, filter).await?;
+    let mut many = Many { count: chosen.len(), skipped, ..Many::default() };
+    if !execute {
+        Trail::nothing_changed(&request);
+        many.status = "dry run: nothing runs again without \"execute\":true".to_owned();
+        many.tasks = chosen.iter().take(SHOWN).map(shown).collect::<Result<_, _>>()?;
+        return json(StatusCode::OK, &many);
+    }
+    for step in chosen.chunks(STEP) {
+        many.take(&api, step).await?;
+    }
+    many.status = format!("{}/{} tasks run again", many.created, many.count);
+    let status = if many.failed.is_empty() { StatusCode::OK } else { StatusCode::MULTI_STATUS };
+    json(status, &many)
+}
+
+/// The filter may stand in the body, in the query string, or in both.
+fn wanted(body: &[u8], query: &str) -> Result<(TaskFilter, bool), Problem> {
+    let mut fields: BTreeMap<String, Value> = object(body, EXAMPLE)?;
+    let execute = match fields.remove("execute") {
+        None | Some(Value::Null) => false,
+        Some(execute) => from_json(execute.to_string().as_bytes())
+            .map_err(|_| Problem::invalid(format!("`execute` is {execute}: write true or false")))?,
+    };
+    let mut params = Query::lenient(query);
+    for (name, value) in &fields {
+        for value in texts(name, value)? {
+            params.push(name, value);
+        }
+    }
+    let params = Params::parse(&params.encode(), FILTERS)?;
+    let mut filter = list::filter(&params)?;
+    if filter == TaskFilter::default() {
+        let detail = format!("say which tasks are to run again: at least one of {}", FILTERS.join(", "));
+        return Err(Problem::invalid(detail));
+    }
+    // Only what is finished can run again.
+    if filter.states.is_empty() {
+        filter.states = vec![TaskState::Done];
+    }
+    Ok((filter, execute))
+}
+
+fn texts<'a>(name: &str, value: &'a Value) -> Result<Vec<&'a str>, Problem> {
+    let wrong = || Problem::invalid(format!("`{name}` is {value}: write a text, or a list of texts"));
+    match value {
+        Value::String(text) => Ok(vec![text]),
+        Value::Array(list) => list.iter().map(|text| text.as_str().ok_or_else(wrong)).collect(),
+        _ => Err(wrong()),
+    }
+}
+
+/// The tasks of a filter, oldest first, without those that were tried again since; and how many those are.
+async fn choose(api: &Api, filter: TaskFilter) -> Result<(Vec<Attempt>, usize), Problem> {
+    let (mut chosen, mut skipped, mut after) = (Vec::new(), 0, None);
+    loop {
+        let step = ListTasks { filter: filter.clone(), ascending: true, after, limit: STEP };
+        let tasks = api.deps.tasks.call(step).await?;
+        let later = LaterAttempts { uids: tasks.iter().map(|task| task.uid).collect() };
+        let later = api.deps.later.call(later).await?;
+        let (read, last) = (tasks.len(), tasks.last().map(|task| task.uid));
+        let latest: Vec<_> =
+            tasks.into_iter().zip(later).filter(|(_, later)| later.is_none()).map(|(task, _)| task).collect();
+        skipped += read - latest.len();
+        chosen.extend(latest);
+        if chosen.len() > MOST {
+            let detail = format!("these are more than {MOST} tasks: choose fewer, by from and to");
+            return Err(Problem::invalid(detail));
+        }
+        if read < STEP {
+            return Ok((chosen, skipped));
+        }
+        after = last;
+    }
+}
+
+impl Many {
+    /// Stores the new attempts of some. What was stored is told in any case.
+    async fn take(&mut self, api: &Api, step: &[Attempt]) -> Result<(), Problem> {
+        let now = api.deps.clock.now();
+        let mut ids = api.deps.mint.clone();
+        let tasks: Vec<NewTask> = step.iter().map(|task| rerun(task, &mut ids, now)).collect();
+        let expected: Vec<Attempt> = tasks.iter().map(as_stored).collect();
+        let answers = match api.deps.rerun.call(RerunTasks { now, tasks }).await {
+            Ok(answers) => answers,
+            Err(err) if self.created == 0 && self.failed.is_empty() => return Err(err.into()),
+            Err(err) => vec![Err(err); step.len()],
+        };
+        for ((task, new), answer) in step.iter().zip(expected).zip(answers) {
+            match answer {
+                Ok(uid) => {
+                    self.created += 1;
+                    if self.tasks.len() < SHOWN {
+                        self.tasks.push(shown(&Attempt { uid, ..new })?);
+                    }
+                }
+                Err(Error { code, detail }) => {
+                    self.failed.push(Failed { uid: task.uid, code: code.as_str(), detail });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shown(task: &Attempt) -> Result<Value, Problem> {
+    serde_json::to_value(TaskView(task))
+        .map_err(|err| Problem::new(Code::Internal, format!("the task can't be written: {err}")))
+}
+
+/// The reference system's way to name a task.
+#[derive(Debug, Deserialize)]
+struct KeptBody {
+    #[serde(rename = "type", default)]
+    topic: String,
+    #[serde(default)]
+    job: String,
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    created: String,
+}
+
+const KEPT_EXAMPLE: &str = r#"{"type":"load","job":"daily","id":"…","created":"2026-01-15T05:00:00Z"}"#;
+
+/// As in the reference system: a task is named by its type, job, id and the time of its creation.
+pub(crate) async fn kept(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let wanted: KeptBody = object(&body, KEPT_EXAMPLE)?;
+    for (name, text) in [("type", &wanted.topic), ("id", &wanted.id), ("created", &wanted.created)] {
+        if text.is_empty() {
+            return Err(Problem::invalid(format!("`{name}` is missing: send the task like {KEPT_EXAMPLE}")));
+        }
+    }
+    let created = parse_time(&wanted.created).map_err(|_| {
+        Problem::invalid(format!("`created` is `{}`: write it as the task has it", wanted.created))
+    })?;
+    let attempts = api.deps.chain.call(Chain { id: wanted.id.clone() }).await?;
+    let named = attempts.into_iter().filter(|task| task.topic == wanted.topic && task.job == wanted.job);
+    let task = of_that_time(named.collect(), created).ok_or_else(|| {
+        let detail =
+            format!("no task `{}` of that type and job was created at {}", wanted.id, wanted.created);
+        Problem::new(Code::TaskUnknown, detail)
+    })?;
+    json(StatusCode::OK, &TaskView(&again(&api, &task).await?))
+}
+
+/// The one of that very time; else, as old clients know whole seconds only, the last one of that second.
+fn of_that_time(mut tasks: Vec<Attempt>, created: DateTime<Utc>) -> Option<Attempt> {
+    let exact = tasks.iter().position(|task| task.uid.created() == created);
+    let within = || tasks.iter().rposition(|task| task.uid.created().trunc_subsecs(0) == created);
+    let at = exact.or_else(within)?;
+    Some(tasks.swap_remove(at))
+}

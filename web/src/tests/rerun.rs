@@ -1,0 +1,173 @@
+//! Tasks run again and cancelled, phases paused.
+
+use std::sync::{Arc, Mutex};
+
+use chrono::TimeDelta;
+use flowlord_domain::{TaskResult, TaskState};
+use flowlord_messages::read::TaskFilter;
+use flowlord_messages::{Code, Error};
+use serde_json::json;
+
+use super::stub::{Stub, attempt, finished, leased, noon};
+
+/// The new attempts, as the database was asked for them.
+fn storing(stub: &Stub) -> Arc<Mutex<Vec<flowlord_domain::NewTask>>> {
+    let stored = Arc::new(Mutex::new(Vec::new()));
+    let new = Arc::clone(&stored);
+    stub.rerun(move |ask| {
+        let uids = ask.tasks.iter().map(|task| Ok(task.uid)).collect();
+        new.lock().unwrap().extend(ask.tasks);
+        Ok(uids)
+    });
+    stored
+}
+
+#[actix::test]
+async fn a_task_runs_again_as_a_new_attempt_of_its_chain() {
+    let stub = Stub::default();
+    let failed = flowlord_domain::Attempt {
+        meta: "workflow=main.toml&retry=failed&retried=2&delayed=30s&file=a b".to_owned(),
+        ..finished(1)
+    };
+    let uid = failed.uid;
+    stub.attempts(move |_| Ok(vec![Some(failed.clone())]));
+    let stored = storing(&stub);
+    let reply = stub.post(&format!("/api/v1/tasks/{uid}/rerun"), "").await;
+    assert_eq!(reply.status, 201);
+    let task = reply.ok();
+    assert_eq!(
+        (&task["id"], &task["state"], &task["attempt"]),
+        (&json!("chain-1"), &json!("ready"), &json!(1))
+    );
+    assert_eq!(task["meta"], "file=a b&rerun=manual&workflow=main.toml");
+    assert_eq!((&task["parent"], stored.lock().unwrap().len()), (&json!(uid), 1));
+
+    stub.rerun(|_| Ok(vec![Err(Error::new(Code::TaskUnfinished, "it runs"))]));
+    assert_eq!(stub.post(&format!("/api/v1/tasks/{uid}/rerun"), "").await.code(), "task_unfinished");
+    stub.attempts(|_| Ok(vec![None]));
+    assert_eq!(stub.post(&format!("/api/v1/tasks/{uid}/rerun"), "").await.code(), "task_unknown");
+    assert_eq!(stub.post("/api/v1/tasks/x/rerun", "").await.code(), "task_unknown");
+}
+
+#[actix::test]
+async fn many_run_again_only_when_that_is_said() {
+    let (stub, filters) = (Stub::default(), Arc::new(Mutex::new(Vec::new())));
+    let seen = Arc::clone(&filters);
+    stub.tasks(move |query| {
+        seen.lock().unwrap().push(query.filter);
+        Ok(vec![finished(1), finished(2), finished(3)])
+    });
+    // The second was tried again since.
+    stub.later(|query| Ok(vec![None, query.uids.last().copied(), None]));
+    let stored = storing(&stub);
+    let path = "/api/v1/tasks/rerun?type=load";
+    let body = r#"{"result":["error","alert"],"retry":"failed"}"#;
+    let dry = stub.post(path, body).await.ok();
+    assert_eq!((&dry["count"], &dry["skipped"], &dry["created"]), (&json!(2), &json!(1), &json!(0)));
+    assert_eq!(dry["tasks"][1]["uid"], finished(3).uid.to_string());
+    assert!(dry["status"].as_str().unwrap().starts_with("dry run"), "{dry}");
+    assert!(stored.lock().unwrap().is_empty());
+    let expected = TaskFilter {
+        topics: vec!["load".to_owned()],
+        results: vec![TaskResult::Error, TaskResult::Alert],
+        states: vec![TaskState::Done],
+        given_up: true,
+        ..TaskFilter::default()
+    };
+    assert_eq!(filters.lock().unwrap()[0], expected);
+
+    let done = stub.post(path, r#"{"result":"error","execute":true}"#).await.ok();
+    assert_eq!((&done["created"], &done["failed"]), (&json!(2), &json!([])));
+    assert_eq!(done["tasks"][0]["parent"], finished(1).uid.to_string());
+    assert_eq!(done["status"], "2/2 tasks run again");
+
+    stub.rerun(|ask| {
+        let one = ask.tasks[0].uid;
+        Ok(vec![Ok(one), Err(Error::new(Code::TaskUnfinished, "it runs"))])
+    });
+    let some = stub.post(path, r#"{"result":"error","execute":true}"#).await;
+    assert_eq!((some.status, &some.json()["created"]), (207, &json!(1)));
+    let failed = json!([{"uid": finished(3).uid, "code": "task_unfinished", "detail": "it runs"}]);
+    assert_eq!(some.json()["failed"], failed);
+}
+
+#[actix::test]
+async fn a_choice_that_can_not_be_says_what_to_write() {
+    let stub = Stub::default();
+    for (body, says) in [
+        ("{}", "at least one of date"),
+        (r#"{"execute":true}"#, "at least one of date"),
+        (r#"{"result":"eror"}"#, "write complete, error"),
+        (r#"{"result":5}"#, "write a text, or a list"),
+        (r#"{"type":"a","execute":"yes"}"#, "write true or false"),
+        (r#"{"retry":"1"}"#, "write failed"),
+        (r#"{"rslt":"error"}"#, "did you mean `result`"),
+    ] {
+        let (status, code, detail) = stub.post("/api/v1/tasks/rerun", body).await.problem();
+        assert_eq!((status, code.as_str()), (400, "invalid_request"), "{body}");
+        assert!(detail.contains(says), "{body}: {detail}");
+    }
+    stub.tasks(|query| Ok((0..500).map(|n| finished(n + query.after.map_or(0, |uid| uid.0))).collect()));
+    stub.later(|query| Ok(vec![None; query.uids.len()]));
+    let (_, _, detail) = stub.post("/api/v1/tasks/rerun", r#"{"type":"a"}"#).await.problem();
+    assert!(detail.contains("more than 10000"), "{detail}");
+}
+
+#[actix::test]
+async fn a_cancelled_task_is_shown_as_it_stands() {
+    let stub = Stub::default();
+    let task = flowlord_domain::Attempt { cancelled: true, ..leased(1) };
+    let path = format!("/api/v1/tasks/{}/cancel", task.uid);
+    stub.attempts(move |_| Ok(vec![Some(task.clone())]));
+    stub.cancel(|ask| {
+        assert_eq!((ask.now, ask.msg.as_str()), (noon(), "cancelled: wrong day"));
+        Ok(())
+    });
+    let shown = stub.post(&path, r#"{"note":"wrong day"}"#).await.ok();
+    assert_eq!((&shown["state"], &shown["cancelled"]), (&json!("leased"), &json!(true)));
+    stub.cancel(|_| Err(Error::new(Code::AlreadyFinished, "done")));
+    assert_eq!(stub.post(&path, "").await.code(), "already_finished");
+}
+
+#[actix::test]
+async fn the_reference_names_a_task_by_its_time() {
+    let stub = Stub::default();
+    let at = |seconds: i64, micros: i64| attempt(seconds * 1_000_000 + micros);
+    stub.chain(move |_| Ok(vec![at(0, 0), at(5, 1), at(5, 7)]));
+    let stored = storing(&stub);
+    let body = |created: &str| {
+        json!({"type": "load", "job": "daily", "id": "chain-1", "created": created}).to_string()
+    };
+    let ran = async |created: &str| {
+        stub.post("/rerun", body(created)).await.ok();
+        stored.lock().unwrap().pop().unwrap().parent.unwrap()
+    };
+    assert_eq!(ran("2026-03-02T12:00:00Z").await, at(0, 0).uid);
+    assert_eq!(ran("2026-03-02T12:00:05Z").await, at(5, 7).uid, "the last of that second");
+    assert_eq!(ran("2026-03-02T12:00:05.000001Z").await, at(5, 1).uid);
+    assert_eq!(stub.post("/rerun", body("2026-03-02T12:00:09Z")).await.code(), "task_unknown");
+    for (body, says) in [("{}", "`type` is missing"), (&body("noon"), "`created` is `noon`")] {
+        let (_, _, detail) = stub.post("/rerun", body.to_owned()).await.problem();
+        assert!(detail.contains(says), "{detail}");
+    }
+}
+
+#[actix::test]
+async fn a_phase_is_paused_and_goes_on() {
+    let stub = Stub::default();
+    stub.pause(|ask| {
+        assert_eq!((ask.workflow.as_str(), ask.task.as_str()), ("etl/main.toml", "load"));
+        Ok(ask.paused.then(|| noon() - TimeDelta::hours(1)))
+    });
+    let body = r#"{"workflow":"etl/main.toml","task":"load"}"#;
+    let paused = stub.post("/api/v1/phases/pause", body).await.ok();
+    let expected = json!({
+        "workflow": "etl/main.toml", "task": "load", "paused": true, "paused_since": "2026-03-02T11:00:00Z",
+    });
+    assert_eq!(paused, expected);
+    assert_eq!(stub.post("/api/v1/phases/resume", body).await.ok()["paused"], false);
+    let missing = stub.post("/api/v1/phases/pause", r#"{"workflow":"a"}"#).await;
+    assert!(missing.problem().2.contains("`task` is missing"), "{missing:?}");
+    stub.pause(|_| Err(Error::new(Code::WorkflowUnknown, "none")));
+    assert_eq!(stub.post("/api/v1/phases/pause", body).await.problem().0, 404);
+}
