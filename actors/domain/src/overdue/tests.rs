@@ -61,6 +61,7 @@ fn attempt(
         delivery: u32::from(!started.is_empty()),
         not_before: None,
         worker: "w1".to_owned(),
+        cancelled: false,
         lease_expires: None,
         progress: None,
         result,
