@@ -13,6 +13,7 @@ mod commands;
 mod documents;
 mod events;
 mod files;
+mod flips;
 mod import;
 mod kept;
 mod language;
