@@ -143,7 +143,12 @@ async fn show<'a>(api: &'a ApiRef, request: &HttpRequest) -> Result<AboutPage<'a
         let ready: u64 = backlog.ready.iter().map(|(_, count, _)| count).sum();
         service.push(fact(
             "Tasks ready, delayed, leased",
-            format!("{}, {}, {}", grouped(ready), grouped(backlog.delayed), grouped(backlog.leased.iter().map(|(_, count)| count).sum())),
+            format!(
+                "{}, {}, {}",
+                grouped(ready),
+                grouped(backlog.delayed),
+                grouped(backlog.leased.iter().map(|(_, count)| count).sum())
+            ),
         ));
         service.push(fact("Messages for Slack", format!("{} not sent yet", grouped(backlog.messages))));
     }
