@@ -278,7 +278,7 @@ fn about() -> Stub {
     stub.measure(|ask| {
         Ok(TableSize { table: ask.table, rows: 1_234, bytes: 2_000_000, index_bytes: 0, complete: true })
     });
-    stub.backlog(|_| Ok(Backlog { leased: 2, ..Backlog::default() }));
+    stub.backlog(|_| Ok(Backlog { leased: vec![("load".to_owned(), 2)], ..Backlog::default() }));
     stub.ladders(|_| Ok(vec![ladder()]));
     stub.snapshots(|_| Ok(Snapshots { problem: Some("no room".to_owned()), ..Snapshots::default() }));
     stub.tokens_read(|_| Ok(Vec::new()));
