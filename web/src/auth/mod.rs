@@ -99,6 +99,11 @@ pub(crate) fn role(api: &Api, request: &HttpRequest) -> Option<Role> {
     known.or_else(|| api.config.access.anonymous.then_some(Role::Admin))
 }
 
+/// Whether the one who asks may change what an operator may, so that a page offers it.
+pub(crate) fn may_change(api: &Api, request: &HttpRequest) -> bool {
+    role(api, request).is_some_and(|role| role.covers(Role::Operator))
+}
+
 /// What a request shows for itself.
 enum Presented {
     Token(TokenHash),

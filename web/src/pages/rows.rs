@@ -14,6 +14,8 @@ use super::when::{When, span};
 #[derive(Debug)]
 pub(crate) struct TaskRow {
     pub(crate) uid: String,
+    /// Whether it has a result, and so can run again.
+    pub(crate) done: bool,
     /// The result, or the state while there is none.
     pub(crate) status: &'static str,
     pub(crate) class: &'static str,
@@ -44,6 +46,7 @@ impl TaskRow {
         let ran = task.started.zip(end).map(|(from, to)| span(to - from)).unwrap_or_default();
         Self {
             uid: task.uid.to_string(),
+            done: task.state == TaskState::Done,
             status,
             class,
             progress: task

@@ -133,8 +133,16 @@ fn others(config: &mut ServiceConfig) {
 fn pages(config: &mut ServiceConfig) {
     config
         .service(get("/", pages::start::start))
-        .service(get("/web/task", pages::tasks::tasks))
-        .service(get("/web/task/{uid}", pages::task::task))
+        .service(
+            only("/web/task", "GET, HEAD, POST")
+                .route(web::post().to(pages::tasks::again))
+                .route(web::route().guard(reads()).to(pages::tasks::tasks)),
+        )
+        .service(
+            only("/web/task/{uid}", "GET, HEAD, POST")
+                .route(web::post().to(pages::task::act))
+                .route(web::route().guard(reads()).to(pages::task::task)),
+        )
         .service(
             only("/web/alert", "GET, HEAD, POST")
                 .route(web::post().to(pages::alerts::act))

@@ -1,6 +1,7 @@
 //! Tasks: run again, one or many; cancelled.
 
 use std::collections::BTreeMap;
+use std::slice;
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
@@ -43,16 +44,24 @@ pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
 }
 
 /// The new attempt of a task.
-async fn again(api: &Api, task: &Attempt) -> Result<Attempt, Problem> {
-    let now = api.deps.clock.now();
-    let new = rerun(task, &mut api.deps.mint.clone(), now);
-    let expected = as_stored(&new);
-    let stored = api.deps.rerun.call(RerunTasks { now, tasks: vec![new] }).await?.pop();
-    let uid = stored.ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))??;
-    Ok(Attempt { uid, ..expected })
+pub(crate) async fn again(api: &Api, task: &Attempt) -> Result<Attempt, Problem> {
+    let answer = all_again(api, slice::from_ref(task)).await?.pop();
+    Ok(answer.ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))??)
 }
 
-async fn read(api: &Api, uid: Uid) -> Result<Attempt, Problem> {
+/// The new attempts of tasks, each judged alone, in the same order.
+pub(crate) async fn all_again(api: &Api, tasks: &[Attempt]) -> Result<Vec<Result<Attempt, Error>>, Error> {
+    let now = api.deps.clock.now();
+    let mut ids = api.deps.mint.clone();
+    let tasks: Vec<NewTask> = tasks.iter().map(|task| rerun(task, &mut ids, now)).collect();
+    let expected: Vec<Attempt> = tasks.iter().map(as_stored).collect();
+    let answers = api.deps.rerun.call(RerunTasks { now, tasks }).await?;
+    let stored = expected.into_iter().zip(answers);
+    Ok(stored.map(|(new, answer)| Ok(Attempt { uid: answer?, ..new })).collect())
+}
+
+/// A task as it stands.
+pub(crate) async fn read(api: &Api, uid: Uid) -> Result<Attempt, Problem> {
     found(uid, api.deps.attempts.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten())
 }
 
@@ -71,10 +80,15 @@ pub(crate) async fn cancel(
     let body = json_body(&request, payload).await?;
     let uid = uid_of(&path)?;
     let CancelBody { note } = object(&body, r#"{"note":"the source is wrong"}"#)?;
+    json(StatusCode::OK, &TaskView(&end(&api, uid, note).await?))
+}
+
+/// Cancels a task, for a reason that may be given; and how it stands then.
+pub(crate) async fn end(api: &Api, uid: Uid, note: Option<String>) -> Result<Attempt, Problem> {
     let note = note.filter(|note| !note.is_empty());
     let msg = note.map_or_else(|| "cancelled".to_owned(), |note| format!("cancelled: {note}"));
     api.deps.cancel.call(CancelTask { now: api.deps.clock.now(), uid, msg }).await?;
-    json(StatusCode::OK, &TaskView(&read(&api, uid).await?))
+    read(api, uid).await
 }
 
 /// What came of many.
@@ -181,21 +195,17 @@ async fn choose(api: &Api, filter: TaskFilter) -> Result<(Vec<Attempt>, usize), 
 impl Many {
     /// Stores the new attempts of some. What was stored is told in any case.
     async fn take(&mut self, api: &Api, step: &[Attempt]) -> Result<(), Problem> {
-        let now = api.deps.clock.now();
-        let mut ids = api.deps.mint.clone();
-        let tasks: Vec<NewTask> = step.iter().map(|task| rerun(task, &mut ids, now)).collect();
-        let expected: Vec<Attempt> = tasks.iter().map(as_stored).collect();
-        let answers = match api.deps.rerun.call(RerunTasks { now, tasks }).await {
+        let answers = match all_again(api, step).await {
             Ok(answers) => answers,
             Err(err) if self.created == 0 && self.failed.is_empty() => return Err(err.into()),
             Err(err) => vec![Err(err); step.len()],
         };
-        for ((task, new), answer) in step.iter().zip(expected).zip(answers) {
+        for (task, answer) in step.iter().zip(answers) {
             match answer {
-                Ok(uid) => {
+                Ok(new) => {
                     self.created += 1;
                     if self.tasks.len() < SHOWN {
-                        self.tasks.push(shown(&Attempt { uid, ..new })?);
+                        self.tasks.push(shown(&new)?);
                     }
                 }
                 Err(Error { code, detail }) => {

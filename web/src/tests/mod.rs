@@ -14,6 +14,7 @@ mod pages;
 mod reads;
 mod requests;
 mod rerun;
+mod rerun_pages;
 mod results;
 mod roles;
 mod server;

@@ -52,6 +52,8 @@ struct AlertsPage<'a> {
     /// The address of the page, to come back to.
     here: String,
     cards: Vec<Card>,
+    /// The tasks of the day, and of the chosen type and job, that failed for good: there they run again.
+    failed: String,
     clear: Option<String>,
     heads: Heads,
     alerts: Vec<AlertLine>,
@@ -134,6 +136,7 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AlertsPage<'a>,
         type_: link.first("type").to_owned(),
         job: link.first("job").to_owned(),
         here: link.href(),
+        failed: failed(&link, shown),
         routes: ladders.into_iter().map(|ladder| Route::new(ladder, now)).collect(),
         cards,
         clear: ["type", "job"]
@@ -154,6 +157,12 @@ fn is_chosen(params: &Params, topic: &str, job: &str) -> bool {
         chosen.peek().is_none() || chosen.any(|chosen| chosen == value)
     };
     fits("type", topic) && fits("job", job)
+}
+
+/// Where the failed tasks of a day, of the chosen type and job, are ticked to run again.
+fn failed(link: &Link, shown: Shown) -> String {
+    let chosen = link.only(&["type", "job"]).at("/web/task").with("date", &shown.date);
+    chosen.with("result", "error").with("retry", "failed").href()
 }
 
 /// A card for each task and job, which leads to its alerts only, and from there back to all.

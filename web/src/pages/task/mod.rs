@@ -1,5 +1,6 @@
 //! One attempt: what it is, where it stands, its chain drawn and on a common scale of time.
 
+mod act;
 mod graph;
 
 use actix_web::HttpRequest;
@@ -12,11 +13,13 @@ use flowlord_domain::{Attempt, Lane, TaskState, Uid};
 use flowlord_messages::Code;
 use flowlord_messages::read::{AttemptsById, Chain};
 
+pub(crate) use self::act::act;
 use self::graph::Graph;
 use super::rows::TaskRow;
 use super::when::{When, span};
 use super::{Layout, Link, Section, answer, read};
 use crate::api::{Api, ApiRef};
+use crate::auth::may_change;
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
 
@@ -32,6 +35,8 @@ struct TaskPage<'a> {
     row: TaskRow,
     task: Attempt,
     name: String,
+    /// What can be done about it by the one who looks.
+    offer: Offer,
     /// `Label`, and what stands there.
     facts: Vec<(&'static str, Fact)>,
     meta: Vec<(String, String)>,
@@ -40,6 +45,16 @@ struct TaskPage<'a> {
     graph: Graph,
     chain: Vec<ChainRow>,
     more: usize,
+}
+
+/// What a form of the page can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Offer {
+    Nothing,
+    Again,
+    Cancel,
+    /// Its worker was asked to stop.
+    Cancelled,
 }
 
 /// A value of a task.
@@ -80,6 +95,7 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest, path: &str) -> Result<Tas
     Ok(TaskPage {
         layout: Layout::new(api, request, Section::Tasks).live(api),
         notices,
+        offer: Offer::of(&task, may_change(api, request)),
         facts: facts(&task, now),
         meta: Query::lenient(&task.meta)
             .pairs()
@@ -94,6 +110,18 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest, path: &str) -> Result<Tas
         row: TaskRow::new(task.clone(), now),
         task,
     })
+}
+
+impl Offer {
+    fn of(task: &Attempt, may_change: bool) -> Self {
+        match task.state {
+            TaskState::Done if may_change => Self::Again,
+            TaskState::Done => Self::Nothing,
+            _ if task.cancelled => Self::Cancelled,
+            _ if may_change => Self::Cancel,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 fn name(task: &Attempt) -> String {

@@ -14,11 +14,12 @@ use crate::problem::Problem;
 
 /// The parameters of the page. `page` is the reference system's, in old bookmarks: lists go on by cursor here.
 pub(crate) const PARAMS: &[&str] = &[
-    "date", "month", "hour", "type", "job", "result", "state", "id", "q", "sort", "order", "cursor", "page",
+    "date", "month", "hour", "type", "job", "result", "state", "id", "retry", "q", "sort", "order", "cursor",
+    "page",
 ];
 
 /// Those that restrict what is shown, beside the day.
-pub(crate) const FILTERS: &[&str] = &["hour", "type", "job", "result", "state", "id", "q"];
+pub(crate) const FILTERS: &[&str] = &["hour", "type", "job", "result", "state", "id", "retry", "q"];
 
 /// The hour of the day that is shown; none for all.
 pub(crate) fn hour(params: &Params) -> Result<Option<u8>, Problem> {

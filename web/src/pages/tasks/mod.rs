@@ -1,5 +1,6 @@
 //! The tasks of a day: figures, the chart by hour, filters, the list.
 
+mod act;
 mod filter;
 mod list;
 
@@ -7,6 +8,7 @@ use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_messages::read::{DayStats, Stats, StatsRow};
 
+pub(crate) use self::act::again;
 use self::list::wanted;
 use super::calendar::words;
 use super::choice::Choice;
@@ -16,6 +18,7 @@ use super::sort::{Column, heads};
 use super::when::When;
 use super::{Layout, Link, Section, Shown, answer, read};
 use crate::api::{Api, ApiRef};
+use crate::auth::may_change;
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
 
@@ -47,6 +50,8 @@ struct TasksPage<'a> {
     kept: Link,
     chips: Vec<Chip>,
     clear: Option<String>,
+    /// Where ticked tasks are sent to run again; none for those who may not.
+    again: Option<String>,
     heads: Heads,
     tasks: Vec<TaskRow>,
     looked_until: Option<When>,
@@ -98,9 +103,10 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<TasksPage<'a>, 
         notices,
         totals: Totals::of(&stats, &params, &link)?,
         q: params.one("q")?.unwrap_or_default().to_owned(),
-        kept: link.only(&["date", "hour", "id", "sort", "order"]),
+        kept: link.only(&["date", "hour", "id", "retry", "sort", "order"]),
         chips: chips(&params, &link)?,
         clear: clear(&link),
+        again: may_change(api, request).then(|| link.href()),
         heads: Heads { heads: heads(&COLUMNS, &link, sort, descending) },
         tasks: found.tasks.into_iter().map(|task| TaskRow::new(task, now)).collect(),
         looked_until: found.looked_until.map(When::date_and_time),
@@ -126,7 +132,7 @@ impl Totals {
     }
 }
 
-/// Filters of which there is no list: the hour, a chain.
+/// Filters of which there is no list: the hour, a chain, those that are not tried again.
 fn chips(params: &Params, link: &Link) -> Result<Vec<Chip>, Problem> {
     let link = link.without(&["cursor"]);
     let hour = filter::hour(params)?.map(|hour| Chip {
@@ -135,7 +141,10 @@ fn chips(params: &Params, link: &Link) -> Result<Vec<Chip>, Problem> {
     });
     let ids: Vec<&str> = params.many("id").collect();
     let chain = || Chip { label: format!("chain {}", ids.join(", ")), href: link.without(&["id"]).href() };
-    Ok(hour.into_iter().chain((!ids.is_empty()).then(chain)).collect())
+    let failed = params
+        .one("retry")?
+        .map(|_| Chip { label: "not tried again".to_owned(), href: link.without(&["retry"]).href() });
+    Ok(hour.into_iter().chain((!ids.is_empty()).then(chain)).chain(failed).collect())
 }
 
 /// The page without any filter; none where there is none.

@@ -1,0 +1,46 @@
+//! What people do about one task: have it run again, or cancel it.
+
+use actix_web::HttpRequest;
+use actix_web::web::{Path, Payload};
+use flowlord_domain::query::Query;
+use flowlord_domain::{TaskState, Uid};
+
+use crate::api::{Api, ApiRef};
+use crate::extract::form_body;
+use crate::pages::Notice;
+use crate::problem::{Answer, Problem};
+use crate::routes::rerun as rest;
+use crate::routes::tasks::uid_of;
+use crate::trail::Trail;
+use crate::values::matching::note;
+
+/// Does what a button asks for, and leads back to the task.
+pub(crate) async fn act(api: ApiRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
+    let body = form_body(&request, payload).await?;
+    let uid = uid_of(&path)?;
+    let form = Query::lenient(&String::from_utf8_lossy(&body));
+    let done = match form.first("do") {
+        Some("again") => again(&api, uid).await,
+        Some("cancel") => cancel(&api, uid, form.first("note")).await,
+        _ => Err(Problem::invalid("the form says nothing to do: send `do` as again or cancel")),
+    };
+    if done.is_err() {
+        Trail::nothing_changed(&request);
+    }
+    let notice = done.map_or_else(|problem| Notice::bad(problem.detail()), Notice::good);
+    Ok(notice.back_to(&format!("/web/task/{uid}")))
+}
+
+async fn again(api: &Api, uid: Uid) -> Result<String, Problem> {
+    let new = rest::again(api, &rest::read(api, uid).await?).await?;
+    Ok(format!("It runs again, as {}.", new.uid))
+}
+
+async fn cancel(api: &Api, uid: Uid, given: Option<&str>) -> Result<String, Problem> {
+    let reason = note("note", given.map(str::to_owned))?;
+    let task = rest::end(api, uid, reason).await?;
+    Ok(match task.state {
+        TaskState::Leased => "Its worker is told to stop with its next heartbeat.".to_owned(),
+        _ => "It is cancelled.".to_owned(),
+    })
+}

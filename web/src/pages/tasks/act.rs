@@ -1,0 +1,93 @@
+//! What people do about the tasks of the page: have those that they tick run again.
+
+use std::collections::BTreeSet;
+
+use actix_web::HttpRequest;
+use actix_web::web::Payload;
+use flowlord_domain::query::Query;
+use flowlord_domain::{Attempt, Uid};
+use flowlord_messages::Error;
+use flowlord_messages::read::AttemptsById;
+
+use super::PATH;
+use crate::api::{Api, ApiRef};
+use crate::extract::form_body;
+use crate::pages::{Link, Notice};
+use crate::problem::{Answer, Problem};
+use crate::routes::rerun as rest;
+use crate::routes::tasks::uid_of;
+use crate::trail::Trail;
+
+/// So many may be ticked.
+const MOST: usize = 500;
+
+/// Has the ticked tasks run again, and leads back to where they stood.
+pub(crate) async fn again(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    let body = form_body(&request, payload).await?;
+    let done = match ticked(&String::from_utf8_lossy(&body)) {
+        Ok(uids) => run(&api, uids).await,
+        Err(problem) => Err(problem),
+    };
+    if done.as_ref().map_or(true, |done| done.created == 0) {
+        Trail::nothing_changed(&request);
+    }
+    let notice = done.map_or_else(|problem| Notice::bad(problem.detail()), |done| done.notice());
+    Ok(notice.back_to(&Link::of(PATH, request.query_string()).href()))
+}
+
+/// The tasks of a form, each once, oldest first.
+fn ticked(form: &str) -> Result<Vec<Uid>, Problem> {
+    let form = Query::lenient(form);
+    let uids = form.pairs().filter(|(name, _)| *name == "uid").map(|(_, uid)| uid_of(uid));
+    let uids: BTreeSet<Uid> = uids.collect::<Result<_, _>>()?;
+    match uids.len() {
+        0 => Err(Problem::invalid("no task is ticked: tick those that are to run again")),
+        1..=MOST => Ok(uids.into_iter().collect()),
+        many => Err(Problem::invalid(format!("{many} tasks are ticked: tick at most {MOST}"))),
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+struct Done {
+    created: usize,
+    /// Why others can't run again.
+    refused: Vec<String>,
+}
+
+async fn run(api: &Api, uids: Vec<Uid>) -> Result<Done, Problem> {
+    let found = api.deps.attempts.call(AttemptsById { uids: uids.clone() }).await?;
+    let mut done = Done::default();
+    let mut tasks: Vec<Attempt> = Vec::with_capacity(found.len());
+    for (uid, task) in uids.into_iter().zip(found) {
+        match task {
+            Some(task) => tasks.push(task),
+            None => done.refused.push(format!("the task {uid} is gone")),
+        }
+    }
+    if !tasks.is_empty() {
+        for answer in rest::all_again(api, &tasks).await? {
+            match answer {
+                Ok(_) => done.created += 1,
+                Err(Error { detail, .. }) => done.refused.push(detail),
+            }
+        }
+    }
+    Ok(done)
+}
+
+impl Done {
+    /// In words, with the first reason.
+    fn notice(&self) -> Notice {
+        let Self { created, refused } = self;
+        let ran = match created {
+            1 => "1 task runs again".to_owned(),
+            many => format!("{many} tasks run again"),
+        };
+        match refused.as_slice() {
+            [] => Notice::good(format!("{ran}.")),
+            [why] => Notice::bad(format!("{ran}, 1 can't: {why}.")),
+            [why, ..] => Notice::bad(format!("{ran}, {} can't. The first: {why}.", refused.len())),
+        }
+    }
+}

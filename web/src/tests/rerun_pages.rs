@@ -1,0 +1,185 @@
+//! Tasks run again and cancelled from their pages, by forms that need no script.
+
+use std::sync::{Arc, Mutex};
+
+use actix_web::http::Method;
+use actix_web::test::TestRequest;
+use flowlord_domain::{Attempt, Role, Uid};
+use flowlord_messages::find::TaskPage;
+use flowlord_messages::{Code, Error};
+
+use super::access::{closed, with};
+use super::pages::{assert_strict, full};
+use super::stub::{Stub, attempt, finished, leased, request, send};
+
+/// Sends a form; where it leads to, and what is told there.
+async fn posted(stub: &Stub, path: &str, form: String) -> (String, String) {
+    let kind = ("content-type", "application/x-www-form-urlencoded");
+    let reply = stub.send(TestRequest::post().uri(path).insert_header(kind).set_payload(form)).await;
+    assert_eq!(reply.status, 303, "{reply:?}");
+    let told = reply.header("set-cookie").split(';').next().unwrap().replace("%20", " ");
+    (reply.header("location").to_owned(), told.replace("%27", "'"))
+}
+
+/// All tasks are there and finished; those that run again.
+fn there(stub: &Stub) -> Arc<Mutex<Vec<Uid>>> {
+    let ran = Arc::new(Mutex::new(Vec::new()));
+    stub.attempts(|asked| {
+        Ok(asked.uids.iter().map(|uid| Some(Attempt { uid: *uid, ..finished(1) })).collect())
+    });
+    let parents = Arc::clone(&ran);
+    stub.rerun(move |ask| {
+        parents.lock().unwrap().extend(ask.tasks.iter().filter_map(|task| task.parent));
+        Ok(ask.tasks.iter().map(|task| Ok(task.uid)).collect())
+    });
+    ran
+}
+
+fn ticks(tasks: impl IntoIterator<Item = i64>) -> String {
+    tasks.into_iter().map(|n| format!("uid={}&", finished(n).uid)).collect()
+}
+
+const FILTER: &str = "/web/task?date=2026-03-02&type=load&result=error&retry=failed";
+
+#[actix::test]
+async fn finished_tasks_can_be_ticked_and_the_form_keeps_the_filter() {
+    let stub = full();
+    stub.find_tasks(|query| {
+        assert!(query.filter.given_up, "only those that are not tried again");
+        Ok(TaskPage { tasks: vec![finished(3), leased(2), attempt(1)], ..TaskPage::default() })
+    });
+    let page = stub.get(FILTER).await.text;
+    let escaped = FILTER.replace('&', "&#38;");
+    for part in [
+        format!("<form action=\"{escaped}\" method=\"post\">"),
+        format!("name=\"uid\" value=\"{}\" data-row", finished(3).uid),
+        "Run again".to_owned(),
+        "aria-label=\"Without not tried again\"".to_owned(),
+        "name=\"retry\" value=\"failed\"".to_owned(),
+    ] {
+        assert!(page.contains(&part), "{part} is missing in {page}");
+    }
+    assert_eq!(page.matches("data-row ").count(), 1, "what runs or waits can't be ticked");
+    assert_strict(&page);
+}
+
+#[actix::test]
+async fn ticked_tasks_run_again_and_the_page_says_how_many() {
+    let stub = full();
+    let ran = there(&stub);
+    let (location, told) = posted(&stub, FILTER, ticks([3, 1, 2, 1])).await;
+    assert_eq!((location.as_str(), told.as_str()), (FILTER, "flowlord_notice=good 3 tasks run again."));
+    assert_eq!(*ran.lock().unwrap(), [1, 2, 3].map(|n| finished(n).uid), "each once, oldest first");
+    assert!(posted(&stub, FILTER, ticks([1])).await.1.ends_with("good 1 task runs again."));
+}
+
+#[actix::test]
+async fn tasks_that_can_not_run_again_say_why_and_the_others_run() {
+    let stub = full();
+    stub.attempts(|asked| {
+        Ok(asked.uids.iter().map(|uid| (*uid != finished(1).uid).then(|| finished(2))).collect())
+    });
+    stub.rerun(|ask| {
+        let refused = Err(Error::new(Code::TaskUnfinished, "it runs again already"));
+        Ok(ask.tasks.iter().map(|task| Ok(task.uid)).take(ask.tasks.len() - 1).chain([refused]).collect())
+    });
+    let (_, told) = posted(&stub, FILTER, ticks([2, 3])).await;
+    assert!(told.ends_with("=bad 1 task runs again, 1 can't: it runs again already."), "{told}");
+    let (_, told) = posted(&stub, FILTER, ticks([1, 2, 3, 4])).await;
+    let first = format!("=bad 2 tasks run again, 2 can't. The first: the task {} is gone.", finished(1).uid);
+    assert!(told.ends_with(&first), "{told}");
+    stub.rerun(|_| Err(Error::new(Code::Storage, "no disk")));
+    assert!(posted(&stub, FILTER, ticks([2])).await.1.ends_with("=bad no disk"));
+    for (form, part) in [
+        (String::new(), "no task is ticked"),
+        ("uid=x".to_owned(), "is no task"),
+        (ticks(0..501), "501 tasks are ticked: tick at most 500"),
+    ] {
+        let (location, told) = posted(&stub, FILTER, form).await;
+        assert!(location == FILTER && told.contains("=bad ") && told.contains(part), "{told}");
+    }
+    there(&stub);
+    assert!(posted(&stub, FILTER, ticks(0..500)).await.1.ends_with("good 500 tasks run again."));
+}
+
+/// The page of a task, and its address.
+async fn page_of(stub: &Stub, task: Attempt) -> (String, String) {
+    let path = format!("/web/task/{}", task.uid);
+    let chain = task.clone();
+    stub.attempts(move |_| Ok(vec![Some(task.clone())]));
+    stub.chain(move |_| Ok(vec![chain.clone()]));
+    (stub.get(&path).await.text, path)
+}
+
+#[actix::test]
+async fn a_finished_task_runs_again_from_its_page() {
+    let stub = full();
+    let (page, path) = page_of(&stub, finished(3)).await;
+    assert!(page.contains(&format!("action=\"{path}\" method=\"post\"")), "{page}");
+    assert!(page.contains("value=\"again\"") && !page.contains("value=\"cancel\""), "{page}");
+    assert_strict(&page);
+    let new = Uid(5);
+    stub.rerun(move |ask| {
+        assert_eq!(ask.tasks[0].parent, Some(finished(3).uid));
+        Ok(vec![Ok(new)])
+    });
+    let (location, told) = posted(&stub, &path, "do=again".to_owned()).await;
+    assert!(location == path && told.ends_with(&format!("=good It runs again, as {new}.")), "{told}");
+    stub.rerun(|_| Ok(vec![Err(Error::new(Code::TaskUnfinished, "it runs"))]));
+    assert!(posted(&stub, &path, "do=again".to_owned()).await.1.ends_with("=bad it runs"));
+    let (_, told) = posted(&stub, &path, "do=nothing".to_owned()).await;
+    assert!(told.contains("the form says nothing to do"), "{told}");
+    stub.attempts(|_| Ok(vec![None]));
+    assert!(posted(&stub, &path, "do=again".to_owned()).await.1.contains("=bad there is no task"));
+}
+
+#[actix::test]
+async fn a_task_without_a_result_is_cancelled_from_its_page() {
+    let stub = full();
+    let (page, path) = page_of(&stub, attempt(1)).await;
+    assert!(page.contains("value=\"cancel\"") && !page.contains("value=\"again\""), "{page}");
+    assert_strict(&page);
+    stub.cancel(|ask| {
+        assert_eq!((ask.uid, ask.msg.as_str()), (attempt(1).uid, "cancelled: wrong day"));
+        Ok(())
+    });
+    stub.attempts(|_| Ok(vec![Some(finished(1))]));
+    let (location, told) = posted(&stub, &path, "do=cancel&note=wrong+day".to_owned()).await;
+    assert!(location == path && told.ends_with("=good It is cancelled."), "{told}");
+    stub.cancel(|ask| {
+        assert_eq!(ask.msg, "cancelled");
+        Ok(())
+    });
+    stub.attempts(|_| Ok(vec![Some(Attempt { cancelled: true, ..leased(1) })]));
+    let told = posted(&stub, &path, "do=cancel&note=".to_owned()).await.1;
+    assert!(told.ends_with("Its worker is told to stop with its next heartbeat."), "{told}");
+    stub.cancel(|_| Err(Error::new(Code::AlreadyFinished, "it has its result")));
+    assert!(posted(&stub, &path, "do=cancel".to_owned()).await.1.ends_with("=bad it has its result"));
+    let long = format!("do=cancel&note={}", "x".repeat(1_001));
+    assert!(posted(&stub, &path, long).await.1.contains("longer than 1000"));
+    let (page, _) = page_of(&stub, Attempt { cancelled: true, ..leased(1) }).await;
+    assert!(page.contains("cancelled: its worker is told") && !page.contains("value=\"cancel\""), "{page}");
+}
+
+#[actix::test]
+async fn buttons_are_for_those_who_may() {
+    let (stub, api) = closed();
+    stub.find_tasks(|_| Ok(TaskPage { tasks: vec![finished(3)], ..TaskPage::default() }));
+    stub.attempts(|_| Ok(vec![Some(finished(3))])).chain(|_| Ok(vec![finished(3)]));
+    for path in ["/web/task".to_owned(), format!("/web/task/{}", finished(3).uid)] {
+        for (role, offered) in [(Role::Viewer, false), (Role::Operator, true), (Role::Admin, true)] {
+            let page = send(api.clone(), with(request(Method::GET, &path), role.as_str())).await;
+            assert_eq!((page.status, page.text.contains("Run again")), (200, offered), "{role} {path}");
+        }
+        let refused = send(api.clone(), with(request(Method::POST, &path), "viewer")).await;
+        assert_eq!(refused.status, 403, "{path}");
+    }
+}
+
+#[actix::test]
+async fn the_alerts_lead_to_the_failed_tasks_of_what_is_chosen() {
+    let page = full().get("/web/alert?date=2026-03-01&type=load&job=daily&sort=msg").await.text;
+    let href = "/web/task?type=load&job=daily&date=2026-03-01&result=error&retry=failed";
+    assert!(page.contains(&format!("href=\"{}\"", href.replace('&', "&#38;"))), "{page}");
+    assert_eq!(full().get(href).await.status, 200);
+}
