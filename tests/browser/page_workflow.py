@@ -1,4 +1,4 @@
-"""The workflow page: files, the hours of their phases, the drawing."""
+"""The workflow page: files, the hours of their phases, the drawing, pausing."""
 
 from playwright.sync_api import expect
 
@@ -45,6 +45,17 @@ def test_filters_and_problems_with_their_lines(person):
     assert "task=report" in page.url
     page.get_by_role("link", name="Clear").click()
     assert page.locator("table.phases tbody tr").count() > 5
+
+
+def test_a_phase_is_paused_and_goes_on(person):
+    page = person.open("/web/workflow?file=nightly.toml")
+    page.get_by_role("button", name="Pause report:daily").click()
+    row = page.locator("table.phases tbody tr").filter(has_text="report:daily")
+    expect(row).to_contain_text("paused")
+    expect(page.locator("main > .notice")).to_contain_text("is paused")
+    row.get_by_role("button", name="Resume report:daily").click()
+    expect(row.get_by_role("button", name="Pause report:daily")).to_be_visible()
+    expect(row).to_contain_text("ok")
 
 
 def test_the_grid_is_walked_with_the_keyboard(person):

@@ -49,3 +49,7 @@ def test_without_scripts_everything_works(person):
     page.get_by_label("File", exact=True).select_option("nightly.toml")
     page.get_by_role("button", name="Show").click()
     expect(page.locator("#days")).to_contain_text("report:daily")
+    page.get_by_role("button", name="Pause report:daily").click()
+    expect(page.locator("table.phases")).to_contain_text("paused")
+    page.get_by_role("button", name="Resume report:daily").click()
+    expect(page.get_by_role("button", name="Pause report:daily")).to_be_visible()

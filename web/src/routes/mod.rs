@@ -151,6 +151,7 @@ fn pages(config: &mut ServiceConfig) {
         .service(get("/web/files", pages::files::files))
         .service(get("/web/workflow", pages::workflow::page))
         .service(post("/web/workflow/refresh", pages::workflow::refresh))
+        .service(post("/web/workflow/{change:pause|resume}", pages::workflow::change))
         .service(
             only("/web/backload", "GET, HEAD, POST")
                 .route(web::post().to(pages::backload::execute))

@@ -10,7 +10,8 @@ use flowlord_messages::backload::{
 use flowlord_messages::database::{DatabaseFacts, TableSize};
 use flowlord_messages::grid::{PhaseSlots, ReadSlots, SlotOutcome};
 use flowlord_messages::library::Current;
-use flowlord_messages::read::{Backlog, Counts};
+use flowlord_messages::read::{Backlog, Counts, PausedPhase};
+use flowlord_messages::scheduler::PausePhase;
 use flowlord_messages::snapshot::Snapshots;
 use flowlord_messages::{Code, Error};
 
@@ -75,6 +76,10 @@ fn workflow() -> Stub {
     let stub = Stub::default();
     stub.workflows(|_| Ok(current()));
     stub.next_runs(|_| Ok(Vec::new()));
+    stub.paused(|_| {
+        let (workflow, task) = ("etl/orders.toml".to_owned(), "odd".to_owned());
+        Ok(vec![PausedPhase { workflow, task, since: noon() }])
+    });
     stub.grid(|ask| Ok(slots(&ask)));
     stub.hours(|ask| {
         Ok(vec![vec![(noon(), Counts { total: 3, complete: 3, ..Counts::default() })]; ask.queues.len()])
@@ -308,4 +313,35 @@ async fn the_about_page_says_all_that_is_known_and_what_is_not() {
     let reply = stub.get("/web/about").await;
     assert_eq!(reply.status, 200);
     assert!(reply.text.contains("the database can&#39;t be shown now: the disk is full"), "{}", reply.text);
+}
+
+#[actix::test]
+async fn phases_are_paused_and_go_on_by_their_forms() {
+    let stub = workflow();
+    let page = stub.get("/web/workflow").await;
+    shows(
+        &page,
+        &[
+            "action=\"/web/workflow/resume\"",
+            "action=\"/web/workflow/pause\"",
+            "1 paused",
+            "aria-label=\"Resume odd\"",
+        ],
+    );
+    stub.pause(|ask: PausePhase| match ask.task.as_str() {
+        "odd" => Ok(ask.paused.then(noon)),
+        _ => Err(Error::new(Code::NotFound, "there is no such phase")),
+    });
+    for (change, task, told) in
+        [("pause", "odd", "paused"), ("resume", "odd", "goes%20on"), ("pause", "x", "no%20such")]
+    {
+        let body = format!("workflow=etl/orders.toml&task={task}&back=/web/workflow?task=odd");
+        let reply = stub.post(&format!("/web/workflow/{change}"), body).await;
+        assert_eq!(
+            (reply.status, reply.header("location")),
+            (303, "/web/workflow?task=odd"),
+            "{change} {task}"
+        );
+        assert!(reply.header("set-cookie").contains(told), "{change} {task}: {reply:?}");
+    }
 }

@@ -1,10 +1,16 @@
 //! What the forms of the page do.
 
+use actix_web::HttpRequest;
+use actix_web::web::{Path, Payload};
+use flowlord_domain::query::Query;
 use flowlord_messages::library::Reload;
+use flowlord_messages::scheduler::PausePhase;
 
 use super::PATH;
 use crate::api::ApiRef;
+use crate::extract::form_body;
 use crate::pages::Notice;
+use crate::pages::link::Link;
 use crate::problem::Answer;
 
 /// Looks at the files now.
@@ -26,4 +32,44 @@ pub(crate) async fn refresh(api: ApiRef) -> Answer {
         Err(error) => Notice::bad(error.detail),
     };
     Ok(notice.back_to(PATH))
+}
+
+/// Pauses a phase, or lets it go on.
+pub(crate) async fn change(
+    api: ApiRef,
+    request: HttpRequest,
+    payload: Payload,
+    change: Path<String>,
+) -> Answer {
+    let body = form_body(&request, payload).await?;
+    let fields = Query::lenient(&String::from_utf8_lossy(&body));
+    let text = |name| fields.first(name).unwrap_or_default().to_owned();
+    let (workflow, task, paused) = (text("workflow"), text("task"), *change == "pause");
+    let notice = match api.deps.pause.call(PausePhase { workflow, task: task.clone(), paused }).await {
+        Ok(Some(_)) => Notice::good(format!("{task} is paused: nothing of it starts.")),
+        Ok(None) => Notice::good(format!("{task} goes on.")),
+        Err(error) => Notice::bad(error.detail),
+    };
+    Ok(notice.back_to(&back(&text("back"))))
+}
+
+/// Where a form of the page leads back to: only to the page itself.
+fn back(to: &str) -> String {
+    let query = to.strip_prefix(PATH).and_then(|rest| rest.strip_prefix('?')).unwrap_or_default();
+    Link::of(PATH, query).href()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::back;
+
+    #[test]
+    fn a_form_leads_back_to_the_page_only() {
+        assert_eq!(back("/web/workflow?file=a/b.toml&task=x"), "/web/workflow?file=a/b.toml&task=x");
+        for elsewhere in
+            ["", "https://evil.example", "//evil.example", "/web/workflow/../x", "/web/workflowx?a=1"]
+        {
+            assert_eq!(back(elsewhere), "/web/workflow", "{elsewhere}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use flowlord_domain::workflow::Phase;
 use flowlord_messages::library::Current;
 
-pub(crate) use self::act::refresh;
+pub(crate) use self::act::{change, refresh};
 use self::file::FilePart;
 use self::graph::Drawing;
 use self::grid::Grid;

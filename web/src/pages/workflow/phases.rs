@@ -85,6 +85,8 @@ pub(super) struct PhaseRow {
     pub(super) next: Option<When>,
     pub(super) previous: Option<When>,
     pub(super) paused: Option<When>,
+    /// Where pausing leads back to.
+    pub(super) back: String,
     pub(super) chosen: bool,
 }
 
@@ -118,6 +120,7 @@ impl PhaseRow {
                 .or_else(|| read.previous(phase))
                 .map(When::date_and_time),
             paused: read.paused_since(&phase.workflow, &name).map(When::date_and_time),
+            back: link.href(),
             chosen,
             name,
         }

@@ -7,7 +7,7 @@ use flowlord_domain::workflow::{Phase, TaskName};
 use flowlord_domain::{Attempt, Uid};
 use flowlord_messages::grid::{PhaseSlots, ReadHours, ReadSlots};
 use flowlord_messages::library::{Current, CurrentWorkflows};
-use flowlord_messages::read::{AttemptsById, Counts};
+use flowlord_messages::read::{AttemptsById, Counts, ReadPaused};
 use flowlord_messages::scheduler::{NextRuns, PhaseTimes};
 
 use super::grid::{Row, by_hour, cells};
@@ -62,9 +62,14 @@ pub(super) struct Chosen {
 
 pub(super) async fn read(api: &Api, asked: &Asked, notices: &mut Vec<String>) -> Result<Wanted, Problem> {
     let deps = &api.deps;
-    let (current, times) = tokio::join!(deps.workflows.call(CurrentWorkflows), deps.next_runs.call(NextRuns));
+    let (current, times, paused) = tokio::join!(
+        deps.workflows.call(CurrentWorkflows),
+        deps.next_runs.call(NextRuns),
+        deps.paused.call(ReadPaused),
+    );
     let current = current?;
     let times = part("the next runs", times, notices).unwrap_or_default();
+    let paused = part("which phases are paused", paused, notices).unwrap_or_default();
     let (keys, more) = scheduled(&current, asked);
     let to = hour_of(asked.now) + TimeDelta::hours(1);
     let last_day = ReadSlots { phases: keys.clone(), from: asked.day_from(), to, named: 0 };
@@ -72,7 +77,7 @@ pub(super) async fn read(api: &Api, asked: &Asked, notices: &mut Vec<String>) ->
         tokio::join!(deps.grid.call(last_day), choose(api, asked, &current), newest(api, asked, &current),);
     Ok(Wanted {
         times,
-        paused: HashMap::new(),
+        paused: paused.into_iter().map(|paused| ((paused.workflow, paused.task), paused.since)).collect(),
         last_day: keys.into_iter().zip(part("the last day", last_day, notices).unwrap_or_default()).collect(),
         more,
         chosen: part("the phase", chosen, notices).flatten(),
