@@ -96,7 +96,7 @@ async fn the_reference_runs_a_task_again_by_its_names() {
         (&again["id"], &again["meta"]),
         (&created["id"], &json!("k=v&rerun=manual&workflow=main.toml"))
     );
-    let wrong = json!({"type": "load", "id": created["id"], "created": created["created"]});
+    let wrong = json!({"type": "report", "id": created["id"], "created": created["created"]});
     assert_eq!(app.api.post("/rerun", &wrong).await.problem(), (404, "task_unknown"));
 }
 
