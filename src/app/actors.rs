@@ -227,7 +227,10 @@ impl Wiring<'_> {
             threads: self.read(database),
             acknowledge: self.ports.to("alerts", alerts),
             silence: self.write(database),
+            tasks: self.read(database),
+            rerun: self.write(database),
             enqueue: self.write(database),
+            record_change: self.write(database),
         };
         Buttons::start(on, config, deps)
     }

@@ -20,10 +20,12 @@ use actix::{
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::Ids as _;
 use flowlord_messages::alerts::{Acknowledge, AddSilence};
+use flowlord_messages::audit::RecordChange;
 use flowlord_messages::health::Pong;
 use flowlord_messages::notifier::{SlackCall, StopButtons};
 use flowlord_messages::outbox::ReadThreads;
-use flowlord_messages::write::EnqueueMessage;
+use flowlord_messages::read::ListTasks;
+use flowlord_messages::write::{EnqueueMessage, RerunTasks};
 use flowlord_messages::{
     Activity, Busy, Code, Error, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, Tick, Timer,
     Wakes, guarded,
@@ -77,7 +79,7 @@ impl std::fmt::Debug for ButtonsConfig {
 pub struct ButtonsDeps {
     /// The clock.
     pub clock: SharedClock,
-    /// The source of jitter.
+    /// The source of jitter and of ids.
     pub mint: Mint,
     /// Work under way.
     pub activity: Activity,
@@ -89,8 +91,14 @@ pub struct ButtonsDeps {
     pub acknowledge: Port<Acknowledge>,
     /// To the DB owner.
     pub silence: Port<AddSilence>,
+    /// To the DB readers.
+    pub tasks: Port<ListTasks>,
+    /// To the DB owner.
+    pub rerun: Port<RerunTasks>,
     /// To the DB owner.
     pub enqueue: Port<EnqueueMessage>,
+    /// To the DB owner.
+    pub record_change: Port<RecordChange>,
 }
 
 /// The actor.

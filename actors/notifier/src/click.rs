@@ -14,10 +14,12 @@ pub(crate) enum Button {
     Acknowledge,
     /// Nothing of it is told for so many hours.
     Silence(u8),
+    /// What failed is tried once more.
+    Rerun,
 }
 
 impl Button {
-    pub(crate) const ALL: [Self; 3] = [Self::Acknowledge, Self::Silence(1), Self::Silence(4)];
+    pub(crate) const ALL: [Self; 4] = [Self::Acknowledge, Self::Silence(1), Self::Silence(4), Self::Rerun];
 
     /// What Slack calls it by.
     pub(crate) fn id(self) -> &'static str {
@@ -25,6 +27,7 @@ impl Button {
             Self::Acknowledge => "acknowledge",
             Self::Silence(1) => "silence_1h",
             Self::Silence(_) => "silence_4h",
+            Self::Rerun => "rerun",
         }
     }
 
@@ -34,6 +37,7 @@ impl Button {
             Self::Acknowledge => "Acknowledge",
             Self::Silence(1) => "Silence 1h",
             Self::Silence(_) => "Silence 4h",
+            Self::Rerun => "Rerun failed",
         }
     }
 }

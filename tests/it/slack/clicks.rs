@@ -72,10 +72,14 @@ fn whispers(app: &TestApp) -> Vec<String> {
 async fn acknowledged_it_is_not_repeated_until_something_else_fails() {
     for door in DOORS {
         let app = incident().await;
-        assert_eq!(message(&app).buttons(), ["acknowledge", "silence_1h", "silence_4h", "open"], "{door:?}");
+        assert_eq!(
+            message(&app).buttons(),
+            ["acknowledge", "silence_1h", "silence_4h", "rerun", "open"],
+            "{door:?}"
+        );
         click(&app, door, "acknowledge", "ann", 1).await;
         assert!(text(&message(&app)).contains("acknowledged by ann"), "{}", text(&message(&app)));
-        assert_eq!(message(&app).buttons(), ["silence_1h", "silence_4h", "open"]);
+        assert_eq!(message(&app).buttons(), ["silence_1h", "silence_4h", "rerun", "open"]);
         let replies = |app: &TestApp| app.slack.board().len();
         let before = replies(&app);
         fail(&app, "a").await;
@@ -116,6 +120,32 @@ async fn silenced_tasks_fail_unheard_for_as_long_as_asked() {
         fail(&app, "a").await;
         app.pass(TimeDelta::minutes(8)).await;
         assert_eq!(app.slack.board().len(), before + 1, "and ends");
+        app.stop().await;
+    }
+}
+
+#[actix::test]
+async fn failed_tasks_run_again() {
+    for door in DOORS {
+        let app = incident().await;
+        click(&app, door, "rerun", "ann", 1).await;
+        let again = app.api.tasks("&state=ready").await;
+        let mut types: Vec<_> = again.iter().map(|task| task["type"].as_str().unwrap()).collect();
+        types.sort_unstable();
+        assert_eq!(types, ["a", "a", "b"], "{door:?}");
+        assert!(
+            again.iter().all(|task| task["meta"].as_str().unwrap().contains("rerun=manual")),
+            "{again:?}"
+        );
+        assert!(text(&message(&app)).contains("3 tasks run again, said ann"), "{}", text(&message(&app)));
+        click(&app, door, "rerun", "bob", 2).await;
+        assert_eq!(app.api.tasks("&state=ready").await.len(), 3, "{door:?}: none twice");
+        assert!(whispers(&app).concat().contains("no failed task"), "{:?}", whispers(&app));
+        let day = app.clock.now().date_naive();
+        let trail = app.api.get(&format!("/api/v1/audit?date={day}")).await.ok();
+        let of_slack = trail["items"].as_array().unwrap().iter().filter(|entry| entry["from"] == "slack");
+        let entries: Vec<_> = of_slack.map(|entry| (&entry["who"], &entry["what"])).collect();
+        assert_eq!(entries, [(&json!("ann"), &json!("rerun"))], "{door:?}: bob's was in vain");
         app.stop().await;
     }
 }

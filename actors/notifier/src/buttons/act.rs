@@ -1,11 +1,18 @@
 //! What a click does.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use flowlord_domain::Attempt;
 use flowlord_domain::alert::Matcher;
+use flowlord_domain::rerun::rerun;
+use flowlord_domain::summary::line_key;
 use flowlord_messages::alerts::{Acknowledge, AddSilence};
+use flowlord_messages::audit::{Change, RecordChange};
 use flowlord_messages::notifier::Payload;
 use flowlord_messages::outbox::{ReadThreads, SlackThread};
-use flowlord_messages::write::{EnqueueMessage, NewMessage};
+use flowlord_messages::read::{ListTasks, TaskFilter};
+use flowlord_messages::write::{EnqueueMessage, NewMessage, RerunTasks};
 use flowlord_messages::{Code, Error, Result};
 use serde_json::json;
 
@@ -18,6 +25,12 @@ const ACKNOWLEDGED: TimeDelta = TimeDelta::hours(8);
 
 /// More tasks than this aren't silenced by one click.
 const TASKS: usize = 50;
+
+/// More tasks than this don't run again by one click.
+const RERUN: usize = 500;
+
+/// How long before the first message of an incident a task may have been created that failed in it.
+const BEFORE: TimeDelta = TimeDelta::days(1);
 
 /// What an acting needs.
 #[derive(Debug, Clone)]
@@ -32,10 +45,14 @@ impl Hands {
         let done = match click.button {
             Button::Acknowledge => self.acknowledge(&click).await,
             Button::Silence(hours) => self.silence(&click, hours).await,
+            Button::Rerun => self.rerun(&click).await,
         };
         let (button, by) = (click.button.id(), &click.by);
         match &done {
-            Ok(()) => log::info!("event=slack_click button={button} by={by:?}"),
+            Ok(()) => {
+                log::info!("event=slack_click button={button} by={by:?}");
+                self.record(&click).await;
+            }
             Err(err) => {
                 log::warn!("event=slack_click_failed button={button} by={by:?} error={err:?}");
                 self.tell(&click, &err.detail).await;
@@ -92,7 +109,55 @@ impl Hands {
             };
             self.deps.silence.call(silence).await?;
         }
-        self.show(click, thread, payload, until, now).await
+        let said = format!("silenced by {} until {} UTC", click.by, until.format("%Y-%m-%d %H:%M"));
+        self.show(click, thread, payload, said, now).await
+    }
+
+    /// Has the tasks of the incident that failed for good run again, unless they do already.
+    async fn rerun(&self, click: &Click) -> Result<()> {
+        let now = self.deps.clock.now();
+        let (thread, payload) = self.message(click).await?;
+        let mut mint = self.deps.mint.clone();
+        let failed = self.failed(click, &payload).await?;
+        let tasks: Vec<_> = failed.iter().map(|task| rerun(task, &mut mint, now)).collect();
+        let answers = self.deps.rerun.call(RerunTasks { now, tasks }).await?;
+        let (all, again) = (answers.len(), answers.iter().filter(|answer| answer.is_ok()).count());
+        if let Some(Err(err)) = answers.into_iter().find(|_| again == 0) {
+            return Err(err);
+        }
+        let tasks = if all == 1 { "task runs" } else { "tasks run" };
+        let of = if again == all { format!("{all} {tasks}") } else { format!("{again} of {all} {tasks}") };
+        self.show(click, thread, payload, format!("{of} again, said {}", click.by), now).await
+    }
+
+    /// What failed for good since shortly before the incident and wasn't run again, oldest first.
+    async fn failed(&self, click: &Click, payload: &Payload) -> Result<Vec<Attempt>> {
+        let keys: BTreeSet<&str> =
+            payload.incident.iter().flat_map(|incident| &incident.tasks).map(String::as_str).collect();
+        let topics: BTreeSet<&str> =
+            keys.iter().map(|key| key.split_once(':').map_or(*key, |(topic, _)| topic)).collect();
+        let filter = TaskFilter {
+            from: Some(click.target.opened - BEFORE),
+            topics: topics.into_iter().map(str::to_owned).collect(),
+            given_up: true,
+            ..TaskFilter::default()
+        };
+        let mut failed = self
+            .deps
+            .tasks
+            .call(ListTasks { filter, ascending: true, after: None, limit: RERUN + 1 })
+            .await?;
+        if failed.len() > RERUN {
+            return Err(Error::new(
+                Code::InvalidRequest,
+                format!("more than {RERUN} tasks failed: choose which of them by POST /api/v1/tasks/rerun"),
+            ));
+        }
+        failed.retain(|task| keys.contains(line_key(&task.topic, &task.job).as_str()));
+        if failed.is_empty() {
+            return Err(Error::new(Code::NotFound, "no failed task of this incident is left to run again"));
+        }
+        Ok(failed)
     }
 
     /// The incident's message, as it was told last.
@@ -105,16 +170,15 @@ impl Hands {
         Ok((thread, payload))
     }
 
-    /// Says in the message, and in its thread, what was silenced.
+    /// Says in the message, and in its thread, what was done.
     async fn show(
         &self,
         click: &Click,
         thread: SlackThread,
         mut payload: Payload,
-        until: DateTime<Utc>,
+        said: String,
         now: DateTime<Utc>,
     ) -> Result<()> {
-        let said = format!("silenced by {} until {} UTC", click.by, until.format("%Y-%m-%d %H:%M"));
         payload.footer =
             if payload.footer.is_empty() { said.clone() } else { format!("{said}; {}", payload.footer) };
         if let Some(incident) = &mut payload.incident {
@@ -126,6 +190,22 @@ impl Hands {
         let key = format!("click/{}/{opened}/{}", thread.route, click.id);
         let message = NewMessage { route: thread.route, kind: "update".to_owned(), key, payload };
         self.deps.enqueue.call(EnqueueMessage { now, message }).await.map(drop)
+    }
+
+    /// Adds it to the trail of what people change. It is done already: where the trail fails, that is only logged.
+    async fn record(&self, click: &Click) {
+        let opened = click.target.opened.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        let change = Change {
+            at: self.deps.clock.now(),
+            who: click.by.clone(),
+            from: "slack".to_owned(),
+            what: click.button.id().to_owned(),
+            detail: format!("{}/{opened}", click.target.route),
+            status: 200,
+        };
+        if let Err(err) = self.deps.record_change.call(RecordChange { change }).await {
+            log::error!("event=change_not_recorded error={err:?}");
+        }
     }
 
     /// Tells the person alone what didn't work.

@@ -1,14 +1,18 @@
 //! Clicks through both doors, against a fake Slack.
 
 mod connection;
+mod reruns;
+mod trail;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::Arbiter;
 use chrono::{DateTime, Utc};
+use flowlord_domain::{Attempt, Lane, NewTask, TaskResult, TaskState, Uid};
 use flowlord_messages::Clock as _;
 use flowlord_messages::alerts::{Acknowledged, Silence};
+use flowlord_messages::audit::Change;
 use flowlord_messages::notifier::{Colour, IncidentRef, Payload, Stage};
 use flowlord_messages::outbox::SlackThread;
 use flowlord_messages::write::NewMessage;
@@ -34,9 +38,13 @@ struct Asked {
     acknowledged: Vec<Acknowledge>,
     silences: Vec<AddSilence>,
     messages: Vec<NewMessage>,
+    changes: Vec<Change>,
     tasks: Vec<String>,
+    failed: Vec<Attempt>,
+    again: Vec<NewTask>,
     over: bool,
     broken: bool,
+    trail_broken: bool,
 }
 
 impl Others {
@@ -76,6 +84,45 @@ impl Handler<AddSilence> for Others {
         let AddSilence { now, matcher, until, by, reason } = asked.clone();
         self.with(|state| state.silences.push(asked));
         Ok(Silence { id: 1, from: now, until, matcher, by, reason })
+    }
+}
+
+impl Handler<ListTasks> for Others {
+    type Result = Result<Vec<Attempt>>;
+
+    fn handle(&mut self, asked: ListTasks, _: &mut Self::Context) -> Self::Result {
+        assert!(asked.filter.given_up && asked.ascending);
+        assert_eq!(asked.filter.from, Some(noon() - TimeDelta::days(1)));
+        assert_eq!(asked.filter.topics, ["a", "b"]);
+        let failed = self.with(|state| state.failed.clone());
+        Ok(failed.into_iter().take(asked.limit).collect())
+    }
+}
+
+impl Handler<RerunTasks> for Others {
+    type Result = Result<Vec<Result<Uid>>>;
+
+    fn handle(&mut self, asked: RerunTasks, _: &mut Self::Context) -> Self::Result {
+        let refused = |task: &NewTask| {
+            (task.info == "runs").then(|| Error::new(Code::TaskUnfinished, "it runs again already"))
+        };
+        let answers = asked.tasks.iter().map(|task| refused(task).map_or(Ok(task.uid), Err)).collect();
+        self.with(|state| state.again.extend(asked.tasks));
+        Ok(answers)
+    }
+}
+
+impl Handler<RecordChange> for Others {
+    type Result = Result<()>;
+
+    fn handle(&mut self, asked: RecordChange, _: &mut Self::Context) -> Self::Result {
+        self.with(|state| {
+            if state.trail_broken {
+                return Err(Error::new(Code::Storage, "planned"));
+            }
+            state.changes.push(asked.change);
+            Ok(())
+        })
     }
 }
 
@@ -179,7 +226,10 @@ impl Bench {
             threads: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
             acknowledge: Port::new("alerts", db.clone().recipient(), 16, SAFETY, &activity),
             silence: Port::new("db", db.clone().recipient(), 64, SAFETY, &activity),
-            enqueue: Port::new("db", db.recipient(), 16, SAFETY, &activity),
+            tasks: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
+            rerun: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
+            enqueue: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
+            record_change: Port::new("db", db.recipient(), 16, SAFETY, &activity),
         };
         let config = ButtonsConfig {
             app_token: app_token.map(str::to_owned),
@@ -411,7 +461,10 @@ fn deps_like(bench: &Bench, activity: &Activity) -> ButtonsDeps {
         threads: Port::new("db", db.clone().recipient(), 1, SAFETY, activity),
         acknowledge: Port::new("alerts", db.clone().recipient(), 1, SAFETY, activity),
         silence: Port::new("db", db.clone().recipient(), 1, SAFETY, activity),
-        enqueue: Port::new("db", db.recipient(), 1, SAFETY, activity),
+        tasks: Port::new("db", db.clone().recipient(), 1, SAFETY, activity),
+        rerun: Port::new("db", db.clone().recipient(), 1, SAFETY, activity),
+        enqueue: Port::new("db", db.clone().recipient(), 1, SAFETY, activity),
+        record_change: Port::new("db", db.recipient(), 1, SAFETY, activity),
         clock,
     }
 }

@@ -53,7 +53,10 @@ async fn an_incident_is_one_message_from_red_to_green() {
     bench.tell("default", "summary", &step(1, Stage::Escalating, "1 alert")).await;
     let colour = |bench: &Bench| bench.slack.board()[0].body["attachments"][0]["color"].clone();
     assert_eq!(colour(&bench), "#FF0000");
-    assert_eq!(buttons(&bench.slack.board()[0].body), ["acknowledge", "silence_1h", "silence_4h", "open"]);
+    assert_eq!(
+        buttons(&bench.slack.board()[0].body),
+        ["acknowledge", "silence_1h", "silence_4h", "rerun", "open"]
+    );
     bench.pass(300).await;
     bench.tell("default", "summary", &step(2, Stage::Steady, "2 alerts")).await;
     bench.pass(300).await;
@@ -66,7 +69,7 @@ async fn an_incident_is_one_message_from_red_to_green() {
     bench.pass(300).await;
     assert_eq!(colour(&bench), "#FFFF00");
     assert_eq!(bench.slack.board().len(), 2, "an update without news is an edit alone");
-    assert_eq!(buttons(&bench.slack.board()[0].body), ["silence_1h", "silence_4h", "open"]);
+    assert_eq!(buttons(&bench.slack.board()[0].body), ["silence_1h", "silence_4h", "rerun", "open"]);
     assert!(bench.slack.board()[0].body.to_string().contains("acknowledged by Ann"));
     bench.tell("default", "all_clear", &step(3, Stage::Clear, "all clear: 2 alerts in 15m")).await;
     bench.pass(300).await;
