@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Event, SAFETY, fail, play};
-use crate::support::{Answer, SIGNING_SECRET, TestApp};
+use crate::support::{Answer, SIGNING_SECRET, TestApp, Way};
 
 /// Through which door a click comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +19,25 @@ enum Door {
 
 const DOORS: [Door; 2] = [Door::Socket, Door::Signed];
 
+/// Phases whose tasks are dead letters at their first failure.
+const PHASES: &str = r#"
+[[phase]]
+task = "a"
+rule = "cron=0 0 1 1 *"
+
+[[phase]]
+task = "b"
+rule = "cron=0 0 1 1 *"
+"#;
+
 /// An app with an incident: `a` failed twice and `b` once, told at minute 5.
 async fn incident() -> TestApp {
+    incident_of(TestApp::bot().await).await
+}
+
+async fn incident_of(app: TestApp) -> TestApp {
     let events = vec![(30, Event::Fail(2, "a")), (40, Event::Fail(1, "b"))];
-    let app = play(TestApp::bot().await, events, &[], 330).await;
+    let app = play(app, events, &[], 330).await;
     app.slack.wait_for_sockets(1, SAFETY).await;
     app
 }
@@ -127,7 +142,7 @@ async fn silenced_tasks_fail_unheard_for_as_long_as_asked() {
 #[actix::test]
 async fn failed_tasks_run_again() {
     for door in DOORS {
-        let app = incident().await;
+        let app = incident_of(TestApp::of(PHASES, Way::Bot).await).await;
         click(&app, door, "rerun", "ann", 1).await;
         let again = app.api.tasks("&state=ready").await;
         let mut types: Vec<_> = again.iter().map(|task| task["type"].as_str().unwrap()).collect();
