@@ -103,7 +103,8 @@ async fn alerts_workflows_files_and_backloads_are_told() {
     let (_, kind, told) = listener.next().await;
     assert_eq!((kind.as_str(), &told["msg"], &told["type"]), ("alert", &json!("no disk"), &json!("a")));
 
-    std::fs::write(test.workflow_path("more.toml"), "[[phase]]\ntask = \"b\"\n").unwrap();
+    std::fs::write(test.workflow_path("more.toml"), "[[phase]]\ntask = \"b\"\ntemplate = \"{yyyy}\"\n")
+        .unwrap();
     test.api.post("/api/v1/workflows/refresh", &json!({})).await.ok();
     test.pass(TimeDelta::seconds(1)).await;
     let mut seen = Vec::new();
@@ -117,7 +118,8 @@ async fn alerts_workflows_files_and_backloads_are_told() {
     }
     test.api.post("/api/v1/files", &json!({"path": "/in/a.csv", "size": 1})).await.ok();
     test.pass(TimeDelta::seconds(1)).await;
-    let range = json!({"task": "b", "from": "2026-01-01T00", "to": "2026-01-01T03", "execute": true});
+    let range =
+        json!({"task": "b", "by": "hour", "from": "2026-01-01T00", "to": "2026-01-01T03", "execute": true});
     test.api.post("/api/v1/backload", &range).await.ok();
     test.pass(TimeDelta::seconds(1)).await;
     loop {
