@@ -200,7 +200,7 @@ struct Bench {
 impl Bench {
     async fn start(app_token: Option<&str>, slack: FakeSlack) -> Self {
         let others = Others::default();
-        others.with(|state| state.tasks = vec!["a:j".to_owned(), "b:".to_owned()]);
+        others.with(|state| state.tasks = vec!["a:j".to_owned(), "b".to_owned()]);
         Self::on(app_token, slack, others, noon()).await
     }
 
