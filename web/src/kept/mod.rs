@@ -1,6 +1,6 @@
 //! JSON that programs of the reference system read, written as Go writes it.
 //!
-//! Each is a pure function of what the handlers of [`crate::routes`] read; `tests/golden` compares them with what
+//! Each is a pure function of what the handlers of `routes` read; `tests/golden` compares them with what
 //! the reference system answered.
 
 pub mod backload;
