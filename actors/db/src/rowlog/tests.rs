@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::result::Result;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_messages::rowlog::Segment;
 use proptest::prelude::*;
 use rusqlite::{Connection, params};
@@ -43,9 +43,10 @@ impl Live {
         self.folder.path().join(DATABASE)
     }
 
-    /// What the shipper asks for.
+    /// What the shipper asks for, a second after the last time.
     fn tail(&self) -> Tail {
-        read::tail(&mut read_only(&self.path()).unwrap(), noon(), 1_000_000).unwrap()
+        let at = noon() + TimeDelta::seconds(i64::try_from(self.segments.len()).unwrap());
+        read::tail(&mut read_only(&self.path()).unwrap(), at, 1_000_000).unwrap()
     }
 
     /// Ships what there is. Without the acknowledgement it is as after a crash between the two.
@@ -236,6 +237,23 @@ fn numbers_of_rows_that_came_and_went_are_not_given_again() {
 }
 
 #[test]
+fn a_segment_written_again_after_a_crash_is_gone_on_from() {
+    let mut live = Live::new();
+    live.snapshot();
+    task(&live, 1);
+    live.ship(false);
+    live.ship(true);
+    task(&live, 2);
+    live.ship(true);
+    let [first, again] = [0, 1].map(|nth| &live.segments[nth]);
+    assert!(first.upto == again.upto && first.digest != again.digest);
+    let (data, restored, errors) = live.restored(&live.snapshots[0], &live.segments);
+    restored.unwrap();
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(tasks(&data), 2);
+}
+
+#[test]
 fn two_services_in_one_place_are_told_apart() {
     let mut one = shipped();
     let mut two = shipped();
@@ -245,11 +263,13 @@ fn two_services_in_one_place_are_told_apart() {
     two.ship(true);
     task(&two, 12);
     two.ship(true);
-    let mixed = [&one.segments[..4], &two.segments[4..]].concat();
-    let (data, restored, errors) = one.restored(&one.snapshots[0], &mixed);
-    restored.unwrap();
-    assert_eq!((tasks(&data), errors.len()), (4, 1));
-    assert!(errors[0].to_string().contains("two services wrote into this place"), "{errors:?}");
+    for others in [&two.segments[4..], &two.segments[3..]] {
+        let mixed = [&one.segments[..4], others].concat();
+        let (data, restored, errors) = one.restored(&one.snapshots[0], &mixed);
+        restored.unwrap();
+        assert_eq!((tasks(&data), errors.len()), (4, 1));
+        assert!(errors[0].to_string().contains("two services wrote into this place"), "{errors:?}");
+    }
 }
 
 #[test]
