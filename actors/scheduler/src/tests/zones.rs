@@ -48,7 +48,8 @@ fn file(zone: Tz, changed: bool) -> Arc<Workflows> {
     for (task, spec) in PHASES {
         let missed = if task == "told" { "" } else { "&missed=all" };
         let more = if changed { "&retry_delay=9s" } else { "" };
-        let spec = cron(spec, zone);
+        // In a rule a plus is a space.
+        let spec = cron(spec, zone).replace('+', "%2B");
         text += &format!("[[phase]]\ntask = \"{task}\"\nrule = \"cron={spec}{missed}{more}\"\n");
     }
     if changed {
@@ -131,12 +132,7 @@ async fn live_through(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
-
-    // Found open: in zone 395 (2001-02-03, nothing happens) four slots of `often` aren't among those recorded; whether the
-    // scheduler or this comparison is wrong isn't known yet. Run it with --ignored.
     #[test]
-    #[ignore = "an open finding: zone 395, see above"]
     fn whatever_happens_no_slot_starts_twice_or_is_lost(
         zone in 0..TZ_VARIANTS.len(),
         day in 0..14_900_i64,
