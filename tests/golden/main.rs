@@ -1,7 +1,7 @@
 //! The golden cases of the reference system: one test per file.
 //!
 //! `FLOWLORD_GOLDEN` names another folder of cases of the same shapes. Where we depart from the reference on
-//! purpose, a rule says for which cases and what we do instead; README.md lists the rules.
+//! purpose, a rule says for which cases and what we do instead; docs/departures.md lists the rules.
 
 // All of it is test code, helpers too: lints that spare tests look for this.
 #![cfg(test)]
