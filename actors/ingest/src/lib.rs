@@ -2,7 +2,10 @@
 //! one transaction. It owns nothing but a copy of the workflows.
 
 mod inbox;
+mod round;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -25,10 +28,14 @@ use flowlord_messages::{
 };
 
 use crate::inbox::{Collected, Inbox, Submitted};
+use crate::round::Round;
 use crate::rows::Rows;
 
 /// How many rounds of read, decide and store may be under way; what arrives meanwhile is the next one.
 const ROUNDS: usize = 8;
+
+/// How many rounds may wait for meta files besides.
+const WAITING: usize = 64;
 
 /// Results per round, so that one of them needn't wait for thousands.
 const ROUND_SIZE: usize = 256;
@@ -73,6 +80,7 @@ pub struct Ingest {
     workflows: Option<Arc<Workflows>>,
     inbox: Inbox,
     rounds: usize,
+    waiting: usize,
     timer: Timer,
 }
 
@@ -80,8 +88,6 @@ pub struct Ingest {
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Work;
-
-type Read = Result<Vec<Option<Attempt>>>;
 
 impl Ingest {
     /// Starts it in `arbiter`.
@@ -94,6 +100,7 @@ impl Ingest {
             workflows: None,
             inbox: Inbox::default(),
             rounds: 0,
+            waiting: 0,
         })
     }
 
@@ -117,58 +124,64 @@ impl Ingest {
 
     fn work(&mut self, ctx: &mut Context<Self>) {
         while self.workflows.is_some() && self.rounds < ROUNDS {
-            let round = self.inbox.take(ROUND_SIZE);
-            if round.is_empty() {
+            let submitted = self.inbox.take(ROUND_SIZE);
+            if submitted.is_empty() {
                 break;
             }
             self.rounds += 1;
-            self.read(round, ctx);
+            self.read(submitted, ctx);
         }
     }
 
-    fn read(&mut self, round: Vec<Submitted>, ctx: &mut Context<Self>) {
+    fn read(&mut self, submitted: Vec<Submitted>, ctx: &mut Context<Self>) {
         let busy = self.deps.activity.begin();
         let uids =
-            round.iter().flat_map(|submitted| &submitted.results).map(|(claim, _)| claim.uid()).collect();
+            submitted.iter().flat_map(|submitted| &submitted.results).map(|(claim, _)| claim.uid()).collect();
         let call = wrap_future::<_, Self>(self.deps.attempts.call(AttemptsById { uids }));
         ctx.spawn(call.map(move |attempts, this, ctx| {
-            guarded(this, ctx, |this, ctx| this.read_rows(round, attempts, busy, ctx));
+            guarded(this, ctx, |this, ctx| match attempts {
+                Ok(attempts) => this.go_on(Round { submitted, attempts, ..Round::default() }, busy, ctx),
+                Err(err) => this.end_round(Round { submitted, ..Round::default() }, Err(err), ctx),
+            });
         }));
     }
 
-    /// Reads the meta files that children bring, where there are any.
-    fn read_rows(&mut self, round: Vec<Submitted>, attempts: Read, busy: Busy, ctx: &mut Context<Self>) {
-        let attempts = match attempts {
-            Ok(attempts) => attempts,
-            Err(err) => return self.end_round(round, Err(err), ctx),
-        };
+    /// Decides all but what has to wait for a meta file: a store that is slow holds up nobody else.
+    fn go_on(&mut self, round: Round, busy: Busy, ctx: &mut Context<Self>) {
         let workflows = self.workflows.clone().unwrap_or_default();
-        let results = round.iter().flat_map(|submitted| &submitted.results);
-        let paths = rows::needed(&workflows, results, &attempts);
-        if paths.is_empty() {
-            return self.decide(round, &attempts, &Rows::default(), busy, ctx);
+        let (round, waiting) = round.split(&workflows);
+        if !waiting.submitted.is_empty() {
+            self.read_rows(waiting, &workflows, ctx);
         }
+        if round.submitted.is_empty() {
+            self.end_round(round, Ok(Vec::new()), ctx);
+        } else {
+            self.decide(round, busy, ctx);
+        }
+    }
+
+    fn read_rows(&mut self, mut round: Round, workflows: &Workflows, ctx: &mut Context<Self>) {
+        self.waiting += 1;
+        if self.waiting > WAITING {
+            let busy = Error::new(Code::Busy, "many results wait for meta files already; send it again");
+            return self.end_round(round, Err(busy), ctx);
+        }
+        let busy = self.deps.activity.begin();
+        let paths = rows::needed(workflows, round.results(), &round.attempts);
         let read = rows::read(self.deps.rows.clone(), paths);
         ctx.spawn(wrap_future::<_, Self>(read).map(move |rows, this, ctx| {
-            guarded(this, ctx, |this, ctx| this.decide(round, &attempts, &rows, busy, ctx));
+            round.rows = rows;
+            guarded(this, ctx, |this, ctx| this.decide(round, busy, ctx));
         }));
     }
 
-    fn decide(
-        &mut self,
-        round: Vec<Submitted>,
-        attempts: &[Option<Attempt>],
-        rows: &Rows,
-        busy: Busy,
-        ctx: &mut Context<Self>,
-    ) {
+    fn decide(&mut self, round: Round, busy: Busy, ctx: &mut Context<Self>) {
         let now = self.deps.clock.now();
-        let results = round.iter().flat_map(|submitted| &submitted.results);
-        let mut known = Vec::with_capacity(attempts.len());
-        let mut outcomes = Vec::with_capacity(attempts.len());
-        for ((claim, outcome), attempt) in results.zip(attempts) {
+        let mut known = Vec::with_capacity(round.attempts.len());
+        let mut outcomes = Vec::with_capacity(round.attempts.len());
+        for ((claim, outcome), attempt) in round.results().zip(&round.attempts) {
             let decision = match attempt {
-                Some(attempt) => self.decide_one(attempt, outcome, rows, now),
+                Some(attempt) => self.decide_one(attempt, outcome, &round.rows, now),
                 None => Err(unknown(*claim)),
             };
             known.push(decision.as_ref().map(drop).map_err(Clone::clone));
@@ -193,7 +206,7 @@ impl Ingest {
 
     fn apply(
         &mut self,
-        round: Vec<Submitted>,
+        round: Round,
         known: Vec<Result<()>>,
         outcomes: ApplyOutcomes,
         busy: Busy,
@@ -212,22 +225,18 @@ impl Ingest {
         }));
     }
 
-    fn end_round(
-        &mut self,
-        round: Vec<Submitted>,
-        answers: Result<Vec<Result<Applied>>>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn end_round(&mut self, round: Round, answers: Result<Vec<Result<Applied>>>, ctx: &mut Context<Self>) {
+        let under_way = if round.waits { &mut self.waiting } else { &mut self.rounds };
+        *under_way = under_way.saturating_sub(1);
         match answers {
             Ok(mut answers) => {
-                for submitted in round {
+                for submitted in round.submitted {
                     let rest = answers.split_off(submitted.results.len());
                     submitted.answer(Ok(std::mem::replace(&mut answers, rest)));
                 }
             }
-            Err(err) => round.into_iter().for_each(|submitted| submitted.answer(Err(err.clone()))),
+            Err(err) => round.submitted.into_iter().for_each(|submitted| submitted.answer(Err(err.clone()))),
         }
-        self.rounds = self.rounds.saturating_sub(1);
         self.work(ctx);
     }
 }
@@ -244,7 +253,7 @@ impl Actor for Ingest {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(4096);
-        self.rounds = 0;
+        (self.rounds, self.waiting) = (0, 0);
         let busy = self.deps.activity.begin();
         self.read_workflows(Some(busy), ctx);
     }

@@ -1,0 +1,198 @@
+//! The actor against a database that knows every attempt, and a library whose meta files take their time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, Arbiter, ResponseFuture};
+use chrono_tz::Tz;
+use flowlord_domain::workflow::WorkflowFile;
+use flowlord_domain::{Lane, TaskResult, TaskState, Uid};
+use flowlord_testkit::VirtualClock;
+use tokio::sync::watch;
+
+use super::*;
+
+/// After task 1 comes one that needs a meta file.
+const WORKFLOW: &str = r#"
+[[phase]]
+task = "task-1"
+rule = "cron=@daily"
+
+[[phase]]
+task = "child"
+dependsOn = "task-1"
+rule = "meta-file=slow.csv"
+"#;
+
+/// Both databases, and the library.
+struct Stub {
+    /// Meta files are read once it is true.
+    readable: watch::Receiver<bool>,
+    /// How many are asked for.
+    asked: watch::Sender<usize>,
+}
+
+impl Actor for Stub {
+    type Context = Context<Self>;
+}
+
+impl Handler<CurrentWorkflows> for Stub {
+    type Result = Result<Current>;
+
+    fn handle(&mut self, _: CurrentWorkflows, _: &mut Self::Context) -> Self::Result {
+        let file = WorkflowFile::parse("w.toml", WORKFLOW, "h", Tz::UTC).unwrap();
+        Ok(Current {
+            workflows: Arc::new(Workflows::new([Arc::new(file)])),
+            looked_at: DateTime::UNIX_EPOCH,
+            next_look: DateTime::UNIX_EPOCH,
+            broken: Arc::default(),
+        })
+    }
+}
+
+impl Handler<AttemptsById> for Stub {
+    type Result = Result<Vec<Option<Attempt>>>;
+
+    fn handle(&mut self, asked: AttemptsById, _: &mut Self::Context) -> Self::Result {
+        Ok(asked.uids.into_iter().map(|uid| Some(attempt(uid))).collect())
+    }
+}
+
+impl Handler<MetaRows> for Stub {
+    type Result = ResponseFuture<Result<Arc<Vec<flowlord_domain::template::Row>>>>;
+
+    fn handle(&mut self, _: MetaRows, _: &mut Self::Context) -> Self::Result {
+        let mut readable = self.readable.clone();
+        self.asked.send_modify(|asked| *asked += 1);
+        Box::pin(async move {
+            readable.wait_for(|readable| *readable).await.unwrap();
+            Ok(Arc::default())
+        })
+    }
+}
+
+impl Handler<ApplyOutcomes> for Stub {
+    type Result = Result<Vec<Result<Applied>>>;
+
+    fn handle(&mut self, apply: ApplyOutcomes, _: &mut Self::Context) -> Self::Result {
+        Ok(apply.outcomes.iter().map(|_| Ok(Applied { duplicate: false })).collect())
+    }
+}
+
+fn attempt(uid: Uid) -> Attempt {
+    Attempt {
+        uid,
+        topic: format!("task-{}", uid.0),
+        job: String::new(),
+        id: "c".to_owned(),
+        info: String::new(),
+        meta: "workflow=w.toml".to_owned(),
+        workflow: "w.toml".to_owned(),
+        parent: None,
+        retry: 0,
+        lane: Lane::Live,
+        state: TaskState::Leased,
+        delivery: 1,
+        not_before: None,
+        worker: String::new(),
+        cancelled: false,
+        lease_expires: None,
+        progress: None,
+        result: None,
+        msg: String::new(),
+        started: None,
+        ended: None,
+    }
+}
+
+struct World {
+    ingest: Addr<Ingest>,
+    activity: Activity,
+    readable: watch::Sender<bool>,
+    asked: watch::Receiver<usize>,
+}
+
+impl World {
+    fn new() -> Self {
+        let activity = Activity::default();
+        let (readable, when) = watch::channel(false);
+        let (asking, asked) = watch::channel(0);
+        let stub = Stub { readable: when, asked: asking }.start();
+        let clock: SharedClock = Arc::new(VirtualClock::new(DateTime::UNIX_EPOCH, activity.clone()));
+        let deps = Deps {
+            clock: Arc::clone(&clock),
+            mint: Mint::seeded(7),
+            activity: activity.clone(),
+            supervision: Supervision::new("ingest", clock, Arc::new(|name| panic!("{name} gave up"))),
+            attempts: port(&stub, &activity),
+            apply: port(&stub, &activity),
+            workflows: port(&stub, &activity),
+            rows: port(&stub, &activity),
+        };
+        let ingest = Ingest::start(&Arbiter::current(), Config { host: "h".to_owned() }, deps);
+        Self { ingest, activity, readable, asked }
+    }
+
+    /// A task is complete.
+    async fn complete(&self, uid: i64) -> Result<Applied> {
+        let outcome = Outcome {
+            result: TaskResult::Complete,
+            msg: String::new(),
+            meta: String::new(),
+            started: None,
+            ended: None,
+        };
+        let results = vec![(Claim::Task(Uid(uid)), outcome)];
+        let submit = port::<_, SubmitResults>(&self.ingest, &self.activity).call(SubmitResults { results });
+        submit.await.map(|answers| answers.into_iter().next().unwrap())?
+    }
+}
+
+fn port<A, M>(actor: &Addr<A>, activity: &Activity) -> Port<M>
+where
+    A: Actor<Context = Context<A>> + Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    Port::new("stub", actor.clone().recipient(), 2_048, Duration::from_secs(20), activity)
+}
+
+#[actix::test]
+async fn a_meta_file_that_takes_its_time_holds_up_nobody_else() {
+    let world = World::new();
+    let mut asked = world.asked.clone();
+    let waiting = world.complete(1);
+    tokio::pin!(waiting);
+    tokio::select! {
+        _ = &mut waiting => panic!("it waits for its file"),
+        all = async {
+            asked.wait_for(|asked| *asked == 1).await.unwrap();
+            for uid in 2..100 {
+                world.complete(uid).await?;
+            }
+            Ok::<_, Error>(())
+        } => all.unwrap(),
+    }
+    world.readable.send_replace(true);
+    assert_eq!(waiting.await.unwrap(), Applied { duplicate: false });
+}
+
+#[actix::test]
+async fn only_so_many_wait_for_meta_files() {
+    let world = World::new();
+    let mut asked = world.asked.clone();
+    let mut waiting = tokio::task::JoinSet::new();
+    let world = std::rc::Rc::new(world);
+    for nth in 1..=WAITING {
+        let one = std::rc::Rc::clone(&world);
+        waiting.spawn_local(async move { one.complete(1).await });
+        // One a round.
+        asked.wait_for(|asked| *asked == nth).await.unwrap();
+    }
+    let refused = world.complete(1).await.unwrap_err();
+    assert_eq!(refused.code, Code::Busy);
+    world.complete(2).await.unwrap();
+    world.readable.send_replace(true);
+    assert!(waiting.join_all().await.iter().all(Result::is_ok));
+    world.complete(1).await.unwrap();
+}
