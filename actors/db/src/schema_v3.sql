@@ -105,4 +105,7 @@ ALTER TABLE task ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0;
 -- Failed, no retry left, not run again since.
 ALTER TABLE task ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0;
 UPDATE task SET given_up = 1 WHERE state = 3 AND result = 1 AND meta LIKE '%retry=failed%';
+-- Also counted by topic.
+DROP INDEX task_delayed;
+CREATE INDEX task_delayed ON task (due, queue) WHERE state = 1;
 CREATE INDEX task_given_up ON task (given_up, uid) WHERE given_up = 1;

@@ -292,8 +292,8 @@ pub struct ReadBacklog;
 pub struct Backlog {
     /// Ready tasks per topic, and since when the oldest is ready.
     pub ready: Vec<(String, u64, DateTime<Utc>)>,
-    /// Delayed tasks.
-    pub delayed: u64,
+    /// Delayed tasks per topic.
+    pub delayed: Vec<(String, u64)>,
     /// Leased tasks per topic.
     pub leased: Vec<(String, u64)>,
     /// Messages that Slack wasn't told yet.

@@ -71,16 +71,18 @@ fn show_backlog(api: &Api, backlog: &Backlog, now: DateTime<Utc>) {
     // A topic that has nothing ready any more shows zero, not what it had.
     let mut shown = api.topics_shown();
     shown.extend(backlog.ready.iter().map(|(topic, ..)| topic.clone()));
-    shown.extend(backlog.leased.iter().map(|(topic, _)| topic.clone()));
+    shown.extend(backlog.delayed.iter().chain(&backlog.leased).map(|(topic, _)| topic.clone()));
+    let of = |tasks: &[(String, u64)], topic: &String| {
+        number(tasks.iter().find(|(known, _)| known == topic).map_or(0, |(_, count)| *count))
+    };
     for topic in shown.iter() {
         let ready = backlog.ready.iter().find(|(known, ..)| known == topic);
         let (count, age) = ready.map_or((0, 0.0), |(_, count, since)| (*count, seconds(now - *since)));
         gauge!("flowlord_ready_tasks", "topic" => topic.clone()).set(number(count));
         gauge!("flowlord_oldest_ready_age_seconds", "topic" => topic.clone()).set(age.max(0.0));
-        let leased = backlog.leased.iter().find(|(known, _)| known == topic).map_or(0, |(_, count)| *count);
-        gauge!("flowlord_leased_tasks", "topic" => topic.clone()).set(number(leased));
+        gauge!("flowlord_delayed_tasks", "topic" => topic.clone()).set(of(&backlog.delayed, topic));
+        gauge!("flowlord_leased_tasks", "topic" => topic.clone()).set(of(&backlog.leased, topic));
     }
-    gauge!("flowlord_delayed_tasks").set(number(backlog.delayed));
     gauge!("flowlord_outbox_messages").set(number(backlog.messages));
 }
 

@@ -10,7 +10,12 @@ async fn it_is_text_also_when_the_database_does_not_answer() {
     let stub = Stub::default();
     stub.backlog(|_| {
         let ready = vec![("load".to_owned(), 3, noon())];
-        Ok(Backlog { ready, delayed: 1, leased: vec![("load".to_owned(), 2)], messages: 0 })
+        Ok(Backlog {
+            ready,
+            delayed: vec![("later".to_owned(), 1)],
+            leased: vec![("load".to_owned(), 2)],
+            messages: 0,
+        })
     });
     for _ in 0..2 {
         let reply = stub.get("/metrics").await;

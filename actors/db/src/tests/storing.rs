@@ -256,5 +256,5 @@ async fn the_backlog_counts_what_waits() {
     let backlog = db.read(ReadBacklog).await.unwrap();
     assert_eq!(backlog.ready, [("a".to_owned(), 2, noon())]);
     assert_eq!(backlog.leased, [("b".to_owned(), 1)]);
-    assert_eq!((backlog.delayed, backlog.messages), (2, 0));
+    assert_eq!((backlog.delayed, backlog.messages), (vec![("later".to_owned(), 2)], 0));
 }

@@ -141,14 +141,10 @@ async fn show<'a>(api: &'a ApiRef, request: &HttpRequest) -> Result<AboutPage<'a
     let mut service = service(api);
     if let Some(backlog) = &backlog {
         let ready: u64 = backlog.ready.iter().map(|(_, count, _)| count).sum();
+        let all = |tasks: &[(String, u64)]| grouped(tasks.iter().map(|(_, count)| count).sum());
         service.push(fact(
             "Tasks ready, delayed, leased",
-            format!(
-                "{}, {}, {}",
-                grouped(ready),
-                grouped(backlog.delayed),
-                grouped(backlog.leased.iter().map(|(_, count)| count).sum())
-            ),
+            format!("{}, {}, {}", grouped(ready), all(&backlog.delayed), all(&backlog.leased)),
         ));
         service.push(fact("Messages for Slack", format!("{} not sent yet", grouped(backlog.messages))));
     }
