@@ -12,7 +12,7 @@ use tokio::task::{JoinSet, LocalSet};
 use crate::client::Client;
 use crate::generate::{self, History};
 use crate::load::{Part, percentiles, workers_of};
-use crate::server::{Process, flowlord};
+use crate::server::{Process, flowlord, until_ready};
 
 /// Results a second that come in meanwhile.
 const RESULTS: u32 = 1_000;
@@ -76,9 +76,12 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<()> {
             workflows.join("load.toml"),
             "[[phase]]\ntask = \"load\"\nrule = \"cron=0 0 1 1 *\"\n",
         )?;
+        let begun = Instant::now();
         let mut process = Process::spawn(&flowlord()?, &workflows, &data)?;
         let address = process.ready().await?;
-        writeln!(out, "{attempts} attempts, {} on {day}", attempts / 10)?;
+        until_ready(&address).await?;
+        let ready = begun.elapsed().as_secs_f64();
+        writeln!(out, "{attempts} attempts, {} on {day}: ready after {ready:.2} s", attempts / 10)?;
         for (name, path) in paths(day) {
             let mut line = format!("  {name:<24}");
             for clients in &plan.clients {

@@ -38,11 +38,7 @@ impl Flowlord {
         let begun = Instant::now();
         let mut process = Process::spawn(&binary, &workflows, &data.path().join("data"))?;
         let address = process.ready().await?;
-        let mut client = Client::connect(&address).await?;
-        while client.get("/readyz").await.is_err() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            client = Client::connect(&address).await?;
-        }
+        until_ready(&address).await?;
         Ok(Self { address, ready_after: begun.elapsed(), process, data })
     }
 
@@ -59,6 +55,16 @@ impl Flowlord {
         let kilobytes: u64 = line.split_whitespace().nth(1).context("no figure")?.parse()?;
         Ok(kilobytes * 1024)
     }
+}
+
+/// Waits until the service at this address is ready.
+pub(crate) async fn until_ready(address: &str) -> anyhow::Result<()> {
+    let mut client = Client::connect(address).await?;
+    while client.get("/readyz").await.is_err() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        client = Client::connect(address).await?;
+    }
+    Ok(())
 }
 
 /// `flowlord serve` as a process; killed when dropped.
