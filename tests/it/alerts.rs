@@ -1,6 +1,7 @@
 //! Alerts over REST: who takes care of what, what is silenced, what is overdue, and what Slack hears of it.
 
 use chrono::TimeDelta;
+use flowlord_messages::Clock as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -219,5 +220,41 @@ async fn a_deadline_is_told_where_no_task_ever_was() {
     let app = app.restart(TimeDelta::zero()).await;
     app.pass(TimeDelta::minutes(5)).await;
     assert_eq!(raised(&app).await.len(), 3);
+    app.stop().await;
+}
+
+/// Pauses or resumes a phase.
+async fn set(app: &TestApp, how: &str, task: &str) {
+    let phase = json!({"workflow": "main.toml", "task": task});
+    app.api.post(&format!("/api/v1/phases/{how}"), &phase).await.ok();
+}
+
+#[actix::test]
+async fn what_a_pause_left_out_or_holds_is_no_breach_and_counts_when_it_goes_on() {
+    let app = TestApp::with(WATCHED).await;
+    set(&app, "pause", "load").await;
+    app.pass(TimeDelta::minutes(61)).await;
+    let leased = app.api.lease("extract").await.unwrap();
+    app.api.complete(&leased.lease, "").await;
+    set(&app, "pause", "extract").await;
+    // Over the deadlines of 13:00 and 14:00, and the time that a task has to end.
+    app.pass(TimeDelta::hours(5)).await;
+    let app = app.restart(TimeDelta::minutes(1)).await;
+    assert_eq!(raised(&app).await, Vec::<String>::new());
+    set(&app, "resume", "extract").await;
+    set(&app, "resume", "load").await;
+    let began = app.clock.now();
+    app.pass(TimeDelta::minutes(29)).await;
+    assert_eq!(raised(&app).await, Vec::<String>::new());
+    app.pass(TimeDelta::minutes(2)).await;
+    assert_eq!(raised(&app).await, ["not_done load"], "with report, which waits for it");
+    let alerts = items(&app, "/api/v1/alerts?kind=not_done").await;
+    let msg = alerts[0]["msg"].as_str().unwrap();
+    let since = began.format("after a pause that ended at %Y-%m-%d %H:%M:%S");
+    assert!(msg.contains(&since.to_string()), "{msg}");
+    app.clock.advance_to(began + TimeDelta::minutes(3 * 60 + 59)).await;
+    assert!(!raised(&app).await.contains(&"unfinished load".to_owned()));
+    app.clock.advance_to(began + TimeDelta::minutes(4 * 60 + 1)).await;
+    assert!(raised(&app).await.contains(&"unfinished load".to_owned()));
     app.stop().await;
 }

@@ -68,7 +68,8 @@ async fn what_parents_and_files_start_is_kept_for_a_paused_phase() {
     app.pass(TimeDelta::hours(1)).await;
     let parent = app.api.lease("extract").await.unwrap();
     app.api.complete(&parent.lease, "").await;
-    app.api.post("/api/v1/files", &json!({"path": "/in/a"})).await.ok();
+    let told = app.api.post("/api/v1/files", &json!({"path": "/in/a"})).await.ok();
+    assert_eq!(told["tasks"][0]["state"], "delayed");
     app.pass(TimeDelta::hours(1)).await;
     for topic in ["load", "arrive"] {
         assert!(app.api.lease(topic).await.is_none(), "{topic}");

@@ -109,3 +109,13 @@ UPDATE task SET given_up = 1 WHERE state = 3 AND result = 1 AND meta LIKE '%retr
 DROP INDEX task_delayed;
 CREATE INDEX task_delayed ON task (due, queue) WHERE state = 1;
 CREATE INDEX task_given_up ON task (given_up, uid) WHERE given_up = 1;
+
+-- Pauses that are over: what they held counts from their end.
+CREATE TABLE pause_ended (
+    workflow TEXT NOT NULL,
+    task TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    PRIMARY KEY (workflow, task, since)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pause_ended_until ON pause_ended (until);

@@ -11,7 +11,10 @@ use crate::alert::{AlertKind, NewAlert};
 use crate::cron::Schedule;
 use crate::duration;
 use crate::task::{Attempt, TaskResult, TaskState};
-use crate::workflow::{Phase, WorkflowFile, Workflows};
+use crate::workflow::{Phase, TaskName, WorkflowFile, Workflows};
+
+mod pause;
+pub use pause::Pause;
 
 /// How many deadlines of a phase one look takes; after a long downtime the first ones of a dense schedule.
 const AT_ONCE: usize = 1_000;
@@ -36,14 +39,22 @@ pub struct Due<'a> {
     pub starter: &'a Phase,
     /// The slot.
     pub slot: DateTime<Utc>,
-    /// By when.
+    /// By when, as long as no pause holds it.
     pub by: DateTime<Utc>,
     file: &'a WorkflowFile,
+    /// Of the phases from the starter to this one, in the order of time.
+    pauses: Vec<&'a Pause>,
 }
 
-/// The deadlines that passed after one time and up to another.
+/// The deadlines that passed after one time and up to another. `pauses` are those that go on, and those that ended
+/// no longer before that than the longest limit.
 #[must_use]
-pub fn due(workflows: &Workflows, after: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Due<'_>> {
+pub fn due<'a>(
+    workflows: &'a Workflows,
+    pauses: &'a [Pause],
+    after: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Vec<Due<'a>> {
     let mut all = Vec::new();
     for file in workflows.files() {
         for (index, phase) in file.phases.iter().enumerate() {
@@ -51,9 +62,20 @@ pub fn due(workflows: &Workflows, after: DateTime<Utc>, until: DateTime<Utc>) ->
             let limits = limits.into_iter().filter_map(|(what, limit)| Some((what, limit?)));
             for (what, limit) in limits {
                 for starter in file.starters(index) {
-                    let schedule = starter.rule.schedule.iter();
-                    let slots = schedule.flat_map(|schedule| slots(schedule, after - limit, until - limit));
-                    all.extend(slots.map(|slot| Due { what, phase, starter, slot, by: slot + limit, file }));
+                    let Some(schedule) = &starter.rule.schedule else { continue };
+                    let pauses = pause::on_the_way(file, starter, index, pauses);
+                    let mut judged: BTreeSet<_> = slots(schedule, after - limit, until - limit).collect();
+                    judged.extend(pause::slots_let_go(schedule, &pauses, limit, (after, until)));
+                    let due = |slot| Due {
+                        what,
+                        phase,
+                        starter,
+                        slot,
+                        by: slot + limit,
+                        file,
+                        pauses: pauses.clone(),
+                    };
+                    all.extend(judged.into_iter().map(due));
                 }
             }
         }
@@ -73,6 +95,8 @@ fn slots(
 
 /// A deadline that wasn't kept.
 struct Late<'a> {
+    /// By when it should have been.
+    by: DateTime<Utc>,
     /// What is told: the phase itself, or the one that keeps it from beginning.
     line: &'a Phase,
     attempt: Option<&'a Attempt>,
@@ -86,7 +110,8 @@ pub fn breaches(
     judged: &[(Due<'_>, Vec<Vec<Attempt>>)],
     now: DateTime<Utc>,
 ) -> Vec<(String, Option<NewAlert>)> {
-    let late: Vec<_> = judged.iter().filter_map(|(due, chains)| Some((due, due.late(chains)?))).collect();
+    let late: Vec<_> =
+        judged.iter().filter_map(|(due, chains)| Some((due, due.late(chains, now)?))).collect();
     let own: BTreeSet<_> =
         late.iter().filter(|(due, late)| !due.is_starved(late)).map(|(due, late)| due.line(late)).collect();
     let mut behind: BTreeMap<_, Vec<String>> = BTreeMap::new();
@@ -132,23 +157,26 @@ impl<'a> Due<'a> {
         late.line.task != self.phase.task
     }
 
-    /// Why the deadline wasn't kept; none when it was.
-    fn late<'b>(&'b self, chains: &'b [Vec<Attempt>]) -> Option<Late<'b>> {
+    /// Why the deadline wasn't kept; none when it was, or when a pause keeps it from counting yet.
+    fn late<'b>(&'b self, chains: &'b [Vec<Attempt>], now: DateTime<Utc>) -> Option<Late<'b>> {
+        let passed = |chain| self.held_until(chain).filter(|by| *by <= now);
         if chains.is_empty() {
-            return Some(Late { line: self.starter, attempt: None, why: "no task was created for it" });
+            let by = passed(&[]).filter(|_| !self.is_left_out())?;
+            return Some(Late { by, line: self.starter, attempt: None, why: "no task was created for it" });
         }
         chains.iter().find_map(|chain| {
-            let own = of(self.phase, chain);
+            let by = passed(chain)?;
+            let own = of(&self.phase.task, chain);
             if own.is_empty() {
-                return Some(self.missing(chain));
+                return Some(self.missing(chain, by));
             }
-            let late = own.iter().find(|attempt| !self.is_kept(attempt, &own))?;
-            Some(Late { line: self.phase, attempt: Some(late), why: standing(late) })
+            let late = own.iter().find(|attempt| !self.is_kept(attempt, &own, by))?;
+            Some(Late { by, line: self.phase, attempt: Some(late), why: standing(late) })
         })
     }
 
-    fn is_kept(&self, attempt: &Attempt, own: &[&Attempt]) -> bool {
-        let in_time = |at: Option<DateTime<Utc>>| at.is_none_or(|at| at <= self.by);
+    fn is_kept(&self, attempt: &Attempt, own: &[&Attempt], by: DateTime<Utc>) -> bool {
+        let in_time = |at: Option<DateTime<Utc>>| at.is_none_or(|at| at <= by);
         match self.what {
             // Of a task that was handed out again only the last time is known.
             What::Started => {
@@ -166,11 +194,11 @@ impl<'a> Due<'a> {
     }
 
     /// Nothing of the phase was created in this chain: what keeps it from that?
-    fn missing<'b>(&'b self, chain: &'b [Attempt]) -> Late<'b> {
+    fn missing<'b>(&'b self, chain: &'b [Attempt], by: DateTime<Utc>) -> Late<'b> {
         let mut phase = self.phase;
         for _ in 0..self.file.phases.len() {
             let parents = self.file.parents(phase);
-            let begun: Vec<_> = parents.iter().flat_map(|parent| of(parent, chain)).collect();
+            let begun: Vec<_> = parents.iter().flat_map(|parent| of(&parent.task, chain)).collect();
             let open = begun.iter().find(|attempt| {
                 let tried_again = begun.iter().any(|other| other.parent == Some(attempt.uid));
                 !is_complete(attempt) && !tried_again
@@ -179,14 +207,14 @@ impl<'a> Due<'a> {
                 let is_its =
                     |parent: &&&Phase| parent.task.topic == open.topic && parent.task.job == open.job;
                 let line = parents.iter().find(is_its).copied().unwrap_or(phase);
-                return Late { line, attempt: Some(open), why: standing(open) };
+                return Late { by, line, attempt: Some(open), why: standing(open) };
             }
             match parents.first() {
                 Some(parent) if begun.is_empty() => phase = parent,
                 _ => break,
             }
         }
-        Late { line: phase, attempt: None, why: "no task was created for it" }
+        Late { by, line: phase, attempt: None, why: "no task was created for it" }
     }
 
     /// What should have happened, when, and how it stands.
@@ -196,17 +224,17 @@ impl<'a> Due<'a> {
             What::Started => ("leased", "start_by"),
             What::Done => ("complete", "done_by"),
         };
-        let limit = duration::print(self.by - self.slot);
-        format!(
-            "not {verb} by {} UTC ({key}={limit} after the slot of {}): {}",
-            time(self.by),
-            time(self.slot),
-            late.why
-        )
+        let limit = self.by - self.slot;
+        let since = match late.by == self.by {
+            true => format!("after the slot of {}", time(self.slot)),
+            false => format!("after a pause that ended at {}", time(late.by - limit)),
+        };
+        let limit = duration::print(limit);
+        format!("not {verb} by {} UTC ({key}={limit} {since}): {}", time(late.by), late.why)
     }
 
     fn words_of_starved(&self, late: &Late<'_>, names: &[String]) -> String {
-        let by = self.by.format("%Y-%m-%d %H:%M:%S");
+        let by = late.by.format("%Y-%m-%d %H:%M:%S");
         format!("{} can't be in time (by {by} UTC): this comes first, and {}", names.join(", "), late.why)
     }
 
@@ -247,14 +275,21 @@ pub fn runs_long(workflows: &Workflows, task: &Attempt, now: DateTime<Utc>) -> O
     Some((format!("max_run/{}", task.uid), alert))
 }
 
+/// The longest time that a phase has to begin or end.
+#[must_use]
+pub fn longest_limit(workflows: &Workflows) -> TimeDelta {
+    let limits = |phase: &Phase| [phase.rule.start_by, phase.rule.done_by].into_iter().flatten().max();
+    workflows.phases().filter_map(limits).max().unwrap_or_default()
+}
+
 /// The shortest `max_run` of all phases.
 #[must_use]
 pub fn shortest_run(workflows: &Workflows) -> Option<TimeDelta> {
     workflows.phases().filter_map(|phase| phase.rule.max_run).min()
 }
 
-fn of<'b>(phase: &Phase, chain: &'b [Attempt]) -> Vec<&'b Attempt> {
-    let own = |attempt: &&Attempt| attempt.topic == phase.task.topic && attempt.job == phase.task.job;
+fn of<'b>(task: &TaskName, chain: &'b [Attempt]) -> Vec<&'b Attempt> {
+    let own = |attempt: &&Attempt| attempt.topic == task.topic && attempt.job == task.job;
     chain.iter().filter(own).collect()
 }
 

@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::{Effect, FileMatch, matches, needed};
-use flowlord_domain::{AlertKind, NewAlert, NewTask, Uid};
+use flowlord_domain::{AlertKind, NewAlert, NewTask};
 use flowlord_messages::files::{
     FileSource, MatchEffect, MatchState, NewMatch, PhaseOutcome, ReadWaiting, RecordFile, Recorded,
-    RecordedRow, SeenFile, WaitingFile,
+    RecordedRow, SeenFile, StartedTask, StoredMatch, WaitingFile,
 };
 use flowlord_messages::library::CurrentWorkflows;
 use flowlord_messages::{Code, Error, Result};
@@ -111,13 +111,14 @@ impl Recorder {
     }
 }
 
-fn recorded(event: i64, matches: Vec<NewMatch>, outcomes: Vec<(MatchState, Option<Uid>)>) -> Recorded {
+fn recorded(event: i64, matches: Vec<NewMatch>, outcomes: Vec<StoredMatch>) -> Recorded {
     let mut recorded = Recorded { event, phases: Vec::new(), tasks: Vec::new() };
-    for (found, (state, uid)) in matches.into_iter().zip(outcomes) {
+    for (found, StoredMatch { state, uid, held }) in matches.into_iter().zip(outcomes) {
         let why = match found.effect {
             MatchEffect::Fail { why, .. } => why,
             MatchEffect::Start(task) if state == MatchState::Started => {
-                recorded.tasks.push(NewTask { uid: uid.unwrap_or(task.uid), ..*task });
+                let task = NewTask { uid: uid.unwrap_or(task.uid), ..*task };
+                recorded.tasks.push(StartedTask { task, held });
                 String::new()
             }
             MatchEffect::Start(_) | MatchEffect::Wait | MatchEffect::Waits => String::new(),

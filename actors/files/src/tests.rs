@@ -11,8 +11,8 @@ use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_messages::files::{
     FileArrived, FileSource, KeepPlaces, MatchEffect, MatchState, NewMatch, ReadSeen, ReadWaiting,
-    RecordFile, Recorded, RecordedRow, SaveSeen, SeenFile, SeenPlace, StopFiles, WaitingFile, WatchedPlace,
-    WatchedPlaces,
+    RecordFile, Recorded, RecordedRow, SaveSeen, SeenFile, SeenPlace, StopFiles, StoredMatch, WaitingFile,
+    WatchedPlace, WatchedPlaces,
 };
 use flowlord_messages::library::{Current, CurrentWorkflows};
 use flowlord_messages::{Code, Result};
@@ -88,7 +88,8 @@ impl Handler<RecordFile> for Stub {
             MatchEffect::Waits => (MatchState::Repeated, None),
             MatchEffect::Fail { .. } => (MatchState::Failed, None),
         };
-        let outcomes = record.matches.iter().map(|found| outcome(&found.effect)).collect();
+        let stored = |(state, uid)| StoredMatch { state, uid, held: false };
+        let outcomes = record.matches.iter().map(|found| stored(outcome(&found.effect))).collect();
         rows.records.push(record);
         Ok(RecordedRow::Stored(i64::try_from(rows.records.len()).unwrap(), outcomes))
     }
@@ -206,7 +207,7 @@ async fn each_phase_that_takes_a_file_starts_under_its_final_id() {
     );
     let recorded = bench.arrives("/in/20260102T000000").await.unwrap();
     assert_eq!((recorded.event, recorded.tasks.len()), (1, 1));
-    let task = &recorded.tasks[0];
+    let task = &recorded.tasks[0].task;
     assert_eq!(task.info, "/in/20260102T000000?d=02&h=box");
     let states: Vec<_> = recorded.phases.iter().map(|phase| (phase.state, phase.uid)).collect();
     assert_eq!(states, [(MatchState::Started, Some(task.uid)), (MatchState::Failed, None)]);
@@ -235,7 +236,7 @@ async fn what_waits_by_now_is_decided_on_anew() {
     );
     bench.with(|rows| rows.changes = 2);
     let recorded = bench.arrives("/in/x").await.unwrap();
-    assert_eq!(recorded.tasks[0].info, "/in/0,/in/1,/in/x");
+    assert_eq!(recorded.tasks[0].task.info, "/in/0,/in/1,/in/x");
     assert_eq!(bench.with(|rows| rows.records[0].matches[0].waiting.clone()), [0, 1]);
     bench.with(|rows| {
         rows.changes = usize::MAX;

@@ -51,7 +51,16 @@ pub struct Recorded {
     /// Each phase that takes the file.
     pub phases: Vec<PhaseOutcome>,
     /// The tasks that started, under their final ids.
-    pub tasks: Vec<NewTask>,
+    pub tasks: Vec<StartedTask>,
+}
+
+/// A task that a file started.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StartedTask {
+    /// The task.
+    pub task: NewTask,
+    /// It is kept until its phase goes on.
+    pub held: bool,
 }
 
 /// What a file did to a phase that takes it.
@@ -148,9 +157,20 @@ pub enum MatchEffect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordedRow {
     /// The event's row id, and what happened to each of its matches in their order.
-    Stored(i64, Vec<(MatchState, Option<Uid>)>),
+    Stored(i64, Vec<StoredMatch>),
     /// Other files wait by now: nothing was stored, decide again.
     Changed,
+}
+
+/// What happened to a match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredMatch {
+    /// Where the file stands.
+    pub state: MatchState,
+    /// The task that it is part of.
+    pub uid: Option<Uid>,
+    /// That task is kept until its phase goes on.
+    pub held: bool,
 }
 
 /// The files that wait for phases, oldest first.

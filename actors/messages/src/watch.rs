@@ -2,6 +2,7 @@
 
 use actix::Message;
 use chrono::{DateTime, Utc};
+use flowlord_domain::overdue::Pause;
 use flowlord_domain::{Attempt, NewAlert};
 
 use crate::error::Result;
@@ -11,10 +12,12 @@ use crate::write::SlotKey;
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<WatchInput>")]
 pub struct ReadWatch {
-    /// Tasks created up to this instant should be finished.
+    /// Tasks created up to this instant should be finished; those that a pause kept, if it ended by then.
     pub unfinished_before: DateTime<Utc>,
     /// Tasks that are at work since then or longer are wanted; none where no phase limits that.
     pub running_since: Option<DateTime<Utc>>,
+    /// Pauses that ended after this instant are wanted, and all that go on.
+    pub paused_after: DateTime<Utc>,
 }
 
 /// The answer.
@@ -24,10 +27,12 @@ pub struct WatchInput {
     pub looked_until: Option<DateTime<Utc>>,
     /// Tasks that should be finished, aren't, and weren't looked at yet.
     pub unfinished: Vec<Attempt>,
-    /// Whether there are more of them than one look takes.
-    pub more_unfinished: bool,
+    /// How far these go, by their creation: of more than one look takes, the next look takes the rest.
+    pub unfinished_until: DateTime<Utc>,
     /// Tasks that are at work for long.
     pub running: Vec<Attempt>,
+    /// Pauses of phases.
+    pub pauses: Vec<Pause>,
 }
 
 /// What slots led to; asked of the DB readers.

@@ -1,7 +1,7 @@
 //! What is overdue, as what is raised of it.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::overdue::{Due, breaches, due, runs_long, shortest_run};
+use flowlord_domain::overdue::{Due, breaches, due, longest_limit, runs_long, shortest_run};
 use flowlord_domain::{AlertKind, Attempt, NewAlert};
 use flowlord_messages::Result;
 use flowlord_messages::library::CurrentWorkflows;
@@ -18,16 +18,17 @@ pub(crate) async fn look(deps: &Deps, ttl: TimeDelta, now: DateTime<Utc>) -> Res
     let workflows = deps.workflows.call(CurrentWorkflows).await?.workflows;
     let unfinished_before = now - ttl;
     let running_since = shortest_run(&workflows).map(|limit| now - limit);
-    let input = deps.read.call(ReadWatch { unfinished_before, running_since }).await?;
+    let paused_after = now - LOOK_BACK - longest_limit(&workflows);
+    let input = deps.read.call(ReadWatch { unfinished_before, running_since, paused_after }).await?;
     // After a clock was set back there is nothing to go back to.
     let after = input.looked_until.unwrap_or(now).clamp(now - LOOK_BACK, now);
-    let late = missed(deps, due(&workflows, after, now), now).await?;
+    let late = missed(deps, due(&workflows, &input.pauses, after, now), now).await?;
     let breach = |(key, alert)| Breach { key, alert };
     let long = input.running.iter().filter_map(|task| runs_long(&workflows, task, now));
     let long = long.map(|(key, alert)| breach((key, Some(alert))));
     Ok(RaiseBreaches {
         looked_until: now,
-        unfinished_until: unfinished_until(&input, unfinished_before),
+        unfinished_until: input.unfinished_until,
         breaches: unfinished(&input, now).chain(late.into_iter().map(breach)).chain(long).collect(),
     })
 }
@@ -66,10 +67,4 @@ fn unfinished(input: &WatchInput, now: DateTime<Utc>) -> impl Iterator<Item = Br
         let alert = NewAlert::about(task, AlertKind::Unfinished, msg, now);
         Breach { key: format!("unfinished/{}", task.uid), alert: Some(alert) }
     })
-}
-
-/// Of more unfinished tasks than one look takes, the next look takes the rest.
-fn unfinished_until(input: &WatchInput, until: DateTime<Utc>) -> DateTime<Utc> {
-    let last = input.unfinished.last().filter(|_| input.more_unfinished);
-    last.map_or(until, |last| last.uid.created())
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::Arbiter;
+use flowlord_domain::overdue::Pause;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{Attempt, Lane, TaskState, Uid};
 use flowlord_messages::library::{Current, CurrentWorkflows};
@@ -20,6 +21,7 @@ struct Rows {
     until: Option<DateTime<Utc>>,
     looked_until: Option<DateTime<Utc>>,
     running: Option<Attempt>,
+    pauses: Vec<Pause>,
     /// What every slot led to.
     slot: SlotTasks,
     keys: BTreeSet<String>,
@@ -46,10 +48,10 @@ impl Handler<ReadWatch> for Stub {
         };
         // One at a time.
         let unfinished: Vec<_> = rows.unfinished.iter().filter(new).take(1).cloned().collect();
-        let more_unfinished = !unfinished.is_empty();
-        let looked_until = rows.looked_until;
+        let last = unfinished.last().map(|task| task.uid.created());
+        let (looked_until, unfinished_until) = (rows.looked_until, last.unwrap_or(read.unfinished_before));
         let running = rows.running.clone().filter(|_| read.running_since.is_some()).into_iter().collect();
-        Ok(WatchInput { looked_until, unfinished, more_unfinished, running })
+        Ok(WatchInput { looked_until, unfinished, unfinished_until, running, pauses: rows.pauses.clone() })
     }
 }
 
@@ -291,4 +293,27 @@ async fn a_task_at_work_for_too_long_is_told_once() {
     let bench = Bench::start(stub, noon()).await;
     bench.pass(200).await;
     assert_eq!(bench.raised(), raised(&[(121, "a")]));
+}
+
+#[actix::test]
+async fn a_deadline_that_a_pause_held_is_told_when_it_counts() {
+    let stub = waiting();
+    let pause = Pause {
+        workflow: "w.toml".to_owned(),
+        task: "a".to_owned(),
+        since: noon() + TimeDelta::minutes(30),
+        until: Some(noon() + TimeDelta::minutes(100)),
+    };
+    let ready =
+        Attempt { state: TaskState::Ready, delivery: 0, ..task("a", noon() + TimeDelta::minutes(100)) };
+    {
+        let mut rows = stub.0.lock().unwrap();
+        rows.pauses = vec![pause];
+        rows.slot.chains = Some(vec![vec![ready]]);
+    }
+    let bench = Bench::start(stub, noon()).await;
+    bench.pass(109).await;
+    assert_eq!(bench.raised(), raised(&[(10, "a")]), "the slot of 13:00 waits");
+    bench.pass(1).await;
+    assert_eq!(bench.raised()[1..], raised(&[(110, "a")]));
 }

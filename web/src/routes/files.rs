@@ -3,10 +3,10 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Payload;
-use flowlord_domain::Attempt;
 use flowlord_domain::file_event::{Arrival, FileEventError, parse};
+use flowlord_domain::{Attempt, TaskState};
 use flowlord_messages::Code;
-use flowlord_messages::files::{FileArrived, ListFiles, WatchedPlaces};
+use flowlord_messages::files::{FileArrived, ListFiles, StartedTask, WatchedPlaces};
 
 use crate::api::ApiRef;
 use crate::extract::json_body;
@@ -31,7 +31,7 @@ pub(crate) async fn arrived(api: ApiRef, request: HttpRequest, payload: Payload)
     }
     let (path, told) = (file.path.clone(), ignored.clone());
     let recorded = api.deps.arrived.call(FileArrived { file, ignored }).await?;
-    let tasks: Vec<Attempt> = recorded.tasks.iter().map(as_stored).collect();
+    let tasks: Vec<Attempt> = recorded.tasks.iter().map(as_started).collect();
     json(
         StatusCode::OK,
         &RecordedView {
@@ -42,6 +42,12 @@ pub(crate) async fn arrived(api: ApiRef, request: HttpRequest, payload: Payload)
             tasks: tasks.iter().map(TaskView).collect(),
         },
     )
+}
+
+/// One that is kept waits for a person, not for a time.
+fn as_started(StartedTask { task, held }: &StartedTask) -> Attempt {
+    let stored = as_stored(task);
+    if *held { Attempt { state: TaskState::Delayed, ..stored } } else { stored }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]

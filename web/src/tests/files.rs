@@ -7,7 +7,7 @@ use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::FilePhase;
 use flowlord_domain::{Lane, NewTask};
 use flowlord_messages::files::{
-    FileArrived, FileSource, MatchState, PhaseOutcome, Recorded, StoredFileEvent, WatchedPlace,
+    FileArrived, FileSource, MatchState, PhaseOutcome, Recorded, StartedTask, StoredFileEvent, WatchedPlace,
 };
 use flowlord_messages::{Code, Error};
 use serde_json::json;
@@ -33,6 +33,7 @@ fn recording() -> (Stub, Arc<Mutex<Vec<FileArrived>>>) {
     let (stub, seen) = (Stub::default(), Arc::new(Mutex::new(Vec::new())));
     let told = Arc::clone(&seen);
     stub.arrived(move |arrived| {
+        let arrived_at = arrived.file.path.clone();
         told.lock().unwrap().push(arrived);
         let task = NewTask {
             uid: attempt(1).uid,
@@ -48,7 +49,8 @@ fn recording() -> (Stub, Arc<Mutex<Vec<FileArrived>>>) {
             lane: Lane::Live,
         };
         let phases = vec![outcome(MatchState::Started), outcome(MatchState::Waiting)];
-        Ok(Recorded { event: 7, phases, tasks: vec![task] })
+        let held = arrived_at == "/in/held";
+        Ok(Recorded { event: 7, phases, tasks: vec![StartedTask { task, held }] })
     });
     (stub, seen)
 }
@@ -61,6 +63,12 @@ async fn a_file_is_answered_with_its_phases_and_tasks() {
     insta::assert_snapshot!(reply.text, @r#"{"event":7,"path":"/in/a","phases":[{"workflow":"main.toml","task":"load:daily","files":"/in/*","state":"started","uid":"064c0953867001"},{"workflow":"main.toml","task":"load:daily","files":"/in/*","state":"waiting"}],"tasks":[{"type":"load","job":"daily","info":"/in/a","created":"2026-03-02T12:00:00.000001Z","id":"c1","meta":"file=/in/a","uid":"064c0953867001","state":"ready","attempt":1,"delivery":0}]}"#);
     let told = seen.lock().unwrap().pop().unwrap();
     assert_eq!((told.file.version.as_str(), told.ignored.as_str()), (" 2026-03-02T11:00:00Z", ""));
+    let kept = &stub.post(PATH, r#"{"path":"/in/held"}"#).await.ok()["tasks"][0];
+    assert_eq!(
+        (&kept["state"], &kept["not_before"]),
+        (&json!("delayed"), &json!(null)),
+        "its phase is paused"
+    );
 }
 
 #[actix::test]

@@ -99,7 +99,7 @@ async fn a_task_is_found_unfinished_once() {
     let db = Db::new();
     let uids = db.create(vec![task("a", ""), task("b", "")]).await.uids;
     db.finish(Claim::Task(uids[0]), decision(TaskResult::Complete)).await.unwrap();
-    let read = |before| ReadWatch { unfinished_before: before, running_since: None };
+    let read = |before| ReadWatch { unfinished_before: before, running_since: None, paused_after: before };
     assert!(db.read(read(noon() - seconds(1))).await.unwrap().unfinished.is_empty());
     let found = db.read(read(noon() + seconds(1))).await.unwrap();
     assert_eq!(found.looked_until, None);

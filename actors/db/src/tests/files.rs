@@ -42,7 +42,9 @@ impl Db {
     /// What happened to the matches of an event, and its row.
     async fn record(&self, record: RecordFile) -> (i64, Vec<(MatchState, Option<Uid>)>) {
         match self.write(record).await.unwrap() {
-            RecordedRow::Stored(event, outcomes) => (event, outcomes),
+            RecordedRow::Stored(event, outcomes) => {
+                (event, outcomes.into_iter().map(|outcome| (outcome.state, outcome.uid)).collect())
+            }
             RecordedRow::Changed => panic!("others wait"),
         }
     }

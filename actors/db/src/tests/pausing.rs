@@ -58,7 +58,7 @@ async fn children_and_files_are_kept_until_their_phase_goes_on() {
     let paused = PausedPhase { workflow: "w.toml".to_owned(), task: "load".to_owned(), since: noon() };
     assert_eq!((schedule.paused, schedule.next_due), (vec![paused], None), "no time is waited for");
     assert_eq!(db.lease_many(&["load"], 9, noon()).await.len(), 2, "the other phases go on");
-    let kept = db.attempt(outcomes[0].1.unwrap()).await;
+    let kept = db.attempt(outcomes[0].uid.unwrap()).await;
     assert_eq!((kept.state, kept.not_before), (TaskState::Delayed, None));
     let far = DateTime::from_timestamp(200_000_000_000, 0).unwrap();
     let promoted = db.write(PromoteDue { now: far }).await.unwrap();

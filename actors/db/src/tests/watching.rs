@@ -1,7 +1,8 @@
 //! What slots led to, and what is at work for long.
 
-use flowlord_messages::watch::{ReadSlotTasks, ReadWatch, SlotTasks};
-use flowlord_messages::write::{CronKey, RecordMissed, RemoveHistory, SaveCrons, SlotKey};
+use flowlord_domain::overdue::Pause;
+use flowlord_messages::watch::{Breach, RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks};
+use flowlord_messages::write::{CronKey, RecordMissed, RemoveHistory, SaveCrons, SetPaused, SlotKey};
 
 use super::*;
 
@@ -60,9 +61,85 @@ async fn what_is_at_work_for_long_is_found() {
     let db = Db::new();
     db.create(vec![task("a", ""), task("b", "")]).await;
     db.lease(&["a"], noon()).await.unwrap();
-    let read = |since| ReadWatch { unfinished_before: noon() - seconds(9), running_since: since };
+    let before = noon() - seconds(9);
+    let read = |since| ReadWatch { unfinished_before: before, running_since: since, paused_after: before };
     let found = db.read(read(Some(noon()))).await.unwrap().running;
     assert_eq!(found.iter().map(|task| task.topic.as_str()).collect::<Vec<_>>(), ["a"]);
     assert_eq!(db.read(read(Some(noon() - seconds(1)))).await.unwrap().running, []);
     assert_eq!(db.read(read(None)).await.unwrap().running, []);
+}
+
+/// What is unfinished as of then, and how far that goes.
+async fn unfinished(db: &Db, before: i64) -> (Vec<String>, i64) {
+    let before = noon() + seconds(before);
+    let read = ReadWatch { unfinished_before: before, running_since: None, paused_after: noon() };
+    let found = db.read(read).await.unwrap();
+    let until = (found.unfinished_until - noon()).num_seconds();
+    (found.unfinished.into_iter().map(|task| task.topic).collect(), until)
+}
+
+async fn looked(db: &Db, until: i64, keys: Vec<String>) {
+    let until = noon() + seconds(until);
+    let breaches = keys.into_iter().map(|key| Breach { key, alert: None }).collect();
+    db.write(RaiseBreaches { looked_until: until, unfinished_until: until, breaches }).await.unwrap();
+}
+
+#[actix::test]
+async fn what_a_pause_keeps_ages_from_its_end() {
+    let db = Db::new();
+    let set = |paused, after| SetPaused {
+        now: noon() + seconds(after),
+        workflow: "w.toml".to_owned(),
+        task: "kept".to_owned(),
+        paused,
+    };
+    db.write(set(true, -1)).await.unwrap();
+    let parent = db.create(vec![task("parent", "")]).await.uids[0];
+    let children = vec![task("kept", ""), task("other", "")];
+    db.finish(Claim::Task(parent), Decision { children, ..decision(TaskResult::Complete) }).await.unwrap();
+    assert_eq!(unfinished(&db, 9_000).await, (vec!["other".to_owned()], 9_000), "the first look");
+    looked(&db, -1, Vec::new()).await;
+    assert_eq!(unfinished(&db, 9).await, (vec!["other".to_owned()], 9), "a later one");
+    looked(&db, 9_000, Vec::new()).await;
+    db.write(set(false, 9_060)).await.unwrap();
+    let db = db.reopen();
+    assert_eq!(unfinished(&db, 9_059).await, (vec![], 9_059));
+    assert_eq!(unfinished(&db, 9_060).await, (vec!["kept".to_owned()], 9_060));
+    looked(&db, 9_060, Vec::new()).await;
+    assert_eq!(unfinished(&db, 9_120).await.0, Vec::<String>::new(), "once");
+    let pauses = db.read(ReadWatch { unfinished_before: noon(), running_since: None, paused_after: noon() });
+    let pauses = pauses.await.unwrap().pauses;
+    let (since, until) = (noon() - seconds(1), Some(noon() + seconds(9_060)));
+    assert_eq!(pauses, [Pause { workflow: "w.toml".to_owned(), task: "kept".to_owned(), since, until }]);
+}
+
+/// More than one look takes went on at one instant: each look takes those that weren't told.
+#[actix::test]
+async fn of_many_that_go_on_together_each_is_looked_at() {
+    let db = Db::new();
+    let set = |paused, after| SetPaused {
+        now: noon() + seconds(after),
+        workflow: "w.toml".to_owned(),
+        task: "kept".to_owned(),
+        paused,
+    };
+    db.write(set(true, -1)).await.unwrap();
+    let parent = db.create(vec![task("parent", "")]).await.uids[0];
+    let children = vec![task("kept", ""); 1_001];
+    db.finish(Claim::Task(parent), Decision { children, ..decision(TaskResult::Complete) }).await.unwrap();
+    db.write(set(false, 60)).await.unwrap();
+    looked(&db, 59, Vec::new()).await;
+    let before = noon() + seconds(60);
+    let read = || ReadWatch { unfinished_before: before, running_since: None, paused_after: noon() };
+    let first = db.read(read()).await.unwrap();
+    assert_eq!(
+        (first.unfinished.len(), before - first.unfinished_until),
+        (1_000, TimeDelta::microseconds(1))
+    );
+    let keys = first.unfinished.iter().map(|task| format!("unfinished/{}", task.uid));
+    let breaches = keys.map(|key| Breach { key, alert: None }).collect();
+    let (looked_until, unfinished_until) = (before, first.unfinished_until);
+    db.write(RaiseBreaches { looked_until, unfinished_until, breaches }).await.unwrap();
+    let rest = db.read(read()).await.unwrap();
+    assert_eq!((rest.unfinished.len(), rest.unfinished_until), (1, before));
 }

@@ -111,13 +111,13 @@ impl Command for PromoteDue {
 }
 
 impl Store<'_> {
-    /// Stores a task that starts by itself: kept as long as its phase is paused.
-    pub(crate) fn start_task(&mut self, task: &NewTask, now: DateTime<Utc>) -> rusqlite::Result<Uid> {
-        let held = self.is_paused(task)?.then(|| time(column::HELD));
-        match held {
-            Some(_) => self.insert_task(&NewTask { not_before: held, ..task.clone() }, now),
-            None => self.insert_task(task, now),
+    /// Stores a task that starts by itself: kept as long as its phase is paused. Answers whether it is, too.
+    pub(crate) fn start_task(&mut self, task: &NewTask, now: DateTime<Utc>) -> rusqlite::Result<(Uid, bool)> {
+        if !self.is_paused(task)? {
+            return Ok((self.insert_task(task, now)?, false));
         }
+        let kept = NewTask { not_before: Some(time(column::HELD)), ..task.clone() };
+        Ok((self.insert_task(&kept, now)?, true))
     }
 
     /// Stores a task under the first free id at or after its own.

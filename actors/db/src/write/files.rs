@@ -3,7 +3,7 @@
 use flowlord_domain::Uid;
 use flowlord_domain::file_match::FilePhase;
 use flowlord_messages::files::{
-    KeepPlaces, MatchEffect, MatchState, NewMatch, RecordFile, RecordedRow, SaveSeen, SeenFile,
+    KeepPlaces, MatchEffect, MatchState, NewMatch, RecordFile, RecordedRow, SaveSeen, SeenFile, StoredMatch,
 };
 use rusqlite::{OptionalExtension as _, params};
 
@@ -11,9 +11,6 @@ use crate::column::{self, micros};
 use crate::job::Command;
 use crate::read::files::waiting;
 use crate::store::{Store, Trouble};
-
-/// What a match comes to, with the row of its phase.
-type Outcome = (i64, MatchState, Option<Uid>);
 
 impl Command for RecordFile {
     type Answer = RecordedRow;
@@ -33,10 +30,11 @@ impl Command for RecordFile {
         let event = store.insert_event(self)?;
         let mut outcomes = Vec::with_capacity(phases.len());
         for (found, (phase, before)) in self.matches.iter().zip(phases) {
-            let (phase, state, uid) = match before {
-                Some(uid) => (phase, MatchState::Repeated, uid),
+            let outcome = match before {
+                Some(uid) => StoredMatch { state: MatchState::Repeated, uid, held: false },
                 None => store.carry_out(phase, found, self)?,
             };
+            let StoredMatch { state, uid, .. } = outcome;
             let why = match &found.effect {
                 MatchEffect::Fail { why, .. } => why.as_str(),
                 MatchEffect::Start(_) | MatchEffect::Wait | MatchEffect::Waits => "",
@@ -47,7 +45,7 @@ impl Command for RecordFile {
                     "INSERT INTO file_match (event, phase, state, uid, why) VALUES (?1, ?2, ?3, ?4, ?5)",
                 )?
                 .execute(params![event, phase, column::matched(state), uid.map(|uid| uid.0), why])?;
-            outcomes.push((state, uid));
+            outcomes.push(outcome);
         }
         if let Some(SeenFile { place, path, etag }) = &self.seen {
             let place = store.file_place(place)?;
@@ -156,22 +154,28 @@ impl Store<'_> {
             .insert(params![micros(*now), column::source(*source), file.path, file.version, stat, ignored])
     }
 
-    fn carry_out(&mut self, phase: i64, found: &NewMatch, record: &RecordFile) -> Result<Outcome, Trouble> {
+    fn carry_out(
+        &mut self,
+        phase: i64,
+        found: &NewMatch,
+        record: &RecordFile,
+    ) -> Result<StoredMatch, Trouble> {
+        let without = |state| StoredMatch { state, uid: None, held: false };
         Ok(match &found.effect {
             MatchEffect::Start(task) => {
-                let uid = self.start_task(task, record.now)?;
+                let (uid, held) = self.start_task(task, record.now)?;
                 self.connection
                     .prepare_cached(
                         "UPDATE file_match SET state = 0, uid = ?2 WHERE phase = ?1 AND state = 1",
                     )?
                     .execute(params![phase, uid.0])?;
-                (phase, MatchState::Started, Some(uid))
+                StoredMatch { state: MatchState::Started, uid: Some(uid), held }
             }
-            MatchEffect::Wait => (phase, MatchState::Waiting, None),
-            MatchEffect::Waits => (phase, MatchState::Repeated, None),
+            MatchEffect::Wait => without(MatchState::Waiting),
+            MatchEffect::Waits => without(MatchState::Repeated),
             MatchEffect::Fail { alert, .. } => {
                 self.insert_alerts(std::slice::from_ref(alert))?;
-                (phase, MatchState::Failed, None)
+                without(MatchState::Failed)
             }
         })
     }

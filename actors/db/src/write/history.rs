@@ -36,7 +36,7 @@ impl Command for RemoveHistory {
 }
 
 /// Tables with an index by time. The last slot of each phase stays: it says from where on slots count.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 11] = [
     "DELETE FROM change WHERE id IN (SELECT id FROM change WHERE at < ?1 ORDER BY at LIMIT ?2)",
     "DELETE FROM alert WHERE id IN (SELECT id FROM alert WHERE at < ?1 ORDER BY at LIMIT ?2)",
     "DELETE FROM file_event WHERE id IN
@@ -51,6 +51,8 @@ const OTHERS: [&str; 10] = [
              (SELECT 1 FROM incident WHERE incident.route = step.route AND incident.opened = step.opened)
           ORDER BY route, opened LIMIT ?2)",
     "DELETE FROM breach WHERE key IN (SELECT key FROM breach WHERE at < ?1 ORDER BY at LIMIT ?2)",
+    "DELETE FROM pause_ended WHERE (workflow, task, since) IN
+         (SELECT workflow, task, since FROM pause_ended WHERE until < ?1 ORDER BY until LIMIT ?2)",
     "DELETE FROM silence WHERE id IN (SELECT id FROM silence WHERE until < ?1 ORDER BY until LIMIT ?2)",
     "DELETE FROM slack_thread WHERE (route, opened, via) IN
          (SELECT route, opened, via FROM slack_thread AS thread WHERE opened < ?1 AND NOT EXISTS

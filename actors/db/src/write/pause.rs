@@ -16,6 +16,13 @@ impl Command for SetPaused {
         if !self.paused {
             store
                 .connection
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO pause_ended (workflow, task, since, until)
+                     SELECT workflow, task, since, max(since, ?3) FROM pause WHERE workflow = ?1 AND task = ?2",
+                )?
+                .execute(params![self.workflow, self.task, micros(self.now)])?;
+            store
+                .connection
                 .prepare_cached("DELETE FROM pause WHERE workflow = ?1 AND task = ?2")?
                 .execute([&self.workflow, &self.task])?;
             store.let_go(self)?;

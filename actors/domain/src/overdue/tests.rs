@@ -86,8 +86,13 @@ fn done(task: &str, (from, to): (&str, &str), result: TaskResult) -> Attempt {
 /// What is told of the deadlines from `after` to `until` where the slot of 12:00 led to these chains: `line: words`,
 /// and `-` for what another line tells.
 fn told(after: &str, until: &str, chains: &[Vec<Attempt>]) -> Vec<String> {
+    told_with(&[], after, until, chains)
+}
+
+/// The same with pauses.
+fn told_with(pauses: &[Pause], after: &str, until: &str, chains: &[Vec<Attempt>]) -> Vec<String> {
     let workflows = workflows(TEXT);
-    let judged: Vec<_> = due(&workflows, at(after), at(until))
+    let judged: Vec<_> = due(&workflows, pauses, at(after), at(until))
         .into_iter()
         .filter(|due| due.slot == at("12:00"))
         .map(|due| (due, chains.to_vec()))
@@ -102,7 +107,7 @@ fn told(after: &str, until: &str, chains: &[Vec<Attempt>]) -> Vec<String> {
 #[test]
 fn deadlines_follow_from_the_schedule_of_what_starts_it() {
     let workflows = workflows(TEXT);
-    let seen: Vec<_> = due(&workflows, at("12:30"), at("13:10"))
+    let seen: Vec<_> = due(&workflows, &[], at("12:30"), at("13:10"))
         .iter()
         .map(|due| {
             format!(
@@ -123,15 +128,15 @@ fn deadlines_follow_from_the_schedule_of_what_starts_it() {
             "Started mail 12:00 13:00",
         ]
     );
-    assert_eq!(due(&workflows, at("13:10"), at("13:10")).len(), 0, "each passes once");
-    assert_eq!(due(&workflows, at("13:10"), at("12:10")).len(), 0);
+    assert_eq!(due(&workflows, &[], at("13:10"), at("13:10")).len(), 0, "each passes once");
+    assert_eq!(due(&workflows, &[], at("13:10"), at("12:10")).len(), 0);
 }
 
 #[test]
 fn many_slots_are_bounded() {
     let workflows =
         workflows("[[phase]]\ntask = \"a\"\nrule = \"cron=* * * * * *&start_by=1s\"\ntemplate = \"x\"\n");
-    assert_eq!(due(&workflows, at("12:00"), at("23:00")).len(), AT_ONCE);
+    assert_eq!(due(&workflows, &[], at("12:00"), at("23:00")).len(), AT_ONCE);
 }
 
 #[test]
@@ -228,7 +233,7 @@ fn what_is_missing_though_all_before_it_ended_is_told_itself() {
 fn each_deadline_has_a_key_of_its_own_and_an_alert_is_about_its_slot() {
     let workflows = workflows(TEXT);
     let judged: Vec<_> =
-        due(&workflows, at("11:59"), at("13:12")).into_iter().map(|due| (due, Vec::new())).collect();
+        due(&workflows, &[], at("11:59"), at("13:12")).into_iter().map(|due| (due, Vec::new())).collect();
     let breaches = breaches(&judged, at("13:12"));
     let keys: BTreeSet<_> = breaches.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(keys.len(), judged.len());
@@ -248,4 +253,89 @@ fn a_task_at_work_for_too_long_is_told() {
     assert_eq!((alert.kind, alert.topic.as_str()), (AlertKind::RunsLong, "extract"));
     assert_eq!(alert.msg, "at work for more than 20m (max_run) since 2026-03-02 12:00:00 UTC on w1");
     assert_eq!(runs_long(&workflows, &leased("load", "12:00"), at("23:00")), None);
+}
+
+fn pause(task: &str, since: &str, until: &str) -> Pause {
+    let until = (!until.is_empty()).then(|| at(until));
+    Pause { workflow: "w.toml".to_owned(), task: task.to_owned(), since: at(since), until }
+}
+
+fn created(task: Attempt, time: &str) -> Attempt {
+    Attempt { uid: Uid::at(at(time)), ..task }
+}
+
+#[test]
+fn a_slot_that_a_pause_left_out_is_no_breach_also_when_it_is_over() {
+    for until in ["", "12:05", "23:00"] {
+        let pauses = [pause("extract:orders", "11:50", until)];
+        assert_eq!(told_with(&pauses, "12:05", "13:05", &[]), Vec::<String>::new(), "{until}");
+    }
+    for other in [
+        pause("extract:orders", "12:01", ""),
+        Pause { workflow: "v".to_owned(), ..pause("extract:orders", "11:50", "") },
+    ] {
+        let told = told_with(std::slice::from_ref(&other), "12:05", "12:12", &[]);
+        assert_eq!(told.len(), 1, "{other:?}: {told:?}");
+    }
+}
+
+#[test]
+fn a_slot_that_starts_when_its_pause_is_over_counts_from_there() {
+    let pauses = [pause("extract:orders", "11:50", "14:00")];
+    let chains = [vec![created(ready("extract:orders"), "14:00")]];
+    assert_eq!(told_with(&pauses, "12:05", "14:09", &chains), Vec::<String>::new());
+    let expected = "not_started extract:orders not leased by 2026-03-02 14:10:00 UTC \
+                    (start_by=10m after a pause that ended at 2026-03-02 14:00:00): it waits for a worker";
+    assert_eq!(told_with(&pauses, "14:09", "14:10", &chains), [expected]);
+    let begun = [vec![created(leased("extract:orders", "14:10"), "14:00")]];
+    assert_eq!(told_with(&pauses, "14:09", "14:10", &begun), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_pause_holds_is_no_breach_and_counts_from_its_end() {
+    let extract = done("extract:orders", ("12:01", "12:05"), TaskResult::Complete);
+    let load = created(ready("load"), "12:05");
+    let held = [vec![extract.clone(), load.clone()]];
+    let still = [pause("load", "12:03", "")];
+    assert_eq!(told_with(&still, "12:05", "13:00", &held), Vec::<String>::new(), "nor what waits for it");
+    let over = [pause("load", "12:03", "13:30")];
+    assert_eq!(told_with(&over, "12:50", "14:29", &held), Vec::<String>::new());
+    let told = told_with(&over, "14:29", "14:30", &held);
+    assert_eq!(told.len(), 3, "load itself, and two that wait for it: {told:?}");
+    let expected =
+        "not_done load: not complete by 2026-03-02 14:30:00 UTC (done_by=1h after a pause that ended at";
+    assert!(told[0].starts_with(expected) && told[1..] == ["-", "-"], "{told:?}");
+    // What was created before goes on, and so do its retries.
+    let late = [pause("load", "12:06", "")];
+    assert_eq!(told_with(&late, "12:50", "13:00", &held).len(), 3);
+    let failed = Attempt { state: TaskState::Done, result: Some(TaskResult::Error), ..load };
+    let again = Attempt { parent: Some(failed.uid), retry: 1, ..created(ready("load"), "12:07") };
+    assert_eq!(told_with(&late, "12:50", "13:00", &[vec![extract, failed, again]]).len(), 3);
+}
+
+#[test]
+fn what_is_not_reached_yet_is_no_breach_while_it_is_paused() {
+    let chains = [vec![leased("extract:orders", "12:01")]];
+    let paused = |task: &str, until: &str| [pause(task, "12:03", until)];
+    let load = told_with(&paused("load", ""), "12:50", "13:00", &chains);
+    assert_eq!(load, Vec::<String>::new(), "report and mail come behind it");
+    let mail = told_with(&paused("mail", ""), "12:50", "13:00", &chains);
+    assert!(mail.len() == 2 && mail[0].contains(" load, report can't be in time"), "{mail:?}");
+    assert_eq!(
+        told_with(&paused("load", "12:59"), "12:50", "13:00", &chains).len(),
+        3,
+        "it was over by then"
+    );
+    let over = told_with(&paused("load", "13:01"), "13:55", "14:01", &chains);
+    assert!(over[0].contains("load, report, mail can't be in time (by 2026-03-02 14:01:00 UTC)"), "{over:?}");
+}
+
+#[test]
+fn of_a_long_pause_the_latest_slots_are_judged() {
+    let workflows =
+        workflows("[[phase]]\ntask = \"a\"\nrule = \"cron=*/10 * * * * *&start_by=1s\"\ntemplate = \"x\"\n");
+    let pauses = [pause("a", "03:00", "12:00")];
+    let due = due(&workflows, &pauses, at("12:00"), at("12:01"));
+    assert_eq!(due.len(), AT_ONCE + 6);
+    assert_eq!(due[AT_ONCE - 1].slot, at("12:00") - TimeDelta::seconds(10));
 }

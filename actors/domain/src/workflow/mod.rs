@@ -148,17 +148,27 @@ impl WorkflowFile {
     /// follows.
     #[must_use]
     pub fn starters(&self, index: usize) -> Vec<&Phase> {
+        self.before(index).map(|(_, phase)| phase).filter(|phase| phase.rule.schedule.is_some()).collect()
+    }
+
+    /// The phases on the ways from one to that at this place, with both.
+    #[must_use]
+    pub fn ways(&self, from: &Phase, index: usize) -> Vec<&Phase> {
+        let leads_from = |index| self.before(index).any(|(_, phase)| std::ptr::eq(phase, from));
+        self.before(index).filter(|(index, _)| leads_from(*index)).map(|(_, phase)| phase).collect()
+    }
+
+    /// The phase at this place, what it follows, and so on.
+    fn before(&self, index: usize) -> impl Iterator<Item = (usize, &Phase)> {
         let mut seen = std::collections::BTreeSet::from([index]);
         let mut to_see = vec![index];
-        let mut starters = Vec::new();
-        while let Some(phase) = to_see.pop().and_then(|index| self.phases.get(index)) {
-            if phase.rule.schedule.is_some() {
-                starters.push(phase);
-            }
+        std::iter::from_fn(move || {
+            let index = to_see.pop()?;
+            let phase = self.phases.get(index)?;
             let parents = phase.depends_on.iter().flat_map(|parent| self.graph.meant_by(parent));
             to_see.extend(parents.filter(|parent| seen.insert(*parent)));
-        }
-        starters
+            Some((index, phase))
+        })
     }
 }
 

@@ -1,0 +1,99 @@
+//! Pauses: what they hold is no breach, and counts from when it goes on.
+
+use std::collections::VecDeque;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{AT_ONCE, Due, of};
+use crate::cron::Schedule;
+use crate::task::Attempt;
+use crate::workflow::{Phase, TaskName, WorkflowFile};
+
+/// How many slots are walked through to find those that a pause touched.
+const WALKED: usize = 10_000;
+
+/// A time in which the phases of a name started nothing new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// The workflow file.
+    pub workflow: String,
+    /// `topic` or `topic:job`.
+    pub task: String,
+    /// From then on.
+    pub since: DateTime<Utc>,
+    /// When it went on; none while it is paused.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Pause {
+    fn contains(&self, at: DateTime<Utc>) -> bool {
+        self.since <= at && self.until.is_none_or(|until| at < until)
+    }
+}
+
+/// The pauses of the phases from a starter to the one at this place, in the order of time.
+pub(super) fn on_the_way<'a>(
+    file: &WorkflowFile,
+    starter: &Phase,
+    index: usize,
+    pauses: &'a [Pause],
+) -> Vec<&'a Pause> {
+    let mut own: Vec<_> = pauses.iter().filter(|pause| pause.workflow == file.path).collect();
+    if own.is_empty() {
+        return own;
+    }
+    let names: Vec<_> = file.ways(starter, index).into_iter().map(Phase::name).collect();
+    own.retain(|pause| names.contains(&pause.task));
+    own.sort_by_key(|pause| pause.since);
+    own
+}
+
+/// Slots that a pause touched, where what it held came due after one time and up to another: the latest ones.
+pub(super) fn slots_let_go(
+    schedule: &Schedule,
+    pauses: &[&Pause],
+    limit: TimeDelta,
+    (after, until): (DateTime<Utc>, DateTime<Utc>),
+) -> VecDeque<DateTime<Utc>> {
+    let mut latest = VecDeque::new();
+    let is_due = |end: &DateTime<Utc>| after < *end + limit && *end + limit <= until;
+    for (pause, end) in pauses.iter().filter_map(|pause| Some((pause, pause.until.filter(is_due)?))) {
+        let first = schedule.next_after(pause.since - limit);
+        let slots = std::iter::successors(first, |slot| schedule.next_after(*slot));
+        for slot in slots.take_while(|slot| *slot < end).take(WALKED) {
+            if latest.len() == AT_ONCE {
+                latest.pop_front();
+            }
+            latest.push_back(slot);
+        }
+    }
+    latest
+}
+
+impl Due<'_> {
+    /// Its slot fell into a pause of what starts it.
+    pub(super) fn is_left_out(&self) -> bool {
+        let starter = self.starter.name();
+        self.pauses.iter().any(|pause| pause.task == starter && pause.contains(self.slot))
+    }
+
+    /// The deadline of a chain: what a pause held counts from its end. None while one holds it.
+    pub(super) fn held_until(&self, chain: &[Attempt]) -> Option<DateTime<Utc>> {
+        let limit = self.by - self.slot;
+        self.pauses.iter().try_fold(self.by, |by, pause| match self.is_held(chain, pause, by) {
+            true => Some(by.max(pause.until? + limit)),
+            false => Some(by),
+        })
+    }
+
+    /// Whether the pause held the slot or a task of this chain; or, where the phase wasn't reached yet, would.
+    fn is_held(&self, chain: &[Attempt], pause: &Pause, by: DateTime<Utc>) -> bool {
+        if pause.task == self.starter.name() {
+            return pause.contains(self.slot);
+        }
+        let reached = of(&TaskName::parse(&pause.task), chain);
+        // Retries of what was created before go on.
+        let was_kept = |attempt: &&Attempt| attempt.retry == 0 && pause.contains(attempt.uid.created());
+        if reached.is_empty() { pause.contains(by) } else { reached.iter().any(was_kept) }
+    }
+}
