@@ -253,7 +253,7 @@ impl Wiring<'_> {
             activity: self.environment.activity.clone(),
             supervision: self.environment.supervision("backup"),
             copy: self.ports.patient_to("db", &database.owner),
-            raise: self.write(database),
+            raise: self.raiser(database),
             changed: ears.snapshots.clone(),
         };
         let place = Place::open(&self.config.snapshots(), &self.stores)?;
@@ -275,7 +275,7 @@ impl Wiring<'_> {
             read: self.ports.patient_to("db", &database.owner),
             forget: self.write(database),
             restart: self.write(database),
-            raise: self.write(database),
+            raise: self.raiser(database),
             backup: self.ports.to("backup", backup),
             back_up: self.ports.to("backup", backup),
         };
@@ -352,7 +352,7 @@ impl Wiring<'_> {
             seen: self.read(database),
             save: self.write(database),
             keep: self.write(database),
-            raise: self.write(database),
+            raise: self.raiser(database),
         };
         let config = flowlord_files::Config {
             host: host(),

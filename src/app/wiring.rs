@@ -17,7 +17,7 @@ use flowlord_library::Library;
 use flowlord_messages::hint::SnapshotsChanged;
 use flowlord_messages::library::WorkflowsChanged;
 use flowlord_messages::token::TokenHash;
-use flowlord_messages::{LatePort, Ping, Port};
+use flowlord_messages::{LatePort, Ping, Port, Raiser};
 use flowlord_notifier::{Buttons, Notifier};
 use flowlord_retention::Retention;
 use flowlord_scheduler::Scheduler;
@@ -208,5 +208,10 @@ impl Wiring<'_> {
         M::Result: Send,
     {
         self.ports.to("db", &database.owner)
+    }
+
+    pub(super) fn raiser(&self, database: &Database) -> Raiser {
+        let Environment { clock, activity, .. } = &self.environment;
+        Raiser::new(self.write(database), clock.clone(), activity.clone())
     }
 }

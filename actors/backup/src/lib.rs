@@ -28,10 +28,9 @@ use flowlord_messages::snapshot::{
     BackUp, BackupState, CopyDatabase, ListSnapshots, ReadBackup, Snapshot, Snapshots, StopBackup,
     TakeSnapshot,
 };
-use flowlord_messages::write::RaiseAlerts;
 use flowlord_messages::{
-    Activity, Busy, Code, Error, Guarded, LatePort, Ping, Port, Result, SharedClock, Supervision, Tick,
-    Timer, Wakes, guarded,
+    Activity, Busy, Code, Error, Guarded, LatePort, Ping, Port, Raiser, Result, SharedClock, Supervision,
+    Tick, Timer, Wakes, guarded,
 };
 use tokio::sync::oneshot;
 
@@ -71,7 +70,7 @@ pub struct Deps {
     /// To the DB owner; its patience is that of a large copy.
     pub copy: Port<CopyDatabase>,
     /// To the DB owner.
-    pub raise: Port<RaiseAlerts>,
+    pub raise: Raiser,
     /// To the web, for those who look on.
     pub changed: LatePort<SnapshotsChanged>,
 }
@@ -235,9 +234,7 @@ impl Backup {
         let problem = taken.as_ref().err().map(|err| err.detail.clone());
         let newest = self.verified.as_ref().map(|newest| newest.at);
         let alerts = self.told.judge(problem.as_deref(), newest, self.config.every, self.deps.clock.now());
-        if !alerts.is_empty() {
-            self.deps.raise.hint(RaiseAlerts { alerts });
-        }
+        alerts.into_iter().for_each(|alert| self.deps.raise.raise(alert));
         if let Some(every) = self.config.every {
             let pause = if problem.is_some() { every.min(TRY_AGAIN) } else { every };
             self.timer.set(Some(later(at, pause)), ctx, |this| &mut this.timer);

@@ -15,10 +15,9 @@ use flowlord_messages::rowlog::{
     ForgetChanges, ReadSegment, ReadShipping, RestartLog, Segment, Shipping, StopShipping,
 };
 use flowlord_messages::snapshot::{BackUp, ReadBackup};
-use flowlord_messages::write::RaiseAlerts;
 use flowlord_messages::{
-    Activity, Busy, Code, Error, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, Tick, Timer,
-    Wakes, guarded,
+    Activity, Busy, Code, Error, Guarded, Mint, Ping, Port, Raiser, Result, SharedClock, Supervision, Tick,
+    Timer, Wakes, guarded,
 };
 use tokio::sync::oneshot;
 
@@ -64,7 +63,7 @@ pub struct ShipDeps {
     /// To the DB owner.
     pub restart: Port<RestartLog>,
     /// To the DB owner.
-    pub raise: Port<RaiseAlerts>,
+    pub raise: Raiser,
     /// To the backup actor.
     pub backup: Port<ReadBackup>,
     /// To the backup actor.
@@ -185,7 +184,7 @@ impl Shipper {
     fn raise(&self, problem: &str) {
         let since = self.state.until.map(|at| format!(" since {}", at.format("%Y-%m-%dT%H:%M:%SZ")));
         let msg = format!("changes{} aren't in the backup: {problem}", since.unwrap_or_default());
-        self.deps.raise.hint(RaiseAlerts { alerts: vec![alert(msg, self.deps.clock.now())] });
+        self.deps.raise.raise(alert(msg, self.deps.clock.now()));
     }
 
     /// Looks whether there is a snapshot that this log goes on from; asks for one otherwise.

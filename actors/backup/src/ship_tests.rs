@@ -10,7 +10,7 @@ use flowlord_messages::rowlog::{
 };
 use flowlord_messages::snapshot::{BackUp, BackupState, ReadBackup};
 use flowlord_messages::write::RaiseAlerts;
-use flowlord_messages::{Activity, Mint, Ping, Port, Result, Supervision};
+use flowlord_messages::{Activity, Mint, Ping, Port, Raiser, Result, Supervision};
 use flowlord_store::{Hidden, Location, S3, StoreConfig, Stores};
 use flowlord_testkit::{ACCESS_KEY, FakeStore, VirtualClock};
 
@@ -134,7 +134,7 @@ impl Bench {
             read: port!(db),
             forget: port!(db),
             restart: port!(db),
-            raise: port!(db),
+            raise: Raiser::new(port!(db), Arc::new(clock.clone()), activity.clone()),
             backup: port!(db),
             back_up: port!(db),
         };

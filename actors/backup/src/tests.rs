@@ -7,6 +7,7 @@ use actix::Arbiter;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::Clock as _;
 use flowlord_messages::snapshot::Copied;
+use flowlord_messages::write::RaiseAlerts;
 use flowlord_store::{Hidden, Location, S3, StoreConfig, Stores};
 use flowlord_testkit::{ACCESS_KEY, FakeStore, VirtualClock};
 
@@ -17,6 +18,7 @@ struct Rows {
     copies: usize,
     alerts: Vec<NewAlert>,
     refuse: bool,
+    refuse_alerts: bool,
 }
 
 #[derive(Clone, Default)]
@@ -45,7 +47,11 @@ impl Handler<RaiseAlerts> for Stub {
     type Result = Result<()>;
 
     fn handle(&mut self, raise: RaiseAlerts, _: &mut Self::Context) -> Self::Result {
-        self.0.lock().unwrap().alerts.extend(raise.alerts);
+        let mut rows = self.0.lock().unwrap();
+        if rows.refuse_alerts {
+            return Err(Error::new(Code::Storage, "the disk is full"));
+        }
+        rows.alerts.extend(raise.alerts);
         Ok(())
     }
 }
@@ -100,7 +106,11 @@ impl Bench {
             activity: activity.clone(),
             supervision: Supervision::new("backup", Arc::new(clock.clone()), gave_up),
             copy: Port::new("db", db.clone().recipient(), 16, patience, &activity),
-            raise: Port::new("db", db.recipient(), 16, patience, &activity),
+            raise: Raiser::new(
+                Port::new("db", db.recipient(), 16, patience, &activity),
+                Arc::new(clock.clone()),
+                activity.clone(),
+            ),
             changed: LatePort::default(),
         };
         let config = Config { spool: folder.path().join("spool"), every, keep: 3, chain: None };
@@ -203,6 +213,26 @@ async fn one_that_fails_is_told_once_and_tried_again_until_it_is_there() {
     assert_eq!((snapshots.problem, snapshots.items.len()), (None, 2));
     let asked = bench.take.call(TakeSnapshot::default()).await;
     assert!(asked.is_ok());
+}
+
+#[actix::test]
+async fn alerts_that_cannot_be_stored_wait_until_they_can() {
+    let bench = Bench::new(Some(hours(24))).await;
+    {
+        let mut rows = bench.rows.0.lock().unwrap();
+        (rows.refuse, rows.refuse_alerts) = (true, true);
+    }
+    bench.clock.advance(hours(60)).await;
+    {
+        let mut rows = bench.rows.0.lock().unwrap();
+        assert_eq!(rows.alerts, []);
+        rows.refuse_alerts = false;
+    }
+    bench.clock.advance(TimeDelta::seconds(10)).await;
+    let rows = bench.rows.0.lock().unwrap();
+    let told: Vec<_> = rows.alerts.iter().map(|alert| alert.msg.split(' ').next().unwrap()).collect();
+    assert_eq!(told, ["no", "the"], "in their order, each once: {:?}", rows.alerts);
+    assert_eq!(rows.alerts[0].at, noon() + hours(24), "as of when it was");
 }
 
 #[actix::test]

@@ -16,8 +16,9 @@ use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
 use chrono::TimeDelta;
 use flowlord_messages::files::{KeepPlaces, ReadSeen, ReadWaiting, RecordFile, SaveSeen};
 use flowlord_messages::library::CurrentWorkflows;
-use flowlord_messages::write::RaiseAlerts;
-use flowlord_messages::{Activity, Guarded, Mint, Port, SharedClock, Supervision, Tick, Timer, Wakes};
+use flowlord_messages::{
+    Activity, Guarded, Mint, Port, Raiser, SharedClock, Supervision, Tick, Timer, Wakes,
+};
 use flowlord_store::{Location, Stores};
 use tokio::sync::{Mutex, oneshot};
 
@@ -61,7 +62,7 @@ pub struct Deps {
     /// To the DB owner.
     pub keep: Port<KeepPlaces>,
     /// To the DB owner.
-    pub raise: Port<RaiseAlerts>,
+    pub raise: Raiser,
 }
 
 /// What each file needs to become tasks.

@@ -15,6 +15,7 @@ use flowlord_messages::files::{
     WatchedPlace, WatchedPlaces,
 };
 use flowlord_messages::library::{Current, CurrentWorkflows};
+use flowlord_messages::write::RaiseAlerts;
 use flowlord_messages::{Code, Result};
 use flowlord_store::StoreConfig;
 use flowlord_testkit::VirtualClock;
@@ -176,7 +177,7 @@ impl Bench {
             seen: port!(below),
             save: port!(below),
             keep: port!(below),
-            raise: port!(below),
+            raise: Raiser::new(port!(below), Arc::new(clock.clone()), activity.clone()),
         };
         let config = Config {
             host: "box".to_owned(),

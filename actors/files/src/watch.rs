@@ -8,7 +8,6 @@ use actix::{AsyncContext as _, Context};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::files::{KeepPlaces, WatchedPlace};
-use flowlord_messages::write::RaiseAlerts;
 use flowlord_messages::{Busy, guarded};
 use flowlord_store::Location;
 
@@ -111,7 +110,7 @@ impl Files {
             Err(problem) => {
                 log::warn!("event=place_not_looked_at place={:?} error={problem:?}", place.status.place);
                 place.status.problem.clone_from(&problem);
-                self.tell(&problem, now, ctx);
+                self.tell(&problem, now);
             }
         }
         self.answer_stops();
@@ -119,7 +118,7 @@ impl Files {
     }
 
     /// Files that nobody sees start nothing: people should know.
-    fn tell(&self, problem: &str, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+    fn tell(&self, problem: &str, now: DateTime<Utc>) {
         let alert = NewAlert {
             kind: AlertKind::CreateFailed,
             at: now,
@@ -132,14 +131,7 @@ impl Files {
             task_time: None,
             at_once: None,
         };
-        let busy = self.recorder.deps.activity.begin();
-        let raise = self.recorder.deps.raise.call(RaiseAlerts { alerts: vec![alert] });
-        ctx.spawn(wrap_future::<_, Self>(raise).map(move |raised, _, _| {
-            if let Err(err) = raised {
-                log::warn!("event=alert_not_raised error={err:?}");
-            }
-            drop(busy);
-        }));
+        self.recorder.deps.raise.raise(alert);
     }
 
     pub(crate) fn set_timer(&mut self, ctx: &mut Context<Self>) {

@@ -12,6 +12,7 @@ pub mod health;
 pub mod lease;
 pub mod mint;
 pub mod port;
+pub mod raiser;
 pub mod timer;
 
 pub mod alerts;
@@ -45,6 +46,7 @@ pub use health::Ping;
 pub use lease::LeaseToken;
 pub use mint::Mint;
 pub use port::{LatePort, Port};
+pub use raiser::Raiser;
 pub use timer::{Timer, Wakes};
 
 #[cfg(test)]

@@ -309,7 +309,7 @@ pub struct SaveWorkflows {
     pub alerts: Vec<NewAlert>,
 }
 
-/// Raises alerts that come with no other command.
+/// Raises alerts that come with no other command; by a [`Raiser`](crate::Raiser), which tries again.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<()>")]
 pub struct RaiseAlerts {
