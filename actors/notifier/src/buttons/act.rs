@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{SecondsFormat, TimeDelta};
 use flowlord_domain::Attempt;
 use flowlord_domain::alert::Matcher;
 use flowlord_domain::rerun::rerun;
@@ -29,9 +29,6 @@ const TASKS: usize = 50;
 /// More tasks than this don't run again by one click.
 const RERUN: usize = 500;
 
-/// How long before the first message of an incident a task may have been created that failed in it.
-const BEFORE: TimeDelta = TimeDelta::days(1);
-
 /// What an acting needs.
 #[derive(Debug, Clone)]
 pub(super) struct Hands {
@@ -39,29 +36,47 @@ pub(super) struct Hands {
     pub(super) line: Option<Line>,
 }
 
+/// What is said in an incident's message once something was done.
+struct Said {
+    thread: SlackThread,
+    payload: Payload,
+    text: String,
+}
+
 impl Hands {
     /// Does what a person clicked, and tells them when that can't be.
     pub(super) async fn act(self, click: Click) -> Result<()> {
         let done = match click.button {
-            Button::Acknowledge => self.acknowledge(&click).await,
-            Button::Silence(hours) => self.silence(&click, hours).await,
-            Button::Rerun => self.rerun(&click).await,
+            Button::Acknowledge => self.acknowledge(&click).await.map(|()| None),
+            Button::Silence(hours) => self.silence(&click, hours).await.map(Some),
+            Button::Rerun => self.rerun(&click).await.map(Some),
         };
         let (button, by) = (click.button.id(), &click.by);
-        match &done {
-            Ok(()) => {
+        match done {
+            Ok(said) => {
                 log::info!("event=slack_click button={button} by={by:?}");
                 self.record(&click).await;
+                if let Some(said) = said {
+                    self.show_or_tell(&click, said).await;
+                }
+                Ok(())
             }
             Err(err) => {
                 log::warn!("event=slack_click_failed button={button} by={by:?} error={err:?}");
-                self.tell(&click, &err.detail).await;
+                self.tell(&click, &format!("didn't work: {}", err.detail)).await;
+                // Said to the person; Slack needn't say it too.
+                if err.code.status() < 500 { Ok(()) } else { Err(err) }
             }
         }
-        match done {
-            // Said to the person; Slack needn't say it too.
-            Err(err) if err.code.status() < 500 => Ok(()),
-            done => done,
+    }
+
+    /// It is done: a message that can't be changed is no reason to do it again.
+    async fn show_or_tell(&self, click: &Click, said: Said) {
+        let text = said.text.clone();
+        if let Err(err) = self.show(click, said).await {
+            log::warn!("event=slack_click_not_shown button={} error={err:?}", click.button.id());
+            let why = format!("is done ({text}), but the message couldn't be changed: {}", err.detail);
+            self.tell(click, &why).await;
         }
     }
 
@@ -84,7 +99,7 @@ impl Hands {
         Ok(())
     }
 
-    async fn silence(&self, click: &Click, hours: u8) -> Result<()> {
+    async fn silence(&self, click: &Click, hours: u8) -> Result<Said> {
         let now = self.deps.clock.now();
         let until = now + TimeDelta::hours(i64::from(hours));
         let (thread, payload) = self.message(click).await?;
@@ -98,7 +113,7 @@ impl Hands {
                 ),
             ));
         }
-        for task in tasks {
+        for (nth, task) in tasks.iter().enumerate() {
             let (topic, job) = task.split_once(':').unwrap_or((task, ""));
             let silence = AddSilence {
                 now,
@@ -107,14 +122,20 @@ impl Hands {
                 by: click.by.clone(),
                 reason: "by a click in Slack".to_owned(),
             };
-            self.deps.silence.call(silence).await?;
+            if let Err(err) = self.deps.silence.call(silence).await {
+                if nth > 0 {
+                    // Those before it hold.
+                    self.record(click).await;
+                }
+                return Err(err);
+            }
         }
-        let said = format!("silenced by {} until {} UTC", click.by, until.format("%Y-%m-%d %H:%M"));
-        self.show(click, thread, payload, said, now).await
+        let text = format!("silenced by {} until {} UTC", click.by, until.format("%Y-%m-%d %H:%M"));
+        Ok(Said { thread, payload, text })
     }
 
     /// Has the tasks of the incident that failed for good run again, unless they do already.
-    async fn rerun(&self, click: &Click) -> Result<()> {
+    async fn rerun(&self, click: &Click) -> Result<Said> {
         let now = self.deps.clock.now();
         let (thread, payload) = self.message(click).await?;
         let mut mint = self.deps.mint.clone();
@@ -127,21 +148,14 @@ impl Hands {
         }
         let tasks = if all == 1 { "task runs" } else { "tasks run" };
         let of = if again == all { format!("{all} {tasks}") } else { format!("{again} of {all} {tasks}") };
-        self.show(click, thread, payload, format!("{of} again, said {}", click.by), now).await
+        Ok(Said { thread, payload, text: format!("{of} again, said {}", click.by) })
     }
 
     /// What failed for good since shortly before the incident and wasn't run again, oldest first.
     async fn failed(&self, click: &Click, payload: &Payload) -> Result<Vec<Attempt>> {
         let keys: BTreeSet<&str> =
             payload.incident.iter().flat_map(|incident| &incident.tasks).map(String::as_str).collect();
-        let topics: BTreeSet<&str> =
-            keys.iter().map(|key| key.split_once(':').map_or(*key, |(topic, _)| topic)).collect();
-        let filter = TaskFilter {
-            from: Some(click.target.opened - BEFORE),
-            topics: topics.into_iter().map(str::to_owned).collect(),
-            given_up: true,
-            ..TaskFilter::default()
-        };
+        let filter = TaskFilter::given_up_in(click.target.opened, &keys);
         let mut failed = self
             .deps
             .tasks
@@ -171,24 +185,18 @@ impl Hands {
     }
 
     /// Says in the message, and in its thread, what was done.
-    async fn show(
-        &self,
-        click: &Click,
-        thread: SlackThread,
-        mut payload: Payload,
-        said: String,
-        now: DateTime<Utc>,
-    ) -> Result<()> {
+    async fn show(&self, click: &Click, Said { thread, mut payload, text }: Said) -> Result<()> {
         payload.footer =
-            if payload.footer.is_empty() { said.clone() } else { format!("{said}; {}", payload.footer) };
+            if payload.footer.is_empty() { text.clone() } else { format!("{text}; {}", payload.footer) };
         if let Some(incident) = &mut payload.incident {
-            incident.details = vec![said];
+            incident.details = vec![text];
         }
         let payload = serde_json::to_string(&payload)
             .map_err(|err| Error::new(Code::Internal, format!("the message can't be written: {err}")))?;
         let opened = thread.opened.timestamp_micros();
         let key = format!("click/{}/{opened}/{}", thread.route, click.id);
         let message = NewMessage { route: thread.route, kind: "update".to_owned(), key, payload };
+        let now = self.deps.clock.now();
         self.deps.enqueue.call(EnqueueMessage { now, message }).await.map(drop)
     }
 
@@ -208,13 +216,13 @@ impl Hands {
         }
     }
 
-    /// Tells the person alone what didn't work.
-    async fn tell(&self, click: &Click, why: &str) {
+    /// Tells the person alone what became of the click.
+    async fn tell(&self, click: &Click, what: &str) {
         let (Some(line), Some(url)) = (&self.line, &click.response_url) else { return };
         if !line.is_slack(url) {
             return;
         }
-        let text = format!("{} didn't work: {why}", click.button.label());
+        let text = format!("{} {what}", click.button.label());
         let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         let body = json!({"response_type": "ephemeral", "replace_original": false, "text": text});
         if let Err(err) = line.answer(url, &body).await {

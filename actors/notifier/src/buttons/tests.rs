@@ -45,6 +45,9 @@ struct Asked {
     over: bool,
     broken: bool,
     trail_broken: bool,
+    message_broken: bool,
+    /// Silences after this many are refused.
+    silences_broken_after: Option<usize>,
 }
 
 impl Others {
@@ -82,8 +85,13 @@ impl Handler<AddSilence> for Others {
 
     fn handle(&mut self, asked: AddSilence, _: &mut Self::Context) -> Self::Result {
         let AddSilence { now, matcher, until, by, reason } = asked.clone();
-        self.with(|state| state.silences.push(asked));
-        Ok(Silence { id: 1, from: now, until, matcher, by, reason })
+        self.with(|state| {
+            if state.silences_broken_after.is_some_and(|after| state.silences.len() >= after) {
+                return Err(Error::new(Code::Storage, "planned"));
+            }
+            state.silences.push(asked);
+            Ok(Silence { id: 1, from: now, until, matcher, by, reason })
+        })
     }
 }
 
@@ -130,8 +138,13 @@ impl Handler<EnqueueMessage> for Others {
     type Result = Result<i64>;
 
     fn handle(&mut self, asked: EnqueueMessage, _: &mut Self::Context) -> Self::Result {
-        self.with(|state| state.messages.push(asked.message));
-        Ok(1)
+        self.with(|state| {
+            if state.message_broken {
+                return Err(Error::new(Code::Storage, "planned"));
+            }
+            state.messages.push(asked.message);
+            Ok(1)
+        })
     }
 }
 

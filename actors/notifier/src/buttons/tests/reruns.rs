@@ -3,7 +3,7 @@
 use super::*;
 
 /// A task that failed for good.
-fn failed(topic: &str, job: &str, info: &str) -> Attempt {
+pub(super) fn failed(topic: &str, job: &str, info: &str) -> Attempt {
     Attempt {
         uid: Uid(1),
         topic: topic.to_owned(),
