@@ -1,6 +1,7 @@
 //! Dead letters, tasks that run again, tasks that are cancelled.
 
 use chrono::TimeDelta;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::TestApp;
@@ -132,4 +133,33 @@ async fn a_cancelled_task_ends_and_nothing_follows() {
     app.pass(TimeDelta::minutes(2)).await;
     assert!(app.api.lease("extract").await.is_none());
     assert_eq!(app.api.tasks("&result=warn").await.len(), 2);
+}
+
+/// Sends a form of a page as a browser does.
+async fn submit(app: &TestApp, path: &str, form: &str, site: &str) -> u16 {
+    let kind = ("content-type", "application/x-www-form-urlencoded");
+    let headers = [kind, ("sec-fetch-site", site)];
+    app.api.send_with(Method::POST, path, &headers, form.to_owned()).await.unwrap().status
+}
+
+#[actix::test]
+async fn what_failed_runs_again_from_the_page_of_alerts_and_is_in_the_trail() {
+    let app = TestApp::with(WORKFLOW).await;
+    for info in ["a", "b"] {
+        app.api.create(&task(info)).await;
+        exhaust(&app).await;
+    }
+    app.pass(TimeDelta::minutes(6)).await;
+    assert_eq!(submit(&app, "/web/alert", "do=rerun&route=default", "cross-site").await, 403);
+    assert_eq!(app.api.tasks(DEAD).await.len(), 2, "not by a page of somebody else");
+    // The page is followed to: what it says then is no error.
+    assert_eq!(submit(&app, "/web/alert", "do=rerun&route=default", "same-origin").await, 200);
+    assert!(app.api.tasks(DEAD).await.is_empty());
+    assert_eq!(app.api.tasks("&state=ready").await.len(), 2);
+    submit(&app, "/web/alert?date=2026-03-02", "do=rerun", "same-origin").await;
+    assert_eq!(app.api.tasks("&state=ready").await.len(), 2, "none is left");
+    let trail = app.api.get("/api/v1/audit").await.ok();
+    let what: Vec<_> = trail["items"].as_array().unwrap().iter().map(|entry| &entry["what"]).collect();
+    assert_eq!(what, ["POST /web/alert"], "{trail}");
+    assert_eq!(trail["items"][0]["detail"], "do=rerun&route=default");
 }

@@ -1,7 +1,9 @@
 //! Queries to the DB readers. Each reads one consistent state of the database.
 
+use std::collections::BTreeSet;
+
 use actix::Message;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use flowlord_domain::{AlertKind, Attempt, TaskResult, TaskState, Uid};
 
 use crate::error::Result;
@@ -44,6 +46,25 @@ pub struct TaskFilter {
     pub ids: Vec<String>,
     /// Only dead letters: failed, no retry left, and not run again since.
     pub given_up: bool,
+}
+
+/// How long before an incident opened a task may have been created that failed in it.
+const BEFORE: TimeDelta = TimeDelta::days(1);
+
+impl TaskFilter {
+    /// What failed for good since shortly before an incident opened and wasn't run again, of the topics of its lines,
+    /// `task:job`. Other jobs of these topics are among them.
+    #[must_use]
+    pub fn given_up_in(opened: DateTime<Utc>, lines: &BTreeSet<&str>) -> Self {
+        let topics: BTreeSet<&str> =
+            lines.iter().map(|line| line.split_once(':').map_or(*line, |(topic, _)| topic)).collect();
+        Self {
+            from: Some(opened - BEFORE),
+            topics: topics.into_iter().map(str::to_owned).collect(),
+            given_up: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// A page of tasks by creation time.

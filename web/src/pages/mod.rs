@@ -14,6 +14,7 @@
 //! Scripts find their work by attributes; docs/pages.md lists them.
 
 pub(crate) mod about;
+mod again;
 pub(crate) mod alerts;
 pub(crate) mod backload;
 pub(crate) mod calendar;

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use flowlord_domain::{Attempt, Role, Uid};
+use flowlord_messages::alerts::LadderStatus;
 use flowlord_messages::find::TaskPage;
 use flowlord_messages::{Code, Error};
 
 use super::access::{closed, with};
 use super::pages::{assert_strict, full};
-use super::stub::{Stub, attempt, finished, leased, request, send};
+use super::stub::{Stub, alert, attempt, finished, ladder, leased, noon, request, send};
 
 /// Sends a form; where it leads to, and what is told there.
 async fn posted(stub: &Stub, path: &str, form: String) -> (String, String) {
@@ -166,7 +167,8 @@ async fn buttons_are_for_those_who_may() {
     let (stub, api) = closed();
     stub.find_tasks(|_| Ok(TaskPage { tasks: vec![finished(3)], ..TaskPage::default() }));
     stub.attempts(|_| Ok(vec![Some(finished(3))])).chain(|_| Ok(vec![finished(3)]));
-    for path in ["/web/task".to_owned(), format!("/web/task/{}", finished(3).uid)] {
+    stub.alerts(|_| Ok(vec![alert(1)]));
+    for path in ["/web/task".to_owned(), "/web/alert".to_owned(), format!("/web/task/{}", finished(3).uid)] {
         for (role, offered) in [(Role::Viewer, false), (Role::Operator, true), (Role::Admin, true)] {
             let page = send(api.clone(), with(request(Method::GET, &path), role.as_str())).await;
             assert_eq!((page.status, page.text.contains("Run again")), (200, offered), "{role} {path}");
@@ -182,4 +184,88 @@ async fn the_alerts_lead_to_the_failed_tasks_of_what_is_chosen() {
     let href = "/web/task?type=load&job=daily&date=2026-03-01&result=error&retry=failed";
     assert!(page.contains(&format!("href=\"{}\"", href.replace('&', "&#38;"))), "{page}");
     assert_eq!(full().get(href).await.status, 200);
+}
+
+const ALERTS: &str = "/web/alert?date=2026-03-01&type=load&job=daily";
+
+#[actix::test]
+async fn failed_tasks_run_again_from_the_alerts_of_the_day() {
+    let stub = full();
+    let page = stub.get(ALERTS).await.text;
+    let form = format!("<form action=\"{}\" method=\"post\"><button", ALERTS.replace('&', "&#38;"));
+    assert!(page.contains(&form) && page.contains("Run failed tasks again"), "{page}");
+    assert_strict(&page);
+    let ran = there(&stub);
+    stub.tasks(|query| {
+        assert!(query.filter.given_up && query.ascending);
+        assert_eq!(
+            (query.filter.from, query.filter.to),
+            ("2026-03-01T00:00:00Z".parse().ok(), "2026-03-02T00:00:00Z".parse().ok())
+        );
+        assert_eq!(
+            (query.filter.topics, query.filter.jobs),
+            (vec!["load".to_owned()], vec!["daily".to_owned()])
+        );
+        let other = Attempt { job: "other".to_owned(), ..finished(2) };
+        Ok(vec![finished(1), other, finished(3)])
+    });
+    let (location, told) = posted(&stub, ALERTS, "do=rerun".to_owned()).await;
+    assert_eq!((location.as_str(), told.as_str()), (ALERTS, "flowlord_notice=good 2 tasks run again."));
+    assert_eq!(
+        *ran.lock().unwrap(),
+        [finished(1).uid, finished(3).uid],
+        "of the type and job that are chosen"
+    );
+    stub.tasks(|_| Ok(Vec::new()));
+    assert!(
+        posted(&stub, ALERTS, "do=rerun".to_owned()).await.1.contains("=bad no failed task of these is left")
+    );
+    stub.tasks(|_| Ok(vec![finished(1); 501]));
+    assert!(posted(&stub, ALERTS, "do=rerun".to_owned()).await.1.contains("=bad more than 500 tasks failed"));
+}
+
+#[actix::test]
+async fn those_of_an_open_incident_run_again() {
+    let stub = full();
+    stub.ladders(|_| {
+        let tasks = vec!["load:daily".to_owned()];
+        Ok(vec![LadderStatus { incident_since: Some(noon()), tasks, ..ladder() }])
+    });
+    let page = stub.get("/web/alert").await.text;
+    assert!(
+        page.contains("name=\"route\" value=\"default\"") && page.contains("Run its failed tasks again"),
+        "{page}"
+    );
+    let ran = there(&stub);
+    stub.tasks(|query| {
+        assert_eq!(query.filter.from, Some(noon() - chrono::TimeDelta::days(1)));
+        assert_eq!((query.filter.topics, query.filter.given_up), (vec!["load".to_owned()], true));
+        let other = Attempt { job: "other".to_owned(), ..finished(2) };
+        Ok(vec![other, finished(3)])
+    });
+    let told = posted(&stub, "/web/alert", "do=rerun&route=default".to_owned()).await.1;
+    assert!(told.ends_with("=good 1 task runs again."), "{told}");
+    assert_eq!(*ran.lock().unwrap(), [finished(3).uid]);
+    for route in ["none", "quiet"] {
+        stub.ladders(|_| Ok(vec![LadderStatus { route: "quiet".to_owned(), ..ladder() }]));
+        let told = posted(&stub, "/web/alert", format!("do=rerun&route={route}")).await.1;
+        assert!(told.contains("=bad no incident of route") && told.contains(&route), "{told}");
+    }
+}
+
+#[actix::test]
+async fn the_task_of_one_alert_runs_again_or_says_why_not() {
+    let stub = full();
+    let page = stub.get("/web/alert").await.text;
+    assert!(page.contains(&format!("name=\"uid\" value=\"{}\"", attempt(1).uid)), "{page}");
+    let ran = there(&stub);
+    let form = || format!("do=rerun&uid={}", finished(3).uid);
+    assert!(posted(&stub, "/web/alert", form()).await.1.ends_with("=good 1 task runs again."));
+    assert_eq!(*ran.lock().unwrap(), [finished(3).uid]);
+    stub.rerun(|_| Ok(vec![Err(Error::new(Code::TaskUnfinished, "it runs again already"))]));
+    let told = posted(&stub, "/web/alert", form()).await.1;
+    assert!(told.ends_with("=bad 0 tasks run again, 1 can't: it runs again already."), "{told}");
+    assert!(posted(&stub, "/web/alert", "do=rerun&uid=x".to_owned()).await.1.contains("=bad "));
+    stub.attempts(|_| Ok(vec![None]));
+    assert!(posted(&stub, "/web/alert", form()).await.1.contains("=bad there is no task"));
 }

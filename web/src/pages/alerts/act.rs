@@ -1,4 +1,5 @@
-//! What people do about alerts from their page: take care of an incident, silence, end a silence.
+//! What people do about alerts from their page: take care of an incident, silence, end a silence, run again what
+//! failed.
 
 use actix_web::HttpRequest;
 use actix_web::web::Payload;
@@ -8,8 +9,10 @@ use flowlord_domain::query::Query;
 use flowlord_messages::alerts::{Acknowledge, AddSilence, RemoveSilence};
 
 use super::PATH;
+use super::again::again;
 use crate::api::{Api, ApiRef};
 use crate::extract::form_body;
+use crate::pages::again::Done;
 use crate::pages::{Link, Notice};
 use crate::problem::{Answer, Problem};
 use crate::trail::Trail;
@@ -21,24 +24,31 @@ pub(crate) async fn act(api: ApiRef, request: HttpRequest, payload: Payload) -> 
     let body = form_body(&request, payload).await?;
     let form = Form(Query::lenient(&String::from_utf8_lossy(&body)));
     let done = match form.text("do").as_deref() {
-        Some("ack") => acknowledge(&api, &request, &form).await,
-        Some("silence") => silence(&api, &request, &form).await,
-        Some("end") => end(&api, &form).await,
-        _ => Err(Problem::invalid("the form says nothing to do: send `do` as ack, silence or end")),
+        Some("ack") => acknowledge(&api, &request, &form).await.map(Notice::good),
+        Some("silence") => silence(&api, &request, &form).await.map(Notice::good),
+        Some("end") => end(&api, &form).await.map(Notice::good),
+        Some("rerun") => again(&api, &request, &form).await.and_then(|done| ran(&done)),
+        _ => Err(Problem::invalid("the form says nothing to do: send `do` as ack, silence, end or rerun")),
     };
     match &done {
         Ok(_) => Trail::note(&request, &body),
         Err(_) => Trail::nothing_changed(&request),
     }
-    let notice = done.map_or_else(|problem| Notice::bad(problem.detail()), Notice::good);
+    let notice = done.unwrap_or_else(|problem| Notice::bad(problem.detail()));
     Ok(notice.back_to(&Link::of(PATH, request.query_string()).href()))
 }
 
+/// Where none runs again, nothing changed.
+fn ran(done: &Done) -> Result<Notice, Problem> {
+    let notice = done.notice();
+    if done.created == 0 { Err(Problem::invalid(notice.text)) } else { Ok(notice) }
+}
+
 /// The fields of a form; an empty one isn't there.
-struct Form(Query);
+pub(super) struct Form(Query);
 
 impl Form {
-    fn text(&self, name: &str) -> Option<String> {
+    pub(super) fn text(&self, name: &str) -> Option<String> {
         self.0.first(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 

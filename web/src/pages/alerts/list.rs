@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use flowlord_domain::AlertKind;
 use flowlord_messages::read::StoredAlert;
 
 use crate::pages::parts::Cell;
@@ -83,12 +84,16 @@ pub(super) struct AlertLine {
     /// Empty for none.
     pub(super) uid: String,
     pub(super) workflow: String,
+    /// Whether it tells that its task failed for good.
+    pub(super) failed: bool,
 }
 
 impl AlertLine {
     pub(super) fn new(alert: StoredAlert) -> Self {
         Self {
             row: alert.row,
+            failed: alert.uid.is_some()
+                && matches!(alert.kind, AlertKind::Exhausted | AlertKind::UnknownPhase | AlertKind::Result),
             at: When::time_of_day(alert.at),
             kind: alert.kind.as_str().replace('_', " "),
             at_once: alert.at_once,

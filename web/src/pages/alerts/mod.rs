@@ -1,6 +1,7 @@
 //! The alerts of a day: what failed and for which times, how each route stands, the list.
 
 mod act;
+mod again;
 mod incidents;
 mod list;
 
@@ -20,6 +21,7 @@ use super::sort::heads;
 use super::when::{When, long};
 use super::{Layout, Link, Section, Shown, answer, read};
 use crate::api::{Api, ApiRef};
+use crate::auth::may_change;
 use crate::params::{Params, day};
 use crate::problem::{Answer, Problem};
 
@@ -52,8 +54,10 @@ struct AlertsPage<'a> {
     /// The address of the page, to come back to.
     here: String,
     cards: Vec<Card>,
-    /// The tasks of the day, and of the chosen type and job, that failed for good: there they run again.
+    /// The tasks of the day, and of the chosen type and job, that failed for good: there they are ticked to run again.
     failed: String,
+    /// Whether who looks may have them run again.
+    may: bool,
     clear: Option<String>,
     heads: Heads,
     alerts: Vec<AlertLine>,
@@ -137,6 +141,7 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AlertsPage<'a>,
         job: link.first("job").to_owned(),
         here: link.href(),
         failed: failed(&link, shown),
+        may: may_change(api, request),
         routes: ladders.into_iter().map(|ladder| Route::new(ladder, now)).collect(),
         cards,
         clear: ["type", "job"]

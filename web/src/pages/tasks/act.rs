@@ -6,20 +6,16 @@ use actix_web::HttpRequest;
 use actix_web::web::Payload;
 use flowlord_domain::query::Query;
 use flowlord_domain::{Attempt, Uid};
-use flowlord_messages::Error;
 use flowlord_messages::read::AttemptsById;
 
 use super::PATH;
 use crate::api::{Api, ApiRef};
 use crate::extract::form_body;
+use crate::pages::again::{Done, MOST};
 use crate::pages::{Link, Notice};
 use crate::problem::{Answer, Problem};
-use crate::routes::rerun as rest;
 use crate::routes::tasks::uid_of;
 use crate::trail::Trail;
-
-/// So many may be ticked.
-const MOST: usize = 500;
 
 /// Has the ticked tasks run again, and leads back to where they stood.
 pub(crate) async fn again(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
@@ -47,14 +43,6 @@ fn ticked(form: &str) -> Result<Vec<Uid>, Problem> {
     }
 }
 
-/// What came of it.
-#[derive(Debug, Default)]
-struct Done {
-    created: usize,
-    /// Why others can't run again.
-    refused: Vec<String>,
-}
-
 async fn run(api: &Api, uids: Vec<Uid>) -> Result<Done, Problem> {
     let found = api.deps.attempts.call(AttemptsById { uids: uids.clone() }).await?;
     let mut done = Done::default();
@@ -65,29 +53,6 @@ async fn run(api: &Api, uids: Vec<Uid>) -> Result<Done, Problem> {
             None => done.refused.push(format!("the task {uid} is gone")),
         }
     }
-    if !tasks.is_empty() {
-        for answer in rest::all_again(api, &tasks).await? {
-            match answer {
-                Ok(_) => done.created += 1,
-                Err(Error { detail, .. }) => done.refused.push(detail),
-            }
-        }
-    }
+    done.add(api, &tasks).await?;
     Ok(done)
-}
-
-impl Done {
-    /// In words, with the first reason.
-    fn notice(&self) -> Notice {
-        let Self { created, refused } = self;
-        let ran = match created {
-            1 => "1 task runs again".to_owned(),
-            many => format!("{many} tasks run again"),
-        };
-        match refused.as_slice() {
-            [] => Notice::good(format!("{ran}.")),
-            [why] => Notice::bad(format!("{ran}, 1 can't: {why}.")),
-            [why, ..] => Notice::bad(format!("{ran}, {} can't. The first: {why}.", refused.len())),
-        }
-    }
 }

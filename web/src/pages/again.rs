@@ -1,0 +1,50 @@
+//! Tasks that run again by a form, and what came of it in words.
+
+use flowlord_domain::Attempt;
+use flowlord_messages::Error;
+
+use super::Notice;
+use crate::api::Api;
+use crate::problem::Problem;
+use crate::routes::rerun::all_again;
+
+/// So many run again by one form.
+pub(super) const MOST: usize = 500;
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    pub(super) created: usize,
+    /// Why others can't run again.
+    pub(super) refused: Vec<String>,
+}
+
+impl Done {
+    /// Has these run again, each judged alone.
+    pub(super) async fn add(&mut self, api: &Api, tasks: &[Attempt]) -> Result<(), Problem> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        for answer in all_again(api, tasks).await? {
+            match answer {
+                Ok(_) => self.created += 1,
+                Err(Error { detail, .. }) => self.refused.push(detail),
+            }
+        }
+        Ok(())
+    }
+
+    /// In words, with the first reason.
+    pub(super) fn notice(&self) -> Notice {
+        let Self { created, refused } = self;
+        let ran = match created {
+            1 => "1 task runs again".to_owned(),
+            many => format!("{many} tasks run again"),
+        };
+        match refused.as_slice() {
+            [] => Notice::good(format!("{ran}.")),
+            [why] => Notice::bad(format!("{ran}, 1 can't: {why}.")),
+            [why, ..] => Notice::bad(format!("{ran}, {} can't. The first: {why}.", refused.len())),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What failed runs again from the page of alerts: one task, those of an open incident, those of the day.
+
+use std::collections::BTreeSet;
+
+use actix_web::HttpRequest;
+use flowlord_domain::Attempt;
+use flowlord_domain::summary::line_key;
+use flowlord_messages::Code;
+use flowlord_messages::alerts::LadderStates;
+use flowlord_messages::read::{ListTasks, TaskFilter};
+
+use super::act::Form;
+use super::{PARAMS, is_chosen};
+use crate::api::Api;
+use crate::pages::Shown;
+use crate::pages::again::{Done, MOST};
+use crate::params::{Params, day};
+use crate::problem::Problem;
+use crate::routes::rerun;
+use crate::routes::tasks::uid_of;
+
+/// Has what the form means run again.
+pub(super) async fn again(api: &Api, request: &HttpRequest, form: &Form) -> Result<Done, Problem> {
+    let failed = match (form.text("uid"), form.text("route")) {
+        (Some(uid), _) => vec![rerun::read(api, uid_of(&uid)?).await?],
+        (None, Some(route)) => of_incident(api, &route).await?,
+        (None, None) => of_day(api, request).await?,
+    };
+    if failed.is_empty() {
+        return Err(Problem::new(Code::NotFound, "no failed task of these is left to run again"));
+    }
+    let mut done = Done::default();
+    done.add(api, &failed).await?;
+    Ok(done)
+}
+
+/// What failed for good in the open incident of a route.
+async fn of_incident(api: &Api, route: &str) -> Result<Vec<Attempt>, Problem> {
+    let ladders = api.deps.ladders.call(LadderStates).await?;
+    let open = ladders.into_iter().find(|ladder| ladder.route == route);
+    let Some((opened, tasks)) = open.and_then(|ladder| Some((ladder.incident_since?, ladder.tasks))) else {
+        let detail = format!("no incident of route `{route}` is open: choose the failed tasks of the day");
+        return Err(Problem::new(Code::NotFound, detail));
+    };
+    let lines: BTreeSet<&str> = tasks.iter().map(String::as_str).collect();
+    let mut failed = list(api, TaskFilter::given_up_in(opened, &lines)).await?;
+    failed.retain(|task| lines.contains(line_key(&task.topic, &task.job).as_str()));
+    Ok(failed)
+}
+
+/// What failed for good among the tasks of the day that is shown, of the type and job that are chosen.
+async fn of_day(api: &Api, request: &HttpRequest) -> Result<Vec<Attempt>, Problem> {
+    let params = Params::parse(request.query_string(), PARAMS)?;
+    let (from, to) = day(Shown::of(&params, api.deps.clock.now())?.date);
+    let chosen = |name| params.many(name).map(str::to_owned).collect();
+    let filter = TaskFilter {
+        from: Some(from),
+        to: Some(to),
+        topics: chosen("type"),
+        jobs: chosen("job"),
+        given_up: true,
+        ..TaskFilter::default()
+    };
+    let mut failed = list(api, filter).await?;
+    failed.retain(|task| is_chosen(&params, &task.topic, &task.job));
+    Ok(failed)
+}
+
+/// Oldest first.
+async fn list(api: &Api, filter: TaskFilter) -> Result<Vec<Attempt>, Problem> {
+    let list = ListTasks { filter, ascending: true, after: None, limit: MOST + 1 };
+    let failed = api.deps.tasks.call(list).await?;
+    if failed.len() > MOST {
+        let detail =
+            format!("more than {MOST} tasks failed: choose some by type and job, or tick them in the list");
+        return Err(Problem::invalid(detail));
+    }
+    Ok(failed)
+}
