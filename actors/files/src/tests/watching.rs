@@ -21,7 +21,14 @@ fn rows() -> Stub {
 }
 
 impl Bench {
+    /// Once it answers it has begun its first look.
+    async fn looked(&self) {
+        self.place().await;
+        self.clock.settle().await;
+    }
+
     async fn pass(&self, seconds: i64) {
+        self.looked().await;
         self.clock.advance(TimeDelta::seconds(seconds)).await;
     }
 
@@ -48,7 +55,7 @@ async fn a_new_file_starts_its_task_once_also_over_a_restart() {
     let (_folder, place) = folder();
     write(&place, "old.csv", "1");
     let bench = Bench::watching(rows(), &[&place]);
-    bench.clock.settle().await;
+    bench.looked().await;
     assert_eq!(
         bench.place().await,
         WatchedPlace { place: place.clone(), looked_at: Some(noon()), files: 1, problem: String::new() }
@@ -84,7 +91,7 @@ async fn a_new_file_starts_its_task_once_also_over_a_restart() {
 async fn what_could_not_be_stored_comes_again() {
     let (_folder, place) = folder();
     let bench = Bench::watching(rows(), &[&place]);
-    bench.clock.settle().await;
+    bench.looked().await;
     bench.with(|rows| rows.failing = 2);
     write(&place, "a.csv", "1");
     write(&place, "b.csv", "1");
@@ -98,7 +105,7 @@ async fn what_could_not_be_stored_comes_again() {
 async fn a_place_that_is_away_is_told_once_and_forgets_nothing() {
     let (folder, place) = folder();
     let bench = Bench::watching(rows(), &[&place]);
-    bench.clock.settle().await;
+    bench.looked().await;
     write(&place, "a.csv", "1");
     bench.pass(11).await;
     std::fs::rename(&place, folder.path().join("away")).unwrap();
@@ -118,7 +125,7 @@ async fn a_place_that_is_away_is_told_once_and_forgets_nothing() {
 async fn places_that_are_watched_no_longer_are_forgotten() {
     let (_folder, place) = folder();
     let bench = Bench::watching(rows(), &[&place]);
-    bench.clock.settle().await;
+    bench.looked().await;
     bench.stop.call(StopFiles).await.unwrap();
     let other = Bench::watching(bench.rows.clone(), &[]);
     other.clock.settle().await;
