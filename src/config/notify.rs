@@ -6,7 +6,7 @@ use flowlord_domain::ladder::{Policy, QuietHours};
 use flowlord_domain::simulate::Ladder;
 
 use super::read::Reader;
-use super::routes::{Route, judge_fallback, read_ladder, read_quiet};
+use super::routes::{DEFAULT, Route, judge_fallback, read_ladder, read_quiet};
 use super::{DAY, Secret};
 
 /// `[notify]`: Slack.
@@ -63,8 +63,18 @@ impl Notify {
     /// The ladders, and which alerts are for each: the first that takes one has it.
     #[must_use]
     pub fn ladders(&self) -> Vec<Ladder> {
-        let of = |route: &Route| Ladder { matcher: route.matcher.clone(), policy: route.ladder };
-        let rest = Ladder { matcher: Matcher::default(), policy: self.ladder };
+        let of = |route: &Route| Ladder {
+            route: route.name.clone(),
+            matcher: route.matcher.clone(),
+            policy: route.ladder,
+            quiet: route.quiet,
+        };
+        let rest = Ladder {
+            route: DEFAULT.to_owned(),
+            matcher: Matcher::default(),
+            policy: self.ladder,
+            quiet: self.quiet,
+        };
         self.routes.iter().map(of).chain([rest]).collect()
     }
 

@@ -11,7 +11,7 @@ use super::read::Reader;
 use super::{DAY, Secret};
 
 /// The route that takes what no other takes: `[notify]` itself.
-const DEFAULT: &str = "default";
+pub(super) const DEFAULT: &str = "default";
 
 /// A route.
 #[derive(Debug, Clone, PartialEq, Eq)]

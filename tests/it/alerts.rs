@@ -55,6 +55,13 @@ async fn what_somebody_takes_care_of_is_not_repeated_over_a_restart_and_its_step
     let steps: Vec<_> = incidents[0]["steps"].as_array().unwrap().iter().map(|step| &step["kind"]).collect();
     assert_eq!(steps[..3], ["summary", "acknowledged", "update"], "{incidents:?}");
     assert_eq!(steps.last().unwrap().as_str(), Some("all_clear"));
+    let sent = |step: &Value| (step["kind"].as_str().unwrap().to_owned(), step["sent"].is_string());
+    let sent: Vec<_> = incidents[0]["steps"].as_array().unwrap().iter().map(sent).collect();
+    let told = ["summary", "all_clear"];
+    assert!(
+        sent.iter().all(|(kind, sent)| *sent == told.contains(&kind.as_str())),
+        "a webhook can't edit: {sent:?}"
+    );
     let headline = incidents[0]["steps"][1]["headline"].as_str().unwrap();
     assert_eq!(headline, "acknowledged by ada until 2026-03-02 16:06 UTC: on it");
     assert!(incidents[0]["closed"].is_string() && incidents[0]["alerts"] == 3, "{incidents:?}");

@@ -54,6 +54,34 @@ async fn recorded_alerts_are_replayed_by_the_service_and_without_it() {
     assert_eq!((code, offline), (Some(0), told), "{err}");
 }
 
+/// Each alert goes by the routes of the side, in the time that its own ladder and quiet hours give it.
+#[actix::test]
+async fn routes_have_their_own_ladders_and_quiet_hours() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = "[notify]\nurl = \"http://127.0.0.1:9/x\"\n[notify.routes.a]\ntype = \"a*\"\n\
+                  url = \"http://127.0.0.1:9/a\"\nmin_frequency = \"20m\"\nquiet_hours = \"00:00-23:58\"\n";
+    std::fs::write(folder.path().join("seldom.toml"), policy).unwrap();
+    let server = Server::of(serve(folder.path())).await;
+    for topic in ["a", "b"] {
+        server.api.create(&json!({"type": topic, "info": "i"})).await;
+        let leased = server.api.lease(topic).await.unwrap();
+        server.api.result(&leased.lease, &json!({"result": "error", "msg": "broke"})).await.ok();
+    }
+    server.kill().await;
+    let (code, told, err) = run(folder.path(), &ASK).await;
+    assert_eq!(code, Some(0), "{err}");
+    let lines: Vec<String> =
+        told.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let policies =
+        ["a: 20m to 5h20m, ×2.0 up, ÷2.0 down, over after 1 quiet tick, quiet 00:00-23:58", "default: 5m"];
+    assert!(lines[2].ends_with(policies[0]) && lines[3].contains(policies[1]), "{told}");
+    for (name, count) in [("messages", 4), ("route a", 2), ("route default", 2), ("incidents", 2)] {
+        let line = lines.iter().find(|line| line.starts_with(name)).unwrap();
+        assert!(line.ends_with(&format!(" {count}")), "{name}: {told}");
+    }
+    assert!(lines.contains(&"route a 0 2".to_owned()), "today there is one route: {told}");
+}
+
 #[actix::test]
 async fn what_cannot_be_simulated_is_said() {
     let folder = tempfile::tempdir().unwrap();

@@ -119,3 +119,6 @@ CREATE TABLE pause_ended (
     PRIMARY KEY (workflow, task, since)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pause_ended_until ON pause_ended (until);
+
+-- What needed no message of its own, as a change of one that can't be changed: it is done, and nobody was told.
+ALTER TABLE outbox ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;

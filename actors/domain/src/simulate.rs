@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::alert::Matcher;
-use crate::ladder::{LadderState, NewLine, Policy, Told, step};
+use crate::ladder::{LadderState, NewLine, Policy, QuietHours, Told, step};
 use crate::summary::line_key;
 
 /// An alert as it was recorded, as far as a ladder looks at it.
@@ -24,10 +24,14 @@ pub struct Recorded {
 /// A ladder, and which alerts are for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ladder {
+    /// The name of its route.
+    pub route: String,
     /// The alerts.
     pub matcher: Matcher,
     /// How often it tells.
     pub policy: Policy,
+    /// Hours in which it doesn't.
+    pub quiet: Option<QuietHours>,
 }
 
 /// How long people waited for something: once, and then again.
@@ -61,6 +65,8 @@ pub struct Replay {
     /// Messages by the day on which they come: summaries and all-clears. A bot edits one message per incident
     /// instead.
     pub per_day: BTreeMap<NaiveDate, u64>,
+    /// The same by route.
+    pub per_route: BTreeMap<String, u64>,
     /// Incidents that were opened.
     pub incidents: u32,
     /// Incidents that were still open at the end.
@@ -78,8 +84,9 @@ impl Replay {
         self.per_day.values().sum()
     }
 
-    fn tell(&mut self, now: DateTime<Utc>) {
+    fn tell(&mut self, route: &str, now: DateTime<Utc>) {
         *self.per_day.entry(now.date_naive()).or_default() += 1;
+        *self.per_route.entry(route.to_owned()).or_default() += 1;
     }
 }
 
@@ -96,15 +103,15 @@ pub fn replay(ladders: &[Ladder], alerts: &[Recorded], from: DateTime<Utc>, to: 
     }
     let mut replay = Replay::default();
     for (ladder, alerts) in ladders.iter().zip(&own) {
-        Climb { policy: ladder.policy, left: alerts, newest: from }.replay(from, to, &mut replay);
+        Climb { ladder, left: alerts, newest: from }.replay(from, to, &mut replay);
     }
     replay
 }
 
 /// One ladder on its way.
 struct Climb<'a> {
-    policy: Policy,
-    /// Alerts that weren't raised yet.
+    ladder: &'a Ladder,
+    /// Alerts that weren't told yet.
     left: &'a [&'a Recorded],
     /// When the newest alert was raised that was told.
     newest: DateTime<Utc>,
@@ -112,11 +119,11 @@ struct Climb<'a> {
 
 impl Climb<'_> {
     fn replay(mut self, from: DateTime<Utc>, to: DateTime<Utc>, replay: &mut Replay) {
-        let mut state = LadderState::new(self.policy, from);
+        let mut state = LadderState::new(self.ladder.policy, from);
         loop {
             if state.incident.is_none() {
                 let Some(next) = self.left.first() else { return };
-                state.next_tick = skip(&state, next.at);
+                state.next_tick = self.skip(&state, next.at);
             }
             if state.next_tick > to {
                 replay.open += u32::from(state.incident.is_some());
@@ -128,20 +135,24 @@ impl Climb<'_> {
 
     fn tick(&mut self, state: &LadderState, replay: &mut Replay) -> LadderState {
         let now = state.next_tick;
+        if let Some(until) = self.ladder.quiet.and_then(|quiet| quiet.hold(now)) {
+            // The looks until then change nothing, and the last one is at the end.
+            return LadderState { next_tick: until, ..state.clone() };
+        }
         let raised = self.left.partition_point(|alert| alert.at <= now);
         let (new, left) = self.left.split_at(raised);
         self.left = left;
-        let (state, told) = step(self.policy, state, now, &lines(new), None);
+        let (state, told) = step(self.ladder.policy, state, now, &lines(new), None);
         match told {
             Some(Told::Summary { step, .. }) => {
-                replay.tell(now);
+                replay.tell(&self.ladder.route, now);
                 if let Some(first) = new.first().filter(|_| step == 1) {
                     replay.incidents += 1;
                     replay.first.add(now - first.at);
                 }
             }
             Some(Told::AllClear { .. }) => {
-                replay.tell(now);
+                replay.tell(&self.ladder.route, now);
                 replay.clear.add(now - self.newest);
             }
             Some(Told::Update { .. }) | None => {}
@@ -149,10 +160,17 @@ impl Climb<'_> {
         self.newest = new.last().map_or(self.newest, |alert| alert.at);
         state
     }
+
+    /// The first tick of a ladder without an incident that matters: it sees what is raised at `at`, or it falls into
+    /// quiet hours, from whose end on ticks are counted anew.
+    fn skip(&self, state: &LadderState, at: DateTime<Utc>) -> DateTime<Utc> {
+        let begin = self.ladder.quiet.and_then(|quiet| quiet.next(state.next_tick));
+        first_tick(state, begin.map_or(at, |begin| begin.min(at)))
+    }
 }
 
-/// The first tick of a quiet ladder that sees what is raised at `at`: those before it see nothing.
-fn skip(state: &LadderState, at: DateTime<Utc>) -> DateTime<Utc> {
+/// The first tick of a ladder without an incident at or after a time: those before it see nothing.
+fn first_tick(state: &LadderState, at: DateTime<Utc>) -> DateTime<Utc> {
     let interval = state.interval.num_microseconds().unwrap_or(i64::MAX).max(1);
     let early = (at - state.next_tick).num_microseconds().unwrap_or(0);
     let ticks = if early > 0 { early / interval + i64::from(early % interval > 0) } else { 0 };
@@ -190,7 +208,11 @@ mod tests {
 
     fn all(min: i64, max: i64) -> Ladder {
         let policy = Policy::new(TimeDelta::minutes(min), TimeDelta::minutes(max));
-        Ladder { matcher: Matcher::default(), policy }
+        Ladder { route: "default".to_owned(), matcher: Matcher::default(), policy, quiet: None }
+    }
+
+    fn quiet(ladder: Ladder, hours: &str) -> Ladder {
+        Ladder { quiet: Some(QuietHours::parse(hours, chrono_tz::Tz::UTC).unwrap()), ..ladder }
     }
 
     /// Raised at these seconds after noon.
@@ -229,12 +251,18 @@ mod tests {
     #[test]
     fn each_alert_goes_to_the_first_ladder_that_takes_it() {
         let only = |topic: &str| Matcher { topic: Some(topic.to_owned()), ..Matcher::default() };
-        let ladders =
-            [Ladder { matcher: only("a"), ..all(5, 80) }, Ladder { matcher: only("b"), ..all(10, 80) }];
+        let route =
+            |topic: &str, min| Ladder { route: topic.to_owned(), matcher: only(topic), ..all(min, 80) };
+        let ladders = [route("a", 5), route("b", 10)];
         let alerts = [alert(at(1), "a"), alert(at(2), "b"), alert(at(3), "c")];
         let told = replay(&ladders, &alerts, noon(), at(200));
         assert_eq!((told.incidents, told.messages(), told.first.count), (2, 4, 2));
         assert_eq!(told.first.longest, TimeDelta::minutes(8));
+        assert_eq!(told.per_route, BTreeMap::from([("a".to_owned(), 2), ("b".to_owned(), 2)]));
+        // In its quiet hours one route waits, the other doesn't.
+        let [a, b] = ladders.clone();
+        let told = replay(&[a, quiet(b, "12:05-14:00")], &alerts, noon(), at(200));
+        assert_eq!((told.messages(), told.first.longest), (4, TimeDelta::minutes(118)));
         assert_eq!(replay(&[], &alerts, noon(), at(200)), Replay::default());
         assert_eq!(replay(&ladders, &alerts, at(2), at(3)).incidents, 0, "it ended before the first tick");
     }
@@ -247,13 +275,16 @@ mod tests {
     }
 
     /// Tick by tick, without skipping the quiet ones.
-    fn plainly(policy: Policy, alerts: &[Recorded], to: DateTime<Utc>) -> u64 {
+    fn plainly(ladder: &Ladder, alerts: &[Recorded], to: DateTime<Utc>) -> u64 {
+        let policy = ladder.policy;
         let (mut state, mut told_until, mut messages) = (LadderState::new(policy, noon()), 0, 0);
         while state.next_tick <= to {
             let now = state.next_tick;
             let until = alerts.partition_point(|alert| alert.at <= now);
             let new: Vec<&Recorded> = alerts[told_until..until].iter().collect();
-            let (next, told) = step(policy, &state, now, &lines(&new), None);
+            let hold = ladder.quiet.and_then(|quiet| quiet.hold(now));
+            let (next, told) = step(policy, &state, now, &lines(&new), hold);
+            let until = if hold.is_some() { told_until } else { until };
             messages += u64::from(matches!(told, Some(Told::Summary { .. } | Told::AllClear { .. })));
             (state, told_until) = (next, until);
         }
@@ -265,11 +296,16 @@ mod tests {
         fn what_is_skipped_is_nothing(
             mut seconds in proptest::collection::vec(0_i64..200_000, 0..40),
             (min, max) in (1_i64..40, 1_i64..300),
+            hours in proptest::option::of((0..24, 0..60, 1..600)),
         ) {
             seconds.sort_unstable();
             let (alerts, to) = (trace(seconds), noon() + TimeDelta::seconds(250_000));
-            let ladder = all(min, max);
-            let expected = plainly(ladder.policy, &alerts, to);
+            let hours = hours.map(|(hour, minute, lasting)| {
+                let end = (hour * 60 + minute + lasting) % 1_440;
+                format!("{hour:02}:{minute:02}-{:02}:{:02}", end / 60, end % 60)
+            });
+            let ladder = hours.iter().fold(all(min, max), |ladder, hours| quiet(ladder, hours));
+            let expected = plainly(&ladder, &alerts, to);
             let told = replay(&[ladder], &alerts, noon(), to);
             prop_assert_eq!(told.messages(), expected);
             prop_assert_eq!(told.first.count, told.incidents);

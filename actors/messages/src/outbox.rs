@@ -82,6 +82,8 @@ pub struct OutboxRow {
 pub enum Delivery {
     /// Slack took it.
     Sent,
+    /// Nothing was sent, and nothing will be: there is no message to change, or no way to anybody.
+    Skipped,
     /// Slack refused it, or could not be reached: surely not delivered.
     Refused {
         /// Why.

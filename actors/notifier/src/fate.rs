@@ -42,7 +42,7 @@ impl Waiters {
 
 fn fate(delivery: &Delivery) -> Fate {
     match delivery.clone() {
-        Delivery::Sent => Fate::Arrived,
+        Delivery::Sent | Delivery::Skipped => Fate::Arrived,
         Delivery::Refused { error, retry_at } => Fate::Refused { error, retry_at },
         Delivery::Unknown { error, retry_at } => Fate::Unknown { error, retry_at },
     }

@@ -125,7 +125,9 @@ impl Notifier {
                 log::debug!("event=notified id={} kind={} by={via}", row.id, row.kind);
                 thread = step.thread(row, payload, via, &spot);
                 let recovered = self.ways.outage(via).is_some() && *step != Step::Skip;
-                (Delivery::Sent, recovered.then_some(None))
+                let nobody = *step == Step::Skip || self.ways.places[travel.place].slack.is_nowhere();
+                let delivery = if nobody { Delivery::Skipped } else { Delivery::Sent };
+                (delivery, recovered.then_some(None))
             }
             Sent::Gone { error } if *step != Step::Post => {
                 log::info!("event=slack_message_gone id={} error={error:?}", row.id);

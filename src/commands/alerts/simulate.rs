@@ -24,9 +24,14 @@ Examples:
   [notify]
   min_frequency = \"15m\"
   max_frequency = \"6h\"
+  [notify.routes.etl]
+  workflow      = \"etl/*\"
+  channel       = \"#etl\"
+  quiet_hours   = \"22:00-07:00\"
 
 Replays the alerts of that time under the policy of the configuration and under that of the file, and prints both side
-by side: messages per day, how soon the first one of an incident came, how soon its all-clear. Nothing is sent.
+by side: messages per day and route, how soon the first one of an incident came, how soon its all-clear. Each alert goes
+by the routes of that side, each with its ladder and its quiet hours. Nothing is sent.
 
 Works while the service runs, and then the service reads its database. Alerts that were told at once or silenced are
 left out: no ladder tells them.";
@@ -103,7 +108,12 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// In words, one a ladder.
+/// In words, one a ladder; by the names of their routes where there are several.
 fn policies(ladders: &[Ladder]) -> Vec<String> {
-    ladders.iter().map(|ladder| ladder.policy.to_string()).collect()
+    let words = |ladder: &Ladder| {
+        let name = if ladders.len() > 1 { format!("{}: ", ladder.route) } else { String::new() };
+        let quiet = ladder.quiet.map(|quiet| format!(", quiet {quiet}")).unwrap_or_default();
+        format!("{name}{}{quiet}", ladder.policy)
+    };
+    ladders.iter().map(words).collect()
 }

@@ -42,6 +42,10 @@ fn rows(sides: &[Side; 2]) -> Vec<Row> {
         let count = |replay: &Replay| replay.per_day.get(&day).copied().unwrap_or_default().to_string();
         rows.push(of(&format!("  {day}"), &count));
     }
+    for route in routes(sides) {
+        let count = |replay: &Replay| replay.per_route.get(&route).copied().unwrap_or_default().to_string();
+        rows.push(of(&format!("  route {route}"), &count));
+    }
     rows.push(of("incidents", &|replay| replay.incidents.to_string()));
     rows.push(of("  open at the end", &|replay| replay.open.to_string()));
     rows.push(of("first message", &|replay| waits(replay.first)));
@@ -51,6 +55,14 @@ fn rows(sides: &[Side; 2]) -> Vec<Row> {
 
 fn days(sides: &[Side; 2]) -> BTreeSet<NaiveDate> {
     sides.iter().flat_map(|side| side.replay.per_day.keys().copied()).collect()
+}
+
+/// All routes; none where both sides have only one.
+fn routes(sides: &[Side; 2]) -> BTreeSet<String> {
+    if sides.iter().all(|side| side.policies.len() == 1) {
+        return BTreeSet::new();
+    }
+    sides.iter().flat_map(|side| side.replay.per_route.keys().cloned()).collect()
 }
 
 fn waits(waits: Waits) -> String {
@@ -79,7 +91,8 @@ mod tests {
             workflow: String::new(),
         };
         let policy = Policy::new(TimeDelta::minutes(minutes), TimeDelta::minutes(16 * minutes));
-        let ladders = [Ladder { matcher: Matcher::default(), policy }];
+        let route = "default".to_owned();
+        let ladders = [Ladder { route, matcher: Matcher::default(), policy, quiet: None }];
         let alerts: Vec<_> = seconds.iter().map(alert).collect();
         let replay = replay(&ladders, &alerts, at(0), at(100_000));
         Side { name: name.to_owned(), policies: vec![policy.to_string()], replay }

@@ -44,7 +44,7 @@ impl Query for ListIncidents {
 fn steps(connection: &Connection, route: &str, opened: DateTime<Utc>) -> rusqlite::Result<Vec<IncidentStep>> {
     let mut steps = connection
         .prepare_cached(
-            "SELECT step.at, step.kind, headline, details, sent FROM incident_step AS step
+            "SELECT step.at, step.kind, headline, details, iif(skipped, NULL, sent) FROM incident_step AS step
              LEFT JOIN outbox ON outbox.id = step.message
              WHERE step.route = ?1 AND opened = ?2 ORDER BY step DESC LIMIT ?3",
         )?

@@ -7,7 +7,7 @@ use flowlord_messages::alerts::{
 };
 use flowlord_messages::outbox::{Delivery, MarkNotified, PendingMessages};
 use flowlord_messages::read::{AlertFilter, ListAlerts, ReadLadder, StoredAlert};
-use flowlord_messages::write::{AdvanceLadder, IncidentRecord, RaiseAlerts};
+use flowlord_messages::write::{AdvanceLadder, IncidentRecord, NewMessage, RaiseAlerts};
 
 use super::alerting::{advance, alert, ladder, step};
 use super::*;
@@ -148,11 +148,19 @@ async fn an_incident_is_remembered_with_its_steps() {
     let sent =
         MarkNotified { now: noon() + seconds(2), id, delivery: Delivery::Sent, way: None, thread: None };
     db.write(sent).await.unwrap();
+    let easing = IncidentRecord { opened: noon(), closed: None, alerts: 5, step: step(2, "update") };
+    let message = NewMessage { key: "easing".to_owned(), ..advance(0).messages.remove(0) };
+    let easing = AdvanceLadder { incident: Some(easing), messages: vec![message], ..advance(0) };
+    db.write(easing).await.unwrap();
+    let id = db.read(PendingMessages { limit: 1 }).await.unwrap()[0].id;
+    let skipped = MarkNotified { now: noon(), id, delivery: Delivery::Skipped, way: None, thread: None };
+    db.write(skipped).await.unwrap();
+    assert_eq!(db.read(PendingMessages { limit: 1 }).await.unwrap(), []);
     let end = IncidentRecord {
         opened: noon(),
         closed: Some(noon() + seconds(90)),
         alerts: 5,
-        step: step(2, "all_clear"),
+        step: step(3, "all_clear"),
     };
     let over =
         AdvanceLadder { now: noon() + seconds(90), incident: Some(end), messages: Vec::new(), ..advance(0) };
@@ -163,7 +171,8 @@ async fn an_incident_is_remembered_with_its_steps() {
     let [incident] = &incidents[..] else { panic!("{incidents:?}") };
     assert_eq!((incident.closed, incident.alerts), (Some(noon() + seconds(90)), 5));
     let steps: Vec<_> = incident.steps.iter().map(|step| (step.kind.as_str(), step.sent)).collect();
-    assert_eq!(steps, [("summary", Some(noon() + seconds(2))), ("all_clear", None)]);
+    let expected = [("summary", Some(noon() + seconds(2))), ("update", None), ("all_clear", None)];
+    assert_eq!(steps, expected, "only what somebody was told has a time");
     assert_eq!(incident.steps[0].details, ["line of step 1"]);
     let after = Some((noon(), "default".to_owned()));
     assert_eq!(db.read(list(noon(), noon() + seconds(99), after)).await.unwrap(), []);

@@ -27,7 +27,7 @@ impl Command for MarkNotified {
 
     fn apply(&mut self, store: &mut Store<'_>) -> Result<(), Trouble> {
         let (sent, uncertain, error, retry_at) = match &self.delivery {
-            Delivery::Sent => (Some(micros(self.now)), false, None, None),
+            Delivery::Sent | Delivery::Skipped => (Some(micros(self.now)), false, None, None),
             Delivery::Refused { error, retry_at } => (None, false, Some(error), Some(micros(*retry_at))),
             Delivery::Unknown { error, retry_at } => (None, true, Some(error), Some(micros(*retry_at))),
         };
@@ -35,9 +35,16 @@ impl Command for MarkNotified {
             .connection
             .prepare_cached(
                 "UPDATE outbox SET attempts = attempts + 1, sent = ?2, uncertain = max(uncertain, ?3),
-                     error = ?4, retry_at = ?5 WHERE id = ?1 AND sent IS NULL",
+                     error = ?4, retry_at = ?5, skipped = ?6 WHERE id = ?1 AND sent IS NULL",
             )?
-            .execute(params![self.id, sent, uncertain, error, retry_at])?;
+            .execute(params![
+                self.id,
+                sent,
+                uncertain,
+                error,
+                retry_at,
+                self.delivery == Delivery::Skipped
+            ])?;
         if let Some(way) = &self.way {
             store.mark_way(way)?;
         }

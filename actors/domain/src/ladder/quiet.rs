@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Days, NaiveTime, TimeDelta, TimeZone as _, Utc};
+use chrono::{DateTime, Days, NaiveDateTime, NaiveTime, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
 
 use crate::cron::first_instant;
@@ -36,7 +36,7 @@ impl QuietHours {
     /// When the quiet hours end that `now` lies in; none outside of them.
     #[must_use]
     pub fn hold(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let wall = self.zone.from_utc_datetime(&now.naive_utc()).naive_local();
+        let wall = self.wall(now);
         let time = wall.time();
         let within = if self.from < self.to {
             (self.from..self.to).contains(&time)
@@ -50,6 +50,22 @@ impl QuietHours {
         let end = wall.date().checked_add_days(Days::new(days))?.and_time(self.to);
         // Where the clock is set back at the end, the first of two ends may be over already.
         first_instant(self.zone, end).map(|end| end.max(now + TimeDelta::minutes(1)))
+    }
+
+    /// When the quiet hours begin that come next; within them, now.
+    #[must_use]
+    pub fn next(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if self.hold(now).is_some() {
+            return Some(now);
+        }
+        let wall = self.wall(now);
+        let days = u64::from(wall.time() >= self.from);
+        let begin = wall.date().checked_add_days(Days::new(days))?.and_time(self.from);
+        first_instant(self.zone, begin).map(|begin| begin.max(now))
+    }
+
+    fn wall(&self, now: DateTime<Utc>) -> NaiveDateTime {
+        self.zone.from_utc_datetime(&now.naive_utc()).naive_local()
     }
 }
 
@@ -85,6 +101,23 @@ mod tests {
             ("01:00-02:30", berlin, "2026-10-25T01:15:00Z", Some("10-25T01:16")),
         ] {
             assert_eq!(hold(hours, zone, now).as_deref(), end, "{hours} {zone} {now}");
+        }
+    }
+
+    #[test]
+    fn the_next_ones_begin_by_the_clock_on_the_wall() {
+        let berlin = Tz::Europe__Berlin;
+        for (hours, zone, now, begin) in [
+            ("22:00-07:00", Tz::UTC, "2026-03-02T12:00:00Z", "03-02T22:00"),
+            ("22:00-07:00", Tz::UTC, "2026-03-02T23:10:00Z", "03-02T23:10"),
+            ("22:00-07:00", Tz::UTC, "2026-03-02T07:00:00Z", "03-02T22:00"),
+            ("12:00-13:00", Tz::UTC, "2026-03-02T13:00:00Z", "03-03T12:00"),
+            ("22:00-07:00", berlin, "2026-03-28T12:00:00Z", "03-28T21:00"),
+            ("22:00-07:00", berlin, "2026-03-29T12:00:00Z", "03-29T20:00"),
+        ] {
+            let quiet = QuietHours::parse(hours, zone).unwrap();
+            let next = quiet.next(now.parse().unwrap()).unwrap();
+            assert_eq!(next.format("%m-%dT%H:%M").to_string(), begin, "{hours} {zone} {now}");
         }
     }
 

@@ -168,6 +168,7 @@ async fn an_update_of_what_was_never_told_is_nothing() {
         bench.tell("default", "update", &step(1, Stage::Easing, "1 alert")).await;
         bench.tell("default", "test", &payload("test")).await;
         assert_eq!(bench.unsent(), 0, "and costs no pace");
+        assert_eq!(bench.marks()[0], Delivery::Skipped, "nobody was told");
         assert!(bench.arrived().iter().all(|headline| headline == "test"));
     }
 }

@@ -114,7 +114,7 @@ impl Handler<MarkNotified> for Outbox {
         let (row, sent) = rows.rows.iter_mut().find(|(row, _)| row.id == mark.id).unwrap();
         row.attempts += 1;
         match mark.delivery {
-            Delivery::Sent => *sent = true,
+            Delivery::Sent | Delivery::Skipped => *sent = true,
             Delivery::Refused { retry_at, .. } => row.retry_at = Some(retry_at),
             Delivery::Unknown { retry_at, .. } => (row.retry_at, row.uncertain) = (Some(retry_at), true),
         }
