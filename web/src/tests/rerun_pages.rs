@@ -249,7 +249,7 @@ async fn those_of_an_open_incident_run_again() {
     for route in ["none", "quiet"] {
         stub.ladders(|_| Ok(vec![LadderStatus { route: "quiet".to_owned(), ..ladder() }]));
         let told = posted(&stub, "/web/alert", format!("do=rerun&route={route}")).await.1;
-        assert!(told.contains("=bad no incident of route") && told.contains(&route), "{told}");
+        assert!(told.contains("=bad no incident of route") && told.contains(route), "{told}");
     }
 }
 
