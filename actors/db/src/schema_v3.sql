@@ -122,3 +122,9 @@ CREATE INDEX pause_ended_until ON pause_ended (until);
 
 -- What needed no message of its own, as a change of one that can't be changed: it is done, and nobody was told.
 ALTER TABLE outbox ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
+
+-- Incidents that are open; and those that are over, by when, as old ones leave.
+CREATE INDEX incident_open ON incident (route) WHERE closed IS NULL;
+CREATE INDEX incident_closed ON incident (closed) WHERE closed IS NOT NULL;
+CREATE INDEX incident_step_opened ON incident_step (opened);
+CREATE INDEX slack_thread_opened ON slack_thread (opened);

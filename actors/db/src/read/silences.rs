@@ -16,7 +16,7 @@ impl Query for ListSilences {
             // There are only so many that hold.
             Some(at) => connection
                 .prepare_cached(
-                    "SELECT id, since, until, topic, job, workflow, by, reason FROM silence
+                    "SELECT id, since, until, topic, job, workflow, by, reason FROM silence INDEXED BY silence_until
                      WHERE until > ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
                 )?
                 .query_map(params![micros(at), after, self.limit], silence)?

@@ -12,6 +12,7 @@ mod history;
 mod leasing;
 mod outbox;
 mod pausing;
+mod plans;
 mod rerunning;
 mod results;
 mod routing;

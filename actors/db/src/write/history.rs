@@ -45,11 +45,11 @@ const OTHERS: [&str; 11] = [
           ORDER BY at LIMIT ?2)",
     "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE at < ?1 ORDER BY at LIMIT ?2)",
     "DELETE FROM incident WHERE (route, opened) IN
-         (SELECT route, opened FROM incident WHERE closed < ?1 ORDER BY route, opened LIMIT ?2)",
+         (SELECT route, opened FROM incident WHERE closed < ?1 ORDER BY closed LIMIT ?2)",
     "DELETE FROM incident_step WHERE (route, opened, step) IN
          (SELECT route, opened, step FROM incident_step AS step WHERE opened < ?1 AND NOT EXISTS
              (SELECT 1 FROM incident WHERE incident.route = step.route AND incident.opened = step.opened)
-          ORDER BY route, opened LIMIT ?2)",
+          ORDER BY opened LIMIT ?2)",
     "DELETE FROM breach WHERE key IN (SELECT key FROM breach WHERE at < ?1 ORDER BY at LIMIT ?2)",
     "DELETE FROM pause_ended WHERE (workflow, task, since) IN
          (SELECT workflow, task, since FROM pause_ended WHERE until < ?1 ORDER BY until LIMIT ?2)",
@@ -57,7 +57,7 @@ const OTHERS: [&str; 11] = [
     "DELETE FROM slack_thread WHERE (route, opened, via) IN
          (SELECT route, opened, via FROM slack_thread AS thread WHERE opened < ?1 AND NOT EXISTS
              (SELECT 1 FROM incident WHERE incident.route = thread.route AND incident.opened = thread.opened)
-          ORDER BY route, opened LIMIT ?2)",
+          ORDER BY opened LIMIT ?2)",
     "DELETE FROM slot WHERE (phase, at) IN
          (SELECT phase, at FROM slot WHERE at < ?1
              AND at < (SELECT max(at) FROM slot AS later WHERE later.phase = slot.phase)

@@ -74,9 +74,10 @@ impl Command for RemoveSilence {
 impl Store<'_> {
     /// The silence that holds for an alert.
     pub(super) fn silence_for(&self, alert: &NewAlert) -> rusqlite::Result<Option<i64>> {
-        let mut read = self
-            .connection
-            .prepare_cached("SELECT topic, job, workflow, id FROM silence WHERE until > ?1 ORDER BY id")?;
+        let mut read = self.connection.prepare_cached(
+            "SELECT topic, job, workflow, id FROM silence INDEXED BY silence_until
+                 WHERE until > ?1 ORDER BY id",
+        )?;
         let mut rows = read.query([micros(alert.at)])?;
         while let Some(row) = rows.next()? {
             if matcher(row, 0)?.matches(&alert.topic, &alert.job, &alert.workflow) {
