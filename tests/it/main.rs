@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod access;
+mod alert_kinds;
 mod alerts;
 mod architecture;
 mod backload;
