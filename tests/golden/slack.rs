@@ -15,8 +15,13 @@ pub(crate) fn alert_summary(case: &Case<'_>) -> Verdict {
     let names: Vec<_> = alerts.iter().map(|alert| (text("type", alert), text("job", alert))).collect();
     let times = alerts.iter().map(|alert| at(alert["task_time"].as_str().expect("a time")));
     let items = names.iter().zip(times);
-    let lines =
-        summarize(items.map(|((topic, job), time)| Item { topic, job, workflow: "", task_time: Some(time) }));
+    let lines = summarize(items.map(|((topic, job), time)| Item {
+        topic,
+        job,
+        workflow: "",
+        task_time: Some(time),
+        raised: None,
+    }));
     let today = NaiveDate::from_ymd_opt(2026, 3, 1).expect("a day");
     let base = format!("{}:{}", case.text("host"), case.input["port"]);
     let lines_as_json: Vec<Value> = lines

@@ -214,6 +214,7 @@ fn items(input: &LadderInput) -> impl Iterator<Item = Item<'_>> {
         job: &alert.job,
         workflow: &alert.workflow,
         task_time: alert.task_time,
+        raised: Some(alert.at),
     })
 }
 

@@ -7,10 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 mod acknowledgement;
+mod flapping;
 mod policy;
 mod quiet;
 
 pub use acknowledgement::Acknowledgement;
+pub use flapping::Over;
 pub use policy::{Factor, FactorError, Policy};
 pub use quiet::{QuietError, QuietHours};
 
@@ -31,6 +33,12 @@ pub struct LadderState {
     /// Who takes care of what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acknowledgements: Vec<Acknowledgement>,
+    /// The incident before; none where that is long ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<Over>,
+    /// Quiet hours held back what happened since the last look.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub held: bool,
 }
 
 /// Alerts from the first summary to the all-clear.
@@ -47,6 +55,15 @@ pub struct Incident {
     /// The workflow files that they come from, per `task:job`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub workflows: BTreeMap<String, BTreeSet<String>>,
+    /// When its last summary was told; none for the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<DateTime<Utc>>,
+    /// How often it came back after it had eased.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub back: u32,
+    /// The last look had no news.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub eased: bool,
 }
 
 /// Alerts of one `task:job` that weren't told yet.
@@ -56,11 +73,13 @@ pub struct NewLine {
     pub count: u64,
     /// The workflow files that they come from.
     pub workflows: BTreeSet<String>,
+    /// When they were raised.
+    pub raised: Vec<DateTime<Utc>>,
 }
 
 impl From<u64> for NewLine {
     fn from(count: u64) -> Self {
-        Self { count, workflows: BTreeSet::new() }
+        Self { count, ..Self::default() }
     }
 }
 
@@ -110,7 +129,15 @@ impl LadderState {
     pub fn new(policy: Policy, now: DateTime<Utc>) -> Self {
         let interval = policy.bounds().0;
         let next_tick = after(now, interval);
-        Self { interval, next_tick, incident: None, quiet: 0, acknowledgements: Vec::new() }
+        Self {
+            interval,
+            next_tick,
+            incident: None,
+            quiet: 0,
+            acknowledgements: Vec::new(),
+            over: None,
+            held: false,
+        }
     }
 
     /// Whether it is time to look.
@@ -171,6 +198,7 @@ pub fn step(
     if let Some(until) = hold.filter(|until| *until > now) {
         // The rung stays, and so does the incident: what happens meanwhile is judged afterwards.
         state.next_tick = until.min(after(now, state.interval));
+        state.held = true;
         return (state, None);
     }
     state.acknowledgements.retain(|known| known.until > now);
@@ -186,14 +214,17 @@ pub fn step(
     quiet(policy, state, now)
 }
 
-/// New alerts: told, and the next time later. What somebody takes care of isn't told again, only counted.
+/// New alerts: told, and the next time later. What somebody takes care of, and what comes and goes, isn't told again,
+/// only counted.
 fn tell(
     policy: Policy,
     mut state: LadderState,
     now: DateTime<Utc>,
     new_lines: &BTreeMap<String, NewLine>,
 ) -> (LadderState, Told) {
-    let repeats = state.takes_care_of(new_lines);
+    let cared_for = state.takes_care_of(new_lines);
+    let held = std::mem::take(&mut state.held);
+    let back = state.came_back(policy, now, new_lines);
     let before = state.interval;
     state.interval = policy.longer(before);
     state.next_tick = after(now, state.interval);
@@ -204,13 +235,18 @@ fn tell(
         steps: 0,
         lines: BTreeMap::new(),
         workflows: BTreeMap::new(),
+        told: None,
+        back,
+        eased: false,
     });
+    let only_counted = incident.comes_back(policy, now, new_lines) && !held;
     incident.steps = incident.steps.saturating_add(1);
     incident.count(new_lines);
     let (step, opened, next) = (incident.steps, incident.opened, state.next_tick);
-    let told = if repeats {
+    let told = if cared_for || only_counted {
         Told::Update { step, opened, next, easing: false }
     } else {
+        incident.told = (step > 1).then_some(now);
         Told::Summary { step, opened, next, escalating: state.interval > before }
     };
     (state, told)
@@ -220,11 +256,14 @@ fn tell(
 fn quiet(policy: Policy, mut state: LadderState, now: DateTime<Utc>) -> (LadderState, Option<Told>) {
     let at_the_bottom = state.interval <= policy.bounds().0;
     state.quiet = if at_the_bottom { state.quiet.saturating_add(1) } else { 0 };
+    state.held = false;
     match state.incident.take() {
-        Some(incident) if at_the_bottom && state.quiet >= policy.quiet_ticks => {
-            (LadderState::new(policy, now), Some(all_clear(incident, now)))
+        Some(incident) if at_the_bottom && state.quiet >= incident.quiet_ticks(policy) => {
+            let over = Some(Over::new(&incident, now));
+            (LadderState { over, ..LadderState::new(policy, now) }, Some(all_clear(incident, now)))
         }
-        Some(incident) => {
+        Some(mut incident) => {
+            incident.eased = true;
             state.incident = Some(incident);
             state.interval = policy.shorter(state.interval);
             state.next_tick = after(now, state.interval);
@@ -232,7 +271,10 @@ fn quiet(policy: Policy, mut state: LadderState, now: DateTime<Utc>) -> (LadderS
             (state, told)
         }
         // Nothing is open, so there is nothing to take care of.
-        None => (LadderState::new(policy, now), None),
+        None => {
+            let over = state.over.filter(|over| over.is_recent(policy, now));
+            (LadderState { over, ..LadderState::new(policy, now) }, None)
+        }
     }
 }
 
@@ -274,6 +316,10 @@ fn all_clear(incident: Incident, now: DateTime<Utc>) -> Told {
 
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn after(now: DateTime<Utc>, interval: TimeDelta) -> DateTime<Utc> {

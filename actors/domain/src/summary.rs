@@ -21,11 +21,19 @@ pub struct Item<'a> {
     pub workflow: &'a str,
     /// The time that the task is about; none leaves the alert out of the date ranges, not of the count.
     pub task_time: Option<DateTime<Utc>>,
+    /// When it was raised; none where that doesn't matter.
+    pub raised: Option<DateTime<Utc>>,
 }
 
 impl<'a> From<&'a NewAlert> for Item<'a> {
     fn from(alert: &'a NewAlert) -> Self {
-        Self { topic: &alert.topic, job: &alert.job, workflow: &alert.workflow, task_time: alert.task_time }
+        Self {
+            topic: &alert.topic,
+            job: &alert.job,
+            workflow: &alert.workflow,
+            task_time: alert.task_time,
+            raised: Some(alert.at),
+        }
     }
 }
 
@@ -79,6 +87,7 @@ pub fn counts<'a>(items: impl IntoIterator<Item = Item<'a>>) -> BTreeMap<String,
     for item in items {
         let line = counts.entry(line_key(item.topic, item.job)).or_default();
         line.count += 1;
+        line.raised.extend(item.raised);
         if !item.workflow.is_empty() && !line.workflows.contains(item.workflow) {
             line.workflows.insert(item.workflow.to_owned());
         }
@@ -116,7 +125,7 @@ mod tests {
 
     #[test]
     fn alerts_about_no_time_are_counted_without_one() {
-        let item = |task_time| Item { topic: "workflow", job: "", workflow: "", task_time };
+        let item = |task_time| Item { topic: "workflow", job: "", workflow: "", task_time, raised: None };
         let line = |items: &[Item<'_>]| text(&summarize(items.iter().copied()));
         assert_eq!(line(&[item(None), item(None)]), "workflow:                              2\n");
         let at = DateTime::from_timestamp(1_705_316_400, 0);
@@ -135,7 +144,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_alert_is_lost(alerts in proptest::collection::vec(("[ab]{1,2}", "[ab]{0,1}"), 0..50)) {
-            let item = |(topic, job)| Item { topic, job, workflow: "w.toml", task_time: None };
+            let item = |(topic, job)| Item { topic, job, workflow: "w.toml", task_time: None, raised: None };
             let items: Vec<_> = alerts.iter().map(|(topic, job)| item((topic.as_str(), job.as_str()))).collect();
             let lines = summarize(items.iter().copied());
             let counted: u64 = counts(items).values().map(|line| line.count).sum();

@@ -194,7 +194,7 @@ fn cards(alerts: &[StoredAlert], params: &Params, link: &Link) -> Vec<Card> {
 
 fn item(alert: &StoredAlert) -> Item<'_> {
     let StoredAlert { topic, job, workflow, task_time, .. } = alert;
-    Item { topic, job, workflow, task_time: *task_time }
+    Item { topic, job, workflow, task_time: *task_time, raised: None }
 }
 
 impl Route {

@@ -1,0 +1,200 @@
+//! What comes and goes: told a few times, and then only counted until it stays away.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Incident, LadderState, NewLine, Policy};
+
+/// So many shortest intervals without an alert part two stretches of alerts.
+const PARTED: i32 = 4;
+
+/// What came back so often comes and goes.
+const BACK: u32 = 3;
+
+/// After so many longest intervals it is told again.
+const REMINDED: i32 = 4;
+
+/// The incident before this one. Stored, so that what comes back soon is known again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Over {
+    /// When it was over.
+    pub at: DateTime<Utc>,
+    /// How often it came back.
+    pub back: u32,
+    /// What failed in it, `task:job`.
+    pub lines: BTreeSet<String>,
+}
+
+impl Over {
+    pub(super) fn new(incident: &Incident, at: DateTime<Utc>) -> Self {
+        Self { at, back: incident.back, lines: incident.lines.keys().cloned().collect() }
+    }
+
+    /// Whether what comes now is still the same coming back.
+    pub(super) fn is_recent(&self, policy: Policy, now: DateTime<Utc>) -> bool {
+        self.at <= now && now - self.at < policy.bounds().1
+    }
+}
+
+impl LadderState {
+    /// How often what opens an incident now came back already.
+    pub(super) fn came_back(
+        &self,
+        policy: Policy,
+        now: DateTime<Utc>,
+        new_lines: &BTreeMap<String, NewLine>,
+    ) -> u32 {
+        let over = self.over.as_ref().filter(|over| over.is_recent(policy, now));
+        let same = over.filter(|over| new_lines.keys().all(|line| over.lines.contains(line)));
+        same.map_or(0, |over| over.back.saturating_add(1))
+    }
+}
+
+impl Incident {
+    /// Whether it comes and goes.
+    pub(super) fn comes_and_goes(&self) -> bool {
+        self.back >= BACK
+    }
+
+    /// Notes what is new in it; answers whether that is only counted: what was told before, of an incident that
+    /// comes and goes.
+    pub(super) fn comes_back(
+        &mut self,
+        policy: Policy,
+        now: DateTime<Utc>,
+        new_lines: &BTreeMap<String, NewLine>,
+    ) -> bool {
+        let after_quiet = std::mem::take(&mut self.eased);
+        if !new_lines.keys().all(|line| self.lines.contains_key(line)) {
+            return false;
+        }
+        self.back = self.back.saturating_add(u32::from(after_quiet));
+        // Within one look it came, went, and came again.
+        if stretches(policy, new_lines) > 1 {
+            self.back = self.back.max(BACK);
+        }
+        let told = self.told.unwrap_or(self.opened);
+        let again = policy.bounds().1.checked_mul(REMINDED).unwrap_or(TimeDelta::MAX);
+        self.comes_and_goes() && now - told < again
+    }
+
+    /// How many ticks without news at the shortest interval end it: what comes and goes must stay away for as long as
+    /// the longest interval.
+    pub(super) fn quiet_ticks(&self, policy: Policy) -> u32 {
+        if !self.comes_and_goes() {
+            return policy.quiet_ticks;
+        }
+        let (min, max) = policy.bounds();
+        let micros = |time: TimeDelta| time.num_microseconds().unwrap_or(i64::MAX).max(1);
+        let ticks = u32::try_from(micros(max).saturating_sub(1) / micros(min) + 1).unwrap_or(u32::MAX);
+        policy.quiet_ticks.max(ticks)
+    }
+}
+
+/// How many stretches these alerts are, with a pause between each.
+fn stretches(policy: Policy, lines: &BTreeMap<String, NewLine>) -> usize {
+    let mut raised: Vec<_> = lines.values().flat_map(|line| &line.raised).copied().collect();
+    raised.sort_unstable();
+    let pause = policy.bounds().0.checked_mul(PARTED).unwrap_or(TimeDelta::MAX);
+    1 + raised.windows(2).filter(|pair| pair[1] - pair[0] >= pause).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ladder::{Told, step};
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_772_366_400 + minute * 60, 0).unwrap()
+    }
+
+    fn lines(names: &[&str], minutes: &[i64]) -> BTreeMap<String, NewLine> {
+        let line = NewLine {
+            count: minutes.len() as u64,
+            raised: minutes.iter().copied().map(at).collect(),
+            ..NewLine::default()
+        };
+        names.iter().map(|name| ((*name).to_owned(), line.clone())).collect()
+    }
+
+    /// What the usual ladder tells of alerts of these minutes, up to a minute: `minute letter`.
+    fn told(minutes: &[i64], until: i64) -> Vec<String> {
+        let policy = Policy::default();
+        let (mut state, mut seen, mut told) = (LadderState::new(policy, at(0)), 0, Vec::new());
+        while state.next_tick <= at(until) {
+            let now = state.next_tick;
+            let raised = minutes.partition_point(|minute| at(*minute) <= now);
+            let new = if raised > seen { lines(&["a"], &minutes[seen..raised]) } else { BTreeMap::new() };
+            seen = raised;
+            let (next, what) = step(policy, &state, now, &new, None);
+            let letter = match what {
+                Some(Told::Summary { .. }) => "S",
+                Some(Told::Update { easing: true, .. }) => "E",
+                Some(Told::Update { .. }) => "u",
+                Some(Told::AllClear { .. }) => "C",
+                None => "-",
+            };
+            if letter != "-" {
+                told.push(format!("{} {letter}", (now - at(0)).num_minutes()));
+            }
+            // A restart at any point.
+            state = serde_json::from_str(&serde_json::to_string(&next).unwrap()).unwrap();
+        }
+        told
+    }
+
+    #[test]
+    fn what_comes_back_after_quiet_looks_is_told_twice_more_and_then_counted() {
+        let expected =
+            ["5 S", "15 E", "20 S", "30 E", "35 S", "45 E", "50 u", "60 E", "65 u", "75 E", "155 C"];
+        assert_eq!(told(&[1, 17, 32, 47, 62], 400), expected);
+    }
+
+    #[test]
+    fn what_comes_and_goes_between_two_looks_is_only_counted() {
+        let bursts = [1, 14, 34, 60, 90, 120, 170, 200];
+        let expected =
+            ["5 S", "15 S", "35 S", "75 S", "155 u", "235 u", "315 E", "355 E", "375 E", "385 E", "465 C"];
+        assert_eq!(told(&bursts, 600), expected);
+        // One alert before each look is no coming and going, however long the looks are apart.
+        assert_eq!(told(&[1, 14, 34, 74, 154, 234], 250), ["5 S", "15 S", "35 S", "75 S", "155 S", "235 S"]);
+        assert_eq!(told(&[1, 14, 34, 60, 79, 98, 117, 136, 155], 160)[4], "155 S", "nor is a trickle");
+    }
+
+    #[test]
+    fn what_opens_again_soon_after_the_all_clear_waits_longer_for_the_next() {
+        let hourly: Vec<_> = (0..7).map(|hour| hour * 60 + 1).collect();
+        let told = told(&hourly, 600);
+        let messages: Vec<_> = told.iter().filter(|what| what.ends_with(['S', 'C'])).collect();
+        assert_eq!(messages, ["5 S", "20 C", "65 S", "80 C", "125 S", "140 C", "185 S", "455 C"]);
+    }
+
+    #[test]
+    fn something_else_is_told_as_ever_and_so_is_a_reminder() {
+        let policy = Policy::default();
+        let mut state = LadderState::new(policy, at(0));
+        state = step(policy, &state, at(5), &lines(&["a"], &[1]), None).0;
+        let (state, what) = step(policy, &state, at(15), &lines(&["a"], &[6, 30]), None);
+        assert!(matches!(what, Some(Told::Update { easing: false, .. })), "{what:?}");
+        let (_, what) = step(policy, &state, at(35), &lines(&["a", "b"], &[16]), None);
+        assert!(matches!(what, Some(Told::Summary { .. })), "{what:?}");
+        let late = 5 + 4 * 80;
+        for (minute, told) in [(late - 1, false), (late, true)] {
+            let (_, what) = step(policy, &state, at(minute), &lines(&["a"], &[16]), None);
+            assert_eq!(matches!(what, Some(Told::Summary { .. })), told, "{minute}: {what:?}");
+        }
+    }
+
+    #[test]
+    fn what_quiet_hours_held_back_is_told() {
+        let policy = Policy::default();
+        let state = step(policy, &LadderState::new(policy, at(0)), at(5), &lines(&["a"], &[1]), None).0;
+        let (held, what) = step(policy, &state, at(15), &lines(&["a"], &[6]), Some(at(300)));
+        assert_eq!(what, None);
+        let (held, _) = step(policy, &held, held.next_tick, &lines(&["a"], &[6]), Some(at(26)));
+        let (_, what) = step(policy, &held, held.next_tick, &lines(&["a"], &[6, 26]), None);
+        assert!(matches!(what, Some(Told::Summary { .. })), "{what:?}");
+    }
+}
