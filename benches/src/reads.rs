@@ -124,6 +124,8 @@ fn make(history: &History, data: &Path) -> anyhow::Result<()> {
 
 /// How long looking took.
 struct Looked {
+    /// How often.
+    count: usize,
     p50: f64,
     p99: f64,
 }
@@ -157,7 +159,7 @@ async fn look(
         })
         .await?;
     let (p50, p99) = percentiles(&mut times);
-    Ok(Looked { p50, p99 })
+    Ok(Looked { count: times.len(), p50, p99 })
 }
 
 async fn one_client(address: &str, path: &str, until: Instant) -> anyhow::Result<Vec<f64>> {
@@ -196,25 +198,26 @@ async fn come_in(address: &str, rate: u32, until: Instant) -> anyhow::Result<()>
 /// What 32 clients that reload a page cost those who work: cycles a second with and without them.
 async fn slowed(address: &str, path: &str, duration: Duration) -> anyhow::Result<()> {
     let alone = workers_of(address, WORKERS, duration, Part::Cycle).await?.rate;
-    let looking = reload_while_working(address, path, duration).await?;
+    let (looking, looks) = reload_while_working(address, path, duration).await?;
     writeln!(
         std::io::stdout(),
-        "  {WORKERS} workers: {alone:.0} results/s alone, {looking:.0} while 32 clients reload {path}: {:.2}",
+        "  {WORKERS} workers: {alone:.0} results/s alone, {looking:.0} while 32 clients reload {path} {looks:.0} times/s: {:.2}",
         looking / alone
     )?;
     Ok(())
 }
 
-async fn reload_while_working(address: &str, path: &str, duration: Duration) -> anyhow::Result<f64> {
+/// Results a second, and how often the path was looked at.
+async fn reload_while_working(address: &str, path: &str, duration: Duration) -> anyhow::Result<(f64, f64)> {
     // On a thread of their own, so that the clients don't share one with the workers.
     let (to, of) = (address.to_owned(), path.to_owned());
     let looking = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(look(&to, &of, 32, duration, None)).map(drop)
+        runtime.block_on(look(&to, &of, 32, duration, None))
     });
     let rate = workers_of(address, WORKERS, duration, Part::Cycle).await?.rate;
-    looking.join().map_err(|_| anyhow::anyhow!("the clients panicked"))??;
-    Ok(rate)
+    let looked = looking.join().map_err(|_| anyhow::anyhow!("the clients panicked"))??;
+    Ok((rate, looked.count as f64 / duration.as_secs_f64()))
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use flowlord_store::Stores;
 use flowlord_web::Metrics;
 
 use crate::config::{Config, Secret};
-use crate::ports::{BOUND, PATIENCE, Ports};
+use crate::ports::Ports;
 use crate::recovery;
 
 use super::{Environment, Stops};
@@ -111,7 +111,8 @@ impl Wiring<'_> {
 
         let mut pings = vec![
             self.ping("db", &database.owner),
-            Port::new("readers", database.readers.clone().recipient(), BOUND, PATIENCE, &self.ports.0),
+            self.read(&database),
+            self.look(&database),
             self.ping("library", &library),
             self.ping("scheduler", &scheduler),
             self.ping("dispatch", &dispatch),
@@ -199,6 +200,16 @@ impl Wiring<'_> {
         M::Result: Send,
     {
         self.ports.to("readers", &database.readers)
+    }
+
+    /// For what people look at.
+    pub(super) fn look<M>(&self, database: &Database) -> Port<M>
+    where
+        Reader: Handler<M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        self.ports.to("lookers", &database.lookers)
     }
 
     pub(super) fn write<M>(&self, database: &Database) -> Port<M>

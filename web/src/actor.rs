@@ -35,7 +35,7 @@ use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
 use flowlord_messages::notifier::{AwaitMessage, SlackCall};
 use flowlord_messages::read::{
-    AlertsByRow, AttemptsById, Chain, DayStats, LaterAttempts, ListAlerts, ListSlots, ListTasks, ReadBacklog,
+    AlertsByRow, AttemptsById, Chain, DayStats, LastSlots, LaterAttempts, ListAlerts, ListTasks, ReadBacklog,
     ReadDays, ReadPaused, ReadWorkflow,
 };
 use flowlord_messages::retention::RemoveOld;
@@ -51,6 +51,7 @@ use flowlord_messages::{
 use crate::api::{Api, ApiRef};
 use crate::auth::Access;
 use crate::live;
+use crate::looking::Lookers;
 use crate::server::{self, Connections};
 use crate::tls::{self, TlsError, TlsFiles};
 
@@ -224,7 +225,7 @@ pub struct Deps {
     /// To the DB owner.
     pub take_changes: Port<TakeChanges>,
     /// To the DB readers.
-    pub slots: Port<ListSlots>,
+    pub slots: Port<LastSlots>,
     /// To the DB readers.
     pub grid: Port<ReadSlots>,
     /// To the DB readers.
@@ -294,6 +295,7 @@ pub struct Web {
     /// Until the actor's own thread runs it.
     bound: Option<Server>,
     running: Option<Running>,
+    lookers: Lookers,
     api: ApiRef,
     /// When changes are told next.
     timer: Timer,
@@ -347,13 +349,14 @@ impl Web {
         let tls = config.tls.as_ref().map(tls::config).transpose()?;
         let api = web::Data::new(Api::new(config, deps, Arc::clone(&stopping)));
         let connections = api.connections.clone();
-        let server =
+        let (server, lookers) =
             server::serve(listener, &api, tls).map_err(|source| StartError::Address { address, source })?;
         Ok(Supervisor::start_in_arbiter(arbiter, move |_| Self {
             supervision,
             stopping,
             connections,
             bound: Some(server),
+            lookers,
             running: None,
             timer: Timer::new(api.deps.clock.clone()),
             api,
@@ -466,10 +469,12 @@ impl Handler<StopWeb> for Web {
             this.stopping.store(true, Ordering::Relaxed);
             this.api.hub.close();
             let (running, connections) = (this.running.take(), this.connections.clone());
+            let lookers = this.lookers.clone();
             Box::pin(wrap_future(async move {
                 if let Some(running) = running {
                     running.stop(connections, stop.timeout).await;
                 }
+                lookers.stop();
                 Ok(())
             }))
         })

@@ -12,7 +12,7 @@ use flowlord_domain::query::Query;
 use flowlord_messages::Code;
 use futures_util::FutureExt as _;
 
-use crate::api::ApiRef;
+use crate::api::{Api, ApiRef};
 use crate::auth::{admit, wants_page};
 use crate::finish::finish;
 use crate::meter::meter;
@@ -45,12 +45,7 @@ pub(crate) async fn guard(
     };
     let caller = match let_in {
         Ok(caller) => caller,
-        Err(problem) => {
-            let refusal = refuse(&problem, &request, &id);
-            let mut refused = request.into_response(refusal);
-            set_headers(refused.headers_mut(), &id);
-            return Ok(refused);
-        }
+        Err(problem) => return Ok(refusal(request, &problem, &id)),
     };
     let trail = Trail::of(&request, &caller);
     if caller.who.is_some() {
@@ -98,6 +93,19 @@ fn identified(answer: ServiceResponse<BoxBody>, id: &HeaderValue) -> ServiceResp
         Some(named) => answer.into_response(named),
         None => answer,
     }
+}
+
+/// Refuses what never comes to the guard.
+pub(crate) fn refused(api: &Api, request: ServiceRequest, problem: &Problem) -> ServiceResponse<BoxBody> {
+    let id = api.request_ids.of(request.headers());
+    refusal(request, problem, &id)
+}
+
+fn refusal(request: ServiceRequest, problem: &Problem, id: &HeaderValue) -> ServiceResponse<BoxBody> {
+    let refusal = refuse(problem, &request, id);
+    let mut refused = request.into_response(refusal);
+    set_headers(refused.headers_mut(), id);
+    refused
 }
 
 /// A person is sent to the login page, a program gets the problem.

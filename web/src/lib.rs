@@ -14,6 +14,7 @@ mod hosts;
 pub mod kept;
 mod list;
 mod live;
+mod looking;
 mod meter;
 mod openapi;
 mod pages;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_web::body::BoxBody;
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
+use actix_web::web::Data;
 use actix_web::{App, Error, HttpServer};
 use rustls::ServerConfig;
 use tokio::net::TcpSocket;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::api::ApiRef;
 use crate::guard::guard;
+use crate::looking::{Lookers, looking};
 use crate::routes;
 
 /// Headers must have come by then.
@@ -70,14 +72,19 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// A server on a listener; it begins its work when it is polled.
-pub(crate) fn serve(listener: TcpListener, api: &ApiRef, tls: Option<ServerConfig>) -> io::Result<Server> {
+pub(crate) fn serve(
+    listener: TcpListener,
+    api: &ApiRef,
+    tls: Option<ServerConfig>,
+) -> io::Result<(Server, Lookers)> {
     let workers = match api.config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         given => given,
     };
-    let (api, connections) = (api.clone(), api.connections.clone());
+    let lookers = Lookers::start(api, workers);
+    let (api, connections, hand_over) = (api.clone(), api.connections.clone(), Data::new(lookers.clone()));
     // The factory runs once per worker: it may start nothing.
-    let server = HttpServer::new(move || app(api.clone()))
+    let server = HttpServer::new(move || app(api.clone()).app_data(hand_over.clone()).wrap(from_fn(looking)))
         .workers(workers)
         .disable_signals()
         .keep_alive(KEEP_ALIVE)
@@ -92,7 +99,7 @@ pub(crate) fn serve(listener: TcpListener, api: &ApiRef, tls: Option<ServerConfi
         Some(tls) => server.listen_rustls_0_23(listener, tls)?,
         None => server.listen(listener)?,
     };
-    Ok(server.run())
+    Ok((server.run(), lookers))
 }
 
 /// All that is served, with what goes round it.

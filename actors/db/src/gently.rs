@@ -8,13 +8,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use flowlord_messages::stand_back;
+
 /// How often what was written so far is brought to disk. In one piece at the end it would hold up every flush of the
 /// write-ahead log meanwhile.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
-
-/// How far the thread stands back: nice levels.
-#[cfg(target_os = "linux")]
-const STANDS_BACK: i32 = 10;
 
 /// Does `work`, which writes `file`.
 pub(crate) fn gently<T: Send>(file: &Path, work: impl FnOnce() -> T + Send) -> T {
@@ -39,23 +37,10 @@ fn flush_until(file: &Path, ended: &Receiver<()>) {
     }
 }
 
-/// On Linux a thread has a priority of its own. It is never raised again: the thread ends with the work.
-fn stand_back() {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{getpriority_process, setpriority_process};
-        let changed = getpriority_process(None).and_then(|now| match now < STANDS_BACK {
-            true => setpriority_process(None, STANDS_BACK),
-            false => Ok(()),
-        });
-        if let Err(err) = changed {
-            log::debug!("event=priority_unchanged error={err}");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use flowlord_messages::stand_back::STANDS_BACK;
+
     use super::*;
 
     #[test]

@@ -29,7 +29,7 @@ mod write;
 mod tests;
 
 use actix::{Addr, ArbiterHandle};
-use flowlord_messages::Supervision;
+use flowlord_messages::{Supervision, stand_back};
 
 pub use bulk::{Bulk, BulkError};
 pub use import::{Counts, ImportError, Kind, Report, import};
@@ -44,7 +44,7 @@ pub use snapshot::{SnapshotError, check, copy};
 /// The name of the database in the data folder.
 pub const DATABASE: &str = "flowlord.db";
 
-/// How many queries are read at the same time.
+/// How many queries are read at the same time, by each kind of readers.
 const READERS: usize = 2;
 
 /// A database that is open, with its actors.
@@ -52,8 +52,10 @@ const READERS: usize = 2;
 pub struct Database {
     /// Takes every write.
     pub owner: Addr<Owner>,
-    /// Takes every query.
+    /// Takes every query that work waits for.
     pub readers: Addr<Reader>,
+    /// Takes every query that people wait for, on threads that stand back: however many look, work goes on.
+    pub lookers: Addr<Reader>,
     /// The log that changes of rows are noted in; none when they aren't.
     pub chain: Option<u64>,
     _lock: FolderLock,
@@ -76,12 +78,18 @@ impl Database {
         let connection = schema::open_recording(&path, record)?;
         let chain = log_point(&path).map(|point| point.chain);
         // Readers after the writer: a read-only connection can't make the files of a fresh database.
-        let pool = r2d2::Pool::builder()
-            .max_size(u32::try_from(READERS).unwrap_or(2))
-            .build(schema::reader_manager(&path))?;
+        let pool = || {
+            let most = u32::try_from(READERS).unwrap_or(2);
+            r2d2::Pool::builder().max_size(most).build(schema::reader_manager(&path))
+        };
+        let (reading, looking) = (pool()?, pool()?);
         Ok(Self {
+            readers: actix::SyncArbiter::start(READERS, move || Reader::new(reading.clone())),
+            lookers: actix::SyncArbiter::start(READERS, move || {
+                stand_back();
+                Reader::new(looking.clone())
+            }),
             owner: Owner::start(arbiter, path, record, connection, supervision, hints),
-            readers: actix::SyncArbiter::start(READERS, move || Reader::new(pool.clone())),
             chain,
             _lock: lock,
         })

@@ -13,7 +13,7 @@ use flowlord_messages::grid::{ReadHours, ReadSlots};
 use flowlord_messages::health::Pong;
 use flowlord_messages::outbox::{PendingMessages, ReadMessage, ReadOutages, ReadThreads};
 use flowlord_messages::read::{
-    AlertsByRow, AttemptsById, Chain, DayStats, LaterAttempts, ListAlerts, ListSlots, ListTasks, NextExpiry,
+    AlertsByRow, AttemptsById, Chain, DayStats, LastSlots, LaterAttempts, ListAlerts, ListTasks, NextExpiry,
     ReadBacklog, ReadDays, ReadLadder, ReadPaused, ReadSchedule, ReadWorkflow, ReadWorkflows,
 };
 use flowlord_messages::token::ReadTokens;
@@ -100,7 +100,7 @@ read!(
     ListFiles,
     ListIncidents,
     ListSilences,
-    ListSlots,
+    LastSlots,
     ListTasks,
     MeasureTable,
     NextExpiry,

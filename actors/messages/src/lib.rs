@@ -13,6 +13,7 @@ pub mod lease;
 pub mod mint;
 pub mod port;
 pub mod raiser;
+pub mod stand_back;
 pub mod timer;
 
 pub mod alerts;
@@ -47,6 +48,7 @@ pub use lease::LeaseToken;
 pub use mint::Mint;
 pub use port::{LatePort, Port};
 pub use raiser::Raiser;
+pub use stand_back::stand_back;
 pub use timer::{Timer, Wakes};
 
 #[cfg(test)]

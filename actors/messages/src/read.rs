@@ -339,23 +339,21 @@ pub struct ReadWorkflow {
     pub path: String,
 }
 
-/// The last slots of the phases of a day, newest first.
+/// The last slot of each phase that has one, and the last that started.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<SlotRow>>")]
-pub struct ListSlots {
+#[rtype(result = "Result<Vec<LastSlot>>")]
+pub struct LastSlots {
     /// Scheduled at or after.
     pub from: DateTime<Utc>,
     /// Scheduled before.
     pub to: DateTime<Utc>,
-    /// At most this many.
-    pub limit: usize,
 }
 
-/// A slot as recorded.
+/// Where a phase stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SlotRow {
-    /// Which.
+pub struct LastSlot {
+    /// Its last slot, started or missed.
     pub key: SlotKey,
-    /// The first task that it started; none when it was missed.
-    pub started: Option<Uid>,
+    /// Its last slot that started.
+    pub started: Option<DateTime<Utc>>,
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::workflow::Finding;
 use flowlord_messages::Code;
 use flowlord_messages::library::{Current, CurrentWorkflows, Reload};
-use flowlord_messages::read::{ListSlots, ReadPaused};
+use flowlord_messages::read::{LastSlots, ReadPaused};
 use flowlord_messages::scheduler::NextRuns;
 use serde::Serialize;
 
@@ -19,8 +19,6 @@ use crate::view::workflow::{FileView, Times, broken_views, file_view};
 
 /// How far back the last run of a phase is looked for.
 const LOOK_BACK: TimeDelta = TimeDelta::days(7);
-/// How many slots are looked through.
-const MAX_SLOTS: usize = 5_000;
 
 /// A time for each phase, by its file and task.
 type Named = HashMap<(String, String), DateTime<Utc>>;
@@ -59,17 +57,16 @@ pub(crate) async fn read(api: &Api) -> Result<(Current, Times), Problem> {
     let (current, next_runs, slots, paused) = tokio::join!(
         api.deps.workflows.call(CurrentWorkflows),
         api.deps.next_runs.call(NextRuns),
-        api.deps.slots.call(ListSlots { from, to: to + TimeDelta::seconds(1), limit: MAX_SLOTS }),
+        api.deps.slots.call(LastSlots { from, to: to + TimeDelta::seconds(1) }),
         api.deps.paused.call(ReadPaused),
     );
     let (mut last, mut missed): (Named, Named) = (HashMap::new(), HashMap::new());
     for slot in slots? {
         let name = (slot.key.workflow, slot.key.task);
-        if slot.started.is_some() {
-            last.entry(name).or_insert(slot.key.at);
-        } else if !last.contains_key(&name) {
-            missed.entry(name).or_insert(slot.key.at);
+        if slot.started != Some(slot.key.at) {
+            missed.insert(name.clone(), slot.key.at);
         }
+        last.extend(slot.started.map(|started| (name, started)));
     }
     let paused = paused?.into_iter().map(|phase| ((phase.workflow, phase.task), phase.since)).collect();
     Ok((current?, Times { scheduled: next_runs?, last, missed, paused }))

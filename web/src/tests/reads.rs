@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use flowlord_domain::workflow::{Finding, Severity, WorkflowFile, Workflows};
 use flowlord_messages::health::Pong;
 use flowlord_messages::library::{Current, Reloaded};
-use flowlord_messages::read::{Counts, PausedPhase, SlotRow, Stats, StatsRow};
+use flowlord_messages::read::{Counts, LastSlot, PausedPhase, Stats, StatsRow};
 use flowlord_messages::rowlog::Shipping;
 use flowlord_messages::scheduler::PhaseTimes;
 use flowlord_messages::snapshot::{BackupState, Snapshot};
@@ -68,16 +68,8 @@ fn with_workflows() -> Stub {
     });
     stub.slots(|query| {
         assert!(query.from < noon() && query.to > noon());
-        let key = |hours, task: &str| SlotKey {
-            workflow: "etl/main.toml".into(),
-            task: task.into(),
-            at: noon() - TimeDelta::hours(hours),
-        };
-        Ok(vec![
-            SlotRow { key: key(0, "extract:orders"), started: None },
-            SlotRow { key: key(1, "extract:orders"), started: Some(attempt(1).uid) },
-            SlotRow { key: key(2, "extract:orders"), started: Some(attempt(1).uid) },
-        ])
+        let key = SlotKey { workflow: "etl/main.toml".into(), task: "extract:orders".into(), at: noon() };
+        Ok(vec![LastSlot { key, started: Some(noon() - TimeDelta::hours(1)) }])
     });
     stub
 }

@@ -35,9 +35,9 @@ use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded};
 use flowlord_messages::notifier::{AwaitMessage, Fate, SlackCall};
 use flowlord_messages::read::{
-    AlertsByRow, AttemptsById, Backlog, Chain, Counts, DayMarks, DayStats, LaterAttempts, ListAlerts,
-    ListSlots, ListTasks, PausedPhase, ReadBacklog, ReadDays, ReadPaused, ReadWorkflow, SlotRow, Stats,
-    StoredAlert,
+    AlertsByRow, AttemptsById, Backlog, Chain, Counts, DayMarks, DayStats, LastSlot, LastSlots,
+    LaterAttempts, ListAlerts, ListTasks, PausedPhase, ReadBacklog, ReadDays, ReadPaused, ReadWorkflow,
+    Stats, StoredAlert,
 };
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::rowlog::{ReadShipping, Shipping};
@@ -166,7 +166,7 @@ stub! {
     remove_token: RemoveToken => ();
     tokens_read: ReadTokens => Vec<StoredToken>;
     backlog: ReadBacklog => Backlog;
-    slots: ListSlots => Vec<SlotRow>;
+    slots: LastSlots => Vec<LastSlot>;
     grid: ReadSlots => Vec<PhaseSlots>;
     hours: ReadHours => Vec<Vec<(DateTime<Utc>, Counts)>>;
     database: ReadDatabase => DatabaseFacts;

@@ -1,10 +1,9 @@
 //! What scheduling, leasing and the library start from, and the slots that people look at.
 
 use chrono::{DateTime, Utc};
-use flowlord_domain::Uid;
 use flowlord_messages::read::{
-    ListSlots, NextExpiry, PausedPhase, ReadPaused, ReadSchedule, ReadWorkflow, ReadWorkflows, ScheduleInput,
-    SlotRow,
+    LastSlot, LastSlots, NextExpiry, PausedPhase, ReadPaused, ReadSchedule, ReadWorkflow, ReadWorkflows,
+    ScheduleInput,
 };
 use flowlord_messages::write::{CronKey, SlotKey, WorkflowRecord};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -95,19 +94,24 @@ fn workflow(row: &Row<'_>) -> rusqlite::Result<WorkflowRecord> {
     Ok(WorkflowRecord { path: row.get(0)?, hash: row.get(1)?, problem: row.get(2)?, content: row.get(3)? })
 }
 
-impl Query for ListSlots {
-    type Answer = Vec<SlotRow>;
+impl Query for LastSlots {
+    type Answer = Vec<LastSlot>;
 
+    /// From the end of each phase's slots, so that none costs more than the slots that it missed since it started.
     fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         connection
             .prepare_cached(
-                "SELECT workflow, task, at, started FROM slot JOIN phase ON phase.id = slot.phase
-                 WHERE at >= ?1 AND at < ?2 ORDER BY at DESC LIMIT ?3",
+                "SELECT workflow, task,
+                     (SELECT at FROM slot WHERE phase = phase.id AND at >= ?1 AND at < ?2
+                      ORDER BY at DESC LIMIT 1) AS last,
+                     (SELECT at FROM slot WHERE phase = phase.id AND at >= ?1 AND at < ?2 AND started IS NOT NULL
+                      ORDER BY at DESC LIMIT 1)
+                 FROM phase WHERE last IS NOT NULL",
             )?
-            .query_map(params![micros(self.from), micros(self.to), self.limit], |row| {
-                Ok(SlotRow {
+            .query_map(params![micros(self.from), micros(self.to)], |row| {
+                Ok(LastSlot {
                     key: SlotKey { workflow: row.get(0)?, task: row.get(1)?, at: time(row.get(2)?) },
-                    started: row.get::<_, Option<i64>>(3)?.map(Uid),
+                    started: row.get::<_, Option<i64>>(3)?.map(time),
                 })
             })?
             .collect()

@@ -2,7 +2,7 @@
 
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::outbox::{Delivery, MarkNotified, PendingMessages, ReadThreads, SlackThread};
-use flowlord_messages::read::{AlertFilter, DayStats, ListAlerts, ListSlots, ReadSchedule};
+use flowlord_messages::read::{AlertFilter, DayStats, LastSlots, ListAlerts, ReadSchedule};
 use flowlord_messages::write::{
     EnqueueMessage, NewMessage, RaiseAlerts, RecordMissed, RemoveHistory, SlotKey,
 };
@@ -92,7 +92,7 @@ async fn slots_alerts_and_sent_messages_leave_but_not_the_last_slot_nor_what_wai
     let removed = db.write(remove(100, None)).await.unwrap();
     assert_eq!((removed.tasks, removed.others, removed.more), (0, 4 + 3 + 1 + 1, false));
     let (from, to) = (noon() - seconds(9), noon() + seconds(99));
-    let left = db.read(ListSlots { from, to, limit: 10 }).await.unwrap();
+    let left = db.read(LastSlots { from, to }).await.unwrap();
     assert_eq!(left.into_iter().map(|row| row.key).collect::<Vec<_>>(), [slots[4].clone()]);
     assert_eq!(db.read(ReadSchedule).await.unwrap().last_slots, [slots[4].clone()]);
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use flowlord_domain::{AlertKind, TaskState};
 use flowlord_messages::read::{
-    AlertFilter, Chain, ListAlerts, ListSlots, ListTasks, ReadBacklog, ReadSchedule, TaskFilter,
+    AlertFilter, Chain, LastSlot, LastSlots, ListAlerts, ListTasks, ReadBacklog, ReadSchedule, TaskFilter,
 };
 use flowlord_messages::snapshot::CopyDatabase;
 use flowlord_messages::write::{
@@ -58,9 +58,11 @@ async fn a_slot_that_was_started_is_not_recorded_as_missed() {
     let later = SlotKey { at: noon() + seconds(60), ..slot() };
     let missed = RecordMissed { slots: vec![slot(), later.clone()], alerts: Vec::new(), now: noon() };
     db.write(missed).await.unwrap();
-    let all = ListSlots { from: noon(), to: noon() + seconds(3600), limit: 10 };
-    let slots = db.read(all).await.unwrap();
-    assert_eq!(slots.iter().map(|row| row.started.is_some()).collect::<Vec<_>>(), [false, true]);
+    let all = LastSlots { from: noon(), to: noon() + seconds(3600) };
+    let last = LastSlot { key: later.clone(), started: Some(noon()) };
+    assert_eq!(db.read(all).await.unwrap(), [last]);
+    let before = LastSlots { from: noon() - seconds(60), to: noon() };
+    assert_eq!(db.read(before).await.unwrap(), []);
     let late = CreateTasks { slot: Some(later), ..creation(vec![task("a", "j")]) };
     assert_eq!(code(db.write(late).await), Code::SlotTaken);
 }
