@@ -11,12 +11,13 @@ from playwright.sync_api import sync_playwright
 import harness
 import pages_all
 import page_about
+import page_acting
 import page_backload
 import page_tasks
 import page_workflow
 import service
 
-MODULES = [page_tasks, page_workflow, page_backload, page_about, pages_all]
+MODULES = [page_tasks, page_workflow, page_backload, page_about, page_acting, pages_all]
 
 
 def tests(word):

@@ -10,20 +10,27 @@ PAGES = {
     "workflow": "/web/workflow",
     "workflow-file": "/web/workflow?file=orders.toml",
     "backload": "/web/backload?task=report:daily&from=2026-01-01&to=2026-01-09&preview=1",
+    "audit": "/web/audit",
     "about": "/web/about",
 }
 
 
+def pages(person):
+    """All of them, with a task that has a chain."""
+    return [*PAGES.items(), ("task", f"/web/task/{person.service.first['task']['uid']}")]
+
+
 def test_no_page_keeps_anybody_out_or_sticks_out(person):
     for dark in (False, True):
-        for width in (1280, 400):
+        for width in (1400, 900, 600, 400):
             person.with_screen(width=width, dark=dark)
-            for name, path in PAGES.items():
+            for name, path in pages(person):
                 person.open(path)
                 what = f"{name}-{width}-{'dark' if dark else 'light'}"
                 person.shoot(what)
                 person.fits_the_screen(what)
-                person.has_no_barriers(what)
+                if width in (1400, 400):
+                    person.has_no_barriers(what)
 
 
 def test_dark_is_dark(person):
@@ -35,7 +42,7 @@ def test_dark_is_dark(person):
 
 def test_without_scripts_everything_works(person):
     person.with_screen(scripts=False)
-    for name, path in PAGES.items():
+    for name, path in pages(person):
         page = person.open(path)
         assert page.locator("main h1").count() == 1, name
     page = person.open("/web/backload?task=report:daily")

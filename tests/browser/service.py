@@ -1,6 +1,7 @@
 """A running flowlord with a history that the tests know, and its REST API."""
 
 import datetime
+import http.server
 import json
 import pathlib
 import signal
@@ -60,6 +61,24 @@ template = "{meta:file}"
 """,
 }
 
+# Routes of their own for incidents that a test opens: each is taken care of once.
+ROUTES = ["by-click", "by-keys", "by-plain"]
+
+
+class Slack(http.server.BaseHTTPRequestHandler):
+    """Takes every message."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_):
+        pass
+
 
 class Service:
     """Runs until it is closed."""
@@ -70,7 +89,14 @@ class Service:
         (root / "workflows").mkdir()
         for name, text in WORKFLOWS.items():
             (root / "workflows" / name).write_text(text)
-        command = [program, "serve", "--workflow", root / "workflows", "--data", root / "data",
+        self.slack = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slack)
+        threading.Thread(target=self.slack.serve_forever, daemon=True).start()
+        hook = f"http://127.0.0.1:{self.slack.server_port}/hook"
+        # An incident opens soon and stays open.
+        ladder = 'min_frequency = "2s"\nmax_frequency = "1h"\nfactor_up = 100.0\n'
+        routes = "".join(f'[notify.routes.{name}]\ntype = "{name}"\nurl = "{hook}"\n{ladder}' for name in ROUTES)
+        (root / "flowlord.toml").write_text(f'[notify]\nurl = "{hook}"\n{routes}')
+        command = [program, "serve", "--config", root / "flowlord.toml", "--workflow", root / "workflows", "--data", root / "data",
                    "--listen", "127.0.0.1:0"]
         self.log = open(root / "log", "w")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
@@ -82,6 +108,7 @@ class Service:
     def close(self):
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(timeout=60)
+        self.slack.shutdown()
         self.log.close()
         self.folder.cleanup()
         assert code == 0, f"the service ended with {code}"

@@ -18,6 +18,7 @@ const PAGES: &[&str] = &[
     "/web/files",
     "/web/workflow",
     "/web/backload",
+    "/web/audit",
     "/web/about",
     "/login",
     "/info",
@@ -41,6 +42,7 @@ const PAGES: &[&str] = &[
     "/api/v1/stats",
     "/api/v1/backloads",
     "/api/v1/tokens",
+    "/api/v1/audit",
     "/api/v1/alerts?kind=x",
     "/api/v1/none",
 ];

@@ -16,6 +16,7 @@ use crate::api::{Api, ApiRef};
 use crate::auth::{admit, wants_page};
 use crate::finish::finish;
 use crate::meter::meter;
+use crate::pages;
 use crate::problem::Problem;
 use crate::request_id::X_REQUEST_ID;
 use crate::trail::Trail;
@@ -45,7 +46,7 @@ pub(crate) async fn guard(
     };
     let caller = match let_in {
         Ok(caller) => caller,
-        Err(problem) => return Ok(refusal(request, &problem, &id)),
+        Err(problem) => return Ok(refusal(&api, request, problem, &id)),
     };
     let trail = Trail::of(&request, &caller);
     if caller.who.is_some() {
@@ -96,33 +97,44 @@ fn identified(answer: ServiceResponse<BoxBody>, id: &HeaderValue) -> ServiceResp
 }
 
 /// Refuses what never comes to the guard.
-pub(crate) fn refused(api: &Api, request: ServiceRequest, problem: &Problem) -> ServiceResponse<BoxBody> {
+pub(crate) fn refused(api: &Api, request: ServiceRequest, problem: Problem) -> ServiceResponse<BoxBody> {
     let id = api.request_ids.of(request.headers());
-    refusal(request, problem, &id)
+    refusal(api, request, problem, &id)
 }
 
-fn refusal(request: ServiceRequest, problem: &Problem, id: &HeaderValue) -> ServiceResponse<BoxBody> {
-    let refusal = refuse(problem, &request, id);
+fn refusal(
+    api: &Api,
+    request: ServiceRequest,
+    problem: Problem,
+    id: &HeaderValue,
+) -> ServiceResponse<BoxBody> {
+    let refusal = refuse(api, problem, &request, id);
     let mut refused = request.into_response(refusal);
     set_headers(refused.headers_mut(), id);
     refused
 }
 
-/// A person is sent to the login page, a program gets the problem.
-fn refuse(problem: &Problem, request: &ServiceRequest, id: &HeaderValue) -> HttpResponse {
-    if problem.code() == Code::Unauthorized {
-        if wants_page(request.method(), request.headers()) {
+/// A person is sent to the login page, or told on a page what they may not; a program gets the problem.
+fn refuse(api: &Api, problem: Problem, request: &ServiceRequest, id: &HeaderValue) -> HttpResponse {
+    match problem.code() {
+        Code::Unauthorized if wants_page(request.method(), request.headers()) => {
             let next = request.uri().path_and_query().map_or("/", |path| path.as_str());
             let mut query = Query::default();
             query.set("next", next);
             let login = format!("/login?{}", query.encode());
-            return HttpResponse::SeeOther().insert_header((header::LOCATION, login)).finish();
+            HttpResponse::SeeOther().insert_header((header::LOCATION, login)).finish()
         }
-        let mut answer = problem.answer(Some(id));
-        answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        return answer;
+        Code::Unauthorized => {
+            let mut answer = problem.answer(Some(id));
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            answer
+        }
+        Code::Forbidden => match pages::tell(api, request.request(), problem) {
+            Ok(page) => page,
+            Err(problem) => problem.answer(Some(id)),
+        },
+        _ => problem.answer(Some(id)),
     }
-    problem.answer(Some(id))
 }
 
 fn set_headers(headers: &mut HeaderMap, id: &HeaderValue) {

@@ -14,9 +14,6 @@ pub(crate) const PARAMETERS: &[&str] = &[
     "cursor",
 ];
 
-/// The most values of one filter.
-const MAX_VALUES: usize = 64;
-
 /// Reads a query string.
 pub(crate) fn query(params: &Params) -> Result<FindTasks, Problem> {
     Ok(FindTasks {
@@ -46,25 +43,14 @@ pub(crate) fn filter(params: &Params) -> Result<TaskFilter, Problem> {
     Ok(TaskFilter {
         from,
         to,
-        topics: texts(params, "type")?,
-        jobs: texts(params, "job")?,
+        topics: params.texts("type")?,
+        jobs: params.texts("job")?,
         results,
         running,
         states: params.many("state").map(state).collect::<Result<_, _>>()?,
-        ids: texts(params, "id")?,
+        ids: params.texts("id")?,
         given_up: given_up(params)?,
     })
-}
-
-fn texts(params: &Params, name: &str) -> Result<Vec<String>, Problem> {
-    let mut texts: Vec<String> = params.many(name).map(str::to_owned).collect();
-    texts.sort();
-    texts.dedup();
-    if texts.len() > MAX_VALUES {
-        let detail = format!("`{name}` has {} values: write at most {MAX_VALUES}", texts.len());
-        return Err(Problem::invalid(detail));
-    }
-    Ok(texts)
 }
 
 /// Dead letters: what `retry=failed` in the meta of a task tells.

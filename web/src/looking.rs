@@ -116,7 +116,7 @@ pub(crate) async fn looking(
     }
     match lookers.queue.ask(Asked::of(&request)).await {
         Ok(seen) => Ok(request.into_response(seen.answer())),
-        Err(problem) => Ok(refused(&api, request, &problem)),
+        Err(problem) => Ok(refused(&api, request, problem)),
     }
 }
 

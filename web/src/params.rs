@@ -12,6 +12,8 @@ use crate::problem::Problem;
 const DEFAULT_LIMIT: usize = 100;
 /// How many at most.
 const MAX_LIMIT: usize = 1_000;
+/// The most values of one filter.
+const MAX_VALUES: usize = 64;
 
 /// From and up to but without; each may be open.
 pub(crate) type Period = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
@@ -48,6 +50,18 @@ impl Params {
     /// All values of a parameter that may be repeated or comma-separated.
     pub(crate) fn many<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.all(name).flat_map(|values| values.split(',')).map(str::trim).filter(|value| !value.is_empty())
+    }
+
+    /// The same, each once and not too many.
+    pub(crate) fn texts(&self, name: &str) -> Result<Vec<String>, Problem> {
+        let mut texts: Vec<String> = self.many(name).map(str::to_owned).collect();
+        texts.sort();
+        texts.dedup();
+        if texts.len() > MAX_VALUES {
+            let detail = format!("`{name}` has {} values: write at most {MAX_VALUES}", texts.len());
+            return Err(Problem::invalid(detail));
+        }
+        Ok(texts)
     }
 
     pub(crate) fn limit(&self) -> Result<usize, Problem> {

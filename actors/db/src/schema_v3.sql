@@ -128,3 +128,6 @@ CREATE INDEX incident_open ON incident (route) WHERE closed IS NULL;
 CREATE INDEX incident_closed ON incident (closed) WHERE closed IS NOT NULL;
 CREATE INDEX incident_step_opened ON incident_step (opened);
 CREATE INDEX slack_thread_opened ON slack_thread (opened);
+
+-- What kind of change it is, as lists of changes are filtered by it.
+ALTER TABLE change ADD COLUMN action TEXT NOT NULL DEFAULT 'other';

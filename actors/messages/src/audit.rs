@@ -5,6 +5,82 @@ use chrono::{DateTime, Utc};
 
 use crate::error::Result;
 
+/// What kind of change it is: what a list of them is filtered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Somebody takes care of an incident.
+    Acknowledge,
+    /// History is filled, or that is paused, resumed or cancelled.
+    Backload,
+    /// A task is to end.
+    Cancel,
+    /// Tasks are made.
+    Create,
+    /// A message goes to Slack.
+    Notify,
+    /// A phase starts nothing new.
+    Pause,
+    /// Workflow files are read anew, and old history leaves.
+    Refresh,
+    /// Tasks run again.
+    Rerun,
+    /// A phase goes on.
+    Resume,
+    /// Alerts aren't told for a while, or are told again.
+    Silence,
+    /// A snapshot is taken.
+    Snapshot,
+    /// A token is made or removed.
+    Token,
+    /// Anything else.
+    Other,
+}
+
+impl Action {
+    /// All, by name.
+    pub const ALL: [Self; 13] = [
+        Self::Acknowledge,
+        Self::Backload,
+        Self::Cancel,
+        Self::Create,
+        Self::Notify,
+        Self::Pause,
+        Self::Refresh,
+        Self::Rerun,
+        Self::Resume,
+        Self::Silence,
+        Self::Snapshot,
+        Self::Token,
+        Self::Other,
+    ];
+
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Acknowledge => "acknowledge",
+            Self::Backload => "backload",
+            Self::Cancel => "cancel",
+            Self::Create => "create",
+            Self::Notify => "notify",
+            Self::Pause => "pause",
+            Self::Refresh => "refresh",
+            Self::Rerun => "rerun",
+            Self::Resume => "resume",
+            Self::Silence => "silence",
+            Self::Snapshot => "snapshot",
+            Self::Token => "token",
+            Self::Other => "other",
+        }
+    }
+
+    /// Of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == name)
+    }
+}
+
 /// A change that a person made, by a page, the API or a button in Slack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -14,6 +90,8 @@ pub struct Change {
     pub who: String,
     /// From which address; empty where there is none.
     pub from: String,
+    /// What kind it is.
+    pub action: Action,
     /// What was asked: method and path, or the name of the action.
     pub what: String,
     /// How: the body of the request, shortened. Never a secret.
@@ -30,18 +108,31 @@ pub struct RecordChange {
     pub change: Change,
 }
 
-/// The changes, the newest first.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<Vec<StoredChange>>")]
+/// A page of the changes, the newest first. It looks at a bounded number of them and says how far it came.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<ChangePage>")]
 pub struct ListChanges {
     /// Not before this.
     pub from: DateTime<Utc>,
     /// Before this.
     pub to: DateTime<Utc>,
+    /// Only by these; all where there is none.
+    pub who: Vec<String>,
+    /// Only of these kinds; all where there is none.
+    pub actions: Vec<Action>,
     /// Only what comes after this one.
     pub after: Option<i64>,
     /// At most this many.
     pub limit: usize,
+}
+
+impl ListChanges {
+    /// Whether a change is one of those that are asked for, its time aside.
+    #[must_use]
+    pub fn fits(&self, change: &Change) -> bool {
+        let by = self.who.is_empty() || self.who.contains(&change.who);
+        by && (self.actions.is_empty() || self.actions.contains(&change.action))
+    }
 }
 
 /// A change as stored.
@@ -51,4 +142,15 @@ pub struct StoredChange {
     pub id: i64,
     /// What it is.
     pub change: Change,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChangePage {
+    /// The changes. Fewer than asked for, even none, where much had to be looked at to find them.
+    pub changes: Vec<StoredChange>,
+    /// The entry after which to go on; none when all was looked at.
+    pub next: Option<i64>,
+    /// Since when changes were looked at, where there are older ones still that weren't.
+    pub looked_until: Option<DateTime<Utc>>,
 }

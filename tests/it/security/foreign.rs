@@ -4,8 +4,19 @@ use reqwest::{Client, Method};
 
 use crate::support::TestApp;
 
-const PAGES: [&str; 7] =
-    ["/", "/login", "/web/task", "/web/alert", "/web/files", "/api/docs", "/api/docs/errors"];
+const PAGES: [&str; 11] = [
+    "/",
+    "/login",
+    "/web/task",
+    "/web/alert",
+    "/web/files",
+    "/web/workflow",
+    "/web/backload",
+    "/web/audit",
+    "/web/about",
+    "/api/docs",
+    "/api/docs/errors",
+];
 
 #[actix::test]
 async fn other_sites_change_nothing() {

@@ -1,8 +1,10 @@
 //! The service itself.
 
 use flowlord_messages::Code;
+use flowlord_messages::audit::Action;
 use serde_json::{Value, json};
 
+use super::lists::texts;
 use super::operation::{Operation, list_of, schema};
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -30,14 +32,16 @@ fn stats() -> Operation {
 
 fn audit() -> Operation {
     let example = json!({
-        "id": 7, "at": "2026-03-02T12:00:00Z", "who": "ann", "from": "192.0.2.7", "what": "POST /api/v1/tokens",
-        "detail": "{\"name\":\"etl\",\"role\":\"worker\"}", "status": 201,
+        "id": 7, "at": "2026-03-02T12:00:00Z", "who": "ann", "from": "192.0.2.7", "action": "token",
+        "what": "POST /api/v1/tokens", "detail": "{\"name\":\"etl\",\"role\":\"worker\"}", "status": 201,
     });
     Operation::get("/api/v1/audit", "service", "What people changed")
-        .says("The changes of a day, newest first, with who made them and from where.")
+        .says("The changes of a day, newest first, with who made them and from where. A page looks at a bounded number of them.")
         .query("date", "a UTC day; today unless given", json!({"type": "string", "format": "date"}))
+        .query("who", "names of tokens, or of people in Slack", texts())
+        .query("action", "kinds of change", json!({"type": "array", "items": {"type": "string", "enum": Action::ALL.map(Action::as_str)}}))
         .pages()
-        .answers(200, "changes", list_of("Change"), json!({"items": [example], "next": null}))
+        .answers(200, "changes", schema("ChangeList"), json!({"items": [example], "next": null}))
         .asks()
 }
 

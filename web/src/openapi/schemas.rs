@@ -1,11 +1,25 @@
 //! The shapes of what is sent and answered.
 
+use flowlord_messages::audit::Action;
 use serde_json::{Value, json};
 
 use super::operation::schema;
 
 fn time() -> Value {
     json!({"type": "string", "format": "date-time"})
+}
+
+/// A list of which a page looks at so much, and says how far it came.
+fn looked_list(item: &str) -> Value {
+    let list = json!({
+        "items": {"type": "array", "items": schema(item)},
+        "next": {"type": ["string", "null"], "description": "`cursor` of the next page; null when this is the last"},
+        "looked_until": {
+            "type": "string", "format": "date-time",
+            "description": "not all was looked at: what is older wasn't; `next` goes on there",
+        },
+    });
+    object(&["items", "next"], list)
 }
 
 fn count() -> Value {
@@ -76,17 +90,9 @@ fn tasks() -> Value {
         &["type", "info", "created", "id", "uid", "state", "attempt", "delivery"],
         merged(task_doc(), standing),
     );
-    let list = json!({
-        "items": {"type": "array", "items": schema("Task")},
-        "next": {"type": ["string", "null"], "description": "`cursor` of the next page; null when this is the last"},
-        "looked_until": {
-            "type": "string", "format": "date-time",
-            "description": "not all was looked at: what was created before, wasn't; `next` goes on there",
-        },
-    });
     json!({
         "Task": task,
-        "TaskList": object(&["items", "next"], list),
+        "TaskList": looked_list("Task"),
         "NewTask": object(&["type", "info"], json!({
             "type": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,200}$"},
             "job": {"type": "string", "pattern": "^[A-Za-z0-9._-]{0,200}$"},
@@ -318,10 +324,12 @@ fn service() -> Value {
         "Token": object(&["name", "role", "created"], json!({
             "name": {"type": "string"}, "role": {"type": "string"}, "created": time(),
         })),
-        "Change": object(&["id", "at", "who", "from", "what", "detail", "status"], json!({
+        "Change": object(&["id", "at", "who", "from", "action", "what", "detail", "status"], json!({
             "id": {"type": "integer"}, "at": time(), "who": {"type": "string"}, "from": {"type": "string"},
+            "action": {"type": "string", "enum": Action::ALL.map(Action::as_str)},
             "what": {"type": "string"}, "detail": {"type": "string"}, "status": {"type": "integer"},
         })),
+        "ChangeList": looked_list("Change"),
         "Ready": object(&["status", "actors"], json!({
             "status": {"type": "string"}, "actors": {"type": "object"},
         })),

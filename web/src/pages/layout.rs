@@ -1,7 +1,9 @@
 //! What surrounds every page: navigation, the day's picker, what there is to tell, the footer.
 
 use actix_web::HttpRequest;
+use actix_web::http::Method;
 use chrono::NaiveDate;
+use flowlord_domain::Role;
 use flowlord_messages::read::ReadDays;
 
 use super::calendar::{Picker, Shown};
@@ -9,7 +11,7 @@ use super::link::Link;
 use super::notice::Notice;
 use super::when::{When, long};
 use crate::api::Api;
-use crate::auth::COOKIE;
+use crate::auth::{COOKIE, needed, role};
 use crate::live::here;
 use crate::routes::assets;
 
@@ -22,18 +24,20 @@ pub(crate) enum Section {
     Files,
     Workflow,
     Backload,
+    Audit,
     About,
     /// A page beside them.
     Other,
 }
 
 /// In their order, with what stands on the link and the key that leads there after `g`.
-const NAVIGATION: [(Section, &str, &str, &str); 6] = [
+const NAVIGATION: [(Section, &str, &str, &str); 7] = [
     (Section::Tasks, "/web/task", "Tasks", "t"),
     (Section::Alerts, "/web/alert", "Alerts", "a"),
     (Section::Files, "/web/files", "Files", "f"),
     (Section::Workflow, "/web/workflow", "Workflow", "w"),
     (Section::Backload, "/web/backload", "Backload", "b"),
+    (Section::Audit, "/web/audit", "Audit", "u"),
     (Section::About, "/web/about", "About", "i"),
 ];
 
@@ -77,10 +81,14 @@ impl<'a> Layout<'a> {
             href: to(path),
             current: of == section,
         };
+        let role = role(api, request).unwrap_or(Role::Viewer);
+        let may_see = |path| {
+            needed(&Method::GET, path).is_none_or(|needed| needed != Role::Admin || role.covers(needed))
+        };
         let now = api.deps.clock.now();
         Self {
             start: to("/"),
-            navigation: NAVIGATION.into_iter().map(link).collect(),
+            navigation: NAVIGATION.into_iter().filter(|(_, path, ..)| may_see(path)).map(link).collect(),
             picker: None,
             notice: Notice::of(request),
             version: &api.config.version,

@@ -16,6 +16,7 @@
 pub(crate) mod about;
 mod again;
 pub(crate) mod alerts;
+pub(crate) mod audit;
 pub(crate) mod backload;
 pub(crate) mod calendar;
 pub(crate) mod choice;

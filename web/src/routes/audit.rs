@@ -2,13 +2,14 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use flowlord_messages::audit::{ListChanges, StoredChange};
+use chrono::NaiveDate;
+use flowlord_messages::audit::{Action, ListChanges, StoredChange};
 use serde::Serialize;
 
 use crate::api::ApiRef;
 use crate::params::{Params, day};
-use crate::problem::Answer;
-use crate::routes::{List, json};
+use crate::problem::{Answer, Problem};
+use crate::routes::{LookedList, json};
 use crate::view::time::Stamp;
 
 #[derive(Serialize)]
@@ -17,6 +18,7 @@ struct ChangeView<'a> {
     at: Stamp,
     who: &'a str,
     from: &'a str,
+    action: &'static str,
     what: &'a str,
     detail: &'a str,
     status: u16,
@@ -29,6 +31,7 @@ impl<'a> From<&'a StoredChange> for ChangeView<'a> {
             at: Stamp(change.at),
             who: &change.who,
             from: &change.from,
+            action: change.action.as_str(),
             what: &change.what,
             detail: &change.detail,
             status: change.status,
@@ -38,14 +41,30 @@ impl<'a> From<&'a StoredChange> for ChangeView<'a> {
 
 /// The changes of a day, newest first.
 pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
-    let params = Params::parse(request.query_string(), &["date", "limit", "cursor"])?;
-    let limit = params.limit()?;
+    let params = Params::parse(request.query_string(), &["date", "who", "action", "limit", "cursor"])?;
     let date = params.date()?.unwrap_or_else(|| api.deps.clock.now().date_naive());
+    let page = api.deps.changes.call(wanted(&params, date, params.limit()?)?).await?;
+    let items = page.changes.iter().map(ChangeView::from).collect();
+    let next = page.next.map(|next| next.to_string());
+    json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until.map(Stamp) })
+}
+
+/// Which changes a request asks for: the same for REST and for the page.
+pub(crate) fn wanted(params: &Params, date: NaiveDate, limit: usize) -> Result<ListChanges, Problem> {
     let (from, to) = day(date);
-    let query = ListChanges { from, to, after: params.cursor()?, limit: limit + 1 };
-    let mut changes = api.deps.changes.call(query).await?;
-    let more = changes.len() > limit;
-    changes.truncate(limit);
-    let next = changes.last().filter(|_| more).map(|change| change.id.to_string());
-    json(StatusCode::OK, &List { items: changes.iter().map(ChangeView::from).collect(), next })
+    Ok(ListChanges {
+        from,
+        to,
+        who: params.texts("who")?,
+        actions: params.many("action").map(action).collect::<Result<_, _>>()?,
+        after: params.cursor()?,
+        limit,
+    })
+}
+
+fn action(name: &str) -> Result<Action, Problem> {
+    Action::named(name).ok_or_else(|| {
+        let known = Action::ALL.map(Action::as_str).join(", ");
+        Problem::invalid(format!("`action` is `{name}`: write one of {known}"))
+    })
 }

@@ -36,6 +36,7 @@ use serde::Serialize;
 use crate::api::ApiRef;
 use crate::pages;
 use crate::problem::{Answer, Problem};
+use crate::view::time::Stamp;
 
 /// Registers everything; what workers ask for comes first, since paths are looked up in this order.
 pub(crate) fn configure(config: &mut ServiceConfig) {
@@ -158,6 +159,7 @@ fn pages(config: &mut ServiceConfig) {
                 .route(web::route().guard(reads()).to(pages::backload::page)),
         )
         .service(post("/web/backload/{id}/{change:pause|resume|cancel}", pages::backload::change))
+        .service(get("/web/audit", pages::audit::audit))
         .service(get("/web/about", pages::about::page));
 }
 
@@ -232,6 +234,15 @@ async fn not_found(api: ApiRef, request: HttpRequest) -> Answer {
 pub(crate) struct List<T> {
     pub(crate) items: Vec<T>,
     pub(crate) next: Option<String>,
+}
+
+/// The same of a list of which a page looks at so much, and says how far it came.
+#[derive(Debug, Serialize)]
+pub(crate) struct LookedList<T> {
+    pub(crate) items: Vec<T>,
+    pub(crate) next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) looked_until: Option<Stamp>,
 }
 
 /// Answers JSON.

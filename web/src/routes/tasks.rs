@@ -9,7 +9,6 @@ use flowlord_domain::{Attempt, Ids as _, Lane, NewTask, Uid};
 use flowlord_messages::read::AttemptsById;
 use flowlord_messages::write::{CreateTasks, IdempotencyKey};
 use flowlord_messages::{Code, Mint};
-use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::api::{Api, ApiRef};
@@ -18,7 +17,7 @@ use crate::extract::{first_byte, from_json, json_body, object};
 use crate::list;
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
-use crate::routes::{List, json};
+use crate::routes::{List, LookedList, json};
 use crate::values::{check_name, required};
 use crate::view::task::{TaskView, as_stored};
 use crate::view::time::Stamp;
@@ -149,16 +148,7 @@ pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
     let page = api.deps.find_tasks.call(list::query(&params)?).await?;
     let next = page.next.map(|next| next.to_string());
     let items = page.tasks.iter().map(TaskView).collect();
-    json(StatusCode::OK, &TaskList { items, next, looked_until: page.looked_until.map(Stamp) })
-}
-
-/// A list that says how far it came.
-#[derive(Serialize)]
-struct TaskList<'a> {
-    items: Vec<TaskView<'a>>,
-    next: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    looked_until: Option<Stamp>,
+    json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until.map(Stamp) })
 }
 
 /// One attempt.

@@ -2,6 +2,7 @@
 
 mod access;
 mod alerts;
+mod audit_page;
 mod backload;
 pub(crate) mod documented;
 mod events;

@@ -80,7 +80,7 @@ fn serving() -> Stub {
         };
         Ok(Some(record))
     });
-    stub.changes(|_| Ok(Vec::new()));
+    stub.changes(|_| Ok(flowlord_messages::audit::ChangePage::default()));
     stub.record_change(|_| Ok(()));
     stub.enqueue(|_| Ok(1));
     stub.fate(|_| Ok(Fate::Arrived));

@@ -16,7 +16,7 @@ use flowlord_messages::alerts::{
     Acknowledge, Acknowledged, AddSilence, LadderStates, LadderStatus, ListIncidents, ListSilences,
     RemoveSilence, Silence, StoredIncident,
 };
-use flowlord_messages::audit::{ListChanges, RecordChange, StoredChange};
+use flowlord_messages::audit::{ChangePage, ListChanges, RecordChange};
 use flowlord_messages::backload::{
     ChangeBackload, CheckBackload, Checked, ExecuteBackload, Failure, PlanBackload, Planned, ReadBackload,
     ReadBackloads, Started, StoredBackload,
@@ -177,7 +177,7 @@ stub! {
     click: SlackCall => ();
     ping: Ping => Pong;
     record_change: RecordChange => ();
-    changes: ListChanges => Vec<StoredChange>;
+    changes: ListChanges => ChangePage;
 }
 
 impl Handler<RemoveOld> for Stub {

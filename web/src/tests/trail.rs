@@ -6,7 +6,7 @@ use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use actix_web::web;
 use flowlord_domain::Role;
-use flowlord_messages::audit::{Change, StoredChange};
+use flowlord_messages::audit::{Action, Change, ChangePage, StoredChange};
 use flowlord_messages::token::StoredToken;
 use flowlord_messages::{Code, Error};
 use serde_json::json;
@@ -58,6 +58,7 @@ async fn a_change_is_stored_with_who_what_and_from_where() {
         at: noon(),
         who: "ann".to_owned(),
         from: "192.0.2.7".to_owned(),
+        action: Action::Token,
         what: "POST /api/v1/tokens".to_owned(),
         detail: r#"{"name":"etl","role":"worker"}"#.to_owned(),
         status: 201,
@@ -90,31 +91,66 @@ async fn a_trail_that_can_not_be_stored_takes_no_answer_away() {
 }
 
 #[actix::test]
-async fn the_trail_is_listed_by_day() {
+async fn a_form_that_failed_is_no_change() {
+    let (stub, api, stored) = closed();
+    stub.reload(|_| Err(Error::new(Code::Storage, "planned")));
+    stub.pause(|_| Err(Error::new(Code::WorkflowUnknown, "planned")));
+    for path in ["/web/workflow/refresh", "/web/workflow/pause"] {
+        let form =
+            request(Method::POST, path).insert_header(("content-type", "application/x-www-form-urlencoded"));
+        assert_eq!(send(api.clone(), by_ann(form)).await.status, 303, "{path}");
+    }
+    assert_eq!(*stored.lock().unwrap(), Vec::new());
+    stub.pause(|_| Ok(None));
+    let form = request(Method::POST, "/web/workflow/resume").set_payload("workflow=a.toml&task=load");
+    assert_eq!(send(api.clone(), by_ann(form)).await.status, 303);
+    let changes = stored.lock().unwrap().clone();
+    assert_eq!(
+        (changes[0].action, changes[0].detail.as_str()),
+        (Action::Resume, "workflow=a.toml&task=load")
+    );
+}
+
+fn change(id: i64) -> StoredChange {
+    let change = Change {
+        at: noon(),
+        who: "ann".to_owned(),
+        from: "192.0.2.7".to_owned(),
+        action: Action::Refresh,
+        what: "POST /refresh".to_owned(),
+        detail: String::new(),
+        status: 200,
+    };
+    StoredChange { id, change }
+}
+
+#[actix::test]
+async fn the_trail_is_listed_by_day_by_who_and_by_what() {
     let stub = Stub::default();
     stub.changes(|query| {
-        assert_eq!((query.after, query.limit), (Some(9), 3));
-        let change = |id| StoredChange {
-            id,
-            change: Change {
-                at: noon(),
-                who: "ann".to_owned(),
-                from: "192.0.2.7".to_owned(),
-                what: "POST /refresh".to_owned(),
-                detail: String::new(),
-                status: 200,
-            },
-        };
-        Ok([8, 7, 6].map(change).to_vec())
+        assert_eq!((query.after, query.limit), (Some(9), 2));
+        assert_eq!(
+            (query.who, query.actions),
+            (vec!["ann".to_owned()], vec![Action::Pause, Action::Refresh])
+        );
+        Ok(ChangePage { changes: vec![change(8), change(7)], next: Some(7), looked_until: None })
     });
-    let list = stub.get("/api/v1/audit?date=2026-03-02&limit=2&cursor=9").await.ok();
+    let filter = "who=ann&action=pause,refresh";
+    let list = stub.get(&format!("/api/v1/audit?date=2026-03-02&limit=2&cursor=9&{filter}")).await.ok();
     assert_eq!(list["next"], "7");
     assert_eq!(
         list["items"][0],
-        json!({"id": 8, "at": "2026-03-02T12:00:00Z", "who": "ann", "from": "192.0.2.7",
+        json!({"id": 8, "at": "2026-03-02T12:00:00Z", "who": "ann", "from": "192.0.2.7", "action": "refresh",
                "what": "POST /refresh", "detail": "", "status": 200})
     );
+    assert_eq!(list.get("looked_until"), None);
+    stub.changes(|_| Ok(ChangePage { looked_until: Some(noon()), next: Some(3), ..ChangePage::default() }));
+    let list = stub.get("/api/v1/audit").await.ok();
+    assert_eq!((&list["looked_until"], &list["items"]), (&json!("2026-03-02T12:00:00Z"), &json!([])));
     assert_eq!(stub.get("/api/v1/audit?day=x").await.code(), "invalid_request");
+    let (status, code, detail) = stub.get("/api/v1/audit?action=dance").await.problem();
+    assert_eq!((status, code.as_str()), (400, "invalid_request"));
+    assert!(detail.contains("`action` is `dance`: write one of acknowledge, backload,"), "{detail}");
 }
 
 #[actix::test]

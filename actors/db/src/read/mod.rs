@@ -1,7 +1,7 @@
 //! The queries, by what they read.
 
 mod alerts;
-mod audit;
+pub(crate) mod audit;
 pub(crate) mod backload;
 mod backlog;
 mod database;

@@ -15,12 +15,14 @@ impl Command for RecordChange {
         store
             .connection
             .prepare_cached(
-                "INSERT INTO change (at, who, source, what, detail, status) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO change (at, who, source, action, what, detail, status)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute(params![
                 micros(change.at),
                 change.who,
                 change.from,
+                change.action.as_str(),
                 change.what,
                 change.detail,
                 change.status

@@ -8,7 +8,7 @@ use flowlord_domain::alert::Matcher;
 use flowlord_domain::rerun::rerun;
 use flowlord_domain::summary::line_key;
 use flowlord_messages::alerts::{Acknowledge, AddSilence};
-use flowlord_messages::audit::{Change, RecordChange};
+use flowlord_messages::audit::{Action, Change, RecordChange};
 use flowlord_messages::notifier::Payload;
 use flowlord_messages::outbox::{ReadThreads, SlackThread};
 use flowlord_messages::read::{ListTasks, TaskFilter};
@@ -207,6 +207,11 @@ impl Hands {
             at: self.deps.clock.now(),
             who: click.by.clone(),
             from: "slack".to_owned(),
+            action: match click.button {
+                Button::Acknowledge => Action::Acknowledge,
+                Button::Silence(_) => Action::Silence,
+                Button::Rerun => Action::Rerun,
+            },
             what: click.button.id().to_owned(),
             detail: format!("{}/{opened}", click.target.route),
             status: 200,

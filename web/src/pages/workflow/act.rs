@@ -12,9 +12,10 @@ use crate::extract::form_body;
 use crate::pages::Notice;
 use crate::pages::link::Link;
 use crate::problem::Answer;
+use crate::trail::Trail;
 
 /// Looks at the files now.
-pub(crate) async fn refresh(api: ApiRef) -> Answer {
+pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {
     let notice = match api.deps.reload.call(Reload).await {
         Ok(found) => {
             let parts =
@@ -29,7 +30,10 @@ pub(crate) async fn refresh(api: ApiRef) -> Answer {
                 false => Notice::good(format!("The files were looked at: {}.", parts.join(", "))),
             }
         }
-        Err(error) => Notice::bad(error.detail),
+        Err(error) => {
+            Trail::nothing_changed(&request);
+            Notice::bad(error.detail)
+        }
     };
     Ok(notice.back_to(PATH))
 }
@@ -48,7 +52,10 @@ pub(crate) async fn change(
     let notice = match api.deps.pause.call(PausePhase { workflow, task: task.clone(), paused }).await {
         Ok(Some(_)) => Notice::good(format!("{task} is paused: nothing of it starts.")),
         Ok(None) => Notice::good(format!("{task} goes on.")),
-        Err(error) => Notice::bad(error.detail),
+        Err(error) => {
+            Trail::nothing_changed(&request);
+            Notice::bad(error.detail)
+        }
     };
     Ok(notice.back_to(&back(&text("back"))))
 }

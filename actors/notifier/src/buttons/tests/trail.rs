@@ -1,5 +1,7 @@
 //! Clicks in the trail of what people change.
 
+use flowlord_messages::audit::Action;
+
 use super::reruns::failed;
 use super::*;
 
@@ -11,6 +13,7 @@ async fn a_click_that_was_carried_out_is_in_it() {
         at: noon(),
         who: "Ann <x>".to_owned(),
         from: "slack".to_owned(),
+        action: Action::Silence,
         what: "silence_4h".to_owned(),
         detail: "default/2026-03-02T12:00:00Z".to_owned(),
         status: 200,

@@ -1,5 +1,7 @@
 //! The trail of what people change: each request of theirs that was carried out is stored, before it is answered.
 
+mod action;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -62,18 +64,21 @@ impl Trail {
         }
         let request = answer.request();
         let path = request.uri().path_and_query().map_or("", |path| path.as_str());
+        let pattern = request.match_pattern().unwrap_or_default();
         let change = Change {
             at: api.deps.clock.now(),
             who: caller.name().to_owned(),
             from: caller.from.map(|from| from.to_string()).unwrap_or_default(),
+            action: action::of(&pattern, request.path(), &noted.detail),
             what: format!("{} {}", request.method(), shortened(path)),
             detail: noted.detail,
             status: answer.status().as_u16(),
         };
         log::info!(
-            "event=changed who={:?} from={} what={:?} status={}",
+            "event=changed who={:?} from={} action={} what={:?} status={}",
             change.who,
             change.from,
+            change.action.as_str(),
             change.what,
             change.status
         );
