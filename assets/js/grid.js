@@ -13,6 +13,14 @@ export function grids() {
   });
   document.addEventListener("swapped", start);
   start();
+  document.querySelectorAll("[data-grid]").forEach(toNow);
+}
+
+/// Where a grid is wider than the screen it begins with what is newest: the last hour, or the last one of the first day.
+function toNow(grid) {
+  const sheet = grid.closest(".scroll");
+  const today = grid.dataset.grid === "days" && [...(grid.tBodies[0]?.rows[0]?.querySelectorAll("td:has(a:not(.due))") ?? [])].at(-1);
+  if (sheet) sheet.scrollLeft = today ? today.offsetLeft + 2 * today.offsetWidth - sheet.clientWidth : sheet.scrollWidth;
 }
 
 /// Only one link of each grid is a stop of Tab.

@@ -86,6 +86,7 @@ impl Wiring<'_> {
             incidents: self.look(&below.database),
             attempts: self.look(&below.database),
             chain: self.look(&below.database),
+            chain_beginning: self.look(&below.database),
             tasks: self.look(&below.database),
             find_tasks: self.look(&below.database),
             stats: self.look(&below.database),

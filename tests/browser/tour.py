@@ -1,6 +1,7 @@
 """Takes the pictures of docs/tour.md anew, from the demo."""
 
 import io
+import json
 import pathlib
 import signal
 import subprocess
@@ -49,12 +50,26 @@ class Demo:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout=60)
 
-    def a_task(self):
-        """The address of a task that was tried again."""
-        import json
+    def ask(self, method, path, body=None, token=None):
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.load(answer)
 
-        with urllib.request.urlopen(self.url + "/api/v1/tasks?type=partner&result=error&limit=1", timeout=20) as answer:
-            return "/web/task/" + json.load(answer)["items"][0]["uid"]
+    def failed(self):
+        """A task that was tried again."""
+        return self.ask("GET", "/api/v1/tasks?type=partner&result=error&limit=1")["items"][0]["uid"]
+
+    def people_change_things(self):
+        """For the page of the trail."""
+        ann, bob = (self.ask("POST", "/api/v1/tokens", {"name": name, "role": "operator"})["token"] for name in ("ann", "bob"))
+        phase = {"workflow": "nightly.toml", "task": "report:daily"}
+        self.ask("POST", "/api/v1/phases/pause", phase, ann)
+        silence = {"match": {"type": "partner"}, "for": "4h", "reason": "they move their server"}
+        self.ask("POST", "/api/v1/silences", silence, bob)
+        self.ask("POST", f"/api/v1/tasks/{self.failed()}/rerun", {}, bob)
+        self.ask("POST", "/api/v1/phases/resume", phase, ann)
 
 
 def shrink(picture):
@@ -71,9 +86,10 @@ def main():
     demo = Demo(sys.argv[1])
     try:
         time.sleep(WARM_UP)
+        demo.people_change_things()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(**harness.browser())
-            for name, path, screen in [*PICTURES, ("task", demo.a_task(), {})]:
+            for name, path, screen in [*PICTURES, ("task", f"/web/task/{demo.failed()}", {})]:
                 person = harness.Person(browser, demo, HERE).with_screen(**screen)
                 page = person.open(path)
                 page.wait_for_timeout(300)

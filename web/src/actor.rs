@@ -35,8 +35,8 @@ use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
 use flowlord_messages::notifier::{AwaitMessage, SlackCall};
 use flowlord_messages::read::{
-    AlertsByRow, AttemptsById, Chain, DayStats, LastSlots, LaterAttempts, ListAlerts, ListTasks, ReadBacklog,
-    ReadDays, ReadPaused, ReadWorkflow,
+    AlertsByRow, AttemptsById, Chain, ChainBeginning, DayStats, LastSlots, LaterAttempts, ListAlerts,
+    ListTasks, ReadBacklog, ReadDays, ReadPaused, ReadWorkflow,
 };
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::rowlog::ReadShipping;
@@ -210,6 +210,8 @@ pub struct Deps {
     pub attempts: Port<AttemptsById>,
     /// To the DB readers.
     pub chain: Port<Chain>,
+    /// To the DB readers.
+    pub chain_beginning: Port<ChainBeginning>,
     /// To the DB readers.
     pub tasks: Port<ListTasks>,
     /// To the DB readers.

@@ -13,8 +13,9 @@ use flowlord_messages::grid::{ReadHours, ReadSlots};
 use flowlord_messages::health::Pong;
 use flowlord_messages::outbox::{PendingMessages, ReadMessage, ReadOutages, ReadThreads};
 use flowlord_messages::read::{
-    AlertsByRow, AttemptsById, Chain, DayStats, LastSlots, LaterAttempts, ListAlerts, ListTasks, NextExpiry,
-    ReadBacklog, ReadDays, ReadLadder, ReadPaused, ReadSchedule, ReadWorkflow, ReadWorkflows,
+    AlertsByRow, AttemptsById, Chain, ChainBeginning, DayStats, LastSlots, LaterAttempts, ListAlerts,
+    ListTasks, NextExpiry, ReadBacklog, ReadDays, ReadLadder, ReadPaused, ReadSchedule, ReadWorkflow,
+    ReadWorkflows,
 };
 use flowlord_messages::token::ReadTokens;
 use flowlord_messages::watch::{ReadSlotTasks, ReadWatch};
@@ -91,6 +92,7 @@ read!(
     AlertsByRow,
     AttemptsById,
     Chain,
+    ChainBeginning,
     CheckBackload,
     DayStats,
     FindTasks,

@@ -25,6 +25,25 @@ pub struct Chain {
     pub id: String,
 }
 
+/// The first attempts of a chain, oldest first: a chain may be of any length.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Beginning>")]
+pub struct ChainBeginning {
+    /// The chain's id.
+    pub id: String,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Beginning {
+    /// The attempts.
+    pub attempts: Vec<Attempt>,
+    /// How many the chain has after them.
+    pub more: usize,
+}
+
 /// Which tasks a list shows. Empty lists don't restrict.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskFilter {

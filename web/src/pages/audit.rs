@@ -6,6 +6,7 @@ use actix_web::HttpRequest;
 use askama::Template;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use flowlord_domain::Uid;
+use flowlord_domain::query::Query;
 use flowlord_messages::audit::{Action, ChangePage, ListChanges, StoredChange};
 use flowlord_messages::token::ReadTokens;
 
@@ -142,8 +143,8 @@ impl ChangeRow {
             action,
             action_link: link.with("action", action).href(),
             task: task_of(&change.what),
+            detail: readable(&change.what, &change.detail).into(),
             what: change.what,
-            detail: change.detail.into(),
             status: change.status,
         }
     }
@@ -155,6 +156,16 @@ fn ago(past: TimeDelta) -> String {
         ..1 => "just now".to_owned(),
         _ => format!("{} ago", long(past)),
     }
+}
+
+/// What a form of a page said: its fields as people filled them in. What programs sent stands as it is.
+fn readable(what: &str, detail: &str) -> String {
+    if !what.contains(" /web/") {
+        return detail.to_owned();
+    }
+    let form = Query::lenient(detail);
+    let told = form.pairs().filter(|(name, value)| !value.is_empty() && !matches!(*name, "do" | "back"));
+    told.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
 }
 
 /// The task that a request names in its path.
@@ -178,6 +189,17 @@ mod tests {
             ("acknowledge", None),
         ] {
             assert_eq!(task_of(what), task, "{what}");
+        }
+    }
+
+    #[test]
+    fn forms_are_told_as_they_were_filled_in() {
+        let form = "workflow=etl%2Fa.toml&task=load%3Ax&note=&back=%2Fweb%2Fworkflow&do=pause";
+        assert_eq!(readable("POST /web/workflow/pause", form), "workflow=etl/a.toml, task=load:x");
+        for (what, detail) in
+            [("POST /api/v1/phases/pause", "{\"task\":\"a%3A\"}"), ("silence_1h", "a/b&c=d")]
+        {
+            assert_eq!(readable(what, detail), detail);
         }
     }
 

@@ -55,6 +55,7 @@ pub(crate) fn seconds(seconds: f64) -> String {
 pub(crate) fn long(time: TimeDelta) -> String {
     let minutes = time.num_minutes().max(0);
     match (minutes / 1_440, minutes / 60 % 24, minutes % 60) {
+        (0, 0, 0) => format!("{} s", time.num_seconds().max(0)),
         (0, 0, minutes) => format!("{minutes} min"),
         (0, hours, minutes) => format!("{hours} h {minutes} min"),
         (days, hours, _) => format!("{days} d {hours} h"),

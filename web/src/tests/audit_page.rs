@@ -61,7 +61,7 @@ async fn the_page_tells_who_changed_what_when_and_from_where() {
         "192.0.2.7",
         "href=\"/web/audit?action=cancel\"><b>cancel</b></a>",
         "href=\"/web/task/00000000000007\"><code>POST /web/task/00000000000007</code>",
-        "note=&#60;b&#62;&#38;do=cancel",
+        "<code data-copy>note=&#60;b&#62;</code>",
         "name=\"who\" value=\"bob\"",
         "name=\"action\" value=\"acknowledge\"",
         "href=\"/web/audit?cursor=6\" rel=\"next\"",

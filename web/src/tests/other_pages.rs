@@ -98,6 +98,38 @@ fn shows(reply: &Reply, parts: &[&str]) {
 }
 
 #[actix::test]
+async fn a_file_of_a_thousand_phases_is_shown_in_part_and_says_so() {
+    let phase = |n: usize| {
+        let (task, starts) = match n % 2 {
+            0 => (format!("a:j{n}"), "rule = \"cron=@hourly\"".to_owned()),
+            _ => (format!("b:j{n}"), "dependsOn = \"a\"".to_owned()),
+        };
+        format!("[[phase]]\ntask = \"{task}\"\n{starts}\ntemplate = \"?hour={{hh}}\"\n")
+    };
+    let text: String = (0..1_000).map(phase).collect();
+    let file = WorkflowFile::parse("large.toml", &text, "", "UTC".parse().ok().unwrap()).unwrap();
+    let workflows = Arc::new(Workflows::new([Arc::new(file)]));
+    let stub = workflow();
+    stub.workflows(move |_| Ok(Current { workflows: Arc::clone(&workflows), ..current() }));
+    stub.hours(|ask| {
+        assert!(ask.queues.len() <= 200, "only of what is drawn: {}", ask.queues.len());
+        Ok(vec![Vec::new(); ask.queues.len()])
+    });
+    let reply = stub.get("/web/workflow?file=large.toml").await;
+    shows(
+        &reply,
+        &[
+            "800 more tasks are not drawn; 9000 lines between those that are drawn are left out;",
+            "First 500 phases",
+            "500 more: choose a file, a task or a job.",
+        ],
+    );
+    let count = |part| reply.text.matches(part).count();
+    assert_eq!((count("<rect class=\"box\""), count("<path class=\"arrow")), (200, 1_000));
+    assert!(reply.text.len() < 1_500_000, "{} bytes", reply.text.len());
+}
+
+#[actix::test]
 async fn the_workflow_page_shows_the_last_day_also_what_is_not_there() {
     let reply = workflow().get("/web/workflow").await;
     shows(

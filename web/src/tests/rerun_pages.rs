@@ -7,6 +7,7 @@ use actix_web::test::TestRequest;
 use flowlord_domain::{Attempt, Role, Uid};
 use flowlord_messages::alerts::LadderStatus;
 use flowlord_messages::find::TaskPage;
+use flowlord_messages::read::Beginning;
 use flowlord_messages::{Code, Error};
 
 use super::access::{closed, with};
@@ -108,7 +109,7 @@ async fn page_of(stub: &Stub, task: Attempt) -> (String, String) {
     let path = format!("/web/task/{}", task.uid);
     let chain = task.clone();
     stub.attempts(move |_| Ok(vec![Some(task.clone())]));
-    stub.chain(move |_| Ok(vec![chain.clone()]));
+    stub.chain_beginning(move |_| Ok(Beginning { attempts: vec![chain.clone()], more: 0 }));
     (stub.get(&path).await.text, path)
 }
 
@@ -166,7 +167,8 @@ async fn a_task_without_a_result_is_cancelled_from_its_page() {
 async fn buttons_are_for_those_who_may() {
     let (stub, api) = closed();
     stub.find_tasks(|_| Ok(TaskPage { tasks: vec![finished(3)], ..TaskPage::default() }));
-    stub.attempts(|_| Ok(vec![Some(finished(3))])).chain(|_| Ok(vec![finished(3)]));
+    stub.attempts(|_| Ok(vec![Some(finished(3))]))
+        .chain_beginning(|_| Ok(Beginning { attempts: vec![finished(3)], more: 0 }));
     stub.alerts(|_| Ok(vec![alert(1)]));
     for path in ["/web/task".to_owned(), "/web/alert".to_owned(), format!("/web/task/{}", finished(3).uid)] {
         for (role, offered) in [(Role::Viewer, false), (Role::Operator, true), (Role::Admin, true)] {

@@ -35,9 +35,9 @@ use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded};
 use flowlord_messages::notifier::{AwaitMessage, Fate, SlackCall};
 use flowlord_messages::read::{
-    AlertsByRow, AttemptsById, Backlog, Chain, Counts, DayMarks, DayStats, LastSlot, LastSlots,
-    LaterAttempts, ListAlerts, ListTasks, PausedPhase, ReadBacklog, ReadDays, ReadPaused, ReadWorkflow,
-    Stats, StoredAlert,
+    AlertsByRow, AttemptsById, Backlog, Beginning, Chain, ChainBeginning, Counts, DayMarks, DayStats,
+    LastSlot, LastSlots, LaterAttempts, ListAlerts, ListTasks, PausedPhase, ReadBacklog, ReadDays,
+    ReadPaused, ReadWorkflow, Stats, StoredAlert,
 };
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::rowlog::{ReadShipping, Shipping};
@@ -155,6 +155,7 @@ stub! {
     incidents: ListIncidents => Vec<StoredIncident>;
     attempts: AttemptsById => Vec<Option<Attempt>>;
     chain: Chain => Vec<Attempt>;
+    chain_beginning: ChainBeginning => Beginning;
     tasks: ListTasks => Vec<Attempt>;
     find_tasks: FindTasks => TaskPage;
     stats: DayStats => Stats;
@@ -272,6 +273,7 @@ impl Stub {
             incidents: port!(),
             attempts: port!(),
             chain: port!(),
+            chain_beginning: port!(),
             tasks: port!(),
             find_tasks: port!(),
             stats: port!(),

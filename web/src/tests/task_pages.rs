@@ -9,7 +9,7 @@ use flowlord_domain::{Attempt, TaskResult, Uid};
 use flowlord_messages::alerts::{Acknowledged, IncidentStep, Silence, StoredIncident};
 use flowlord_messages::files::{FileSource, MatchState, PhaseOutcome, StoredFileEvent};
 use flowlord_messages::find::{TaskCursor, TaskPage, TaskSort};
-use flowlord_messages::read::StoredAlert;
+use flowlord_messages::read::{Beginning, StoredAlert};
 
 use super::pages::{assert_strict, full, made_up};
 use super::reads::stats;
@@ -105,7 +105,10 @@ fn with_chain() -> Stub {
         let meta = "workflow=etl/main.toml&cron=2026-03-02T11&rows=15%2632&<b>=x".to_owned();
         Ok(vec![Some(Attempt { meta, workflow: "etl/main.toml".to_owned(), ..finished(3) })])
     });
-    stub.chain(|_| Ok(chain()));
+    stub.chain_beginning(|asked| {
+        assert_eq!((asked.id.as_str(), asked.limit), ("chain-1", 200));
+        Ok(Beginning { attempts: chain(), more: 0 })
+    });
     stub
 }
 
@@ -133,13 +136,30 @@ async fn a_task_shows_itself_its_meta_and_its_chain() {
 }
 
 #[actix::test]
+async fn of_a_long_chain_the_beginning_is_shown_and_the_task_itself() {
+    let (stub, uid) = (with_chain(), finished(3).uid);
+    let others = || (10..110).map(|n| Attempt { uid: attempt(n).uid, ..finished(3) });
+    stub.chain_beginning(move |_| Ok(Beginning { attempts: others().collect(), more: 1_235 }));
+    let page = stub.get(&format!("/web/task/{uid}")).await.text;
+    assert_eq!(page.matches("<tr id=\"t-").count(), 101, "the task itself is the last one");
+    for part in [
+        "the first 101 of 1335",
+        "… and 1234 more: <a href=\"/web/task?date=2026-03-02&#38;id=chain-1\">those of 2026-03-02</a>",
+        "href=\"/api/v1/chains/chain-1\">all of them</a>",
+        "1255 more attempts are not drawn.",
+    ] {
+        assert!(page.contains(part), "{part} is missing in {page}");
+    }
+}
+
+#[actix::test]
 async fn a_task_that_is_gone_says_so_and_a_chain_that_can_not_be_read_leaves_the_task() {
     let stub = full();
     stub.attempts(|_| Ok(vec![None]));
     assert_eq!(stub.get("/web/task/00000000000001").await.code(), "task_unknown");
     assert_eq!(stub.get("/web/task/first").await.code(), "task_unknown");
     let stub = with_chain();
-    stub.chain(|_| Err(flowlord_messages::Error::new(flowlord_messages::Code::Storage, "no disk")));
+    stub.chain_beginning(|_| Err(flowlord_messages::Error::new(flowlord_messages::Code::Storage, "no disk")));
     let page = stub.get(&format!("/web/task/{}", finished(3).uid)).await.text;
     assert!(page.contains("the chain can&#39;t be shown now") && page.contains("<dt>Uid</dt>"), "{page}");
 }
@@ -324,7 +344,7 @@ pub(super) fn made_up_pages() -> Stub {
             .map(|uid| Some(Attempt { uid: *uid, msg: text.to_owned(), ..made_up(2) }))
             .collect())
     });
-    stub.chain(|_| Ok(made_up_chain()));
+    stub.chain_beginning(|_| Ok(Beginning { attempts: made_up_chain(), more: 0 }));
     stub.alerts(|_| {
         let mut all = alerts();
         let long =

@@ -1,9 +1,11 @@
 //! Attempts: by id, by chain, and pages of them.
 
 use flowlord_domain::{Attempt, Uid};
-use flowlord_messages::read::{AttemptsById, Chain, LaterAttempts, ListTasks, TaskFilter};
+use flowlord_messages::read::{
+    AttemptsById, Beginning, Chain, ChainBeginning, LaterAttempts, ListTasks, TaskFilter,
+};
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 use crate::column::{self, micros};
 use crate::reader::Query;
@@ -24,6 +26,26 @@ impl Query for Chain {
     fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let sql = concat!(ATTEMPT_COLUMNS!(), " WHERE chain = ?1 ORDER BY task.uid");
         connection.prepare_cached(sql)?.query_map([&self.id], attempt)?.collect()
+    }
+}
+
+impl Query for ChainBeginning {
+    type Answer = Beginning;
+
+    fn read(&self, connection: &Connection) -> rusqlite::Result<Beginning> {
+        let sql = concat!(ATTEMPT_COLUMNS!(), " WHERE chain = ?1 ORDER BY task.uid LIMIT ?2");
+        let attempts: Vec<Attempt> = connection
+            .prepare_cached(sql)?
+            .query_map(params![self.id, self.limit], attempt)?
+            .collect::<rusqlite::Result<_>>()?;
+        // Only the index is read for the rest.
+        let last = attempts.last().filter(|_| attempts.len() >= self.limit);
+        let more = last.map(|last| {
+            connection
+                .prepare_cached("SELECT count(*) FROM task WHERE chain = ?1 AND uid > ?2")?
+                .query_row(params![self.id, last.uid.0], |row| row.get(0))
+        });
+        Ok(Beginning { more: more.transpose()?.unwrap_or(0), attempts })
     }
 }
 

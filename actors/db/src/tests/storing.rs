@@ -2,7 +2,8 @@
 
 use flowlord_domain::{AlertKind, TaskState};
 use flowlord_messages::read::{
-    AlertFilter, Chain, LastSlot, LastSlots, ListAlerts, ListTasks, ReadBacklog, ReadSchedule, TaskFilter,
+    AlertFilter, Chain, ChainBeginning, LastSlot, LastSlots, ListAlerts, ListTasks, ReadBacklog,
+    ReadSchedule, TaskFilter,
 };
 use flowlord_messages::snapshot::CopyDatabase;
 use flowlord_messages::write::{
@@ -23,6 +24,21 @@ async fn what_was_answered_is_there_after_a_crash() {
     assert_eq!((stored.workflow.as_str(), stored.state), ("w.toml", TaskState::Ready));
     assert_eq!(stored.meta, "workflow=w.toml");
     assert_eq!(db.read(Chain { id: "chain".to_owned() }).await.unwrap().len(), 2);
+}
+
+#[actix::test]
+async fn of_a_chain_of_any_length_the_beginning_is_read_and_the_rest_counted() {
+    let db = Db::new();
+    let created = db.create(vec![task("a", ""), task("b", ""), task("c", "")]).await;
+    let beginning = async |limit| {
+        let read = db.read(ChainBeginning { id: "chain".to_owned(), limit }).await.unwrap();
+        (read.attempts.iter().map(|attempt| attempt.uid).collect::<Vec<_>>(), read.more)
+    };
+    assert_eq!(beginning(2).await, (created.uids[..2].to_vec(), 1));
+    assert_eq!(beginning(3).await, (created.uids.clone(), 0));
+    assert_eq!(beginning(9).await, (created.uids.clone(), 0));
+    let none = db.read(ChainBeginning { id: "none".to_owned(), limit: 2 }).await.unwrap();
+    assert_eq!((none.attempts.len(), none.more), (0, 0));
 }
 
 #[actix::test]

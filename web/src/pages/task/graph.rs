@@ -55,9 +55,9 @@ struct Edge {
 }
 
 impl Graph {
-    /// Of a chain, oldest first. `current` is the attempt that is looked at.
-    pub(super) fn new(chain: &[Attempt], current: Uid) -> Self {
-        let (drawn, left_out) = (&chain[..chain.len().min(DRAWN)], chain.len().saturating_sub(DRAWN));
+    /// Of a chain, oldest first, which has `more` attempts. `current` is the one that is looked at.
+    pub(super) fn new(chain: &[Attempt], current: Uid, more: usize) -> Self {
+        let (drawn, left_out) = (&chain[..chain.len().min(DRAWN)], chain.len().saturating_sub(DRAWN) + more);
         let places = places(drawn);
         let at = |uid: Uid| places.get(&uid).map(|(column, row)| corner(*column, *row));
         let node = |task: &Attempt| Some(Node::new(task, at(task.uid)?, task.uid == current));
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_drawing_leads_to_each_attempt_and_tells_a_retry_from_a_child() {
-        let graph = Graph::new(&chain(), attempt(3).uid);
+        let graph = Graph::new(&chain(), attempt(3).uid, 0);
         assert!(graph.is_worth_it() && graph.edges.len() == 4);
         assert_eq!(graph.edges.iter().filter(|edge| edge.again).count(), 1);
         let text = graph.to_string();
@@ -203,9 +203,9 @@ mod tests {
     #[test]
     fn a_chain_of_thousands_is_drawn_in_part_and_says_so() {
         let chain: Vec<_> = (1..=1_000).map(attempt).collect();
-        let graph = Graph::new(&chain, attempt(1).uid);
-        assert_eq!((graph.nodes.len(), graph.left_out), (DRAWN, 920));
-        assert!(graph.to_string().contains("920 more"));
+        let graph = Graph::new(&chain, attempt(1).uid, 5);
+        assert_eq!((graph.nodes.len(), graph.left_out), (DRAWN, 925));
+        assert!(graph.to_string().contains("925 more"));
         assert_eq!(short(&"é".repeat(40)).chars().count(), FITS);
     }
 }

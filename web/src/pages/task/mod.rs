@@ -6,12 +6,12 @@ mod graph;
 use actix_web::HttpRequest;
 use actix_web::web::Path;
 use askama::Template;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use flowlord_domain::query::Query;
 use flowlord_domain::task_time::task_time;
 use flowlord_domain::{Attempt, Lane, TaskState, Uid};
 use flowlord_messages::Code;
-use flowlord_messages::read::{AttemptsById, Chain};
+use flowlord_messages::read::{AttemptsById, Beginning, ChainBeginning};
 
 pub(crate) use self::act::act;
 use self::graph::Graph;
@@ -42,6 +42,8 @@ struct TaskPage<'a> {
     meta: Vec<(String, String)>,
     workflow_link: String,
     chain_link: String,
+    /// The day of that link.
+    day: NaiveDate,
     graph: Graph,
     chain: Vec<ChainRow>,
     more: usize,
@@ -88,10 +90,16 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest, path: &str) -> Result<Tas
     let gone = || unknown(format!("there is no task {uid}; tasks are kept as long as [history] says"));
     let task = found.ok_or_else(gone)?;
     let mut notices = Vec::new();
-    let chain = api.deps.chain.call(Chain { id: task.id.clone() }).await;
-    let chain = read("the chain", chain, &mut notices).unwrap_or_else(|| vec![task.clone()]);
+    let asked = ChainBeginning { id: task.id.clone(), limit: LISTED };
+    let chain = read("the chain", api.deps.chain_beginning.call(asked).await, &mut notices);
+    let Beginning { attempts: mut chain, mut more } = chain.unwrap_or_default();
+    // The one that is looked at is listed also where it is one of the others.
+    if chain.iter().all(|attempt| attempt.uid != uid) {
+        chain.push(task.clone());
+        more = more.saturating_sub(1);
+    }
     let now = api.deps.clock.now();
-    let day = Link::to("/web/task").with("date", &task.uid.created().date_naive());
+    let day = task.uid.created().date_naive();
     Ok(TaskPage {
         layout: Layout::new(api, request, Section::Tasks).live(api),
         notices,
@@ -102,9 +110,10 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest, path: &str) -> Result<Tas
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect(),
         workflow_link: Link::to("/web/workflow").with("file", &task.workflow).href(),
-        chain_link: day.with("id", &task.id).href(),
-        graph: Graph::new(&chain, uid),
-        more: chain.len().saturating_sub(LISTED),
+        chain_link: Link::to("/web/task").with("date", &day).with("id", &task.id).href(),
+        day,
+        graph: Graph::new(&chain, uid, more),
+        more,
         chain: bars(chain, uid, now),
         name: name(&task),
         row: TaskRow::new(task.clone(), now),
@@ -180,7 +189,7 @@ fn bars(chain: Vec<Attempt>, current: Uid, now: DateTime<Utc>) -> Vec<ChainRow> 
             row: TaskRow::new(task, now),
         }
     };
-    chain.into_iter().take(LISTED).map(row).collect()
+    chain.into_iter().map(row).collect()
 }
 
 #[derive(Debug, Clone, Copy)]

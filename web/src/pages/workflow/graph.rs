@@ -8,6 +8,8 @@ use super::slots::State;
 
 /// So many tasks are drawn; more could not be read.
 const MOST: usize = 200;
+/// And so many arrows: where many follow any job of a task, each has one from each.
+const MOST_ARROWS: usize = 1_000;
 
 const WIDTH: usize = 224;
 const HEIGHT: usize = 48;
@@ -27,6 +29,8 @@ pub(crate) struct Drawing {
     pub(crate) arrows: Vec<Arrow>,
     /// How many tasks didn't find room.
     pub(crate) left_out: usize,
+    /// How many arrows between those that did.
+    pub(crate) arrows_left_out: usize,
 }
 
 /// A task.
@@ -67,8 +71,8 @@ impl Drawing {
     /// Draws a file.
     pub(crate) fn new(file: &WorkflowFile, told: impl Fn(&TaskName) -> Told) -> Self {
         let names = names(&file.phases);
-        let shown: Vec<&TaskName> = names.iter().copied().take(MOST).collect();
-        let (edges, broken) = edges(&file.phases, &shown);
+        let shown = &names[..names.len().min(MOST)];
+        let (edges, broken) = edges(&file.phases, shown);
         let places = places(shown.len(), &edges);
         let point = |place: (usize, usize)| {
             let (layer, row) = place;
@@ -83,15 +87,22 @@ impl Drawing {
             let (from, to) = (point(places[*from]), point(places[*to]));
             Arrow { path: curve(from, to), broken }
         };
-        let arrows = edges.iter().map(|edge| arrow(edge, false));
-        let arrows = arrows.chain(broken.iter().map(|edge| arrow(edge, true))).collect();
+        // What is wrong comes first: it isn't left out.
+        let arrows = broken.iter().map(|edge| arrow(edge, true));
+        let arrows = arrows.chain(edges.iter().map(|edge| arrow(edge, false))).take(MOST_ARROWS).collect();
         Self {
             width: boxes.iter().map(|drawn| drawn.x + WIDTH).max().unwrap_or_default() + MARGIN,
             height: boxes.iter().map(|drawn| drawn.y + HEIGHT).max().unwrap_or_default() + MARGIN,
             boxes,
             arrows,
             left_out: names.len().saturating_sub(MOST),
+            arrows_left_out: (edges.len() + broken.len()).saturating_sub(MOST_ARROWS),
         }
+    }
+
+    /// The tasks of a file that find room.
+    pub(super) fn drawn(file: &WorkflowFile) -> Vec<&TaskName> {
+        names(&file.phases).into_iter().take(MOST).collect()
     }
 }
 
@@ -268,6 +279,23 @@ mod tests {
         assert_eq!(places.len(), MOST);
         let circle = draw(&[("x", "y"), ("y", "x"), ("z", "z")]);
         assert_eq!(circle.arrows.iter().filter(|arrow| arrow.broken).count(), 3);
+    }
+
+    #[test]
+    fn where_all_follow_all_only_so_many_arrows_are_drawn() {
+        let mut phases = vec![("x:loop".to_owned(), "x:loop")];
+        for n in 0..500 {
+            phases.extend([(format!("a:j{n}"), ""), (format!("b:j{n}"), "a")]);
+        }
+        let phases: Vec<_> = phases.iter().map(|(task, parent)| (task.as_str(), *parent)).collect();
+        let drawing = draw(&phases);
+        assert_eq!((drawing.boxes.len(), drawing.left_out), (MOST, 801));
+        // One on itself, and 100 of `a` before 99 of `b`.
+        assert_eq!(
+            (drawing.arrows.len(), drawing.arrows_left_out),
+            (MOST_ARROWS, 1 + 100 * 99 - MOST_ARROWS)
+        );
+        assert_eq!(drawing.arrows.iter().filter(|arrow| arrow.broken).count(), 1, "what is wrong is drawn");
     }
 
     #[test]

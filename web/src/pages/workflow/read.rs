@@ -10,6 +10,7 @@ use flowlord_messages::library::{Current, CurrentWorkflows};
 use flowlord_messages::read::{AttemptsById, Counts, ReadPaused};
 use flowlord_messages::scheduler::{NextRuns, PhaseTimes};
 
+use super::graph::Drawing;
 use super::grid::{Row, by_hour, cells};
 use super::slots::{Slot, slots};
 use super::{Asked, MOST_ROWS};
@@ -132,16 +133,14 @@ async fn choose(api: &Api, asked: &Asked, current: &Current) -> Answered<Option<
     Ok(Some(chosen))
 }
 
-/// When each task of the chosen file had any last, and how those ended.
+/// When each task that is drawn of the chosen file had any last, and how those ended.
 async fn newest(
     api: &Api,
     asked: &Asked,
     current: &Current,
 ) -> Answered<HashMap<TaskName, (DateTime<Utc>, Counts)>> {
     let Some(file) = current.workflows.file(&asked.file) else { return Ok(HashMap::new()) };
-    let mut names: Vec<&TaskName> = file.phases.iter().map(|phase| &phase.task).collect();
-    names.sort_unstable();
-    names.dedup();
+    let names = Drawing::drawn(file);
     let queues = names.iter().map(|name| (name.topic.clone(), name.job.clone())).collect();
     let to = hour_of(asked.now) + TimeDelta::hours(1);
     let hours = ReadHours { queues, from: to - LOOK_BACK, to, newest: true };
