@@ -19,7 +19,7 @@ use actix_rt::{Arbiter, ArbiterHandle};
 use actix_service::{IntoServiceFactory as _, Service, ServiceFactory as _};
 use actix_web::body::{BoxBody, to_bytes};
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode, Uri};
 use actix_web::middleware::Next;
 use actix_web::web::{Bytes, Data};
@@ -289,13 +289,16 @@ impl Waiting {
     }
 }
 
+fn listed(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 impl Asked {
     fn of(request: &ServiceRequest) -> Self {
-        let headers = request.headers().iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
-            headers,
+            headers: listed(request.headers()),
             peer: request.peer_addr().map(|peer| peer.ip()),
         }
     }
@@ -320,8 +323,7 @@ impl Asked {
             Ok(answer) => answer.into_parts().1,
             Err(err) => err.error_response(),
         };
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let headers = headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let (status, headers) = (answer.status(), listed(answer.headers()));
         // All of these are short: what goes on for long isn't handed over.
         let body = to_bytes(answer.into_body()).await.unwrap_or_default();
         Seen { status, headers, body }

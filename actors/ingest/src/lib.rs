@@ -151,7 +151,7 @@ impl Ingest {
         let workflows = self.workflows.clone().unwrap_or_default();
         let (round, waiting) = round.split(&workflows);
         if !waiting.submitted.is_empty() {
-            self.read_rows(waiting, &workflows, ctx);
+            self.read_rows(waiting, ctx);
         }
         if round.submitted.is_empty() {
             self.end_round(round, Ok(Vec::new()), ctx);
@@ -160,15 +160,14 @@ impl Ingest {
         }
     }
 
-    fn read_rows(&mut self, mut round: Round, workflows: &Workflows, ctx: &mut Context<Self>) {
+    fn read_rows(&mut self, mut round: Round, ctx: &mut Context<Self>) {
         self.waiting += 1;
         if self.waiting > WAITING {
             let busy = Error::new(Code::Busy, "many results wait for meta files already; send it again");
             return self.end_round(round, Err(busy), ctx);
         }
         let busy = self.deps.activity.begin();
-        let paths = rows::needed(workflows, round.results(), &round.attempts);
-        let read = rows::read(self.deps.rows.clone(), paths);
+        let read = rows::read(self.deps.rows.clone(), round.needs.clone());
         ctx.spawn(wrap_future::<_, Self>(read).map(move |rows, this, ctx| {
             round.rows = rows;
             guarded(this, ctx, |this, ctx| this.decide(round, busy, ctx));
@@ -226,7 +225,7 @@ impl Ingest {
     }
 
     fn end_round(&mut self, round: Round, answers: Result<Vec<Result<Applied>>>, ctx: &mut Context<Self>) {
-        let under_way = if round.waits { &mut self.waiting } else { &mut self.rounds };
+        let under_way = if round.needs.is_empty() { &mut self.rounds } else { &mut self.waiting };
         *under_way = under_way.saturating_sub(1);
         match answers {
             Ok(mut answers) => {

@@ -1,5 +1,7 @@
 //! Results that are read, decided and stored together.
 
+use std::collections::BTreeSet;
+
 use flowlord_domain::Attempt;
 use flowlord_domain::decide::Outcome;
 use flowlord_domain::workflow::Workflows;
@@ -14,8 +16,8 @@ pub(crate) struct Round {
     pub(crate) submitted: Vec<Submitted>,
     pub(crate) attempts: Vec<Option<Attempt>>,
     pub(crate) rows: Rows,
-    /// It waits, or waited, for meta files.
-    pub(crate) waits: bool,
+    /// The meta files that it waits, or waited, for.
+    pub(crate) needs: BTreeSet<String>,
 }
 
 impl Round {
@@ -25,12 +27,16 @@ impl Round {
 
     /// What needs no meta file, and what does.
     pub(crate) fn split(self, workflows: &Workflows) -> (Self, Self) {
-        let (mut at_once, mut waiting) = (Self::default(), Self { waits: true, ..Self::default() });
+        let needs = rows::needed(workflows, self.results(), &self.attempts);
+        if needs.is_empty() {
+            return (self, Self::default());
+        }
+        let (mut at_once, mut waiting) = (Self::default(), Self { needs, ..Self::default() });
         let mut attempts = self.attempts.into_iter();
         for submitted in self.submitted {
             let of_it: Vec<_> = attempts.by_ref().take(submitted.results.len()).collect();
-            let needs = !rows::needed(workflows, submitted.results.iter(), &of_it).is_empty();
-            let round = if needs { &mut waiting } else { &mut at_once };
+            let waits = !rows::needed(workflows, submitted.results.iter(), &of_it).is_empty();
+            let round = if waits { &mut waiting } else { &mut at_once };
             round.submitted.push(submitted);
             round.attempts.extend(of_it);
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use actix::{Actor, Addr, Arbiter, ResponseFuture};
 use chrono_tz::Tz;
 use flowlord_domain::workflow::WorkflowFile;
-use flowlord_domain::{Lane, TaskResult, TaskState, Uid};
-use flowlord_testkit::VirtualClock;
+use flowlord_domain::{TaskResult, Uid};
+use flowlord_testkit::{VirtualClock, leased};
 use tokio::sync::watch;
 
 use super::*;
@@ -80,29 +80,8 @@ impl Handler<ApplyOutcomes> for Stub {
 }
 
 fn attempt(uid: Uid) -> Attempt {
-    Attempt {
-        uid,
-        topic: format!("task-{}", uid.0),
-        job: String::new(),
-        id: "c".to_owned(),
-        info: String::new(),
-        meta: "workflow=w.toml".to_owned(),
-        workflow: "w.toml".to_owned(),
-        parent: None,
-        retry: 0,
-        lane: Lane::Live,
-        state: TaskState::Leased,
-        delivery: 1,
-        not_before: None,
-        worker: String::new(),
-        cancelled: false,
-        lease_expires: None,
-        progress: None,
-        result: None,
-        msg: String::new(),
-        started: None,
-        ended: None,
-    }
+    let (meta, workflow) = ("workflow=w.toml".to_owned(), "w.toml".to_owned());
+    Attempt { meta, workflow, ..leased(uid, &format!("task-{}", uid.0)) }
 }
 
 struct World {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use actix::Arbiter;
 use flowlord_domain::overdue::Pause;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
-use flowlord_domain::{Attempt, Lane, TaskState, Uid};
+use flowlord_domain::{Attempt, TaskState, Uid};
 use flowlord_messages::library::{Current, CurrentWorkflows};
 use flowlord_messages::watch::{ReadSlotTasks, SlotTasks, WatchInput};
 use flowlord_messages::{Clock as _, Code, Error};
-use flowlord_testkit::VirtualClock;
+use flowlord_testkit::{VirtualClock, leased};
 
 use super::*;
 
@@ -153,29 +153,7 @@ impl Bench {
 }
 
 fn task(topic: &str, at: DateTime<Utc>) -> Attempt {
-    Attempt {
-        uid: Uid::at(at),
-        topic: topic.to_owned(),
-        job: String::new(),
-        id: "chain".to_owned(),
-        info: "?date=2026-03-02".to_owned(),
-        meta: String::new(),
-        workflow: String::new(),
-        parent: None,
-        retry: 0,
-        lane: Lane::Live,
-        state: TaskState::Leased,
-        delivery: 1,
-        not_before: None,
-        worker: String::new(),
-        cancelled: false,
-        lease_expires: None,
-        progress: None,
-        result: None,
-        msg: String::new(),
-        started: None,
-        ended: None,
-    }
+    Attempt { info: "?date=2026-03-02".to_owned(), ..leased(Uid::at(at), topic) }
 }
 
 fn raised(expected: &[(i64, &str)]) -> Vec<(i64, String)> {

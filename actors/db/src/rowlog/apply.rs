@@ -95,8 +95,7 @@ impl Replay {
             if let Some(applied) = self.applied.get_mut(&header.upto) {
                 let mut hash = Sha256::new();
                 for line in lines {
-                    hash.update(line.map_err(|err| damaged(&err.to_string()))?);
-                    hash.update("\n");
+                    add_line(&mut hash, &line.map_err(|err| damaged(&err.to_string()))?);
                 }
                 if applied.rows == <[u8; 32]>::from(hash.finalize()) {
                     applied.digests.push(digest.to_owned());
@@ -109,8 +108,7 @@ impl Replay {
         let mut hash = Sha256::new();
         for line in lines {
             let line = line.map_err(|err| damaged(&err.to_string()))?;
-            hash.update(&line);
-            hash.update("\n");
+            add_line(&mut hash, &line);
             let (table, row) = read_row(&line).ok_or_else(|| damaged("a line is no row"))?;
             rows.put(&table, row)?;
         }
@@ -161,6 +159,12 @@ impl Replay {
         super::forget(&self.connection)?;
         self.connection.close().map_err(|(_, err)| SegmentError::Sqlite(err))
     }
+}
+
+/// A line of rows, to the hash of all.
+fn add_line(hash: &mut Sha256, line: &str) {
+    hash.update(line);
+    hash.update("\n");
 }
 
 /// Statements for the rows of each table.

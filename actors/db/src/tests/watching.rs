@@ -84,16 +84,16 @@ async fn looked(db: &Db, until: i64, keys: Vec<String>) {
     db.write(RaiseBreaches { looked_until: until, unfinished_until: until, breaches }).await.unwrap();
 }
 
+/// Pauses the phase `kept`, or lets it go on.
+fn pause(paused: bool, after: i64) -> SetPaused {
+    let (workflow, task) = ("w.toml".to_owned(), "kept".to_owned());
+    SetPaused { now: noon() + seconds(after), workflow, task, paused }
+}
+
 #[actix::test]
 async fn what_a_pause_keeps_ages_from_its_end() {
     let db = Db::new();
-    let set = |paused, after| SetPaused {
-        now: noon() + seconds(after),
-        workflow: "w.toml".to_owned(),
-        task: "kept".to_owned(),
-        paused,
-    };
-    db.write(set(true, -1)).await.unwrap();
+    db.write(pause(true, -1)).await.unwrap();
     let parent = db.create(vec![task("parent", "")]).await.uids[0];
     let children = vec![task("kept", ""), task("other", "")];
     db.finish(Claim::Task(parent), Decision { children, ..decision(TaskResult::Complete) }).await.unwrap();
@@ -101,7 +101,7 @@ async fn what_a_pause_keeps_ages_from_its_end() {
     looked(&db, -1, Vec::new()).await;
     assert_eq!(unfinished(&db, 9).await, (vec!["other".to_owned()], 9), "a later one");
     looked(&db, 9_000, Vec::new()).await;
-    db.write(set(false, 9_060)).await.unwrap();
+    db.write(pause(false, 9_060)).await.unwrap();
     let db = db.reopen();
     assert_eq!(unfinished(&db, 9_059).await, (vec![], 9_059));
     assert_eq!(unfinished(&db, 9_060).await, (vec!["kept".to_owned()], 9_060));
@@ -117,17 +117,11 @@ async fn what_a_pause_keeps_ages_from_its_end() {
 #[actix::test]
 async fn of_many_that_go_on_together_each_is_looked_at() {
     let db = Db::new();
-    let set = |paused, after| SetPaused {
-        now: noon() + seconds(after),
-        workflow: "w.toml".to_owned(),
-        task: "kept".to_owned(),
-        paused,
-    };
-    db.write(set(true, -1)).await.unwrap();
+    db.write(pause(true, -1)).await.unwrap();
     let parent = db.create(vec![task("parent", "")]).await.uids[0];
     let children = vec![task("kept", ""); 1_001];
     db.finish(Claim::Task(parent), Decision { children, ..decision(TaskResult::Complete) }).await.unwrap();
-    db.write(set(false, 60)).await.unwrap();
+    db.write(pause(false, 60)).await.unwrap();
     looked(&db, 59, Vec::new()).await;
     let before = noon() + seconds(60);
     let read = || ReadWatch { unfinished_before: before, running_since: None, paused_after: noon() };

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use actix::Arbiter;
 use chrono::{DateTime, Utc};
-use flowlord_domain::{Attempt, Lane, NewTask, TaskResult, TaskState, Uid};
+use flowlord_domain::{Attempt, NewTask, TaskResult, TaskState, Uid};
 use flowlord_messages::Clock as _;
 use flowlord_messages::alerts::{Acknowledged, Silence};
 use flowlord_messages::audit::Change;
 use flowlord_messages::notifier::{Colour, IncidentRef, Payload, Stage};
 use flowlord_messages::outbox::SlackThread;
 use flowlord_messages::write::NewMessage;
-use flowlord_testkit::{FakeSlack, VirtualClock};
+use flowlord_testkit::{FakeSlack, VirtualClock, leased};
 use serde_json::{Value, json};
 
 use super::signature::tests::signed;

@@ -5,27 +5,13 @@ use super::*;
 /// A task that failed for good.
 pub(super) fn failed(topic: &str, job: &str, info: &str) -> Attempt {
     Attempt {
-        uid: Uid(1),
-        topic: topic.to_owned(),
         job: job.to_owned(),
-        id: "chain".to_owned(),
         info: info.to_owned(),
         meta: "retry=failed&x=1".to_owned(),
-        workflow: String::new(),
-        parent: None,
         retry: 2,
-        lane: Lane::Live,
         state: TaskState::Done,
-        delivery: 1,
-        not_before: None,
-        worker: String::new(),
-        cancelled: false,
-        lease_expires: None,
-        progress: None,
         result: Some(TaskResult::Error),
-        msg: String::new(),
-        started: None,
-        ended: None,
+        ..leased(Uid(1), topic)
     }
 }
 
