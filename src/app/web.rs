@@ -87,7 +87,6 @@ impl Wiring<'_> {
             attempts: self.look(&below.database),
             chain: self.look(&below.database),
             chain_beginning: self.look(&below.database),
-            tasks: self.look(&below.database),
             find_tasks: self.look(&below.database),
             stats: self.look(&below.database),
             days: self.look(&below.database),

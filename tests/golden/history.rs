@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{TimeDelta, Timelike as _};
 use flowlord_domain::{Attempt, TaskResult, duration};
-use flowlord_messages::read::{Chain, Counts, DayStats, ListTasks, Stats, TaskFilter};
+use flowlord_messages::find::{FindTasks, TaskPage};
+use flowlord_messages::read::{Chain, Counts, DayStats, Stats, TaskFilter};
 use flowlord_web::kept;
 use flowlord_web::kept::recap::{Recap, key};
 use serde_json::{Map, Value, json};
@@ -23,7 +24,7 @@ pub(crate) fn recap(case: &Case<'_>) -> Verdict {
         let (from, to) = day(date);
         let stats = store.read(DayStats { day: from.date_naive() }).await;
         let filter = TaskFilter { from: Some(from), to: Some(to), ..TaskFilter::default() };
-        (stats, store.read(ListTasks { filter, ascending: true, after: None, limit: 10_000 }).await)
+        (stats, store.all_of(FindTasks::oldest(filter, 10_000)).await)
     });
     let mut recap = Recap::new(&stats);
     attempts.iter().for_each(|attempt| recap.add(attempt));
@@ -191,14 +192,15 @@ fn list(case: &Case<'_>, tasks: &[Value]) -> Verdict {
         return Verdict::departs(departures::NO_RESULT, &Some(0), &total);
     };
     let (all, shown) = with_tasks(tasks, async |store: &Store| {
-        let list = |after, limit| ListTasks { filter: wanted.filter.clone(), ascending: false, after, limit };
-        let all = store.read(list(None, 10_000)).await;
-        let mut page = store.read(list(None, wanted.limit)).await;
+        let all = store.all_of(FindTasks::newest(wanted.filter.clone(), 10_000)).await;
+        let mut list = FindTasks::newest(wanted.filter.clone(), wanted.limit);
+        let mut page = store.read(list.clone()).await;
         for _ in 1..wanted.page {
-            let Some(last) = page.last() else { break };
-            page = store.read(list(Some(last.uid), wanted.limit)).await;
+            list.after = page.next.take();
+            let more = list.after.is_some();
+            page = if more { store.read(list.clone()).await } else { TaskPage::default() };
         }
-        (all.len() as u64, page)
+        (all.len() as u64, page.tasks)
     });
     let ids =
         |tasks: &[Value]| -> Vec<String> { tasks.iter().map(|task| field(task, "id").to_owned()).collect() };

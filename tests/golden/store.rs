@@ -7,7 +7,8 @@ use std::time::Duration;
 use actix::{Arbiter, Handler, Message, System};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_db::{Database, Hints, Owner, Reader};
-use flowlord_domain::{Decision, Lane, NewTask, TaskResult, Uid};
+use flowlord_domain::{Attempt, Decision, Lane, NewTask, TaskResult, Uid};
+use flowlord_messages::find::FindTasks;
 use flowlord_messages::write::{ApplyOutcomes, Claim, CreateTasks};
 use flowlord_messages::{Activity, Port, Result, Supervision, SystemClock};
 use serde_json::Value;
@@ -128,9 +129,22 @@ impl Store {
         T: Send + 'static,
         Reader: Handler<M>,
     {
+        self.readers().call(query).await.expect("an answer")
+    }
+
+    /// All pages of a list together.
+    pub(crate) async fn all_of(&self, list: FindTasks) -> Vec<Attempt> {
+        list.all_of(&self.readers()).await.expect("an answer")
+    }
+
+    fn readers<M, T>(&self) -> Port<M>
+    where
+        M: Message<Result = Result<T>> + Send + 'static,
+        T: Send + 'static,
+        Reader: Handler<M>,
+    {
         let readers = self.database.readers.clone().recipient();
-        let port = Port::new("readers", readers, 64, Duration::from_secs(30), &self.activity);
-        port.call(query).await.expect("an answer")
+        Port::new("readers", readers, 64, Duration::from_secs(30), &self.activity)
     }
 }
 

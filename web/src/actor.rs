@@ -36,7 +36,7 @@ use flowlord_messages::library::{CurrentWorkflows, Reload};
 use flowlord_messages::notifier::{AwaitMessage, SlackCall};
 use flowlord_messages::read::{
     AlertsByRow, AttemptsById, Chain, ChainBeginning, DayStats, LastSlots, LaterAttempts, ListAlerts,
-    ListTasks, ReadBacklog, ReadDays, ReadPaused, ReadWorkflow,
+    ReadBacklog, ReadDays, ReadPaused, ReadWorkflow,
 };
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::rowlog::ReadShipping;
@@ -212,8 +212,6 @@ pub struct Deps {
     pub chain: Port<Chain>,
     /// To the DB readers.
     pub chain_beginning: Port<ChainBeginning>,
-    /// To the DB readers.
-    pub tasks: Port<ListTasks>,
     /// To the DB readers.
     pub find_tasks: Port<FindTasks>,
     /// To the DB readers.

@@ -14,8 +14,7 @@ use flowlord_messages::health::Pong;
 use flowlord_messages::outbox::{PendingMessages, ReadMessage, ReadOutages, ReadThreads};
 use flowlord_messages::read::{
     AlertsByRow, AttemptsById, Chain, ChainBeginning, DayStats, LastSlots, LaterAttempts, ListAlerts,
-    ListTasks, NextExpiry, ReadBacklog, ReadDays, ReadLadder, ReadPaused, ReadSchedule, ReadWorkflow,
-    ReadWorkflows,
+    NextExpiry, ReadBacklog, ReadDays, ReadLadder, ReadPaused, ReadSchedule, ReadWorkflow, ReadWorkflows,
 };
 use flowlord_messages::token::ReadTokens;
 use flowlord_messages::watch::{ReadSlotTasks, ReadWatch};
@@ -103,7 +102,6 @@ read!(
     ListIncidents,
     ListSilences,
     LastSlots,
-    ListTasks,
     MeasureTable,
     NextExpiry,
     PendingMessages,

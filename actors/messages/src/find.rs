@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use flowlord_domain::search::Search;
 use flowlord_domain::{Attempt, Uid};
 
+use crate::Port;
 use crate::error::Result;
 use crate::read::TaskFilter;
 
@@ -164,7 +165,7 @@ fn sort_key(text: &str) -> Option<SortKey> {
 }
 
 /// A page of tasks.
-#[derive(Debug, Message)]
+#[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<TaskPage>")]
 pub struct FindTasks {
     /// Which.
@@ -179,6 +180,38 @@ pub struct FindTasks {
     pub after: Option<TaskCursor>,
     /// At most this many.
     pub limit: usize,
+}
+
+impl FindTasks {
+    /// By creation, the newest first: the first page.
+    #[must_use]
+    pub fn newest(filter: TaskFilter, limit: usize) -> Self {
+        let (search, sort) = (Search::default(), TaskSort::Created);
+        Self { filter, search, sort, ascending: false, after: None, limit }
+    }
+
+    /// By creation, the oldest first: the first page.
+    #[must_use]
+    pub fn oldest(filter: TaskFilter, limit: usize) -> Self {
+        Self { ascending: true, ..Self::newest(filter, limit) }
+    }
+
+    /// The first tasks of all pages together, as many as the limit says.
+    ///
+    /// # Errors
+    /// When a page can't be read.
+    pub async fn all_of(mut self, port: &Port<Self>) -> Result<Vec<Attempt>> {
+        let mut found = Vec::new();
+        loop {
+            let page = port.call(self.clone()).await?;
+            found.extend(page.tasks);
+            if page.next.is_none() || found.len() >= self.limit {
+                found.truncate(self.limit);
+                return Ok(found);
+            }
+            self.after = page.next;
+        }
+    }
 }
 
 /// The answer.

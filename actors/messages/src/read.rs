@@ -86,20 +86,6 @@ impl TaskFilter {
     }
 }
 
-/// A page of tasks by creation time.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<Attempt>>")]
-pub struct ListTasks {
-    /// Which.
-    pub filter: TaskFilter,
-    /// Oldest first instead of newest.
-    pub ascending: bool,
-    /// Only what comes after this one.
-    pub after: Option<Uid>,
-    /// At most this many.
-    pub limit: usize,
-}
-
 /// Totals of a day.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Stats>")]

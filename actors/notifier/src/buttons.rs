@@ -21,10 +21,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::Ids as _;
 use flowlord_messages::alerts::{Acknowledge, AddSilence};
 use flowlord_messages::audit::RecordChange;
+use flowlord_messages::find::FindTasks;
 use flowlord_messages::health::Pong;
 use flowlord_messages::notifier::{SlackCall, StopButtons};
 use flowlord_messages::outbox::ReadThreads;
-use flowlord_messages::read::ListTasks;
 use flowlord_messages::write::{EnqueueMessage, RerunTasks};
 use flowlord_messages::{
     Activity, Busy, Code, Error, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, Tick, Timer,
@@ -92,7 +92,7 @@ pub struct ButtonsDeps {
     /// To the DB owner.
     pub silence: Port<AddSilence>,
     /// To the DB readers.
-    pub tasks: Port<ListTasks>,
+    pub tasks: Port<FindTasks>,
     /// To the DB owner.
     pub rerun: Port<RerunTasks>,
     /// To the DB owner.

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_messages::alerts::LadderStates;
+use flowlord_messages::find::FindTasks;
 use flowlord_messages::library::CurrentWorkflows;
-use flowlord_messages::read::{AlertFilter, Counts, DayStats, ListAlerts, ListTasks, Stats, TaskFilter};
+use flowlord_messages::read::{AlertFilter, Counts, DayStats, ListAlerts, Stats, TaskFilter};
 
 use super::calendar::words;
 use super::parts::{Chart, Figures, STANDINGS, parts, sum};
@@ -60,7 +61,7 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<StartPage<'a>, 
     let (layout, stats, tasks, alerts, current, ladders) = tokio::join!(
         Layout::new(api, request, Section::Start).live(api).with_picker(api, &link, shown),
         deps.stats.call(DayStats { day: shown.date }),
-        deps.tasks.call(ListTasks { filter, ascending: false, after: None, limit: TASKS + 1 }),
+        deps.find_tasks.call(FindTasks::newest(filter, TASKS)),
         deps.alerts.call(ListAlerts {
             from,
             to,
@@ -84,8 +85,8 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<StartPage<'a>, 
         words: words(shown.date),
         notices,
         day: stats.map(|stats| Day::new(&stats, &tasks_link)).unwrap_or_default(),
-        more_tasks: tasks.len() > TASKS,
-        tasks: tasks.into_iter().take(TASKS).map(|task| TaskRow::new(task, now)).collect(),
+        more_tasks: tasks.next.is_some(),
+        tasks: tasks.tasks.into_iter().map(|task| TaskRow::new(task, now)).collect(),
         tasks_link: tasks_link.href(),
         more_alerts: alerts.len() > ALERTS,
         alerts: alerts.into_iter().take(ALERTS).map(AlertRow::new).collect(),

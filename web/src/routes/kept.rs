@@ -8,9 +8,10 @@ use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 use flowlord_domain::{Ids as _, TaskResult};
 use flowlord_messages::Code;
+use flowlord_messages::find::FindTasks;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
 use flowlord_messages::notifier::{AwaitMessage, Colour, Fate, Payload};
-use flowlord_messages::read::{Chain, DayStats, ListTasks, ReadWorkflow, TaskFilter};
+use flowlord_messages::read::{Chain, DayStats, ReadWorkflow, TaskFilter};
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::snapshot::BackUp;
 use flowlord_messages::write::{EnqueueMessage, NewMessage};
@@ -67,15 +68,14 @@ async fn read_recap(api: &Api) -> Result<Recap, Problem> {
         results: vec![TaskResult::Complete, TaskResult::Error],
         ..TaskFilter::default()
     };
-    let mut after = None;
+    let mut step = FindTasks::oldest(filter, STEP);
     loop {
-        let step = ListTasks { filter: filter.clone(), ascending: true, after, limit: STEP };
-        let tasks = api.deps.tasks.call(step).await?;
-        tasks.iter().for_each(|task| recap.add(task));
-        match tasks.last() {
-            Some(last) if tasks.len() == STEP => after = Some(last.uid),
-            _ => return Ok(recap),
+        let page = api.deps.find_tasks.call(step.clone()).await?;
+        page.tasks.iter().for_each(|task| recap.add(task));
+        if page.next.is_none() {
+            return Ok(recap);
         }
+        step.after = page.next;
     }
 }
 

@@ -11,7 +11,8 @@ use flowlord_domain::query::Query;
 use flowlord_domain::rerun::rerun;
 use flowlord_domain::task_doc::parse_time;
 use flowlord_domain::{Attempt, NewTask, TaskState, Uid};
-use flowlord_messages::read::{AttemptsById, Chain, LaterAttempts, ListTasks, TaskFilter};
+use flowlord_messages::find::{FindTasks, TaskPage};
+use flowlord_messages::read::{AttemptsById, Chain, LaterAttempts, TaskFilter};
 use flowlord_messages::write::{CancelTask, RerunTasks};
 use flowlord_messages::{Code, Error};
 use serde::{Deserialize, Serialize};
@@ -170,13 +171,12 @@ fn texts<'a>(name: &str, value: &'a Value) -> Result<Vec<&'a str>, Problem> {
 
 /// The tasks of a filter, oldest first, without those that were tried again since; and how many those are.
 async fn choose(api: &Api, filter: TaskFilter) -> Result<(Vec<Attempt>, usize), Problem> {
-    let (mut chosen, mut skipped, mut after) = (Vec::new(), 0, None);
+    let (mut chosen, mut skipped, mut step) = (Vec::new(), 0, FindTasks::oldest(filter, STEP));
     loop {
-        let step = ListTasks { filter: filter.clone(), ascending: true, after, limit: STEP };
-        let tasks = api.deps.tasks.call(step).await?;
+        let TaskPage { tasks, next, .. } = api.deps.find_tasks.call(step.clone()).await?;
         let later = LaterAttempts { uids: tasks.iter().map(|task| task.uid).collect() };
         let later = api.deps.later.call(later).await?;
-        let (read, last) = (tasks.len(), tasks.last().map(|task| task.uid));
+        let read = tasks.len();
         let latest: Vec<_> =
             tasks.into_iter().zip(later).filter(|(_, later)| later.is_none()).map(|(task, _)| task).collect();
         skipped += read - latest.len();
@@ -185,10 +185,10 @@ async fn choose(api: &Api, filter: TaskFilter) -> Result<(Vec<Attempt>, usize), 
             let detail = format!("these are more than {MOST} tasks: choose fewer, by from and to");
             return Err(Problem::invalid(detail));
         }
-        if read < STEP {
+        if next.is_none() {
             return Ok((chosen, skipped));
         }
-        after = last;
+        step.after = next;
     }
 }
 

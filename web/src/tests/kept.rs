@@ -6,6 +6,7 @@ use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use chrono::TimeDelta;
 use flowlord_domain::{Attempt, TaskResult, Uid};
+use flowlord_messages::find::{TaskCursor, TaskPage};
 use flowlord_messages::library::Reloaded;
 use flowlord_messages::notifier::Fate;
 use flowlord_messages::read::{Counts, Stats, StatsRow};
@@ -14,7 +15,7 @@ use flowlord_messages::{Code, Error};
 use serde_json::{Value, json};
 
 use super::reads::{current, finding};
-use super::stub::{Stub, attempt, config, finished, noon, request, send};
+use super::stub::{Stub, attempt, config, finished, listed, noon, request, send};
 use crate::api::Api;
 
 #[actix::test]
@@ -55,12 +56,17 @@ async fn the_recap_reads_what_ended_today_in_steps() {
         let row = StatsRow { hour: 1, topic: "load".into(), job: "daily".into(), counts, run_millis: 0 };
         Ok(Stats { rows: vec![row] })
     });
-    stub.tasks(|query| {
+    stub.find_tasks(|query| {
         assert_eq!(query.filter.results, [TaskResult::Complete, TaskResult::Error]);
         assert_eq!(query.filter.from.unwrap() + TimeDelta::days(1), query.filter.to.unwrap());
-        let first = query.after.map_or(0, |Uid(after)| after - attempt(0).uid.0 + 1);
-        let numbers = (first..2_500).take(query.limit);
-        Ok(numbers.map(|n| Attempt { result: Some(TaskResult::Complete), ..finished(n) }).collect())
+        let first = match query.after {
+            Some(TaskCursor::After(Uid(after))) => after - attempt(0).uid.0 + 1,
+            other => other.map_or(0, |wrong| panic!("{wrong}")),
+        };
+        let last = 2_500.min(first + i64::try_from(query.limit).unwrap());
+        let complete = |n| Attempt { result: Some(TaskResult::Complete), ..finished(n) };
+        let next = (last < 2_500).then(|| TaskCursor::After(finished(last - 1).uid));
+        Ok(TaskPage { next, ..listed((first..last).map(complete).collect()) })
     });
     let text = stub.get("/recap").await;
     let expected = "load:daily\n\tmin: 3s max: 3s avg: 3s\n\tComplete: 2500 2026/03/02T00\n\tError: 1 \n";
@@ -69,7 +75,7 @@ async fn the_recap_reads_what_ended_today_in_steps() {
     assert_eq!(stub.send(json).await.ok()["load:daily"]["complete"]["Count"], 2_500);
     let any = TestRequest::get().uri("/recap").insert_header(("accept", "application/json, */*"));
     assert_eq!(stub.send(any).await.text, expected);
-    stub.tasks(|_| Err(Error::new(Code::Timeout, "slow")));
+    stub.find_tasks(|_| Err(Error::new(Code::Timeout, "slow")));
     assert_eq!(stub.get("/recap").await.code(), "timeout");
 }
 

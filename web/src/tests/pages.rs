@@ -2,23 +2,20 @@
 
 use flowlord_domain::{TaskResult, TaskState};
 use flowlord_messages::alerts::LadderStatus;
-use flowlord_messages::find::TaskPage;
+use flowlord_messages::find::{TaskCursor, TaskPage};
 use flowlord_messages::read::{DayMarks, Stats};
 use flowlord_messages::{Code, Error};
 
 use actix_web::test::TestRequest;
 
 use super::reads::{current, finding, stats};
-use super::stub::{Stub, alert, attempt, finished, ladder, leased, noon};
+use super::stub::{Stub, alert, attempt, finished, ladder, leased, listed, noon};
 use crate::pages::Notice;
 
 pub(super) fn full() -> Stub {
     let stub = Stub::default();
     stub.stats(|_| Ok(stats()));
-    stub.tasks(|_| Ok(vec![finished(3), leased(2), attempt(1)]));
-    stub.find_tasks(|_| {
-        Ok(TaskPage { tasks: vec![finished(3), leased(2), attempt(1)], ..TaskPage::default() })
-    });
+    stub.find_tasks(|_| Ok(listed(vec![finished(3), leased(2), attempt(1)])));
     stub.incidents(|_| Ok(Vec::new())).silences(|_| Ok(Vec::new()));
     stub.alerts(|_| Ok(vec![alert(1)]));
     stub.workflows(|_| Ok(current()));
@@ -77,10 +74,10 @@ pub(super) fn assert_strict(page: &str) {
 #[actix::test]
 async fn another_day_is_shown_by_its_date() {
     let stub = full();
-    stub.tasks(|query| {
+    stub.find_tasks(|query| {
         assert_eq!(query.filter.from, "2026-02-28T00:00:00Z".parse().ok());
         assert_eq!(query.filter.to, "2026-03-01T00:00:00Z".parse().ok());
-        Ok(Vec::new())
+        Ok(TaskPage::default())
     });
     let reply = stub.get("/?date=2026-02-28").await;
     assert!(reply.text.contains("Saturday, 28 February 2026") && reply.text.contains("/?date=2026-03-01"));
@@ -92,11 +89,11 @@ async fn every_field_of_a_task_is_escaped() {
     const EVIL: &str = "<script>alert('x')</script>\"&";
     let stub = full();
     let evil = || EVIL.to_owned();
-    stub.tasks(move |_| {
+    stub.find_tasks(move |_| {
         let mut task = finished(1);
         (task.topic, task.job, task.id, task.info) = (evil(), evil(), evil(), evil());
         (task.meta, task.msg, task.worker, task.workflow) = (evil(), evil(), evil(), evil());
-        Ok(vec![task])
+        Ok(listed(vec![task]))
     });
     stub.alerts(move |_| {
         let mut alert = alert(1);
@@ -133,9 +130,13 @@ async fn a_part_that_can_not_be_read_leaves_the_others() {
 #[actix::test]
 async fn an_empty_day_says_so_and_a_full_one_that_there_is_more() {
     let stub = full();
-    stub.tasks(|_| Ok(Vec::new())).stats(|_| Ok(Stats::default()));
+    stub.find_tasks(|_| Ok(TaskPage::default())).stats(|_| Ok(Stats::default()));
     assert!(stub.get("/").await.text.contains("No task was created today yet."));
-    stub.tasks(|query| Ok((1..).take(query.limit).map(attempt).collect()));
+    stub.find_tasks(|query| {
+        let tasks: Vec<_> = (1..).take(query.limit).map(attempt).collect();
+        let next = tasks.last().map(|task| TaskCursor::After(task.uid));
+        Ok(TaskPage { next, ..listed(tasks) })
+    });
     let page = stub.get("/").await.text;
     assert!(page.contains("Newest 25 tasks") && page.contains("all of the day"));
     assert_eq!(page.matches("data-label=\"Status\"").count(), 25);

@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
 use flowlord_domain::{TaskResult, TaskState};
+use flowlord_messages::find::{TaskCursor, TaskPage};
 use flowlord_messages::read::TaskFilter;
 use flowlord_messages::{Code, Error};
 use serde_json::json;
 
-use super::stub::{Stub, attempt, finished, leased, noon};
+use super::stub::{Stub, attempt, finished, leased, listed, noon};
 
 /// The new attempts, as the database was asked for them.
 fn storing(stub: &Stub) -> Arc<Mutex<Vec<flowlord_domain::NewTask>>> {
@@ -53,9 +54,9 @@ async fn a_task_runs_again_as_a_new_attempt_of_its_chain() {
 async fn many_run_again_only_when_that_is_said() {
     let (stub, filters) = (Stub::default(), Arc::new(Mutex::new(Vec::new())));
     let seen = Arc::clone(&filters);
-    stub.tasks(move |query| {
+    stub.find_tasks(move |query| {
         seen.lock().unwrap().push(query.filter);
-        Ok(vec![finished(1), finished(2), finished(3)])
+        Ok(listed(vec![finished(1), finished(2), finished(3)]))
     });
     // The second was tried again since.
     stub.later(|query| Ok(vec![None, query.uids.last().copied(), None]));
@@ -107,7 +108,16 @@ async fn a_choice_that_can_not_be_says_what_to_write() {
         assert_eq!((status, code.as_str()), (400, "invalid_request"), "{body}");
         assert!(detail.contains(says), "{body}: {detail}");
     }
-    stub.tasks(|query| Ok((0..500).map(|n| finished(n + query.after.map_or(0, |uid| uid.0))).collect()));
+    stub.find_tasks(|query| {
+        assert!(query.ascending);
+        let after = match query.after {
+            Some(TaskCursor::After(uid)) => uid.0,
+            other => other.map_or(0, |wrong| panic!("{wrong}")),
+        };
+        let tasks: Vec<_> = (0..500).map(|n| finished(n + after)).collect();
+        let next = tasks.last().map(|task| TaskCursor::After(task.uid));
+        Ok(TaskPage { next, ..listed(tasks) })
+    });
     stub.later(|query| Ok(vec![None; query.uids.len()]));
     let (_, _, detail) = stub.post("/api/v1/tasks/rerun", r#"{"type":"a"}"#).await.problem();
     assert!(detail.contains("more than 10000"), "{detail}");

@@ -12,7 +12,7 @@ use flowlord_messages::{Code, Error};
 
 use super::access::{closed, with};
 use super::pages::{assert_strict, full};
-use super::stub::{Stub, alert, attempt, finished, ladder, leased, noon, request, send};
+use super::stub::{Stub, alert, attempt, finished, ladder, leased, listed, noon, request, send};
 
 /// Sends a form; where it leads to, and what is told there.
 async fn posted(stub: &Stub, path: &str, form: String) -> (String, String) {
@@ -48,7 +48,7 @@ async fn finished_tasks_can_be_ticked_and_the_form_keeps_the_filter() {
     let stub = full();
     stub.find_tasks(|query| {
         assert!(query.filter.given_up, "only those that are not tried again");
-        Ok(TaskPage { tasks: vec![finished(3), leased(2), attempt(1)], ..TaskPage::default() })
+        Ok(listed(vec![finished(3), leased(2), attempt(1)]))
     });
     let page = stub.get(FILTER).await.text;
     let escaped = FILTER.replace('&', "&#38;");
@@ -166,7 +166,7 @@ async fn a_task_without_a_result_is_cancelled_from_its_page() {
 #[actix::test]
 async fn buttons_are_for_those_who_may() {
     let (stub, api) = closed();
-    stub.find_tasks(|_| Ok(TaskPage { tasks: vec![finished(3)], ..TaskPage::default() }));
+    stub.find_tasks(|_| Ok(listed(vec![finished(3)])));
     stub.attempts(|_| Ok(vec![Some(finished(3))]))
         .chain_beginning(|_| Ok(Beginning { attempts: vec![finished(3)], more: 0 }));
     stub.alerts(|_| Ok(vec![alert(1)]));
@@ -198,7 +198,7 @@ async fn failed_tasks_run_again_from_the_alerts_of_the_day() {
     assert!(page.contains(&form) && page.contains("Run failed tasks again"), "{page}");
     assert_strict(&page);
     let ran = there(&stub);
-    stub.tasks(|query| {
+    stub.find_tasks(|query| {
         assert!(query.filter.given_up && query.ascending);
         assert_eq!(
             (query.filter.from, query.filter.to),
@@ -209,7 +209,7 @@ async fn failed_tasks_run_again_from_the_alerts_of_the_day() {
             (vec!["load".to_owned()], vec!["daily".to_owned()])
         );
         let other = Attempt { job: "other".to_owned(), ..finished(2) };
-        Ok(vec![finished(1), other, finished(3)])
+        Ok(listed(vec![finished(1), other, finished(3)]))
     });
     let (location, told) = posted(&stub, ALERTS, "do=rerun".to_owned()).await;
     assert_eq!((location.as_str(), told.as_str()), (ALERTS, "flowlord_notice=good 2 tasks run again."));
@@ -218,11 +218,11 @@ async fn failed_tasks_run_again_from_the_alerts_of_the_day() {
         [finished(1).uid, finished(3).uid],
         "of the type and job that are chosen"
     );
-    stub.tasks(|_| Ok(Vec::new()));
+    stub.find_tasks(|_| Ok(TaskPage::default()));
     assert!(
         posted(&stub, ALERTS, "do=rerun".to_owned()).await.1.contains("=bad no failed task of these is left")
     );
-    stub.tasks(|_| Ok(vec![finished(1); 501]));
+    stub.find_tasks(|_| Ok(listed(vec![finished(1); 501])));
     assert!(posted(&stub, ALERTS, "do=rerun".to_owned()).await.1.contains("=bad more than 500 tasks failed"));
 }
 
@@ -239,11 +239,11 @@ async fn those_of_an_open_incident_run_again() {
         "{page}"
     );
     let ran = there(&stub);
-    stub.tasks(|query| {
+    stub.find_tasks(|query| {
         assert_eq!(query.filter.from, Some(noon() - chrono::TimeDelta::days(1)));
         assert_eq!((query.filter.topics, query.filter.given_up), (vec!["load".to_owned()], true));
         let other = Attempt { job: "other".to_owned(), ..finished(2) };
-        Ok(vec![other, finished(3)])
+        Ok(listed(vec![other, finished(3)]))
     });
     let told = posted(&stub, "/web/alert", "do=rerun&route=default".to_owned()).await.1;
     assert!(told.ends_with("=good 1 task runs again."), "{told}");

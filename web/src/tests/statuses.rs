@@ -59,7 +59,6 @@ fn serving() -> Stub {
     stub.files(|_| Ok(Vec::new()));
     stub.attempts(|query| Ok(query.uids.iter().map(|_| Some(attempt(1))).collect()));
     stub.chain(|_| Ok(vec![attempt(1)]));
-    stub.tasks(|_| Ok(Vec::new()));
     stub.find_tasks(|_| Ok(TaskPage::default()));
     stub.stats(|_| Ok(Stats::default()));
     stub.alerts(|_| Ok(Vec::new()));

@@ -36,8 +36,8 @@ use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded};
 use flowlord_messages::notifier::{AwaitMessage, Fate, SlackCall};
 use flowlord_messages::read::{
     AlertsByRow, AttemptsById, Backlog, Beginning, Chain, ChainBeginning, Counts, DayMarks, DayStats,
-    LastSlot, LastSlots, LaterAttempts, ListAlerts, ListTasks, PausedPhase, ReadBacklog, ReadDays,
-    ReadPaused, ReadWorkflow, Stats, StoredAlert,
+    LastSlot, LastSlots, LaterAttempts, ListAlerts, PausedPhase, ReadBacklog, ReadDays, ReadPaused,
+    ReadWorkflow, Stats, StoredAlert,
 };
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::rowlog::{ReadShipping, Shipping};
@@ -156,7 +156,6 @@ stub! {
     attempts: AttemptsById => Vec<Option<Attempt>>;
     chain: Chain => Vec<Attempt>;
     chain_beginning: ChainBeginning => Beginning;
-    tasks: ListTasks => Vec<Attempt>;
     find_tasks: FindTasks => TaskPage;
     stats: DayStats => Stats;
     days: ReadDays => Vec<DayMarks>;
@@ -274,7 +273,6 @@ impl Stub {
             attempts: port!(),
             chain: port!(),
             chain_beginning: port!(),
-            tasks: port!(),
             find_tasks: port!(),
             stats: port!(),
             days: port!(),
@@ -450,6 +448,11 @@ pub(crate) fn finished(n: i64) -> Attempt {
 }
 
 /// A quiet route.
+/// The only page of a list.
+pub(crate) fn listed(tasks: Vec<Attempt>) -> TaskPage {
+    TaskPage { tasks, ..TaskPage::default() }
+}
+
 pub(crate) fn ladder() -> LadderStatus {
     let policy = Policy::default();
     LadderStatus {

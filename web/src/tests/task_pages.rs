@@ -335,7 +335,6 @@ pub(super) fn made_up_pages() -> Stub {
         let next = tasks.last().map(|task| TaskCursor::After(task.uid));
         Ok(TaskPage { tasks, next, looked_until: None })
     });
-    stub.tasks(|query| Ok((1..60).map(made_up).take(query.limit).collect()));
     stub.attempts(|asked| {
         let text = "connect: connection refused (os error 111) after 3 tries to warehouse:5432";
         Ok(asked

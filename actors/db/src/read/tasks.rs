@@ -1,13 +1,9 @@
-//! Attempts: by id, by chain, and pages of them.
+//! Attempts: by id and by chain.
 
 use flowlord_domain::{Attempt, Uid};
-use flowlord_messages::read::{
-    AttemptsById, Beginning, Chain, ChainBeginning, LaterAttempts, ListTasks, TaskFilter,
-};
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+use flowlord_messages::read::{AttemptsById, Beginning, Chain, ChainBeginning, LaterAttempts};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::column::{self, micros};
 use crate::reader::Query;
 use crate::row::{ATTEMPT_COLUMNS, attempt};
 
@@ -67,78 +63,4 @@ pub(crate) fn later(connection: &Connection, uid: Uid) -> rusqlite::Result<Optio
              WHERE task.uid = ?1 AND later.uid > ?1",
         )?
         .query_row([uid.0], |row| Ok(row.get::<_, Option<i64>>(0)?.map(Uid)))
-}
-
-impl Query for ListTasks {
-    type Answer = Vec<Attempt>;
-
-    fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
-        let mut clauses = Clauses::default();
-        clauses.filter(&self.filter);
-        if let Some(after) = self.after {
-            clauses.add(if self.ascending { "task.uid > ?" } else { "task.uid < ?" }, [after.0.into()]);
-        }
-        let order = if self.ascending { "ASC" } else { "DESC" };
-        let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
-        let sql = format!("{}{} ORDER BY task.uid {order} LIMIT {limit}", ATTEMPT_COLUMNS!(), clauses.sql());
-        connection.prepare_cached(&sql)?.query_map(params_from_iter(clauses.values), attempt)?.collect()
-    }
-}
-
-/// The conditions of a query and their values.
-#[derive(Default)]
-struct Clauses {
-    conditions: Vec<String>,
-    values: Vec<Value>,
-}
-
-impl Clauses {
-    fn filter(&mut self, filter: &TaskFilter) {
-        if let Some(from) = filter.from {
-            self.add("task.uid >= ?", [micros(from).into()]);
-        }
-        if let Some(to) = filter.to {
-            self.add("task.uid < ?", [micros(to).into()]);
-        }
-        self.one_of("topic", filter.topics.iter().cloned().map(Value::from));
-        self.one_of("job", filter.jobs.iter().cloned().map(Value::from));
-        self.one_of("chain", filter.ids.iter().cloned().map(Value::from));
-        self.one_of("state", filter.states.iter().map(|state| column::state(*state).into()));
-        self.results(filter);
-        if filter.given_up {
-            self.add("given_up = 1", []);
-        }
-    }
-
-    fn results(&mut self, filter: &TaskFilter) {
-        let results = filter.results.iter().map(|result| Value::from(column::result(*result)));
-        match (filter.running, filter.results.is_empty()) {
-            (false, true) => {}
-            (false, false) => self.one_of("result", results),
-            (true, true) => self.add("result IS NULL", []),
-            (true, false) => {
-                let marks = vec!["?"; filter.results.len()].join(", ");
-                self.add(&format!("(result IS NULL OR result IN ({marks}))"), results);
-            }
-        }
-    }
-
-    fn one_of(&mut self, column: &str, values: impl ExactSizeIterator<Item = Value>) {
-        if values.len() > 0 {
-            let marks = vec!["?"; values.len()].join(", ");
-            self.add(&format!("{column} IN ({marks})"), values);
-        }
-    }
-
-    fn add(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
-        self.conditions.push(condition.to_owned());
-        self.values.extend(values);
-    }
-
-    fn sql(&self) -> String {
-        if self.conditions.is_empty() {
-            return String::new();
-        }
-        format!(" WHERE {}", self.conditions.join(" AND "))
-    }
 }

@@ -1,7 +1,8 @@
 //! Tasks that a person ends, or has run again; dead letters.
 
 use flowlord_domain::TaskState;
-use flowlord_messages::read::{DayStats, LaterAttempts, ListTasks, TaskFilter};
+use flowlord_messages::find::FindTasks;
+use flowlord_messages::read::{DayStats, LaterAttempts, TaskFilter};
 use flowlord_messages::write::{CancelTask, ExtendLease, PromoteDue, ReapLeases, ReleaseLease, RerunTasks};
 
 use super::*;
@@ -62,8 +63,7 @@ async fn the_worker_of_a_cancelled_task_is_told_and_nobody_else_gets_it() {
 
 async fn dead_letters(db: &Db) -> Vec<Uid> {
     let filter = TaskFilter { results: vec![TaskResult::Error], given_up: true, ..TaskFilter::default() };
-    let list = ListTasks { filter, ascending: true, after: None, limit: 10 };
-    db.read(list).await.unwrap().iter().map(|task| task.uid).collect()
+    db.read(FindTasks::oldest(filter, 10)).await.unwrap().tasks.iter().map(|task| task.uid).collect()
 }
 
 #[actix::test]

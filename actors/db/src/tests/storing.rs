@@ -1,9 +1,10 @@
 //! Tasks come to be, in groups, once, and stay.
 
 use flowlord_domain::{AlertKind, TaskState};
+use flowlord_messages::find::FindTasks;
 use flowlord_messages::read::{
-    AlertFilter, Chain, ChainBeginning, LastSlot, LastSlots, ListAlerts, ListTasks, ReadBacklog,
-    ReadSchedule, TaskFilter,
+    AlertFilter, Chain, ChainBeginning, LastSlot, LastSlots, ListAlerts, ReadBacklog, ReadSchedule,
+    TaskFilter,
 };
 use flowlord_messages::snapshot::CopyDatabase;
 use flowlord_messages::write::{
@@ -62,8 +63,8 @@ async fn a_slot_starts_once_whatever_happens() {
     assert_eq!(one.is_ok(), two.is_err(), "exactly one of a group");
     let db = db.reopen();
     assert_eq!(code(db.write(create()).await), Code::SlotTaken);
-    let all = ListTasks { filter: TaskFilter::default(), ascending: true, after: None, limit: 10 };
-    assert_eq!(db.read(all).await.unwrap().len(), 1, "what a refused command did is undone");
+    let all = FindTasks::oldest(TaskFilter::default(), 10);
+    assert_eq!(db.read(all).await.unwrap().tasks.len(), 1, "what a refused command did is undone");
     assert_eq!(db.read(ReadSchedule).await.unwrap().last_slots, [slot()]);
 }
 
@@ -183,8 +184,7 @@ async fn a_command_that_panics_fails_alone() {
     assert_eq!(code(exploded.await), Code::Internal);
     assert!(after.await.is_ok());
     let filter = TaskFilter { topics: vec!["exploded".to_owned()], ..TaskFilter::default() };
-    let list = ListTasks { filter, ascending: false, after: None, limit: 10 };
-    assert!(db.read(list).await.unwrap().is_empty());
+    assert!(db.read(FindTasks::newest(filter, 10)).await.unwrap().tasks.is_empty());
 }
 
 #[actix::test]
@@ -204,8 +204,8 @@ async fn a_flood_larger_than_a_batch_is_stored_wholly() {
     for created in all {
         created.await.unwrap();
     }
-    let list = ListTasks { filter: TaskFilter::default(), ascending: false, after: None, limit: 2000 };
-    assert_eq!(db.read(list).await.unwrap().len(), 1500);
+    let list = FindTasks::newest(TaskFilter::default(), 2000);
+    assert_eq!(db.read(list).await.unwrap().tasks.len(), 1500);
 }
 
 #[actix::test]
@@ -216,10 +216,10 @@ async fn lists_page_by_the_last_id_and_filter() {
     let granted = db.lease(&["b"], noon()).await.unwrap();
     db.finish(Claim::Lease(granted.lease), decision(TaskResult::Warn)).await.unwrap();
 
-    let list = |filter: TaskFilter, after| ListTasks { filter, ascending: true, after, limit: 2 };
+    let list = |filter: TaskFilter, after| FindTasks { after, ..FindTasks::oldest(filter, 2) };
     let first = db.read(list(TaskFilter::default(), None)).await.unwrap();
-    let rest = db.read(list(TaskFilter::default(), Some(first[1].uid))).await.unwrap();
-    assert_eq!((first.len(), rest.len()), (2, 1));
+    let rest = db.read(list(TaskFilter::default(), first.next)).await.unwrap();
+    assert_eq!((first.tasks.len(), rest.tasks.len(), rest.next), (2, 1, None));
 
     let names = |text: &str| vec![text.to_owned()];
     for (filter, found) in [
@@ -241,7 +241,7 @@ async fn lists_page_by_the_last_id_and_filter() {
         (TaskFilter { to: Some(noon()), ..TaskFilter::default() }, 0),
         (TaskFilter { from: Some(noon() + seconds(1)), ..TaskFilter::default() }, 0),
     ] {
-        assert_eq!(db.read(list(filter.clone(), None)).await.unwrap().len(), found, "{filter:?}");
+        assert_eq!(db.read(list(filter.clone(), None)).await.unwrap().tasks.len(), found, "{filter:?}");
     }
 }
 

@@ -9,9 +9,10 @@ use flowlord_domain::rerun::rerun;
 use flowlord_domain::summary::line_key;
 use flowlord_messages::alerts::{Acknowledge, AddSilence};
 use flowlord_messages::audit::{Action, Change, RecordChange};
+use flowlord_messages::find::FindTasks;
 use flowlord_messages::notifier::Payload;
 use flowlord_messages::outbox::{ReadThreads, SlackThread};
-use flowlord_messages::read::{ListTasks, TaskFilter};
+use flowlord_messages::read::TaskFilter;
 use flowlord_messages::write::{EnqueueMessage, NewMessage, RerunTasks};
 use flowlord_messages::{Code, Error, Result};
 use serde_json::json;
@@ -156,11 +157,7 @@ impl Hands {
         let keys: BTreeSet<&str> =
             payload.incident.iter().flat_map(|incident| &incident.tasks).map(String::as_str).collect();
         let filter = TaskFilter::given_up_in(click.target.opened, &keys);
-        let mut failed = self
-            .deps
-            .tasks
-            .call(ListTasks { filter, ascending: true, after: None, limit: RERUN + 1 })
-            .await?;
+        let mut failed = FindTasks::oldest(filter, RERUN + 1).all_of(&self.deps.tasks).await?;
         if failed.len() > RERUN {
             return Err(Error::new(
                 Code::InvalidRequest,

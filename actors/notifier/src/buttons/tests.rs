@@ -13,6 +13,7 @@ use flowlord_domain::{Attempt, NewTask, TaskResult, TaskState, Uid};
 use flowlord_messages::Clock as _;
 use flowlord_messages::alerts::{Acknowledged, Silence};
 use flowlord_messages::audit::Change;
+use flowlord_messages::find::TaskPage;
 use flowlord_messages::notifier::{Colour, IncidentRef, Payload, Stage};
 use flowlord_messages::outbox::SlackThread;
 use flowlord_messages::write::NewMessage;
@@ -95,15 +96,15 @@ impl Handler<AddSilence> for Others {
     }
 }
 
-impl Handler<ListTasks> for Others {
-    type Result = Result<Vec<Attempt>>;
+impl Handler<FindTasks> for Others {
+    type Result = Result<TaskPage>;
 
-    fn handle(&mut self, asked: ListTasks, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, asked: FindTasks, _: &mut Self::Context) -> Self::Result {
         assert!(asked.filter.given_up && asked.ascending);
         assert_eq!(asked.filter.from, Some(noon() - TimeDelta::days(1)));
         assert_eq!(asked.filter.topics, ["a", "b"]);
         let failed = self.with(|state| state.failed.clone());
-        Ok(failed.into_iter().take(asked.limit).collect())
+        Ok(TaskPage { tasks: failed.into_iter().take(asked.limit).collect(), ..TaskPage::default() })
     }
 }
 

@@ -7,7 +7,8 @@ use flowlord_domain::Attempt;
 use flowlord_domain::summary::line_key;
 use flowlord_messages::Code;
 use flowlord_messages::alerts::LadderStates;
-use flowlord_messages::read::{ListTasks, TaskFilter};
+use flowlord_messages::find::FindTasks;
+use flowlord_messages::read::TaskFilter;
 
 use super::act::Form;
 use super::{PARAMS, is_chosen};
@@ -68,8 +69,7 @@ async fn of_day(api: &Api, request: &HttpRequest) -> Result<Vec<Attempt>, Proble
 
 /// Oldest first.
 async fn list(api: &Api, filter: TaskFilter) -> Result<Vec<Attempt>, Problem> {
-    let list = ListTasks { filter, ascending: true, after: None, limit: MOST + 1 };
-    let failed = api.deps.tasks.call(list).await?;
+    let failed = FindTasks::oldest(filter, MOST + 1).all_of(&api.deps.find_tasks).await?;
     if failed.len() > MOST {
         let detail =
             format!("more than {MOST} tasks failed: choose some by type and job, or tick them in the list");
