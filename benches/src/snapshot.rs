@@ -34,10 +34,20 @@ pub(crate) struct Plan {
 /// Connections of workers.
 const WORKERS: u32 = 16;
 
+/// What is going on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Part {
+    #[default]
+    Quiet,
+    Copying,
+    /// The copy is read through, which isn't measured.
+    Checking,
+}
+
 /// The times of results, milliseconds, in the part that is on.
 #[derive(Debug, Default)]
 struct Times {
-    copying: Cell<bool>,
+    part: Cell<Part>,
     quiet: RefCell<Vec<f64>>,
     during: RefCell<Vec<f64>>,
     /// Attempts whose results were acknowledged, as numbers.
@@ -81,20 +91,21 @@ async fn measure(plan: &Plan, address: &str, data: &Path) -> anyhow::Result<()> 
         let mut client = Client::connect(address).await?;
         let before = times.finished.borrow().clone();
         let begun = Instant::now();
-        times.copying.set(true);
+        times.part.set(Part::Copying);
         let answer = client.post("/api/v1/snapshots", "{}").await?;
-        times.copying.set(false);
+        times.part.set(Part::Checking);
         let took = begun.elapsed();
         let location = PathBuf::from(between(answer, "\"location\":\"").context("no location")?);
-        let missing = missing(&location, &before)?;
-        ensure!(missing == 0, "{missing} of {} results acknowledged before are not in it", before.len());
+        let (snapshot, finished) = (location.clone(), before.len());
+        let missing = tokio::task::spawn_blocking(move || missing(&snapshot, &before)).await??;
+        ensure!(missing == 0, "{missing} of {finished} results acknowledged before are not in it");
         writeln!(
             out,
-            "snapshot {round}: {:.1} s; opens clean and holds all {} results acknowledged before it",
-            took.as_secs_f64(),
-            before.len()
+            "snapshot {round}: {:.1} s; opens clean and holds all {finished} results acknowledged before it",
+            took.as_secs_f64()
         )?;
         std::fs::remove_file(&location)?;
+        times.part.set(Part::Quiet);
     }
     times.done.set(true);
     while let Some(worker) = workers.join_next().await {
@@ -129,15 +140,18 @@ async fn work(address: String, times: Rc<Times>, worker: u32, rate: u32) -> anyh
         let wanted = r#"{"topics":["work"],"worker":"w","max":1,"wait":"5s"}"#;
         let answer = client.post("/api/v1/lease", wanted).await?;
         let Some(lease) = between(answer, "\"lease\":\"").map(str::to_owned) else { continue };
-        let copying = times.copying.get();
+        let part = times.part.get();
         let begun = Instant::now();
         client
             .post(&format!("/api/v1/lease/{lease}/result"), r#"{"result":"complete","meta":"rows=10"}"#)
             .await?;
         let took = begun.elapsed().as_secs_f64() * 1e3;
         // One that begins or ends with a snapshot belongs to neither part.
-        if copying == times.copying.get() {
-            if copying { &times.during } else { &times.quiet }.borrow_mut().push(took);
+        match part {
+            _ if part != times.part.get() => {}
+            Part::Quiet => times.quiet.borrow_mut().push(took),
+            Part::Copying => times.during.borrow_mut().push(took),
+            Part::Checking => {}
         }
         let uid = lease.split('-').next().context("a lease")?;
         times.finished.borrow_mut().push(i64::from_str_radix(uid, 16)?);

@@ -17,7 +17,7 @@ use flowlord_library::Library;
 use flowlord_messages::hint::SnapshotsChanged;
 use flowlord_messages::library::WorkflowsChanged;
 use flowlord_messages::token::TokenHash;
-use flowlord_messages::{LatePort, Ping, Port, Raiser};
+use flowlord_messages::{LatePort, Ping, Port, Raiser, stand_back};
 use flowlord_notifier::{Buttons, Notifier};
 use flowlord_retention::Retention;
 use flowlord_scheduler::Scheduler;
@@ -73,14 +73,16 @@ impl Wiring<'_> {
         address: SocketAddr,
         arbiters: &mut Vec<Arbiter>,
     ) -> anyhow::Result<(Database, Stops, Option<Secret>)> {
-        // The hot actors have a thread each; the calm ones share one.
+        // The hot actors have a thread each; the calm ones share one. What copies and hashes whole databases stands
+        // back for all of them, with the threads that it begins.
         let mut thread = || {
             let arbiter = Arbiter::new();
             let handle = arbiter.handle();
             arbiters.push(arbiter);
             handle
         };
-        let (db_thread, hot, calm) = (thread(), thread(), thread());
+        let (db_thread, hot, calm, behind) = (thread(), thread(), thread(), thread());
+        behind.spawn_fn(stand_back);
         let ears = Ears::default();
         let supervision = self.environment.supervision("db");
         let lock = FolderLock::take(&self.config.data)?;
@@ -96,8 +98,8 @@ impl Wiring<'_> {
         let watch = self.watch(&calm, &database, &library);
         let notifier = self.notifier(&calm, &database);
         let buttons = self.buttons(&calm, &database, &alerts);
-        let backup = self.backup(&calm, &database, &ears)?;
-        let shipper = self.shipper(&calm, &database, &backup)?;
+        let backup = self.backup(&behind, &database, &ears)?;
+        let shipper = self.shipper(&behind, &database, &backup)?;
         let retention = self.retention(&calm, &database);
         let backload = self.backload(&calm, &database, &library);
         let files = self.files(&calm, &database, &library);

@@ -12,7 +12,7 @@ use flowlord_messages::{Code, Error, Result, guarded};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::fault;
-use crate::gently::gently;
+use crate::gently::{flush_as_it_grows, gently};
 use crate::owner::Owner;
 use crate::rowlog::log_point;
 use crate::schema::VERSION;
@@ -83,7 +83,7 @@ pub fn copy(from: &Path, to: &Path) -> std::result::Result<u64, SnapshotError> {
         .tempfile_in(folder)
         .map_err(io(folder))?
         .into_temp_path();
-    gently(&partial, || {
+    gently(|| {
         let copied = vacuum_into(from, &partial).and_then(|()| fault::at(Point::DuringSnapshot, from));
         copied.map_err(|source| SnapshotError::Sqlite { path: to.to_owned(), source })?;
         check(&partial)
@@ -102,6 +102,7 @@ pub fn copy(from: &Path, to: &Path) -> std::result::Result<u64, SnapshotError> {
 fn vacuum_into(from: &Path, to: &Path) -> rusqlite::Result<()> {
     // Not `immutable`: it reads what the writer commits meanwhile, up to its beginning.
     let connection = read_only(from)?;
+    flush_as_it_grows(&connection, to)?;
     let to = to.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(to.to_owned()))?;
     // An empty file, as the temporary one is, is taken for none.
     connection.execute("VACUUM INTO ?1", [to]).map(drop)
