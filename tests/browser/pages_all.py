@@ -2,6 +2,9 @@
 
 from playwright.sync_api import expect
 
+# What a page and all that it needs may weigh, compressed.
+MOST_KB = 150
+
 PAGES = {
     "overview": "/",
     "tasks": "/web/task",
@@ -31,6 +34,17 @@ def test_no_page_keeps_anybody_out_or_sticks_out(person):
                 person.shoot(what)
                 wrong += [*person.sticks_out(what), *(person.barriers(what) if width in (1400, 400) else [])]
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_first_visit_weighs_much(person):
+    weigh = "performance.getEntries().reduce((bytes, entry) => bytes + (entry.transferSize || 0), 0)"
+    weights = {}
+    for name, path in pages(person):
+        # Each in a browser that has nothing yet.
+        person.with_screen().open(path)
+        weights[name] = person.page.evaluate(weigh) / 1000
+    print("    kB on the wire: " + ", ".join(f"{name} {weight:.0f}" for name, weight in weights.items()))
+    assert all(10 < weight < MOST_KB for weight in weights.values()), weights
 
 
 def test_dark_is_dark(person):
