@@ -117,6 +117,9 @@ enum Command {
         /// Seconds of each part.
         #[arg(long, default_value_t = 5)]
         seconds: u64,
+        /// Only paths with this in their name: `searched`, `page:`.
+        #[arg(long, default_value = "")]
+        only: String,
         /// The last day of the histories, `2026-03-01`; today when not given.
         #[arg(long)]
         until: Option<chrono::NaiveDate>,
@@ -166,10 +169,11 @@ fn main() -> anyhow::Result<()> {
             let quiet = Duration::from_secs(seconds);
             runtime.block_on(snapshot::run(&snapshot::Plan { history, data, rate, quiet, rounds }))
         }
-        Command::Reads { attempts, folder, clients, seconds, until } => {
+        Command::Reads { attempts, folder, clients, seconds, only, until } => {
             let until = until.unwrap_or_else(|| SystemClock.now().date_naive());
             let duration = Duration::from_secs(seconds);
-            runtime.block_on(reads::run(&reads::Plan { sizes: attempts, folder, clients, duration, until }))
+            let plan = reads::Plan { sizes: attempts, folder, clients, duration, only, until };
+            runtime.block_on(reads::run(&plan))
         }
         Command::Generate { attempts, busiest, days, until, seed, out } => {
             let until = until.unwrap_or_else(|| SystemClock.now().date_naive());

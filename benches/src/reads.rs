@@ -23,6 +23,9 @@ const AT_ONCE: u32 = 50;
 /// Workers that work as fast as they can, for what looking costs them.
 const WORKERS: usize = 32;
 
+/// How often they work alone and beside those who look.
+const TURNS: u32 = 3;
+
 /// What is measured.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -34,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) clients: Vec<usize>,
     /// For each path and number of clients.
     pub(crate) duration: Duration,
+    /// Only paths with this in their name.
+    pub(crate) only: String,
     /// The last day of the histories.
     pub(crate) until: NaiveDate,
 }
@@ -68,6 +73,8 @@ fn paths(day: NaiveDate) -> Vec<(&'static str, String)> {
 pub(crate) async fn run(plan: &Plan) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     let day = plan.until.pred_opt().unwrap_or(plan.until);
+    let paths: Vec<_> = paths(day).into_iter().filter(|(name, _)| name.contains(&plan.only)).collect();
+    let mut sizes = Vec::new();
     for attempts in &plan.sizes {
         let data = history(plan, *attempts)?;
         let workflows = plan.folder.join("workflows");
@@ -82,20 +89,47 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<()> {
         until_ready(&address).await?;
         let ready = begun.elapsed().as_secs_f64();
         writeln!(out, "{attempts} attempts, {} on {day}: ready after {ready:.2} s", attempts / 10)?;
-        for (name, path) in paths(day) {
+        let mut of_size = Vec::new();
+        for (name, path) in &paths {
             let mut line = format!("  {name:<24}");
             for clients in &plan.clients {
-                let looked = look(&address, &path, *clients, plan.duration, Some(RESULTS)).await?;
+                let looked = look(&address, path, *clients, plan.duration, Some(RESULTS)).await?;
                 line += &format!(
                     "  {clients:>3} clients: p50 {:>7.1} ms, p99 {:>7.1} ms",
                     looked.p50, looked.p99
                 );
+                of_size.push(looked);
             }
             writeln!(out, "{line}")?;
         }
-        slowed(&address, &format!("/web/task?date={day}"), plan.duration * 2).await?;
+        sizes.push(of_size);
+        slowed(&address, &format!("/web/task?date={day}"), plan.duration).await?;
         process.terminate()?;
         process.ended().await?;
+    }
+    compare(plan, &paths, &sizes)
+}
+
+/// How many times as long the largest history takes as the smallest.
+fn compare(plan: &Plan, paths: &[(&str, String)], sizes: &[Vec<Looked>]) -> anyhow::Result<()> {
+    let (Some(small), Some(large), Some(least), Some(most)) =
+        (sizes.first(), sizes.last(), plan.sizes.first(), plan.sizes.last())
+    else {
+        return Ok(());
+    };
+    let mut out = std::io::stdout();
+    writeln!(out, "{most} attempts against {least}:")?;
+    let clients = plan.clients.len();
+    for ((name, _), (small, large)) in paths.iter().zip(small.chunks(clients).zip(large.chunks(clients))) {
+        let mut line = format!("  {name:<24}");
+        for (clients, (small, large)) in plan.clients.iter().zip(small.iter().zip(large)) {
+            line += &format!(
+                "  {clients:>3} clients: p50 {:>7.2}   , p99 {:>7.2}   ",
+                large.p50 / small.p50,
+                large.p99 / small.p99
+            );
+        }
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }
@@ -195,10 +229,15 @@ async fn come_in(address: &str, rate: u32, until: Instant) -> anyhow::Result<()>
     Ok(())
 }
 
-/// What 32 clients that reload a page cost those who work: cycles a second with and without them.
+/// What 32 clients that reload a page cost those who work: cycles a second with and without them, in turns.
 async fn slowed(address: &str, path: &str, duration: Duration) -> anyhow::Result<()> {
-    let alone = workers_of(address, WORKERS, duration, Part::Cycle).await?.rate;
-    let (looking, looks) = reload_while_working(address, path, duration).await?;
+    let (mut alone, mut looking, mut looks) = (0.0, 0.0, 0.0);
+    for _ in 0..TURNS {
+        alone += workers_of(address, WORKERS, duration, Part::Cycle).await?.rate / f64::from(TURNS);
+        let (rate, times) = reload_while_working(address, path, duration).await?;
+        looking += rate / f64::from(TURNS);
+        looks += times / f64::from(TURNS);
+    }
     writeln!(
         std::io::stdout(),
         "  {WORKERS} workers: {alone:.0} results/s alone, {looking:.0} while 32 clients reload {path} {looks:.0} times/s: {:.2}",

@@ -51,7 +51,7 @@ const BUSY: u64 = 1_000;
 const COUNTED: Duration = Duration::from_millis(100);
 
 /// How long a thread rests while they are: so many times as long as it looked.
-const RESTS: u32 = 9;
+const RESTS: u32 = 19;
 
 /// No rest is longer: people wait for it.
 const LONGEST_REST: Duration = Duration::from_millis(100);

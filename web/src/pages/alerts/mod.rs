@@ -30,9 +30,9 @@ const PATH: &str = "/web/alert";
 const PARAMS: &[&str] = &["date", "month", "type", "job", "sort", "order", "cursor"];
 
 /// So many of a day's alerts are looked at, the newest.
-const MOST: usize = 2_000;
+const MOST: usize = 1_000;
 /// How many a page of the list has.
-const ROWS: usize = 200;
+const ROWS: usize = 100;
 /// How many incidents and silences are shown.
 const INCIDENTS: usize = 20;
 const SILENCES: usize = 100;

@@ -22,7 +22,7 @@ use crate::reader::Query;
 use crate::row::{ATTEMPT_COLUMNS, attempt};
 
 /// How many rows a page looks at, at most.
-pub(crate) const LOOKED_AT: usize = 5_000;
+pub(crate) const LOOKED_AT: usize = 1_500;
 
 impl Query for FindTasks {
     type Answer = TaskPage;
