@@ -128,6 +128,8 @@ async fn places_that_are_watched_no_longer_are_forgotten() {
     bench.looked().await;
     bench.stop.call(StopFiles).await.unwrap();
     let other = Bench::watching(bench.rows.clone(), &[]);
+    // Once it answers it has begun to forget.
+    assert_eq!(other.places.call(WatchedPlaces).await.unwrap().len(), 0);
     other.clock.settle().await;
     assert!(other.with(|rows| rows.seen.is_empty()));
     other.stop.call(StopFiles).await.unwrap();
