@@ -10,7 +10,8 @@ use flowlord_domain::rule::Rule;
 use flowlord_domain::task_doc::TaskDoc;
 use flowlord_domain::template::Row;
 use flowlord_domain::workflow::{Phase, WorkflowFile, Workflows};
-use flowlord_domain::{AlertKind, Attempt, Lane, TaskState, Uid};
+use flowlord_domain::{AlertKind, Attempt, Uid};
+use flowlord_testkit::leased;
 use serde_json::{Value, json};
 
 use crate::case::{Case, TestIds, Verdict, at, go_time};
@@ -72,27 +73,11 @@ pub(crate) fn process(case: &Case<'_>) -> Verdict {
 fn attempt(doc: &TaskDoc) -> Attempt {
     let created: DateTime<Utc> = at(if doc.created == "NOW" { NOW } else { &doc.created });
     Attempt {
-        uid: Uid::at(created),
-        topic: doc.topic.clone(),
         job: doc.job.clone(),
         id: doc.id.clone(),
         info: doc.info.clone(),
         meta: doc.meta.clone(),
-        workflow: String::new(),
-        parent: None,
-        retry: 0,
-        lane: Lane::Live,
-        state: TaskState::Leased,
-        delivery: 1,
-        not_before: None,
-        worker: String::new(),
-        cancelled: false,
-        lease_expires: None,
-        progress: None,
-        result: None,
-        msg: String::new(),
-        started: None,
-        ended: None,
+        ..leased(Uid::at(created), &doc.topic)
     }
 }
 

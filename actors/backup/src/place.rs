@@ -16,7 +16,8 @@ use sha2::{Digest as _, Sha256};
 /// What a name begins with, its time, and what it ends with. The names sort as the times do.
 const FORM: &str = "flowlord-%Y%m%dT%H%M%S%.6fZ.db";
 
-/// A file of this machine is read in such pieces: however low its priority, a thread keeps its processor until a read ends.
+/// A file of this machine is read in such pieces: however low its priority, a thread keeps its processor until a read
+/// ends.
 const PIECE: usize = 64 * 1024;
 
 /// A receipt is a few lines.
@@ -256,10 +257,15 @@ impl Place {
     }
 
     async fn compare(&self, name: &str, receipt: &Receipt) -> Result<()> {
-        if let Some(file) = self.local(name) {
-            let (bytes, sha256) = digest_of_file(&file).await?;
-            return self.same(name, receipt, &Receipt { bytes, sha256, ..receipt.clone() });
-        }
+        let (bytes, sha256) = match self.local(name) {
+            Some(file) => digest_of_file(&file).await?,
+            None => self.digest(name).await?,
+        };
+        self.same(name, receipt, &Receipt { bytes, sha256, ..receipt.clone() })
+    }
+
+    /// The size and hash of what a store has.
+    async fn digest(&self, name: &str) -> Result<(u64, String)> {
         let mut counted = Counted::default();
         self.store
             .read(name, async |piece| {
@@ -267,8 +273,7 @@ impl Place {
                 Ok(())
             })
             .await?;
-        let (bytes, sha256) = counted.end();
-        self.same(name, receipt, &Receipt { bytes, sha256, ..receipt.clone() })
+        Ok(counted.end())
     }
 
     fn same(&self, name: &str, sent: &Receipt, found: &Receipt) -> Result<()> {

@@ -6,7 +6,6 @@ use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use chrono::TimeDelta;
 use flowlord_domain::{Attempt, TaskResult, Uid};
-use flowlord_messages::find::{TaskCursor, TaskPage};
 use flowlord_messages::library::Reloaded;
 use flowlord_messages::notifier::Fate;
 use flowlord_messages::read::{Counts, Stats, StatsRow};
@@ -15,7 +14,7 @@ use flowlord_messages::{Code, Error};
 use serde_json::{Value, json};
 
 use super::reads::{current, finding};
-use super::stub::{Stub, attempt, config, finished, listed, noon, request, send};
+use super::stub::{Stub, after, attempt, config, finished, listed, more, noon, request, send};
 use crate::api::Api;
 
 #[actix::test]
@@ -59,14 +58,11 @@ async fn the_recap_reads_what_ended_today_in_steps() {
     stub.find_tasks(|query| {
         assert_eq!(query.filter.results, [TaskResult::Complete, TaskResult::Error]);
         assert_eq!(query.filter.from.unwrap() + TimeDelta::days(1), query.filter.to.unwrap());
-        let first = match query.after {
-            Some(TaskCursor::After(Uid(after))) => after - attempt(0).uid.0 + 1,
-            other => other.map_or(0, |wrong| panic!("{wrong}")),
-        };
+        let first = after(&query).map_or(0, |Uid(after)| after - attempt(0).uid.0 + 1);
         let last = 2_500.min(first + i64::try_from(query.limit).unwrap());
         let complete = |n| Attempt { result: Some(TaskResult::Complete), ..finished(n) };
-        let next = (last < 2_500).then(|| TaskCursor::After(finished(last - 1).uid));
-        Ok(TaskPage { next, ..listed((first..last).map(complete).collect()) })
+        let tasks = (first..last).map(complete).collect();
+        Ok(if last < 2_500 { more(tasks) } else { listed(tasks) })
     });
     let text = stub.get("/recap").await;
     let expected = "load:daily\n\tmin: 3s max: 3s avg: 3s\n\tComplete: 2500 2026/03/02T00\n\tError: 1 \n";

@@ -2,14 +2,14 @@
 
 use flowlord_domain::{TaskResult, TaskState};
 use flowlord_messages::alerts::LadderStatus;
-use flowlord_messages::find::{TaskCursor, TaskPage};
+use flowlord_messages::find::TaskPage;
 use flowlord_messages::read::{DayMarks, Stats};
 use flowlord_messages::{Code, Error};
 
 use actix_web::test::TestRequest;
 
 use super::reads::{current, finding, stats};
-use super::stub::{Stub, alert, attempt, finished, ladder, leased, listed, noon};
+use super::stub::{Stub, alert, attempt, finished, ladder, leased, listed, more, noon};
 use crate::pages::Notice;
 
 pub(super) fn full() -> Stub {
@@ -132,11 +132,7 @@ async fn an_empty_day_says_so_and_a_full_one_that_there_is_more() {
     let stub = full();
     stub.find_tasks(|_| Ok(TaskPage::default())).stats(|_| Ok(Stats::default()));
     assert!(stub.get("/").await.text.contains("No task was created today yet."));
-    stub.find_tasks(|query| {
-        let tasks: Vec<_> = (1..).take(query.limit).map(attempt).collect();
-        let next = tasks.last().map(|task| TaskCursor::After(task.uid));
-        Ok(TaskPage { next, ..listed(tasks) })
-    });
+    stub.find_tasks(|query| Ok(more((1..).take(query.limit).map(attempt).collect())));
     let page = stub.get("/").await.text;
     assert!(page.contains("Newest 25 tasks") && page.contains("all of the day"));
     assert_eq!(page.matches("data-label=\"Status\"").count(), 25);

@@ -4,12 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
 use flowlord_domain::{TaskResult, TaskState};
-use flowlord_messages::find::{TaskCursor, TaskPage};
 use flowlord_messages::read::TaskFilter;
 use flowlord_messages::{Code, Error};
 use serde_json::json;
 
-use super::stub::{Stub, attempt, finished, leased, listed, noon};
+use super::stub::{Stub, after, attempt, finished, leased, listed, more, noon};
 
 /// The new attempts, as the database was asked for them.
 fn storing(stub: &Stub) -> Arc<Mutex<Vec<flowlord_domain::NewTask>>> {
@@ -110,13 +109,8 @@ async fn a_choice_that_can_not_be_says_what_to_write() {
     }
     stub.find_tasks(|query| {
         assert!(query.ascending);
-        let after = match query.after {
-            Some(TaskCursor::After(uid)) => uid.0,
-            other => other.map_or(0, |wrong| panic!("{wrong}")),
-        };
-        let tasks: Vec<_> = (0..500).map(|n| finished(n + after)).collect();
-        let next = tasks.last().map(|task| TaskCursor::After(task.uid));
-        Ok(TaskPage { next, ..listed(tasks) })
+        let after = after(&query).map_or(0, |uid| uid.0);
+        Ok(more((0..500).map(|n| finished(n + after)).collect()))
     });
     stub.later(|query| Ok(vec![None; query.uids.len()]));
     let (_, _, detail) = stub.post("/api/v1/tasks/rerun", r#"{"type":"a"}"#).await.problem();

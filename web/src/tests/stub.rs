@@ -28,7 +28,7 @@ use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::files::{
     FileArrived, ListFiles, Recorded, StoredFileEvent, WatchedPlace, WatchedPlaces,
 };
-use flowlord_messages::find::{FindTasks, TaskPage};
+use flowlord_messages::find::{FindTasks, TaskCursor, TaskPage};
 use flowlord_messages::grid::{PhaseSlots, ReadHours, ReadSlots};
 use flowlord_messages::health::Pong;
 use flowlord_messages::ingest::SubmitResults;
@@ -447,12 +447,26 @@ pub(crate) fn finished(n: i64) -> Attempt {
     }
 }
 
-/// A quiet route.
-/// The only page of a list.
+/// The only page of a list, or its last.
 pub(crate) fn listed(tasks: Vec<Attempt>) -> TaskPage {
     TaskPage { tasks, ..TaskPage::default() }
 }
 
+/// A page that others follow.
+pub(crate) fn more(tasks: Vec<Attempt>) -> TaskPage {
+    let next = tasks.last().map(|task| TaskCursor::After(task.uid));
+    TaskPage { next, ..listed(tasks) }
+}
+
+/// Behind which task a page by creation is asked for.
+pub(crate) fn after(query: &FindTasks) -> Option<Uid> {
+    match &query.after {
+        Some(TaskCursor::After(uid)) => Some(*uid),
+        other => other.as_ref().map(|wrong| panic!("{wrong}")),
+    }
+}
+
+/// A quiet route.
 pub(crate) fn ladder() -> LadderStatus {
     let policy = Policy::default();
     LadderStatus {

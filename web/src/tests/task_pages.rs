@@ -13,7 +13,7 @@ use flowlord_messages::read::{Beginning, StoredAlert};
 
 use super::pages::{assert_strict, full, made_up};
 use super::reads::stats;
-use super::stub::{Stub, alert, attempt, finished, leased, noon};
+use super::stub::{Stub, alert, attempt, finished, leased, more, noon};
 
 #[actix::test]
 async fn the_page_of_tasks_shows_figures_choices_and_the_list() {
@@ -330,11 +330,7 @@ async fn forms_take_care_silence_and_end_and_say_what_they_did() {
 /// A day in full, for a look.
 pub(super) fn made_up_pages() -> Stub {
     let stub = full();
-    stub.find_tasks(|query| {
-        let tasks: Vec<_> = (1..100).map(made_up).take(query.limit).collect();
-        let next = tasks.last().map(|task| TaskCursor::After(task.uid));
-        Ok(TaskPage { tasks, next, looked_until: None })
-    });
+    stub.find_tasks(|query| Ok(more((1..100).map(made_up).take(query.limit).collect())));
     stub.attempts(|asked| {
         let text = "connect: connection refused (os error 111) after 3 tries to warehouse:5432";
         Ok(asked
