@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use anyhow::{Context as _, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -110,10 +111,8 @@ impl Process {
 
     /// Asks it to stop.
     pub(crate) fn terminate(&self) -> anyhow::Result<()> {
-        let id = self.id()?.to_string();
-        let sent = std::process::Command::new("kill").args(["-TERM", &id]).status()?;
-        ensure!(sent.success(), "kill -TERM {id}: {sent}");
-        Ok(())
+        let pid = Pid::from_raw(self.id()?.try_into()?).context("no process id")?;
+        Ok(kill_process(pid, Signal::TERM)?)
     }
 
     /// Waits until it ended.

@@ -5,10 +5,12 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use flowlord_testkit::FakeSlack;
+use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
+use crate::process::signal;
 use crate::support::Api;
 
 /// How long anything here may take before the test fails.
@@ -180,8 +182,7 @@ async fn the_demo_runs_the_main_job_and_leaves_nothing() {
     until("an alert", async || api.get("/api/v1/alerts").await.ok()["items"].get(0).cloned()).await;
     until("Slack", async || slack.requests().pop()).await;
 
-    let id = demo.id().unwrap().to_string();
-    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    signal(demo.id().unwrap(), Signal::INT);
     let ended = tokio::time::timeout(PATIENCE, demo.wait()).await.expect("it ends").unwrap();
     assert!(ended.success(), "{ended}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "its data went with it");

@@ -231,6 +231,9 @@ mod tests {
     /// The short run of every test run; `cargo run -p flowlord-bench -- power-cut` is the long one.
     #[test]
     fn every_image_of_a_cut_holds_what_was_acknowledged_and_a_disk_that_lies_is_caught() {
+        if !flowlord_testkit::can_run(&["strace"]) {
+            return;
+        }
         let plan = Plan { images: 10, seed: 1, answers: 40, padding: 0, lies: false };
         let report = run(&plan);
         assert_eq!((report.images, &report.violations), (10, &Vec::new()));
