@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Datelike as _, Utc};
 use flowlord_domain::NewTask;
-use flowlord_domain::file_event::{Arrival, FileEvent, parse};
+use flowlord_domain::file_event::{Arrival, FileEvent, Headers, parse};
 use flowlord_domain::file_match::{Effect, FileMatch, matches, needed};
 use flowlord_domain::query::Query;
 use serde_json::{Value, json};
@@ -14,10 +14,16 @@ use crate::results::workflows;
 const NOW: &str = "2024-01-15T10:17:23Z";
 
 pub(crate) fn file_match(case: &Case<'_>) -> Verdict {
-    let file = match parse(case.text("event").as_bytes()) {
-        Ok(Arrival::File(file)) => file,
-        Ok(Arrival::Ignored { why, .. }) => return Verdict::holds(case.error.is_some(), why),
+    let arrivals = match parse(case.text("event").as_bytes(), &Headers::default()) {
+        Ok(arrivals) => arrivals,
         Err(err) => return Verdict::holds(case.error.is_some(), err),
+    };
+    let file = match <[Arrival; 1]>::try_from(arrivals) {
+        Ok([Arrival::File(file)]) => file,
+        Ok([Arrival::Ignored { why, .. }]) => return Verdict::holds(case.error.is_some(), why),
+        Err(several) => {
+            return Verdict::holds(false, format!("one event of the reference is {several:?} here"));
+        }
     };
     let workflows = workflows(case.setup);
     let found = matches(&workflows, &file.path);

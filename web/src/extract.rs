@@ -26,6 +26,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// listens gets its answer.
 const MAX_DISCARDED: usize = 16 * 1024 * 1024;
 
+/// By these SNS and Pub/Sub tell that they send a message: SNS as `text/plain`, Pub/Sub without an envelope as anything.
+const MESSAGE_HEADERS: [&str; 2] = ["x-amz-sns-message-type", "x-goog-pubsub-message-id"];
+
 /// How a body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -47,6 +50,17 @@ pub(crate) async fn json_body(request: &HttpRequest, payload: Payload) -> Result
     }
 }
 
+/// Reads a body of JSON that tells of files. Message services send JSON by names of other kinds.
+pub(crate) async fn event_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+    if !MESSAGE_HEADERS.iter().any(|name| request.headers().contains_key(*name)) {
+        return json_body(request, payload).await;
+    }
+    check_unpacked(request)?;
+    let body = read(request, payload, MAX_BODY).await?;
+    Trail::note(request, &body);
+    Ok(body)
+}
+
 /// Reads a body of JSON or of lines of JSON.
 pub(crate) async fn results_body(request: &HttpRequest, payload: Payload) -> Result<(Form, Bytes), Problem> {
     let form = form(request)?;
@@ -65,14 +79,19 @@ pub(crate) async fn slack_body(request: &HttpRequest, payload: Payload) -> Resul
     read(request, payload, MAX_BODY).await
 }
 
-fn form(request: &HttpRequest) -> Result<Form, Problem> {
-    // A small body that unpacks to a large one would get round every limit.
-    if let Some(encoding) = request.headers().get(CONTENT_ENCODING)
-        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
-        let detail = "the body is packed (Content-Encoding): send it as it is";
-        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+/// A small body that unpacks to a large one would get round every limit.
+fn check_unpacked(request: &HttpRequest) -> Result<(), Problem> {
+    match request.headers().get(CONTENT_ENCODING) {
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            let detail = "the body is packed (Content-Encoding): send it as it is";
+            Err(Problem::new(Code::UnsupportedMediaType, detail))
+        }
+        _ => Ok(()),
     }
+}
+
+fn form(request: &HttpRequest) -> Result<Form, Problem> {
+    check_unpacked(request)?;
     let Some(value) = request.headers().get(CONTENT_TYPE) else { return Ok(Form::Json) };
     let value = value.to_str().unwrap_or("?");
     let kind = value.split(';').next().unwrap_or_default().trim();

@@ -187,7 +187,7 @@ fn parse_pair(pair: &str) -> Result<(String, String), QueryError> {
     Ok((read(key)?, read(value)?))
 }
 
-fn unescape(text: &str) -> Result<String, String> {
+pub(crate) fn unescape(text: &str) -> Result<String, String> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut i = 0;

@@ -3,13 +3,14 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Payload;
-use flowlord_domain::file_event::{Arrival, FileEventError, parse};
+use flowlord_domain::file_event::{Arrival, FileEventError, Headers, parse};
 use flowlord_domain::{Attempt, TaskState};
 use flowlord_messages::Code;
-use flowlord_messages::files::{FileArrived, ListFiles, StartedTask, WatchedPlaces};
+use flowlord_messages::files::{FileArrived, ListFiles, PhaseOutcome, Recorded, StartedTask, WatchedPlaces};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::api::ApiRef;
-use crate::extract::json_body;
+use crate::extract::event_body;
 use crate::params::{Params, day};
 use crate::problem::{Answer, Problem};
 use crate::routes::tasks::idempotency_key;
@@ -17,31 +18,71 @@ use crate::routes::{List, json};
 use crate::view::file::{FileEventView, OutcomeView, PlaceView, RecordedView};
 use crate::view::task::{TaskView, as_stored};
 
-/// Records a file event and starts its tasks. What isn't about a new file is recorded, too, and answered like one:
-/// who delivers it would else send it again.
+/// How many records of one body are on their way to the database at the same time.
+const AT_ONCE: usize = 16;
+
+/// Records what a body tells of files and starts their tasks.
 pub(crate) async fn arrived(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
-    let body = json_body(&request, payload).await?;
-    let key = idempotency_key(&request)?;
-    let (mut file, ignored) = match parse(&body).map_err(unreadable)? {
+    let body = event_body(&request, payload).await?;
+    tell(&api, &request, &body).await
+}
+
+/// Records what the headers of a request and its body tell of files. What isn't about a new file is recorded, too, and answered like
+/// one: its sender would else send it again.
+pub(crate) async fn tell(api: &ApiRef, request: &HttpRequest, body: &[u8]) -> Answer {
+    let key = idempotency_key(request)?;
+    let stated = Headers::of(|name| request.headers().get(name)?.to_str().ok());
+    let arrivals = parse(body, &stated).map_err(unreadable)?;
+    let is_one = arrivals.len() == 1;
+    let records = arrivals.into_iter().zip(0_usize..).map(|(arrival, nth)| {
+        // Of several each has a key of its own.
+        let key = key.map(|key| if nth == 0 { key.to_owned() } else { format!("{key} {nth}") });
+        record(api, arrival, key)
+    });
+    // In their order, so that files that wait for each other are counted as they came.
+    let recorded: Vec<_> = futures_util::stream::iter(records).buffered(AT_ONCE).try_collect().await?;
+    match recorded.as_slice() {
+        [one] if is_one => json(StatusCode::OK, &RecordedView::from(one)),
+        several => {
+            let items = several.iter().map(RecordedView::from).collect();
+            json(StatusCode::OK, &List { items, next: None })
+        }
+    }
+}
+
+async fn record(api: &ApiRef, arrival: Arrival, key: Option<String>) -> Result<Told, Problem> {
+    let (mut file, ignored) = match arrival {
         Arrival::File(file) => (file, String::new()),
         Arrival::Ignored { file, why } => (file, why),
     };
     if let Some(key) = key.filter(|_| file.version.is_empty()) {
         file.version = format!("key {key}");
     }
-    let (path, told) = (file.path.clone(), ignored.clone());
-    let recorded = api.deps.arrived.call(FileArrived { file, ignored }).await?;
-    let tasks: Vec<Attempt> = recorded.tasks.iter().map(as_started).collect();
-    json(
-        StatusCode::OK,
-        &RecordedView {
-            event: recorded.event,
-            path: &path,
-            ignored: &told,
-            phases: recorded.phases.iter().map(OutcomeView::from).collect(),
-            tasks: tasks.iter().map(TaskView).collect(),
-        },
-    )
+    let (path, why) = (file.path.clone(), ignored.clone());
+    let Recorded { event, phases, tasks } = api.deps.arrived.call(FileArrived { file, ignored }).await?;
+    Ok(Told { event, path, why, phases, tasks: tasks.iter().map(as_started).collect() })
+}
+
+/// A record that is on disk, with what it started.
+pub(crate) struct Told {
+    event: i64,
+    path: String,
+    /// Why it started nothing; empty when it may.
+    why: String,
+    phases: Vec<PhaseOutcome>,
+    tasks: Vec<Attempt>,
+}
+
+impl<'a> From<&'a Told> for RecordedView<'a> {
+    fn from(told: &'a Told) -> Self {
+        Self {
+            event: told.event,
+            path: &told.path,
+            ignored: &told.why,
+            phases: told.phases.iter().map(OutcomeView::from).collect(),
+            tasks: told.tasks.iter().map(TaskView).collect(),
+        }
+    }
 }
 
 /// One that is kept waits for a person, not for a time.
@@ -54,9 +95,10 @@ fn as_started(StartedTask { task, held }: &StartedTask) -> Attempt {
 fn unreadable(err: FileEventError) -> Problem {
     let code = match err {
         FileEventError::Json(_) | FileEventError::NotAnObject => Code::InvalidJson,
-        FileEventError::NoPath | FileEventError::Data(_) | FileEventError::TooLong { .. } => {
-            Code::InvalidRequest
-        }
+        FileEventError::NoPath
+        | FileEventError::Data(_)
+        | FileEventError::TooMany(_)
+        | FileEventError::TooLong { .. } => Code::InvalidRequest,
     };
     Problem::new(code, err.to_string())
 }

@@ -90,6 +90,61 @@ async fn a_push_of_pub_sub_is_acknowledged_also_when_nothing_arrived() {
 }
 
 #[actix::test]
+async fn the_kind_of_an_event_counts_also_where_a_header_states_it() {
+    let (stub, _) = recording();
+    let object = r#"{"id":"b/in/a.csv/1","bucket":"b","name":"in/a.csv"}"#;
+    let removed = r#"{"Records":[{"eventName":"ObjectRemoved:Delete","s3":{"bucket":{"name":"b"},"object":{"key":"a"}}}]}"#;
+    let notice = json!({"Type": "Notification", "TopicArn": "arn:t", "Message": removed}).to_string();
+    for (header, value, kind, body, ignored) in [
+        ("ce-type", "google.cloud.storage.object.v1.finalized", "application/json", object, ""),
+        (
+            "ce-type",
+            "google.cloud.storage.object.v1.deleted",
+            "application/json",
+            object,
+            "google.cloud.storage",
+        ),
+        ("eventtype", "OBJECT_ARCHIVE", "application/json", object, "OBJECT_ARCHIVE: only"),
+        ("x-goog-pubsub-message-id", "7", "application/octet-stream", object, ""),
+        (
+            "x-amz-sns-message-type",
+            "Notification",
+            "text/plain; charset=UTF-8",
+            &notice,
+            "ObjectRemoved:Delete",
+        ),
+    ] {
+        let request = TestRequest::post().uri(PATH).insert_header((header, value));
+        let request = request.insert_header(("content-type", kind)).set_payload(body.to_owned());
+        let reply = stub.send(request).await.ok();
+        let found = reply["ignored"].as_str().unwrap_or_default();
+        assert!(found.starts_with(ignored) && found.is_empty() == ignored.is_empty(), "{value}: {reply}");
+    }
+    let request = TestRequest::post().uri(PATH).insert_header(("content-type", "text/plain"));
+    assert_eq!(stub.send(request.set_payload(object)).await.code(), "unsupported_media_type");
+}
+
+#[actix::test]
+async fn several_records_are_answered_one_by_one() {
+    let (stub, seen) = recording();
+    let record = |kind: &str, key: &str| json!({"eventName": kind, "s3": {"bucket": {"name": "b"}, "object": {"key": key}}});
+    let several = [
+        record("ObjectCreated:Put", "a"),
+        record("ObjectRemoved:Delete", "b"),
+        record("ObjectCreated:Put", "c"),
+    ];
+    let request = TestRequest::post().uri(PATH).insert_header(("idempotency-key", "k1"));
+    let reply = stub.send(request.set_payload(json!({"Records": several}).to_string())).await.ok();
+    let items = reply["items"].as_array().unwrap();
+    let paths: Vec<_> = items.iter().map(|item| item["path"].as_str().unwrap()).collect();
+    assert_eq!((paths, &reply["next"]), (vec!["s3://b/a", "s3://b/b", "s3://b/c"], &json!(null)));
+    assert_eq!(items[1]["ignored"], "ObjectRemoved:Delete: only ObjectCreated starts tasks");
+    let versions: Vec<_> = seen.lock().unwrap().iter().map(|told| told.file.version.clone()).collect();
+    assert_eq!(versions, ["key k1", "key k1 1", "key k1 2"]);
+    assert_eq!(stub.post(PATH, r#"{"Records":[]}"#).await.ok(), json!({"items": [], "next": null}));
+}
+
+#[actix::test]
 async fn a_key_tells_a_repetition_where_the_file_does_not() {
     let (stub, seen) = recording();
     for body in [r#"{"path":"/in/a"}"#, r#"{"path":"/in/a","checksum":"c"}"#] {

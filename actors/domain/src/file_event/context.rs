@@ -1,0 +1,235 @@
+//! What is stated around a record: by the headers of the request, and by the envelopes that the record lies in.
+
+use super::fields::Fields;
+use super::{FileEvent, MAX_TEXT};
+
+/// The headers in which senders state something about an event.
+pub const HEADERS: [&str; 14] = [
+    "ce-type",
+    "ce-id",
+    "ce-source",
+    "ce-subject",
+    "ce-time",
+    "eventtype",
+    "bucketid",
+    "objectid",
+    "objectgeneration",
+    "eventtime",
+    "x-goog-pubsub-message-id",
+    "x-goog-resource-state",
+    "x-goog-resource-uri",
+    "x-amz-sns-message-type",
+];
+
+/// Those of [`HEADERS`] that a request has.
+#[derive(Debug, Clone, Default)]
+pub struct Headers(Vec<(&'static str, String)>);
+
+impl Headers {
+    /// Takes over what `value_of` a header says.
+    pub fn of<'a>(value_of: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let present = HEADERS.into_iter().filter_map(|name| Some((name, value_of(name)?.to_owned())));
+        Self(present.collect())
+    }
+
+    /// Whether the request has none of them.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn text(&self, name: &str) -> String {
+        let found = self.0.iter().find(|(key, _)| *key == name);
+        found.map_or_else(String::new, |(_, value)| value.clone())
+    }
+}
+
+/// What is known of a record before it is read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Context {
+    /// Why it starts nothing, by what was stated so far.
+    pub(super) why: Option<String>,
+    /// What it is about, where it names no file.
+    pub(super) about: String,
+    /// The file itself, where the envelope alone names it.
+    file: FileEvent,
+    /// What tells it from other messages.
+    message: String,
+    /// How many envelopes it lies in.
+    pub(super) depth: usize,
+}
+
+impl Context {
+    pub(super) fn of_headers(headers: &Headers) -> Self {
+        let text = |name: &str| headers.text(name);
+        let mut context = Self::default().pushed(&text, &text("x-goog-pubsub-message-id"));
+        context.about = text("x-goog-resource-uri");
+        if !matches!(text("x-goog-resource-state").as_str(), "" | "exists") {
+            let why =
+                format!("{}: only an object that exists starts tasks", cut(&text("x-goog-resource-state")));
+            context = context.or_why(Some(why));
+        }
+        if !matches!(text("x-amz-sns-message-type").as_str(), "" | "Notification") {
+            context = context.or_why(Some(unconfirmed(&text("x-amz-sns-message-type"))));
+        }
+        let cloud_event = |name: &str| text(&format!("ce-{name}"));
+        context.cloud_event(&cloud_event)
+    }
+
+    /// One envelope deeper.
+    pub(super) fn within(&self) -> Self {
+        Self { depth: self.depth + 1, ..self.clone() }
+    }
+
+    /// Within the message of Pub/Sub that has these attributes. GCS says in them what happened, and may leave the
+    /// object itself out.
+    pub(super) fn pushed(mut self, attribute: &dyn Fn(&str) -> String, id: &str) -> Self {
+        // As a header is named.
+        let text = |name: &str| Some(attribute(name)).filter(|text| !text.is_empty());
+        let (bucket, object) = (text("bucketid"), text("objectid"));
+        if let Some(object) = object {
+            let bucket = bucket.unwrap_or_default();
+            self.file.path = format!("gs://{bucket}/{object}");
+            self.file.created = text("eventtime").unwrap_or_default();
+            // As an object of GCS has it.
+            let version = |generation| format!("{bucket}/{object}/{generation}");
+            self.file.version = text("objectgeneration").map_or_else(String::new, version);
+        }
+        self.in_message("message", id).of_kind(&attribute("eventtype"), "OBJECT_FINALIZE")
+    }
+
+    /// Within a CloudEvent that has these attributes.
+    pub(super) fn cloud_event(mut self, attribute: &dyn Fn(&str) -> String) -> Self {
+        let (kind, source, subject) = (attribute("type"), attribute("source"), attribute("subject"));
+        // One whose message says what happened.
+        let is_carrier = kind.starts_with("google.cloud.pubsub.");
+        if kind.is_empty() || is_carrier {
+            return self;
+        }
+        let bucket = source.rsplit_once("/buckets/").map(|(_, bucket)| bucket);
+        if let (Some(bucket), Some(object)) = (bucket, subject.strip_prefix("objects/")) {
+            self.file.path = format!("gs://{bucket}/{object}");
+            self.file.created = attribute("time");
+        }
+        if self.about.is_empty() {
+            self.about = format!("{source} {subject}").trim().to_owned();
+        }
+        self.in_message("event", &attribute("id")).of_kind(&kind, "an object that is created or finalized")
+    }
+
+    /// Of a kind: only a new object starts tasks. Not said, it may be one.
+    pub(super) fn of_kind(self, kind: &str, wanted: &str) -> Self {
+        let is_other = !kind.is_empty() && !is_new(kind);
+        self.or_why(is_other.then(|| format!("{}: only {wanted} starts tasks", cut(kind))))
+    }
+
+    /// In a message that is told apart by its id.
+    pub(super) fn in_message(mut self, what: &str, id: &str) -> Self {
+        if !id.is_empty() {
+            self.message = format!("{what} {id}");
+        }
+        self
+    }
+
+    /// What was stated further out goes before.
+    pub(super) fn or_why(mut self, why: Option<String>) -> Self {
+        self.why = self.why.or(why);
+        self
+    }
+
+    /// About this, where nothing else is said.
+    pub(super) fn about(mut self, about: String) -> Self {
+        if !about.is_empty() {
+            self.about = about;
+        }
+        self
+    }
+
+    /// A file with what its envelope says where it says nothing itself.
+    pub(super) fn completed(&self, mut file: FileEvent) -> FileEvent {
+        if file.path.is_empty() && !self.file.path.is_empty() {
+            file.path.clone_from(&self.file.path);
+            file.created.clone_from(&self.file.created);
+            if !self.file.version.is_empty() {
+                file.version.clone_from(&self.file.version);
+            }
+        }
+        if file.version.is_empty() {
+            file.version.clone_from(&self.message);
+        }
+        file
+    }
+}
+
+/// Why what SNS sends about a subscription itself starts nothing.
+pub(super) fn unconfirmed(kind: &str) -> String {
+    match kind {
+        "SubscriptionConfirmation" => {
+            format!("{kind}: open the `SubscribeURL` of this message once, then SNS sends events")
+        }
+        kind => format!("{}: only Notification starts tasks", cut(kind)),
+    }
+}
+
+/// Texts of an event within one envelope.
+pub(super) fn texts(fields: &Fields) -> impl Fn(&str) -> String {
+    |name| fields.text(name)
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(MAX_TEXT).collect()
+}
+
+/// Whether a kind of event says that an object is new: `OBJECT_FINALIZE`, `s3:ObjectCreated:Put`, `Object Created`,
+/// `google.cloud.storage.object.v1.finalized`. MinIO also calls it "created" when an object's lock changes.
+fn is_new(kind: &str) -> bool {
+    let kind = kind.to_ascii_lowercase();
+    let words: Vec<&str> =
+        kind.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    if let Some(at) = words.iter().position(|word| *word == "objectcreated") {
+        return matches!(
+            words.get(at + 1..),
+            Some([] | ["put" | "post" | "copy" | "completemultipartupload"])
+        );
+    }
+    let is_file = words.iter().any(|word| matches!(*word, "object" | "file" | "blob"));
+    is_file && matches!(words.last(), Some(&("created" | "finalized" | "finalize")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_kinds_that_say_so_are_new_objects() {
+        for kind in [
+            "OBJECT_FINALIZE",
+            "google.storage.object.finalize",
+            "google.cloud.storage.object.v1.finalized",
+            "ObjectCreated:Put",
+            "s3:ObjectCreated:*",
+            "s3:ObjectCreated:CompleteMultipartUpload",
+            "com.amazonaws.s3.ObjectCreated:Copy",
+            "Object Created",
+            "com.acme.file.created",
+        ] {
+            assert!(is_new(kind), "{kind}");
+        }
+        for kind in [
+            "OBJECT_DELETE",
+            "OBJECT_ARCHIVE",
+            "OBJECT_METADATA_UPDATE",
+            "google.cloud.storage.object.v1.deleted",
+            "google.cloud.storage.object.v1.metadataUpdated",
+            "s3:ObjectRemoved:DeleteMarkerCreated",
+            "s3:ObjectCreated:PutRetention",
+            "s3:ObjectRestore:Completed",
+            "ObjectTagging:Put",
+            "Object Deleted",
+            "google.cloud.audit.log.v1.written",
+            "created",
+        ] {
+            assert!(!is_new(kind), "{kind}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Records of S3, of what speaks like it, and of EventBridge.
+
+use super::context::Context;
+use super::fields::Fields;
+use super::{Arrival, FileEvent, FileEventError, judge};
+use crate::query::unescape;
+
+/// A record of a notification.
+pub(super) fn of_record(record: &Fields, context: Context) -> Result<Arrival, FileEventError> {
+    let s3 = record.object("s3").unwrap_or_default();
+    let object = s3.object("object").unwrap_or_default();
+    let bucket = s3.object("bucket").unwrap_or_default().text("name");
+    let written = object.text("key");
+    let key = unescape(&written).unwrap_or(written);
+    let file = file(&bucket, &key, &object, "versionId", &record.text("eventTime"));
+    judge(file, &context.of_kind(&record.text("eventName"), "ObjectCreated"))
+}
+
+/// What MinIO sends around its records, where those are missing.
+pub(super) fn of_minio(event: &Fields, context: Context) -> Result<Arrival, FileEventError> {
+    let key = event.text("Key");
+    let path = if key.is_empty() { key } else { format!("s3://{key}") };
+    let file = FileEvent { path, ..FileEvent::default() };
+    judge(file, &context.of_kind(&event.text("EventName"), "ObjectCreated"))
+}
+
+/// An event of EventBridge, whose keys are written as they are.
+pub(super) fn of_event_bridge(event: &Fields, context: Context) -> Result<Arrival, FileEventError> {
+    let detail = event.object("detail").unwrap_or_default();
+    let object = detail.object("object").unwrap_or_default();
+    let bucket = detail.object("bucket").unwrap_or_default().text("name");
+    let file = file(&bucket, &object.text("key"), &object, "version-id", &event.text("time"));
+    let context = context.about(event.text("source"));
+    judge(file, &context.of_kind(&event.text("detail-type"), "Object Created"))
+}
+
+fn file(bucket: &str, key: &str, object: &Fields, version: &str, written_at: &str) -> FileEvent {
+    let (version, etag) = (object.text(version), object.text("etag"));
+    // Buckets without versions say `null`. Each writing has a sequencer of its own.
+    let version = match version.as_str() {
+        "" | "null" => [etag.as_str(), &object.text("sequencer")].join(" "),
+        version => version.to_owned(),
+    };
+    let is_known = !version.trim().is_empty();
+    FileEvent {
+        path: if key.is_empty() { String::new() } else { format!("s3://{bucket}/{key}") },
+        size: object.number("size"),
+        checksum: etag.trim_matches('"').to_owned(),
+        created: written_at.to_owned(),
+        version: if is_known { version.trim().to_owned() } else { written_at.to_owned() },
+        ..FileEvent::default()
+    }
+}
