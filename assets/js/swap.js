@@ -5,7 +5,7 @@ import { times } from "./times.js";
 /// Fetches a page and makes the parts of these ids like its own. Answers whether it could.
 export async function swap(url, ids, signal) {
   const answer = await fetch(url, { headers: { accept: "text/html" }, credentials: "same-origin", signal });
-  if (answer.redirected && new URL(answer.url).pathname === "/login") {
+  if (answer.redirected && new URL(answer.url).pathname.endsWith("/login")) {
     location.reload();
     return false;
   }

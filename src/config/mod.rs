@@ -249,7 +249,7 @@ impl Config {
             workflow: from.location("workflow"),
             refresh: from.duration("refresh", TimeDelta::seconds(1), TimeDelta::days(365)),
             listen: from.address("listen"),
-            public_url: from.url("public_url"),
+            public_url: from.public_url("public_url"),
             data: from.folder("data"),
             timezone: from.timezone("timezone"),
             tasks: Tasks {

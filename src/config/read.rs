@@ -184,6 +184,14 @@ impl Reader {
         })
     }
 
+    /// The address of the service in links.
+    pub(super) fn public_url(&mut self, key: &str) -> Option<String> {
+        self.parse(key, None, |text| match text {
+            "" => Ok(None),
+            url => flowlord_web::public_url(url).map(Some),
+        })
+    }
+
     /// A secret, given itself or as the file that holds it (`KEY_file`).
     pub(super) fn secret(&mut self, key: &str) -> Option<Secret> {
         let file_key = format!("{key}_file");

@@ -146,6 +146,8 @@ fn a_bad_value_names_its_key_its_source_and_what_to_write() {
         ("backup.keep", "0", "write a number from 1 to 10000"),
         ("auth.open_metrics", "yes", "write true or false"),
         ("public_url", "flowlord.example.com", "begins with http:// or https://"),
+        ("public_url", "https://flowlord.example.com/flow?day=1", "write it without `?` and `#`"),
+        ("public_url", "https://flowlord.example.com/web", "so write another path, like /flowlord/web"),
         ("workflow", "", "name a file or a folder, like \"./workflows\" or \"s3://bucket/workflows\""),
         ("backup.path", "ftp://host/b", "write a path, or file://, s3:// or gs:// before it"),
         ("workflow", "mc://minio:9000/b", "write s3://b, and set store.s3.endpoint = \"http://minio:9000\""),
@@ -274,6 +276,8 @@ fn links_lead_to_the_public_address_else_to_this_machine() {
     assert_eq!(config.public_url_at(at("10.1.2.3:80")), "http://10.1.2.3:80");
     config = load("public_url = \"https://flowlord.example.com/\"\n", &[], &[]).unwrap().config;
     assert_eq!(config.public_url_at(at("127.0.0.1:1")), "https://flowlord.example.com");
+    config = load("public_url = \"https://example.com//flow/\"\n", &[], &[]).unwrap().config;
+    assert_eq!(config.public_url_at(at("127.0.0.1:1")), "https://example.com/flow");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod alert_kinds;
 mod alerts;
 mod architecture;
 mod backload;
+mod base_path;
 mod bodies;
 mod browser;
 mod commands;

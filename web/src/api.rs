@@ -11,6 +11,7 @@ use flowlord_messages::Code;
 
 use crate::actor::{Config, Deps};
 use crate::auth::{Failures, Tokens};
+use crate::base::Base;
 use crate::hosts::Hosts;
 use crate::live::Hub;
 use crate::pages::about::Sizes;
@@ -25,6 +26,7 @@ pub(crate) struct Api {
     pub(crate) config: Config,
     pub(crate) deps: Deps,
     pub(crate) hosts: Hosts,
+    pub(crate) base: Base,
     pub(crate) tokens: Tokens,
     pub(crate) failures: Failures,
     pub(crate) hub: Arc<Hub>,
@@ -45,10 +47,12 @@ impl Api {
         let request_ids = RequestIds::new(config.started_at);
         let hub = Arc::new(Hub::new(config.started_at));
         let hosts = Hosts::new(config.listen, config.public_url.as_deref());
+        let base = Base::of(config.public_url.as_deref());
         Self {
             config,
             deps,
             hosts,
+            base,
             tokens: Tokens::default(),
             failures: Failures::default(),
             hub,

@@ -59,7 +59,7 @@ pub(crate) async fn guard(
             // The panic itself was told by the panic hook.
             log::error!("event=handler_panicked request_id={id:?}");
             let detail = "the request could not be carried out; the log says why. Asking again may not help";
-            return Err(Problem::new(Code::Internal, detail).of(id).into());
+            return Err(Problem::new(Code::Internal, detail).of(id, &api.base).into());
         }
     };
     meter(answer.request(), answer.status().as_u16(), begun.elapsed());
@@ -82,15 +82,15 @@ pub(crate) async fn guard(
     if let Some(trail) = trail {
         trail.store(&api, &caller, &answer).await;
     }
-    let mut answer = finish(identified(answer, &id));
+    let mut answer = finish(api.base.put(identified(&api, answer, &id)));
     set_headers(answer.headers_mut(), &id);
     Ok(answer)
 }
 
 /// A problem names the request, so that whoever asks about it can be helped.
-fn identified(answer: ServiceResponse<BoxBody>, id: &HeaderValue) -> ServiceResponse<BoxBody> {
+fn identified(api: &Api, answer: ServiceResponse<BoxBody>, id: &HeaderValue) -> ServiceResponse<BoxBody> {
     let problem = answer.response().error().and_then(|err| err.as_error::<Problem>());
-    match problem.map(|problem| problem.answer(Some(id))) {
+    match problem.map(|problem| problem.answer(Some(id), &api.base)) {
         Some(named) => answer.into_response(named),
         None => answer,
     }
@@ -109,7 +109,7 @@ fn refusal(
     id: &HeaderValue,
 ) -> ServiceResponse<BoxBody> {
     let refusal = refuse(api, problem, &request, id);
-    let mut refused = request.into_response(refusal);
+    let mut refused = api.base.put(request.into_response(refusal));
     set_headers(refused.headers_mut(), id);
     refused
 }
@@ -125,15 +125,15 @@ fn refuse(api: &Api, problem: Problem, request: &ServiceRequest, id: &HeaderValu
             HttpResponse::SeeOther().insert_header((header::LOCATION, login)).finish()
         }
         Code::Unauthorized => {
-            let mut answer = problem.answer(Some(id));
+            let mut answer = problem.answer(Some(id), &api.base);
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             answer
         }
         Code::Forbidden => match pages::tell(api, request.request(), problem) {
             Ok(page) => page,
-            Err(problem) => problem.answer(Some(id)),
+            Err(problem) => problem.answer(Some(id), &api.base),
         },
-        _ => problem.answer(Some(id)),
+        _ => problem.answer(Some(id), &api.base),
     }
 }
 

@@ -6,6 +6,7 @@
 mod actor;
 mod api;
 mod auth;
+mod base;
 mod doc;
 mod extract;
 mod finish;
@@ -34,5 +35,6 @@ mod tests;
 
 pub use actor::{Config, Deps, Kept, Limits, Metrics, StartError, StopWeb, Unready, Web, bind};
 pub use auth::{Access, Proxies, new_token};
+pub use base::public_url;
 pub use openapi::document as openapi;
 pub use tls::{TlsError, TlsFiles};

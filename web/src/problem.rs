@@ -10,6 +10,7 @@ use actix_web::{HttpResponse, ResponseError};
 use flowlord_messages::{Code, Error};
 use serde::Serialize;
 
+use crate::base::Base;
 use crate::request_id::X_REQUEST_ID;
 
 /// Where the codes are explained; the code follows.
@@ -26,8 +27,8 @@ pub(crate) struct Problem {
     more: Option<(&'static str, serde_json::Value)>,
     /// The rest of the request isn't worth reading.
     hang_up: bool,
-    /// Of the request that failed.
-    request_id: Option<Box<HeaderValue>>,
+    /// Of the request that failed, and where it found the service.
+    asked: Option<Box<(HeaderValue, Base)>>,
 }
 
 /// What a handler answers.
@@ -35,7 +36,7 @@ pub(crate) type Answer = Result<HttpResponse, Problem>;
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), allow: None, more: None, hang_up: false, request_id: None }
+        Self { code, detail: detail.into(), allow: None, more: None, hang_up: false, asked: None }
     }
 
     /// A value that can't be.
@@ -58,9 +59,9 @@ impl Problem {
         self
     }
 
-    /// Of the request that failed.
-    pub(crate) fn of(mut self, request_id: HeaderValue) -> Self {
-        self.request_id = Some(Box::new(request_id));
+    /// Of the request that failed, which found the service below a base path.
+    pub(crate) fn of(mut self, request_id: HeaderValue, base: &Base) -> Self {
+        self.asked = Some(Box::new((request_id, base.clone())));
         self
     }
 
@@ -104,15 +105,18 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse<BoxBody> {
-        self.answer(self.request_id.as_deref())
+        match self.asked.as_deref() {
+            Some((request_id, base)) => self.answer(Some(request_id), base),
+            None => self.answer(None, &Base::default()),
+        }
     }
 }
 
 impl Problem {
     /// The answer to the request of this id.
-    pub(crate) fn answer(&self, request_id: Option<&HeaderValue>) -> HttpResponse<BoxBody> {
+    pub(crate) fn answer(&self, request_id: Option<&HeaderValue>, base: &Base) -> HttpResponse<BoxBody> {
         let document = Document {
-            r#type: format!("{DOCS}{}", self.code.as_str()),
+            r#type: base.at(DOCS) + self.code.as_str(),
             title: self.code.title(),
             status: self.code.status(),
             detail: &self.detail,

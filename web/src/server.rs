@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Condition, from_fn};
 use actix_web::web::Data;
 use actix_web::{App, Error, HttpServer};
 use rustls::ServerConfig;
@@ -15,6 +15,7 @@ use tokio::net::TcpSocket;
 use tokio::sync::watch;
 
 use crate::api::ApiRef;
+use crate::base::without_base;
 use crate::guard::guard;
 use crate::looking::{Lookers, looking};
 use crate::routes;
@@ -84,7 +85,11 @@ pub(crate) fn serve(
     let lookers = Lookers::start(api, workers);
     let (api, connections, hand_over) = (api.clone(), api.connections.clone(), Data::new(lookers.clone()));
     // The factory runs once per worker: it may start nothing.
-    let server = HttpServer::new(move || app(api.clone()).app_data(hand_over.clone()).wrap(from_fn(looking)))
+    let server = HttpServer::new(move || {
+        let has_base = Condition::new(!api.base.is_root(), from_fn(without_base));
+        app(api.clone()).app_data(hand_over.clone()).wrap(from_fn(looking)).wrap(has_base)
+    });
+    let server = server
         .workers(workers)
         .disable_signals()
         .keep_alive(KEEP_ALIVE)

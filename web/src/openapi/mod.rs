@@ -32,9 +32,9 @@ pub(crate) fn operations() -> Vec<Operation> {
         .concat()
 }
 
-/// The document.
+/// The document, of a service whose paths are below a base path.
 #[must_use]
-pub fn document(version: &str) -> Value {
+pub fn document(version: &str, base: &str) -> Value {
     let mut paths = Map::new();
     for operation in operations() {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
@@ -48,7 +48,7 @@ pub fn document(version: &str) -> Value {
             "description": DESCRIPTION,
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": if base.is_empty() { "/" } else { base }}],
         "tags": TAGS.map(|(name, says)| json!({"name": name, "description": says})),
         "paths": paths,
         "components": {

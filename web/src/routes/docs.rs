@@ -12,7 +12,7 @@ use crate::routes::json;
 
 /// The OpenAPI document.
 pub(crate) async fn document(api: ApiRef) -> Answer {
-    json(StatusCode::OK, &openapi::document(&api.config.version))
+    json(StatusCode::OK, &openapi::document(&api.config.version, &api.base.at("")))
 }
 
 /// Operations about the same.
@@ -27,6 +27,7 @@ struct Group {
 struct DocsPage<'a> {
     layout: Layout<'a>,
     groups: Vec<Group>,
+    base: String,
 }
 
 /// The same for people, without any script.
@@ -37,5 +38,9 @@ pub(crate) async fn page(api: ApiRef, request: HttpRequest) -> Answer {
         all = others;
         Group { name, says, operations: of_it }
     });
-    html(&DocsPage { layout: Layout::new(&api, &request, Section::Other), groups: groups.into() })
+    html(&DocsPage {
+        layout: Layout::new(&api, &request, Section::Other),
+        groups: groups.into(),
+        base: api.base.at(""),
+    })
 }

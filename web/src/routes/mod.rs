@@ -224,9 +224,10 @@ fn reads() -> impl guard::Guard {
 
 async fn not_found(api: ApiRef, request: HttpRequest) -> Answer {
     let path = request.path();
-    let hint =
-        if path.starts_with("/api/") { "the paths of the API begin with /api/v1/" } else { "begin at /" };
-    pages::tell(&api, &request, Problem::new(Code::NotFound, format!("there is nothing at {path}: {hint}")))
+    let hint = if path.starts_with("/api/") { "the paths of the API begin with " } else { "begin at " };
+    let begin = api.base.at(if path.starts_with("/api/") { "/api/v1/" } else { "/" });
+    let detail = format!("there is nothing at {path}: {hint}{begin}");
+    pages::tell(&api, &request, Problem::new(Code::NotFound, detail))
 }
 
 /// A list and where its next page begins.

@@ -134,7 +134,7 @@ async fn the_examples_are_answered_as_the_document_says() {
 
 /// The members that an answer must have, as far as its own schema says so.
 fn required(schema: &serde_json::Value) -> Vec<(String, String)> {
-    let document = crate::openapi::document("1");
+    let document = crate::openapi::document("1", "");
     let schema = match schema["$ref"].as_str() {
         Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap().clone(),
         None => schema.clone(),
