@@ -272,7 +272,7 @@ impl Rule {
         }
         self.meta_file = self.filled("meta-file");
         let lists: Vec<String> = self.query.all_any_case("meta").map(str::to_owned).collect();
-        for list in lists.iter().filter(|list| !list.is_empty()) {
+        for list in &lists {
             self.read_meta(list);
         }
         if self.meta_file.is_some() && !self.meta.is_empty() {
@@ -285,11 +285,20 @@ impl Rule {
 
     /// `key:a,b,c|key:1,2,3`
     fn read_meta(&mut self, text: &str) {
+        if text.is_empty() {
+            self.block("meta", "meta is empty: write it like meta=key:a,b,c, or take it out".to_owned());
+            return;
+        }
         for part in text.split('|') {
             match part.split_once(':') {
                 Some((key, values)) => {
                     let values = values.split(',').filter(|_| !values.is_empty()).map(str::to_owned);
-                    self.meta.entry(key.to_owned()).or_default().extend(values);
+                    if self.meta.insert(key.to_owned(), values.collect()).is_some() {
+                        self.warn(
+                            "meta",
+                            format!("meta has `{key}` twice: the last one counts, take one out"),
+                        );
+                    }
                 }
                 None => self.block("meta", format!("`{part}` is no list: write it like key:a,b,c")),
             }
@@ -428,10 +437,28 @@ mod tests {
             messages("meta=a:1,2|b:1"),
             ["inconsistent lengths in meta 2 != 1: give each list as many values"]
         );
-        assert!(rule("cron=@daily&meta=abc").blocked().is_some());
+        for (text, says) in [
+            ("meta=abc", "`abc` is no list"),
+            ("meta=", "meta is empty: write it like meta=key:a,b,c, or take it out"),
+            ("meta=&meta=a:1", "meta is empty"),
+        ] {
+            let read = rule(&format!("cron=@daily&{text}"));
+            assert!(read.blocked().unwrap().message.starts_with(says), "{:?}", read.problems);
+        }
         assert!(messages("files=/a&x=1").is_empty());
         assert!(messages("files=/bad/[.txt")[0].contains("write one like [a-z]"));
         assert_eq!(messages("files=/a&count=1001"), ["count `1001` is too many: at most 1000 count"]);
+    }
+
+    #[test]
+    fn the_last_list_of_a_key_counts() {
+        for text in ["meta=a:1,2|b:3|a:4", "meta=a:1,2|b:3&meta=a:4"] {
+            let read = rule(text);
+            let lists: Vec<_> = read.meta.iter().map(|(key, list)| (key.as_str(), list.join(","))).collect();
+            assert_eq!(lists, [("a", "4".to_owned()), ("b", "3".to_owned())], "{text}");
+            let messages: Vec<_> = read.problems.iter().map(|problem| problem.message.as_str()).collect();
+            assert_eq!(messages, ["meta has `a` twice: the last one counts, take one out"], "{text}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The time that a task is about: from its meta, its info or a path in it.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
 use crate::info_path::info_path;
@@ -14,7 +16,19 @@ pub fn task_time(info: &str, meta: &Query) -> Option<DateTime<Utc>> {
 /// Reads the `cron` of a meta: `2006-01-02T15` in UTC.
 #[must_use]
 pub fn cron_hour(text: &str) -> Option<DateTime<Utc>> {
-    (text.len() == HOUR.len()).then(|| parse_time(text)).flatten().map(|time| time.and_utc())
+    let text = two_digit_hour(text);
+    (text.len() == HOUR.len()).then(|| parse_time(&text)).flatten().map(|time| time.and_utc())
+}
+
+/// A time whose hour has two digits: Go reads `T3` as `T03`.
+pub(crate) fn two_digit_hour(text: &str) -> Cow<'_, str> {
+    let digits = text.bytes().skip(DAY.len() + 1).take_while(u8::is_ascii_digit).count();
+    let has_day = has_shape(text.as_bytes(), "9999-99-99T");
+    if !has_day || digits != 1 {
+        return Cow::Borrowed(text);
+    }
+    let (day, hour) = text.split_at(DAY.len() + 1);
+    Cow::Owned(format!("{day}0{hour}"))
 }
 
 /// Writes a time as the `cron` of a meta.
@@ -88,4 +102,19 @@ fn parse_time(text: &str) -> Option<NaiveDateTime> {
     let year = i32::try_from(number(0, 4)?).ok()?;
     let date = NaiveDate::from_ymd_opt(year, pair(4, 1), pair(6, 1))?;
     date.and_hms_opt(pair(8, 0), pair(10, 0), pair(12, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hour_of_cron_may_have_one_digit() {
+        let read = |text: &str| cron_hour(text).map(cron_text);
+        assert_eq!(read("2020-01-02T3").as_deref(), Some("2020-01-02T03"));
+        assert_eq!(read("2020-01-02T03").as_deref(), Some("2020-01-02T03"));
+        for text in ["2020-01-02T", "2020-01-02T3x", "2020-01-02T003", "2020-01-02T24", "2020-01-02"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
 }

@@ -257,7 +257,7 @@ fn context(text: &str) -> SlackBlock {
 fn colour(colour: Colour) -> &'static str {
     match colour {
         Colour::Green => "#00FF00",
-        Colour::Blue => "#0000FF",
+        Colour::Blue => "#2210FF",
         Colour::Yellow => "#FFFF00",
         Colour::Red => "#FF0000",
     }

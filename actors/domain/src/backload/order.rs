@@ -147,7 +147,7 @@ impl Request {
         if !self.meta.is_empty() && !self.meta_file.is_empty() {
             return Err(RequestError::TwoMetas);
         }
-        let phase = self.phase(&name, workflows);
+        let phase = workflows.phase_for(&self.workflow, &name.topic, &name.job);
         let (mut meta, mut meta_file) =
             (self.meta.clone(), Some(self.meta_file.clone()).filter(|path| !path.is_empty()));
         let mut template = self.template.clone();
@@ -205,31 +205,16 @@ impl Request {
                 .ok_or_else(|| RequestError::Time { field, text: text.chars().take(100).collect() }),
         };
         let (at, from, to) = (read("at", &self.at)?, read("from", &self.from)?, read("to", &self.to)?);
-        let (from, to) = at.map_or((from, to), |at| (Some(at), Some(at)));
-        let mut tell = |text: &str| told.push(text.to_owned());
-        Ok(match (from, to) {
-            (Some(from), Some(to)) => (from, to),
-            (Some(from), None) => {
-                tell("to value not set");
-                (from, from)
-            }
-            (None, Some(to)) => {
-                tell("from value not set");
-                (to, to)
-            }
-            (None, None) => {
-                tell("invalid time format (to|from|at), using today");
-                (cut_to_hour(now), cut_to_hour(now))
-            }
-        })
-    }
-
-    /// The phase of the file that is named, else the first one by path.
-    fn phase<'a>(&self, name: &TaskName, workflows: &'a Workflows) -> Option<&'a Phase> {
-        if self.workflow.is_empty() {
-            return workflows.phase_for("", &name.topic, &name.job);
-        }
-        workflows.file(&self.workflow)?.phase(&name.topic, &name.job)
+        let range = from.or(to).map(|either| (from.unwrap_or(either), to.unwrap_or(either)));
+        let missing = match (from, to) {
+            (None, Some(_)) => Some("from value not set"),
+            (Some(_), None) => Some("to value not set"),
+            (None, None) if at.is_none() => Some("no time provided using today"),
+            _ => None,
+        };
+        told.extend(missing.map(str::to_owned));
+        let this_hour = cut_to_hour(now);
+        Ok(at.map(|at| (at, at)).or(range).unwrap_or((this_hour, this_hour)))
     }
 }
 

@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{LengthError, rows_of};
+use crate::task_time::two_digit_hour;
 use crate::template::Row;
 
 /// A request. Its keys may be in any case, null is as if left out, and the last of several counts: as the
@@ -143,10 +144,11 @@ impl Meta {
     }
 }
 
-/// Reads a time: a date, an hour of a date, or RFC 3339 as Go takes it. None for what is none, or not of the years
-/// 1970 to 9999.
+/// Reads a time: a date, an hour of a date, or RFC 3339 as Go takes it, whose hours may have one digit. None for what
+/// is none, or not of the years 1970 to 9999.
 #[must_use]
 pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+    let text = &*two_digit_hour(text);
     let shaped = |shape: &str| {
         let fits =
             |(byte, wanted): (u8, u8)| if wanted == b'9' { byte.is_ascii_digit() } else { byte == wanted };

@@ -88,10 +88,7 @@ fn keys_come_in_any_case_null_is_nothing_and_the_last_counts() {
 #[test]
 fn what_is_missing_comes_from_the_phase_and_is_told() {
     let Resolved { order, message } = resolve(r#"{"task":"load","job":"daily","template":"mine"}"#).unwrap();
-    assert_eq!(
-        message,
-        "invalid time format (to|from|at), using today, phase found in f.toml, using default day iterator"
-    );
+    assert_eq!(message, "no time provided using today, phase found in f.toml, using default day iterator");
     assert_eq!((order.from, order.to), (at("2026-03-02T12:00:00Z"), at("2026-03-02T12:00:00Z")));
     assert_eq!((order.workflow.as_str(), order.template.as_str()), ("f.toml", "?date={yyyy}-{mm}-{dd}"));
     let other = resolve(r#"{"task":"load:daily","workflow":"z.toml","at":"2026-01-01"}"#).unwrap();
@@ -105,6 +102,31 @@ fn what_is_missing_comes_from_the_phase_and_is_told() {
     assert_eq!((over.meta_file, over.meta.is_empty()), (None, false));
     // Rows of the request's own don't need those of the rule.
     assert!(resolve(r#"{"task":"broken","meta":{"key":"z"}}"#).is_ok());
+}
+
+#[test]
+fn what_is_taken_for_missing_times_is_told() {
+    let told = |times: &str| {
+        let json = format!("{{\"task\":\"x\",\"template\":\"y\",\"by\":\"day\"{times}}}");
+        resolve(&json).unwrap().message
+    };
+    for (times, message) in [
+        ("", "no time provided using today"),
+        (r#","at":"","from":null"#, "no time provided using today"),
+        (r#","from":"2026-01-01""#, "to value not set"),
+        (r#","to":"2026-01-01""#, "from value not set"),
+        (r#","at":"2026-01-01","from":"2026-02-01""#, "to value not set"),
+        (r#","from":"2026-01-01","to":"2026-01-02""#, ""),
+        (r#","at":"2026-01-01""#, ""),
+    ] {
+        assert_eq!(told(times), message, "{times}");
+    }
+}
+
+#[test]
+fn a_phase_of_another_file_is_found_where_the_named_file_has_none() {
+    let order = resolve(r#"{"task":"lists","workflow":"gone.toml","at":"2026-01-01"}"#).unwrap().order;
+    assert_eq!(order.workflow, "f.toml");
 }
 
 #[test]
@@ -145,6 +167,8 @@ fn times_are_read_as_go_does() {
         ("2020-01-02T03", "2020-01-02T03:00:00Z"),
         ("2020-01-02T03:04:05.5+01:00", "2020-01-02T02:04:05.5Z"),
         ("9999-12-31T23", "9999-12-31T23:00:00Z"),
+        ("2020-01-02T3", "2020-01-02T03:00:00Z"),
+        ("2020-01-02T3:04:05Z", "2020-01-02T03:04:05Z"),
     ] {
         assert_eq!(parse_time(text), Some(at(time)), "{text}");
     }
@@ -161,6 +185,8 @@ fn times_are_read_as_go_does() {
         "0001-01-01",
         "10000-01-01",
         "9999-12-31T23:59:59-01:00",
+        "2020-01-02T",
+        "2020-01-02T003",
     ] {
         assert_eq!(parse_time(text), None, "{text}");
     }

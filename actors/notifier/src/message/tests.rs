@@ -15,6 +15,12 @@ fn payload(lines: Vec<String>) -> Payload {
     }
 }
 
+#[test]
+fn each_colour_is_that_of_the_reference_system() {
+    let colours = [Colour::Green, Colour::Yellow, Colour::Red, Colour::Blue].map(colour);
+    assert_eq!(colours, ["#00FF00", "#FFFF00", "#FF0000", "#2210FF"]);
+}
+
 fn written(payload: &Payload, style: &Style, again: bool) -> Value {
     serde_json::to_value(write(payload, style, Remarks { again, ..Remarks::default() })).unwrap()
 }
