@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use flowlord_domain::finding::nearest;
-use flowlord_domain::query::Query;
+use flowlord_domain::query::{Query, lost_plus};
 
 use crate::problem::Problem;
 
@@ -96,7 +96,8 @@ impl Params {
         let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(midnight);
         instant().or_else(|| hour().map(|at| at.and_utc())).or_else(day).map(Some).ok_or_else(|| {
             Problem::invalid(format!(
-                "`{name}` is `{text}`: write a time like 2026-01-15T03:00:00Z, or a day like 2026-01-15"
+                "`{name}` is `{text}`: write a time like 2026-01-15T03:00:00Z, or a day like 2026-01-15{}",
+                lost_plus(text)
             ))
         })
     }
@@ -146,4 +147,23 @@ pub(crate) fn day(date: NaiveDate) -> (DateTime<Utc>, DateTime<Utc>) {
 
 fn midnight(date: NaiveDate) -> DateTime<Utc> {
     date.and_time(NaiveTime::MIN).and_utc()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_lost_its_plus_says_how_to_write_it() {
+        for name in ["from", "to", "slot"] {
+            let ask = |zone: &str| {
+                let params = Params::parse(&format!("{name}=2026-01-15T00:00:00{zone}"), &[name]).unwrap();
+                params.time(name)
+            };
+            let problem = format!("{:?}", ask("+02:00").unwrap_err());
+            assert!(problem.contains("write 2026-01-15T00:00:00%2B02:00"), "{problem}");
+            let read = ask("%2B02:00").unwrap().unwrap();
+            assert_eq!(read.to_rfc3339(), "2026-01-14T22:00:00+00:00");
+        }
+    }
 }

@@ -178,6 +178,17 @@ pub fn merge(task_meta: &str, worker_meta: &str) -> String {
     merged.encode()
 }
 
+/// What to write instead of a time whose `+` was read as a space, as it is in every query; nothing for other texts.
+#[must_use]
+pub fn lost_plus(time: &str) -> String {
+    let plain = time.trim_start();
+    let is_time = |text: &String| chrono::DateTime::parse_from_rfc3339(text).is_ok();
+    match plain.rsplit_once(' ').map(|(time, zone)| format!("{time}+{zone}")).filter(is_time) {
+        Some(time) => format!("; a `+` in a query is a space: write {}", time.replace('+', "%2B")),
+        None => String::new(),
+    }
+}
+
 fn parse_pair(pair: &str) -> Result<(String, String), QueryError> {
     if pair.contains(';') {
         return Err(QueryError::Semicolon { pair: pair.to_owned() });
@@ -231,6 +242,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_time_that_lost_its_plus_says_how_to_write_it() {
+        let told = lost_plus("2026-01-15T00:00:00 02:00");
+        assert_eq!(told, "; a `+` in a query is a space: write 2026-01-15T00:00:00%2B02:00");
+        for text in ["", "2026-01-15", "2026-01-15T00:00:00+02:00", "2026-01-15 02:00", "a b"] {
+            assert_eq!(lost_plus(text), "", "{text}");
+        }
+    }
 
     #[test]
     fn a_worker_s_keys_go_over_the_task_s() {

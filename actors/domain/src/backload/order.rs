@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::request::{KEYS, Meta, Only, Request, Values, parse_time};
 use crate::batch::cut_to_hour;
 use crate::finding::{did_you_mean, remedy};
+use crate::query::lost_plus;
 use crate::rule::By;
 use crate::workflow::{Phase, TaskName, Workflows};
 
@@ -67,7 +68,8 @@ pub enum RequestError {
     /// A time that can't be read.
     #[error(
         "`{field}` is `{text}`: write a day like 2026-01-15, an hour like 2026-01-15T03 or a time like \
-         2026-01-15T03:00:00Z, of the years 1970 to 9999"
+         2026-01-15T03:00:00Z, of the years 1970 to 9999{hint}",
+        hint = lost_plus(text)
     )]
     Time {
         /// Which key.

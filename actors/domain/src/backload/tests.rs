@@ -136,6 +136,7 @@ fn what_cannot_be_carried_out_says_what_to_change() {
         (r#"{"task":"load:daily","job":"hourly"}"#, "`task` names the job `daily` and `job` says `hourly`"),
         (r#"{"task":"x","at":"2026-13-01"}"#, "`at` is `2026-13-01`: write a day like"),
         (r#"{"task":"x","from":"1969-12-31"}"#, "of the years 1970 to 9999"),
+        (r#"{"task":"x","from":"2026-01-15T00:00:00 02:00"}"#, "write 2026-01-15T00:00:00%2B02:00"),
         (r#"{"task":"x","meta":{"a":"1"},"meta-file":"f"}"#, "`meta` and `meta-file` are both there"),
         (r#"{"task":"x","template":"y","meta":{"a":["1"],"b":["1","2"]}}"#, "give each list as many values"),
         (r#"{"task":"broken"}"#, "invalid rule found for broken: `abc` is no list"),

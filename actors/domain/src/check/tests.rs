@@ -175,6 +175,38 @@ fn schedules() {
 }
 
 #[test]
+fn steps_that_a_field_cannot_hold() {
+    assert_eq!(
+        of_rule("cron=*/90 * * * *"),
+        "14: cron `*/90 * * * *`: the step of `*/90` is larger than the 60 values of the minute field that it steps \
+         through: it fires every hour at :00; write `@every 90m` for every 90 minutes (warning)"
+    );
+    assert_eq!(
+        of_rule("cron=*/45 * * * *"),
+        "14: cron `*/45 * * * *`: `*/45` begins anew with each hour: its times are 45 and 15 minutes apart; write \
+         `@every 45m` for every 45 minutes (warning)"
+    );
+}
+
+#[test]
+fn a_plus_is_a_space() {
+    assert_eq!(
+        of_rule("cron=CRON_TZ=Etc/GMT+10 0 3 * * *"),
+        "29: cron reads `CRON_TZ=Etc/GMT 10 0 3 * * *`: a `+` in a rule is a space, write the one of the zone as %2B"
+    );
+    assert_eq!(
+        of_rule("cron=@daily&meta-file=a+b.json"),
+        "32: `meta-file` reads `a b.json`: a `+` in a rule is a space; write %2B for a plus (warning)"
+    );
+    for rule in ["cron=0+0+*+*+*", "cron=CRON_TZ=UTC+0+3+*+*+*", "cron=CRON_TZ=Etc/GMT%2B10 0 3 * * *"] {
+        assert!(
+            findings(&format!("[[phase]]\ntask = \"a\"\nrule = \"{rule}\"\ntemplate = \"x\"\n")).is_empty(),
+            "{rule}"
+        );
+    }
+}
+
+#[test]
 fn files() {
     assert_eq!(
         of_rule("k=1&files=/in/[.csv"),

@@ -1,6 +1,7 @@
 //! When something starts: cron in the dialect of robfig/cron v3, with daylight saving as people expect it.
 
 mod fields;
+mod steps;
 pub(crate) mod words;
 mod zone;
 

@@ -116,7 +116,8 @@ impl Pair {
         let rule = &phase.rule;
         let key = self.key.as_str();
         let warn = |message: String| Some(Lint::warning(At::Rule(self.at), message));
-        if let Some(lint) = self.never_fires(phase).or_else(|| self.without_unit()) {
+        let of_value = self.never_fires(phase).or_else(|| self.misleading_step(phase));
+        if let Some(lint) = of_value.or_else(|| self.lost_plus(phase)).or_else(|| self.without_unit()) {
             return Some(lint);
         }
         match key {
@@ -160,6 +161,37 @@ impl Pair {
                 "cron `{}` never fires: none of its months has such a day; write one that comes",
                 self.value
             ),
+        })
+    }
+
+    fn misleading_step(&self, phase: &Phase) -> Option<Lint> {
+        let schedule = phase.rule.schedule.as_ref().filter(|_| self.key == "cron")?;
+        let told = schedule.misleading_step(&self.value)?;
+        Some(Lint::warning(At::Rule(self.value_at), format!("cron `{}`: {told}", self.value)))
+    }
+
+    /// A plus is a space in a rule. In a schedule it often is meant as one, but not in a zone like `Etc/GMT+10`.
+    fn lost_plus(&self, phase: &Phase) -> Option<Lint> {
+        let written = phase.rule_text.get(self.value_at..)?.split('&').next()?;
+        let at = written.find('+')?;
+        if self.key == "cron" {
+            let offset = written[at + 1..].split(' ').next()?;
+            let zone = written[..at].rsplit_once("TZ=").map(|(_, zone)| format!("{zone}+{offset}"));
+            let is_zone = zone.as_deref().is_some_and(|zone| zone.parse::<chrono_tz::Tz>().is_ok());
+            let message = format!(
+                "cron reads `{}`: a `+` in a rule is a space, write the one of the zone as %2B",
+                self.value
+            );
+            let severity = Severity::Error;
+            return is_zone.then_some(Lint { at: At::Rule(self.value_at + at), severity, message });
+        }
+        let is_known = rule::KEYS.contains(&self.key.as_str());
+        (is_known || phase.rule.files.is_some()).then(|| {
+            let message = format!(
+                "`{}` reads `{}`: a `+` in a rule is a space; write %2B for a plus",
+                self.key, self.value
+            );
+            Lint::warning(At::Rule(self.value_at + at), message)
         })
     }
 
