@@ -7,8 +7,10 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 use clap::ValueEnum;
 use flowlord_domain::check::{check, has_errors};
-use flowlord_domain::workflow::{Finding, Severity, WorkflowFile, Workflows};
+use flowlord_domain::row_keys::MissingKeys;
+use flowlord_domain::workflow::{Finding, Phase, Severity, WorkflowFile, Workflows};
 use flowlord_library::files::Content;
+use flowlord_library::metafiles::MetaFiles;
 use flowlord_library::source;
 use flowlord_store::{Location, Stores};
 
@@ -41,14 +43,14 @@ enum Format {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let files = match read(&args.path) {
-        Ok(files) => files,
+    let (files, meta_files) = match read(&args.path) {
+        Ok(read) => read,
         Err(err) => {
             out::error(&format!("flowlord: {err:#}"));
             return Ok(ExitCode::from(USAGE));
         }
     };
-    let findings = findings(&files);
+    let findings = findings(&files, &meta_files);
     out::text(&match args.format {
         Format::Text => findings.iter().map(line).collect(),
         Format::Json => format!("{}\n", serde_json::to_string_pretty(&findings)?),
@@ -69,15 +71,17 @@ pub(super) fn line(finding: &Finding) -> String {
     format!("{file}:{line}:{column}: {mark}{message}\n")
 }
 
-/// The file itself, or every workflow file below the folder, by paths that the reader can open.
-fn read(path: &str) -> anyhow::Result<Vec<Content>> {
+/// The file itself, or every workflow file below the folder, by paths that the reader can open; and where the meta files
+/// of their phases are.
+fn read(path: &str) -> anyhow::Result<(Vec<Content>, MetaFiles)> {
     let root = Location::parse(path)?;
-    let mut files = contents(&root, &stores(&root)?)?;
+    let stores = stores(&root)?;
+    let mut files = contents(&root, &stores)?;
     for file in &mut files {
         let is_root = root.name() == Some(file.path.as_str()) && !root.as_local().is_some_and(Path::is_dir);
         file.path = if is_root { root.to_string() } else { root.join(&file.path)?.to_string() };
     }
-    Ok(files)
+    Ok((files, MetaFiles { root, allowed: Vec::new(), stores }))
 }
 
 /// How the stores that `root` is in are reached; those of this machine need no configuration.
@@ -96,7 +100,7 @@ pub(super) fn contents(root: &Location, stores: &Stores) -> anyhow::Result<Vec<C
 }
 
 /// All findings: of the files that don't parse, and of the others together.
-fn findings(files: &[Content]) -> Vec<Finding> {
+fn findings(files: &[Content], meta_files: &MetaFiles) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut parsed = Vec::new();
     for Content { path, text, hash } in files {
@@ -109,9 +113,36 @@ fn findings(files: &[Content]) -> Vec<Finding> {
             Err(why) => findings.push(unreadable(path, why)),
         }
     }
-    findings.extend(check(&Workflows::new(parsed)));
+    let workflows = Workflows::new(parsed);
+    findings.extend(check(&workflows));
+    findings.extend(workflows.phases().filter_map(|phase| of_rows(phase, meta_files)));
     findings.sort();
     findings
+}
+
+/// What is wrong with the meta file of a phase, as far as it can be read here: whole paths and stores are open to the
+/// service only where its configuration says so.
+fn of_rows(phase: &Phase, meta_files: &MetaFiles) -> Option<Finding> {
+    let path = phase.rule.meta_file.as_deref().filter(|_| phase.rule.blocked().is_none())?;
+    let (line, column) = phase.template_place();
+    let finding =
+        |severity, message| Finding { file: phase.workflow.clone(), line, column, severity, message };
+    let rows = match actix_rt::System::new().block_on(meta_files.rows(path)) {
+        Ok(rows) => rows,
+        Err(_) if Path::new(path).is_absolute() || path.contains("://") => return None,
+        Err(err) => {
+            return Some(finding(Severity::Warning, format!("{}; nothing starts without it", err.detail)));
+        }
+    };
+    let missing = MissingKeys::of(&phase.template, &rows, |_| false)?;
+    let message = format!("meta-file `{path}`: {missing}");
+    Some(match &phase.depends_on {
+        None => finding(Severity::Error, format!("{message}; nothing starts")),
+        Some(parent) => finding(
+            Severity::Warning,
+            format!("{message}; nothing starts unless the meta of {parent} has it"),
+        ),
+    })
 }
 
 pub(super) fn unreadable(path: &str, why: &str) -> Finding {
@@ -132,9 +163,9 @@ mod tests {
         };
         write("b.toml", "[[phase]]\ntask = \"b\"\nrule = \"cron=bad\"\n");
         write("deep/a.TOML", "phase = 1");
-        let files = read(&folder.path().display().to_string()).unwrap();
+        let (files, meta_files) = read(&folder.path().display().to_string()).unwrap();
         assert_eq!(files.len(), 2);
-        let findings = findings(&files);
+        let findings = findings(&files, &meta_files);
         assert!(has_errors(&findings));
         assert_eq!(findings.len(), 2, "{findings:?}");
         let first = line(&findings[0]);
@@ -149,6 +180,38 @@ mod tests {
         assert!(read(&path("x")).unwrap_err().to_string().contains("can't be read"));
         assert!(read("mc://host/b").unwrap_err().to_string().contains("write s3://b"));
         std::fs::write(path("one.txt"), "").unwrap();
-        assert_eq!(read(&path("one.txt")).unwrap()[0].path, path("one.txt"));
+        assert_eq!(read(&path("one.txt")).unwrap().0[0].path, path("one.txt"));
+    }
+
+    #[test]
+    fn a_key_that_no_row_of_a_meta_file_has_is_found_in_the_file_that_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("rows.csv", "table;Shard\norders;1\n;\n");
+        let found = |rule: &str, parent: &str| -> Vec<String> {
+            let phase = format!(
+                "[[phase]]\ntask = \"a\"\n{parent}rule = \"{rule}\"\ntemplate = \"{{meta:table}}/{{meta:shard}}\"\n"
+            );
+            write("w.toml", &phase);
+            let (files, meta_files) = read(&folder.path().display().to_string()).unwrap();
+            findings(&files, &meta_files).iter().map(line).collect()
+        };
+        let wrong = found("cron=@daily&meta-file=rows.csv", "");
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+        let said = "w.toml:4:12: meta-file `rows.csv`: no row has `shard`, which the template names; the keys of its rows \
+                    are `Shard`, `table`: did you mean `Shard`?; nothing starts";
+        assert!(wrong[0].contains(said), "{wrong:?}");
+        let child = found("meta-file=rows.csv", "dependsOn = \"b\"\n");
+        assert!(
+            child
+                .iter()
+                .any(|line| line.contains("warning: ") && line.contains("unless the meta of b has it")),
+            "{child:?}"
+        );
+        let gone = found("cron=@daily&meta-file=gone.csv", "");
+        assert!(gone[0].contains("warning: meta-file `gone.csv`: it isn't there"), "{gone:?}");
+        assert!(found("cron=@daily&meta-file=/elsewhere/rows.csv", "").is_empty());
+        write("rows.csv", "table\tshard\norders\t1\n");
+        assert!(found("cron=@daily&meta-file=rows.csv", "").is_empty());
     }
 }

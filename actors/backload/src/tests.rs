@@ -283,6 +283,11 @@ impl Bench {
 
 const YEAR: &str = r#"{"task":"load:daily","by":"hour","from":"2025-01-01","to":"2025-02-28T07"}"#;
 
+/// A row with the key that the phase's template names.
+fn row() -> Row {
+    Row([("key".to_owned(), "a".to_owned())].into())
+}
+
 #[actix::test]
 async fn a_plan_says_what_it_took_or_what_to_change() {
     let bench = Bench::new().await;
@@ -291,7 +296,7 @@ async fn a_plan_says_what_it_took_or_what_to_change() {
         (planned.plan.count(), planned.message.as_str()),
         (1, "phase found in w.toml, using default day iterator")
     );
-    bench.set(|rows| rows.file = vec![Row::default(); 3]);
+    bench.set(|rows| rows.file = vec![row(); 3]);
     assert_eq!(bench.plan(r#"{"task":"file","at":"2026-01-01"}"#).await.unwrap().plan.count(), 3);
     for (json, says) in [
         (r#"{"task":"nothing"}"#, "no template found for nothing"),
@@ -452,7 +457,7 @@ async fn after_a_panic_it_goes_on_with_what_is_stored() {
 async fn a_meta_file_that_changed_pauses_what_is_resumed() {
     let bench = Bench::new().await;
     bench.set(|rows| {
-        rows.file = vec![Row::default(); 600];
+        rows.file = vec![row(); 600];
         rows.pause_after = Some(1);
     });
     bench.execute(r#"{"task":"file","at":"2026-01-01"}"#, false).await.unwrap();

@@ -16,6 +16,7 @@ use chrono::{DateTime, Utc};
 use crate::batch::{Batch, LengthError};
 use crate::ids::Ids;
 use crate::query::Query;
+use crate::row_keys::MissingKeys;
 use crate::task::{Lane, NewTask};
 use crate::template::{Row, meta_keys};
 
@@ -33,6 +34,22 @@ pub struct Plan {
     /// The keys that the template names, each as often as it does.
     keys: Vec<String>,
     count: usize,
+}
+
+/// An order of which there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Its lists don't fit together.
+    #[error("{0}")]
+    Lengths(#[from] LengthError),
+    /// The rows of its meta file don't go with its template.
+    #[error("meta-file `{path}`: {missing}")]
+    MissingKeys {
+        /// The file.
+        path: String,
+        /// What the template asks for in vain.
+        missing: MissingKeys,
+    },
 }
 
 /// A task that can't be made.
@@ -59,10 +76,13 @@ impl Plan {
     /// Plans an order; `file` are the rows of its meta file.
     ///
     /// # Errors
-    /// When its lists don't fit together.
-    pub fn new(order: Order, file: Option<Arc<Vec<Row>>>) -> Result<Self, LengthError> {
-        let rows = match file.filter(|_| order.meta_file.is_some()) {
-            Some(file) => Some(file),
+    /// When its rows don't fit together, or not to its template.
+    pub fn new(order: Order, file: Option<Arc<Vec<Row>>>) -> Result<Self, PlanError> {
+        let rows = match order.meta_file.as_ref().zip(file) {
+            Some((path, file)) => match MissingKeys::of(&order.template, &file, |_| false) {
+                Some(missing) => return Err(PlanError::MissingKeys { path: path.clone(), missing }),
+                None => Some(file),
+            },
             None => Some(order.meta.rows()?).filter(|rows| !rows.is_empty()).map(Arc::new),
         };
         let mut plan = Self { keys: meta_keys(&order.template), order, rows, count: 0 };

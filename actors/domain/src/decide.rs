@@ -7,7 +7,7 @@ use crate::duration;
 use crate::ids::Ids;
 use crate::query::{Query, merge};
 use crate::retry::RetryDelay;
-use crate::schedule::{CreateError, NoFiles, RowSource, phase_meta, rule_rows};
+use crate::schedule::{CreateError, NoFiles, RowSource, phase_meta, phase_rows};
 use crate::task::{Attempt, NewTask, TaskResult, TaskState};
 use crate::task_doc::TaskDoc;
 use crate::task_time::task_time;
@@ -143,12 +143,20 @@ impl<'a> Case<'a> {
     fn start_children(&mut self, ids: &mut dyn Ids, files: &dyn RowSource) {
         let ready: Vec<&Phase> = self.ready_children().collect();
         for phase in ready {
-            match child_rows(phase, files) {
+            match self.child_rows(phase, files) {
                 Ok(None) => self.start_child(phase, None, ids),
                 Ok(Some(rows)) => rows.iter().for_each(|row| self.start_child(phase, Some(row), ids)),
                 Err(e) => self.tell_not_created(phase, &e),
             }
         }
+    }
+
+    /// The rows of a child that brings its own; its parent's meta may have what they don't.
+    fn child_rows(&self, phase: &Phase, files: &dyn RowSource) -> Result<Option<Vec<Row>>, CreateError> {
+        if phase.task.topic.is_empty() {
+            return Err(CreateError::NoTopic);
+        }
+        phase_rows(phase, files, |key| self.meta.first(key).is_some())
     }
 
     /// The phases that start now that the task is complete.
@@ -285,14 +293,6 @@ impl<'a> Case<'a> {
             at_once: None,
         });
     }
-}
-
-/// The rows of a child that brings its own.
-fn child_rows(phase: &Phase, files: &dyn RowSource) -> Result<Option<Vec<Row>>, CreateError> {
-    if phase.task.topic.is_empty() {
-        return Err(CreateError::NoTopic);
-    }
-    rule_rows(&phase.rule, files)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub mod query;
 pub mod rerun;
 pub mod retry;
 pub mod role;
+pub mod row_keys;
 pub mod rows;
 pub mod rule;
 pub mod schedule;

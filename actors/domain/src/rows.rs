@@ -7,7 +7,7 @@ use crate::template::{Row, RowError};
 pub enum Form {
     /// A line is one JSON object.
     JsonLines,
-    /// The first line names the keys.
+    /// The first line names the keys, between commas, semicolons or tabs.
     Csv,
 }
 
@@ -17,7 +17,7 @@ impl Form {
     pub fn of(name: &str) -> Self {
         let name = name.to_ascii_lowercase();
         let plain = name.strip_suffix(".gz").unwrap_or(&name);
-        if plain.ends_with(".csv") { Self::Csv } else { Self::JsonLines }
+        if plain.ends_with(".csv") || plain.ends_with(".tsv") { Self::Csv } else { Self::JsonLines }
     }
 }
 
@@ -48,7 +48,8 @@ fn push(row: Row, most: usize, rows: &mut Vec<Row>) -> Result<(), RowError> {
 
 fn csv(text: &str, most: usize, rows: &mut Vec<Row>) -> Result<(), RowError> {
     // Lengths are compared here, for a text that says which line.
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    let mut reader =
+        csv::ReaderBuilder::new().flexible(true).delimiter(delimiter(text)).from_reader(text.as_bytes());
     let header = reader.headers().map_err(|err| bad(&err))?.clone();
     let keys: Vec<_> = header.iter().map(str::trim).collect();
     if keys.iter().any(|key| key.is_empty()) && !text.trim().is_empty() {
@@ -56,6 +57,10 @@ fn csv(text: &str, most: usize, rows: &mut Vec<Row>) -> Result<(), RowError> {
     }
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|err| bad(&err))? {
+        // Spreadsheets leave such lines at the end.
+        if record.iter().all(|value| value.trim().is_empty()) {
+            continue;
+        }
         if record.len() != keys.len() {
             let line = record.position().map_or(0, csv::Position::line);
             return Err(RowError::Values { line, values: record.len(), keys: keys.len() });
@@ -64,6 +69,18 @@ fn csv(text: &str, most: usize, rows: &mut Vec<Row>) -> Result<(), RowError> {
         push(Row(pairs.collect()), most, rows)?;
     }
     Ok(())
+}
+
+/// What stands between the keys of the first line: a comma where there is one, else a semicolon, else a tab.
+fn delimiter(text: &str) -> u8 {
+    let mut is_quoted = false;
+    let outside = |byte: &u8| {
+        is_quoted ^= *byte == b'"';
+        !is_quoted
+    };
+    let header: Vec<u8> = text.lines().next().unwrap_or_default().bytes().filter(outside).collect();
+    let found = |byte: &u8| header.contains(byte);
+    [b',', b';', b'\t'].into_iter().find(found).unwrap_or(b',')
 }
 
 fn bad(err: &csv::Error) -> RowError {
@@ -89,6 +106,7 @@ mod tests {
         for (name, form) in [
             ("a.csv", Form::Csv),
             ("s3://b/a.CSV.gz", Form::Csv),
+            ("a.tsv", Form::Csv),
             ("a.json", Form::JsonLines),
             ("a.jsonl.gz", Form::JsonLines),
             ("csv", Form::JsonLines),
@@ -107,6 +125,28 @@ mod tests {
         assert!(rows(Form::Csv, "").unwrap().is_empty());
         assert!(rows(Form::Csv, "a,b\n").unwrap().is_empty());
         assert_eq!(rows(Form::JsonLines, "\u{feff}{\"a\":1}\n").unwrap(), [row(&[("a", "1")])]);
+    }
+
+    #[test]
+    fn semicolons_and_tabs_separate_where_the_header_has_no_comma() {
+        let wanted = [row(&[("shard", "1"), ("table", "a,b")])];
+        for text in ["table;shard\na,b;1\n", "\u{feff}table\tshard\r\na,b\t1\r\n", "table,shard\n\"a,b\",1\n"]
+        {
+            assert_eq!(rows(Form::Csv, text).unwrap(), wanted, "{text:?}");
+        }
+        let one = |key: &str, value: &str| vec![row(&[(key, value)])];
+        assert_eq!(rows(Form::Csv, "\"a;b\"\n1;2\n").unwrap(), one("a;b", "1;2"));
+        assert_eq!(rows(Form::Csv, "table\nx;y\n").unwrap(), one("table", "x;y"));
+    }
+
+    #[test]
+    fn rows_that_are_empty_in_every_column_are_left_out() {
+        let wanted = [row(&[("shard", ""), ("table", "orders")])];
+        for end in [",\n", " , \n", ",,,\n", "\"\",\"\"\n,\n", ""] {
+            let text = format!("table,shard\norders,\n{end}");
+            assert_eq!(rows(Form::Csv, &text).unwrap(), wanted, "{text:?}");
+        }
+        assert_eq!(rows(Form::Csv, "table;shard\norders;\n;\n").unwrap(), wanted);
     }
 
     #[test]

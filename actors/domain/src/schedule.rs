@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::batch::{Batch, MAX_TIMES, cut_to_hour, rows_of};
 use crate::ids::Ids;
 use crate::query::Query;
+use crate::row_keys::MissingKeys;
 use crate::rule::{Missed, Rule};
 use crate::task::{Lane, NewTask};
 use crate::task_time::cron_text;
@@ -24,6 +25,14 @@ pub enum CreateError {
         path: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// The rows of a meta file don't go with the template.
+    #[error("meta-file `{path}`: {missing}")]
+    MissingKeys {
+        /// The file.
+        path: String,
+        /// What the template asks for in vain.
+        missing: MissingKeys,
     },
     /// The phase names no topic.
     #[error("the phase has no task: write task = \"topic\" or \"topic:job\"")]
@@ -52,8 +61,25 @@ impl<F: Fn(&str) -> Result<Vec<Row>, String>> RowSource for F {
     }
 }
 
-/// The rows of a rule's `meta` and `meta-file`; none when it has neither.
-pub fn rule_rows(rule: &Rule, files: &dyn RowSource) -> Result<Option<Vec<Row>>, CreateError> {
+/// The rows of a phase's `meta` and `meta-file`; none when it has neither.
+///
+/// # Errors
+/// Also where its template names a key that no row of the file has, nor `is_known` otherwise.
+pub fn phase_rows(
+    phase: &Phase,
+    files: &dyn RowSource,
+    is_known: impl Fn(&str) -> bool,
+) -> Result<Option<Vec<Row>>, CreateError> {
+    let rows = rule_rows(&phase.rule, files)?;
+    if let Some((path, read)) = phase.rule.meta_file.as_ref().zip(rows.as_ref())
+        && let Some(missing) = MissingKeys::of(&phase.template, read, is_known)
+    {
+        return Err(CreateError::MissingKeys { path: path.clone(), missing });
+    }
+    Ok(rows)
+}
+
+fn rule_rows(rule: &Rule, files: &dyn RowSource) -> Result<Option<Vec<Row>>, CreateError> {
     let about_rows = |key: &str| key == "meta" || key == "meta-file";
     if let Some(problem) = rule.problems.iter().find(|problem| problem.blocks && about_rows(&problem.key)) {
         return Err(CreateError::Rule(problem.message.clone()));
@@ -115,7 +141,7 @@ impl<'a> Slot<'a> {
             return Err(CreateError::NoTopic);
         }
         let time = slot.checked_add_signed(phase.rule.offset).unwrap_or(slot);
-        let rows = rule_rows(&phase.rule, files)?;
+        let rows = phase_rows(phase, files, |_| false)?;
         let mut slot = Self { phase, time, rows, count: 1 };
         slot.count = slot.batch().map_or(1, |batch| batch.count());
         Ok(slot)
@@ -246,6 +272,27 @@ mod tests {
         ] {
             assert!(tasks(rule).is_err(), "{rule}");
         }
+    }
+
+    #[test]
+    fn a_slot_starts_nothing_when_no_row_has_a_key_of_the_template() {
+        let started = |rows: &str| {
+            let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=@daily&meta-file=f.csv\"\ntemplate = \"{meta:k}/{meta:l}\"";
+            let file = WorkflowFile::parse("wf.toml", text, "", Tz::UTC).unwrap();
+            let rows = Row::from_json_lines(rows).unwrap();
+            let slot = at("2024-01-15T10:30:00Z");
+            let ids = &mut FixedIds::default();
+            slot_tasks_with(&file.phases[0], slot, "h", ids, slot, &|_: &str| Ok(rows.clone()))
+                .map(|tasks| tasks.into_iter().map(|task| task.info).collect::<Vec<_>>())
+        };
+        let err = started("{\"K\":1,\"l\":2}").unwrap_err();
+        assert_eq!(
+            err.to_string(),
+            "meta-file `f.csv`: no row has `k`, which the template names; the keys of its rows are `K`, `l`: did you \
+             mean `K`?"
+        );
+        assert_eq!(started("{\"k\":1}\n{\"l\":2}").unwrap(), ["1/", "/2"], "some rows may lack one");
+        assert!(started("").unwrap().is_empty());
     }
 
     #[test]

@@ -221,6 +221,24 @@ fn rows_of_a_file_are_told_apart_by_their_digest() {
 }
 
 #[test]
+fn a_key_of_the_template_that_no_row_has_is_refused() {
+    let plan = |json: &str, key: &str| {
+        let row = Row(BTreeMap::from([(key.to_owned(), "a".to_owned())]));
+        Plan::new(resolve(json).unwrap().order, Some(vec![row].into())).map_err(|err| err.to_string())
+    };
+    for json in [
+        r#"{"task":"file","at":"2026-01-01"}"#,
+        r#"{"task":"lists","meta-file":"rows.json","at":"2026-01-01"}"#,
+        r#"{"task":"new","template":"{meta:key}{meta:val}","meta-file":"rows.json","at":"2026-01-01"}"#,
+    ] {
+        let err = plan(json, "Key").unwrap_err();
+        assert!(err.starts_with("meta-file `rows.json`: no row has `key`"), "{json}: {err}");
+        assert!(err.contains("the keys of its rows are `Key`"), "{json}: {err}");
+    }
+    assert!(plan(r#"{"task":"file","at":"2026-01-01"}"#, "key").is_ok());
+}
+
+#[test]
 fn a_task_that_is_too_large_is_told_and_never_made() {
     let template = "{meta:a}".repeat(50_000);
     let json = serde_json::json!({

@@ -117,6 +117,38 @@ fn rows_of_a_file_come_from_the_caller_and_none_means_no_child() {
 }
 
 #[test]
+fn a_key_comes_from_the_rows_or_from_the_parent_or_no_child_starts() {
+    let text = "[[phase]]\ntask = \"copy\"\ndependsOn = \"load\"\nrule = \"meta-file=rows.csv\"\n\
+                template = \"{meta:table}/{meta:shard}\"\n";
+    let file = WorkflowFile::parse("w.toml", text, "", Tz::UTC).unwrap();
+    let workflows = Workflows::new([Arc::new(file)]);
+    let outcome = Outcome {
+        result: TaskResult::Complete,
+        msg: String::new(),
+        meta: String::new(),
+        started: None,
+        ended: None,
+    };
+    let decided = |meta: &str| {
+        let task = attempt("load", "", meta);
+        let files =
+            |_: &str| Row::from_json_lines("{\"table\":\"a\"}\n{\"table\":\"b\"}").map_err(|e| e.to_string());
+        decide_with(&workflows, &task, &outcome, now(), "h", &mut FixedIds::default(), &files)
+    };
+    let infos: Vec<String> = decided("shard=7").children.into_iter().map(|task| task.info).collect();
+    assert_eq!(infos, ["a/7", "b/7"]);
+    let Decision { children, alerts, .. } = decided("other=7");
+    assert!(children.is_empty());
+    assert_eq!(
+        (alerts.len(), alerts[0].kind, alerts[0].topic.as_str()),
+        (1, AlertKind::CreateFailed, "copy")
+    );
+    let msg = "copy was not created: meta-file `rows.csv`: no row has `shard`, which the template names; the keys of \
+               its rows are `table`";
+    assert!(alerts[0].msg.starts_with(msg), "{}", alerts[0].msg);
+}
+
+#[test]
 fn a_failed_task_is_tried_again_and_then_given_up() {
     let first = decision(&attempt("load", "hourly", "a=1"), TaskResult::Error, "b=2");
     let retry = first.retry.unwrap();

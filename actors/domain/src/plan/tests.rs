@@ -84,6 +84,15 @@ fn what_can_t_start_says_why() {
 }
 
 #[test]
+fn rows_without_a_key_of_the_template_start_nothing() {
+    let text =
+        "[[phase]]\ntask = \"a\"\nrule = \"cron=0 1 * * *&meta-file=f.csv\"\ntemplate = \"{meta:k}\"\n";
+    let rows = |_: &str| Ok(vec![Row([("K".to_owned(), "1".to_owned())].into())]);
+    let planned = plan(text, "2024-01-15T01:00:00Z", "2024-01-15T02:00:00Z", LIMITS, &rows);
+    assert!(planned[1].starts_with("! meta-file `f.csv`: no row has `k`"), "{planned:?}");
+}
+
+#[test]
 fn a_chain_is_followed_only_so_far() {
     let chain = |n: usize| {
         format!("[[phase]]\ntask = \"t:{n}\"\ndependsOn = \"t:{}\"\nrule = \"meta=k:1,2\"\n", n - 1)

@@ -79,6 +79,7 @@ pub struct Phase {
 struct Places {
     task: (usize, usize),
     depends_on: (usize, usize),
+    template: (usize, usize),
 }
 
 impl Phase {
@@ -92,6 +93,12 @@ impl Phase {
     #[must_use]
     pub fn place(&self) -> (usize, usize) {
         self.places.task
+    }
+
+    /// Line and column of its template.
+    #[must_use]
+    pub fn template_place(&self) -> (usize, usize) {
+        self.places.template
     }
 
     /// The problems in one line; empty when it is well.

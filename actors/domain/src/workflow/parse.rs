@@ -200,6 +200,7 @@ impl Reader<'_> {
             places: Places {
                 task: self.line_and_column(&place(&fields.task)),
                 depends_on: self.line_and_column(&place(&fields.depends_on)),
+                template: self.line_and_column(&place(&fields.template)),
             },
         }
     }

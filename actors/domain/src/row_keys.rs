@@ -1,0 +1,83 @@
+//! Keys that a template names and no row of its meta file has.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::finding::did_you_mean;
+use crate::template::{Row, meta_keys};
+
+/// At most so many keys of the rows are named.
+const MOST_NAMED: usize = 20;
+
+/// The keys that have no value anywhere, beside those that there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingKeys {
+    /// Those that the template names.
+    pub keys: Vec<String>,
+    /// Those of the rows.
+    pub found: Vec<String>,
+}
+
+impl MissingKeys {
+    /// The keys of a template that neither a row has, nor `is_known` otherwise; none when all have a value somewhere,
+    /// and where there are no rows: nothing starts then.
+    #[must_use]
+    pub fn of(template: &str, rows: &[Row], is_known: impl Fn(&str) -> bool) -> Option<Self> {
+        let is_missing = |key: &String| !is_known(key) && rows.iter().all(|row| row.get(key).is_none());
+        let keys: BTreeSet<String> = meta_keys(template).into_iter().filter(is_missing).collect();
+        if keys.is_empty() || rows.is_empty() {
+            return None;
+        }
+        let found: BTreeSet<&String> = rows.iter().take(1_000).flat_map(|row| row.0.keys()).collect();
+        let found = found.into_iter().take(MOST_NAMED).cloned().collect();
+        Some(Self { keys: keys.into_iter().collect(), found })
+    }
+}
+
+impl fmt::Display for MissingKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quoted =
+            |keys: &[String]| keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+        let hint = self.keys.first().map(|key| did_you_mean(key, self.found.iter().map(String::as_str)));
+        let (keys, found) = (quoted(&self.keys), quoted(&self.found));
+        write!(f, "no row has {keys}, which the template names; ")?;
+        if self.found.is_empty() {
+            return f.write_str("its rows have no keys at all");
+        }
+        write!(f, "the keys of its rows are {found}")?;
+        match hint.unwrap_or_default() {
+            hint if hint.is_empty() => f.write_str(": write the same key in both"),
+            hint => f.write_str(&hint),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing(template: &str, rows: &str) -> Option<String> {
+        let rows = Row::from_json_lines(rows).unwrap();
+        MissingKeys::of(template, &rows, |key| key == "known").map(|missing| missing.to_string())
+    }
+
+    #[test]
+    fn a_key_that_no_row_has_is_named_with_those_that_there_are() {
+        assert_eq!(
+            missing("{meta:table}/{meta:shard}/{dd}", "{\"Table\":1,\"id\":2}\n{\"x\":1}").unwrap(),
+            "no row has `shard`, `table`, which the template names; the keys of its rows are `Table`, `id`, `x`: \
+             write the same key in both"
+        );
+        let near = missing("{meta:table}", "{\"Table\":1}").unwrap();
+        assert!(near.ends_with("the keys of its rows are `Table`: did you mean `Table`?"), "{near}");
+        let none = MissingKeys::of("{meta:table}", &[Row::default()], |_| false).unwrap().to_string();
+        assert_eq!(none, "no row has `table`, which the template names; its rows have no keys at all");
+    }
+
+    #[test]
+    fn a_key_that_some_row_has_or_that_is_known_is_not_missing() {
+        assert_eq!(missing("{meta:a}{meta:b}{meta:known}", "{\"a\":1}\n{\"b\":\"\"}"), None);
+        assert_eq!(missing("no key", "{\"a\":1}"), None);
+        assert_eq!(missing("{meta:a}", ""), None, "nothing starts without rows");
+    }
+}
