@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use chrono::Datelike as _;
-use flowlord_domain::backload::{Chunk, Meta, Order, Plan, Request, RequestError, parse_time as read_time};
+use flowlord_domain::backload::{
+    Chunk, Meta, Order, Plan, PlanError, Request, RequestError, parse_time as read_time,
+};
 use flowlord_domain::query::Query;
 use flowlord_domain::rule::By;
-use flowlord_domain::template::Row;
+use flowlord_domain::workflow::{Phase, Workflows};
 use flowlord_web::kept::backload::{answer, status};
 use serde_json::{Value, json};
 
 use crate::case::{Case, TestIds, Verdict, at, go_time, is_elsewhere};
 use crate::departures::{self, Departure};
-use crate::results::workflows;
+use crate::masks::is_like;
+use crate::meta_files::{is_outside, rows};
+use crate::results::{plain_workflows, workflows};
+use crate::spelling;
 
 const NOW: &str = "2024-01-15T10:17:23Z";
 
@@ -28,7 +33,8 @@ pub(crate) fn parse_time(case: &Case<'_>) -> Verdict {
 
 pub(crate) fn meta_unmarshal(case: &Case<'_>) -> Verdict {
     let text = case.input.as_str().expect("a text");
-    let read = serde_json::from_str::<Meta>(text);
+    // As in a request, where null is as if left out.
+    let read = serde_json::from_str::<Option<Meta>>(text).map(Option::unwrap_or_default);
     let got = read.as_ref().map(|meta| {
         json!(
             meta.0
@@ -38,7 +44,7 @@ pub(crate) fn meta_unmarshal(case: &Case<'_>) -> Verdict {
         )
     });
     match got {
-        Ok(got) if case.error.is_none() && got == *case.expected => Verdict::Same,
+        Ok(got) if case.error.is_none() && as_map(case.expected) == got => Verdict::Same,
         Ok(got) if mixed(&serde_json::from_str(text).expect("JSON")) => {
             let list = |value: &Value| if value.is_array() { value.clone() } else { json!([value]) };
             let written: Value = serde_json::from_str(&text.replace("null", "\"\"")).expect("JSON");
@@ -48,6 +54,11 @@ pub(crate) fn meta_unmarshal(case: &Case<'_>) -> Verdict {
         Ok(got) => Verdict::of(&(case.error, case.expected), &(None, &got)),
         Err(err) => Verdict::holds(case.error.is_some(), err),
     }
+}
+
+/// A map of lists; Go writes null for one that nothing was ever put into.
+fn as_map(value: &Value) -> Value {
+    if value.is_null() { json!({}) } else { value.clone() }
 }
 
 /// Whether lists stand beside what is for every row.
@@ -67,16 +78,21 @@ struct Planned {
 /// Why it came to nothing.
 enum Refusal {
     Request(RequestError),
+    /// No row has a key that the template names.
+    RowKey,
     Other(String),
 }
 
-fn plan(case: &Case<'_>) -> Result<Planned, Refusal> {
+fn plan(case: &Case<'_>, workflows: &Workflows) -> Result<Planned, Refusal> {
     let other = |err: &dyn std::fmt::Display| Refusal::Other(err.to_string());
     let request: Request = serde_json::from_str(case.text("body")).map_err(|err| other(&err))?;
-    let resolved = request.resolve(&workflows(case.setup), at(NOW)).map_err(Refusal::Request)?;
+    let resolved = request.resolve(workflows, at(NOW)).map_err(Refusal::Request)?;
     let rows = resolved.order.meta_file.as_deref().map(|path| rows(case.setup, path)).transpose();
     let rows = rows.map_err(|err| other(&err))?;
-    let plan = Plan::new(resolved.order, rows.map(Arc::new)).map_err(|err| other(&err))?;
+    let plan = Plan::new(resolved.order, rows.map(Arc::new)).map_err(|err| match err {
+        PlanError::MissingKeys { .. } => Refusal::RowKey,
+        err => other(&err),
+    })?;
     let Chunk { tasks, .. } = plan.chunk(0, usize::MAX, at(NOW), "host", &mut TestIds::default());
     let tasks: Vec<_> = tasks.into_iter().map(|(_, task)| task).collect();
     let text = answer(&status(request.execute, &resolved.message), plan.count(), &tasks, &[]);
@@ -84,36 +100,45 @@ fn plan(case: &Case<'_>) -> Result<Planned, Refusal> {
     Ok(Planned { request, order: plan.order().clone(), answer, count: tasks.len() })
 }
 
-/// The rows of a file of the setup.
-fn rows(setup: &Value, path: &str) -> Result<Vec<Row>, String> {
-    let name = path.strip_prefix("<DIR>/").ok_or("outside of the folder")?;
-    let lines = match &setup[name] {
-        Value::String(text) => text.clone(),
-        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"),
-        _ => return Err(format!("no files found for {path}")),
-    };
-    Row::from_json_lines(&lines).map_err(|err| err.to_string())
-}
-
 pub(crate) fn backload(case: &Case<'_>) -> Verdict {
     let code = case.expected["code"].as_u64().expect("a code");
-    let planned = match plan(case) {
+    let planned = match plan(case, &workflows(case.setup)) {
         Ok(planned) => planned,
-        Err(Refusal::Request(RequestError::Time { text, .. })) if code == 200 => {
+        Err(refusal) => return refused(case, code, refusal),
+    };
+    let (expected, got) = (seen(case.expected), ours(case.expected, &planned.answer));
+    if code == 200 && is_like(&expected, &got) {
+        return Verdict::Same;
+    }
+    departs(case, code, &planned)
+        .unwrap_or_else(|| Verdict::like(&json!([200, expected]), &json!([code, got])))
+}
+
+/// What the reference refuses, too, or what only we do, by a rule.
+fn refused(case: &Case<'_>, code: u64, refusal: Refusal) -> Verdict {
+    let why = match refusal {
+        Refusal::Request(RequestError::Time { text, .. }) if code == 200 => {
             let rule = match text.get(..4).and_then(|year| year.parse::<i32>().ok()) {
                 Some(year) if year < 1970 && text.len() >= 10 => departures::BACKLOAD_YEARS,
                 _ => departures::UNREADABLE,
             };
             return Verdict::departs(rule, &None, &read_time(&text));
         }
-        Err(Refusal::Request(err)) => return Verdict::holds(code == 400, err),
-        Err(Refusal::Other(err)) => return Verdict::holds(code == 400, err),
+        Refusal::RowKey if code == 200 => return Verdict::Departs(departures::ROW_KEY),
+        Refusal::Other(_) if code == 200 && meta_file(case).is_some_and(|path| is_outside(&path)) => {
+            return Verdict::Departs(departures::OUTSIDE);
+        }
+        Refusal::RowKey => "a key that no row has".to_owned(),
+        Refusal::Request(err) => err.to_string(),
+        Refusal::Other(why) => why,
     };
-    let (expected, got) = (seen(case.expected), ours(case.expected, &planned.answer));
-    if code == 200 && expected == got {
-        return Verdict::Same;
-    }
-    departs(case, code, &planned).unwrap_or_else(|| Verdict::of(&(200, expected), &(code, got)))
+    Verdict::holds(code == 400, why)
+}
+
+/// The meta file that a request names.
+fn meta_file(case: &Case<'_>) -> Option<String> {
+    let request: Request = serde_json::from_str(case.text("body")).ok()?;
+    Some(request.meta_file).filter(|path| !path.is_empty())
 }
 
 /// What is expected of the answer, as of our time.
@@ -150,6 +175,54 @@ fn ours(expected: &Value, answer: &Value) -> Value {
     ours
 }
 
+/// The departures that what a phase says, or a value of a row, leads to.
+fn of_values(
+    case: &Case<'_>,
+    code: u64,
+    planned: &Planned,
+    tasks: &[Value],
+    meta: &Value,
+) -> Option<Verdict> {
+    let Planned { request, order, answer, .. } = planned;
+    let wanted = case.expected["count"].as_u64().and_then(|count| usize::try_from(count).ok());
+    let counts = (code, wanted, Some(tasks.len()));
+    let departs = |rule, it: bool| {
+        Some(Verdict::departs(rule, &(200, wanted, wanted, true), &(counts.0, counts.1, counts.2, it)))
+    };
+    if !request.by.is_empty() && By::parse(&request.by).is_none() {
+        let told =
+            answer["Status"].as_str().is_some_and(|status| status.ends_with("using default day iterator"));
+        return departs(departures::BY, told);
+    }
+    let workflows = workflows(case.setup);
+    if let Some(phase) = workflows.phase_for(&request.workflow, &order.topic, &order.job) {
+        let by_path = workflows.phase_for("", &order.topic, &order.job);
+        if by_path != Some(phase) {
+            return departs(departures::OWN_FILE, order.workflow == phase.workflow);
+        }
+        if let Some(rule) = spelling::of_rule(&phase.rule_text) {
+            let plain =
+                plan(case, &plain_workflows(case.setup)).ok().map(|plain| ours(case.expected, &plain.answer));
+            return Some(Verdict::departs(rule, &plain, &Some(ours(case.expected, answer))));
+        }
+    }
+    let infos = || tasks.iter().filter_map(|task| task["info"].as_str());
+    let tokens = ["{ts}", "{UUID}", "{uuid}"];
+    if tokens.iter().any(|token| order.template.contains(token)) {
+        let left = infos().any(|info| !info.contains('#') && tokens.iter().any(|token| info.contains(token)));
+        return departs(departures::TOKENS, !left);
+    }
+    if meta.to_string().contains("{meta:") {
+        return departs(departures::EXPAND_ONCE, true);
+    }
+    let expected = case.expected.to_string();
+    if expected.contains("i~") {
+        return departs(departures::JSON_TEXT, !infos().any(|info| info.contains("i~")));
+    }
+    let is_long = |text: &str| text.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 15);
+    (order.meta_file.is_some() && infos().any(is_long)).then(|| departs(departures::DIGITS, true)).flatten()
+}
+
 /// By which rule we answer otherwise, and whether we do as it says.
 fn departs(case: &Case<'_>, code: u64, planned: &Planned) -> Option<Verdict> {
     let Planned { request, order, answer, count } = planned;
@@ -157,12 +230,18 @@ fn departs(case: &Case<'_>, code: u64, planned: &Planned) -> Option<Verdict> {
     let holds = |rule: Departure, it: bool| Some(Verdict::departs(rule, &(true, *count), &(it, tasks.len())));
     let body: Value = serde_json::from_str(case.text("body")).expect("JSON");
     let meta =
-        body.as_object().and_then(|body| body.iter().find(|(key, _)| key.eq_ignore_ascii_case("meta")));
+        body.as_object().and_then(|body| body.iter().rfind(|(key, _)| key.eq_ignore_ascii_case("meta")));
+    let body_meta = meta.map_or(&Value::Null, |(_, meta)| meta);
     if case.expected["body"].as_str().is_some_and(|body| body.starts_with("issue writing to producer")) {
         return holds(departures::ONE_ANSWER, code == 500 && request.execute && *count > 0);
     }
     if meta.is_some_and(|(_, meta)| mixed(meta)) {
         return holds(departures::MIXED_META, code == 400 && *count > 0);
+    }
+    let phase = workflows(case.setup).phase_for(&request.workflow, &order.topic, &order.job).cloned();
+    let is_unread = |phase: &Phase| phase.rule.problems.iter().any(|problem| problem.key.starts_with("meta"));
+    if code == 400 && phase.as_ref().is_some_and(is_unread) {
+        return holds(departures::OWN_ROWS, *count > 0);
     }
     if code == 400 && !request.template.is_empty() {
         return holds(departures::OWN_TEMPLATE, order.template == request.template && *count > 0);
@@ -193,6 +272,9 @@ fn departs(case: &Case<'_>, code: u64, planned: &Planned) -> Option<Verdict> {
                 .is_some_and(|meta| meta.contains(&order.from.format("cron=%Y-%m-%dT%H").to_string()))
         });
         return holds(departures::REVERSED, first);
+    }
+    if let Some(verdict) = of_values(case, code, planned, tasks, body_meta) {
+        return Some(verdict);
     }
     let values = |task: &Value| Query::parse(task["meta"].as_str().unwrap_or_default()).ok();
     let special = |value: &str| value.contains(['&', '+', '%', ';']);

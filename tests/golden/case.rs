@@ -1,6 +1,8 @@
 //! Reading cases, counting verdicts.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, FixedOffset, Utc};
@@ -8,6 +10,7 @@ use flowlord_domain::{Ids, Uid};
 use serde_json::Value;
 
 use crate::departures::Departure;
+use crate::masks::is_like;
 use crate::shape::Shape;
 
 /// What a check says about one case.
@@ -38,6 +41,11 @@ impl Verdict {
         }
     }
 
+    /// The same but for its masks, or wrong.
+    pub(crate) fn like(expected: &Value, got: &Value) -> Self {
+        if is_like(expected, got) { Self::Same } else { Self::of(&expected.to_string(), &got.to_string()) }
+    }
+
     /// Wrong unless it holds.
     pub(crate) fn holds(it: bool, got: impl std::fmt::Debug) -> Self {
         if it { Self::Same } else { Self::Wrong(format!("got {got:?}")) }
@@ -56,6 +64,14 @@ impl Case<'_> {
     /// A text of the input; empty when it is missing.
     pub(crate) fn text(&self, name: &str) -> &str {
         self.input[name].as_str().unwrap_or_default()
+    }
+}
+
+/// The values of a list. Go writes null for one that nothing was ever put into.
+pub(crate) fn list(value: &Value) -> &[Value] {
+    match value {
+        Value::Null => &[],
+        value => value.as_array().unwrap_or_else(|| panic!("no list: {value}")),
     }
 }
 
@@ -85,6 +101,12 @@ impl Folder {
         names
     }
 
+    /// How many cases all files hold together, and whether they are our own.
+    pub(crate) fn count(&self, known: &[&str]) -> (usize, bool) {
+        let files = known.iter().map(|name| self.path.join(name)).filter(|path| path.exists());
+        (files.map(|path| list(&json(&path)["cases"]).len()).sum(), !self.other)
+    }
+
     /// A file of the shape; None when another folder has none.
     fn read(&self, name: &str, shape: &Shape) -> Option<Value> {
         let path = self.path.join(name);
@@ -103,33 +125,70 @@ fn json(path: &Path) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// Runs a check over a file and fails with all that is wrong.
+/// What became of the cases of a file.
+#[derive(Debug, Default)]
+struct Tally {
+    same: usize,
+    departures: BTreeMap<Departure, usize>,
+    /// With their names.
+    wrong: Vec<String>,
+}
+
+impl Tally {
+    /// Asks a check about each case. One that makes it panic is wrong, and the others are still run.
+    fn of(file: &Value, check: impl Fn(&Case<'_>) -> Verdict) -> Self {
+        let mut tally = Self::default();
+        for case in list(&file["cases"]) {
+            let parts = Case {
+                setup: &file["setup"],
+                input: &case["input"],
+                expected: &case["expected"],
+                error: case["error"].as_str(),
+            };
+            let verdict = catch_unwind(AssertUnwindSafe(|| check(&parts)));
+            match verdict.unwrap_or_else(|panic| Verdict::Wrong(format!("panicked: {}", text_of(&*panic)))) {
+                Verdict::Same => tally.same += 1,
+                Verdict::Departs(rule) => *tally.departures.entry(rule).or_insert(0) += 1,
+                Verdict::Wrong(why) => tally.wrong.push(format!("{}\n  {why}", case["name"])),
+            }
+        }
+        tally
+    }
+
+    fn departing(&self) -> usize {
+        self.departures.values().sum()
+    }
+}
+
+/// What a panic says.
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
+}
+
+/// Runs a check over a file and fails with all that is wrong. Answers how many cases were run.
 #[expect(clippy::print_stdout, reason = "the counts are what a person runs this for")]
-pub(crate) fn run(name: &str, shape: &Shape, check: impl Fn(&Case<'_>) -> Verdict) {
+pub(crate) fn run(name: &str, shape: &Shape, check: impl Fn(&Case<'_>) -> Verdict) -> usize {
     let Some(file) = Folder::chosen().read(name, shape) else {
         println!("{name}: not in this folder");
-        return;
+        return 0;
     };
-    let cases = file["cases"].as_array().expect("cases");
-    let (mut same, mut departures, mut wrong) = (0, BTreeMap::new(), Vec::new());
-    for case in cases {
-        let parts = Case {
-            setup: &file["setup"],
-            input: &case["input"],
-            expected: &case["expected"],
-            error: case["error"].as_str(),
-        };
-        match check(&parts) {
-            Verdict::Same => same += 1,
-            Verdict::Departs(rule) => *departures.entry(rule).or_insert(0) += 1,
-            Verdict::Wrong(why) => wrong.push(format!("{}\n  {why}", case["name"])),
-        }
-    }
-    let departing: usize = departures.values().sum();
+    let tally = Tally::of(&file, check);
+    let Tally { same, departures, wrong } = &tally;
+    let (departing, count) = (tally.departing(), list(&file["cases"]).len());
     let rules: String = departures.iter().map(|(rule, count)| format!("\n  {count} x {rule}")).collect();
-    println!("{name}: {}/{}, departures {departing}{rules}", same + departing, cases.len());
+    println!("{name}: {}/{count}, departures {departing}{rules}", same + departing);
     assert!(wrong.is_empty(), "{name}: {} wrong\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!(same + departing, count, "{name}: cases that weren't run");
+    count
 }
+
+/// A time of a task; Go's zero time where there is none.
+pub(crate) fn at_or_zero(text: &str) -> DateTime<Utc> {
+    if text.is_empty() { at(ZERO_TIME) } else { at(text) }
+}
+
+const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 
 /// A time with its zone.
 pub(crate) fn zoned(text: &str) -> DateTime<FixedOffset> {
@@ -143,7 +202,7 @@ pub(crate) fn at(text: &str) -> DateTime<Utc> {
 
 /// A time as the cases write it; Go's zero time for none.
 pub(crate) fn go_time(time: Option<DateTime<Utc>>) -> String {
-    let zero = || "0001-01-01T00:00:00Z".to_owned();
+    let zero = || ZERO_TIME.to_owned();
     time.map_or_else(zero, |time| time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
 }
 
@@ -196,6 +255,35 @@ mod tests {
     fn a_file_may_be_missing_in_another_folder() {
         let (_dir, folder) = folder(&[]);
         assert_eq!(folder.read("a.json", &SHAPE), None);
+    }
+
+    #[test]
+    fn each_case_gets_a_verdict_and_one_that_panics_is_named() {
+        let file = serde_json::json!({ "cases": [
+            { "name": "one", "input": "same" }, { "name": "two", "input": "panic" },
+            { "name": "three", "input": "wrong" }, { "name": "four", "input": "departs" },
+        ]});
+        let tally = Tally::of(&file, |case| match case.input.as_str().expect("a text") {
+            "same" => Verdict::Same,
+            "departs" => Verdict::Departs(crate::departures::YEARS),
+            "panic" => panic!("of case {}", 2),
+            other => Verdict::Wrong(other.to_owned()),
+        });
+        assert_eq!((tally.same, tally.departing()), (1, 1));
+        assert_eq!(tally.wrong, ["\"two\"\n  panicked: of case 2", "\"three\"\n  wrong"]);
+    }
+
+    #[test]
+    fn null_is_a_list_of_nothing_and_a_missing_time_is_go_s_zero_time() {
+        assert!(list(&Value::Null).is_empty());
+        assert_eq!(list(&serde_json::json!([1])).len(), 1);
+        assert_eq!(go_time(Some(at_or_zero(""))), ZERO_TIME);
+    }
+
+    #[test]
+    #[should_panic(expected = "no list: {}")]
+    fn an_object_is_no_list() {
+        list(&serde_json::json!({}));
     }
 
     const SHAPE: Shape = Shape::of(crate::shape::Form::Keys(&["a"]), &[]);

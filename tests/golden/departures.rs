@@ -73,6 +73,11 @@ departures! {
     MIXED_META: "the meta of a backload mixes texts and lists", "take a text for every row";
     TASK_WITH_JOB: "the task of a backload is written with its job", "take it apart: no worker could ask for it else";
     ONE_ANSWER: "storing the tasks of a backload fails", "answer once: what is stored, what isn't, and why";
+    OUTSIDE: "the `meta-file` of a backload is outside of the workflow folder",
+        "refuse it, but for allowed folders and configured stores";
+    OWN_ROWS: "the `meta=` of a backload's phase can't be read, its request brings rows", "take those";
+    BY: "`by` of a backload is unknown", "say that the day counts";
+    ROW_KEY: "no row of a `meta-file` has a key of the template", "start nothing, and say which";
     COUNT: "a phase of files has `count=n`", "wait for n files, then start one task about all of them";
 }
 

@@ -5,11 +5,14 @@ use flowlord_domain::NewTask;
 use flowlord_domain::file_event::{Arrival, FileEvent, Headers, parse};
 use flowlord_domain::file_match::{Effect, FileMatch, matches, needed};
 use flowlord_domain::query::Query;
+use flowlord_domain::workflow::Workflows;
 use serde_json::{Value, json};
 
-use crate::case::{Case, TestIds, Verdict, at, go_time};
+use crate::case::{Case, TestIds, Verdict, at, go_time, list};
 use crate::departures;
-use crate::results::workflows;
+use crate::masks::is_like;
+use crate::results::{is_special, plain_workflows, workflows};
+use crate::spelling;
 
 const NOW: &str = "2024-01-15T10:17:23Z";
 
@@ -28,15 +31,38 @@ pub(crate) fn file_match(case: &Case<'_>) -> Verdict {
     let workflows = workflows(case.setup);
     let found = matches(&workflows, &file.path);
     let (expected, got) = (read(case.expected), ours(&file, &found));
+    let all = list(&case.expected["tasks"]);
     if expected != got || found.is_empty() != case.error.is_some() {
-        return Verdict::of(&(case.error.is_some(), expected), &(found.is_empty(), got));
+        return spelled(case, &file, &workflows)
+            .unwrap_or_else(|| Verdict::of(&(case.error.is_some(), expected), &(found.is_empty(), got)));
     }
-    let all = case.expected["tasks"].as_array().expect("tasks");
     let (expected, tasks) = (at_once(all, &found), tasks(&file, &found));
-    if expected != tasks {
-        return departs(&file, &expected, &tasks).unwrap_or_else(|| Verdict::of(&expected, &tasks));
+    let mut rule = (expected.len() < all.len()).then_some(departures::COUNT);
+    let mut pairs = expected.iter().zip(&tasks);
+    let wrong = pairs.find_map(|(expected, got)| match one(&file, expected, got, &found) {
+        Verdict::Same => None,
+        Verdict::Departs(by) => {
+            rule = Some(by);
+            None
+        }
+        wrong @ Verdict::Wrong(_) => Some(wrong),
+    });
+    match wrong {
+        None if expected.len() != tasks.len() => Verdict::of(&expected, &tasks),
+        None => rule.map_or(Verdict::Same, Verdict::Departs),
+        Some(wrong) => spelled(case, &file, &workflows).unwrap_or(wrong),
     }
-    if expected.len() < all.len() { Verdict::Departs(departures::COUNT) } else { Verdict::Same }
+}
+
+/// Phases whose rule is spelled otherwise take the file as they do by the plain rule.
+fn spelled(case: &Case<'_>, file: &FileEvent, workflows: &Workflows) -> Option<Verdict> {
+    let plain = plain_workflows(case.setup);
+    let (ours, as_plain) = (matches(workflows, &file.path), matches(&plain, &file.path));
+    let rule = spelling::of_phases(ours.iter().map(|found| found.phase))?;
+    let names = |found: &[FileMatch<'_>]| -> Vec<String> {
+        found.iter().map(|found| found.key.task.clone()).collect()
+    };
+    Some(Verdict::departs(rule, &names(&as_plain), &names(&ours)))
 }
 
 /// What the reference keeps of the event.
@@ -48,7 +74,7 @@ fn read(expected: &Value) -> Value {
         "path": stat["path"], "size": number("size"), "linecnt": number("linecnt"), "bytecnt": number("bytecnt"),
         "checksum": stat["checksum"].as_str().unwrap_or_default(), "created": created.unwrap_or_default(),
         "modified": message["last_modified"], "time": message["task_time"],
-        "names": message["task_names"].as_array().cloned().unwrap_or_default(),
+        "names": list(&message["task_names"]),
     })
 }
 
@@ -91,22 +117,32 @@ fn at_once(tasks: &[Value], found: &[FileMatch<'_>]) -> Vec<Value> {
     of_one.map(|(task, _)| task.clone()).collect()
 }
 
-/// By which rule we start other tasks, and whether we do as it says.
-fn departs(file: &FileEvent, expected: &[Value], tasks: &[Value]) -> Option<Verdict> {
-    let same = |name: &str| expected.iter().map(|task| &task[name]).eq(tasks.iter().map(|task| &task[name]));
+/// One task: the same, or by which rule it is another one, and whether it is as the rule says.
+fn one(file: &FileEvent, expected: &Value, got: &Value, found: &[FileMatch<'_>]) -> Verdict {
+    if is_like(expected, got) {
+        return Verdict::Same;
+    }
+    let same = |name: &str| expected[name] == got[name];
+    let text = |name: &str| got[name].as_str().unwrap_or_default();
+    let phase = found.iter().map(|found| found.phase).find(|phase| phase.task.topic == text("type"));
+    let mut values: Vec<&str> = vec![&file.path];
+    values.extend(phase.into_iter().flat_map(|phase| phase.rule.query.pairs()).map(|(_, value)| value));
+    let template = phase.map(|phase| phase.template.as_str()).unwrap_or_default();
     if file.time().is_some_and(|time: DateTime<Utc>| time.year() < 1000) && same("meta") {
-        return Some(Verdict::Departs(departures::YEARS));
+        return Verdict::Departs(departures::YEARS);
     }
-    if file.path.contains("{meta:") && same("meta") {
-        let once = tasks.iter().any(|task| task["info"].as_str().is_some_and(|info| info.contains("{meta:")));
-        return Some(Verdict::departs(departures::EXPAND_ONCE, &true, &once));
+    if values.iter().any(|value| value.contains("{meta:")) && same("meta") {
+        return Verdict::departs(departures::EXPAND_ONCE, &true, &text("info").contains("{meta:"));
     }
-    if file.path.contains(['&', '+', '%', ';']) && same("info") {
-        let reads_back = |task: &Value| {
-            let meta = Query::parse(task["meta"].as_str().unwrap_or_default());
-            meta.is_ok_and(|meta| meta.first("file") == Some(&file.path))
-        };
-        return Some(Verdict::departs(departures::ENCODED, &true, &tasks.iter().all(reads_back)));
+    let tokens = ["{ts}", "{UUID}", "{uuid}"];
+    if tokens.iter().any(|token| template.contains(token)) && same("meta") {
+        let left = tokens.iter().any(|token| text("info").contains(token)) && !text("info").contains('#');
+        return Verdict::departs(departures::TOKENS, &false, &left);
     }
-    None
+    if values.iter().any(|value| is_special(value)) && same("info") {
+        let meta = Query::parse(text("meta"));
+        let reads_back = meta.is_ok_and(|meta| meta.first("file") == Some(&file.path));
+        return Verdict::departs(departures::ENCODED, &true, &reads_back);
+    }
+    Verdict::of(expected, got)
 }

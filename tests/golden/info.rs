@@ -4,25 +4,55 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
-use flowlord_domain::workflow::{Phase, WorkflowFile, Workflows};
+use flowlord_domain::workflow::{Finding, Phase, WorkflowFile, Workflows};
 use flowlord_web::kept::info::{Service, info as write};
 use serde_json::{Value, json};
 
 use crate::case::{Case, Verdict, at};
 use crate::departures::{self, Departure};
+use crate::masks::is_like;
+use crate::spelling;
 
 const NOW: &str = "2024-01-15T10:17:23Z";
 
 pub(crate) fn info(case: &Case<'_>) -> Verdict {
-    let files = case.input["files"].as_object().expect("files");
-    let mut loaded = Vec::new();
-    for (path, text) in files {
-        match WorkflowFile::parse(path, text.as_str().expect("a text"), "", Tz::UTC) {
-            Ok(file) => loaded.push(Arc::new(file)),
-            Err(findings) => return Verdict::holds(case.error.is_some(), findings),
-        }
+    let read = |plain: bool| {
+        let files = case.input["files"].as_object().into_iter().flatten();
+        let files = files.map(|(path, text)| parse(path, text.as_str().expect("a text"), plain));
+        files.collect::<Result<Vec<_>, _>>().map(Workflows::new)
+    };
+    let workflows = match read(false) {
+        Ok(workflows) => workflows,
+        Err(findings) => return Verdict::holds(case.error.is_some(), findings),
+    };
+    let got = told(&workflows);
+    let mut expected = case.expected.clone();
+    sort_schedules(&mut expected);
+    if case.error.is_none() && is_like(&expected, &got) {
+        return Verdict::Same;
     }
-    let workflows = Workflows::new(loaded);
+    let texts = case.input["files"].as_object().into_iter().flatten().filter_map(|(_, text)| text.as_str());
+    let spelled =
+        texts.filter_map(spelling::of_file).next().or_else(|| spelling::of_phases(workflows.phases()));
+    match (spelled, read(true)) {
+        (Some(rule), Ok(plain)) => Verdict::departs(rule, &told(&plain), &got),
+        _ => departures(case, &workflows, &expected, &got),
+    }
+}
+
+/// A file; `plain` as the reference would read it like we do.
+fn parse(path: &str, text: &str, plain: bool) -> Result<Arc<WorkflowFile>, Vec<Finding>> {
+    let file = WorkflowFile::parse(path, text, "", Tz::UTC)?;
+    let file = if plain {
+        WorkflowFile::parse(path, &spelling::plain_file(text, &file.phases), "", Tz::UTC)?
+    } else {
+        file
+    };
+    Ok(Arc::new(file))
+}
+
+/// What `/info` tells, with its masks.
+fn told(workflows: &Workflows) -> Value {
     let now = at(NOW);
     let service = Service {
         version: "1",
@@ -30,15 +60,10 @@ pub(crate) fn info(case: &Case<'_>) -> Verdict {
         next_look: now + TimeDelta::minutes(15),
         last_look: now,
     };
-    let mut got: Value = serde_json::from_str(&write(&service, &workflows, next)).expect("JSON");
-    mask(&mut got);
-    let mut expected = case.expected.clone();
-    sort_schedules(&mut expected);
-    sort_schedules(&mut got);
-    if case.error.is_none() && expected == got {
-        return Verdict::Same;
-    }
-    departures(case, &workflows, &expected, &got)
+    let mut told: Value = serde_json::from_str(&write(&service, workflows, next)).expect("JSON");
+    mask(&mut told);
+    sort_schedules(&mut told);
+    told
 }
 
 /// The next slot, by the phase's own schedule; nothing has run.
@@ -55,8 +80,8 @@ fn mask(info: &mut Value) {
         info[name] = json!("<MASKED>");
     }
     for entry in entries(info) {
-        if let Some(next) = entry.get_mut("Next") {
-            assert!(at(next.as_str().expect("a text")) > at(NOW), "{next}");
+        // A schedule that never fires has Go's zero time.
+        if let Some(next) = entry.get_mut("Next").filter(|next| at(next.as_str().unwrap_or(NOW)) > at(NOW)) {
             *next = json!("<TIME>");
         }
     }
@@ -79,47 +104,41 @@ fn sort_schedules(info: &mut Value) {
 fn departures(case: &Case<'_>, workflows: &Workflows, expected: &Value, got: &Value) -> Verdict {
     let entry = |phase: &Phase| got["workflow"][&phase.workflow][phase.name()].clone();
     let warns = |phase: &&Phase| entry(phase)["warning"].as_str().is_some_and(|warning| !warning.is_empty());
-    let told = |rule: Departure, phases: Vec<&Phase>| {
+    let warned = |rule: Departure, phases: Vec<&Phase>| {
         Verdict::departs(rule, &phases.len(), &phases.iter().filter(|phase| warns(phase)).count())
     };
     let cyclic: Vec<&Phase> = workflows.phases().filter(|phase| phase.cyclic).collect();
     if !cyclic.is_empty() {
-        return told(departures::CIRCLE, cyclic);
+        return warned(departures::CIRCLE, cyclic);
     }
     let ill: Vec<&Phase> = workflows.phases().filter(|phase| !phase.problems.is_empty()).collect();
     if case.error.is_some() {
         return if ill.is_empty() {
             Verdict::Wrong(got.to_string())
         } else {
-            told(departures::BAD_PHASE, ill)
+            warned(departures::BAD_PHASE, ill)
         };
     }
-    // What we tell beyond the reference is taken away; the rest must be the same.
-    let (mut rest, mut rule) = (got.clone(), None);
-    for phase in workflows.phases().filter(|phase| phase.rule.cron.is_some() && phase.rule.has_rows()) {
-        let entry = rest["workflow"][&phase.workflow][phase.name()].as_object_mut().expect("an entry");
-        let schedules = entry.remove("Schedule");
-        if schedules.is_some_and(|schedules| schedules.as_array().is_some_and(|all| all.len() > 1)) {
-            return Verdict::of(expected, got);
-        }
-        let times = [entry.remove("Next"), entry.remove("Prev")];
-        if times.iter().any(Option::is_none) {
-            return Verdict::Wrong(got.to_string());
-        }
-        rule = Some(departures::ROW_TIMES);
-    }
-    let listening: Vec<&Phase> = workflows.phases().filter(|phase| phase.rule.files.is_some()).collect();
-    for phase in &listening {
-        let all = &mut rest["workflow"][&phase.workflow][phase.name()]["Schedule"];
-        let same = |other: &&&Phase| (&other.workflow, &other.task) == (&phase.workflow, &phase.task);
-        let patterns: Vec<_> = listening.iter().filter(same).map(|phase| phase.rule.files.clone()).collect();
-        if patterns.len() > 1 {
-            // The reference keeps the last one.
-            *all = json!([patterns.last()]);
-            rule = Some(departures::ALL_PATTERNS);
+    // What is told otherwise by a rule is taken away; the rest must be the same.
+    let (mut wanted, mut rest, mut rule) = (expected.clone(), got.clone(), None);
+    for file in workflows.files() {
+        for phase in &file.phases {
+            let of_name: Vec<&Phase> = file.phases.iter().filter(|other| other.task == phase.task).collect();
+            let place = |told: &mut Value| told["workflow"][&file.path][phase.name()].take();
+            if expected["workflow"][&file.path][phase.name()] == rest["workflow"][&file.path][phase.name()] {
+                continue;
+            }
+            let (mut theirs, mut ours) = (place(&mut wanted), place(&mut rest));
+            match judge(&of_name, &mut theirs, &mut ours) {
+                Verdict::Departs(by) => rule = Some(by),
+                Verdict::Same => {}
+                wrong @ Verdict::Wrong(_) => return wrong,
+            }
+            wanted["workflow"][&file.path][phase.name()] = theirs;
+            rest["workflow"][&file.path][phase.name()] = ours;
         }
     }
-    if *expected == rest
+    if is_like(&wanted, &rest)
         && let Some(rule) = rule
     {
         return Verdict::Departs(rule);
@@ -127,7 +146,52 @@ fn departures(case: &Case<'_>, workflows: &Workflows, expected: &Value, got: &Va
     if workflows.phases().any(|phase| has_tree(workflows, phase)) {
         return tree(workflows, got);
     }
-    Verdict::of(expected, got)
+    Verdict::like(&wanted, &rest)
+}
+
+/// Takes out of an entry what the phases of its name have told otherwise, and says by which rule.
+fn judge(phases: &[&Phase], theirs: &mut Value, ours: &mut Value) -> Verdict {
+    let mut verdict = Verdict::Same;
+    let times = ["Next", "Prev", "Schedule"];
+    let is_ill = phases.iter().any(|phase| !phase.problems.is_empty());
+    if is_ill && theirs["warning"] != ours["warning"] {
+        if ours["warning"].as_str().is_none_or(str::is_empty) {
+            return Verdict::Wrong(format!("no warning: {ours}"));
+        }
+        verdict = Verdict::Departs(departures::BAD_PHASE);
+        remove(&["Next", "Prev", "Schedule", "warning"], theirs, ours);
+    }
+    let crons = phases.iter().filter(|phase| phase.rule.cron.is_some());
+    let schedules: Vec<String> =
+        ours["Schedule"].as_array().into_iter().flatten().map(Value::to_string).collect();
+    let has = |text: &str| schedules.iter().any(|schedule| schedule.contains(text));
+    let patterns: Vec<&str> = phases.iter().filter_map(|phase| phase.rule.files.as_deref()).collect();
+    let all = phases.iter().filter_map(|phase| phase.rule.cron.as_deref()).chain(patterns.iter().copied());
+    let tells_all = all.clone().all(has);
+    if !patterns.is_empty() && all.count() > 1 && times.iter().any(|key| theirs[*key] != ours[*key]) {
+        // The reference keeps one pattern.
+        let kept = theirs["Schedule"][0].as_str().unwrap_or_default();
+        if !tells_all || !patterns.contains(&kept) {
+            return Verdict::Wrong(format!("not all of {schedules:?}: {ours}"));
+        }
+        verdict = Verdict::Departs(departures::ALL_PATTERNS);
+        remove(&times, theirs, ours);
+    } else if crons.clone().any(|phase| phase.rule.is_batch())
+        && times.iter().any(|key| theirs[*key] != ours[*key])
+    {
+        if !tells_all || ours["Next"].is_null() || ours["Prev"].is_null() {
+            return Verdict::Wrong(format!("no times: {ours}"));
+        }
+        verdict = Verdict::Departs(departures::ROW_TIMES);
+        remove(&times, theirs, ours);
+    }
+    verdict
+}
+
+fn remove(keys: &[&str], theirs: &mut Value, ours: &mut Value) {
+    for entry in [theirs, ours] {
+        keys.iter().for_each(|key| drop(entry.as_object_mut().and_then(|entry| entry.remove(*key))));
+    }
 }
 
 fn has_tree(workflows: &Workflows, phase: &Phase) -> bool {

@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _};
 use chrono_tz::Tz;
 use flowlord_domain::decide::{Decision, Outcome, decide_with};
 use flowlord_domain::query::Query;
-use flowlord_domain::rule::Rule;
+use flowlord_domain::schedule::phase_rows;
 use flowlord_domain::task_doc::TaskDoc;
-use flowlord_domain::template::Row;
+use flowlord_domain::template::{Row, expand_meta, render_utc};
 use flowlord_domain::workflow::{Phase, WorkflowFile, Workflows};
-use flowlord_domain::{AlertKind, Attempt, Uid};
+use flowlord_domain::{AlertKind, Attempt, TaskResult, Uid};
 use flowlord_testkit::leased;
 use serde_json::{Value, json};
 
-use crate::case::{Case, TestIds, Verdict, at, go_time};
-use crate::departures;
+use crate::case::{Case, TestIds, Verdict, at, go_time, list};
+use crate::departures::{self, Departure};
+use crate::masks::is_like;
+use crate::meta_files::rows;
+use crate::spelling;
 
 pub(crate) fn task_json(case: &Case<'_>) -> Verdict {
     match (TaskDoc::parse(case.input.as_str().expect("a text")), case.error) {
@@ -27,22 +30,23 @@ pub(crate) fn task_json(case: &Case<'_>) -> Verdict {
 
 /// The workflow files of a setup.
 pub(crate) fn workflows(setup: &Value) -> Workflows {
-    let files = setup["files"].as_object().expect("files");
-    let parse = |(path, text): (&String, &Value)| {
-        let text = text.as_str().expect("a text");
-        Arc::new(WorkflowFile::parse(path, text, "", Tz::UTC).unwrap_or_else(|e| panic!("{path}: {e:?}")))
-    };
-    Workflows::new(files.iter().map(parse))
+    parse_files(setup, |_, text| text.to_owned())
 }
 
-/// The rows of the files that cases name by masks.
-pub(crate) fn rows(path: &str) -> Result<Vec<Row>, String> {
-    let row = |value: &str| Row::from_json(&json!({ "k": value })).expect("a row");
-    match path {
-        "<EMPTY>" => Ok(Vec::new()),
-        path if path.contains('<') => Ok(vec![row("x"), row("y")]),
-        _ => Err("no such file".to_owned()),
-    }
+/// The same as the reference would have to find them to read them like we do.
+pub(crate) fn plain_workflows(setup: &Value) -> Workflows {
+    let all = workflows(setup);
+    parse_files(setup, |path, text| {
+        spelling::plain_file(text, all.file(path).into_iter().flat_map(|file| &file.phases))
+    })
+}
+
+fn parse_files(setup: &Value, text_of: impl Fn(&str, &str) -> String) -> Workflows {
+    let parse = |(path, text): (&String, &Value)| {
+        let text = text_of(path, text.as_str().expect("a text"));
+        Arc::new(WorkflowFile::parse(path, &text, "", Tz::UTC).unwrap_or_else(|e| panic!("{path}: {e:?}")))
+    };
+    Workflows::new(setup["files"].as_object().into_iter().flatten().map(parse))
 }
 
 const NOW: &str = "2024-01-15T10:00:00Z";
@@ -53,25 +57,24 @@ pub(crate) fn process(case: &Case<'_>) -> Verdict {
         // Such a result doesn't get here: the request is refused.
         return Verdict::holds(case.error.is_some(), "no result");
     };
-    let workflows = workflows(case.setup);
+    let time = |text: &str| DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
     let outcome = Outcome {
         result,
         msg: doc.msg.clone(),
         meta: String::new(),
-        started: Some(at(&doc.started)),
-        ended: Some(at(&doc.ended)),
+        started: time(&doc.started),
+        ended: time(&doc.ended),
     };
-    let attempt = attempt(&doc);
-    let mut ids = TestIds::default();
-    let decision = decide_with(&workflows, &attempt, &outcome, at(NOW), "host", &mut ids, &rows);
-    if seen(&decision, case) == wanted(case) {
+    let done = Done { case, task: attempt(&doc), workflows: workflows(case.setup), outcome };
+    let decision = done.decide(&done.workflows);
+    if is_like(&wanted(case), &seen(&decision, case)) {
         return Verdict::Same;
     }
-    departures(case, &workflows, &attempt, &decision)
+    done.departs(&decision).unwrap_or_else(|| Verdict::like(&wanted(case), &seen(&decision, case)))
 }
 
 fn attempt(doc: &TaskDoc) -> Attempt {
-    let created: DateTime<Utc> = at(if doc.created == "NOW" { NOW } else { &doc.created });
+    let created = DateTime::parse_from_rfc3339(&doc.created).map_or_else(|_| at(NOW), |at| at.to_utc());
     Attempt {
         job: doc.job.clone(),
         id: doc.id.clone(),
@@ -83,19 +86,20 @@ fn attempt(doc: &TaskDoc) -> Attempt {
 
 /// New tasks, alerts of the table, posts at once, the task's own record.
 fn wanted(case: &Case<'_>) -> Value {
-    let list = |name: &str| case.expected[name].as_array().cloned().unwrap_or_default();
-    let new = |sent: &Value| sent["created_is_new"] == true;
-    let sent: Vec<Value> = list("sent").iter().filter(|sent| new(sent)).map(short).collect();
+    let all = |name: &str| list(&case.expected[name]);
+    let sent: Vec<Value> =
+        all("sent").iter().filter(|sent| sent["created_is_new"] == true).map(short).collect();
     let alert = |a: &Value| json!([a["type"], a["job"], a["msg"], a["task_time"]]);
-    let alerts: Vec<Value> = list("alerts_stored").iter().map(alert).collect();
-    let records = list("task_records");
+    let alerts: Vec<Value> = all("alerts_stored").iter().map(alert).collect();
+    let records = all("task_records");
     let own = records.iter().find(|record| record["result"] != "").map(|record| record["meta"].clone());
-    let posts: Vec<Value> = list("slack_posts").iter().map(post).collect();
+    let posts: Vec<Value> = all("slack_posts").iter().map(post).collect();
     json!({ "sent": sent, "alerts": alerts, "posts": posts, "own": own })
 }
 
 fn short(sent: &Value) -> Value {
-    json!([sent["type"], sent["job"], sent["info"], sent["meta"], sent["same_id"]])
+    let job = sent["job"].as_str().unwrap_or_default();
+    json!([sent["type"], job, sent["info"], sent["meta"], sent["same_id"]])
 }
 
 /// The text of a post, without what each attempt has on its own.
@@ -112,142 +116,228 @@ fn strip(mut doc: Value) -> Value {
 }
 
 fn seen(decision: &Decision, case: &Case<'_>) -> Value {
-    let expected = case.expected.to_string();
-    let mask = |meta: &str| {
-        let mut query = Query::lenient(meta);
-        if expected.contains("delayed=<DUR>") && query.first("delayed").is_some() {
-            query.set("delayed", "<DUR>");
-            return query.encode();
-        }
-        meta.to_owned()
-    };
     let id = case.input["task"]["id"].as_str().unwrap_or_default();
     let created = decision.children.iter().chain(&decision.retry);
-    let sent: Vec<Value> = created
-        .map(|task| json!([task.topic, task.job, task.info, mask(&task.meta), task.id == id]))
-        .collect();
+    let sent: Vec<Value> =
+        created.map(|task| json!([task.topic, task.job, task.info, task.meta, task.id == id])).collect();
     let stored = decision.alerts.iter().filter(|alert| alert.at_once.is_none());
     let alerts: Vec<Value> =
         stored.map(|alert| json!([alert.topic, alert.job, alert.msg, go_time(alert.task_time)])).collect();
     let posts = decision.alerts.iter().filter_map(|alert| alert.at_once.as_deref());
     let posts: Vec<Value> = posts.map(|text| strip(serde_json::from_str(text).expect("JSON"))).collect();
     // A record without an id isn't kept by the reference, one of this very second is overwritten.
-    let kept =
-        case.expected["task_records"].as_array().is_some_and(|all| all.iter().any(|r| r["result"] != ""));
-    let own = kept.then(|| mask(&decision.meta));
-    json!({ "sent": sent, "alerts": alerts, "posts": posts, "own": own })
+    let kept = list(&case.expected["task_records"]).iter().any(|record| record["result"] != "");
+    json!({ "sent": sent, "alerts": alerts, "posts": posts, "own": kept.then_some(&decision.meta) })
 }
 
-/// The rules, each with what we do instead.
-fn departures(case: &Case<'_>, workflows: &Workflows, task: &Attempt, decision: &Decision) -> Verdict {
-    let meta = Query::lenient(&task.meta);
-    let workflow = meta.first("workflow").unwrap_or_default();
-    let job = if task.job.is_empty() { meta.first("job").unwrap_or_default() } else { &task.job };
-    match task_result(case) {
-        "error" => {
-            let phase = workflows.phase_for(workflow, &task.topic, job);
-            let by_path = workflows.phase_for("", &task.topic, job);
-            let kinds: Vec<AlertKind> = decision.alerts.iter().map(|alert| alert.kind).collect();
-            match phase {
-                None => Verdict::departs(departures::UNKNOWN_PHASE, &vec![AlertKind::UnknownPhase], &kinds),
-                Some(phase) => failed(case, phase, phase != by_path.expect("a phase"), decision),
-            }
+/// A done task, and what its case is about.
+struct Done<'a> {
+    case: &'a Case<'a>,
+    task: Attempt,
+    workflows: Workflows,
+    outcome: Outcome,
+}
+
+impl Done<'_> {
+    fn decide(&self, workflows: &Workflows) -> Decision {
+        let mut ids = TestIds::default();
+        let files = |path: &str| rows(self.case.setup, path);
+        decide_with(workflows, &self.task, &self.outcome, at(NOW), "host", &mut ids, &files)
+    }
+
+    fn meta(&self) -> Query {
+        Query::lenient(&self.task.meta)
+    }
+
+    fn workflow(&self) -> String {
+        self.meta().first("workflow").unwrap_or_default().to_owned()
+    }
+
+    fn job(&self) -> String {
+        match self.task.job.as_str() {
+            "" => self.meta().first("job").unwrap_or_default().to_owned(),
+            job => job.to_owned(),
         }
-        "complete" => completed(case, workflows, workflow, task, job, decision),
-        _ => Verdict::of(&wanted(case), &seen(decision, case)),
+    }
+
+    /// By which rule we do otherwise, and whether we do as it says.
+    fn departs(&self, decision: &Decision) -> Option<Verdict> {
+        match self.outcome.result {
+            TaskResult::Error => self.failed(decision),
+            TaskResult::Complete => self.completed(decision),
+            _ => None,
+        }
+    }
+
+    fn failed(&self, decision: &Decision) -> Option<Verdict> {
+        let kinds: Vec<AlertKind> = decision.alerts.iter().map(|alert| alert.kind).collect();
+        let Some(phase) = self.workflows.phase_for(&self.workflow(), &self.task.topic, &self.job()) else {
+            return Some(Verdict::departs(departures::UNKNOWN_PHASE, &vec![AlertKind::UnknownPhase], &kinds));
+        };
+        let (meta, own) = (self.meta(), Query::lenient(&decision.meta));
+        if meta.first("retry") == Some("failed") {
+            return Some(Verdict::departs(departures::RETRY_FAILED, &None, &decision.retry));
+        }
+        let so_far: u32 = meta.first("retry").and_then(|text| text.parse().ok()).unwrap_or_default();
+        let goes_on = decision.retry.is_some();
+        let by_path = self.workflows.phase_for("", &self.task.topic, &self.job());
+        if by_path != Some(phase) {
+            let wanted = (so_far < phase.retry, (so_far >= phase.retry).then(|| phase.retry.to_string()));
+            let retried = own.first("retried").filter(|_| !goes_on).map(str::to_owned);
+            return Some(Verdict::departs(departures::OWN_FILE, &wanted, &(goes_on, retried)));
+        }
+        if goes_on && phase.rule.problems.iter().any(|problem| problem.key == "retry_delay") {
+            let waits =
+                decision.retry.as_ref().and_then(|retry| retry.not_before).map(|until| until - at(NOW));
+            let second = Some(chrono::TimeDelta::seconds(1));
+            return Some(Verdict::departs(departures::RETRY_DELAY, &second, &waits));
+        }
+        if let Some(spelled) = self.spelled([phase], decision) {
+            return Some(spelled);
+        }
+        if goes_on {
+            return self.retried(decision);
+        }
+        self.given_up(phase, decision, &own)
+    }
+
+    fn given_up(&self, phase: &Phase, decision: &Decision, own: &Query) -> Option<Verdict> {
+        let quiet = decision.alerts.is_empty();
+        if let Some(value) = phase.rule.query.first_any_case("no_alert") {
+            let wanted = (!value.eq_ignore_ascii_case("false"), Some("failed"));
+            return Some(Verdict::departs(departures::NO_ALERT, &wanted, &(quiet, own.first("retry"))));
+        }
+        let topic = self.case.text("failed_topic");
+        if ["", "-"].contains(&topic) || !self.case.text("producer_fails_on_topic").is_empty() {
+            let got = (own.first("retry"), quiet);
+            return Some(Verdict::departs(departures::FAILED_TOPIC, &(Some("failed"), false), &got));
+        }
+        if self.only_meta_has_the_job() {
+            let jobs: Vec<&str> = decision.alerts.iter().map(|alert| alert.job.as_str()).collect();
+            return Some(Verdict::departs(departures::META_JOB, &vec![self.job().as_str()], &jobs));
+        }
+        self.encoded(&decision.meta)
+    }
+
+    fn retried(&self, decision: &Decision) -> Option<Verdict> {
+        let retry = decision.retry.as_ref()?;
+        if self.only_meta_has_the_job() {
+            let name = |topic, job| (topic, job);
+            let wanted = name(&self.task.topic, &self.task.job);
+            return Some(Verdict::departs(departures::META_JOB, &wanted, &name(&retry.topic, &retry.job)));
+        }
+        self.encoded(&retry.meta)
+    }
+
+    fn only_meta_has_the_job(&self) -> bool {
+        self.task.job.is_empty() && !self.job().is_empty()
+    }
+
+    /// What the task's meta says reads back from `meta`, which only an escape makes another text.
+    fn encoded(&self, meta: &str) -> Option<Verdict> {
+        let before = self.meta();
+        before.pairs().any(|(_, value)| is_special(value)).then(|| {
+            let after = Query::parse(meta).unwrap_or_default();
+            let kept = |(key, value)| {
+                ["retry", "retried", "delayed"].contains(&key) || after.first(key) == Some(value)
+            };
+            Verdict::departs(departures::ENCODED, &true, &before.pairs().all(kept))
+        })
+    }
+
+    /// A rule that is spelled otherwise counts as the plain one does.
+    fn spelled<'p>(
+        &self,
+        phases: impl IntoIterator<Item = &'p Phase>,
+        decision: &Decision,
+    ) -> Option<Verdict> {
+        let rule = spelling::of_phases(phases)?;
+        let plain = self.decide(&plain_workflows(self.case.setup));
+        Some(Verdict::departs(rule, &seen(&plain, self.case), &seen(decision, self.case)))
+    }
+
+    fn completed(&self, decision: &Decision) -> Option<Verdict> {
+        let (workflow, job) = (self.workflow(), self.job());
+        let all: Vec<&Phase> = self.workflows.children(&workflow, &self.task.topic, &job).collect();
+        let ready: Vec<&Phase> =
+            all.iter().copied().filter(|phase| phase.rule.is_ready(&self.meta())).collect();
+        let rule = self.rule_of_children(&ready, &all, decision)?;
+        let wanted: Vec<_> = ready.iter().flat_map(|phase| self.tasks_of(phase, decision)).collect();
+        let got = decision.children.iter();
+        let got: Vec<_> =
+            got.map(|task| (task.topic.clone(), task.job.clone(), self.comparable(&task.info))).collect();
+        if let Verdict::Wrong(why) = Verdict::of(&wanted, &got) {
+            return Some(Verdict::Wrong(why));
+        }
+        if rule == departures::RULE_KEYS || rule == departures::REQUIRE {
+            return self.spelled(all, decision);
+        }
+        let reads_back = |task: &flowlord_domain::NewTask| {
+            Query::parse(&task.meta).is_ok_and(|meta| meta.first("job").unwrap_or_default() == task.job)
+        };
+        Some(Verdict::departs(rule, &true, &decision.children.iter().all(reads_back)))
+    }
+
+    /// Why other children start, if any rule says that they do.
+    fn rule_of_children(&self, ready: &[&Phase], all: &[&Phase], decision: &Decision) -> Option<Departure> {
+        let meta = self.meta();
+        let (workflow, topic) = (self.workflow(), &self.task.topic);
+        let on_circle = |phase: &Phase| {
+            let follows = phase.depends_on.as_ref().is_some_and(|parent| parent.topic == *topic);
+            phase.cyclic && phase.workflow == workflow && follows
+        };
+        let templates = || ready.iter().map(|phase| phase.template.as_str());
+        let asks =
+            |tokens: &[&str]| templates().any(|template| tokens.iter().any(|token| template.contains(token)));
+        let capital = |phase: &&Phase| phase.rule.query.pairs().any(|(key, _)| key != key.to_lowercase());
+        let values = || decision.children.iter().map(|child| child.meta.as_str());
+        let rules = [
+            (ready.iter().any(|phase| phase.rule.has_rows()), departures::CHILD_ROWS),
+            (self.workflows.phases().any(on_circle), departures::CIRCLE),
+            (meta.pairs().any(|(key, _)| meta.all(key).count() > 1), departures::FIRST_VALUE),
+            (!self.case.text("producer_fails_on_topic").is_empty(), departures::SIBLINGS),
+            (
+                all.iter().any(|phase| spelling::of_rule(&phase.rule_text) == Some(departures::REQUIRE)),
+                departures::REQUIRE,
+            ),
+            (all.iter().any(|phase| spelling::has_other_case(&phase.rule_text)), departures::RULE_KEYS),
+            (ready.iter().any(capital), departures::REDIRECT),
+            (meta.pairs().any(|(_, value)| value.contains("{meta:")), departures::EXPAND_ONCE),
+            (decision.task_time.is_some_and(|time| time.year() < 1000), departures::YEARS),
+            (asks(&["{ts}", "{UUID}", "{uuid}"]), departures::TOKENS),
+            (
+                values().any(|meta| Query::lenient(meta).pairs().any(|(_, value)| is_special(value))),
+                departures::ENCODED,
+            ),
+        ];
+        rules.into_iter().find_map(|(holds, rule)| holds.then_some(rule))
+    }
+
+    /// Topic, job and info of the tasks that a phase starts: one a row, with the parent's meta where it has no value.
+    fn tasks_of(&self, phase: &Phase, decision: &Decision) -> Vec<(String, String, String)> {
+        let meta = self.meta();
+        let files = |path: &str| rows(self.case.setup, path);
+        let rows = match phase_rows(phase, &files, |key| meta.first(key).is_some()) {
+            Ok(Some(rows)) => rows,
+            Ok(None) => vec![Row::default()],
+            Err(_) => Vec::new(),
+        };
+        let text = render_utc(&phase.template, decision.task_time, "host", &mut TestIds::default());
+        let info = |row: &Row| {
+            let value = |key: &str| row.get(key).or_else(|| meta.first(key)).map(str::to_owned);
+            self.comparable(&expand_meta(&text, value).0)
+        };
+        rows.iter().map(|row| (phase.task.topic.clone(), phase.task.job.clone(), info(row))).collect()
+    }
+
+    /// An info without the digits of ids, which differ.
+    fn comparable(&self, info: &str) -> String {
+        let has_ids = self.workflows.phases().any(|phase| phase.template.to_lowercase().contains("{uuid}"));
+        if has_ids { info.chars().filter(|c| !c.is_ascii_hexdigit()).collect() } else { info.to_owned() }
     }
 }
 
-fn task_result<'a>(case: &Case<'a>) -> &'a str {
-    case.input["task"]["result"].as_str().unwrap_or_default()
-}
-
-fn failed(case: &Case<'_>, phase: &Phase, other_file: bool, decision: &Decision) -> Verdict {
-    let own = Query::lenient(&decision.meta);
-    let retries: Option<&str> = own.first("retried");
-    if other_file {
-        let wanted = decision.retry.is_some() || retries == Some(phase.retry.to_string().as_str());
-        return Verdict::departs(departures::OWN_FILE, &true, &wanted);
-    }
-    if Query::lenient(case.input["task"]["meta"].as_str().unwrap_or_default()).first("retry")
-        == Some("failed")
-    {
-        return Verdict::departs(departures::RETRY_FAILED, &None, &decision.retry);
-    }
-    if phase.rule.problems.iter().any(|problem| problem.key == "retry_delay") {
-        let waits =
-            decision.retry.as_ref().and_then(|retry| retry.not_before).map(|at| at - crate::case::at(NOW));
-        return Verdict::departs(departures::RETRY_DELAY, &Some(chrono::TimeDelta::seconds(1)), &waits);
-    }
-    let quiet = decision.alerts.is_empty();
-    if phase.rule.query.first_any_case("no_alert").is_some() {
-        let value = phase.rule.query.first_any_case("no_alert").unwrap_or_default();
-        return Verdict::departs(
-            departures::NO_ALERT,
-            &(!value.eq_ignore_ascii_case("false"), Some("failed")),
-            &(quiet, own.first("retry")),
-        );
-    }
-    let topic = case.text("failed_topic");
-    if topic.is_empty() || topic == "-" || !case.text("producer_fails_on_topic").is_empty() {
-        let got = (own.first("retry"), quiet);
-        return Verdict::departs(departures::FAILED_TOPIC, &(Some("failed"), false), &got);
-    }
-    Verdict::of(&wanted(case), &seen(decision, case))
-}
-
-fn completed(
-    case: &Case<'_>,
-    workflows: &Workflows,
-    workflow: &str,
-    task: &Attempt,
-    job: &str,
-    decision: &Decision,
-) -> Verdict {
-    let meta = Query::lenient(&task.meta);
-    let ready: Vec<&Phase> =
-        workflows.children(workflow, &task.topic, job).filter(|phase| phase.rule.is_ready(&meta)).collect();
-    let own = workflows.phase_for(workflow, &task.topic, job);
-    let count: usize = ready.iter().map(|phase| row_count(&phase.rule)).sum();
-    let created = decision.children.len();
-    let problem =
-        |wanted: usize| (wanted, ready.len() - ready.iter().filter(|p| row_count(&p.rule) > 0).count());
-    let got = (created, problem(created).1);
-    if ready.iter().any(|phase| phase.rule.has_rows()) {
-        let distinct: std::collections::BTreeSet<_> =
-            decision.children.iter().map(|c| (&c.topic, &c.info)).collect();
-        let wanted = (problem(count), count);
-        return Verdict::departs(departures::CHILD_ROWS, &wanted, &(got, distinct.len()));
-    }
-    if own.is_some_and(|phase| phase.cyclic) {
-        return Verdict::departs(departures::CIRCLE, &ready.len(), &created);
-    }
-    let repeated = meta.pairs().any(|(key, _)| meta.all(key).count() > 1);
-    if repeated || !case.text("producer_fails_on_topic").is_empty() {
-        let rule = if repeated { departures::FIRST_VALUE } else { departures::SIBLINGS };
-        return Verdict::departs(rule, &ready.len(), &created);
-    }
-    if ready.iter().any(|phase| phase.rule.query.pairs().any(|(key, _)| key != key.to_lowercase())) {
-        let topics = |names: Vec<&str>| names.join(",");
-        let wanted = topics(ready.iter().map(|phase| phase.task.topic.as_str()).collect());
-        return Verdict::departs(
-            departures::REDIRECT,
-            &wanted,
-            &topics(decision.children.iter().map(|c| c.topic.as_str()).collect()),
-        );
-    }
-    let reads_back = |child: &flowlord_domain::NewTask| {
-        Query::parse(&child.meta).is_ok_and(|meta| meta.first("job").unwrap_or_default() == child.job)
-    };
-    if decision.children.iter().any(|child| child.job.contains(['&', '+', '%', ';'])) {
-        let all = decision.children.iter().all(reads_back) && created == ready.len();
-        return Verdict::departs(departures::ENCODED, &true, &all);
-    }
-    Verdict::of(&wanted(case), &seen(decision, case))
-}
-
-fn row_count(rule: &Rule) -> usize {
-    let file = rule.meta_file.as_deref().map(|path| rows(path).map_or(0, |rows| rows.len()));
-    let list = rule.meta.values().next().map(Vec::len);
-    if rule.has_rows() { file.unwrap_or(0) + list.unwrap_or(0) } else { 1 }
+/// Whether a value can't stand in a meta as it is.
+pub(crate) fn is_special(value: &str) -> bool {
+    value.contains(['&', '+', '%', ';'])
 }

@@ -7,8 +7,9 @@ use flowlord_domain::rule::{By, Rule};
 use flowlord_domain::workflow::WorkflowFile;
 use serde_json::{Value, json};
 
-use crate::case::{Case, Verdict};
+use crate::case::{Case, Verdict, list};
 use crate::departures;
+use crate::spelling;
 
 pub(crate) fn cron_invalid(case: &Case<'_>) -> Verdict {
     let got = Schedule::parse(case.input.as_str().expect("a text"), Tz::UTC);
@@ -24,14 +25,10 @@ pub(crate) fn is_ready(case: &Case<'_>) -> Verdict {
     if case.expected.as_bool() == Some(got) {
         return Verdict::Same;
     }
-    let lower = text.to_lowercase();
-    if lower.contains("require:") {
-        return Verdict::departs(departures::REQUIRE, &false, &got);
+    match spelling::of_rule(text) {
+        Some(rule) => Verdict::departs(rule, &false, &got),
+        None => Verdict::Wrong(format!("got {got}")),
     }
-    if lower.contains("require=") && !text.contains("require=") {
-        return Verdict::departs(departures::RULE_KEYS, &false, &got);
-    }
-    Verdict::Wrong(format!("got {got}"))
 }
 
 pub(crate) fn rule_parse(case: &Case<'_>) -> Verdict {
@@ -57,8 +54,15 @@ fn values(case: &Case<'_>, text: &str) -> Verdict {
         let list = map.entry(key).or_insert_with(|| json!([]));
         list.as_array_mut().expect("a list").push(json!(value));
     }
-    let expected = (case.expected["values"].clone(), !case.expected["values_error"].is_null());
-    Verdict::of(&expected, &(Value::Object(map), error.is_some()))
+    let failed = !case.expected["values_error"].is_null();
+    let expected = json!([or_empty(&case.expected["values"]), failed]);
+    Verdict::of(&expected, &json!([map, error.is_some()]))
+}
+
+/// A map with its lists; Go writes null for those that nothing was ever put into.
+fn or_empty(map: &Value) -> Value {
+    let lists = map.as_object().into_iter().flatten();
+    lists.map(|(key, values)| (key.clone(), json!(list(values)))).collect::<serde_json::Map<_, _>>().into()
 }
 
 /// The kind of a status: its first words.
@@ -69,12 +73,12 @@ fn kind(status: &str) -> &str {
 
 fn status(case: &Case<'_>, rule: &Rule) -> Verdict {
     let expected = kind(case.expected["validate"].as_str().unwrap_or_default());
+    let expected = if expected == "panic" { "invalid cron" } else { expected };
     let status = rule.status(false).unwrap_or_default();
-    if expected == "panic" {
-        return Verdict::of(&"invalid cron", &kind(&status));
-    }
-    if expected != kind(&status) && other_case(case.input.as_str().unwrap_or_default()) {
-        return Verdict::Departs(departures::RULE_KEYS);
+    let text = case.input.as_str().unwrap_or_default();
+    if expected != kind(&status) && spelling::has_other_case(text) {
+        let plain = Rule::parse(&spelling::plain_rule(text), Tz::UTC).status(false);
+        return Verdict::departs(departures::RULE_KEYS, &kind(&plain.unwrap_or_default()), &kind(&status));
     }
     Verdict::of(&expected, &kind(&status))
 }
@@ -82,14 +86,16 @@ fn status(case: &Case<'_>, rule: &Rule) -> Verdict {
 fn plain_keys(case: &Case<'_>, text: &str, rule: &Rule) -> Verdict {
     let got = json!([rule.job, rule.files.clone().unwrap_or_default(), rule.count, rule.require_text]);
     let expected = &case.expected;
-    let wanted = json!([expected["job"], expected["files"], expected["count"], expected["require"]]);
+    let text_of = |name: &str| expected[name].as_str().unwrap_or_default();
+    let count = expected["count"].as_i64().unwrap_or_default();
+    let wanted = json!([text_of("job"), text_of("files"), count, text_of("require")]);
     let delay = &expected["retry_delay"];
     let delay_fails = !delay["error"].is_null() || !delay["jitter_panic"].is_null();
     let tells_delay = rule.problems.iter().any(|problem| problem.key == "retry_delay");
     let raw_fits = delay["raw"].as_str() == Some(rule.retry_delay_text.as_str());
     if wanted != got {
         let require = rule.require_text.is_empty() || text.to_lowercase().contains("require:");
-        return match (require && text.contains("equire:"), other_case(text)) {
+        return match (require && text.contains("equire:"), spelling::has_other_case(text)) {
             (true, _) => Verdict::Departs(departures::REQUIRE),
             (_, true) => Verdict::Departs(departures::RULE_KEYS),
             _ => Verdict::of(&wanted, &got),
@@ -122,12 +128,7 @@ fn batch(case: &Case<'_>, text: &str, rule: &Rule) -> Verdict {
         lists,
         rule.meta_file.clone().unwrap_or_default()
     ]);
-    let mut meta = expected["meta"].clone();
-    for list in meta.as_object_mut().into_iter().flat_map(|map| map.values_mut()) {
-        if list.is_null() {
-            *list = json!([]);
-        }
-    }
+    let meta = or_empty(&expected["meta"]);
     let wanted =
         json!([expected["cron"], expected["offset_ns"], expected["for_ns"], meta, expected["meta_file"]]);
     let by = By::parse(expected["by"].as_str().unwrap_or_default()).unwrap_or_default();
@@ -138,22 +139,13 @@ fn batch(case: &Case<'_>, text: &str, rule: &Rule) -> Verdict {
         let kept = rule.query.pairs().any(|(key, value)| key.contains('#') || value.contains('#'));
         return Verdict::departs(departures::HASH, &true, &kept);
     }
-    if !other_case(text) {
+    if !spelling::has_other_case(text) {
         return Verdict::of(&wanted, &got);
     }
-    let lower: Query =
-        rule.query.pairs().map(|(key, value)| (key.to_lowercase(), value.to_owned())).collect();
-    let plain = Rule::parse(&lower.encode(), Tz::UTC);
+    let plain = Rule::parse(&spelling::plain_rule(text), Tz::UTC);
     let parts =
         |rule: &Rule| (rule.cron.clone(), rule.offset, rule.span, rule.meta.clone(), rule.meta_file.clone());
     Verdict::departs(departures::RULE_KEYS, &parts(&plain), &parts(rule))
-}
-
-/// Whether a known key is written in another case.
-fn other_case(text: &str) -> bool {
-    let query = Query::lenient(text);
-    let known = |key: &str| flowlord_domain::rule::KEYS.iter().any(|known| known.eq_ignore_ascii_case(key));
-    query.pairs().any(|(key, _)| known(key) && key != key.to_lowercase())
 }
 
 pub(crate) fn phase(case: &Case<'_>) -> Verdict {
@@ -164,19 +156,26 @@ pub(crate) fn phase(case: &Case<'_>) -> Verdict {
         quoted(case.text("rule")),
         quoted(case.text("dependsOn")),
         quoted(case.text("template")),
-        case.input["retry"],
+        case.input["retry"].as_i64().unwrap_or_default(),
     );
-    let file = match WorkflowFile::parse("wf.toml", &text, "", Tz::UTC) {
-        Ok(file) => file,
-        Err(findings) => return Verdict::Wrong(format!("{findings:?}")),
+    let gist = |text: &str| -> Result<[String; 3], String> {
+        let file = WorkflowFile::parse("wf.toml", text, "", Tz::UTC).map_err(|err| format!("{err:?}"))?;
+        let phase = &file.phases[0];
+        let status = phase.rule.status(phase.depends_on.is_some()).unwrap_or_default();
+        Ok([phase.task.topic.clone(), phase.task.job.clone(), kind(&status).to_owned()])
     };
-    let phase = &file.phases[0];
-    let status = phase.rule.status(phase.depends_on.is_some()).unwrap_or_default();
     let wanted = kind(case.expected["status"].as_str().unwrap_or_default());
     let wanted = if wanted == "panic" { "invalid cron" } else { wanted };
-    let names =
-        [&case.expected["topic"], &case.expected["job"]].map(|name| name.as_str().unwrap_or_default());
-    Verdict::of(&(names, wanted), &([phase.task.topic.as_str(), phase.task.job.as_str()], kind(&status)))
+    let text_of = |name: &str| case.expected[name].as_str().unwrap_or_default().to_owned();
+    let (wanted, got) = (Ok([text_of("topic"), text_of("job"), wanted.to_owned()]), gist(&text));
+    let rule = case.text("rule");
+    match spelling::of_rule(rule).filter(|_| wanted != got) {
+        Some(spelled) => {
+            let plain = text.replace(&quoted(rule), &quoted(&spelling::plain_rule(rule)));
+            Verdict::departs(spelled, &gist(&plain), &got)
+        }
+        None => Verdict::of(&wanted, &got),
+    }
 }
 
 /// A text as TOML writes it.

@@ -7,11 +7,14 @@ use serde_json::{Map, Value};
 pub(crate) enum Form {
     Bool,
     Text,
+    /// A list; null where nothing was ever put into it.
     List,
-    /// An object with names of the case's own.
+    /// An object with names of the case's own; null where nothing was ever put into it.
     Map,
     /// An object with these keys at most.
     Keys(&'static [&'static str]),
+    /// A list of objects with these keys at most; null where nothing was ever put into it.
+    Rows(&'static [&'static str]),
 }
 
 /// What the cases of one file look like.
@@ -20,12 +23,19 @@ pub(crate) struct Shape {
     setup: &'static [&'static str],
     input: Form,
     expected: &'static [Form],
+    /// What values deeper inside are, by their place in the case; each may be missing, or null.
+    inner: &'static [(&'static [&'static str], Form)],
 }
 
 impl Shape {
     /// Cases without a setup.
     pub(crate) const fn of(input: Form, expected: &'static [Form]) -> Self {
-        Self { setup: &[], input, expected }
+        Self { setup: &[], input, expected, inner: &[] }
+    }
+
+    /// With what values deeper inside are.
+    pub(crate) const fn with_inner(self, inner: &'static [(&'static [&'static str], Form)]) -> Self {
+        Self { inner, ..self }
     }
 
     /// With what the cases share.
@@ -39,7 +49,7 @@ impl Shape {
         let Some(parts) = file.as_object() else { return vec!["the file isn't an object".to_owned()] };
         keys("the file", parts, &["setup", "cases"], &mut unknown);
         if let Some(setup) = parts.get("setup") {
-            fits("setup", setup, &[Form::Keys(self.setup)], &mut unknown);
+            self.check_setup(setup, &mut unknown);
         }
         let Some(cases) = parts.get("cases").and_then(Value::as_array) else {
             unknown.push("the file has no list of cases".to_owned());
@@ -49,6 +59,19 @@ impl Shape {
             self.case(n, case, &mut unknown);
         }
         unknown
+    }
+
+    fn check_setup(&self, setup: &Value, unknown: &mut Vec<String>) {
+        let Some(parts) = setup.as_object() else {
+            unknown.push("setup isn't an object".to_owned());
+            return;
+        };
+        let odd = parts.keys().filter(|key| {
+            // A setup that has workflow files may have files of rows beside them.
+            let is_file_of_rows = self.setup.contains(&"files") && key.contains(".json");
+            !self.setup.contains(&key.as_str()) && !is_file_of_rows
+        });
+        unknown.extend(odd.map(|key| format!("setup: unknown key {key:?}")));
     }
 
     fn case(&self, n: usize, case: &Value, unknown: &mut Vec<String>) {
@@ -66,6 +89,12 @@ impl Shape {
             None if case["error"].is_string() => {}
             None => unknown.push(format!("{place} expects neither a value nor an error")),
         }
+        for (path, form) in self.inner {
+            let value = path.iter().fold(case, |value, key| &value[*key]);
+            if !value.is_null() {
+                fits(&format!("{place}, {}", path.join(".")), value, &[*form], unknown);
+            }
+        }
     }
 }
 
@@ -79,10 +108,17 @@ fn fits(place: &str, value: &Value, forms: &[Form], unknown: &mut Vec<String>) {
     for form in forms {
         match (form, value) {
             (Form::Keys(known), Value::Object(parts)) => return keys(place, parts, known, unknown),
-            (Form::Map, Value::Object(_))
+            (Form::Rows(known), Value::Array(rows)) => {
+                for (n, row) in rows.iter().enumerate() {
+                    fits(&format!("{place}, {n}"), row, &[Form::Keys(known)], unknown);
+                }
+                return;
+            }
+            (Form::Map, Value::Object(_) | Value::Null)
             | (Form::Bool, Value::Bool(_))
             | (Form::Text, Value::String(_))
-            | (Form::List, Value::Array(_)) => return,
+            | (Form::List, Value::Array(_) | Value::Null)
+            | (Form::Rows(_), Value::Null) => return,
             _ => {}
         }
     }
@@ -143,6 +179,44 @@ mod tests {
             none.unknown(&json!({ "setup": { "files": {} }, "cases": [] })),
             ["setup: unknown key \"files\""]
         );
+    }
+
+    #[test]
+    fn null_stands_for_a_list_or_a_map_of_nothing() {
+        for form in [Form::List, Form::Map, Form::Rows(&["a"])] {
+            let shape = Shape::of(form, &[Form::Text]);
+            let file = json!({ "cases": [{ "name": "one", "input": null, "expected": "" }] });
+            assert_eq!(shape.unknown(&file), Vec::<String>::new(), "{form:?}");
+        }
+        let text = Shape::of(Form::Text, &[Form::Text]);
+        assert_eq!(
+            text.unknown(&json!({ "cases": [{ "name": "one", "input": null, "expected": "" }] })).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_deeper_inside_is_told() {
+        let shape = Shape::of(Form::Keys(&["tasks"]), &[Form::Keys(&["json"])]).with_inner(&[
+            (&["input", "tasks"], Form::Rows(&["id"])),
+            (&["expected", "json"], Form::Keys(&["a"])),
+        ]);
+        let told = |input: Value, expected: Value| {
+            shape.unknown(&json!({ "cases": [{ "name": "one", "input": input, "expected": expected }] }))
+        };
+        assert!(told(json!({ "tasks": [{ "id": 1 }] }), json!({ "json": { "a": 1 } })).is_empty());
+        assert!(told(json!({ "tasks": null }), json!({})).is_empty());
+        assert_eq!(
+            told(json!({ "tasks": [{}, { "di": 1 }] }), json!({ "json": { "b": 1 } })),
+            ["\"one\", input.tasks, 1: unknown key \"di\"", "\"one\", expected.json: unknown key \"b\""]
+        );
+        assert_eq!(told(json!({ "tasks": "text" }), Value::Null).len(), 1);
+    }
+
+    #[test]
+    fn files_of_rows_may_stand_beside_workflow_files() {
+        let setup = json!({ "setup": { "files": {}, "rows.json": [], "x.jsonl.gz": "" }, "cases": [] });
+        assert_eq!(SHAPE.unknown(&setup), Vec::<String>::new());
     }
 
     #[test]
