@@ -90,6 +90,11 @@ impl Folder {
         Self { other: other.is_some(), path: other.map_or_else(own, PathBuf::from) }
     }
 
+    /// Cases that were written by hand, in each form that a recorder may give to those of a kind.
+    fn variations() -> Self {
+        Self { path: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/variations").into(), other: true }
+    }
+
     /// Files of cases that no check knows.
     pub(crate) fn unknown(&self, known: &[&str]) -> Vec<String> {
         let entries =
@@ -135,18 +140,10 @@ struct Tally {
 }
 
 impl Tally {
-    /// Asks a check about each case. One that makes it panic is wrong, and the others are still run.
     fn of(file: &Value, check: impl Fn(&Case<'_>) -> Verdict) -> Self {
         let mut tally = Self::default();
-        for case in list(&file["cases"]) {
-            let parts = Case {
-                setup: &file["setup"],
-                input: &case["input"],
-                expected: &case["expected"],
-                error: case["error"].as_str(),
-            };
-            let verdict = catch_unwind(AssertUnwindSafe(|| check(&parts)));
-            match verdict.unwrap_or_else(|panic| Verdict::Wrong(format!("panicked: {}", text_of(&*panic)))) {
+        for (case, verdict) in verdicts(file, check) {
+            match verdict {
                 Verdict::Same => tally.same += 1,
                 Verdict::Departs(rule) => *tally.departures.entry(rule).or_insert(0) += 1,
                 Verdict::Wrong(why) => tally.wrong.push(format!("{}\n  {why}", case["name"])),
@@ -158,6 +155,38 @@ impl Tally {
     fn departing(&self) -> usize {
         self.departures.values().sum()
     }
+}
+
+/// Asks a check about each case. One that makes it panic is wrong, and the others are still run.
+fn verdicts(file: &Value, check: impl Fn(&Case<'_>) -> Verdict) -> impl Iterator<Item = (&Value, Verdict)> {
+    list(&file["cases"]).iter().map(move |case| {
+        let parts = Case {
+            setup: &file["setup"],
+            input: &case["input"],
+            expected: &case["expected"],
+            error: case["error"].as_str(),
+        };
+        let verdict = catch_unwind(AssertUnwindSafe(|| check(&parts)));
+        let panicked = |panic: Box<dyn Any + Send>| Verdict::Wrong(format!("panicked: {}", text_of(&*panic)));
+        (case, verdict.unwrap_or_else(panicked))
+    })
+}
+
+/// Runs a check over the variations of a file, if there are any: their notes say what becomes of each. Answers how many
+/// there are.
+pub(crate) fn run_variations(name: &str, shape: &Shape, check: impl Fn(&Case<'_>) -> Verdict) -> usize {
+    let Some(file) = Folder::variations().read(name, shape) else { return 0 };
+    let mut count = 0;
+    for (case, verdict) in verdicts(&file, check) {
+        let (became, why) = match verdict {
+            Verdict::Same => ("same", String::new()),
+            Verdict::Departs(rule) => (rule.when(), String::new()),
+            Verdict::Wrong(why) => ("wrong", why),
+        };
+        assert_eq!(case["note"], became, "{name}, {}: {why}", case["name"]);
+        count += 1;
+    }
+    count
 }
 
 /// What a panic says.

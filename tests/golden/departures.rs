@@ -7,6 +7,13 @@ pub(crate) struct Departure {
     we: &'static str,
 }
 
+impl Departure {
+    /// Which cases are meant.
+    pub(crate) fn when(&self) -> &'static str {
+        self.when
+    }
+}
+
 impl std::fmt::Display for Departure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.when, self.we)

@@ -23,13 +23,16 @@ mod spelling;
 mod store;
 mod workflows;
 
-use case::{Folder, run};
+use case::{Folder, run, run_variations};
 use shape::Form::{Bool, Keys, List, Map, Rows, Text};
 use shape::Shape;
 
 /// As many files of cases there are beside this one, and as many cases in them: none gets lost.
 const OWN_FILES: usize = 26;
 const OWN_CASES: usize = 895;
+
+/// As many variations there are at least.
+const VARIATIONS: usize = 99;
 
 /// The keys of a task as it was recorded.
 const TASK: &[&str] = &["created", "ended", "id", "info", "job", "meta", "msg", "result", "started", "type"];
@@ -68,6 +71,12 @@ macro_rules! golden {
             let (count, is_ours) = Folder::chosen().count(&[$(concat!(stringify!($name), ".json")),*]);
             assert_eq!(run.iter().sum::<usize>(), count);
             assert!(!is_ours || (count, run.len()) == (OWN_CASES, OWN_FILES), "{count} cases of {} files", run.len());
+        }
+
+        #[test]
+        fn variations_of_each_kind_are_run() {
+            let run = [$(run_variations(concat!(stringify!($name), ".json"), &$shape, $check)),*];
+            assert!(run.iter().sum::<usize>() >= VARIATIONS, "{run:?}");
         }
 
         #[test]

@@ -13,9 +13,11 @@ pub(crate) fn is_like(expected: &Value, got: &Value) -> bool {
             expected.len() == got.len()
                 && expected.iter().zip(got).all(|(expected, got)| is_like(expected, got))
         }
-        // A list into which nothing was ever put.
+        // A list or a map into which nothing was ever put.
         (Value::Null, Value::Array(got)) => got.is_empty(),
         (Value::Array(expected), Value::Null) => expected.is_empty(),
+        (Value::Null, Value::Object(got)) => got.is_empty(),
+        (Value::Object(expected), Value::Null) => expected.is_empty(),
         (Value::Object(expected), Value::Object(got)) => {
             let same =
                 |(key, expected): (&String, &Value)| got.get(key).is_some_and(|got| is_like(expected, got));
@@ -48,6 +50,7 @@ mod tests {
             (json!(["<NOW>-<UUID>", 1]), json!(["x-y", 1])),
             (json!({ "a": "<MASKED>", "b": null }), json!({ "a": "", "b": [] })),
             (json!([]), json!(null)),
+            (json!(null), json!({})),
         ] {
             assert!(is_like(&expected, &got), "{expected} {got}");
         }

@@ -144,8 +144,8 @@ impl Meta {
     }
 }
 
-/// Reads a time: a date, an hour of a date, or RFC 3339 as Go takes it, whose hours may have one digit. None for what
-/// is none, or not of the years 1970 to 9999.
+/// Reads a time: a date, an hour of a date, or RFC 3339 as Go takes it, whose hours may have one digit and whose seconds
+/// may have a comma. None for what is none, or not of the years 1970 to 9999.
 #[must_use]
 pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     let text = &*two_digit_hour(text);
@@ -162,7 +162,9 @@ pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
         // chrono also takes a small t or z, a space between, and leap seconds.
         let strict = text.as_bytes().get(10) == Some(&b'T') && !text.ends_with('z');
         let leap = text.as_bytes().get(17..19) == Some(b"60");
-        DateTime::parse_from_rfc3339(text).ok().filter(|_| strict && !leap)?.to_utc()
+        let text =
+            if text.as_bytes().get(19) == Some(&b',') { text.replacen(',', ".", 1) } else { text.to_owned() };
+        DateTime::parse_from_rfc3339(&text).ok().filter(|_| strict && !leap)?.to_utc()
     };
     (1970..=9999).contains(&time.year()).then_some(time)
 }
