@@ -1,11 +1,12 @@
-//! A snapshot takes the place of the database: when asked, and at a start where there is none or one that doesn't open.
+//! A snapshot takes the place of the database: when asked, and at a start where there is none, one that doesn't open, or
+//! one that damage was seen in.
 
 use std::path::Path;
 
 use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use flowlord_backup::{Place, PlaceError};
-use flowlord_db::{FolderLock, Found, RestoreError, Restored, Restoring};
+use flowlord_db::{FolderLock, Found, Handled, Mark, RestoreError, Restored, Restoring, Seen};
 use flowlord_messages::rowlog::LogPoint;
 use flowlord_store::{Location, Stores};
 use futures_util::{StreamExt as _, stream};
@@ -23,45 +24,105 @@ pub struct Wanted {
     pub force: bool,
 }
 
-/// What was done before a database could be opened.
+/// Why a snapshot takes the place of the database at a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Recovered {
-    /// What took its place.
-    pub(crate) done: Done,
-    /// Why the database that was there doesn't open; none when there was none.
-    pub(crate) why: Option<String>,
+enum Why {
+    /// There is none.
+    Gone,
+    /// It doesn't open.
+    Unopened(String),
+    /// Damage was seen in it, and is there.
+    Damaged { seen: Seen, found: String },
 }
 
-/// Where there is no database, or one that doesn't open, the newest sound snapshot becomes the database.
+impl Why {
+    fn text(&self) -> String {
+        match self {
+            Self::Gone => "there was no database".to_owned(),
+            Self::Unopened(why) => format!("the database didn't open ({why})"),
+            Self::Damaged { seen, found } => {
+                let Seen { at, what } = seen;
+                format!("the database was damaged: {}, {what}; the check of all of it: {found}", utc(*at))
+            }
+        }
+    }
+}
+
+/// Where there is no database, one that doesn't open, or one that is damaged, the newest sound snapshot becomes the
+/// database. Answers what people must know, also what an earlier start couldn't tell any more.
 pub(crate) async fn at_start(
     config: &Config,
     stores: &Stores,
     lock: &FolderLock,
     now: DateTime<Utc>,
-) -> anyhow::Result<Option<Recovered>> {
-    let why = match flowlord_db::look(lock.folder())? {
-        Found::Sound => return Ok(None),
-        Found::Nothing => None,
-        Found::Broken(why) => Some(why),
+) -> anyhow::Result<Option<Handled>> {
+    let data = lock.folder();
+    let mark = Mark::read(data).unwrap_or_else(|err| unreadable(&err, now));
+    let why = match (look(data, mark.seen.is_some()).await?, mark.seen) {
+        (Found::Sound, None) => return Ok(mark.handled.filter(|handled| !handled.is_alert_stored)),
+        (Found::Sound, Some(seen)) => return handled(data, now, false, checked(&seen)).map(Some),
+        (Found::Nothing, _) => Why::Gone,
+        (Found::Broken(why), None) => Why::Unopened(why),
+        (Found::Broken(found), Some(seen)) => Why::Damaged { seen, found },
     };
     let wanted = Wanted { from: config.snapshots(), at: None, force: true };
     match newest_sound(&wanted, stores, lock, now).await {
-        Ok(Some(done)) => Ok(Some(Recovered { done, why })),
-        Ok(None) if why.is_none() => Ok(None),
-        Ok(None) => Err(damaged(lock, why, "there is no snapshot to restore: move the file away to begin with an \
-             empty history")),
+        Ok(Some(done)) => handled(data, now, true, text(&done, &why, now)).map(Some),
+        Ok(None) if why == Why::Gone => {
+            Mark::remove(data)?;
+            Ok(None)
+        }
+        Ok(None) => Err(unusable(
+            data,
+            &why,
+            "there is no snapshot to restore: name a backup with --backup-path or \
+             `flowlord restore --from`, or move the file away to begin with an empty history",
+        )),
         Err(err) => Err(err.context(match why {
-            Some(why) => damaged(lock, Some(why), "and nothing can take its place").to_string(),
-            None => "there is no database, and the backup can't be restored: to begin with an empty history, start \
-                     once without backup.path"
-                .to_owned(),
+            Why::Gone => {
+                "there is no database, and the backup can't be restored: to begin with an empty history, \
+                     start once without backup.path"
+                    .to_owned()
+            }
+            why => unusable(data, &why, "and nothing can take its place").to_string(),
         })),
     }
 }
 
-fn damaged(lock: &FolderLock, why: Option<String>, instead: &str) -> anyhow::Error {
-    let path = lock.folder().join(flowlord_db::DATABASE);
-    anyhow::anyhow!("the database {} doesn't open: {}; {instead}", path.display(), why.unwrap_or_default())
+/// A quick look, or all of it where damage was seen: beside the actors' thread.
+async fn look(data: &Path, through: bool) -> anyhow::Result<Found> {
+    let data = data.to_owned();
+    if !through {
+        return Ok(flowlord_db::look(&data)?);
+    }
+    log::warn!("event=database_check_begins reason=\"damage was seen\"");
+    Ok(actix_rt::task::spawn_blocking(move || flowlord_db::look_through(&data)).await??)
+}
+
+fn unreadable(err: &std::io::Error, now: DateTime<Utc>) -> Mark {
+    Mark {
+        seen: Some(Seen { at: now, what: format!("the mark of damage can't be read ({err})") }),
+        handled: None,
+    }
+}
+
+/// Left beside the database before it is used: the alert is stored also when this start is cut off.
+fn handled(data: &Path, now: DateTime<Utc>, is_restored: bool, text: String) -> anyhow::Result<Handled> {
+    let handled = Handled { at: now, is_restored, text, is_alert_stored: false };
+    Mark { seen: None, handled: Some(handled.clone()) }
+        .write(data)
+        .with_context(|| format!("{} can't be written", data.display()))?;
+    Ok(handled)
+}
+
+/// The alert is stored.
+pub(crate) fn told(data: &Path, handled: Handled) -> std::io::Result<()> {
+    Mark { seen: None, handled: Some(Handled { is_alert_stored: true, ..handled }) }.write(data)
+}
+
+fn unusable(data: &Path, why: &Why, instead: &str) -> anyhow::Error {
+    let path = data.join(flowlord_db::DATABASE);
+    anyhow::anyhow!("{}: {}; {instead}", path.display(), why.text())
 }
 
 /// Restores what is wanted into the data folder of `lock`.
@@ -75,13 +136,17 @@ pub async fn restore(
     lock: &FolderLock,
     now: DateTime<Utc>,
 ) -> anyhow::Result<Done> {
-    if let Some((place, name)) = single(&wanted.from, stores)? {
-        return Ok(one(&place, &name, wanted, lock, now).await?);
-    }
-    let restored = newest_sound(wanted, stores, lock, now).await?;
+    let restored = match single(&wanted.from, stores)? {
+        Some((place, name)) => Some(one(&place, &name, wanted, lock, now).await?),
+        None => newest_sound(wanted, stores, lock, now).await?,
+    };
     let than = wanted.at.map(|at| format!(" that was begun by {}", utc(at))).unwrap_or_default();
-    restored
-        .with_context(|| format!("there is no snapshot in {}{than}: name another with --from", wanted.from))
+    let done = restored.with_context(|| {
+        format!("there is no snapshot in {}{than}: name another with --from", wanted.from)
+    })?;
+    // What was seen was seen in the one that is aside now.
+    Mark::remove(lock.folder())?;
+    Ok(done)
 }
 
 /// The place and the name of one snapshot, where `from` is one.
@@ -285,14 +350,22 @@ fn utc(at: DateTime<Utc>) -> String {
 }
 
 /// One sentence for each thing that a person must know: what was restored, what is missing, what is kept.
-pub(crate) fn text(recovered: &Recovered, now: DateTime<Utc>) -> String {
-    let Recovered { done, why } = recovered;
-    let begun = match why {
-        Some(why) => format!("the database didn't open ({why}); "),
-        None => "there was no database; ".to_owned(),
-    };
+fn text(done: &Done, why: &Why, now: DateTime<Utc>) -> String {
     let from = done.until().map_or_else(|| "the beginning".to_owned(), utc);
-    format!("{begun}{}; what happened from {from} to {} is missing", done.text(), utc(now))
+    // Nothing was acknowledged once damage was seen.
+    let to = match why {
+        Why::Damaged { seen, .. } => seen.at,
+        _ => now,
+    };
+    format!("{}; {}; what happened from {from} to {} is missing", why.text(), done.text(), utc(to))
+}
+
+/// What people must know where the whole check contradicts what was seen.
+fn checked(Seen { at, what }: &Seen) -> String {
+    format!(
+        "the database seemed damaged: {}, {what}; all of it was checked and is sound, and nothing was replaced",
+        utc(*at)
+    )
 }
 
 #[cfg(test)]
@@ -311,17 +384,26 @@ mod tests {
         let taken = Some(at("2026-03-01T10:00:00Z"));
         let ended = Some("the segment of 2026-03-01T11:30:05Z doesn't count: it is damaged".to_owned());
         let done = Done { restored: restored.clone(), taken, ended };
-        let recovered = Recovered { done, why: Some("disk image is malformed".into()) };
+        let unopened = Why::Unopened("disk image is malformed".into());
         assert_eq!(
-            text(&recovered, at("2026-03-01T12:00:00Z")),
+            text(&done, &unopened, at("2026-03-01T12:00:00Z")),
             "the database didn't open (disk image is malformed); /b/one.db was restored with 3 segments of changes: \
              it is as of 2026-03-01T11:30:00Z, its newest task is 2026-03-01T11:00:00Z; the segment of \
              2026-03-01T11:30:05Z doesn't count: it is damaged; the old one is kept as /d/flowlord.db.aside; what \
              happened from 2026-03-01T11:30:00Z to 2026-03-01T12:00:00Z is missing"
         );
         let restored = Restored { newest: None, log: None, moved_to: None, ..restored };
-        let fresh = Recovered { done: Done { restored, taken: None, ended: None }, why: None };
-        let said = text(&fresh, at("2026-03-01T12:00:00Z"));
+        let seen = Seen { at: at("2026-03-01T11:58:00Z"), what: "a read: malformed".into() };
+        let damaged = text(&done, &Why::Damaged { seen, found: "page 7".into() }, at("2026-03-01T12:00:00Z"));
+        assert!(damaged.starts_with(
+            "the database was damaged: 2026-03-01T11:58:00Z, a read: malformed; the check of all of it: page 7; /b/"
+        ));
+        assert!(
+            damaged.ends_with("from 2026-03-01T11:30:00Z to 2026-03-01T11:58:00Z is missing"),
+            "{damaged}"
+        );
+        let fresh = Done { restored, taken: None, ended: None };
+        let said = text(&fresh, &Why::Gone, at("2026-03-01T12:00:00Z"));
         assert_eq!(
             said,
             "there was no database; /b/one.db was restored: it is as of none, its newest task is none; what happened \

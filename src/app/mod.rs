@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use actix::Arbiter;
 use anyhow::Context as _;
-use flowlord_db::Database;
+use flowlord_db::{Database, Seen};
 use flowlord_messages::alerts::StopAlerting;
 use flowlord_messages::backload::StopBackload;
 use flowlord_messages::dispatch::StopLeasing;
@@ -156,6 +156,12 @@ impl App {
     #[must_use]
     pub fn url(&self) -> String {
         format!("{}://{}", self.scheme, self.address)
+    }
+
+    /// Waits until damage was seen in the database and the service should restart for it: the next start checks the
+    /// whole file, and restores the newest sound snapshot where it is damaged. Answers what was seen.
+    pub async fn damaged(&self) -> Seen {
+        self.database.damage.until_restart().await
     }
 
     /// Stops in order: no new leases, HTTP answers what it has, nothing new starts, nothing more is told, and the

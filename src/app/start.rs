@@ -1,39 +1,39 @@
 //! What only a start does: what was restored is told, the first token is made.
 
-use flowlord_db::Database;
+use flowlord_db::{Database, Handled};
 use flowlord_domain::{AlertKind, NewAlert, Role};
 use flowlord_messages::Port;
 use flowlord_messages::token::{AddToken, ReadTokens};
 use flowlord_messages::write::RaiseAlerts;
 
 use crate::config::Secret;
-use crate::recovery::{self, Recovered};
+use crate::recovery;
 
 use super::wiring::Wiring;
 
 impl Wiring<'_> {
-    /// What was restored is said where people look: in the log, and by one alert.
-    pub(super) async fn tell_recovery(
-        &self,
-        database: &Database,
-        recovered: &Recovered,
-    ) -> anyhow::Result<()> {
-        let now = self.environment.clock.now();
-        let msg = recovery::text(recovered, now);
-        log::warn!("event=restored detail={msg:?}");
+    /// What was restored or checked is said where people look: in the log, and by one alert.
+    pub(super) async fn tell_recovery(&self, database: &Database, handled: Handled) -> anyhow::Result<()> {
+        let Handled { is_restored, text, .. } = &handled;
+        let (kind, topic, event) = match is_restored {
+            true => (AlertKind::Snapshot, "restore", "restored"),
+            false => (AlertKind::Storage, "storage", "database_checked"),
+        };
+        log::warn!("event={event} detail={text:?}");
         let alert = NewAlert {
-            kind: AlertKind::Snapshot,
-            at: now,
+            kind,
+            at: self.environment.clock.now(),
             uid: None,
             id: String::new(),
-            topic: "restore".to_owned(),
+            topic: topic.to_owned(),
             job: String::new(),
             workflow: String::new(),
-            msg,
+            msg: text.clone(),
             task_time: None,
             at_once: None,
         };
         self.write(database).call(RaiseAlerts { alerts: vec![alert] }).await?;
+        recovery::told(&self.config.data, handled)?;
         Ok(())
     }
 

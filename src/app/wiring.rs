@@ -87,7 +87,7 @@ impl Wiring<'_> {
         let supervision = self.environment.supervision("db");
         let lock = FolderLock::take(&self.config.data)?;
         let now = self.environment.clock.now();
-        let recovered = recovery::at_start(self.config, &self.stores, &lock, now).await?;
+        let handled = recovery::at_start(self.config, &self.stores, &lock, now).await?;
         let record = self.config.backup.shipping().map(|_| self.environment.mint.clone().random());
         let database = Database::open(lock, record, &db_thread, supervision, ears.database.clone())?;
         let library = self.library(&calm, &database, &ears);
@@ -135,8 +135,8 @@ impl Wiring<'_> {
         }
         let deadman = self.deadman(&calm, &pings)?;
         pings.extend(deadman.map(|deadman| self.ping("deadman", &deadman)));
-        if let Some(recovered) = &recovered {
-            self.tell_recovery(&database, recovered).await?;
+        if let Some(handled) = handled {
+            self.tell_recovery(&database, handled).await?;
         }
         let first_token = self.first_token(&database).await?;
         let below = Below {

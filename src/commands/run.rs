@@ -1,10 +1,12 @@
 //! A service that runs until it is asked to end.
 
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
 use flowlord::{App, Config, Environment};
+use flowlord_db::{Mark, Seen};
 
 use super::out;
 use super::signals::{Asked, Signals};
@@ -13,30 +15,77 @@ use super::signals::{Asked, Signals};
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Starts the service, calls `ready` with it, and stops it in order at the first signal; a second one ends at once,
-/// which is safe: what was acknowledged is on disk. What `ready` answers is dropped when the stop begins.
+/// which is safe: what was acknowledged is on disk. What `ready` answers is dropped when the stop begins. Where damage
+/// was seen in the database it begins anew as the same process, so that the start can replace what is damaged.
 pub(super) async fn until_asked<T>(
     config: &Config,
     ready: impl FnOnce(&App) -> anyhow::Result<T>,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
-    let app = tokio::select! {
-        app = App::start(config, Environment::system(Arc::new(give_up))) => app?,
+    let was_damaged = is_damaged(config);
+    let started = tokio::select! {
+        started = App::start(config, Environment::system(Arc::new(give_up))) => started,
         asked = signals.next() => return Ok(asked.exit_code()),
     };
+    let app = match started {
+        // Once: a start that can't deal with damage says why and ends.
+        Err(err) if !was_damaged && is_damaged(config) => return Err(start_again(&format!("{err:#}"))),
+        started => started?,
+    };
     let until_then = ready(&app);
-    let asked = match &until_then {
-        Ok(_) => signals.next().await,
-        Err(_) => Asked::Terminate,
+    let end = match &until_then {
+        Ok(_) => tokio::select! {
+            asked = signals.next() => End::Asked(asked),
+            seen = app.damaged() => End::Damaged(seen),
+        },
+        Err(_) => End::Asked(Asked::Terminate),
     };
     let failed = until_then.map(drop).err();
-    log::info!("event=stopping signal={}", asked.name());
-    tokio::select! {
-        stopped = tokio::time::timeout(DEADLINE, app.stop()) => {
-            let code = ended(stopped.is_ok());
+    end.log();
+    let in_time = tokio::select! {
+        stopped = tokio::time::timeout(DEADLINE, app.stop()) => stopped.is_ok(),
+        again = signals.next() => end_at_once(again),
+    };
+    match end {
+        End::Damaged(seen) => Err(start_again(&seen.what)),
+        End::Asked(_) => {
+            let code = ended(in_time);
             failed.map_or(Ok(code), Err)
         }
-        again = signals.next() => end_at_once(again),
     }
+}
+
+/// Why the service stops.
+enum End {
+    Asked(Asked),
+    Damaged(Seen),
+}
+
+impl End {
+    fn log(&self) {
+        match self {
+            Self::Asked(asked) => log::info!("event=stopping signal={}", asked.name()),
+            Self::Damaged(seen) => log::warn!("event=stopping damage={:?}", seen.what),
+        }
+    }
+}
+
+/// Whether damage was seen that no start has dealt with.
+fn is_damaged(config: &Config) -> bool {
+    Mark::read(&config.data).is_ok_and(|mark| mark.seen.is_some())
+}
+
+/// Begins anew as the same process: where nothing restarts a container, either. Answers only where that fails.
+fn start_again(why: &str) -> anyhow::Error {
+    log::warn!("event=starting_again reason={why:?}");
+    let failed = |err| anyhow::anyhow!("it can't start again by itself ({err}); start it: {why}");
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(err) => return failed(err),
+    };
+    let mut args = std::env::args_os();
+    let name = args.next().unwrap_or_else(|| program.clone().into());
+    failed(Command::new(program).arg0(name).args(args).exec())
 }
 
 fn ended(in_time: bool) -> ExitCode {

@@ -9,7 +9,7 @@ use flowlord::Config;
 use flowlord::config::Loaded;
 use flowlord::running::Running;
 use flowlord_backup::Place;
-use flowlord_db::{DATABASE, FolderLock, OpenError};
+use flowlord_db::{DATABASE, FolderLock, OpenError, SnapshotError};
 use flowlord_messages::{Clock as _, SystemClock};
 use flowlord_store::Stores;
 use serde::Deserialize;
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     );
     let (location, bytes) = match FolderLock::take(&config.data) {
         Ok(_lock) => match to {
-            Some(to) => (to.display().to_string(), flowlord_db::copy(&database, &to)?),
+            Some(to) => (to.display().to_string(), copy(&config, &database, &to)?),
             None => actix_rt::System::new().block_on(one_more(&config, &database))?,
         },
         Err(OpenError::InUse(_)) => {
@@ -89,13 +89,27 @@ async fn one_more(config: &Config, database: &Path) -> anyhow::Result<(String, u
     let there = place.local(&name);
     let spooled = there.is_none();
     let file = there.unwrap_or_else(|| config.spool().join(&name));
-    flowlord_db::copy(database, &file)?;
+    copy(config, database, &file)?;
     let log = flowlord_db::log_point(&file);
     let kept = place.keep_file(&name, at, &file, log).await;
     if spooled {
         std::fs::remove_file(&file)?;
     }
     Ok((place.location(&name), kept?.bytes))
+}
+
+/// A database that turns out damaged is left with a mark, by which the next start restores a snapshot.
+fn copy(config: &Config, database: &Path, to: &Path) -> anyhow::Result<u64> {
+    let copied = flowlord_db::copy(database, to);
+    if copied.as_ref().is_err_and(SnapshotError::is_damage)
+        && let Some(problem) = flowlord_db::mark_if_damaged(&config.data, SystemClock.now())
+    {
+        anyhow::bail!(
+            "the database {} is damaged ({problem}): the next start of the service restores the newest sound snapshot",
+            database.display()
+        );
+    }
+    Ok(copied?)
 }
 
 async fn by_service(client: &Client, to: Option<PathBuf>) -> anyhow::Result<Taken> {

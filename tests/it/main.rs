@@ -12,6 +12,7 @@ mod base_path;
 mod bodies;
 mod browser;
 mod commands;
+mod damage;
 mod documents;
 mod events;
 mod files;

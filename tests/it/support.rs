@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord::config::Sources;
 use flowlord::{App, Environment};
+use flowlord_db::Seen;
 use flowlord_messages::{Activity, Clock as _, Mint};
 use flowlord_testkit::{FakeSlack, VirtualClock};
 use reqwest::{Client, Method, Response, StatusCode};
@@ -103,7 +104,11 @@ impl Api {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        self.send(Method::GET, path, "", "").await.unwrap()
+        self.try_get(path).await.unwrap()
+    }
+
+    pub(crate) async fn try_get(&self, path: &str) -> reqwest::Result<Answer> {
+        self.send(Method::GET, path, "", "").await
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
@@ -317,6 +322,11 @@ impl TestApp {
         let now = self.clock.now();
         let (folder, slack) = self.stop().await;
         Self::on(folder, slack, now, Way::Bot).await
+    }
+
+    /// Waits until it should restart for damage in its database.
+    pub(crate) async fn damaged(&self) -> Seen {
+        self.app.damaged().await
     }
 
     pub(crate) async fn stop(self) -> (tempfile::TempDir, FakeSlack) {

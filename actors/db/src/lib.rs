@@ -6,6 +6,7 @@
 mod bulk;
 mod changes;
 mod column;
+mod damage;
 mod fault;
 mod gently;
 mod import;
@@ -30,13 +31,15 @@ mod tests;
 
 use actix::{Addr, ArbiterHandle};
 use flowlord_messages::{Supervision, stand_back};
+use r2d2::Pool;
 
 pub use bulk::{Bulk, BulkError};
+pub use damage::{Damage, Handled, Mark, RESTART_PAUSE, Seen, mark_if_damaged};
 pub use import::{Counts, ImportError, Kind, Report, import};
 pub use offline::{OfflineError, list_alerts};
 pub use owner::{Hints, Owner};
 pub use reader::Reader;
-pub use restore::{Found, RestoreError, Restored, Restoring, look};
+pub use restore::{Found, RestoreError, Restored, Restoring, look, look_through};
 pub use rowlog::{SegmentError, log_point};
 pub use schema::{FolderLock, OpenError, VERSION};
 pub use snapshot::{SnapshotError, check, copy};
@@ -58,6 +61,8 @@ pub struct Database {
     pub lookers: Addr<Reader>,
     /// The log that changes of rows are noted in; none when they aren't.
     pub chain: Option<u64>,
+    /// Whether it turned out damaged.
+    pub damage: Damage,
     _lock: FolderLock,
 }
 
@@ -75,22 +80,33 @@ impl Database {
         hints: Hints,
     ) -> Result<Self, OpenError> {
         let path = lock.folder().join(DATABASE);
-        let connection = schema::open_recording(&path, record)?;
+        let damage = Damage::none_yet(lock.folder(), supervision.clock().clone());
+        let connection = schema::open_recording(&path, record).inspect_err(|err| {
+            if err.is_damage() {
+                damage.see(&format!("the start: {err}"));
+            }
+        })?;
         let chain = log_point(&path).map(|point| point.chain);
         // Readers after the writer: a read-only connection can't make the files of a fresh database.
         let pool = || {
             let most = u32::try_from(READERS).unwrap_or(2);
-            r2d2::Pool::builder().max_size(most).build(schema::reader_manager(&path))
+            Pool::builder().max_size(most).build(schema::reader_manager(&path))
         };
         let (reading, looking) = (pool()?, pool()?);
+        let reader = |pool: Pool<_>| {
+            let damage = damage.clone();
+            move || Reader::new(pool.clone(), damage.clone())
+        };
+        let (reader, looker) = (reader(reading), reader(looking));
         Ok(Self {
-            readers: actix::SyncArbiter::start(READERS, move || Reader::new(reading.clone())),
+            readers: actix::SyncArbiter::start(READERS, reader),
             lookers: actix::SyncArbiter::start(READERS, move || {
                 stand_back();
-                Reader::new(looking.clone())
+                looker()
             }),
-            owner: Owner::start(arbiter, path, record, connection, supervision, hints),
+            owner: Owner::start(arbiter, path, record, connection, damage.clone(), supervision, hints),
             chain,
+            damage,
             _lock: lock,
         })
     }

@@ -147,6 +147,9 @@ fn is_io(err: &rusqlite::Error) -> bool {
 
 fn advice(err: &rusqlite::Error) -> &'static str {
     match err.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            "the service restarts, checks all of the database and restores the newest sound snapshot"
+        }
         Some(ErrorCode::DiskFull) => "free space on the disk of the data folder",
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
             "make the data folder and its files writable"

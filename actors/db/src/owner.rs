@@ -27,6 +27,7 @@ use flowlord_messages::{Code, Error, Guarded, LatePort, Ping, Supervision, Tick,
 use rusqlite::Connection;
 
 use crate::changes::Watch;
+use crate::damage::Damage;
 use crate::job::{self, Command, Job, Queue, Queued};
 use crate::meters::Meters;
 use crate::outage::{self, Outage};
@@ -64,6 +65,8 @@ pub struct Owner {
     supervision: Supervision,
     hints: Hints,
     meters: Meters,
+    /// Once it was seen nothing is written any more.
+    pub(crate) damage: Damage,
     /// While writing doesn't work; there is no connection then.
     outage: Option<Outage>,
     /// When the last outage was told.
@@ -93,6 +96,7 @@ impl Owner {
         path: PathBuf,
         record: Option<u64>,
         connection: Connection,
+        damage: Damage,
         supervision: Supervision,
         hints: Hints,
     ) -> Addr<Self> {
@@ -111,6 +115,7 @@ impl Owner {
             supervision,
             hints,
             meters: Meters::default(),
+            damage,
             outage: None,
             told: None,
             closed: false,
@@ -147,6 +152,10 @@ impl Owner {
     }
 
     fn commit(&mut self, jobs: &mut [Box<dyn Job>], ctx: &mut Context<Self>) -> Result<Followers, Error> {
+        if let Some(damaged) = self.damage.refusal() {
+            self.meters.writable.set(0);
+            return Err(damaged);
+        }
         if let Some(outage) = &mut self.outage {
             return Err(outage.refuse(jobs.len()));
         }
@@ -159,7 +168,11 @@ impl Owner {
         written.map_err(|failure| {
             log::error!("event=commit_failed commands={} failure={failure:?}", jobs.len());
             self.meters.failed.increment(1);
-            self.begin_outage(&failure.err, ctx);
+            self.damage.note("a write", &failure.err);
+            // What is damaged is written no more; its connection stays for the checkpoint at the end.
+            if self.damage.seen().is_none() {
+                self.begin_outage(&failure.err, ctx);
+            }
             outage::failed(&failure)
         })
     }
@@ -175,6 +188,9 @@ impl Owner {
 
     /// Opens the database anew and proves by a commit that it can be written; where it can't, tries again soon.
     fn try_again(&mut self, ctx: &mut Context<Self>) {
+        if self.damage.seen().is_some() {
+            return;
+        }
         let Some(mut outage) = self.outage.take() else { return };
         let now = self.supervision.clock().now();
         match self.prove(&outage, now) {
@@ -190,10 +206,19 @@ impl Owner {
                 self.timer.set(Some(now + outage::TRY_AGAIN), ctx, |owner| &mut owner.timer);
             }
             Err(err) => {
-                log::error!("event=reopen_failed error={err:?}");
                 self.outage = Some(outage);
-                self.supervision.give_up();
+                self.reopen_failed(&err);
             }
+        }
+    }
+
+    /// Nothing that waiting helps against.
+    fn reopen_failed(&self, err: &OpenError) {
+        log::error!("event=reopen_failed error={err:?}");
+        if err.is_damage() {
+            self.damage.see(&format!("a reopening: {err}"));
+        } else {
+            self.supervision.give_up();
         }
     }
 
@@ -208,10 +233,7 @@ impl Owner {
                 self.connection = Some(connection);
             }
             Err(OpenError::Sqlite { source, .. }) if !is_damage(&source) => self.begin_outage(&source, ctx),
-            Err(err) => {
-                log::error!("event=reopen_failed error={err:?}");
-                self.supervision.give_up();
-            }
+            Err(err) => self.reopen_failed(&err),
         }
     }
 

@@ -23,6 +23,8 @@ use r2d2::Pool;
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
+use crate::damage::Damage;
+
 /// A query that a reader can answer.
 pub(crate) trait Query {
     /// What it answers.
@@ -36,11 +38,12 @@ pub(crate) trait Query {
 #[derive(Debug)]
 pub struct Reader {
     pool: Pool<SqliteConnectionManager>,
+    damage: Damage,
 }
 
 impl Reader {
-    pub(crate) fn new(pool: Pool<SqliteConnectionManager>) -> Self {
-        Self { pool }
+    pub(crate) fn new(pool: Pool<SqliteConnectionManager>, damage: Damage) -> Self {
+        Self { pool, damage }
     }
 
     fn answer<Q: Query>(&self, query: &Q) -> Result<Q::Answer> {
@@ -55,6 +58,7 @@ impl Reader {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(err)) => {
                 log::error!("event=read_failed error={err:?}");
+                self.damage.note("a read", &err);
                 Err(Error::new(Code::Storage, format!("the database could not be read: {err}")))
             }
             Err(_) => Err(Error::new(Code::Internal, "the query failed inside; see the log")),

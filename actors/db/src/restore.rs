@@ -9,7 +9,7 @@ use flowlord_messages::rowlog::LogPoint;
 use crate::DATABASE;
 use crate::column::time;
 use crate::rowlog::{Replay, SegmentError};
-use crate::snapshot::{SnapshotError, check, copy, read_only};
+use crate::snapshot::{SnapshotError, check, copy, find_damage, read_only};
 
 /// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +79,21 @@ pub fn look(data: &Path) -> Result<Found, SnapshotError> {
         Err(err) if crate::snapshot::is_damage(&err) => Ok(Found::Broken(err.to_string())),
         Err(source) => Err(SnapshotError::Sqlite { path, source }),
     }
+}
+
+/// The same by reading all of it.
+///
+/// # Errors
+/// As [`look`].
+pub fn look_through(data: &Path) -> Result<Found, SnapshotError> {
+    match look(data)? {
+        Found::Sound => {}
+        found => return Ok(found),
+    }
+    let path = data.join(DATABASE);
+    let found = read_only(&path).and_then(|connection| find_damage(&connection));
+    let found = found.map_err(|source| SnapshotError::Sqlite { path, source })?;
+    Ok(found.map_or(Found::Sound, Found::Broken))
 }
 
 /// A checked copy of a snapshot on its way to become the database of a data folder that no service uses.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::rowlog;
+use crate::snapshot::is_damage;
 
 /// One step a version: `MIGRATIONS[n]` leads from version n to n + 1.
 const MIGRATIONS: &[&str] =
@@ -57,6 +58,14 @@ pub enum OpenError {
     /// The pool of readers can't be made.
     #[error("the database can't be opened for reading: {0}")]
     Pool(#[from] r2d2::Error),
+}
+
+impl OpenError {
+    /// Whether the file itself is to blame.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Sqlite { source, .. } if is_damage(source))
+    }
 }
 
 /// Keeps other processes out of the data folder, until dropped.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use actix::fut::{ActorFutureExt as _, wrap_future};
+use actix::fut::{ActorFutureExt as _, ready, wrap_future};
 use actix::{Context, Handler, ResponseActFuture};
 use flowlord_messages::fault::Point;
 use flowlord_messages::snapshot::{Copied, CopyDatabase};
@@ -47,6 +47,9 @@ pub enum SnapshotError {
         /// What the check says.
         problem: String,
     },
+    /// The database turned out damaged while it was copied: what was read of it isn't to be kept.
+    #[error("damage was seen in the database while it was copied")]
+    GivenUp,
     /// No database of flowlord, or one of a newer version.
     #[error("{path} has schema version {found}, this program knows 1 to {VERSION}")]
     Version {
@@ -57,6 +60,18 @@ pub enum SnapshotError {
     },
 }
 
+impl SnapshotError {
+    /// Whether what was read or written isn't sound.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Sqlite { source, .. } => is_damage(source),
+            _ => false,
+        }
+    }
+}
+
 /// Copies the database `from` into the new file `to`, checked and on disk, and answers its size in bytes.
 ///
 /// It is written under another name and renamed at the end, so that `to` is whole whenever it is there.
@@ -64,6 +79,15 @@ pub enum SnapshotError {
 /// # Errors
 /// When `to` exists, either can't be used, or the copy isn't sound. Nothing is left behind then.
 pub fn copy(from: &Path, to: &Path) -> std::result::Result<u64, SnapshotError> {
+    copy_while(from, to, || true)
+}
+
+/// The same; the copy is kept only if it still `is_wanted` once it is made.
+fn copy_while(
+    from: &Path,
+    to: &Path,
+    is_wanted: impl Fn() -> bool,
+) -> std::result::Result<u64, SnapshotError> {
     if to.exists() {
         return Err(SnapshotError::Exists(to.to_owned()));
     }
@@ -90,6 +114,9 @@ pub fn copy(from: &Path, to: &Path) -> std::result::Result<u64, SnapshotError> {
     })?;
     File::open(&partial).and_then(|file| file.sync_all()).map_err(io(&partial))?;
     let bytes = partial.metadata().map_err(io(&partial))?.len();
+    if !is_wanted() {
+        return Err(SnapshotError::GivenUp);
+    }
     partial.persist_noclobber(to).map_err(|err| match err.error.kind() {
         std::io::ErrorKind::AlreadyExists => SnapshotError::Exists(to.to_owned()),
         _ => SnapshotError::Io { path: to.to_owned(), source: err.error },
@@ -121,21 +148,27 @@ pub(crate) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
 /// When it can't be opened, isn't sound, or is no database that this program can open.
 pub fn check(path: &Path) -> std::result::Result<usize, SnapshotError> {
     let failed = |source| SnapshotError::Sqlite { path: path.to_owned(), source };
-    let damaged = |problem| SnapshotError::Damaged { path: path.to_owned(), problem };
     let connection = read_only(path).map_err(failed)?;
-    let verdict: rusqlite::Result<String> =
-        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0));
-    match verdict {
-        Ok(verdict) if verdict == "ok" => {}
-        Ok(problem) => return Err(damaged(problem)),
-        Err(err) if is_damage(&err) => return Err(damaged(err.to_string())),
-        Err(err) => return Err(failed(err)),
+    if let Some(problem) = find_damage(&connection).map_err(failed)? {
+        return Err(SnapshotError::Damaged { path: path.to_owned(), problem });
     }
     let found = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     if found == 0 || found > VERSION {
         return Err(SnapshotError::Version { path: path.to_owned(), found });
     }
     Ok(found)
+}
+
+/// Reads a database through; the first thing that is wrong with it.
+pub(crate) fn find_damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let verdict: rusqlite::Result<String> =
+        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0));
+    match verdict {
+        Ok(verdict) if verdict == "ok" => Ok(None),
+        Ok(problem) => Ok(Some(problem.replace('\n', " "))),
+        Err(err) if is_damage(&err) => Ok(Some(err.to_string())),
+        Err(err) => Err(err),
+    }
 }
 
 pub(crate) fn is_damage(err: &rusqlite::Error) -> bool {
@@ -150,9 +183,16 @@ impl Handler<CopyDatabase> for Owner {
     fn handle(&mut self, command: CopyDatabase, ctx: &mut Context<Self>) -> Self::Result {
         guarded(self, ctx, |owner, ctx| -> Self::Result {
             owner.flush(ctx);
-            let (from, to) = (owner.path.clone(), command.to);
+            if let Some(damaged) = owner.damage.refusal() {
+                return Box::pin(ready(Err(damaged)));
+            }
+            let (from, to, damage) = (owner.path.clone(), command.to, owner.damage.clone());
             let copied = actix_rt::task::spawn_blocking(move || {
-                copy(&from, &to).map(|bytes| Copied { log: log_point(&to), path: to, bytes })
+                let copied = copy_while(&from, &to, || damage.seen().is_none());
+                if copied.as_ref().is_err_and(SnapshotError::is_damage) {
+                    damage.check_source(&from);
+                }
+                copied.map(|bytes| Copied { log: log_point(&to), path: to, bytes })
             });
             let copied = wrap_future::<_, Self>(copied);
             Box::pin(copied.map(|copied, _, _| match copied {

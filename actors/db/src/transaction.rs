@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use crate::fault;
 use crate::job::Job;
 use crate::outage::is_disk;
+use crate::snapshot::is_damage;
 use crate::store::{Followers, Names, Store, Trouble};
 use crate::write::rollup::Deltas;
 
@@ -89,8 +90,11 @@ impl Transaction<'_> {
                 rollups.add(own_rollups);
                 followers.add(own_followers);
             }
-            // A full or broken disk fails the whole transaction, not this command; it may be undone already.
-            Err(Trouble::Sqlite(err)) if is_disk(&err) || connection.is_autocommit() => return Err(err),
+            // A full or broken disk or a damaged file fails the whole transaction, not this command; it may be undone
+            // already.
+            Err(Trouble::Sqlite(err)) if is_disk(&err) || is_damage(&err) || connection.is_autocommit() => {
+                return Err(err);
+            }
             Err(_) => {
                 self.names.clear();
                 self.run("ROLLBACK TO command")?;

@@ -16,7 +16,7 @@ use flowlord_messages::rowlog::{ForgetChanges, LogPoint, ReadSegment, RestartLog
 use flowlord_messages::{Code, Error, Result, guarded};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use actix::fut::{ActorFutureExt as _, wrap_future};
+use actix::fut::{ActorFutureExt as _, ready, wrap_future};
 use actix::{Context, Handler, ResponseActFuture};
 
 use crate::column::{bits, unbits};
@@ -50,9 +50,14 @@ impl Handler<ReadSegment> for Owner {
     /// Beside the owner's thread, on a connection of its own, as a copy is made.
     fn handle(&mut self, command: ReadSegment, ctx: &mut Context<Self>) -> Self::Result {
         guarded(self, ctx, |owner, _| -> Self::Result {
-            let path = owner.path.clone();
+            if let Some(damaged) = owner.damage.refusal() {
+                return Box::pin(ready(Err(damaged)));
+            }
+            let (path, damage) = (owner.path.clone(), owner.damage.clone());
             let tail = actix_rt::task::spawn_blocking(move || {
-                read::tail(&mut read_only(&path)?, command.at, command.most)
+                let tail = read_only(&path)
+                    .and_then(|mut connection| read::tail(&mut connection, command.at, command.most));
+                tail.inspect_err(|err| damage.note("a read of changed rows", err))
             });
             Box::pin(wrap_future::<_, Self>(tail).map(|tail, _, _| match tail {
                 Ok(tail) => tail.map_err(|err| {

@@ -3,6 +3,7 @@
 mod alerting;
 mod audit;
 mod backloading;
+mod damage;
 mod database;
 mod days;
 mod files;
@@ -64,11 +65,16 @@ impl Db {
 
     /// As after a crash: nothing is closed, all is opened again.
     fn reopen(self) -> Self {
+        Self::open(self.close())
+    }
+
+    /// As after a crash.
+    fn close(self) -> tempfile::TempDir {
         let Self { database, folder, arbiter, .. } = self;
         arbiter.stop();
         arbiter.join().unwrap();
         drop(database);
-        Self::open(folder)
+        folder
     }
 
     fn write<M, T>(&self, command: M) -> impl Future<Output = Result<T>> + use<M, T>

@@ -1,0 +1,221 @@
+//! Damage seen in the database: nothing more is acknowledged, and a mark beside it has the next start check all of it.
+//!
+//! The mark is a file of its own, since a damaged database can't be trusted to keep it. It outlives the database that
+//! it is about, so that the alert about the damage gets into the one that takes its place.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use flowlord_messages::{Code, Error, SharedClock};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::DATABASE;
+use crate::gently::gently;
+use crate::snapshot::{find_damage, is_damage, read_only};
+
+/// After a start that dealt with damage, how long the next restart for damage waits: a disk or memory that goes on
+/// breaking files must not become a loop of restarts.
+pub const RESTART_PAUSE: TimeDelta = TimeDelta::hours(1);
+
+/// Damage as it was seen first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// By what, and what SQLite said.
+    pub what: String,
+}
+
+/// What a start did about damage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handled {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Whether a snapshot took the place of the database; else all of it was found sound.
+    pub is_restored: bool,
+    /// What the alert says.
+    pub text: String,
+    /// Whether the alert is stored.
+    pub is_alert_stored: bool,
+}
+
+/// What is known of damage beside the database, in a file of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Damage that no start has dealt with.
+    #[serde(default)]
+    pub seen: Option<Seen>,
+    /// What the last start did that dealt with some.
+    #[serde(default)]
+    pub handled: Option<Handled>,
+}
+
+fn file(data: &Path) -> PathBuf {
+    data.join(format!("{DATABASE}.damage"))
+}
+
+impl Mark {
+    /// The mark of a data folder; an empty one where nothing was seen.
+    ///
+    /// # Errors
+    /// When it is there and can't be read.
+    pub fn read(data: &Path) -> io::Result<Self> {
+        match std::fs::read(file(data)) {
+            Ok(text) => Ok(serde_json::from_slice(&text)?),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(err) => Err(err),
+        }
+    }
+
+    /// Puts it beside the database, on disk.
+    ///
+    /// # Errors
+    /// When the folder can't be written; the one that was there stays then.
+    pub fn write(&self, data: &Path) -> io::Result<()> {
+        let mut partial = tempfile::NamedTempFile::new_in(data)?;
+        partial.write_all(&serde_json::to_vec_pretty(self)?)?;
+        partial.as_file().sync_all()?;
+        partial.persist(file(data)).map_err(|err| err.error)?;
+        File::open(data)?.sync_all()
+    }
+
+    /// Removes it: a person put another database in place.
+    ///
+    /// # Errors
+    /// When it can't be removed.
+    pub fn remove(data: &Path) -> io::Result<()> {
+        match std::fs::remove_file(file(data)) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// Adds what was seen; what was seen first counts.
+    fn add(data: &Path, seen: Seen) -> io::Result<()> {
+        // One that can't be read says no more than this one.
+        let mark = Self::read(data).unwrap_or_default();
+        Self { seen: mark.seen.or(Some(seen)), ..mark }.write(data)
+    }
+}
+
+/// Whether damage was seen in the database since it was opened. Everything that reads or writes it has a clone.
+#[derive(Debug, Clone)]
+pub struct Damage(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    data: PathBuf,
+    clock: SharedClock,
+    /// What the last start did that dealt with damage.
+    handled: Option<Handled>,
+    seen: watch::Sender<Option<Seen>>,
+}
+
+impl Damage {
+    pub(crate) fn none_yet(data: &Path, clock: SharedClock) -> Self {
+        let handled = Mark::read(data).unwrap_or_default().handled;
+        Self(Arc::new(Inner { data: data.to_owned(), clock, handled, seen: watch::Sender::new(None) }))
+    }
+
+    /// Judges an error met `by` a read or a write of one request. Where all of the file was found sound lately, such
+    /// an error concerns that request alone.
+    pub(crate) fn note(&self, by: &str, err: &rusqlite::Error) {
+        if !is_damage(err) {
+            return;
+        }
+        if self.lately().is_some_and(|handled| !handled.is_restored) {
+            log::error!("event=damage_doubted by={by:?} error={err:?} reason=\"all was found sound lately\"");
+            return;
+        }
+        self.see(&format!("{by}: {err}"));
+    }
+
+    /// Reads the whole database, after a copy of it turned out damaged: it may be the copy alone.
+    pub(crate) fn check_source(&self, database: &Path) {
+        let found = gently(|| read_only(database).and_then(|connection| find_damage(&connection)));
+        match found {
+            Ok(Some(problem)) => self.see(&format!("the check of a snapshot: {problem}")),
+            Ok(None) => log::warn!("event=database_sound reason=\"a copy of it was damaged\""),
+            Err(err) => log::warn!("event=database_unchecked error={err:?}"),
+        }
+    }
+
+    /// From now on nothing is acknowledged.
+    pub(crate) fn see(&self, what: &str) {
+        let first = Seen { at: self.0.clock.now(), what: what.to_owned() };
+        let seen = self.seen().unwrap_or(first);
+        // Before the restart is asked for: without its mark the next start would serve the same file again.
+        if let Err(err) = Mark::add(&self.0.data, seen.clone()) {
+            log::error!("event=damage_not_marked error={err:?}");
+        }
+        if self.0.seen.send_replace(Some(seen)).is_none() {
+            log::error!("event=database_damaged seen={what:?} restart_at={}", utc(self.restart_at()));
+        }
+    }
+
+    /// What was seen first.
+    #[must_use]
+    pub fn seen(&self) -> Option<Seen> {
+        self.0.seen.borrow().clone()
+    }
+
+    /// What callers hear once damage was seen: nothing was stored.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        let Seen { at, what } = self.seen()?;
+        let what = format!(
+            "the database is damaged (seen at {} by {what}), and nothing of this was stored",
+            utc(at)
+        );
+        let then = match self.lately() {
+            None => {
+                "the service restarts, checks all of it and restores the newest sound snapshot".to_owned()
+            }
+            Some(handled) => format!(
+                "it was restored or checked at {} already: check the disk and the memory of this machine; the service \
+                 restarts and checks it at {}",
+                utc(handled.at),
+                utc(self.restart_at())
+            ),
+        };
+        Some(Error::new(Code::Storage, format!("{what}: {then}")))
+    }
+
+    /// Waits until the service should restart for damage that was seen.
+    pub async fn until_restart(&self) -> Seen {
+        let mut changes = self.0.seen.subscribe();
+        let seen = changes.wait_for(Option::is_some).await.ok().and_then(|seen| seen.clone());
+        // The sender is this one's own: it isn't gone.
+        let Some(seen) = seen else { return std::future::pending().await };
+        drop(self.0.clock.sleep_until(self.restart_at()).await);
+        seen
+    }
+
+    fn restart_at(&self) -> DateTime<Utc> {
+        self.lately().map_or_else(|| self.0.clock.now(), |handled| handled.at + RESTART_PAUSE)
+    }
+
+    /// What a start did about damage less than [`RESTART_PAUSE`] ago.
+    fn lately(&self) -> Option<&Handled> {
+        let now = self.0.clock.now();
+        self.0.handled.as_ref().filter(|handled| handled.at <= now && now - handled.at < RESTART_PAUSE)
+    }
+}
+
+/// Leaves a mark where all of the database in `data` isn't sound; answers what is wrong. Hold its folder's lock.
+#[must_use]
+pub fn mark_if_damaged(data: &Path, now: DateTime<Utc>) -> Option<String> {
+    let problem = read_only(&data.join(DATABASE)).and_then(|connection| find_damage(&connection)).ok()??;
+    let what = format!("the check of a snapshot: {problem}");
+    if let Err(err) = Mark::add(data, Seen { at: now, what }) {
+        log::error!("event=damage_not_marked error={err:?}");
+    }
+    Some(problem)
+}
+
+fn utc(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
