@@ -67,6 +67,9 @@ async fn an_old_database_becomes_history_once_and_is_left_as_it_was() {
     let files = server.api.get("/api/v1/files?date=2024-01-15").await.ok();
     assert_eq!(files["items"][0]["path"], "gs://b/one.csv", "{files}");
     server.kill().await;
+    rusqlite::Connection::open(&old).unwrap().execute_batch("UPDATE schema_version SET version = 3").unwrap();
+    let newer = refused(flowlord(folder.path(), &["import", "old.db", "--data", "data"])).await;
+    assert!(newer.contains("has schema version 3, this program takes 1 and 2"), "{newer}");
     let missing = refused(flowlord(folder.path(), &["import", "none.db", "--data", "data"])).await;
     assert!(missing.contains("none.db isn't there"), "{missing}");
 }

@@ -47,6 +47,12 @@ pub enum OpenError {
         /// The version found.
         found: usize,
     },
+    /// Written by another program.
+    #[error(
+        "the file {0} is no database of flowlord: name another folder with --data; `flowlord import` takes the \
+             history of the old system"
+    )]
+    Foreign(PathBuf),
     /// SQLite says no.
     #[error("the database {path} can't be opened: {source}")]
     Sqlite {
@@ -143,6 +149,10 @@ pub(crate) fn reopen_writer(path: &Path) -> Result<Connection, OpenError> {
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
     let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    // The first version is made in one transaction: a file with other tables is of another program, and stays as it is.
+    if !is_ours(&connection).and_then(|is_ours| Ok(is_ours || is_empty(&connection)?)).map_err(failed)? {
+        return Err(OpenError::Foreign(path.to_owned()));
+    }
     let pragmas = || -> rusqlite::Result<()> {
         // Before the first table, or it does nothing.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
@@ -188,6 +198,21 @@ impl From<rusqlite::Error> for MigrateError {
     }
 }
 
+/// Whether a database has the tables that every version of this program's has.
+pub(crate) fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
+    let tables =
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('task', 'queue', 'rollup')";
+    let found: i64 = connection.query_row(tables, [], |row| row.get(0))?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(found == 3 && version > 0)
+}
+
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))
+        .map(|count| count == 0)
+}
+
 fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
     let found: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found > VERSION {
@@ -229,6 +254,22 @@ mod tests {
         let err = open_writer(&path).unwrap_err();
         let newer = format!("schema version {}", VERSION + 1);
         assert!(err.to_string().contains(&newer), "{err}");
+    }
+
+    #[test]
+    fn a_database_of_another_program_is_refused_and_left_alone() {
+        for version in [0, 1] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("f.db");
+            let other = Connection::open(&path).unwrap();
+            other.execute_batch("CREATE TABLE task_records (id TEXT)").unwrap();
+            other.pragma_update(None, "user_version", version).unwrap();
+            drop(other);
+            let before = std::fs::read(&path).unwrap();
+            let err = open_writer(&path).unwrap_err().to_string();
+            assert!(err.contains("f.db is no database of flowlord"), "{err}");
+            assert_eq!(std::fs::read(&path).unwrap(), before);
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::fault;
 use crate::gently::{flush_as_it_grows, gently};
 use crate::owner::Owner;
 use crate::rowlog::log_point;
-use crate::schema::VERSION;
+use crate::schema::{VERSION, is_ours};
 
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,10 @@ pub enum SnapshotError {
     /// The database turned out damaged while it was copied: what was read of it isn't to be kept.
     #[error("damage was seen in the database while it was copied")]
     GivenUp,
-    /// No database of flowlord, or one of a newer version.
+    /// A database of another program.
+    #[error("{0} is no database of flowlord; `flowlord import` takes the history of the old system")]
+    Foreign(PathBuf),
+    /// One of a newer version.
     #[error("{path} has schema version {found}, this program knows 1 to {VERSION}")]
     Version {
         /// Which.
@@ -152,8 +155,11 @@ pub fn check(path: &Path) -> std::result::Result<usize, SnapshotError> {
     if let Some(problem) = find_damage(&connection).map_err(failed)? {
         return Err(SnapshotError::Damaged { path: path.to_owned(), problem });
     }
+    if !is_ours(&connection).map_err(failed)? {
+        return Err(SnapshotError::Foreign(path.to_owned()));
+    }
     let found = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
-    if found == 0 || found > VERSION {
+    if found > VERSION {
         return Err(SnapshotError::Version { path: path.to_owned(), found });
     }
     Ok(found)
@@ -297,6 +303,10 @@ mod tests {
         std::fs::write(&other, "something else, longer than a header of a hundred bytes ".repeat(10))
             .unwrap();
         assert!(matches!(check(&other), Err(SnapshotError::Damaged { .. })), "{:?}", check(&other));
+        let foreign = folder.path().join("foreign.db");
+        Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE task_records (id TEXT)").unwrap();
+        let err = check(&foreign).unwrap_err().to_string();
+        assert!(err.contains("foreign.db is no database of flowlord; `flowlord import`"), "{err}");
         let newer = folder.path().join("newer.db");
         copy(&from, &newer).unwrap();
         let connection = Connection::open(&newer).unwrap();

@@ -114,6 +114,20 @@ pub enum ImportError {
     /// It is another database.
     #[error("{0} is no database of the reference system: it has no table task_records")]
     Other(PathBuf),
+    /// It is one of this program.
+    #[error("{0} is a database of flowlord itself: `flowlord restore --from` takes it")]
+    Own(PathBuf),
+    /// Its schema isn't one that is known.
+    #[error(
+        "{path} has schema version {found}, this program takes 1 and 2: start the old system that knows both once, or \
+             name a database of schema 1 or 2"
+    )]
+    Version {
+        /// Which.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+    },
     /// Ours can't be opened.
     #[error(transparent)]
     Open(#[from] OpenError),

@@ -8,6 +8,10 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::times::{self, NotATime};
 use super::{ImportError, Kind};
+use crate::schema;
+
+/// The schema versions of the old system that are understood.
+const KNOWN: [&str; 2] = ["1", "2"];
 
 /// The database, open for reading.
 pub(super) struct Old {
@@ -20,22 +24,50 @@ impl Old {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let failed = |source| ImportError::Old { path: path.to_owned(), source };
         let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        if schema::is_ours(&connection).map_err(failed)? {
+            return Err(ImportError::Own(path.to_owned()));
+        }
         let old = Self { path: path.to_owned(), connection };
         if old.table(Kind::Tasks)?.is_none() {
             return Err(ImportError::Other(old.path));
         }
-        Ok(old)
+        match old.versions()?.into_iter().find(|version| !KNOWN.contains(&version.trim())) {
+            Some(found) => Err(ImportError::Version { path: old.path, found }),
+            None => Ok(old),
+        }
+    }
+
+    /// What it says of its schema: one version, as the old system writes it; none where it keeps none.
+    fn versions(&self) -> Result<Vec<String>, ImportError> {
+        let columns = self.columns("schema_version")?;
+        if columns.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !columns.iter().any(|column| column == "version") {
+            return Ok(vec!["of another kind".to_owned()]);
+        }
+        let read = || -> rusqlite::Result<Vec<String>> {
+            let mut versions = self
+                .connection
+                .prepare("SELECT DISTINCT coalesce(CAST(version AS TEXT), 'NULL') FROM schema_version")?;
+            versions.query_map([], |row| row.get(0))?.collect()
+        };
+        read().map_err(|source| self.unread(source))
     }
 
     /// One of its tables with the columns that it has; none when it isn't there.
     pub(super) fn table(&self, kind: Kind) -> Result<Option<Table<'_>>, ImportError> {
-        let columns = || -> rusqlite::Result<Vec<String>> {
-            let mut names = self.connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
-            names.query_map([kind.table()], |row| row.get(0))?.collect()
-        };
-        let columns = columns().map_err(|source| self.unread(source))?;
-        let columns: Vec<_> = columns.into_iter().map(|name| name.to_ascii_lowercase()).collect();
+        let columns = self.columns(kind.table())?;
         Ok((!columns.is_empty()).then(|| Table { old: self, kind, columns: columns.into() }))
+    }
+
+    /// The columns of a table in lower case; none when it isn't there.
+    fn columns(&self, table: &str) -> Result<Vec<String>, ImportError> {
+        let columns = || -> rusqlite::Result<Vec<String>> {
+            let mut names = self.connection.prepare("SELECT lower(name) FROM pragma_table_info(?1)")?;
+            names.query_map([table], |row| row.get(0))?.collect()
+        };
+        columns().map_err(|source| self.unread(source))
     }
 
     fn unread(&self, source: rusqlite::Error) -> ImportError {

@@ -212,6 +212,49 @@ fn many_of_one_second_find_their_places() {
 }
 
 #[test]
+fn a_schema_that_is_not_known_is_refused_with_those_that_are_and_nothing_is_taken() {
+    let refused = |versions: &str| {
+        let bench = Bench::new(2);
+        bench.task(("a", "j", "id", "complete", FIVE));
+        bench.old.execute_batch(versions).unwrap();
+        let data = bench.folder.path().join("data");
+        let lock = FolderLock::take(&data).unwrap();
+        let imported = import(&bench.folder.path().join("old.db"), &lock, |_, _, _| {});
+        assert!(imported.is_ok() || !data.join(DATABASE).exists(), "{versions}: nothing is begun");
+        imported.err().map(|err| err.to_string()).unwrap_or_default()
+    };
+    for (versions, found) in [
+        ("UPDATE schema_version SET version = 3", "3"),
+        ("UPDATE schema_version SET version = 0", "0"),
+        ("INSERT INTO schema_version (id, version) VALUES (7, 9)", "9"),
+        ("UPDATE schema_version SET version = 'two'", "two"),
+        ("DROP TABLE schema_version; CREATE TABLE schema_version (name TEXT)", "of another kind"),
+    ] {
+        let said = refused(versions);
+        let expected = format!("has schema version {found}, this program takes 1 and 2");
+        assert!(said.contains(&expected), "{versions}: {said}");
+    }
+    for known in [
+        "INSERT INTO schema_version (id, version) VALUES (7, 1)",
+        "UPDATE schema_version SET version = '2'",
+        "DELETE FROM schema_version",
+        "DROP TABLE schema_version",
+    ] {
+        assert_eq!(refused(known), "", "{known}");
+    }
+}
+
+#[test]
+fn a_database_of_this_program_is_not_imported() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("own.db");
+    schema::open_writer(&own).unwrap();
+    let lock = FolderLock::take(&folder.path().join("data")).unwrap();
+    let err = import(&own, &lock, |_, _, _| {}).unwrap_err().to_string();
+    assert!(err.contains("own.db is a database of flowlord itself: `flowlord restore --from`"), "{err}");
+}
+
+#[test]
 fn another_database_and_a_missing_column_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let lock = FolderLock::take(&folder.path().join("data")).unwrap();
