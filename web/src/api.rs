@@ -18,6 +18,7 @@ use crate::pages::about::Sizes;
 use crate::polls::Polls;
 use crate::problem::Problem;
 use crate::request_id::RequestIds;
+use crate::routes::health::is_watching;
 use crate::server::Connections;
 
 /// Shared by all requests.
@@ -91,7 +92,7 @@ impl Api {
     /// same.
     pub(crate) fn room_for(&self, request: &ServiceRequest) -> Result<(), Problem> {
         let (open, most) = (self.connections.open(), self.config.limits.connections);
-        if open <= most || matches!(request.path(), "/healthz" | "/readyz" | "/status" | "/metrics") {
+        if open <= most || is_watching(request.path()) {
             return Ok(());
         }
         let detail =

@@ -4,10 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
-use actix_web::http::header::{HOST, HeaderMap, HeaderName, ORIGIN};
+use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
 use flowlord_messages::Code;
 
 use crate::problem::Problem;
+use crate::routes::health::is_watching;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -37,10 +38,7 @@ impl Hosts {
             && self.only_own_names
             && !self.is_own(host)
         {
-            return Err(foreign(format!(
-                "`{}` is no name of this service: use its address, localhost, or set public_url to the name that people use",
-                host.escape_default()
-            )));
+            return Err(foreign(self.unknown_name(host, is_of_a_program(request))));
         }
         if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
             return Ok(());
@@ -58,6 +56,26 @@ impl Hosts {
             (None, Some(origin)) if self.is_same(origin, host) => Ok(()),
             _ => Err(foreign("a page of another site can't change anything here".to_owned())),
         }
+    }
+
+    /// What to do about a name. A person may be on a page that was made to point here, and isn't asked to add its
+    /// name; whoever set up a program can tell.
+    fn unknown_name(&self, host: &str, is_of_a_program: bool) -> String {
+        let shown = host.escape_default();
+        if !is_of_a_program || !is_plain(host) {
+            return format!(
+                "`{shown}` is no name of this service: use its address, localhost, or set public_url to the name that \
+                 people use"
+            );
+        }
+        let known = match &self.public {
+            Some(public) => format!("send `Host: {public}`, the name in public_url, "),
+            None => String::new(),
+        };
+        format!(
+            "`{shown}` is no name of this service: set public_url to an address with it, like \"http://{shown}\" \
+             (`--public-url`, FLOWLORD_PUBLIC_URL), {known}or use the service's address or localhost"
+        )
     }
 
     fn is_own(&self, host: &str) -> bool {
@@ -79,6 +97,16 @@ impl Hosts {
 
 fn foreign(detail: String) -> Problem {
     Problem::new(Code::ForbiddenOrigin, detail)
+}
+
+/// Whether a program asks that somebody set up: it brings a token of its own, or watches the service.
+fn is_of_a_program(request: &ServiceRequest) -> bool {
+    request.headers().contains_key(AUTHORIZATION) || is_watching(request.path())
+}
+
+/// Whether it can stand in an address.
+fn is_plain(host: &str) -> bool {
+    !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte))
 }
 
 /// Host and port of `scheme://host:port/…`.
@@ -133,6 +161,36 @@ mod tests {
         let elsewhere = Hosts::new("0.0.0.0:8080".parse().unwrap(), None);
         let request = TestRequest::get().insert_header((HOST, "any.example.org")).to_srv_request();
         assert!(elsewhere.check(&request).is_ok(), "beyond loopback there are tokens");
+    }
+
+    #[test]
+    fn a_program_is_told_which_name_to_set_and_a_page_is_not() {
+        let detail = |hosts: &Hosts, request: TestRequest, host: &str| {
+            let request = request.insert_header((HOST, host)).to_srv_request();
+            hosts.check(&request).unwrap_err().detail().to_owned()
+        };
+        let unnamed = Hosts::new("127.0.0.1:8080".parse().unwrap(), None);
+        let with_token =
+            || TestRequest::post().uri("/api/v1/lease").insert_header((AUTHORIZATION, "Bearer flw_x"));
+        let health = ["/healthz", "/readyz", "/status", "/metrics"].map(|path| TestRequest::get().uri(path));
+        for request in health.into_iter().chain([with_token()]) {
+            let detail = detail(&unnamed, request, "flow.internal:8080");
+            let set = "set public_url to an address with it, like \"http://flow.internal:8080\"";
+            assert!(
+                detail.starts_with("`flow.internal:8080` is no name") && detail.contains(set),
+                "{detail}"
+            );
+        }
+        let named = detail(&hosts(), with_token(), "flow.internal");
+        assert!(named.contains("send `Host: flow.example.org`"), "{named}");
+        for (request, host) in [
+            (TestRequest::get().uri("/web/task"), "evil.example.org"),
+            (TestRequest::get().uri("/api/v1/tasks"), "evil.example.org"),
+            (with_token(), "a\"b"),
+        ] {
+            let detail = detail(&unnamed, request, host);
+            assert!(!detail.contains("http://") && detail.contains("public_url"), "{detail}");
+        }
     }
 
     #[test]

@@ -20,6 +20,11 @@ use crate::view::time::Stamp;
 /// How long an actor may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
+/// Whether a path is asked for by those who watch the service.
+pub(crate) fn is_watching(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/status" | "/metrics")
+}
+
 /// The process answers.
 pub(crate) async fn alive(api: ApiRef) -> Answer {
     json(StatusCode::OK, &serde_json::json!({ "status": "ok", "version": api.config.version }))
