@@ -25,6 +25,7 @@ mod problem;
 mod request_id;
 mod routes;
 mod server;
+mod socket;
 mod tls;
 mod trail;
 mod values;

@@ -1,17 +1,25 @@
 //! The HTTP server: how it listens, and how many connections it has.
 
+use std::future::ready;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol};
+use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
+use actix_tls::accept::TlsError;
+use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
 use actix_web::body::BoxBody;
-use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::dev::{AppConfig, Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::web::Data;
-use actix_web::{App, Error, HttpServer};
+use actix_web::{App, Error};
 use rustls::ServerConfig;
-use tokio::net::TcpSocket;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use crate::api::ApiRef;
@@ -19,6 +27,7 @@ use crate::base::without_base;
 use crate::guard::guard;
 use crate::looking::{Lookers, looking};
 use crate::routes;
+use crate::socket::Socket;
 
 /// Headers must have come by then.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
@@ -83,28 +92,94 @@ pub(crate) fn serve(
         given => given,
     };
     let lookers = Lookers::start(api, workers);
-    let (api, connections, hand_over) = (api.clone(), api.connections.clone(), Data::new(lookers.clone()));
-    // The factory runs once per worker: it may start nothing.
-    let server = HttpServer::new(move || {
-        let has_base = Condition::new(!api.base.is_root(), from_fn(without_base));
-        app(api.clone()).app_data(hand_over.clone()).wrap(from_fn(looking)).wrap(has_base)
+    let builder = Server::build().workers(workers).disable_signals();
+    let signal = builder.graceful_shutdown_signal();
+    let stopping: Stopping = Arc::new(move || {
+        let signal = signal.clone();
+        Box::pin(async move { signal.notified().await })
     });
-    let server = server
-        .workers(workers)
-        .disable_signals()
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEADERS_WITHIN)
-        .client_disconnect_timeout(DISCONNECT_WITHIN)
-        .tls_handshake_timeout(HEADERS_WITHIN)
-        // A worker that hung up must be noticed, so that it isn't given a task.
-        .h1_allow_half_closed(false)
-        .tcp_nodelay(true)
-        .on_connect(move |_, data| drop(data.insert(connections.begin())));
+    let served = Served { api: api.clone(), lookers: Data::new(lookers.clone()), stopping };
+    // The factories run once per worker: they may start nothing.
     let server = match tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
-        None => server.listen(listener)?,
+        Some(tls) => builder.listen("https", listener, move || served.over_tls(tls.clone()))?,
+        None => builder.listen("http", listener, move || served.over_tcp())?,
     };
     Ok((server.run(), lookers))
+}
+
+/// Waits until the server stops, so that idle connections are closed then.
+type Stopping = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync>;
+
+/// What the connections of a server have in common. It does what actix-web's own server does, over sockets that notice
+/// when a client hangs up.
+#[derive(Clone)]
+struct Served {
+    api: ApiRef,
+    lookers: Data<Lookers>,
+    stopping: Stopping,
+}
+
+impl Served {
+    fn over_tcp(&self) -> impl ServiceFactory<TcpStream, Config = (), Response = (), InitError = ()> + use<> {
+        let opened = fn_service(|io: TcpStream| {
+            let peer = peer_of(&io);
+            ready(Ok::<_, DispatchError>((Socket::new(io), Protocol::Http1, peer)))
+        });
+        opened.and_then(self.http())
+    }
+
+    fn over_tls(
+        &self,
+        mut tls: ServerConfig,
+    ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), InitError = ()> + use<> {
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let mut acceptor = Acceptor::new(tls);
+        acceptor.set_handshake_timeout(HEADERS_WITHIN);
+        let opened = fn_service(|io: TlsStream<TcpStream>| {
+            let peer = peer_of(io.get_ref().0);
+            ready(Ok::<_, TlsError<io::Error, DispatchError>>((Socket::new(io), Protocol::Http1, peer)))
+        });
+        let accepted = acceptor.map_err(TlsError::into_service_error).and_then(opened);
+        accepted.and_then(self.http().map_err(TlsError::Service))
+    }
+
+    /// What answers the requests of a connection.
+    fn http<IO>(
+        &self,
+    ) -> impl ServiceFactory<
+        (Socket<IO>, Protocol, Option<SocketAddr>),
+        Config = (),
+        Response = (),
+        Error = DispatchError,
+        InitError = (),
+    > + use<IO>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let (connections, stopping) = (self.api.connections.clone(), Arc::clone(&self.stopping));
+        let has_base = Condition::new(!self.api.base.is_root(), from_fn(without_base));
+        let app = app(self.api.clone()).app_data(self.lookers.clone()).wrap(from_fn(looking)).wrap(has_base);
+        HttpService::build()
+            .graceful_shutdown_signal(move || stopping())
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(HEADERS_WITHIN)
+            .client_disconnect_timeout(DISCONNECT_WITHIN)
+            // Who closes its side after a request still reads the answer.
+            .h1_allow_half_closed(true)
+            .on_connect_ext(move |socket: &Socket<IO>, data| {
+                data.insert(connections.begin());
+                data.insert(socket.hang_up());
+            })
+            .finish(map_config(app.into_factory(), |()| AppConfig::default()))
+    }
+}
+
+/// The address of a client, to which answers go out at once.
+fn peer_of(io: &TcpStream) -> Option<SocketAddr> {
+    if let Err(err) = io.set_nodelay(true) {
+        log::debug!("event=nodelay_not_set error={err}");
+    }
+    io.peer_addr().ok()
 }
 
 /// All that is served, with what goes round it.

@@ -3,11 +3,13 @@
 use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
+use futures_util::StreamExt as _;
 
 use crate::api::ApiRef;
 use crate::live::{Kinds, stream, subscribe};
 use crate::params::Params;
 use crate::problem::Answer;
+use crate::socket::HangUp;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -28,5 +30,10 @@ pub(crate) async fn events(api: ApiRef, request: HttpRequest) -> Answer {
     // What a browser saw last counts more than where its page began.
     let seen = request.headers().get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
     let subscription = subscribe(&api, seen.or(params.one("after")?)).await?;
-    Ok(answer.streaming(stream(subscription, kinds)))
+    let events = stream(subscription, kinds);
+    Ok(match HangUp::of(&request) {
+        // A place among those who look on isn't kept for somebody who may be gone.
+        Some(hang_up) => answer.streaming(events.take_until(hang_up.wait())),
+        None => answer.streaming(events),
+    })
 }

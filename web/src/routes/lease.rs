@@ -20,6 +20,7 @@ use crate::extract::{json_body, object};
 use crate::polls::Poll;
 use crate::problem::{Answer, Problem};
 use crate::routes::{json, json_text};
+use crate::socket::HangUp;
 use crate::values::{Span, Text, between, check_worker, required, topic_filter};
 use crate::view::task::GrantedView;
 use crate::view::time::Stamp;
@@ -105,8 +106,19 @@ pub(crate) async fn lease(api: ApiRef, request: HttpRequest, payload: Payload) -
     api.refuse_when_stopping()?;
     let body = json_body(&request, payload).await?;
     let wanted: LeaseBody<'_> = object(&body, LEASE_EXAMPLE)?;
-    let (lease, mut waiting) = wanted.into_lease(&api)?;
+    let (lease, waiting) = wanted.into_lease(&api)?;
     let _poll = waits(&api, &request, &lease)?;
+    let Some(hang_up) = HangUp::of(&request) else { return granted(&api, lease, waiting).await };
+    tokio::select! {
+        biased;
+        // The worker may be gone: it gets no task. One that came meanwhile is given back.
+        () = hang_up.wait() => json(StatusCode::OK, &LeaseAnswer { tasks: Vec::new() }),
+        answer = granted(&api, lease, waiting) => answer,
+    }
+}
+
+/// What dispatch grants.
+async fn granted(api: &Api, lease: Lease, mut waiting: Waiting) -> Answer {
     let longest = lease.wait.to_std().unwrap_or_default() + WAIT_SLACK;
     api.deps.lease.call(lease).await?;
     match tokio::time::timeout(longest, &mut waiting.answer).await {

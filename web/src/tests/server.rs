@@ -89,6 +89,76 @@ async fn a_worker_that_hangs_up_is_noticed() {
     stop(&web, Duration::from_secs(5)).await;
 }
 
+/// Sends a request and closes the side that sends, as `nc -N` does.
+async fn send_and_close(address: SocketAddr, request: &str) -> TcpStream {
+    let mut stream = send(address, request).await;
+    stream.shutdown().await.unwrap();
+    stream
+}
+
+#[actix::test]
+async fn a_client_that_closes_its_side_is_answered() {
+    let stub = Stub::default();
+    stub.ping(|_| Ok(Pong { restarts: 0 }));
+    stub.alerts(|_| Ok(Vec::new()));
+    let (web, address) = start(&stub);
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    for (request, status) in [
+        (get("/healthz"), 200),
+        (get("/readyz"), 200),
+        (get("/status"), 200),
+        (get("/metrics"), 200),
+        (get("/login"), 200),
+        (get("/api/docs"), 200),
+        // These two are made on other threads.
+        (get("/web/files"), 200),
+        (get("/api/v1/alerts"), 200),
+        (get("/api/v1/nothing"), 404),
+        (get("/healthz").replace("HTTP/1.1", "HTTP/1.0"), 200),
+        (post("/api/v1/tasks", "[]"), 201),
+        (post("/api/v1/tasks", "{"), 400),
+    ] {
+        let mut stream = send_and_close(address, &request).await;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let begin = answer.get(9..12).unwrap_or_default();
+        assert_eq!(begin, status.to_string(), "{request} {answer}");
+    }
+    stop(&web, Duration::from_secs(5)).await;
+}
+
+#[actix::test]
+async fn a_worker_that_may_be_gone_gets_no_task() {
+    let stub = Stub::default();
+    let mut leases = waiting(&stub);
+    let (web, address) = start(&stub);
+    for wait in ["60s", "0s"] {
+        let mut stream = send(address, &post("/api/v1/lease", &LEASE.replace("60s", wait))).await;
+        let mut lease = leases.recv().await.unwrap();
+        assert!(!lease.reply.is_closed());
+        stream.shutdown().await.unwrap();
+        lease.reply.closed().await;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("200 OK") && answer.ends_with("{\"tasks\":[]}"), "{answer}");
+    }
+    stop(&web, Duration::from_secs(5)).await;
+}
+
+#[actix::test]
+async fn who_looks_on_and_may_be_gone_makes_room() {
+    let stub = Stub::default();
+    stub.take_changes(|_| Ok(Changes::default()));
+    let (web, address) = start(&stub);
+    let mut events = send(address, "GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert!(events.read(&mut [0; 4096]).await.unwrap() > 0);
+    events.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    events.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.ends_with(b"0\r\n\r\n"), "the answer is whole: {rest:?}");
+    stop(&web, Duration::from_secs(5)).await;
+}
+
 #[actix::test]
 async fn a_stop_answers_what_is_under_way_and_takes_nothing_new() {
     let stub = Stub::default();
