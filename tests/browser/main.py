@@ -13,11 +13,12 @@ import pages_all
 import page_about
 import page_acting
 import page_backload
+import page_layout
 import page_tasks
 import page_workflow
 import service
 
-MODULES = [page_tasks, page_workflow, page_backload, page_about, page_acting, pages_all]
+MODULES = [page_tasks, page_workflow, page_backload, page_about, page_acting, pages_all, page_layout]
 
 
 def tests(word):

@@ -65,6 +65,13 @@ template = "{meta:file}"
 ROUTES = ["by-click", "by-keys", "by-plain"]
 
 
+def usual_config(hook):
+    """An incident opens soon and stays open."""
+    ladder = 'min_frequency = "2s"\nmax_frequency = "1h"\nfactor_up = 100.0\n'
+    routes = "".join(f'[notify.routes.{name}]\ntype = "{name}"\nurl = "{hook}"\n{ladder}' for name in ROUTES)
+    return f'[notify]\nurl = "{hook}"\n{routes}'
+
+
 class Slack(http.server.BaseHTTPRequestHandler):
     """Takes every message."""
 
@@ -83,19 +90,18 @@ class Slack(http.server.BaseHTTPRequestHandler):
 class Service:
     """Runs until it is closed."""
 
-    def __init__(self, program):
+    def __init__(self, program, workflows=WORKFLOWS, config=usual_config):
+        self.program = program
         self.folder = tempfile.TemporaryDirectory(prefix="flowlord-browser-")
         root = pathlib.Path(self.folder.name)
         (root / "workflows").mkdir()
-        for name, text in WORKFLOWS.items():
+        for name, text in workflows.items():
+            (root / "workflows" / name).parent.mkdir(exist_ok=True)
             (root / "workflows" / name).write_text(text)
         self.slack = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slack)
         threading.Thread(target=self.slack.serve_forever, daemon=True).start()
         hook = f"http://127.0.0.1:{self.slack.server_port}/hook"
-        # An incident opens soon and stays open.
-        ladder = 'min_frequency = "2s"\nmax_frequency = "1h"\nfactor_up = 100.0\n'
-        routes = "".join(f'[notify.routes.{name}]\ntype = "{name}"\nurl = "{hook}"\n{ladder}' for name in ROUTES)
-        (root / "flowlord.toml").write_text(f'[notify]\nurl = "{hook}"\n{routes}')
+        (root / "flowlord.toml").write_text(config(hook))
         command = [program, "serve", "--config", root / "flowlord.toml", "--workflow", root / "workflows", "--data", root / "data",
                    "--listen", "127.0.0.1:0"]
         self.log = open(root / "log", "w")

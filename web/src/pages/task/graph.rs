@@ -13,8 +13,6 @@ const CELL: (u32, u32) = (216, 54);
 const NODE: (u32, u32) = (176, 40);
 /// Round all.
 const MARGIN: u32 = 6;
-/// So many characters fit into a node.
-const FITS: usize = 23;
 /// So many attempts are drawn.
 const DRAWN: usize = 80;
 
@@ -41,7 +39,6 @@ struct Node {
     y: u32,
     class: &'static str,
     name: String,
-    full: String,
     sub: String,
     current: bool,
 }
@@ -126,7 +123,7 @@ fn line((from_x, from_y): (u32, u32), (to_x, to_y): (u32, u32)) -> String {
 
 impl Node {
     fn new(task: &Attempt, (x, y): (u32, u32), current: bool) -> Self {
-        let full = match task.job.as_str() {
+        let name = match task.job.as_str() {
             "" => task.topic.clone(),
             job => format!("{}:{job}", task.topic),
         };
@@ -136,24 +133,7 @@ impl Node {
         } else {
             String::new()
         };
-        Self {
-            uid: task.uid,
-            x,
-            y,
-            class,
-            name: short(&full),
-            sub: format!("{status}{again}"),
-            full,
-            current,
-        }
-    }
-}
-
-/// The beginning of a text that doesn't fit.
-fn short(text: &str) -> String {
-    match text.char_indices().nth(FITS) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(FITS - 1).chain(['…']).collect(),
+        Self { uid: task.uid, x, y, class, name, sub: format!("{status}{again}"), current }
     }
 }
 
@@ -206,6 +186,12 @@ mod tests {
         let graph = Graph::new(&chain, attempt(1).uid, 5);
         assert_eq!((graph.nodes.len(), graph.left_out), (DRAWN, 925));
         assert!(graph.to_string().contains("925 more"));
-        assert_eq!(short(&"é".repeat(40)).chars().count(), FITS);
+    }
+
+    #[test]
+    fn a_long_name_is_left_whole_for_the_browser_to_cut() {
+        let long = Attempt { topic: "t".repeat(200), job: "j".repeat(200), ..attempt(1) };
+        let name = format!("{}:{}", long.topic, long.job);
+        assert!(Graph::new(&[long], attempt(1).uid, 0).to_string().contains(&format!("<b>{name}</b>")));
     }
 }

@@ -27,6 +27,8 @@ impl HtmlSafe for Grid {}
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) label: String,
+    /// The workflow file that it is of; empty where the page shows only one.
+    pub(crate) file: String,
     /// Where the label leads, if anywhere.
     pub(crate) href: String,
     pub(crate) cells: Vec<Cell>,
@@ -158,6 +160,7 @@ pub(crate) fn days(
     let days = last.iter_days().rev().take(usize::try_from(count).unwrap_or(1));
     let row = |day: NaiveDate| Row {
         label: day.format("%a %-d %b").to_string(),
+        file: String::new(),
         href: String::new(),
         cells: cells(hours, day.and_time(chrono::NaiveTime::MIN).and_utc(), 24, chosen, &href),
     };

@@ -182,8 +182,12 @@ impl Wanted {
             let href = |at: DateTime<Utc>| {
                 to.with("date", &at.date_naive()).with("slot", &at.format("%Y-%m-%dT%H")).href() + "#slot"
             };
-            let label = if asked.file.is_empty() { format!("{workflow} {task}") } else { task.clone() };
-            Row { label, href: to.href() + "#days", cells: cells(&by_hour(&slots), from, 24, None, href) }
+            Row {
+                label: task.clone(),
+                file: if asked.file.is_empty() { workflow.clone() } else { String::new() },
+                href: to.href() + "#days",
+                cells: cells(&by_hour(&slots), from, 24, None, href),
+            }
         };
         self.last_day.iter().map(row).collect()
     }
