@@ -6,6 +6,7 @@
 pub mod files;
 mod look;
 pub mod metafiles;
+mod row_problems;
 mod shelf;
 pub mod source;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 
 use crate::look::{Outcome, look};
 use crate::metafiles::MetaFiles;
+use crate::row_problems::RowProblems;
 use crate::shelf::Shelf;
 
 /// After a failed look, when to try again.
@@ -90,6 +92,7 @@ pub struct Library {
     /// None until the first look is done; who asks until then waits.
     current: Option<Current>,
     shelf: Option<Shelf>,
+    row_problems: RowProblems,
     looking: bool,
     /// Who asked for a look while one was under way: the next one is theirs.
     next: Vec<oneshot::Sender<Result<Reloaded>>>,
@@ -114,6 +117,7 @@ impl Library {
             deps,
             current: None,
             shelf: None,
+            row_problems: RowProblems::new(),
             looking: false,
             next: Vec::new(),
             first: Vec::new(),
@@ -150,11 +154,11 @@ impl Library {
         self.looking = false;
         let now = self.deps.clock.now();
         let (answer, next_look) = match looked {
-            Ok(Outcome { shelf, reloaded, away, watch }) => {
+            Ok(Outcome { shelf, reloaded, row_problems, away, watch }) => {
                 let refresh = self.config.refresh;
                 let next_look = now + if away { refresh.min(ASK_AGAIN) } else { refresh };
                 self.watch = watch;
-                self.take(shelf, &reloaded, now, next_look);
+                self.take(shelf, row_problems, &reloaded, now, next_look);
                 (Ok(reloaded), next_look)
             }
             Err(err) => {
@@ -176,14 +180,23 @@ impl Library {
         }
     }
 
-    fn take(&mut self, shelf: Shelf, reloaded: &Reloaded, now: DateTime<Utc>, next_look: DateTime<Utc>) {
+    fn take(
+        &mut self,
+        shelf: Shelf,
+        row_problems: RowProblems,
+        reloaded: &Reloaded,
+        now: DateTime<Utc>,
+        next_look: DateTime<Utc>,
+    ) {
         let Reloaded { added, changed, removed, broken } = reloaded;
-        let same = added.is_empty() && changed.is_empty() && removed.is_empty();
+        let same_files = added.is_empty() && changed.is_empty() && removed.is_empty();
+        let same = same_files && self.row_problems == row_problems;
         // Whoever holds the same workflows may keep what it made of them. After a look that failed, or a restart,
         // what was loaded isn't what was compared with.
         let unchanged = self.current.take().filter(|_| same && self.shelf.is_some());
         let first = unchanged.is_none();
-        let workflows = unchanged.map_or_else(|| Arc::new(shelf.workflows()), |current| current.workflows);
+        let anew = || Arc::new(row_problems::applied(shelf.workflows(), &row_problems));
+        let workflows = unchanged.map_or_else(anew, |current| current.workflows);
         if first {
             let (files, phases) = (workflows.files().len(), workflows.phases().count());
             log::info!(
@@ -203,6 +216,7 @@ impl Library {
         self.tell(&current.workflows);
         self.current = Some(current);
         self.shelf = Some(shelf);
+        self.row_problems = row_problems;
     }
 
     /// At the next look by itself, or sooner where something changed.

@@ -9,6 +9,7 @@ use flowlord_messages::{Code, Error, Result};
 use flowlord_store::Watch;
 use tokio::sync::Notify;
 
+use crate::row_problems::{self, RowProblems};
 use crate::shelf::{Looked, Shelf};
 use crate::source::{self, Seen};
 use crate::{Config, Deps, files};
@@ -18,6 +19,7 @@ use crate::{Config, Deps, files};
 pub(crate) struct Outcome {
     pub(crate) shelf: Shelf,
     pub(crate) reloaded: Reloaded,
+    pub(crate) row_problems: RowProblems,
     /// The place couldn't be read: what was there before stays.
     pub(crate) away: bool,
     pub(crate) watch: Option<Watch>,
@@ -39,6 +41,7 @@ pub(crate) async fn look(
         Some(path) => Found::Here(path.to_owned()),
         None => Found::There(remote(&config, &shelf).await),
     };
+    let meta_files = config.files.clone();
     let now = deps.clock.now();
     let looked = tokio::task::spawn_blocking(move || {
         let mut watching = None;
@@ -66,7 +69,8 @@ pub(crate) async fn look(
     if let Some(save) = save {
         deps.save.call(save).await?;
     }
-    Ok(Outcome { shelf, reloaded, away, watch })
+    let row_problems = row_problems::find(&meta_files, &shelf.workflows()).await;
+    Ok(Outcome { shelf, reloaded, row_problems, away, watch })
 }
 
 /// On this machine, or in a store, which was read by then.

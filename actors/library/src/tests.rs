@@ -1,5 +1,7 @@
 //! The actor, on a virtual clock, a folder of files, and a database that is a list.
 
+mod row_problems;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
