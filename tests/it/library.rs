@@ -44,6 +44,25 @@ fn of_store(fake: &FakeStore, data: &std::path::Path) -> Vec<(String, String)> {
     flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
+#[cfg(unix)]
+#[actix_web::test]
+async fn a_link_by_way_of_another_one_that_leads_elsewhere_is_seen() {
+    use std::os::unix::fs::symlink;
+    let app = TestApp::with("").await;
+    ["releases/1", "releases/2"].iter().for_each(|it| std::fs::create_dir_all(app.path(it)).unwrap());
+    std::fs::write(app.path("releases/2/tick.toml"), EVERY_MINUTE).unwrap();
+    symlink("releases/1", app.path("current")).unwrap();
+    symlink("../current", app.workflow_path("team")).unwrap();
+    app.clock.wait_for_sleeper_at(app.clock.now() + QUIET).await;
+    app.pass(QUIET).await;
+    symlink("releases/2", app.path("next")).unwrap();
+    std::fs::rename(app.path("next"), app.path("current")).unwrap();
+    app.clock.wait_for_sleeper_at(app.clock.now() + QUIET).await;
+    app.pass(TimeDelta::minutes(1)).await;
+    assert!(app.api.lease("tick").await.is_some(), "its first slot started");
+    app.stop().await;
+}
+
 #[actix_web::test]
 async fn workflows_of_a_store_run_and_go_on_while_it_is_away() {
     let fake = FakeStore::start();

@@ -8,6 +8,7 @@ mod location;
 mod store;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod watch;
 
 pub use connect::{Gcs, Hidden, S3, StoreConfig, Stores};

@@ -1,23 +1,29 @@
 //! Local files, watched.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use notify::event::ModifyKind;
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::error::{Error, Result};
+use crate::trace::Trace;
 
-/// Tells when something at or below a path changes, until it is dropped. Something may be missed (a disk of another
-/// machine tells nothing), so that whoever watches looks now and then as well.
+/// Tells when something at or below a path changes, until it is dropped: also when a link on the way there, or one
+/// below it, leads elsewhere. Something may be missed (a disk of another machine tells nothing), so that its user also
+/// scans the files now and then.
 pub struct Watch {
     /// Watches while it is there.
     _watcher: RecommendedWatcher,
     root: PathBuf,
-    id: Option<Id>,
+    matters: Matters,
+    trace: Arc<Trace>,
+    /// Set when a folder or a link that is watched was replaced.
+    is_stale: Arc<AtomicBool>,
 }
 
-/// Which folder stands at a path: another one may take its place.
-type Id = (u64, u64);
+type Matters = Arc<dyn Fn(&Path) -> bool + Send + Sync>;
 
 impl std::fmt::Debug for Watch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -26,7 +32,7 @@ impl std::fmt::Debug for Watch {
 }
 
 impl Watch {
-    /// Watches `root`, a file or a folder with all below it, and what it is called in its own folder. `changed` is
+    /// Watches `root`, a file or a folder with all below it that isn't hidden, and the way there. `changed` is
     /// called on a thread of the watcher for each change: many times for one save. Whether a file that is written
     /// to counts is up to `matters`; files that come, go and are renamed always do.
     ///
@@ -34,65 +40,87 @@ impl Watch {
     /// When it can't be watched.
     pub fn start(
         root: &Path,
-        matters: impl Fn(&Path) -> bool + Send + 'static,
-        changed: impl Fn() + Send + 'static,
+        matters: impl Fn(&Path) -> bool + Send + Sync + 'static,
+        changed: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self> {
         let root = std::path::absolute(root).map_err(|err| failed(root, &err.to_string()))?;
-        let about = root.clone();
-        let is_file = root.is_file();
-        let hear = move |event: notify::Result<Event>| {
-            // An error means that something was missed.
-            if event.map_or(true, |event| counts(&event, &about, is_file, &matters)) {
-                changed();
-            }
-        };
+        let (matters, changed): (Matters, _) = (Arc::new(matters), Arc::new(changed));
+        let trace = Arc::new(Trace::of(&root, &*matters));
+        let is_stale = Arc::new(AtomicBool::new(false));
+        let hear = hears(Arc::clone(&trace), Arc::clone(&matters), Arc::clone(&is_stale), changed.clone());
         let mut watcher = notify::recommended_watcher(hear).map_err(|err| failed(&root, &err.to_string()))?;
-        let mut watch =
-            |path: &Path, mode| watcher.watch(path, mode).map_err(|err| failed(path, &err.to_string()));
-        if !is_file {
-            watch(&root, RecursiveMode::Recursive)?;
+        std::fs::metadata(&root).map_err(|err| failed(&root, &err.to_string()))?;
+        for folder in trace.folders() {
+            match watcher.watch(folder, RecursiveMode::NonRecursive) {
+                // What can't be read, or left meanwhile, hides no change elsewhere.
+                Err(err) if matches!(err.kind, notify::ErrorKind::MaxFilesWatch) => {
+                    return Err(failed(folder, &err.to_string()));
+                }
+                _ => {}
+            }
         }
-        // A link that is replaced, as deployments do, is seen from outside only.
-        if let Some(folder) = root.parent() {
-            watch(folder, RecursiveMode::NonRecursive)?;
+        let watch = Self { _watcher: watcher, root, matters, trace, is_stale };
+        // What changed between the two isn't heard.
+        if !watch.is_current() {
+            changed();
         }
-        let id = id(&root);
-        Ok(Self { _watcher: watcher, root, id })
+        Ok(watch)
     }
 
-    /// Whether what is watched still stands at its path.
+    /// Whether all that is to be watched is.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        self.id.is_some() && self.id == id(&self.root)
+        !self.is_stale.load(Ordering::Relaxed) && *self.trace == Trace::of(&self.root, &*self.matters)
     }
 }
 
-fn counts(event: &Event, root: &Path, is_file: bool, matters: &dyn Fn(&Path) -> bool) -> bool {
-    // A mounted file is a link by way of another name beside it, which is replaced.
-    let ours = |path: &PathBuf| path.starts_with(root) || (is_file && path.parent() == root.parent());
+/// What is done with what the system tells.
+fn hears(
+    trace: Arc<Trace>,
+    matters: Matters,
+    is_stale: Arc<AtomicBool>,
+    changed: Arc<impl Fn() + Send + Sync + 'static>,
+) -> impl Fn(notify::Result<Event>) + Send + 'static {
+    move |event| {
+        // An error means that something was missed.
+        let (is_ours, is_replaced) = event.map_or((true, true), |event| {
+            let is_replaced = is_structural(&event) && event.paths.iter().any(|path| trace.leads_by(path));
+            (counts(&event, &trace, &*matters), is_replaced)
+        });
+        if is_replaced {
+            is_stale.store(true, Ordering::Relaxed);
+        }
+        if is_ours {
+            changed();
+        }
+    }
+}
+
+/// Whether something came, left or was renamed.
+fn is_structural(event: &Event) -> bool {
+    let is_written = matches!(
+        event.kind,
+        EventKind::Access(_)
+            | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_) | ModifyKind::Any)
+    );
+    !is_written
+}
+
+fn counts(event: &Event, trace: &Trace, matters: &dyn Fn(&Path) -> bool) -> bool {
+    let is_below = |path: &Path| path.parent().is_some_and(|folder| trace.within.contains(folder));
+    let leads_there = |path: &Path| trace.leads_by(path);
     match event.kind {
         EventKind::Access(_) => false,
-        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_) | ModifyKind::Any) => {
-            event.paths.iter().any(|path| ours(path) && (path == root || matters(path)))
+        _ if is_structural(event) => {
+            event.need_rescan() || event.paths.iter().any(|path| is_below(path) || leads_there(path))
         }
-        _ => event.need_rescan() || event.paths.iter().any(ours),
+        _ => event.paths.iter().any(|path| leads_there(path) || (is_below(path) && matters(path))),
     }
-}
-
-#[cfg(unix)]
-fn id(path: &Path) -> Option<Id> {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
-}
-
-#[cfg(not(unix))]
-fn id(path: &Path) -> Option<Id> {
-    path.exists().then_some((0, 0))
 }
 
 fn failed(path: &Path, problem: &str) -> Error {
     let hint =
-        "changes are seen at the next look; more can be watched with a larger fs.inotify.max_user_watches";
+        "changes are seen at the next scan; more can be watched with a larger fs.inotify.max_user_watches";
     Error::Unreachable { at: path.display().to_string(), problem: problem.to_owned(), hint }
 }
 
@@ -112,21 +140,30 @@ mod tests {
     struct Watched {
         watch: Watch,
         heard: mpsc::Receiver<()>,
-        folder: tempfile::TempDir,
+        folder: Option<tempfile::TempDir>,
     }
 
     impl Watched {
         fn start(folder: tempfile::TempDir, root: &str) -> Self {
+            let watched = Self::start_at(folder.path().join(root));
+            Self { folder: Some(folder), ..watched }
+        }
+
+        fn start_at(root: PathBuf) -> Self {
             let (tell, heard) = mpsc::channel();
             let changed = move || _ = tell.send(());
-            let watch = Watch::start(&folder.path().join(root), is_toml, changed).unwrap();
-            Self { watch, heard, folder }
+            let watch = Watch::start(&root, is_toml, changed).unwrap();
+            Self { watch, heard, folder: None }
         }
 
         /// Does something, which must be heard.
         fn hears(&self, what: &str, does: impl FnOnce(&Path)) {
+            self.hears_at(what, || does(self.folder.as_ref().unwrap().path()));
+        }
+
+        fn hears_at(&self, what: &str, does: impl FnOnce()) {
             while self.heard.try_recv().is_ok() {}
-            does(self.folder.path());
+            does();
             assert!(self.heard.recv_timeout(PATIENCE).is_ok(), "{what} isn't heard");
         }
     }
@@ -142,9 +179,9 @@ mod tests {
             std::fs::write(at.join("root/deep/.a.swp"), "c").unwrap();
             std::fs::rename(at.join("root/deep/.a.swp"), at.join("root/deep/a.toml")).unwrap();
         });
-        watched.hears("a new folder", |at| std::fs::create_dir(at.join("root/new")).unwrap());
         watched.hears("a removal", |at| std::fs::remove_file(at.join("root/deep/a.toml")).unwrap());
         assert!(watched.watch.is_current());
+        watched.hears("a new folder", |at| std::fs::create_dir(at.join("root/new")).unwrap());
         watched.hears("its own removal", |at| {
             std::fs::rename(at.join("root"), at.join("gone")).unwrap();
         });
@@ -180,28 +217,125 @@ mod tests {
         });
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_link_anywhere_on_the_way_that_leads_elsewhere_is_heard() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        for release in ["releases/1/sub", "releases/2/sub", "teams/1", "teams/2", "root"] {
+            std::fs::create_dir_all(at.join(release)).unwrap();
+        }
+        let swap = |target: &str, link: &str, at: &Path| {
+            symlink(target, at.join("next")).unwrap();
+            std::fs::rename(at.join("next"), at.join(link)).unwrap();
+        };
+        swap("releases/1", "current", at);
+        swap("current", "live", at);
+        swap("teams/1", "team", at);
+        // A link below the root that leads out of it, by way of another one.
+        symlink(at.join("team"), at.join("root/mine")).unwrap();
+        for (root, link, old, new, inside) in [
+            ("live/sub", "current", "releases/1", "releases/2", "releases/2/sub/a.toml"),
+            ("live/sub", "live", "current", "releases/1", "releases/1/sub/a.toml"),
+            ("root", "team", "teams/1", "teams/2", "teams/2/a.toml"),
+        ] {
+            swap(old, link, at);
+            let watched = Watched::start_at(at.join(root));
+            assert!(watched.watch.is_current());
+            watched.hears_at(&format!("another {link} to {root}"), || swap(new, link, at));
+            assert!(!watched.watch.is_current(), "{root} by {link}");
+            let watched = Watched::start_at(at.join(root));
+            watched.hears_at("a file behind it", || std::fs::write(at.join(inside), "a").unwrap());
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_mounted_as_kubernetes_does_and_files_linked_from_elsewhere_are_heard() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().to_owned();
+        for version in ["root/..1", "root/..2", "etc"] {
+            std::fs::create_dir_all(at.join(version)).unwrap();
+            std::fs::write(at.join(version).join("a.toml"), "a").unwrap();
+        }
+        symlink("..1", at.join("root/..data")).unwrap();
+        symlink("..data/a.toml", at.join("root/a.toml")).unwrap();
+        symlink("../etc/a.toml", at.join("root/b.toml")).unwrap();
+        for root in ["root", "root/a.toml"] {
+            let watched = Watched::start_at(at.join(root));
+            watched.hears_at("a new version", || {
+                symlink("..2", at.join("root/..next")).unwrap();
+                std::fs::rename(at.join("root/..next"), at.join("root/..data")).unwrap();
+            });
+            assert!(!watched.watch.is_current());
+            let watched = Watched::start_at(at.join(root));
+            watched.hears_at("a save of it", || std::fs::write(at.join("root/..2/a.toml"), "b").unwrap());
+        }
+        let watched = Watched::start_at(at.join("root"));
+        watched.hears_at("a save elsewhere", || std::fs::write(at.join("etc/a.toml"), "b").unwrap());
+    }
+
+    #[test]
+    fn a_folder_that_came_later_or_was_replaced_is_watched_by_a_new_watch() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().to_owned();
+        std::fs::create_dir_all(at.join("root/deep")).unwrap();
+        let watched = Watched::start_at(at.join("root"));
+        watched.hears_at("a new folder", || std::fs::create_dir(at.join("root/new")).unwrap());
+        assert!(!watched.watch.is_current());
+        let watched = Watched::start_at(at.join("root"));
+        watched.hears_at("a file in it", || std::fs::write(at.join("root/new/a.toml"), "a").unwrap());
+        assert!(watched.watch.is_current());
+        watched.hears_at("a folder in its place", || {
+            std::fs::remove_dir(at.join("root/deep")).unwrap();
+            std::fs::create_dir(at.join("root/deep")).unwrap();
+        });
+        assert!(!watched.watch.is_current(), "whatever its number is");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_round_in_circles_and_to_nowhere_keep_nothing_from_being_watched() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().to_owned();
+        std::fs::create_dir(at.join("root")).unwrap();
+        symlink("itself", at.join("root/itself")).unwrap();
+        symlink(".", at.join("root/again")).unwrap();
+        symlink("../later.toml", at.join("root/later.toml")).unwrap();
+        let watched = Watched::start_at(at.join("root"));
+        watched.hears_at("a save", || std::fs::write(at.join("root/a.toml"), "a").unwrap());
+        assert!(watched.watch.is_current());
+        watched.hears_at("what a link waits for", || std::fs::write(at.join("later.toml"), "a").unwrap());
+    }
+
     #[test]
     fn what_doesnt_matter_isnt_told() {
-        let root = Path::new("/srv/workflows");
-        let event = |kind: EventKind, path: &str| Event::new(kind).add_path(path.into());
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().canonicalize().unwrap();
+        std::fs::create_dir_all(at.join("workflows/data")).unwrap();
+        let trace = Trace::of(&at.join("workflows"), &is_toml);
+        let event = |kind: EventKind, path: &str| Event::new(kind).add_path(at.join(path));
         let write = EventKind::Modify(ModifyKind::Any);
         let create = EventKind::Create(notify::event::CreateKind::Any);
         for (event, expected) in [
-            (event(write, "/srv/workflows/a.toml"), true),
-            (event(write, "/srv/workflows/data/flowlord.db"), false),
-            (event(write, "/srv/other/a.toml"), false),
-            (event(create, "/srv/other"), false),
-            (event(create, "/srv/workflows"), true),
-            (event(create, "/srv/workflows/x"), true),
-            (event(EventKind::Access(notify::event::AccessKind::Any), "/srv/workflows/a.toml"), false),
+            (event(write, "workflows/a.toml"), true),
+            (event(write, "workflows/data/flowlord.db"), false),
+            (event(write, "other/a.toml"), false),
+            (event(create, "other"), false),
+            (event(create, "workflows"), true),
+            (event(create, "workflows/x"), true),
+            (event(EventKind::Access(notify::event::AccessKind::Any), "workflows/a.toml"), false),
         ] {
-            assert_eq!(counts(&event, root, false, &is_toml), expected, "{event:?}");
+            assert_eq!(counts(&event, &trace, &is_toml), expected, "{event:?}");
         }
     }
 
     #[test]
     fn what_isnt_there_cant_be_watched_and_says_what_follows() {
         let err = Watch::start(Path::new("/is/not/there"), is_toml, || ()).unwrap_err().to_string();
-        assert!(err.contains("/is/not/there") && err.contains("at the next look"), "{err}");
+        assert!(err.contains("/is/not/there") && err.contains("at the next scan"), "{err}");
     }
 }

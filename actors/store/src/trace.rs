@@ -1,0 +1,142 @@
+//! Where the files at and below a path really are: the folders to watch, and the links that lead there.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::OsString;
+use std::fs::Metadata;
+use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::store::MOST_OBJECTS;
+
+/// As many links may lead to one path, as on Linux.
+const MOST_LINKS: usize = 40;
+
+/// Which folder stands at a path: another one may take its place, even with its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FolderId {
+    device: u64,
+    number: u64,
+    created: Option<SystemTime>,
+}
+
+/// All that must stay as it is for a watch to see every change. Paths in it have no links before their last part.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Trace {
+    /// Folders of which every file counts.
+    pub(crate) within: BTreeSet<PathBuf>,
+    /// Parts of the way to the root, and of the ways that links below it lead.
+    pub(crate) on_the_way: BTreeSet<PathBuf>,
+    /// Where those lead that are links.
+    links: BTreeMap<PathBuf, PathBuf>,
+    /// The folders that all of these are in.
+    folders: BTreeMap<PathBuf, Option<FolderId>>,
+}
+
+impl Trace {
+    /// Traces an absolute path. Below it hidden files and folders don't count, nor do links to files that don't
+    /// `matter`.
+    pub(crate) fn of(root: &Path, matters: &dyn Fn(&Path) -> bool) -> Self {
+        let mut trace = Self::default();
+        if let Some(root) = trace.resolve(root).filter(|root| root.is_dir()) {
+            trace.walk(root, matters);
+        }
+        let holders = trace.on_the_way.iter().filter_map(|path| path.parent());
+        let folders: BTreeSet<_> = holders.chain(trace.within.iter().map(PathBuf::as_path)).collect();
+        trace.folders = folders.into_iter().map(|folder| (folder.to_owned(), id(folder))).collect();
+        trace
+    }
+
+    /// The folders to watch.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &Path> {
+        self.folders.keys().map(PathBuf::as_path)
+    }
+
+    /// Whether another file or folder at this path would have to be watched anew.
+    pub(crate) fn leads_by(&self, path: &Path) -> bool {
+        self.within.contains(path) || self.on_the_way.contains(path)
+    }
+
+    /// Follows a path part by part, and notes each; none where it leads nowhere.
+    fn resolve(&mut self, path: &Path) -> Option<PathBuf> {
+        let mut at = PathBuf::new();
+        let mut rest: VecDeque<OsString> = parts(path).collect();
+        let mut links = 0;
+        while let Some(part) = rest.pop_front() {
+            match Path::new(&part).components().next() {
+                Some(Component::ParentDir) => _ = at.pop(),
+                Some(Component::Normal(_)) => {
+                    let entry = at.join(&part);
+                    self.on_the_way.insert(entry.clone());
+                    if std::fs::symlink_metadata(&entry).ok()?.is_symlink() {
+                        let target = std::fs::read_link(&entry).ok()?;
+                        links += 1;
+                        if links > MOST_LINKS {
+                            return None;
+                        }
+                        parts(&target).rev().for_each(|part| rest.push_front(part));
+                        self.links.insert(entry, target);
+                    } else {
+                        at = entry;
+                    }
+                }
+                // The root, which an absolute link begins at again.
+                _ => at.push(&part),
+            }
+        }
+        Some(at)
+    }
+
+    fn walk(&mut self, root: PathBuf, matters: &dyn Fn(&Path) -> bool) {
+        let mut folders = vec![root];
+        let mut entries = 0;
+        while let Some(folder) = folders.pop() {
+            let listed = std::fs::read_dir(&folder);
+            if !self.within.insert(folder) || entries > MOST_OBJECTS {
+                continue;
+            }
+            // One that can't be read is watched for the day when it can.
+            for entry in listed.into_iter().flatten().flatten() {
+                entries += 1;
+                let path = entry.path();
+                if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                    continue;
+                }
+                let Ok(kind) = entry.file_type() else { continue };
+                if kind.is_dir() {
+                    folders.push(path);
+                } else if kind.is_symlink() {
+                    folders.extend(self.follow(&path, matters));
+                }
+            }
+        }
+    }
+
+    /// Follows a link below the root; answers the folder that it leads to.
+    fn follow(&mut self, link: &Path, matters: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
+        let leads_to_folder = std::fs::metadata(link).map(|found| found.is_dir());
+        if !leads_to_folder.as_ref().is_ok_and(|is_folder| !is_folder) || matters(link) {
+            return self.resolve(link).filter(|_| leads_to_folder.unwrap_or(false));
+        }
+        None
+    }
+}
+
+fn parts(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
+    let parts: Vec<_> = path.components().filter(|part| *part != Component::CurDir).collect();
+    parts.into_iter().map(|part| part.as_os_str().to_owned()).collect::<Vec<_>>().into_iter()
+}
+
+fn id(path: &Path) -> Option<FolderId> {
+    std::fs::metadata(path).ok().as_ref().map(id_of)
+}
+
+#[cfg(unix)]
+fn id_of(found: &Metadata) -> FolderId {
+    use std::os::unix::fs::MetadataExt as _;
+    FolderId { device: found.dev(), number: found.ino(), created: found.created().ok() }
+}
+
+#[cfg(not(unix))]
+fn id_of(found: &Metadata) -> FolderId {
+    FolderId { device: 0, number: 0, created: found.created().ok() }
+}
