@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use flowlord_domain::check::{check, has_errors};
 use flowlord_domain::row_keys::MissingKeys;
 use flowlord_domain::workflow::{Finding, Phase, Severity, WorkflowFile, Workflows};
-use flowlord_library::files::Content;
+use flowlord_library::files::{Content, Found};
 use flowlord_library::metafiles::MetaFiles;
 use flowlord_library::source;
 use flowlord_store::{Location, Stores};
@@ -43,20 +43,20 @@ enum Format {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (files, meta_files) = match read(&args.path) {
+    let (found, meta_files) = match read(&args.path) {
         Ok(read) => read,
         Err(err) => {
             out::error(&format!("flowlord: {err:#}"));
             return Ok(ExitCode::from(USAGE));
         }
     };
-    let findings = findings(&files, &meta_files);
+    let findings = findings(&found, &meta_files);
     out::text(&match args.format {
         Format::Text => findings.iter().map(line).collect(),
         Format::Json => format!("{}\n", serde_json::to_string_pretty(&findings)?),
     })?;
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
-    let counts = [(files.len(), "file"), (errors, "error"), (findings.len() - errors, "warning")];
+    let counts = [(found.files.len(), "file"), (errors, "error"), (findings.len() - errors, "warning")];
     out::error(&counts.map(|(count, noun)| plural(count, noun)).join(", "));
     Ok(if has_errors(&findings) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -73,15 +73,18 @@ pub(super) fn line(finding: &Finding) -> String {
 
 /// The file itself, or every workflow file below the folder, by paths that the reader can open; and where the meta files
 /// of their phases are.
-fn read(path: &str) -> anyhow::Result<(Vec<Content>, MetaFiles)> {
+fn read(path: &str) -> anyhow::Result<(Found<Content>, MetaFiles)> {
     let root = Location::parse(path)?;
     let stores = stores(&root)?;
-    let mut files = contents(&root, &stores)?;
-    for file in &mut files {
+    let mut found = contents(&root, &stores)?;
+    for file in &mut found.files {
         let is_root = root.name() == Some(file.path.as_str()) && !root.as_local().is_some_and(Path::is_dir);
         file.path = if is_root { root.to_string() } else { root.join(&file.path)?.to_string() };
     }
-    Ok((files, MetaFiles { root, allowed: Vec::new(), stores }))
+    for entry in &mut found.skipped.entries {
+        entry.path = format!("{root}/{}", entry.path);
+    }
+    Ok((found, MetaFiles { root, allowed: Vec::new(), stores }))
 }
 
 /// How the stores that `root` is in are reached; those of this machine need no configuration.
@@ -93,17 +96,19 @@ fn stores(root: &Location) -> anyhow::Result<Stores> {
 }
 
 /// The workflow files at a place, which has some.
-pub(super) fn contents(root: &Location, stores: &Stores) -> anyhow::Result<Vec<Content>> {
-    let files = actix_rt::System::new().block_on(source::read(root, stores))?;
-    anyhow::ensure!(!files.is_empty(), "{root} holds no workflow files (*.toml)");
-    Ok(files)
+pub(super) fn contents(root: &Location, stores: &Stores) -> anyhow::Result<Found<Content>> {
+    let found = actix_rt::System::new().block_on(source::read(root, stores))?;
+    anyhow::ensure!(!found.files.is_empty(), "{root} holds no workflow files (*.toml)");
+    Ok(found)
 }
 
-/// All findings: of the files that don't parse, and of the others together.
-fn findings(files: &[Content], meta_files: &MetaFiles) -> Vec<Finding> {
-    let mut findings = Vec::new();
+/// All findings: of what is skipped, of the files that don't parse, and of the others together.
+fn findings(found: &Found<Content>, meta_files: &MetaFiles) -> Vec<Finding> {
+    let skipped = found.skipped.entries.iter();
+    let mut findings: Vec<_> =
+        skipped.map(|entry| warning(&entry.path, &format!("this entry is skipped: {}", entry.why))).collect();
     let mut parsed = Vec::new();
-    for Content { path, text, hash } in files {
+    for Content { path, text, hash } in &found.files {
         match text {
             // The zone moves cron's times, not what can be written.
             Ok(text) => match WorkflowFile::parse(path, text, hash, Tz::UTC) {
@@ -145,6 +150,10 @@ fn of_rows(phase: &Phase, meta_files: &MetaFiles) -> Option<Finding> {
     })
 }
 
+fn warning(path: &str, why: &str) -> Finding {
+    Finding { severity: Severity::Warning, ..unreadable(path, why) }
+}
+
 pub(super) fn unreadable(path: &str, why: &str) -> Finding {
     Finding { file: path.to_owned(), line: 1, column: 1, severity: Severity::Error, message: why.to_owned() }
 }
@@ -164,7 +173,7 @@ mod tests {
         write("b.toml", "[[phase]]\ntask = \"b\"\nrule = \"cron=bad\"\n");
         write("deep/a.TOML", "phase = 1");
         let (files, meta_files) = read(&folder.path().display().to_string()).unwrap();
-        assert_eq!(files.len(), 2);
+        assert_eq!(files.files.len(), 2);
         let findings = findings(&files, &meta_files);
         assert!(has_errors(&findings));
         assert_eq!(findings.len(), 2, "{findings:?}");
@@ -180,7 +189,7 @@ mod tests {
         assert!(read(&path("x")).unwrap_err().to_string().contains("can't be read"));
         assert!(read("mc://host/b").unwrap_err().to_string().contains("write s3://b"));
         std::fs::write(path("one.txt"), "").unwrap();
-        assert_eq!(read(&path("one.txt")).unwrap().0[0].path, path("one.txt"));
+        assert_eq!(read(&path("one.txt")).unwrap().0.files[0].path, path("one.txt"));
     }
 
     #[test]
@@ -213,5 +222,20 @@ mod tests {
         assert!(found("cron=@daily&meta-file=/elsewhere/rows.csv", "").is_empty());
         write("rows.csv", "table\tshard\norders\t1\n");
         assert!(found("cron=@daily&meta-file=rows.csv", "").is_empty());
+    }
+
+    #[test]
+    fn an_entry_that_is_skipped_is_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.toml"), "").unwrap();
+        std::fs::write(folder.path().join("Icon\r"), "").unwrap();
+        let (found, meta_files) = read(&folder.path().display().to_string()).unwrap();
+        let findings = findings(&found, &meta_files);
+        assert!(!has_errors(&findings));
+        let lines: String = findings.iter().map(line).collect();
+        assert!(
+            lines.contains("/Icon\\r:1:1: warning: this entry is skipped: its name has a control"),
+            "{lines}"
+        );
     }
 }

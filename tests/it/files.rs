@@ -115,6 +115,29 @@ async fn files_told_at_the_same_time_are_counted_right() {
     assert_eq!(paths.len(), 30);
 }
 
+#[actix::test]
+async fn only_new_objects_start_tasks_whatever_wraps_the_event() {
+    let app = TestApp::with(
+        "[[phase]]\ntask = \"load\"\nrule = \"files=s3://lake/in/*.csv\"\ntemplate = \"{meta:filename}\"\n",
+    )
+    .await;
+    let record = |kind: &str, key: &str| json!({"eventName": kind, "s3": {"bucket": {"name": "lake"}, "object": {"key": key, "sequencer": "1"}}});
+    let several = json!({"Records": [
+        record("ObjectCreated:Put", "in/a+b.csv"), record("ObjectRemoved:Delete", "in/c.csv"),
+        record("ObjectCreated:Put", "in/d.csv/"), record("ObjectCreated:Copy", "in/e.csv"),
+    ]});
+    let notice = json!({"Type": "Notification", "TopicArn": "arn:t", "Message": several.to_string()});
+    let told = app.api.post(PATH, &notice).await.ok();
+    let items = told["items"].as_array().unwrap();
+    let started: Vec<_> = items.iter().map(|item| item["tasks"].as_array().unwrap().len()).collect();
+    assert_eq!(started, [1, 0, 0, 1], "{told}");
+    assert_eq!(items[0]["tasks"][0]["info"], "a b.csv");
+    let again = app.api.post(PATH, &several).await.ok();
+    assert_eq!(again["items"][0]["phases"][0]["state"], "repeated", "by whatever way it comes");
+    let list = app.api.get(PATH).await.ok();
+    assert_eq!(list["items"].as_array().unwrap().len(), 8, "all are recorded");
+}
+
 fn watching(place: &str) -> String {
     format!(
         "[[phase]]\ntask = \"load\"\nrule = \"files={place}/*.csv\"\ntemplate = \"{{meta:filename}}?day={{yyyy}}-{{mm}}-{{dd}}\"\n"
@@ -164,12 +187,20 @@ async fn a_prefix_of_a_store_is_watched_too() {
     .await;
     fake.write("lake/in/a.csv", "1");
     fake.write("lake/other/b.csv", "1");
+    // A marker of a folder is no file, and a key that can't be a path hides no other.
+    fake.write("lake/in/x.csv/", "");
+    fake.write("lake/in//odd.csv", "1");
     app.pass(TimeDelta::seconds(5)).await;
     assert_eq!(infos(&app).await.len(), 1);
     fake.write("lake/in/a.csv", "changed");
     let app = app.restart(TimeDelta::minutes(1)).await;
     app.pass(TimeDelta::seconds(5)).await;
     assert_eq!(infos(&app).await.len(), 2, "another version of it");
+    let places = app.api.get("/api/v1/files/places").await.ok();
+    let problem = places["items"][0]["problem"].as_str().unwrap();
+    assert!(problem.starts_with("`/odd.csv` is skipped: a part of its path is empty"), "{problem}");
+    let alerts = app.api.get("/api/v1/alerts").await.ok().to_string();
+    assert_eq!(alerts.matches("all other files are watched").count(), 1, "told once: {alerts}");
     // While the store is away it is told, and nothing is lost.
     fake.set_broken(Some(503));
     fake.write("lake/in/c.csv", "1");

@@ -406,11 +406,17 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[actix::test]
     async fn the_newest_stay_and_what_was_not_verified_is_told_apart() {
         let (fake, folder) = (FakeStore::start(), tempfile::tempdir().unwrap());
         let stores = stores(&fake);
         let local = folder.path().join("place");
+        // What others left there hides no snapshot.
+        std::fs::create_dir(&local).unwrap();
+        std::fs::write(local.join("Icon\r"), "").unwrap();
+        std::os::unix::fs::symlink("itself", local.join("itself")).unwrap();
+        ["Icon\r", "/x", "p//x", "p/"].iter().for_each(|key| fake.write(&format!("bucket/deep/{key}"), ""));
         behaves(&place(&local.display().to_string(), &stores), folder.path()).await;
         behaves(&place("s3://bucket/deep", &stores), folder.path()).await;
     }

@@ -160,6 +160,8 @@ mod tests {
         }
         place.put_segment(&segment(times[3], 9, 8)).await.unwrap();
         std::fs::write(folder.path().join("log/20260302/mine.txt"), "mine").unwrap();
+        std::fs::write(folder.path().join("log/20260302/Icon\r"), "mine").unwrap();
+        std::fs::create_dir(folder.path().join("log/odd\n")).unwrap();
         let uptos = |found: Vec<SegmentName>| found.iter().map(|segment| segment.upto).collect::<Vec<_>>();
         let found = place.segments(7, since, None).await.unwrap();
         assert_eq!(place.segment(&found[0]).await.unwrap(), [1, 2, 3].as_slice());

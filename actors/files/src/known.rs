@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use flowlord_domain::file_event::FileEvent;
+use flowlord_domain::file_event::{FileEvent, is_folder_marker};
 use flowlord_messages::files::SeenPlace;
-use flowlord_store::{Location, Object};
+use flowlord_store::{Listing, Location, Object, Skipped};
 
 /// What is known of a place between two looks.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub(crate) struct Told {
     pub(crate) there: Vec<(String, String)>,
     /// Files that came, or changed, since; in the order in which they were written.
     pub(crate) arrived: Vec<Object>,
+    /// Entries that can't be taken and weren't known, as they are remembered.
+    pub(crate) odd: Vec<(String, String)>,
     /// Files that are gone.
     pub(crate) left: Vec<String>,
     /// How many files are looked at once more before they count.
@@ -41,10 +43,14 @@ impl Known {
     }
 
     /// Compares what is there with what is known. Where files `settle`, one counts when two looks in a row find the
-    /// same version of it: whoever writes it is through then.
-    pub(crate) fn compare(&mut self, objects: Vec<Object>, settle: bool) -> Told {
-        let objects: Vec<Object> = objects.into_iter().filter(|object| !is_hidden(&object.path)).collect();
-        let mut told = Told { left: self.left(&objects), ..Told::default() };
+    /// same version of it: its writer is through then.
+    pub(crate) fn compare(&mut self, listing: Listing, settle: bool) -> Told {
+        let Listing { mut objects, skipped } = listing;
+        objects.retain(|object| !is_hidden(&object.path) && !is_folder_marker(&object.path));
+        let left = self.left(&objects, &skipped);
+        let odd = skipped.entries.iter().map(|entry| (odd_key(&entry.path), entry.why.clone()));
+        let odd = odd.filter(|(key, _)| !self.seen.contains_key(key)).collect();
+        let mut told = Told { left, odd, ..Told::default() };
         let before = std::mem::take(&mut self.unsettled);
         for object in objects {
             if self.seen.get(&object.path) == Some(&object.etag) {
@@ -65,17 +71,27 @@ impl Known {
 
     /// An empty place is rather a disk that isn't mounted than one whose files all left: what is forgotten would start
     /// again when it is back.
-    fn left(&self, objects: &[Object]) -> Vec<String> {
+    /// What is behind an entry that can't be read may still be there, too.
+    fn left(&self, objects: &[Object], skipped: &Skipped) -> Vec<String> {
         if objects.is_empty() {
             return Vec::new();
         }
-        let there: HashSet<&str> = objects.iter().map(|object| object.path.as_str()).collect();
-        self.seen.keys().filter(|path| !there.contains(path.as_str())).cloned().collect()
+        let mut there: HashSet<&str> = objects.iter().map(|object| object.path.as_str()).collect();
+        let odd: Vec<_> = skipped.entries.iter().map(|entry| odd_key(&entry.path)).collect();
+        there.extend(odd.iter().map(String::as_str));
+        let left = self.seen.keys().filter(|path| !there.contains(path.as_str()) && !skipped.covers(path));
+        left.cloned().collect()
     }
 }
 
+/// How an entry that can't be taken is remembered among the files, so that it is told of once. No file of a place is
+/// called so.
+fn odd_key(path: &str) -> String {
+    format!("//{path}")
+}
+
 /// Editors and copying programs write to such names first.
-fn is_hidden(path: &str) -> bool {
+pub(crate) fn is_hidden(path: &str) -> bool {
     path.split('/').any(|part| part.starts_with('.'))
 }
 
@@ -99,6 +115,8 @@ pub(crate) fn event(place: &Location, object: &Object) -> FileEvent {
 
 #[cfg(test)]
 mod tests {
+    use flowlord_store::SkippedEntry;
+
     use super::*;
 
     fn object(path: &str, etag: &str) -> Object {
@@ -113,42 +131,75 @@ mod tests {
         known
     }
 
+    fn listing(objects: Vec<Object>) -> Listing {
+        odd(objects, &[])
+    }
+
+    fn odd(objects: Vec<Object>, paths: &[&str]) -> Listing {
+        let entry = |path: &&str| SkippedEntry { path: (*path).to_owned(), why: "odd".to_owned() };
+        Listing { objects, skipped: Skipped { entries: paths.iter().map(entry).collect(), unnamed: 0 } }
+    }
+
     fn paths(told: &Told) -> Vec<&str> {
         told.arrived.iter().map(|object| object.path.as_str()).collect()
     }
 
     #[test]
     fn what_is_there_at_first_starts_nothing() {
-        let told = known(false, &[("a", "1")]).compare(vec![object("a", "1"), object("b", "1")], true);
+        let told =
+            known(false, &[("a", "1")]).compare(listing(vec![object("a", "1"), object("b", "1")]), true);
         assert_eq!((told.there, told.arrived), (vec![("b".to_owned(), "1".to_owned())], vec![]));
     }
 
     #[test]
     fn a_file_counts_when_it_came_or_changed_and_nobody_writes_to_it() {
         let mut known = known(true, &[("a", "1")]);
-        let there =
-            |b: &str| vec![object("a", "1"), object("b", b), object(".b.part", "1"), object(".x/c", "1")];
+        let there = |b: &str| {
+            let hidden = [object(".b.part", "1"), object(".x/c", "1"), object("x_$folder$", "1")];
+            listing([&[object("a", "1"), object("b", b)], &hidden[..]].concat())
+        };
         assert_eq!(known.compare(there("1"), true), Told { unsettled: 1, ..Told::default() });
         assert_eq!(known.compare(there("2"), true), Told { unsettled: 1, ..Told::default() }, "it grows");
         assert_eq!(paths(&known.compare(there("2"), true)), ["b"]);
         known.seen.insert("b".to_owned(), "2".to_owned());
         assert_eq!(known.compare(there("2"), true), Told::default());
-        assert_eq!(paths(&known.compare(vec![object("a", "9"), object("b", "2")], false)), ["a"], "at once");
+        assert_eq!(
+            paths(&known.compare(listing(vec![object("a", "9"), object("b", "2")]), false)),
+            ["a"],
+            "at once"
+        );
     }
 
     #[test]
     fn the_oldest_comes_first() {
         let newer =
             Object { modified: DateTime::from_timestamp(1_700_000_009, 0).unwrap(), ..object("a", "1") };
-        let told = known(true, &[]).compare(vec![newer, object("c", "1"), object("b", "1")], false);
+        let told = known(true, &[]).compare(listing(vec![newer, object("c", "1"), object("b", "1")]), false);
         assert_eq!(paths(&told), ["b", "c", "a"]);
     }
 
     #[test]
     fn what_left_is_forgotten_unless_all_is_gone() {
         let mut known = known(true, &[("a", "1"), ("b", "1")]);
-        assert_eq!(known.compare(vec![object("a", "1")], true).left, ["b"]);
-        assert_eq!(known.compare(vec![], true), Told::default());
+        assert_eq!(known.compare(listing(vec![object("a", "1")]), true).left, ["b"]);
+        assert_eq!(known.compare(listing(vec![]), true), Told::default());
+    }
+
+    #[test]
+    fn what_cant_be_taken_is_told_once_and_hides_what_is_behind_it() {
+        let mut known = known(true, &[("a", "1"), ("secret/b", "1")]);
+        let odd = |paths: &[&str]| odd(vec![object("a", "1")], paths);
+        let told = known.compare(odd(&["Icon", "secret"]), true);
+        assert_eq!((told.odd.len(), told.left), (2, vec![]));
+        known.seen.extend(told.odd);
+        assert_eq!(known.compare(odd(&["Icon", "secret"]), true), Told::default());
+        assert_eq!(known.compare(odd(&["secret"]), true).left, ["//Icon"]);
+        let mut left = known.compare(odd(&[]), true).left;
+        left.sort_unstable();
+        assert_eq!(left, ["//Icon", "//secret", "secret/b"]);
+        let mut many = odd(&["Icon", "secret"]);
+        many.skipped.unnamed = 1;
+        assert_eq!(known.compare(many, true), Told::default());
     }
 
     #[test]

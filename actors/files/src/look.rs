@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use chrono::{DateTime, Utc};
 use flowlord_messages::files::{FileSource, ReadSeen, SaveSeen, SeenFile};
 use flowlord_messages::{Error, Port, SharedClock};
-use flowlord_store::{Location, MOST_OBJECTS, Object, Stores};
+use flowlord_store::{Listing, Location, MOST_OBJECTS, Object, Stores};
 use futures_util::StreamExt as _;
 
 use crate::Recorder;
-use crate::known::{Known, event};
+use crate::known::{Known, event, is_hidden};
 use crate::record::Arrived;
+use crate::watch::alert;
 
 /// How many files are remembered by one command.
 const SAVED_AT_ONCE: usize = 1_000;
@@ -35,42 +37,76 @@ pub(crate) struct Looker {
 pub(crate) struct Looked {
     /// What is known from then on.
     pub(crate) known: Known,
-    /// How many files are there, or why nobody knows.
-    pub(crate) files: Result<usize, String>,
+    /// What is there, or why nobody knows.
+    pub(crate) found: Result<Contents, String>,
     /// To be looked at again soon: some files may still be written to, or weren't recorded.
     pub(crate) soon: bool,
+}
+
+/// What is in a place.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    /// How many files.
+    pub(crate) files: usize,
+    /// What is said of entries that are skipped; empty where there are none.
+    pub(crate) skipped: String,
 }
 
 impl Looker {
     pub(crate) async fn look(&self, place: &Location, mut known: Known) -> Looked {
         let mut soon = false;
-        let files = self.try_look(place, &mut known, &mut soon).await;
-        Looked { known, files, soon }
+        let found = self.try_look(place, &mut known, &mut soon).await;
+        Looked { known, found, soon }
     }
 
-    async fn try_look(&self, place: &Location, known: &mut Known, soon: &mut bool) -> Result<usize, String> {
+    async fn try_look(
+        &self,
+        place: &Location,
+        known: &mut Known,
+        soon: &mut bool,
+    ) -> Result<Contents, String> {
         let name = place.to_string();
         let unstored = |err: Error| format!("{name}: {}", err.detail);
         if !known.is_read {
             known.read(self.read.call(ReadSeen { place: name.clone() }).await.map_err(unstored)?);
         }
-        let objects = self.list(place).await?;
-        let files = objects.len();
-        let told = known.compare(objects, place.as_local().is_some());
+        let listing = self.list(place).await?;
+        let contents = Contents { files: listing.objects.len(), skipped: listing.skipped.text() };
+        let told = known.compare(listing, place.as_local().is_some());
         *soon = told.unsettled > 0;
+        if !told.odd.is_empty() {
+            log::warn!("event=entries_skipped place={name:?} problem={:?}", contents.skipped);
+            let problem = format!("{name}: all other files are watched: {}", contents.skipped);
+            self.recorder.deps.raise.raise(alert(problem, self.clock.now()));
+            self.store(&name, &told.odd, &[], None).await.map_err(unstored)?;
+            known.seen.extend(told.odd);
+        }
         self.remember(&name, known, told.there, told.left).await.map_err(unstored)?;
         *soon |= !self.record(place, known, told.arrived).await;
-        Ok(files)
+        Ok(contents)
     }
 
-    async fn list(&self, place: &Location) -> Result<Vec<Object>, String> {
+    async fn list(&self, place: &Location) -> Result<Listing, String> {
         if let Some(path) = place.as_local()
             && !path.is_dir()
         {
             return Err(format!("{place} isn't there: make the folder, or change files.folders"));
         }
         let store = self.stores.open(place).map_err(|err| err.to_string())?;
-        store.list("", MOST_OBJECTS).await.map_err(|err| err.to_string())
+        let mut listing = store.list("", MOST_OBJECTS).await.map_err(|err| err.to_string())?;
+        listing.skipped.retain(|entry| !is_hidden(&entry.path));
+        Ok(listing)
+    }
+
+    async fn store(
+        &self,
+        name: &str,
+        seen: &[(String, String)],
+        left: &[String],
+        since: Option<DateTime<Utc>>,
+    ) -> Result<(), Error> {
+        let (place, seen, left) = (name.to_owned(), seen.to_vec(), left.to_vec());
+        self.save.call(SaveSeen { place, seen, left, since }).await
     }
 
     /// Remembers what was there at first, and forgets what left.
@@ -81,18 +117,15 @@ impl Looker {
         there: Vec<(String, String)>,
         left: Vec<String>,
     ) -> Result<(), Error> {
-        let save = |seen: &[(String, String)], left: Vec<String>, since| {
-            self.save.call(SaveSeen { place: name.to_owned(), seen: seen.to_vec(), left, since })
-        };
         for some in there.chunks(SAVED_AT_ONCE) {
-            save(some, Vec::new(), None).await?;
+            self.store(name, some, &[], None).await?;
         }
         for some in left.chunks(SAVED_AT_ONCE) {
-            save(&[], some.to_vec(), None).await?;
+            self.store(name, &[], some, None).await?;
         }
         if known.since.is_none() {
             let now = Some(self.clock.now());
-            save(&[], Vec::new(), now).await?;
+            self.store(name, &[], &[], now).await?;
             known.since = now;
             log::info!("event=place_watched place={name:?} files={}", there.len() + known.seen.len());
         }

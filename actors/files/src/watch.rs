@@ -13,7 +13,7 @@ use flowlord_store::Location;
 
 use crate::Files;
 use crate::known::Known;
-use crate::look::Looked;
+use crate::look::{Contents, Looked};
 
 /// How soon files are looked at again that may still be written to.
 const SETTLED: TimeDelta = TimeDelta::seconds(1);
@@ -23,6 +23,8 @@ const SETTLED: TimeDelta = TimeDelta::seconds(1);
 pub(crate) struct Watched {
     location: Location,
     pub(crate) status: WatchedPlace,
+    /// Whether the last look at it failed.
+    is_away: bool,
     /// None while a look is under way.
     known: Option<Known>,
     due: DateTime<Utc>,
@@ -40,7 +42,7 @@ impl Watched {
         };
         let place = location.to_string();
         let status = WatchedPlace { place, looked_at: None, files: 0, problem: String::new() };
-        Self { location, status, known: Some(Known::default()), due: now }
+        Self { location, status, is_away: false, known: Some(Known::default()), due: now }
     }
 
     /// After a restart of the actor: what is stored counts.
@@ -89,49 +91,32 @@ impl Files {
         }));
     }
 
-    fn looked(&mut self, at: usize, Looked { known, files, soon }: Looked, ctx: &mut Context<Self>) {
+    fn looked(&mut self, at: usize, Looked { known, found, soon }: Looked, ctx: &mut Context<Self>) {
         let (now, every) = (self.recorder.deps.clock.now(), self.every);
         let Some(place) = self.places.get_mut(at) else { return };
         place.known = Some(known);
         place.due = now + if soon { every.min(SETTLED) } else { every };
-        match files {
-            Ok(files) => {
-                if !place.status.problem.is_empty() {
+        match found {
+            Ok(Contents { files, skipped }) => {
+                if place.is_away {
                     log::info!("event=place_is_back place={:?}", place.status.place);
                 }
-                place.status = WatchedPlace {
-                    looked_at: Some(now),
-                    files,
-                    problem: String::new(),
-                    ..place.status.clone()
-                };
+                place.is_away = false;
+                place.status =
+                    WatchedPlace { looked_at: Some(now), files, problem: skipped, ..place.status.clone() };
             }
             Err(problem) if problem == place.status.problem => {}
             Err(problem) => {
+                place.is_away = true;
                 log::warn!("event=place_not_looked_at place={:?} error={problem:?}", place.status.place);
                 place.status.problem.clone_from(&problem);
-                self.tell(&problem, now);
+                // Files that nobody sees start nothing: people should know.
+                let alert = alert(format!("a watched place can't be looked at: {problem}"), now);
+                self.recorder.deps.raise.raise(alert);
             }
         }
         self.answer_stops();
         self.set_timer(ctx);
-    }
-
-    /// Files that nobody sees start nothing: people should know.
-    fn tell(&self, problem: &str, now: DateTime<Utc>) {
-        let alert = NewAlert {
-            kind: AlertKind::CreateFailed,
-            at: now,
-            uid: None,
-            id: String::new(),
-            topic: "files".to_owned(),
-            job: String::new(),
-            workflow: String::new(),
-            msg: format!("a watched place can't be looked at: {problem}"),
-            task_time: None,
-            at_once: None,
-        };
-        self.recorder.deps.raise.raise(alert);
     }
 
     pub(crate) fn set_timer(&mut self, ctx: &mut Context<Self>) {
@@ -152,5 +137,21 @@ impl Files {
     /// How the places are.
     pub(crate) fn statuses(&self) -> Arc<Vec<WatchedPlace>> {
         Arc::new(self.places.iter().map(|place| place.status.clone()).collect())
+    }
+}
+
+/// An alert about a watched place.
+pub(crate) fn alert(msg: String, now: DateTime<Utc>) -> NewAlert {
+    NewAlert {
+        kind: AlertKind::CreateFailed,
+        at: now,
+        uid: None,
+        id: String::new(),
+        topic: "files".to_owned(),
+        job: String::new(),
+        workflow: String::new(),
+        msg,
+        task_time: None,
+        at_once: None,
     }
 }

@@ -1,11 +1,10 @@
 //! The files of a workflow folder, as they are on disk.
 
-use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use flowlord_store::MOST_OBJECTS;
+use flowlord_store::{Listing, MOST_OBJECTS, Skipped, list_folder};
 use sha2::{Digest as _, Sha256};
 
 /// How large a workflow file may be.
@@ -22,67 +21,44 @@ pub struct Content {
     pub hash: String,
 }
 
+/// What is at a workflow root.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found<T> {
+    /// Its workflow files, by path.
+    pub files: Vec<T>,
+    /// What can't be taken.
+    pub skipped: Skipped,
+    /// Whether nothing at all is there, like where a disk isn't mounted.
+    pub is_bare: bool,
+}
+
+impl<T> Found<T> {
+    /// One file that the root names.
+    pub(crate) fn one(file: Option<T>) -> Self {
+        Self { files: file.into_iter().collect(), skipped: Skipped::default(), is_bare: false }
+    }
+}
+
 /// Reads the workflow files of `root`: itself when it is a file, else every `.toml` below it. Other files, and
 /// hidden ones, don't count: they never keep the others from loading.
 ///
 /// # Errors
-/// When the root or a folder below it can't be read: what is in there is then unknown.
-pub fn read(root: &Path) -> io::Result<Vec<Content>> {
+/// When the root can't be read: what is in there is then unknown.
+pub fn read(root: &Path) -> io::Result<Found<Content>> {
     if std::fs::metadata(root)?.is_file() {
         let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        return Ok(content(root, name).into_iter().collect());
+        return Ok(Found::one(content(root, name)));
     }
-    let mut contents = Vec::new();
-    let mut seen = HashSet::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        // A link back to a folder above must not go round for ever.
-        if !seen.insert(folder.canonicalize().map_err(|err| about(&folder, &err))?) {
-            continue;
-        }
-        if contents.len() + folders.len() > MOST_OBJECTS {
-            let most =
-                format!("{} holds more than {MOST_OBJECTS} files: name a smaller folder", root.display());
-            return Err(io::Error::other(most));
-        }
-        for entry in std::fs::read_dir(&folder).map_err(|err| about(&folder, &err))? {
-            let path = entry?.path();
-            if is_hidden(&path) {
-                log::debug!("event=not_a_workflow path={:?}", path.display());
-            } else if path.is_dir() {
-                folders.push(path);
-            } else if is_workflow(&path) {
-                contents.extend(content(&path, relative(root, &path)));
-            } else {
-                log::debug!("event=not_a_workflow path={:?}", path.display());
-            }
-        }
-    }
-    contents.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(contents)
-}
-
-fn about(path: &Path, err: &io::Error) -> io::Error {
-    io::Error::new(err.kind(), format!("{}: {err}", path.display()))
-}
-
-/// A regular file by a name that ends in `.toml`; opening a pipe would wait for ever.
-fn is_workflow(path: &Path) -> bool {
-    is_named_as_workflow(path) && path.is_file()
+    let is_bare = std::fs::read_dir(root)?.next().is_none();
+    let Listing { objects, skipped } = list_folder(root, MOST_OBJECTS).map_err(io::Error::other)?;
+    let paths = objects.into_iter().map(|object| object.path);
+    let workflows = paths.filter(|path| is_named_as_workflow(Path::new(path)));
+    let files = workflows.filter_map(|path| content(&root.join(&path), path)).collect();
+    Ok(Found { files, skipped, is_bare })
 }
 
 pub(crate) fn is_named_as_workflow(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
-}
-
-fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'))
-}
-
-fn relative(root: &Path, path: &Path) -> String {
-    let relative: PathBuf = path.strip_prefix(root).unwrap_or(path).to_owned();
-    let parts: Vec<_> = relative.components().map(|part| part.as_os_str().to_string_lossy()).collect();
-    parts.join("/")
 }
 
 /// A file that can't be read counts as one that is broken: it must not stop the others. None when it left
@@ -130,9 +106,10 @@ mod tests {
         {
             std::fs::write(folder.path().join(name), name).unwrap();
         }
-        let paths: Vec<_> = read(folder.path()).unwrap().into_iter().map(|content| content.path).collect();
+        let paths: Vec<_> =
+            read(folder.path()).unwrap().files.into_iter().map(|content| content.path).collect();
         assert_eq!(paths, ["a.toml", "b/c/d.TOML"]);
-        let one = read(&folder.path().join("README.md")).unwrap();
+        let one = read(&folder.path().join("README.md")).unwrap().files;
         assert_eq!((one.len(), one[0].path.as_str()), (1, "README.md"), "a file named is taken as it is");
     }
 
@@ -140,7 +117,7 @@ mod tests {
     fn a_file_that_is_no_text_is_broken_not_fatal() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.toml"), [0xff, 0xfe]).unwrap();
-        let read = read(folder.path()).unwrap();
+        let read = read(folder.path()).unwrap().files;
         assert!(read[0].text.as_ref().unwrap_err().contains("UTF-8"));
         assert_eq!(read[0].hash.len(), 64);
     }
@@ -150,7 +127,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = std::fs::File::create(folder.path().join("a.toml")).unwrap();
         file.set_len(MOST_BYTES + 2).unwrap();
-        let read = read(folder.path()).unwrap();
+        let read = read(folder.path()).unwrap().files;
         assert!(read[0].text.as_ref().unwrap_err().contains("larger than 16 MiB: split it"));
     }
 
@@ -166,8 +143,27 @@ mod tests {
         symlink(".", folder.path().join("again")).unwrap();
         symlink("nowhere.toml", folder.path().join("dangling.toml")).unwrap();
         std::fs::create_dir(folder.path().join("folder.toml")).unwrap();
-        let paths: Vec<_> = read(folder.path()).unwrap().into_iter().map(|content| content.path).collect();
+        let paths: Vec<_> =
+            read(folder.path()).unwrap().files.into_iter().map(|content| content.path).collect();
         assert_eq!(paths, ["a.toml"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_entry_that_cant_be_taken_keeps_no_other_from_loading() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        for name in [&b"a.toml"[..], b"Icon\r", b"caf\xe9.toml", b"b.toml"] {
+            std::fs::write(folder.path().join(std::ffi::OsStr::from_bytes(name)), "a").unwrap();
+        }
+        std::os::unix::fs::symlink("itself.toml", folder.path().join("itself.toml")).unwrap();
+        let found = read(folder.path()).unwrap();
+        let paths: Vec<_> = found.files.iter().map(|content| content.path.as_str()).collect();
+        assert_eq!(paths, ["a.toml", "b.toml"]);
+        let mut odd: Vec<_> = found.skipped.entries.iter().map(|entry| entry.path.as_str()).collect();
+        odd.sort_unstable();
+        assert_eq!(odd, ["Icon\\r", "caf\\xE9.toml", "itself.toml"]);
+        assert!(!found.is_bare && read(tempfile::tempdir().unwrap().path()).unwrap().is_bare);
     }
 
     #[test]

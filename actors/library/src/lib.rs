@@ -4,6 +4,7 @@
 //! doesn't load keeps its last good version, also over a restart: both are rows. So do all while a store is away.
 
 pub mod files;
+mod findings;
 mod look;
 pub mod metafiles;
 mod row_problems;

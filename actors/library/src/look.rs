@@ -9,6 +9,7 @@ use flowlord_messages::{Code, Error, Result};
 use flowlord_store::Watch;
 use tokio::sync::Notify;
 
+use crate::files::Found;
 use crate::row_problems::{self, RowProblems};
 use crate::shelf::{Looked, Shelf};
 use crate::source::{self, Seen};
@@ -37,28 +38,32 @@ pub(crate) async fn look(
         Some(shelf) => shelf,
         None => Shelf::remembered(deps.stored.call(ReadWorkflows).await?, config.zone),
     };
-    let found = match config.files.root.as_local() {
-        Some(path) => Found::Here(path.to_owned()),
-        None => Found::There(remote(&config, &shelf).await),
+    let root = match config.files.root.as_local() {
+        Some(path) => Root::Here(path.to_owned()),
+        None => Root::There(remote(&config, &shelf).await),
     };
     let meta_files = config.files.clone();
     let now = deps.clock.now();
     let looked = tokio::task::spawn_blocking(move || {
         let mut watching = None;
-        let seen = match found {
-            Found::There(seen) => seen,
-            Found::Here(path) => {
+        let seen = match root {
+            Root::There(seen) => seen,
+            Root::Here(path) => {
                 if config.watch {
                     // Before the files are read: no change falls in between.
                     watching = watched(&path, watch, &changes);
                 }
                 let read = files::read(&path).map_err(|err| format!("{}: {err}", path.display()));
-                read.map(|contents| contents.into_iter().map(Into::into).collect())
+                read.map(|Found { files, skipped, is_bare }| Found {
+                    files: files.into_iter().map(Into::into).collect(),
+                    skipped,
+                    is_bare,
+                })
             }
         };
         let away = seen.is_err();
         let looked = match seen {
-            Ok(seen) => shelf.look(seen, now),
+            Ok(found) => shelf.look(found, now),
             Err(problem) => shelf.keep(&problem, now),
         };
         (looked, away, watching)
@@ -74,13 +79,13 @@ pub(crate) async fn look(
 }
 
 /// On this machine, or in a store, which was read by then.
-enum Found {
+enum Root {
     Here(PathBuf),
     There(Read),
 }
 
 /// What was read; else why not.
-type Read = std::result::Result<Vec<Seen>, String>;
+type Read = std::result::Result<Found<Seen>, String>;
 
 async fn remote(config: &Config, shelf: &Shelf) -> Read {
     let files = &config.files;

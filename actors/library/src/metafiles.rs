@@ -11,7 +11,7 @@ use std::sync::Arc;
 use flowlord_domain::glob::Glob;
 use flowlord_domain::template::Row;
 use flowlord_messages::{Code, Error, Result};
-use flowlord_store::{Location, MOST_OBJECTS, Stores};
+use flowlord_store::{Listing, Location, MOST_OBJECTS, Stores};
 
 use unpack::{MOST_BYTES, Rows};
 
@@ -79,8 +79,12 @@ impl MetaFiles {
         let store = self.stores.open(&bucket).map_err(failed)?;
         let mut keys = vec![pattern.to_owned()];
         if is_pattern(pattern) {
-            let listed = store.list(fixed_folder(pattern), MOST_OBJECTS).await.map_err(failed)?;
-            keys = listed.into_iter().map(|object| object.path).collect();
+            let Listing { objects, skipped } =
+                store.list(fixed_folder(pattern), MOST_OBJECTS).await.map_err(failed)?;
+            if skipped.count() > 0 {
+                log::warn!("event=meta_files_skipped path={path:?} problem={:?}", skipped.text());
+            }
+            keys = objects.into_iter().map(|object| object.path).collect();
             keys = matching(path, pattern, keys)?;
         }
         let mut rows = Rows::default();

@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use flowlord_domain::workflow::{Finding, Severity, WorkflowFile, Workflows};
-use flowlord_domain::{AlertKind, NewAlert};
+use flowlord_domain::workflow::{Finding, WorkflowFile, Workflows};
 use flowlord_messages::library::Reloaded;
 use flowlord_messages::write::{SaveWorkflows, WorkflowRecord};
 
+use crate::files::Found;
+use crate::findings::{ROOT, alert, finding, is_special, is_told, seen_of};
 use crate::source::Seen;
-
-/// Stands for the root as a whole, where that can't be read. No file is called so.
-const ROOT: &str = ".";
 
 /// One file.
 #[derive(Debug, Clone)]
@@ -64,11 +62,16 @@ impl Shelf {
         self.books.get(path).is_some_and(|book| book.holds(hash))
     }
 
-    /// Compares with what is there now. Only files whose content changed are parsed.
-    pub(crate) fn look(&self, seen: Vec<Seen>, now: DateTime<Utc>) -> Looked {
+    /// Compares with what is there now. Only files whose content changed are parsed. What is skipped may be there
+    /// as it was.
+    pub(crate) fn look(&self, found: Found<Seen>, now: DateTime<Utc>) -> Looked {
         let mut look = Look::new(now);
-        let mut books = BTreeMap::new();
-        for seen in seen {
+        let Found { files, skipped, .. } = found;
+        let is_kept = |path: &str| !is_special(path) && skipped.covers(path);
+        let kept = self.books.iter().filter(|(path, _)| is_kept(path));
+        let mut books: BTreeMap<_, _> =
+            kept.map(|(path, book)| (path.clone(), book.recalled(self.zone))).collect();
+        for seen in files.into_iter().chain(seen_of(&skipped)) {
             let book = match self.books.get(&seen.path) {
                 Some(book) if book.read && book.record.hash == seen.hash => book.clone(),
                 known => look.opened(known, open(seen, known, self.zone)),
@@ -82,7 +85,7 @@ impl Shelf {
     /// What follows when the files can't be looked at: all that was there stays.
     pub(crate) fn keep(&self, problem: &str, now: DateTime<Utc>) -> Looked {
         let mut look = Look::new(now);
-        let others = self.books.iter().filter(|(path, _)| *path != ROOT);
+        let others = self.books.iter().filter(|(path, _)| path.as_str() != ROOT);
         let stays = |(path, book): (&String, &Book)| (path.clone(), book.recalled(self.zone));
         let mut books: BTreeMap<_, _> = others.map(stays).collect();
         // One outage, however its text changes while it lasts.
@@ -145,13 +148,15 @@ impl Look {
             }
             return book;
         }
-        if path != ROOT {
+        if !is_special(path) {
             let Reloaded { added, changed, .. } = &mut self.reloaded;
             if known.is_some() { changed } else { added }.push(path.clone());
         }
         if !problem.is_empty() {
             log::error!("event=workflow_broken path={path:?} problem={problem:?}");
-            self.save.alerts.push(alert(&book.record, self.save.now));
+            if !known.is_some_and(|known| is_told(&book.record, &known.record)) {
+                self.save.alerts.push(alert(&book.record, self.save.now));
+            }
         } else if was_broken {
             log::info!("event=workflow_mended path={path:?}");
         }
@@ -168,13 +173,13 @@ impl Look {
 
     fn left<'a>(&mut self, paths: impl Iterator<Item = &'a String>) {
         self.save.removed = paths.cloned().collect();
-        let files = self.save.removed.iter().filter(|path| *path != ROOT);
+        let files = self.save.removed.iter().filter(|path| !is_special(path));
         self.reloaded.removed = files.cloned().collect();
     }
 
     fn done(mut self, shelf: Shelf) -> Looked {
         self.reloaded.broken = shelf.books.values().flat_map(|book| book.broken.clone()).collect();
-        if shelf.books.is_empty() {
+        if shelf.books.keys().all(|path| is_special(path)) && !shelf.books.contains_key(ROOT) {
             let problem = "no workflows found: nothing starts before there are files that end in .toml";
             self.reloaded.broken.push(finding(ROOT, problem));
         }
@@ -207,37 +212,15 @@ fn open(seen: Seen, known: Option<&Book>, zone: Tz) -> Book {
     }
 }
 
-fn finding(path: &str, problem: &str) -> Finding {
-    let (file, message) = (path.to_owned(), problem.to_owned());
-    Finding { file, line: 1, column: 1, severity: Severity::Error, message }
-}
-
-fn alert(record: &WorkflowRecord, now: DateTime<Utc>) -> NewAlert {
-    let WorkflowRecord { path, problem, content, .. } = record;
-    let msg = match (path.as_str(), content.as_str()) {
-        (ROOT, _) => format!("the workflow files can't be read, what was loaded before counts: {problem}"),
-        (_, "") => format!("the file doesn't load: {problem}"),
-        _ => format!("the file doesn't load, its last good version counts: {problem}"),
-    };
-    NewAlert {
-        kind: AlertKind::Workflow,
-        at: now,
-        uid: None,
-        id: String::new(),
-        topic: "workflow".to_owned(),
-        job: path.clone(),
-        workflow: path.clone(),
-        msg,
-        task_time: Some(now),
-        at_once: None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use flowlord_domain::AlertKind;
+    use flowlord_store::{Skipped, SkippedEntry};
+
     use super::*;
 
     const GOOD: &str = "[[phase]]\ntask = \"a\"\nrule = \"cron=0 * * * *\"\n";
+    const OTHER: &str = "[[phase]]\ntask = \"b\"\nrule = \"cron=0 * * * *\"\n";
     const BAD: &str = "[[phase]]\ntask = ";
 
     fn now() -> DateTime<Utc> {
@@ -258,7 +241,14 @@ mod tests {
     }
 
     fn look(shelf: &Shelf, files: &[(&str, &str)]) -> Looked {
-        shelf.look(contents(files), now())
+        look_at(shelf, files, &[])
+    }
+
+    /// With entries that are skipped.
+    fn look_at(shelf: &Shelf, files: &[(&str, &str)], odd: &[&str]) -> Looked {
+        let entry = |path: &&str| SkippedEntry { path: (*path).to_owned(), why: "odd".to_owned() };
+        let skipped = Skipped { entries: odd.iter().map(entry).collect(), unnamed: 0 };
+        shelf.look(Found { files: contents(files), skipped, is_bare: false }, now())
     }
 
     /// The shelf after a restart of the program.
@@ -277,13 +267,13 @@ mod tests {
         assert_eq!(first.save.unwrap().changed.len(), 2);
         let same = look(&first.shelf, &[("a.toml", GOOD), ("b.toml", GOOD)]);
         assert!(same.save.is_none() && same.reloaded == Reloaded::default());
-        let next = look(&same.shelf, &[("b.toml", "# empty\n"), ("c.toml", GOOD)]);
+        let next = look(&same.shelf, &[("b.toml", OTHER), ("c.toml", GOOD)]);
         let Reloaded { added, changed, removed, .. } = next.reloaded;
         assert_eq!(
             (added, changed, removed),
             (vec!["c.toml".to_owned()], vec!["b.toml".to_owned()], vec!["a.toml".to_owned()])
         );
-        assert_eq!(phases(&next.shelf), 1);
+        assert_eq!(phases(&next.shelf), 2);
     }
 
     #[test]
@@ -357,6 +347,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_skipped_is_told_once_and_takes_nothing_with_it() {
+        let first = look_at(&empty(), &[("a.toml", GOOD), ("b/c.toml", GOOD)], &["Icon"]);
+        assert_eq!(
+            (phases(&first.shelf), first.reloaded.added.len(), first.reloaded.broken.len()),
+            (2, 2, 1)
+        );
+        let alerts = &first.save.as_ref().unwrap().alerts;
+        assert_eq!(alerts.len(), 1);
+        assert!(alerts[0].msg.contains("`Icon` is skipped: odd"), "{}", alerts[0].msg);
+        for shelf in [&first.shelf.clone(), &restarted(first.save)] {
+            let same = look_at(shelf, &[("a.toml", GOOD), ("b/c.toml", GOOD)], &["Icon"]);
+            assert!(same.save.is_none() && same.reloaded.changed.is_empty(), "told once");
+            let hidden = look_at(shelf, &[("a.toml", GOOD)], &["Icon", "b"]);
+            assert_eq!((phases(&hidden.shelf), hidden.reloaded.removed.len()), (2, 0), "it may be there");
+            assert_eq!(hidden.save.as_ref().unwrap().alerts.len(), 1, "another one");
+            let fewer = look_at(&hidden.shelf, &[("a.toml", GOOD)], &["b"]);
+            assert_eq!((fewer.reloaded.broken.len(), fewer.save.unwrap().alerts.len()), (1, 0));
+            let mended = look(&hidden.shelf, &[("a.toml", GOOD)]);
+            assert_eq!((phases(&mended.shelf), mended.reloaded.removed), (1, vec!["b/c.toml".to_owned()]));
+            assert_eq!((mended.reloaded.broken.len(), mended.save.unwrap().alerts.len()), (0, 0));
+        }
+    }
+
+    #[test]
     fn what_is_known_by_its_hash_needs_no_reading_also_after_a_restart() {
         let first = look(&empty(), &[("a.toml", GOOD), ("b.toml", BAD)]);
         let hash = |text: &str| format!("hash of {text}");
@@ -365,7 +379,7 @@ mod tests {
         assert!(again.knows("a.toml", &hash(GOOD)) && !again.knows("a.toml", "another"));
         assert!(!again.knows("b.toml", &hash(BAD)), "what doesn't load isn't remembered");
         let unread = Seen { path: "a.toml".to_owned(), hash: hash(GOOD), text: None };
-        let looked = again.look(vec![unread], now());
+        let looked = again.look(Found::one(Some(unread)), now());
         assert_eq!((phases(&looked.shelf), looked.reloaded.changed.len()), (1, 0));
     }
 
@@ -374,7 +388,7 @@ mod tests {
         let names: Vec<_> = (0..100).map(|n| format!("{n}.toml")).collect();
         let mut files: Vec<_> = names.iter().map(|name| (name.as_str(), GOOD)).collect();
         let before = look(&empty(), &files);
-        files[7].1 = "# nothing\n";
+        files[7].1 = OTHER;
         let after = look(&before.shelf, &files);
         let kept = |name: &&String| {
             let (before, after) = (&before.shelf.books[*name], &after.shelf.books[*name]);

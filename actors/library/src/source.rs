@@ -1,9 +1,9 @@
 //! Where workflow files come from: this machine, or an object store.
 
-use flowlord_store::{Error, Location, MOST_OBJECTS, Object, Store, Stores};
+use flowlord_store::{Error, Listing, Location, MOST_OBJECTS, Object, Store, Stores};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
-use crate::files::{self, Content, MOST_BYTES};
+use crate::files::{self, Content, Found, MOST_BYTES};
 
 /// As many files of a store are on their way at the same time.
 const AT_ONCE: usize = 16;
@@ -29,11 +29,11 @@ impl From<Content> for Seen {
 ///
 /// # Errors
 /// When the place can't be read.
-pub async fn read(root: &Location, stores: &Stores) -> Result<Vec<Content>, Error> {
+pub async fn read(root: &Location, stores: &Stores) -> Result<Found<Content>, Error> {
     let Some(path) = root.as_local().map(ToOwned::to_owned) else {
-        let seen = seen(&stores.open(root)?, |_, _| false).await?;
+        let Found { files, skipped, is_bare } = seen(&stores.open(root)?, |_, _| false).await?;
         let content = |seen: Seen| Some(Content { text: seen.text?, path: seen.path, hash: seen.hash });
-        return Ok(seen.into_iter().filter_map(content).collect());
+        return Ok(Found { files: files.into_iter().filter_map(content).collect(), skipped, is_bare });
     };
     let read = tokio::task::spawn_blocking(move || files::read(&path)).await;
     let read = read.unwrap_or_else(|err| Err(std::io::Error::other(err)));
@@ -41,12 +41,12 @@ pub async fn read(root: &Location, stores: &Stores) -> Result<Vec<Content>, Erro
 }
 
 /// The workflow files at or below a place of an object store. Those that are `known`, by path and ETag, aren't read.
-pub(crate) async fn seen(store: &Store, known: impl Fn(&str, &str) -> bool) -> Result<Vec<Seen>, Error> {
-    let mut objects = store.list("", MOST_OBJECTS).await?;
+pub(crate) async fn seen(store: &Store, known: impl Fn(&str, &str) -> bool) -> Result<Found<Seen>, Error> {
+    let Listing { mut objects, mut skipped } = store.list("", MOST_OBJECTS).await?;
+    let is_bare = objects.is_empty() && skipped.count() == 0;
+    skipped.retain(|entry| !is_hidden(&entry.path));
     let mut named = None;
-    if objects.is_empty()
-        && let Some(name) = store.location().name()
-    {
+    if is_bare && let Some(name) = store.location().name() {
         match store.head("").await {
             Ok(object) => {
                 named = Some(name.to_owned());
@@ -73,17 +73,19 @@ pub(crate) async fn seen(store: &Store, known: impl Fn(&str, &str) -> bool) -> R
         Ok(Some(Seen { path, hash, text: Some(text) }))
     };
     let reads: Vec<_> = objects.into_iter().filter(counts).map(read).collect();
-    futures_util::stream::iter(reads)
-        .buffered(AT_ONCE)
-        .try_filter_map(async |seen| Ok(seen))
-        .try_collect()
-        .await
+    let reads = futures_util::stream::iter(reads).buffered(AT_ONCE);
+    let files = reads.try_filter_map(async |seen| Ok(seen)).try_collect().await?;
+    Ok(Found { files, skipped, is_bare })
 }
 
 /// As [`files::read`] takes them.
 fn is_workflow(path: &str) -> bool {
-    let hidden = path.split('/').any(|part| part.starts_with('.'));
-    !hidden && path.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("toml"))
+    !is_hidden(path)
+        && path.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("toml"))
+}
+
+fn is_hidden(path: &str) -> bool {
+    path.split('/').any(|part| part.starts_with('.'))
 }
 
 #[cfg(test)]
@@ -100,7 +102,7 @@ mod tests {
 
     async fn paths(fake: &FakeStore, root: &str) -> Vec<String> {
         let read = read(&Location::parse(root).unwrap(), &stores(fake)).await.unwrap();
-        read.into_iter().map(|content| content.path).collect()
+        read.files.into_iter().map(|content| content.path).collect()
     }
 
     #[tokio::test]
@@ -117,12 +119,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_key_that_cant_be_a_path_keeps_no_other_from_loading() {
+        let fake = FakeStore::start();
+        for key in ["a.toml", "/notes.txt", "b/", "x.toml/", "c//d.toml", ".git//x"] {
+            fake.write(&format!("bucket/flows/{key}"), "");
+        }
+        assert_eq!(paths(&fake, "gs://bucket/flows").await, ["a.toml"]);
+        let found = read(&Location::parse("gs://bucket/flows").unwrap(), &stores(&fake)).await.unwrap();
+        let odd: Vec<_> = found.skipped.entries.iter().map(|entry| entry.path.as_str()).collect();
+        assert_eq!((odd, found.is_bare), (vec!["/notes.txt", "c//d.toml"], false));
+    }
+
+    #[tokio::test]
     async fn only_what_changed_is_read() {
         let fake = FakeStore::start();
         fake.write("bucket/a.toml", "a");
         fake.write("bucket/b.toml", [0xff]);
         let store = stores(&fake).open(&Location::parse("gs://bucket").unwrap()).unwrap();
-        let first = seen(&store, |_, _| false).await.unwrap();
+        let first = seen(&store, |_, _| false).await.unwrap().files;
         assert_eq!(first[0].text, Some(Ok("a".to_owned())));
         assert!(first[1].text.as_ref().unwrap().as_ref().unwrap_err().contains("UTF-8"));
         fake.write("bucket/a.toml", "again");
@@ -130,7 +144,7 @@ mod tests {
         let known = |path: &str, hash: &str| {
             first.iter().any(|seen| (seen.path.as_str(), seen.hash.as_str()) == (path, hash))
         };
-        let second = seen(&store, known).await.unwrap();
+        let second = seen(&store, known).await.unwrap().files;
         assert_eq!((&second[0].text, &second[1].text), (&Some(Ok("again".to_owned())), &None));
         let asked: Vec<_> = fake.take_requests().into_iter().map(|request| request.path).collect();
         assert_eq!(asked, ["bucket", "bucket/a.toml"]);

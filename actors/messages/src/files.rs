@@ -285,7 +285,7 @@ pub struct WatchedPlace {
     pub looked_at: Option<DateTime<Utc>>,
     /// How many files were there.
     pub files: usize,
-    /// Why it can't be looked at; empty when it can.
+    /// Why it can't be looked at, or what in it is skipped; empty when all is well.
     pub problem: String,
 }
 

@@ -14,7 +14,8 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
 use crate::error::{Error, Kind, Result};
 use crate::location::{Location, key_of};
-use crate::store::Store;
+use crate::sift::SiftingConnector;
+use crate::store::{Remote, Store};
 
 /// A value that `{:?}` doesn't show.
 #[derive(Clone, PartialEq, Eq)]
@@ -89,7 +90,7 @@ impl StoreConfig {
 #[derive(Debug, Clone, Default)]
 pub struct Stores {
     config: Arc<StoreConfig>,
-    opened: Arc<Mutex<BTreeMap<String, Arc<dyn ObjectStore>>>>,
+    opened: Arc<Mutex<BTreeMap<String, Arc<dyn Remote>>>>,
 }
 
 /// As many buckets stay open.
@@ -117,13 +118,13 @@ impl Stores {
         let (kind, at) = (location.kind(), location.to_string());
         let failed = |err: &object_store::Error| Error::of(err, kind, &at);
         let (bucket, key) = match location {
-            Location::Local(path) => return Ok(Store::new(local(), local_key(path)?, location.clone())),
+            Location::Local(path) => return Ok(Store::local(local(), local_key(path)?, location.clone())),
             Location::S3 { bucket, key } | Location::Gs { bucket, key } => (bucket, key_of(&at, key)?),
         };
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let name = format!("{kind:?} {bucket}");
         if let Some(store) = opened.get(&name) {
-            return Ok(Store::new(Arc::clone(store), key, location.clone()));
+            return Ok(Store::remote(Arc::clone(store), key, location.clone()));
         }
         let store = match kind {
             Kind::S3 => self.s3(bucket).map_err(|err| failed(&err))?,
@@ -133,10 +134,10 @@ impl Stores {
             opened.clear();
         }
         opened.insert(name, Arc::clone(&store));
-        Ok(Store::new(store, key, location.clone()))
+        Ok(Store::remote(store, key, location.clone()))
     }
 
-    fn s3(&self, bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
+    fn s3(&self, bucket: &str) -> object_store::Result<Arc<dyn Remote>> {
         let S3 { endpoint, region, access_key, secret_key } = &self.config.s3;
         let mut builder = AmazonS3Builder::new();
         for (key, value) in self.config.env("AWS_") {
@@ -162,6 +163,7 @@ impl Stores {
         let store = builder
             .with_bucket_name(bucket)
             .with_client_options(options(endpoint.as_deref()))
+            .with_http_connector(SiftingConnector)
             .with_retry(retry())
             // Stores that only speak like S3 lack the other way.
             .with_disable_bulk_delete(true)
@@ -169,7 +171,7 @@ impl Stores {
         Ok(Arc::new(store))
     }
 
-    fn gcs(&self, bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
+    fn gcs(&self, bucket: &str) -> object_store::Result<Arc<dyn Remote>> {
         /// Takes no part in signing: for stores on this machine that ask for no key.
         const NOBODY: &str =
             r#"{"private_key":"","private_key_id":"","client_email":"","disable_oauth":true}"#;
@@ -199,6 +201,7 @@ impl Stores {
         let store = builder
             .with_bucket_name(bucket)
             .with_client_options(options(endpoint.as_deref()))
+            .with_http_connector(SiftingConnector)
             .with_retry(retry())
             .build()?;
         Ok(Arc::new(store))

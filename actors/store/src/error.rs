@@ -60,7 +60,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn access(self) -> &'static str {
+    pub(crate) fn access(self) -> &'static str {
         match self {
             Self::Local => "give the user that flowlord runs as the right to read and write it",
             Self::S3 => {

@@ -3,16 +3,22 @@
 //! No actor: whoever needs files opens a [`Store`] of its own through [`Stores`]. What goes wrong says what to change.
 
 mod connect;
+mod entry;
 mod error;
+mod listing;
 mod location;
+mod sift;
 mod store;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod walk;
 mod watch;
 
 pub use connect::{Gcs, Hidden, S3, StoreConfig, Stores};
+pub use entry::{Level, Listing, Object, Skipped, SkippedEntry};
 pub use error::{Error, Result};
+pub use listing::list_folder;
 pub use location::Location;
-pub use store::{Content, Level, MOST_OBJECTS, Object, Store};
+pub use store::{Content, MOST_OBJECTS, Store};
 pub use watch::Watch;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
+use object_store::list::PaginatedListStore;
 use object_store::path::Path as Key;
-use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::entry::{Object, etag, object};
 use crate::error::{Error, Result};
 use crate::location::{Location, key_of};
 
@@ -17,28 +18,6 @@ pub const MOST_OBJECTS: usize = 100_000;
 
 /// How much is held of a file that is copied.
 const CHUNK: usize = 8 * 1024 * 1024;
-
-/// A file that is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Object {
-    /// Relative to the store's place, with slashes; empty for the place itself.
-    pub path: String,
-    /// How large it is.
-    pub bytes: u64,
-    /// When it was written.
-    pub modified: DateTime<Utc>,
-    /// Differs when its content does.
-    pub etag: String,
-}
-
-/// What is directly in a folder.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Level {
-    /// Its files; `path` is the name.
-    pub files: Vec<Object>,
-    /// The names of its folders.
-    pub folders: Vec<String>,
-}
 
 /// A file that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,66 +29,39 @@ pub struct Content {
 }
 
 /// Everything at and below one place. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Store {
     store: Arc<dyn ObjectStore>,
-    root: Key,
+    /// How it is listed; none for a folder of this machine.
+    pub(crate) pages: Option<Arc<dyn PaginatedListStore>>,
+    pub(crate) root: Key,
     location: Location,
 }
 
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("location", &self.location).finish_non_exhaustive()
+    }
+}
+
+/// An object store elsewhere.
+pub(crate) trait Remote: ObjectStore + PaginatedListStore {}
+
+impl<T: ObjectStore + PaginatedListStore> Remote for T {}
+
 impl Store {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, root: Key, location: Location) -> Self {
-        Self { store, root, location }
+    pub(crate) fn local(store: Arc<dyn ObjectStore>, root: Key, location: Location) -> Self {
+        Self { store, pages: None, root, location }
+    }
+
+    pub(crate) fn remote(store: Arc<dyn Remote>, root: Key, location: Location) -> Self {
+        Self { store: Arc::clone(&store) as _, pages: Some(store), root, location }
     }
 
     /// Where it is.
     #[must_use]
     pub fn location(&self) -> &Location {
         &self.location
-    }
-
-    /// The files below `folder`, by path; empty for all. None where nothing is there.
-    ///
-    /// # Errors
-    /// When the store can't be asked, or there are more than `most`.
-    pub async fn list(&self, folder: &str, most: usize) -> Result<Vec<Object>> {
-        let within = self.key(folder)?;
-        let mut listed = self.store.list(Some(&within));
-        let mut objects = Vec::new();
-        while let Some(found) = listed.next().await {
-            let found = found.map_err(|err| self.error(&err, folder))?;
-            let relative: Option<Vec<_>> = found
-                .location
-                .prefix_match(&self.root)
-                .map(|parts| parts.map(|part| part.as_ref().to_owned()).collect());
-            let Some(parts) = relative.filter(|parts| !parts.is_empty()) else { continue };
-            if objects.len() == most {
-                return Err(Error::TooMany { at: self.at(folder), most });
-            }
-            objects.push(object(parts.join("/"), &found));
-        }
-        objects.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(objects)
-    }
-
-    /// The files directly in `folder`, and the folders there, by name; empty for the place itself.
-    ///
-    /// # Errors
-    /// When the store can't be asked, or there are more than `most`.
-    pub async fn list_level(&self, folder: &str, most: usize) -> Result<Level> {
-        let within = self.key(folder)?;
-        let listed = self.store.list_with_delimiter(Some(&within)).await;
-        let listed = listed.map_err(|err| self.error(&err, folder))?;
-        if listed.objects.len() + listed.common_prefixes.len() > most {
-            return Err(Error::TooMany { at: self.at(folder), most });
-        }
-        let name = |key: &Key| key.filename().map(str::to_owned);
-        let mut files: Vec<_> =
-            listed.objects.iter().filter_map(|found| Some(object(name(&found.location)?, found))).collect();
-        let mut folders: Vec<_> = listed.common_prefixes.iter().filter_map(name).collect();
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        folders.sort_unstable();
-        Ok(Level { files, folders })
     }
 
     /// One file, without what it holds; the place itself for an empty path.
@@ -232,17 +184,17 @@ impl Store {
         }
     }
 
-    fn key(&self, path: &str) -> Result<Key> {
+    pub(crate) fn key(&self, path: &str) -> Result<Key> {
         let within = key_of(path, path)?;
         Ok(self.root.parts().chain(within.parts()).collect())
     }
 
     /// How people name a file in it.
-    fn at(&self, path: &str) -> String {
+    pub(crate) fn at(&self, path: &str) -> String {
         self.location.join(path).map_or_else(|_| path.to_owned(), |at| at.to_string())
     }
 
-    fn error(&self, err: &object_store::Error, path: &str) -> Error {
+    pub(crate) fn error(&self, err: &object_store::Error, path: &str) -> Error {
         Error::of(err, self.location.kind(), &self.at(path))
     }
 }
@@ -254,14 +206,4 @@ async fn read_chunk(file: &mut tokio::fs::File) -> std::io::Result<Bytes> {
     let mut limited = file.take(most);
     while limited.read_buf(&mut chunk).await? > 0 {}
     Ok(chunk.freeze())
-}
-
-fn object(path: String, found: &ObjectMeta) -> Object {
-    Object { path, bytes: found.size, modified: found.last_modified, etag: etag(found) }
-}
-
-/// A store without ETags changes at least the time or the size.
-fn etag(found: &ObjectMeta) -> String {
-    let other = || format!("{}-{}", found.last_modified.timestamp_micros(), found.size);
-    found.e_tag.clone().unwrap_or_else(other)
 }

@@ -30,14 +30,14 @@ fn open(config: StoreConfig, location: &str) -> Store {
 
 /// What every store does.
 async fn behaves(store: &Store) {
-    assert_eq!(store.list("", 99).await.unwrap(), []);
+    assert_eq!(store.list("", 99).await.unwrap(), Listing::default());
     for name in ["a.toml", "b/c.toml", "b/d e+ü&.toml", "b/e.toml", "f.toml"] {
         store.put(name, name.to_owned()).await.unwrap();
     }
-    let all = store.list("", 99).await.unwrap();
+    let all = store.list("", 99).await.unwrap().objects;
     let paths: Vec<_> = all.iter().map(|object| object.path.as_str()).collect();
     assert_eq!(paths, ["a.toml", "b/c.toml", "b/d e+ü&.toml", "b/e.toml", "f.toml"]);
-    assert_eq!(store.list("b", 99).await.unwrap().len(), 3);
+    assert_eq!(store.list("b", 99).await.unwrap().objects, all[1..4]);
     let level = store.list_level("", 99).await.unwrap();
     let names: Vec<_> = level.files.iter().map(|object| (object.path.as_str(), object.bytes)).collect();
     assert_eq!((names, level.folders), (vec![("a.toml", 6), ("f.toml", 6)], vec!["b".to_owned()]));
@@ -126,7 +126,7 @@ async fn the_place_itself_may_be_a_file() {
     ] {
         assert_eq!(store.head("").await.unwrap().bytes, 3);
         assert_eq!(store.get("", 99).await.unwrap().bytes, "one");
-        assert_eq!(store.list("", 99).await.unwrap(), [], "nothing is below it");
+        assert_eq!(store.list("", 99).await.unwrap(), Listing::default(), "nothing is below it");
     }
 }
 
@@ -169,11 +169,11 @@ async fn the_usual_variables_count_where_the_configuration_says_nothing() {
     let key = env(&[("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_UNKNOWN", "x")]);
     let endpoint = env(&[("AWS_ENDPOINT_URL", &fake.url())]);
     let config = StoreConfig { env: [key.clone(), endpoint].concat(), ..StoreConfig::default() };
-    assert_eq!(open(config, "s3://bucket").list("", 9).await.unwrap().len(), 1);
+    assert_eq!(open(config, "s3://bucket").list("", 9).await.unwrap().objects.len(), 1);
     // One's own key goes over a variable's, and isn't sent with its session.
     let mut config = s3(&fake.url());
     config.env = env(&[("AWS_ACCESS_KEY_ID", "ANOTHER"), ("AWS_SESSION_TOKEN", "x")]);
-    assert_eq!(open(config.clone(), "s3://bucket").list("", 9).await.unwrap().len(), 1);
+    assert_eq!(open(config.clone(), "s3://bucket").list("", 9).await.unwrap().objects.len(), 1);
     assert!(!format!("{config:?}").contains("secret\""), "{config:?}");
 }
 
@@ -196,4 +196,82 @@ fn a_key_that_cant_be_read_names_its_file() {
     let stores = Stores::new(StoreConfig { gcs, ..StoreConfig::default() });
     let err = stores.open(&Location::parse("gs://bucket").unwrap()).unwrap_err().to_string();
     assert!(err.contains("No such file") && err.contains("store.gcs.credentials_file"), "{err}");
+}
+
+/// What is skipped, by path.
+fn skipped(skipped: &Skipped) -> Vec<&str> {
+    skipped.entries.iter().map(|entry| entry.path.as_str()).collect()
+}
+
+fn paths(objects: &[Object]) -> Vec<&str> {
+    objects.iter().map(|object| object.path.as_str()).collect()
+}
+
+#[tokio::test]
+async fn keys_that_cant_be_paths_and_markers_of_folders_hide_no_other() {
+    let fake = FakeStore::start();
+    for key in
+        ["a.csv", "p//x.csv", "Icon\r", "p/b.csv", "p/x/", "p/./c.csv", "/d.csv", "e&f.csv", "g//", "z"]
+    {
+        fake.write(&format!("bucket/in/{key}"), "1");
+    }
+    for store in [open(s3(&fake.url()), "s3://bucket/in"), open(gcs(&fake.url()), "gs://bucket/in")] {
+        let listing = store.list("", 99).await.unwrap();
+        assert_eq!(paths(&listing.objects), ["a.csv", "e&f.csv", "p/b.csv", "z"]);
+        assert_eq!(skipped(&listing.skipped), ["/d.csv", "Icon\\r", "p/./c.csv", "p//x.csv"]);
+        let level = store.list_level("", 99).await.unwrap();
+        assert_eq!(
+            (paths(&level.files), level.folders),
+            (vec!["a.csv", "e&f.csv", "z"], vec!["g".into(), "p".into()])
+        );
+        assert_eq!(skipped(&level.skipped), ["/", "Icon\\r"]);
+        let level = store.list_level("p", 99).await.unwrap();
+        assert_eq!((paths(&level.files), skipped(&level.skipped)), (vec!["b.csv"], vec!["./", "/"]));
+        assert!(matches!(store.list("", 7).await, Err(Error::TooMany { .. })), "what is skipped counts");
+    }
+    assert_eq!(open(s3(&fake.url()), "s3://bucket/in/p/x").list("", 9).await.unwrap(), Listing::default());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn entries_of_a_folder_that_cant_be_taken_hide_no_other() {
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir_all(at("deep/er")).unwrap();
+    std::fs::create_dir_all(at(".hidden")).unwrap();
+    for name in ["a.csv", "deep/er/b.csv", "Icon\r", "deep/c.csv", ".hidden/x", "part#7"] {
+        std::fs::write(at(name), "1").unwrap();
+    }
+    let latin = folder.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9.csv"));
+    std::fs::write(latin, "1").unwrap();
+    symlink("itself", at("itself")).unwrap();
+    symlink("../..", at("deep/er/again")).unwrap();
+    symlink("nowhere", at("dangling")).unwrap();
+    symlink("deep/er", at("linked")).unwrap();
+    std::fs::create_dir(at("secret")).unwrap();
+    std::fs::write(at("secret/d.csv"), "1").unwrap();
+    std::fs::set_permissions(at("secret"), std::fs::Permissions::from_mode(0)).unwrap();
+    // Root reads it all the same.
+    let is_secret = std::fs::read_dir(at("secret")).is_err();
+    let store = open(StoreConfig::default(), folder.path().to_str().unwrap());
+    let listing = store.list("", 99).await.unwrap();
+    let mut files = paths(&listing.objects);
+    files.retain(|path| *path != "secret/d.csv");
+    assert_eq!(files, [".hidden/x", "a.csv", "deep/c.csv", "deep/er/b.csv", "linked/b.csv"]);
+    let mut odd = skipped(&listing.skipped);
+    assert_eq!(odd.contains(&"secret"), is_secret);
+    odd.retain(|path| *path != "secret");
+    odd.sort_unstable();
+    assert_eq!(odd, ["Icon\\r", "caf\\xE9.csv", "deep/er/again", "itself", "linked/again"]);
+    assert_eq!(listing.skipped.entries.iter().filter(|entry| entry.why.is_empty()).count(), 0);
+    let level = store.list_level("", 99).await.unwrap();
+    assert_eq!(paths(&level.files), ["a.csv"]);
+    assert_eq!(level.folders, [".hidden", "deep", "linked", "secret"]);
+    let once = list_folder(folder.path(), 99).unwrap();
+    assert!(!skipped(&once.skipped).contains(&"deep/er/again"), "nothing is lost behind it");
+    let b = paths(&once.objects).into_iter().filter(|path| path.ends_with("b.csv")).count();
+    assert_eq!(b, 1, "each file once");
+    std::fs::set_permissions(at("secret"), std::fs::Permissions::from_mode(0o700)).unwrap();
 }

@@ -12,7 +12,7 @@ use flowlord_domain::workflow::{Finding, WorkflowFile, Workflows};
 use flowlord_library::metafiles::MetaFiles;
 use flowlord_store::{Location, Stores};
 
-use crate::commands::check;
+use crate::commands::{check, out};
 
 /// How the files are read.
 pub(super) struct How {
@@ -41,7 +41,11 @@ impl Folder {
         let root = Location::parse(path)?;
         let mut findings = Vec::new();
         let mut files = Vec::new();
-        for content in check::contents(&root, &how.stores)? {
+        let found = check::contents(&root, &how.stores)?;
+        if found.skipped.count() > 0 {
+            out::error(&format!("warning: {}", found.skipped.text()));
+        }
+        for content in found.files {
             let path = called.unwrap_or(&content.path);
             let parsed = match &content.text {
                 Ok(text) => WorkflowFile::parse(path, text, &content.hash, how.zone),

@@ -121,6 +121,37 @@ async fn a_place_that_is_away_is_told_once_and_forgets_nothing() {
     assert_eq!((bench.place().await.problem.as_str(), bench.started().len()), ("", 1));
 }
 
+#[cfg(unix)]
+#[actix::test]
+async fn an_entry_that_cant_be_taken_stops_no_other_and_is_told_once_also_over_a_restart() {
+    let (_folder, place) = folder();
+    std::os::unix::fs::symlink(".", Path::new(&place).join("loop")).unwrap();
+    let bench = Bench::watching(rows(), &[&place]);
+    bench.looked().await;
+    write(&place, "Icon\r", "1");
+    write(&place, "a.csv", "1");
+    bench.pass(11).await;
+    assert_eq!(bench.started(), ["a.csv"]);
+    let problem = bench.place().await.problem;
+    assert!(problem.contains("`Icon\\r` is skipped: its name has a control character"), "{problem}");
+    assert!(problem.contains("`loop` is skipped: it is a link to a folder that it is in"), "{problem}");
+    bench.pass(60).await;
+    let alerts = bench.with(|rows| rows.alerts.clone());
+    assert_eq!(alerts.len(), 2, "one when each was new: {alerts:?}");
+    assert_eq!(alerts[1], format!("{place}: all other files are watched: {problem}"));
+    bench.stop.call(StopFiles).await.unwrap();
+
+    let again = Bench::watching(bench.rows.clone(), &[&place]);
+    again.looked().await;
+    assert_eq!((again.place().await.problem, again.with(|rows| rows.alerts.len())), (problem, 2));
+    std::fs::remove_file(Path::new(&place).join("Icon\r")).unwrap();
+    std::fs::remove_file(Path::new(&place).join("loop")).unwrap();
+    again.pass(11).await;
+    assert_eq!(again.place().await.problem, "");
+    assert_eq!((again.started().len(), again.with(|rows| rows.alerts.len())), (1, 2));
+    again.stop.call(StopFiles).await.unwrap();
+}
+
 #[actix::test]
 async fn places_that_are_watched_no_longer_are_forgotten() {
     let (_folder, place) = folder();

@@ -1,0 +1,61 @@
+//! What is said of workflow files that don't load.
+
+use chrono::{DateTime, Utc};
+use flowlord_domain::workflow::{Finding, Severity};
+use flowlord_domain::{AlertKind, NewAlert};
+use flowlord_messages::write::WorkflowRecord;
+use flowlord_store::Skipped;
+
+use crate::source::Seen;
+
+/// Stands for the root as a whole, where that can't be read. No file is called so.
+pub(crate) const ROOT: &str = ".";
+
+/// Stands for what is skipped at the root. No file is called so.
+pub(crate) const SKIPPED: &str = "./";
+
+/// Whether a path stands for something else than a file.
+pub(crate) fn is_special(path: &str) -> bool {
+    path == ROOT || path == SKIPPED
+}
+
+/// What is skipped, as a file that doesn't load while that is the same.
+pub(crate) fn seen_of(skipped: &Skipped) -> Option<Seen> {
+    let text = Some(skipped.text()).filter(|text| !text.is_empty())?;
+    Some(Seen { path: SKIPPED.to_owned(), hash: text.clone(), text: Some(Err(text)) })
+}
+
+/// A finding about a file as a whole.
+pub(crate) fn finding(path: &str, problem: &str) -> Finding {
+    let (file, message) = (path.to_owned(), problem.to_owned());
+    Finding { file, line: 1, column: 1, severity: Severity::Error, message }
+}
+
+/// Whether all that is skipped was told of before.
+pub(crate) fn is_told(record: &WorkflowRecord, known: &WorkflowRecord) -> bool {
+    record.path == SKIPPED
+        && record.hash.split("; ").all(|entry| known.hash.split("; ").any(|it| it == entry))
+}
+
+/// The alert about a file that doesn't load.
+pub(crate) fn alert(record: &WorkflowRecord, now: DateTime<Utc>) -> NewAlert {
+    let WorkflowRecord { path, problem, content, .. } = record;
+    let msg = match (path.as_str(), content.as_str()) {
+        (ROOT, _) => format!("the workflow files can't be read, what was loaded before counts: {problem}"),
+        (SKIPPED, _) => format!("all other workflow files are read: {problem}"),
+        (_, "") => format!("the file doesn't load: {problem}"),
+        _ => format!("the file doesn't load, its last good version counts: {problem}"),
+    };
+    NewAlert {
+        kind: AlertKind::Workflow,
+        at: now,
+        uid: None,
+        id: String::new(),
+        topic: "workflow".to_owned(),
+        job: path.clone(),
+        workflow: path.clone(),
+        msg,
+        task_time: Some(now),
+        at_once: None,
+    }
+}

@@ -1,0 +1,182 @@
+//! What is at and below a place, and what of it can't be taken.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use object_store::ObjectMeta;
+
+/// A file that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Relative to the store's place, with slashes; empty for the place itself.
+    pub path: String,
+    /// How large it is.
+    pub bytes: u64,
+    /// When it was written.
+    pub modified: DateTime<Utc>,
+    /// Differs when its content does.
+    pub etag: String,
+}
+
+/// What is directly in a folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Level {
+    /// Its files; `path` is the name.
+    pub files: Vec<Object>,
+    /// The names of its folders.
+    pub folders: Vec<String>,
+    /// What else is there.
+    pub skipped: Skipped,
+}
+
+/// So many skipped entries are named; of others it is only known that there are more.
+const MAX_NAMED: usize = 100;
+
+/// So many are named in one text.
+const MAX_TOLD: usize = 5;
+
+/// What is below a folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The files that are there, by path.
+    pub objects: Vec<Object>,
+    /// What else is there.
+    pub skipped: Skipped,
+}
+
+/// An entry that can't be taken.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SkippedEntry {
+    /// Its path, relative to the store's place; what can't be shown is escaped.
+    pub path: String,
+    /// Why it is skipped.
+    pub why: String,
+}
+
+/// Entries that can't be taken. They stop nothing: the others are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// The first of them.
+    pub entries: Vec<SkippedEntry>,
+    /// How many more there are.
+    pub unnamed: usize,
+}
+
+impl Skipped {
+    pub(crate) fn add(&mut self, path: String, why: impl Into<String>) {
+        if self.entries.len() < MAX_NAMED {
+            self.entries.push(SkippedEntry { path, why: why.into() });
+        } else {
+            self.unnamed += 1;
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.entries.len() + self.unnamed
+    }
+
+    /// Whether nothing is known of what is at a path, since it, or a folder that it is in, was skipped.
+    #[must_use]
+    pub fn covers(&self, path: &str) -> bool {
+        let is_below = |entry: &SkippedEntry| {
+            path.strip_prefix(&entry.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.unnamed > 0 || self.entries.iter().any(is_below)
+    }
+
+    /// Keeps those that `matters` says yes to.
+    pub fn retain(&mut self, matters: impl Fn(&SkippedEntry) -> bool) {
+        self.entries.retain(matters);
+    }
+
+    /// What people are told of them; empty where there are none.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for SkippedEntry { path, why } in self.entries.iter().take(MAX_TOLD) {
+            let _ = write!(text, "{}`{path}` is skipped: {why}", if text.is_empty() { "" } else { "; " });
+        }
+        if self.count() > MAX_TOLD {
+            let _ = write!(text, "; {} more are skipped", self.count() - MAX_TOLD);
+        }
+        text
+    }
+}
+
+/// Why a name or a path within a store can't be one; none where it can.
+pub(crate) fn why_not(path: &str) -> Option<&'static str> {
+    path.split('/').find_map(|part| match part {
+        "" => Some("a part of its path is empty: take out one of the slashes"),
+        "." | ".." => Some("a part of its path is `.` or `..`: give it another name"),
+        part if part.bytes().any(|byte| byte.is_ascii_control()) => {
+            Some("its name has a control character: give it another name")
+        }
+        _ => None,
+    })
+}
+
+/// A name as people can read it.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(escaped).collect())
+}
+
+/// A name of this machine, whose bytes need be no text.
+pub(crate) fn shown_name(name: &OsStr) -> String {
+    name.as_encoded_bytes().utf8_chunks().fold(String::new(), |mut text, chunk| {
+        text.push_str(&shown(chunk.valid()));
+        chunk.invalid().iter().for_each(|byte| _ = write!(text, "\\x{byte:02X}"));
+        text
+    })
+}
+
+pub(crate) fn object(path: String, found: &ObjectMeta) -> Object {
+    Object { path, bytes: found.size, modified: found.last_modified, etag: etag(found) }
+}
+
+/// A store without ETags changes at least the time or the size.
+pub(crate) fn etag(found: &ObjectMeta) -> String {
+    let other = || format!("{}-{}", found.last_modified.timestamp_micros(), found.size);
+    found.e_tag.clone().unwrap_or_else(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_names_say_what_is_odd_and_are_shown() {
+        for (path, odd) in [
+            ("a/b c+ü&.csv", None),
+            ("Icon\r", Some("control character")),
+            ("p//x.csv", Some("part of its path is empty")),
+            ("/x.csv", Some("part of its path is empty")),
+            ("a/../b", Some("`.` or `..`")),
+        ] {
+            assert_eq!(why_not(path).is_some(), odd.is_some(), "{path}");
+            assert!(why_not(path).is_none_or(|why| why.contains(odd.unwrap())), "{path}");
+        }
+        assert_eq!((shown("Icon\r").as_ref(), shown("a'b\\c").as_ref()), ("Icon\\r", "a'b\\c"));
+    }
+
+    #[test]
+    fn some_are_named_and_all_are_counted() {
+        let mut skipped = Skipped::default();
+        assert_eq!((skipped.text().as_str(), skipped.covers("a")), ("", false));
+        skipped.add("a/b".to_owned(), "odd");
+        assert_eq!(skipped.text(), "`a/b` is skipped: odd");
+        let covered = ["a/b", "a/b/c", "a/bc", "a"].map(|path| skipped.covers(path));
+        assert_eq!(covered, [true, true, false, false]);
+        (0..MAX_NAMED).for_each(|n| skipped.add(n.to_string(), "odd"));
+        assert_eq!((skipped.entries.len(), skipped.count()), (MAX_NAMED, MAX_NAMED + 1));
+        assert!(skipped.covers("x"), "it may be one that isn't named");
+        assert!(skipped.text().ends_with("; `3` is skipped: odd; 96 more are skipped"), "{}", skipped.text());
+    }
+}

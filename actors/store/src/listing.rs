@@ -1,0 +1,105 @@
+//! What is at and below a place, listed.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use object_store::list::{PaginatedListOptions, PaginatedListStore};
+use object_store::path::Path as Key;
+
+use crate::entry::{Level, Listing, object, shown};
+use crate::error::{Error, Result};
+use crate::sift::SiftedKeys;
+use crate::store::Store;
+use crate::walk::{Depth, Links, walk};
+
+impl Store {
+    /// The files below `folder`, by path; empty for all. None where nothing is there.
+    ///
+    /// # Errors
+    /// When the store can't be asked, or there are more than `most`.
+    pub async fn list(&self, folder: &str, most: usize) -> Result<Listing> {
+        let Level { files: objects, skipped, .. } = self.scan(folder, most, Depth::All).await?;
+        Ok(Listing { objects, skipped })
+    }
+
+    /// The files directly in `folder`, and the folders there, by name; empty for the place itself.
+    ///
+    /// # Errors
+    /// When the store can't be asked, or there are more than `most`.
+    pub async fn list_level(&self, folder: &str, most: usize) -> Result<Level> {
+        self.scan(folder, most, Depth::One).await
+    }
+
+    async fn scan(&self, folder: &str, most: usize, depth: Depth) -> Result<Level> {
+        let within = self.key(folder)?;
+        let mut found = match &self.pages {
+            Some(pages) => self.turn(pages.as_ref(), &within, folder, most, depth).await?,
+            None => self.walk(&within, folder, most, depth).await?,
+        };
+        found.files.sort_by(|a, b| a.path.cmp(&b.path));
+        found.folders.sort_unstable();
+        Ok(found)
+    }
+
+    /// A folder of this machine.
+    async fn walk(&self, within: &Key, folder: &str, most: usize, depth: Depth) -> Result<Level> {
+        let root = Path::new("/").join(within.as_ref());
+        let name = match depth {
+            Depth::All => folder.trim_matches('/').to_owned(),
+            Depth::One => String::new(),
+        };
+        let at = self.at(folder);
+        let walked = tokio::task::spawn_blocking(move || walk(&root, name, &at, most, depth, Links::Each));
+        walked.await.unwrap_or_else(|err| Err(Error::of_io(Path::new(folder), &std::io::Error::other(err))))
+    }
+
+    /// A folder of an object store, page by page.
+    async fn turn(
+        &self,
+        pages: &dyn PaginatedListStore,
+        within: &Key,
+        folder: &str,
+        most: usize,
+        depth: Depth,
+    ) -> Result<Level> {
+        let prefix = Some(format!("{within}/")).filter(|_| !within.as_ref().is_empty());
+        let base = if depth == Depth::All { &self.root } else { within };
+        let relative = |key: &str| {
+            let rest = key.strip_prefix(base.as_ref()).unwrap_or(key);
+            if base.as_ref().is_empty() { rest } else { rest.strip_prefix('/').unwrap_or(rest) }.to_owned()
+        };
+        let mut found = Level::default();
+        let mut page_token = None;
+        loop {
+            let delimiter = (depth == Depth::One).then_some(Cow::Borrowed("/"));
+            let options = PaginatedListOptions { page_token, delimiter, ..PaginatedListOptions::default() };
+            let page = pages.list_paginated(prefix.as_deref(), options).await;
+            let page = page.map_err(|err| self.error(&err, folder))?;
+            let sifted = page.result.extensions.get::<SiftedKeys>();
+            for (key, why) in sifted.iter().flat_map(|sifted| &sifted.0) {
+                found.skipped.add(shown(&relative(key)).into_owned(), *why);
+            }
+            let objects = page.result.objects.iter();
+            found.files.extend(objects.map(|it| object(relative(it.location.as_ref()), it)));
+            found.folders.extend(page.result.common_prefixes.iter().map(|key| relative(key.as_ref())));
+            if found.files.len() + found.folders.len() + found.skipped.count() > most {
+                return Err(Error::TooMany { at: self.at(folder), most });
+            }
+            page_token = page.page_token;
+            if page_token.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+}
+
+/// The files of this machine below a folder, each once, however many links lead to it. Hidden ones don't count.
+///
+/// # Errors
+/// When the folder can't be read, or there are more than `most`.
+pub fn list_folder(folder: &Path, most: usize) -> Result<Listing> {
+    let at = folder.display().to_string();
+    let mut found = walk(folder, String::new(), &at, most, Depth::All, Links::Once)?;
+    found.files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(Listing { objects: found.files, skipped: found.skipped })
+}

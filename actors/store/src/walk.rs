@@ -1,0 +1,221 @@
+//! Folders of this machine, walked.
+
+use std::collections::HashSet;
+use std::fs::{DirEntry, Metadata};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
+
+use crate::entry::{Level, Object, shown_name, why_not};
+use crate::error::{Error, Kind, Result};
+
+/// How deep to walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// All that is below.
+    All,
+    /// What is directly there.
+    One,
+}
+
+/// What counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// What is behind each link to a folder, unless that leads round in a circle.
+    Each,
+    /// Each folder once, however many links lead there; hidden files and folders don't.
+    Once,
+}
+
+/// A folder to walk, and those that it was reached by.
+struct Folder {
+    path: PathBuf,
+    /// What the paths in it begin with.
+    name: String,
+    /// Where it really is.
+    real: PathBuf,
+    above: Option<Rc<Folder>>,
+}
+
+impl Folder {
+    fn name_of(&self, entry: &str) -> String {
+        if self.name.is_empty() { entry.to_owned() } else { format!("{}/{entry}", self.name) }
+    }
+
+    fn is_within(&self, real: &Path) -> bool {
+        let above = std::iter::successors(Some(self), |folder| folder.above.as_deref());
+        above.into_iter().any(|folder| folder.real == real)
+    }
+}
+
+struct Walk<'a> {
+    at: &'a str,
+    most: usize,
+    depth: Depth,
+    links: Links,
+    found: Level,
+    walked: HashSet<PathBuf>,
+    rest: Vec<Folder>,
+    folders: usize,
+}
+
+/// Walks through a folder that is called `at`; `name` is what the paths in it begin with. What can't be read, or has a
+/// name that can't be taken, is skipped. Nothing is in a folder that isn't there.
+pub(crate) fn walk(
+    root: &Path,
+    name: String,
+    at: &str,
+    most: usize,
+    depth: Depth,
+    links: Links,
+) -> Result<Level> {
+    let (found, walked) = (Level::default(), HashSet::new());
+    let mut walk = Walk { at, most, depth, links, found, walked, rest: Vec::new(), folders: 0 };
+    let failed = |err: &io::Error| match err.kind() {
+        ErrorKind::PermissionDenied => Err(Error::Refused { at: at.to_owned(), hint: Kind::Local.access() }),
+        _ => Err(Error::of_io(root, err)),
+    };
+    let real = match root.canonicalize() {
+        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(walk.found),
+        Err(err) => return failed(&err),
+        Ok(real) => real,
+    };
+    let root = Folder { path: root.to_owned(), name, real, above: None };
+    match read(&root.path) {
+        Err(err) if matches!(err.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+        Err(err) => return failed(&err),
+        Ok(entries) => walk.through(root, entries)?,
+    }
+    while let Some(folder) = walk.rest.pop() {
+        match read(&folder.path) {
+            Err(err) if err.kind() == ErrorKind::NotFound => {}
+            Err(err) => walk.found.skipped.add(folder.name, unreadable(&err)),
+            Ok(entries) => walk.through(folder, entries)?,
+        }
+    }
+    Ok(walk.found)
+}
+
+/// What is in a folder, by name, so that each walk finds the same.
+fn read(folder: &Path) -> io::Result<Vec<DirEntry>> {
+    let mut entries = std::fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(DirEntry::file_name);
+    Ok(entries)
+}
+
+fn unreadable(err: &io::Error) -> String {
+    format!("it can't be read: {err}")
+}
+
+impl Walk<'_> {
+    fn through(&mut self, folder: Folder, entries: Vec<DirEntry>) -> Result<()> {
+        if self.links == Links::Once && !self.walked.insert(folder.real.clone()) {
+            return Ok(());
+        }
+        let folder = Rc::new(folder);
+        for entry in entries {
+            self.take(&folder, &entry);
+            let Level { files, folders, skipped } = &self.found;
+            if files.len().max(self.folders) + folders.len() + skipped.count() > self.most {
+                return Err(Error::TooMany { at: self.at.to_owned(), most: self.most });
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, folder: &Rc<Folder>, entry: &DirEntry) {
+        let file_name = entry.file_name();
+        if self.links == Links::Once && file_name.as_encoded_bytes().starts_with(b".") {
+            return;
+        }
+        let kind =
+            entry.file_type().and_then(|kind| if kind.is_symlink() { target(entry) } else { Ok(kind) });
+        let skipped = match (kind, file_name.to_str()) {
+            (Err(err), _) if err.kind() == ErrorKind::NotFound => return,
+            // Pipes and the like: opening one would wait for ever.
+            (Ok(kind), _) if !kind.is_dir() && !kind.is_file() => return,
+            (Err(err), _) => Err(unreadable(&err)),
+            (Ok(_), None) => Err("its name is no UTF-8: give it another name".to_owned()),
+            (Ok(_), Some(name)) if why_not(name).is_some() => {
+                Err(why_not(name).unwrap_or_default().to_owned())
+            }
+            (Ok(kind), Some(name)) if kind.is_dir() => self.enter(folder, entry, name),
+            (Ok(_), Some(name)) => self.file(folder, entry, name),
+        };
+        if let Err(why) = skipped {
+            self.found.skipped.add(folder.name_of(&shown_name(&file_name)), why);
+        }
+    }
+
+    fn enter(
+        &mut self,
+        folder: &Rc<Folder>,
+        entry: &DirEntry,
+        name: &str,
+    ) -> std::result::Result<(), String> {
+        if self.depth == Depth::One {
+            self.found.folders.push(name.to_owned());
+            return Ok(());
+        }
+        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        let path = entry.path();
+        let real = if is_link { path.canonicalize() } else { Ok(folder.real.join(name)) };
+        let real = real.map_err(|err| unreadable(&err))?;
+        if is_link && self.links == Links::Each && folder.is_within(&real) {
+            return Err("it is a link to a folder that it is in: take it out".to_owned());
+        }
+        self.folders += 1;
+        let (name, above) = (folder.name_of(name), Some(Rc::clone(folder)));
+        self.rest.push(Folder { path, name, real, above });
+        Ok(())
+    }
+
+    fn file(&mut self, folder: &Folder, entry: &DirEntry, name: &str) -> std::result::Result<(), String> {
+        if is_being_written(name) {
+            return Ok(());
+        }
+        match std::fs::metadata(entry.path()) {
+            Ok(found) => self.found.files.push(object(folder.name_of(name), &found)),
+            Err(err) if err.kind() == ErrorKind::NotFound => {}
+            Err(err) => return Err(unreadable(&err)),
+        }
+        Ok(())
+    }
+}
+
+/// What a link leads to.
+fn target(entry: &DirEntry) -> io::Result<std::fs::FileType> {
+    std::fs::metadata(entry.path()).map(|found| found.file_type())
+}
+
+/// The name of a file that a store on this machine hasn't written in whole: `a.db#1`.
+fn is_being_written(name: &str) -> bool {
+    let number = name.split_once('#').map(|(_, number)| number);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn object(path: String, found: &Metadata) -> Object {
+    let modified = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    let modified: DateTime<Utc> = modified.into();
+    Object { path, bytes: found.len(), modified, etag: etag(found) }
+}
+
+/// As object_store makes it of a file: what was stored of earlier scans is compared with it.
+fn etag(found: &Metadata) -> String {
+    let written = found.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let written = written.unwrap_or_default().as_micros();
+    format!("\"{:x}-{written:x}-{:x}\"", number(found), found.len())
+}
+
+#[cfg(unix)]
+fn number(found: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(found)
+}
+
+#[cfg(not(unix))]
+fn number(_: &Metadata) -> u64 {
+    0
+}
