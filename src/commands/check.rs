@@ -112,7 +112,12 @@ fn findings(found: &Found<Content>, meta_files: &MetaFiles) -> Vec<Finding> {
         match text {
             // The zone moves cron's times, not what can be written.
             Ok(text) => match WorkflowFile::parse(path, text, hash, Tz::UTC) {
-                Ok(file) => parsed.push(Arc::new(file)),
+                Ok(file) => {
+                    if file.phases.is_empty() && file.findings.is_empty() {
+                        findings.push(warning(path, "the file has no phases: nothing starts by it"));
+                    }
+                    parsed.push(Arc::new(file));
+                }
                 Err(broken) => findings.extend(broken),
             },
             Err(why) => findings.push(unreadable(path, why)),
@@ -225,9 +230,9 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_skipped_is_a_warning() {
+    fn a_file_without_phases_and_an_entry_that_is_skipped_are_warnings() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("a.toml"), "").unwrap();
+        std::fs::write(folder.path().join("empty.toml"), "# to do\n").unwrap();
         std::fs::write(folder.path().join("Icon\r"), "").unwrap();
         let (found, meta_files) = read(&folder.path().display().to_string()).unwrap();
         let findings = findings(&found, &meta_files);
@@ -237,5 +242,6 @@ mod tests {
             lines.contains("/Icon\\r:1:1: warning: this entry is skipped: its name has a control"),
             "{lines}"
         );
+        assert!(lines.contains("/empty.toml:1:1: warning: the file has no phases"), "{lines}");
     }
 }

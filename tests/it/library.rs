@@ -44,6 +44,22 @@ fn of_store(fake: &FakeStore, data: &std::path::Path) -> Vec<(String, String)> {
     flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
+#[actix_web::test]
+async fn a_file_that_becomes_empty_goes_on_and_alerts() {
+    let app = TestApp::with(EVERY_MINUTE).await;
+    std::fs::write(app.workflow_path("main.toml"), "# nothing\n\n").unwrap();
+    let reloaded = app.api.post("/api/v1/workflows/refresh", &json!({})).await.ok();
+    assert!(
+        reloaded["broken"][0]["message"].as_str().unwrap().starts_with("the file became empty"),
+        "{reloaded}"
+    );
+    app.pass(TimeDelta::minutes(1)).await;
+    assert!(app.api.lease("tick").await.is_some(), "its phases count on");
+    let alerts = app.api.get("/api/v1/alerts").await.ok().to_string();
+    assert_eq!(alerts.matches("the file became empty").count(), 1, "{alerts}");
+    app.stop().await;
+}
+
 #[cfg(unix)]
 #[actix_web::test]
 async fn a_link_by_way_of_another_one_that_leads_elsewhere_is_seen() {

@@ -15,6 +15,10 @@ use crate::shelf::{Looked, Shelf};
 use crate::source::{self, Seen};
 use crate::{Config, Deps, files};
 
+/// What is said of a root that was suddenly bare.
+const UNMOUNTED: &str = "nothing is there any more, as where a disk isn't mounted: put the files back, or, to end their \
+                         workflows, put any other file there";
+
 /// What a look came to.
 #[derive(Debug)]
 pub(crate) struct Outcome {
@@ -61,6 +65,8 @@ pub(crate) async fn look(
                 })
             }
         };
+        let seen = seen
+            .and_then(|found| if shelf.is_unmounted(&found) { Err(UNMOUNTED.to_owned()) } else { Ok(found) });
         let away = seen.is_err();
         let looked = match seen {
             Ok(found) => shelf.look(found, now),

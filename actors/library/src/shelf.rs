@@ -13,6 +13,9 @@ use crate::files::Found;
 use crate::findings::{ROOT, alert, finding, is_special, is_told, seen_of};
 use crate::source::Seen;
 
+/// A save to a full disk leaves a file like this.
+const EMPTIED: &str = "the file became empty: write its phases again, or remove the file to end them";
+
 /// One file.
 #[derive(Debug, Clone)]
 struct Book {
@@ -60,6 +63,13 @@ impl Shelf {
     /// Whether a file holds what it held, so that it needn't be read: what it holds is here.
     pub(crate) fn knows(&self, path: &str, hash: &str) -> bool {
         self.books.get(path).is_some_and(|book| book.holds(hash))
+    }
+
+    /// Whether files that were there are gone with all else: more likely a disk isn't mounted than that people removed
+    /// them. A file that is the only one may be removed.
+    pub(crate) fn is_unmounted(&self, found: &Found<Seen>) -> bool {
+        let files = self.books.keys().filter(|path| !is_special(path));
+        found.is_bare && files.count() > 1
     }
 
     /// Compares with what is there now. Only files whose content changed are parsed. What is skipped may be there
@@ -193,7 +203,9 @@ fn open(seen: Seen, known: Option<&Book>, zone: Tz) -> Book {
     let Seen { path, text, hash } = seen;
     let remembered = || Ok(known.map(|known| known.record.content.clone()).unwrap_or_default());
     let text = text.unwrap_or_else(remembered);
+    let held_something = known.is_some_and(|known| !is_empty(&known.record.content));
     let parsed = match &text {
+        Ok(text) if held_something && is_empty(text) => Err(vec![finding(&path, EMPTIED)]),
         Ok(text) => WorkflowFile::parse(&path, text, &hash, zone),
         Err(problem) => Err(vec![finding(&path, problem)]),
     };
@@ -210,6 +222,12 @@ fn open(seen: Seen, known: Option<&Book>, zone: Tz) -> Book {
             Book { record: WorkflowRecord { path, hash, problem, content }, good, broken, read: true }
         }
     }
+}
+
+/// Whether a workflow file holds nothing but blanks and comments.
+fn is_empty(text: &str) -> bool {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'))
 }
 
 #[cfg(test)]
@@ -274,6 +292,28 @@ mod tests {
             (vec!["c.toml".to_owned()], vec!["b.toml".to_owned()], vec!["a.toml".to_owned()])
         );
         assert_eq!(phases(&next.shelf), 2);
+    }
+
+    #[test]
+    fn a_file_that_becomes_empty_keeps_its_last_good_version_and_alerts_once() {
+        let first = look(&empty(), &[("a.toml", GOOD)]);
+        let remembered = restarted(look(&empty(), &[("a.toml", GOOD)]).save);
+        for shelf in [&first.shelf, &remembered] {
+            for text in ["", " \n\t\r\n", "\u{feff}# nothing\n  # here\n"] {
+                let emptied = look(shelf, &[("a.toml", text)]);
+                let save = emptied.save.as_ref().unwrap();
+                assert_eq!((phases(&emptied.shelf), save.alerts.len()), (1, 1), "{text:?}");
+                assert!(save.alerts[0].msg.ends_with(EMPTIED), "{}", save.alerts[0].msg);
+                assert!(look(&emptied.shelf, &[("a.toml", text)]).save.is_none(), "told once");
+                let again = look(&restarted(emptied.save), &[("a.toml", text)]);
+                assert_eq!((phases(&again.shelf), again.save.is_none()), (1, true), "also over a restart");
+                assert_eq!(phases(&look(&again.shelf, &[("a.toml", OTHER)]).shelf), 1, "and mended");
+                assert_eq!(phases(&look(&again.shelf, &[("b.toml", GOOD)]).shelf), 1, "removed, it ends");
+            }
+        }
+        let always = look(&empty(), &[("a.toml", "# to do\n")]);
+        assert_eq!((always.reloaded.broken.len(), always.save.as_ref().unwrap().alerts.len()), (0, 0));
+        assert_eq!(look(&always.shelf, &[("a.toml", "")]).reloaded.broken.len(), 0, "nothing to keep");
     }
 
     #[test]
@@ -368,6 +408,19 @@ mod tests {
             assert_eq!((phases(&mended.shelf), mended.reloaded.removed), (1, vec!["b/c.toml".to_owned()]));
             assert_eq!((mended.reloaded.broken.len(), mended.save.unwrap().alerts.len()), (0, 0));
         }
+    }
+
+    #[test]
+    fn a_root_that_is_suddenly_bare_is_taken_for_a_disk_that_isnt_mounted() {
+        let bare = Found { files: Vec::new(), skipped: Skipped::default(), is_bare: true };
+        let two = look(&empty(), &[("a.toml", GOOD), ("b.toml", GOOD)]).shelf;
+        assert!(two.is_unmounted(&bare));
+        assert!(!two.is_unmounted(&Found { is_bare: false, ..bare.clone() }), "something else is there");
+        assert!(
+            !look(&empty(), &[("a.toml", GOOD)]).shelf.is_unmounted(&bare),
+            "the last one may be removed"
+        );
+        assert!(!empty().is_unmounted(&bare));
     }
 
     #[test]

@@ -249,6 +249,9 @@ async fn a_file_that_breaks_keeps_its_last_good_version_and_is_told_once() {
     assert_eq!(world.stub.get().alerts.len(), 1, "{:?}", world.stub.get().alerts);
 
     world.write("a.toml", "");
+    assert!(running.reload().await.broken[0].message.starts_with("the file became empty"));
+    assert_eq!(running.phases().await, ["a.toml a", "b.toml a", "c.toml a"]);
+    std::fs::remove_file(world.path("a.toml")).unwrap();
     assert_eq!(running.reload().await.broken, []);
     assert_eq!(running.phases().await, ["b.toml a", "c.toml a"]);
     running.kill();
@@ -307,6 +310,22 @@ async fn without_workflows_it_goes_on_and_says_so() {
     assert!(reloaded.broken[0].message.contains("No such file"), "{reloaded:?}");
     assert_eq!(running.phases().await, ["a.toml a"], "a folder that is away takes nothing with it");
     assert_eq!(world.stub.get().alerts.len(), 1);
+    running.kill();
+}
+
+#[actix::test]
+async fn a_folder_that_is_suddenly_bare_takes_nothing_with_it() {
+    let world = World::new(&[("a.toml", HOURLY), ("deep/b.toml", HOURLY)]);
+    let running = world.start().await;
+    running.current().await;
+    std::fs::remove_file(world.path("a.toml")).unwrap();
+    std::fs::remove_dir_all(world.path("deep")).unwrap();
+    let reloaded = running.reload().await;
+    assert!(reloaded.broken[0].message.contains("nothing is there any more"), "{reloaded:?}");
+    running.reload().await;
+    assert_eq!((running.phases().await.len(), world.stub.get().alerts.len()), (2, 1));
+    world.write("README.md", "no workflows");
+    assert_eq!(running.reload().await.removed, ["a.toml", "deep/b.toml"]);
     running.kill();
 }
 
