@@ -41,11 +41,12 @@ LABEL org.opencontainers.image.title="flowlord" \
       org.opencontainers.image.description="A task orchestrator in one container" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY --from=build /root-fs /
+# The image's own values are the lowest layer: a configuration file goes over them, and so do variables without IMAGE__.
 ENV PATH=/usr/local/bin \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
-    FLOWLORD_WORKFLOW=/workflows \
-    FLOWLORD_DATA=/data \
-    FLOWLORD_LISTEN=0.0.0.0:8080
+    FLOWLORD_IMAGE__WORKFLOW=/workflows \
+    FLOWLORD_IMAGE__DATA=/data \
+    FLOWLORD_IMAGE__LISTEN=0.0.0.0:8080
 # Any other works as well: what it writes is below /data only, which everyone in the container may write.
 USER 10001:10001
 WORKDIR /data

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::Error;
 use clap::parser::ValueSource;
@@ -9,6 +10,9 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use flowlord::Config;
 use flowlord::config::keys::{KEYS, Key};
 use flowlord::config::{Loaded, Sources};
+use flowlord::running::Running;
+
+use super::work::client::Client;
 
 /// `--config`, and a flag per key: `tasks.lease` is `--tasks-lease`.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +37,31 @@ impl ConfigFlags {
             log::warn!("event=config_warning detail={warning:?}");
         }
         Ok(loaded)
+    }
+}
+
+/// Which data folder's service is meant.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ServiceOfFolder {
+    /// The data folder of the service [env: FLOWLORD_DATA=] [default: as configured, else ./data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The configuration file that names the data folder [env: FLOWLORD_CONFIG=] [default: ./flowlord.toml if it is there]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ServiceOfFolder {
+    /// A client of the service that runs on the folder.
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        let data = match &self.data {
+            Some(data) => data.clone(),
+            None => Config::data_folder(&Sources::of_process(Vec::new(), self.config.clone()))?,
+        };
+        let running = Running::of(&data).with_context(|| {
+            format!("no service runs on {}: start it, or name it with --data or --server", data.display())
+        })?;
+        Client::of_running(&running)
     }
 }
 

@@ -1,12 +1,9 @@
 //! `flowlord health`: asks a service whether it lives, for containers without other programs.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use flowlord::running::Running;
-
+use super::args::ServiceOfFolder;
 use super::work::client::Client;
 
 const EXAMPLES: &str = "\
@@ -23,9 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The data folder of the service
-    #[arg(long, value_name = "DIR", env = "FLOWLORD_DATA", default_value = "./data")]
-    data: PathBuf,
+    #[command(flatten)]
+    folder: ServiceOfFolder,
     /// The service, where its data folder isn't at hand
     #[arg(long, value_name = "URL", env = "FLOWLORD_SERVER")]
     server: Option<String>,
@@ -37,15 +33,7 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let client = match &args.server {
         Some(server) => Client::new(server, None)?,
-        None => {
-            let running = Running::of(&args.data).with_context(|| {
-                format!(
-                    "no service runs on {}: start it, or name it with --data or --server",
-                    args.data.display()
-                )
-            })?;
-            Client::of_running(&running)?
-        }
+        None => args.folder.client()?,
     };
     let path = if args.ready { "/readyz" } else { "/healthz" };
     actix_rt::System::new().block_on(client.probe(path, PATIENCE))?;

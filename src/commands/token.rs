@@ -1,15 +1,13 @@
 //! `flowlord token`: who may use the API.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Subcommand;
-use flowlord::running::Running;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::args::ServiceOfFolder;
 use super::out;
 use super::work::client::Client;
 
@@ -31,9 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
-    /// The data folder of the service
-    #[arg(long, global = true, value_name = "DIR", env = "FLOWLORD_DATA", default_value = "./data")]
-    data: PathBuf,
+    #[command(flatten)]
+    folder: ServiceOfFolder,
     /// A service elsewhere
     #[arg(long, global = true, value_name = "URL", env = "FLOWLORD_SERVER")]
     server: Option<String>,
@@ -84,15 +81,7 @@ struct Row {
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = match args.server {
         Some(server) => Client::new(&server, args.token)?,
-        None => {
-            let running = Running::of(&args.data).with_context(|| {
-                format!(
-                    "no service runs on {}: start it, or name it with --data or --server",
-                    args.data.display()
-                )
-            })?;
-            Client::of_running(&running)?
-        }
+        None => args.folder.client()?,
     };
     actix_rt::System::new().block_on(act(&client, args.action))?;
     Ok(ExitCode::SUCCESS)

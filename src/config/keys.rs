@@ -117,6 +117,9 @@ pub const KEYS: &[Key] = &[
     key("store.s3.secret_key_file", "", Text, "A file that holds the secret of the access key"),
     key("store.gcs.endpoint", "", Text, "The address of a GCS store other than the usual one"),
     key("store.gcs.credentials_file", "", Text, "A file with the service account's key"),
+    key("store.gcs.access_key", "", Text, "Instead of an account's file: the name of an HMAC key"),
+    secret("store.gcs.secret_key", "The secret of the HMAC key"),
+    key("store.gcs.secret_key_file", "", Text, "A file that holds the secret of the HMAC key"),
 ];
 
 /// The section of routes, each a section of its own name.

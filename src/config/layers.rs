@@ -1,17 +1,21 @@
-//! The three layers, merged; each value remembers where it was written.
+//! The layers, merged; each value remembers where it was written.
 
 use std::path::{Path, PathBuf};
 
 use figment::providers::{Format as _, Json, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider};
+use flowlord_domain::bom;
 
-use super::{Sources, keys, legacy};
+use super::{Sources, keys, legacy, stores};
 
 const PREFIX: &str = "FLOWLORD_";
 
+/// The variables in which a container image carries its own values, below the file that someone mounts into it.
+const IMAGE_PREFIX: &str = "FLOWLORD_IMAGE__";
+
 /// Variables with our prefix that are no keys: those of the commands, and those that `flowlord work` sets.
-const OTHER_VARIABLES: [&str; 17] = [
+const OTHER_VARIABLES: [&str; 18] = [
     "CONFIG",
     "SERVER",
     "TOKEN",
@@ -29,10 +33,11 @@ const OTHER_VARIABLES: [&str; 17] = [
     "DELIVERY",
     "LEASE",
     "WORKER",
+    "TRUNCATED",
 ];
 
 /// Beginnings of such variables. A container platform that runs a service called flowlord sets the last two.
-const OTHER_BEGINNINGS: [&str; 3] = ["META_", "SERVICE_", "PORT"];
+const OTHER_BEGINNINGS: [&str; 4] = ["IMAGE__", "META_", "SERVICE_", "PORT"];
 
 /// What was read.
 pub(super) struct Layers {
@@ -63,17 +68,11 @@ pub(super) fn load(sources: &Sources) -> Layers {
     for (key, value) in &sources.defaults {
         layers.add(Layer { source: String::new(), values: nested(key, value) });
     }
+    layers.add_variables(&sources.env, "image variable", key_of_image);
     if let Some(layer) = file_layer(sources, &mut layers) {
         layers.add(layer);
     }
-    for (variable, value) in &sources.env {
-        if let Some(key) = key_of_variable(variable) {
-            layers.add(Layer {
-                source: format!("environment variable {variable}"),
-                values: nested(&key, value),
-            });
-        }
-    }
+    layers.add_variables(&sources.env, "environment variable", key_of_variable);
     for (key, value) in &sources.flags {
         let flag = key.replace(['.', '_'], "-");
         layers.add(Layer { source: format!("flag --{flag}"), values: nested(key, value) });
@@ -94,6 +93,19 @@ impl Layers {
         check_keys(&layer.source, "", &layer.values, &mut self.errors);
         if self.errors.len() == before {
             self.values = std::mem::take(&mut self.values).merge(layer);
+        }
+    }
+
+    fn add_variables(
+        &mut self,
+        env: &[(String, String)],
+        kind: &str,
+        key_of: impl Fn(&str) -> Option<String>,
+    ) {
+        for (variable, value) in env {
+            if let Some(key) = key_of(variable) {
+                self.add(Layer { source: format!("{kind} {variable}"), values: nested(&key, value) });
+            }
         }
     }
 }
@@ -129,7 +141,15 @@ fn key_of_variable(variable: &str) -> Option<String> {
     let name = variable.strip_prefix(PREFIX)?;
     let other =
         OTHER_VARIABLES.contains(&name) || OTHER_BEGINNINGS.iter().any(|start| name.starts_with(start));
-    (!other).then(|| name.to_lowercase().replace("__", "."))
+    (!other).then(|| key_of_name(name))
+}
+
+fn key_of_image(variable: &str) -> Option<String> {
+    variable.strip_prefix(IMAGE_PREFIX).map(key_of_name)
+}
+
+fn key_of_name(name: &str) -> String {
+    name.to_lowercase().replace("__", ".")
 }
 
 /// A value under a dotted key.
@@ -151,7 +171,8 @@ fn file_layer(sources: &Sources, layers: &mut Layers) -> Option<Layer> {
     match read_file(&path) {
         Ok(values) => {
             let source = path.display().to_string();
-            let values = legacy::modernise(values, &source, &mut layers.warnings);
+            let is_key_for_gcs = !stores::has_google_account(&sources.env);
+            let values = legacy::modernise(values, &source, is_key_for_gcs, &mut layers.warnings);
             Some(Layer { source, values })
         }
         Err(error) => {
@@ -164,11 +185,12 @@ fn file_layer(sources: &Sources, layers: &mut Layers) -> Option<Layer> {
 fn read_file(path: &Path) -> Result<Dict, String> {
     let name = path.display();
     let text = std::fs::read_to_string(path).map_err(|err| format!("{name} can't be read: {err}"))?;
+    let text = bom::skip(&text);
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let data = match extension.to_lowercase().as_str() {
-        "json" => Json::string(&text).data(),
+        "json" => Json::string(text).data(),
         "yaml" | "yml" | "env" => return Err(format!("{name}: write the configuration as TOML or JSON")),
-        _ => Toml::string(&text).data(),
+        _ => Toml::string(text).data(),
     };
     let mut data = data.map_err(|err| format!("{name} can't be read: {err}"))?;
     Ok(data.remove(&Profile::Default).unwrap_or_default())

@@ -1,4 +1,5 @@
-//! Configuration files written for the reference system: each old key maps to its new one, with a warning.
+//! Configuration written for the reference system, in a file or by flags: each old key maps to its new one, with a
+//! warning.
 
 use figment::value::{Dict, Value};
 
@@ -57,8 +58,14 @@ const OLD: [(&str, &str, Fate); 27] = [
 
 const OLD_SECTIONS: [&str; 5] = ["slack", "sqlite", "cache", "file", "bus"];
 
-/// The file's values under their new keys. Keys are matched in any case.
-pub(super) fn modernise(values: Dict, source: &str, warnings: &mut Vec<String>) -> Dict {
+/// The file's values under their new keys. Keys are matched in any case. The old access key was for every store;
+/// where nothing else is said of GCS, it is taken for that, too.
+pub(super) fn modernise(
+    values: Dict,
+    source: &str,
+    is_key_for_gcs: bool,
+    warnings: &mut Vec<String>,
+) -> Dict {
     let mut old = Vec::new();
     let mut file = File { values: Dict::new(), source, warnings };
     for (name, value) in values {
@@ -71,15 +78,52 @@ pub(super) fn modernise(values: Dict, source: &str, warnings: &mut Vec<String>) 
             value => drop(file.values.insert(name.to_lowercase(), lower_keys(value))),
         }
     }
-    let port =
-        old.iter().find(|(_, key, _)| plain(key) == "statusport").and_then(|(_, _, value)| port(value));
-    for (section, key, value) in old {
-        file.take(&section, &key, &value, port);
+    for (section, key, value) in &old {
+        file.take(section, key, value);
+    }
+    if is_key_for_gcs {
+        file.take_key_for_gcs(&old);
     }
     file.values
 }
 
-/// The file under its new keys, and what to say about the old ones.
+/// What an old flag comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldFlag {
+    /// The keys that it sets, with their values.
+    pub set: Vec<(String, String)>,
+    /// What to say about it.
+    pub warnings: Vec<String>,
+}
+
+/// A flag of the reference system by its name, in which each key was one; none for another.
+#[must_use]
+pub fn old_flag(name: &str, value: &str) -> Option<OldFlag> {
+    let (known, source) = (plain(name), format!("flag -{name}"));
+    let has_fate = OLD.iter().find(|(section, key, _)| known.strip_prefix(section) == Some(*key));
+    let (section, key) = match has_fate {
+        Some((section, key, _)) => (*section, *key),
+        None => ("bus", known.strip_prefix("bus")?),
+    };
+    let mut warnings = Vec::new();
+    let mut flags = File { values: Dict::new(), source: &source, warnings: &mut warnings };
+    flags.take(section, key, &Value::from(value));
+    Some(OldFlag { set: flat("", &flags.values), warnings })
+}
+
+/// All values below their dotted names.
+fn flat(section: &str, values: &Dict) -> Vec<(String, String)> {
+    let below = |(key, value): (&String, &Value)| {
+        let name = if section.is_empty() { key.clone() } else { format!("{section}.{key}") };
+        match value {
+            Value::Dict(_, inner) => flat(&name, inner),
+            value => text(value).map(|text| (name, text)).into_iter().collect(),
+        }
+    };
+    values.iter().flat_map(below).collect()
+}
+
+/// What a file or flags say under its new keys, and what to say about the old ones.
 struct File<'a> {
     values: Dict,
     source: &'a str,
@@ -87,20 +131,35 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    fn take(&mut self, section: &str, key: &str, value: &Value, port: Option<u16>) {
+    fn take(&mut self, section: &str, key: &str, value: &Value) {
         let name = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
         let (new, value) = match fate(section, &plain(key)) {
             Some(Gone(why)) => return self.warn(&name, &format!("has no use here: {why}")),
             None => return self.warn(&name, "has no use here"),
             Some(Renamed(new)) => (*new, text(value)),
             Some(Changed(new, change)) => (*new, change(value)),
-            Some(Listen) => ("listen", port.map(|port| format!("127.0.0.1:{port}"))),
-            Some(Link) => ("public_url", text(value).map(|host| link(&host, port.unwrap_or(8080)))),
+            Some(Listen) => ("listen", port(value).map(|port| format!("0.0.0.0:{port}"))),
+            Some(Link) => ("public_url", text(value).map(|host| link(&host))),
         };
         match value {
             Some(value) => self.set(&name, new, value),
             None => self.warn(&name, &format!("is now called {new}; nothing is set, so the default counts")),
         }
+    }
+
+    fn take_key_for_gcs(&mut self, old: &[(String, String, Value)]) {
+        let part = |part: &str| {
+            let (_, key, value) =
+                old.iter().find(|(section, key, _)| section == "file" && plain(key) == part)?;
+            Some((format!("file.{key}"), text(value)?))
+        };
+        let (Some(name), Some(secret)) = (part("accesskey"), part("secretkey")) else { return };
+        let store = self.values.get("store").and_then(Value::as_dict);
+        if store.is_some_and(|store| store.contains_key("gcs")) {
+            return;
+        }
+        self.set(&name.0, "store.gcs.access_key", name.1);
+        self.set(&secret.0, "store.gcs.secret_key", secret.1);
     }
 
     fn set(&mut self, old: &str, new: &str, value: String) {
@@ -115,8 +174,9 @@ impl File<'_> {
             return self.warn(old, &format!("is now called {new}, which is set too: that one counts"));
         }
         let told = format!("is now called {new}: {}", if hidden(new) { "***" } else { &value });
+        let more = if new == "listen" { BEYOND_THIS_MACHINE } else { "" };
         place.insert(key.to_owned(), Value::from(value));
-        self.warn(old, &told);
+        self.warn(old, &format!("{told}{more}"));
     }
 
     fn warn(&mut self, old: &str, what: &str) {
@@ -133,7 +193,7 @@ fn hidden(key: &str) -> bool {
 }
 
 fn plain(name: &str) -> String {
-    name.to_lowercase().replace(['_', '-'], "")
+    name.to_lowercase().replace(['_', '-', '.'], "")
 }
 
 fn lower_keys(value: Value) -> Value {
@@ -155,11 +215,25 @@ fn port(value: &Value) -> Option<u16> {
     number.or_else(|| value.as_str()?.parse().ok()).filter(|port| *port > 0)
 }
 
+/// What follows from listening as the reference did.
+const BEYOND_THIS_MACHINE: &str = ", on all addresses as ever. Beyond this machine all but /healthz, /readyz, /status and \
+     the login page needs a token, /metrics too unless auth.open_metrics is true: the first start prints an admin's, \
+     `flowlord token add` makes others. Write listen = \"127.0.0.1:PORT\" to be reached from this machine only, or \
+     auth.allow_anonymous = true where only trusted programs reach the port";
+
+/// Stands for the port that is listened on, whichever layer sets that.
+const LISTEN_PORT: &str = "{port of listen}";
+
+/// An address in links with the port that is listened on.
+pub(super) fn with_port(url: &str, port: u16) -> String {
+    url.replace(LISTEN_PORT, &port.to_string())
+}
+
 /// What the reference put before the path of its links.
-fn link(host: &str, port: u16) -> String {
+fn link(host: &str) -> String {
     let scheme = if host.contains("://") { "" } else { "http://" };
     let has_port = host.rsplit(':').next().is_some_and(|end| end.parse::<u16>().is_ok());
-    if has_port { format!("{scheme}{host}") } else { format!("{scheme}{host}:{port}") }
+    if has_port { format!("{scheme}{host}") } else { format!("{scheme}{host}:{LISTEN_PORT}") }
 }
 
 /// A number was nanoseconds; none at all meant the default.

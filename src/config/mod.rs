@@ -1,4 +1,4 @@
-//! The configuration: flags over environment over file, read once, checked, and typed.
+//! The configuration: flags over environment over file over image, read once, checked, and typed.
 //!
 //! Everything else of flowlord gets a [`Config`] and never looks at a file, a flag or a variable itself.
 
@@ -11,6 +11,7 @@ mod read;
 mod routes;
 mod secret;
 mod server;
+mod stores;
 #[cfg(test)]
 mod tests;
 
@@ -20,9 +21,10 @@ use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
-use flowlord_store::{Gcs, Hidden, Location, S3, StoreConfig};
+use flowlord_store::{Location, StoreConfig};
 use flowlord_web::{Proxies, TlsFiles};
 
+pub use legacy::{OldFlag, old_flag};
 pub use notify::Notify;
 pub use routes::Route;
 pub use secret::Secret;
@@ -133,7 +135,8 @@ pub struct Files {
 pub struct Sources {
     /// Flags: the key, and its value.
     pub flags: Vec<(String, String)>,
-    /// Environment variables; those that begin with `FLOWLORD_`, and of stores with `AWS_` or `GOOGLE_`.
+    /// Environment variables; those that begin with `FLOWLORD_`, and of stores with `AWS_` or `GOOGLE_`. What begins
+    /// with `FLOWLORD_IMAGE__` is the image's, below the file.
     pub env: Vec<(String, String)>,
     /// The file that was named.
     pub file: Option<PathBuf>,
@@ -199,13 +202,24 @@ impl Config {
         let layers = layers::load(sources);
         let mut reader = Reader::new(layers.values, layers.errors, layers.warnings);
         let mut config = Self::read(&mut reader);
-        config.store.env = of_stores(&sources.env);
+        config.store.env = stores::variables(&sources.env);
         config.judge(&mut reader);
         if !reader.errors.is_empty() {
             return Err(ConfigErrors(reader.errors));
         }
         let effective = print::lines(&config, &reader);
         Ok(Loaded { config, warnings: reader.warnings, effective })
+    }
+
+    /// The data folder alone, for commands that need nothing else. A bad value of another key is no error here.
+    ///
+    /// # Errors
+    /// When a layer can't be read, or has unknown keys.
+    pub fn data_folder(sources: &Sources) -> Result<PathBuf, ConfigErrors> {
+        let layers = layers::load(sources);
+        let mut reader = Reader::new(layers.values, layers.errors, layers.warnings);
+        let data = reader.folder("data");
+        if reader.errors.is_empty() { Ok(data) } else { Err(ConfigErrors(reader.errors)) }
     }
 
     /// Where snapshots are: in the backup's place, else in the data folder.
@@ -245,11 +259,12 @@ impl Config {
     }
 
     fn read(from: &mut Reader) -> Self {
+        let listen = from.address("listen");
         Self {
             workflow: from.location("workflow"),
             refresh: from.duration("refresh", TimeDelta::seconds(1), TimeDelta::days(365)),
-            listen: from.address("listen"),
-            public_url: from.public_url("public_url"),
+            listen,
+            public_url: from.public_url("public_url", listen.port()),
             data: from.folder("data"),
             timezone: from.timezone("timezone"),
             tasks: Tasks {
@@ -278,23 +293,7 @@ impl Config {
                 allow: from.list("files.allow").into_iter().map(PathBuf::from).collect(),
                 every: from.duration("files.every", TimeDelta::seconds(1), DAY),
             },
-            store: Self::read_store(from),
-        }
-    }
-
-    fn read_store(from: &mut Reader) -> StoreConfig {
-        StoreConfig {
-            s3: S3 {
-                endpoint: from.url("store.s3.endpoint"),
-                region: from.optional("store.s3.region"),
-                access_key: from.optional("store.s3.access_key"),
-                secret_key: from.secret("store.s3.secret_key").map(|secret| Hidden::new(secret.expose())),
-            },
-            gcs: Gcs {
-                endpoint: from.url("store.gcs.endpoint"),
-                credentials_file: from.optional("store.gcs.credentials_file").map(PathBuf::from),
-            },
-            env: Vec::new(),
+            store: stores::read(from),
         }
     }
 
@@ -320,13 +319,6 @@ impl Default for Config {
 }
 
 const DAY: TimeDelta = TimeDelta::days(1);
-
-/// The variables that other programs read about object stores, too.
-fn of_stores(env: &[(String, String)]) -> Vec<(String, Hidden)> {
-    let about = |name: &str| ["AWS_", "GOOGLE_"].iter().any(|start| name.starts_with(start));
-    let set = env.iter().filter(|(name, value)| about(name) && !value.is_empty());
-    set.map(|(name, value)| (name.clone(), Hidden::new(value))).collect()
-}
 
 impl Files {
     /// One place within another would tell of its files twice.

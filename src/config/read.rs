@@ -8,12 +8,12 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 use figment::Figment;
 use figment::value::Value;
-use flowlord_domain::duration;
 use flowlord_domain::ladder::{Factor, FactorError};
+use flowlord_domain::{bom, duration};
 use flowlord_store::Location;
 use flowlord_web::Proxies;
 
-use super::Secret;
+use super::{Secret, legacy};
 
 pub(super) struct Reader {
     values: Figment,
@@ -185,10 +185,10 @@ impl Reader {
     }
 
     /// The address of the service in links.
-    pub(super) fn public_url(&mut self, key: &str) -> Option<String> {
+    pub(super) fn public_url(&mut self, key: &str, port: u16) -> Option<String> {
         self.parse(key, None, |text| match text {
             "" => Ok(None),
-            url => flowlord_web::public_url(url).map(Some),
+            url => flowlord_web::public_url(&legacy::with_port(url, port)).map(Some),
         })
     }
 
@@ -203,7 +203,7 @@ impl Reader {
             }
             (Some(value), None) => Some(Secret::new(value)),
             (None, Some(path)) => match std::fs::read_to_string(&path) {
-                Ok(text) if !text.trim().is_empty() => Some(Secret::new(text.trim())),
+                Ok(text) if !bom::skip(&text).trim().is_empty() => Some(Secret::new(bom::skip(&text).trim())),
                 Ok(_) => {
                     self.error(&file_key, &format!("{path} is empty"));
                     None

@@ -1,6 +1,9 @@
+mod old;
+
 use std::path::Path;
 
 use flowlord_domain::ladder::Policy;
+use flowlord_store::Hidden;
 
 use super::*;
 
@@ -52,6 +55,68 @@ fn a_flag_goes_over_a_variable_over_the_file_over_the_default() {
     assert_eq!(config.tasks.lease, TimeDelta::seconds(20));
     assert_eq!(config.tasks.ttl, minutes(60));
     assert_eq!(config.history.retention, TimeDelta::days(90));
+}
+
+#[test]
+fn what_an_image_carries_goes_over_the_defaults_only() {
+    let image = [
+        ("FLOWLORD_IMAGE__LISTEN", "0.0.0.0:8080"),
+        ("FLOWLORD_IMAGE__WORKFLOW", "/workflows"),
+        ("FLOWLORD_IMAGE__DATA", "/data"),
+    ];
+    let loaded = load("", &image, &[]).unwrap();
+    assert_eq!(loaded.config.listen.to_string(), "0.0.0.0:8080");
+    let printed = loaded.to_toml();
+    assert!(printed.contains("data = \"/data\"  # image variable FLOWLORD_IMAGE__DATA"), "{printed}");
+
+    let file = "listen = \"127.0.0.1:9090\"\nworkflow = \"gs://bucket/flows\"\n";
+    let config = load(file, &image, &[]).unwrap().config;
+    assert_eq!((config.listen.port(), config.workflow.to_string().as_str()), (9090, "gs://bucket/flows"));
+    assert_eq!(config.public_url_at(config.listen), "http://localhost:9090", "links follow");
+    assert_eq!(config.data, Path::new("/data"));
+    let both = [image[0], ("FLOWLORD_LISTEN", "127.0.0.1:7070")];
+    assert_eq!(load(file, &both, &[]).unwrap().config.listen.port(), 7070);
+    assert_eq!(load(file, &both, &[("listen", "127.0.0.1:6060")]).unwrap().config.listen.port(), 6060);
+
+    let wrong = error("", &[("FLOWLORD_IMAGE__LISTEN", "nowhere")], &[]);
+    assert!(wrong.starts_with("listen in image variable FLOWLORD_IMAGE__LISTEN: "), "{wrong}");
+    let unknown = error("", &[("FLOWLORD_IMAGE__LISSTEN", "x")], &[]);
+    assert!(unknown.contains("FLOWLORD_IMAGE__LISSTEN: did you mean listen?"), "{unknown}");
+}
+
+#[test]
+fn the_data_folder_is_known_whatever_is_wrong_elsewhere() {
+    let sources = |env: &[(&str, &str)]| Sources { env: pairs(env), ..Sources::default() };
+    let folder = |env| Config::data_folder(&sources(env));
+    assert_eq!(folder(&[]).unwrap(), Path::new("./data"));
+    let env = [("FLOWLORD_IMAGE__DATA", "/data"), ("FLOWLORD_LISTEN", "nowhere")];
+    assert_eq!(folder(&env).unwrap(), Path::new("/data"));
+    assert!(
+        folder(&[("FLOWLORD_CONFIG", "/is/not/there.toml")])
+            .unwrap_err()
+            .to_string()
+            .contains("can't be read")
+    );
+}
+
+#[test]
+fn a_byte_order_mark_before_a_file_is_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, format!("\u{feff}{text}")).unwrap();
+        path
+    };
+    let secret = write("token", "xoxb-1\n");
+    let toml = format!("[notify]\nchannel = \"#c\"\ntoken_file = {secret:?}\n");
+    let json = format!(r##"{{"notify": {{"channel": "#c", "token_file": {secret:?}}}}}"##);
+    for file in [write("flowlord.toml", &toml), write("flowlord.json", &json)] {
+        let loaded = Config::load(&Sources { file: Some(file), ..Sources::default() }).unwrap();
+        assert_eq!(loaded.config.notify.token.unwrap().expose(), "xoxb-1");
+    }
+    let empty = write("empty", "");
+    let error = error("", &[], &[("notify.url_file", &empty.display().to_string())]);
+    assert!(error.ends_with("is empty"), "{error}");
 }
 
 #[test]
@@ -155,6 +220,8 @@ fn a_bad_value_names_its_key_its_source_and_what_to_write() {
         ("store.s3.endpoint", "minio:9000", "begins with http:// or https://"),
         ("store.s3.secret_key_file", "/is/not/there", "/is/not/there can't be read"),
         ("data", "", "name a folder"),
+        ("store.gcs.access_key", "GOOG1E", "set store.gcs.secret_key, too"),
+        ("store.gcs.secret_key", "x", "set store.gcs.access_key, too"),
         ("notify.url_file", "/is/not/there", "/is/not/there can't be read"),
     ];
     for (key, value, what) in cases {
@@ -256,7 +323,7 @@ fn stores_are_reached_by_keys_files_and_the_usual_variables() {
     let (config, printed) = (&loaded.config, loaded.to_toml());
     assert_eq!(config.workflow.to_string(), "s3://bucket/flows");
     assert_eq!(config.files.allow, [Path::new("/rows")]);
-    let StoreConfig { s3, gcs, env } = &config.store;
+    let StoreConfig { s3, gcs, env, .. } = &config.store;
     assert_eq!((s3.endpoint.as_deref(), s3.access_key.as_deref()), (Some("http://minio:9000"), Some("AKIA")));
     assert_eq!(s3.secret_key, Some(Hidden::new("planted")));
     assert_eq!(gcs.credentials_file.as_deref(), Some(Path::new("/run/gcs.json")));
@@ -304,81 +371,6 @@ fn the_effective_values_print_as_toml_without_secrets() {
     }
     let again = load(&printed, &[], &[]).unwrap().config;
     assert_eq!((again.tasks, again.files), (loaded.config.tasks, loaded.config.files));
-}
-
-#[test]
-fn a_file_of_the_reference_system_starts_it_and_each_old_key_is_named() {
-    let file = r##"
-workflow = "./flows"
-refresh = "10m"
-done_topic = "done"
-file_topic = "stat"
-failed_topic = "-"
-status_port = 9090
-host = "flowlord.example.com"
-[Slack]
-Url = "https://hooks.example/planted"
-Channel = "#alerts"
-MinFrequency = "2m"
-MaxFrequency = 0
-[sqlite]
-LocalPath = "/var/lib/flowlord/tasks.db"
-BackupPath = "s3://bucket/flowlord/tasks.db"
-Retention = 7776000000000000
-task-ttl = "6h"
-[bus]
-bus = "nsq"
-[file]
-access_key = "AKIA"
-"##;
-    let loaded = load(file, &[], &[]).unwrap();
-    let (config, warnings) = (loaded.config, loaded.warnings.join("\n"));
-    assert_eq!(config.workflow.to_string(), "./flows");
-    assert_eq!(config.listen.to_string(), "127.0.0.1:9090");
-    assert_eq!(config.public_url.as_deref(), Some("http://flowlord.example.com:9090"));
-    assert_eq!(config.notify.url.unwrap().expose(), "https://hooks.example/planted");
-    assert_eq!((config.notify.ladder.min, config.notify.ladder.max), (minutes(2), minutes(32)));
-    assert_eq!(config.data, Path::new("/var/lib/flowlord"));
-    assert_eq!(config.backup.path.unwrap().to_string(), "s3://bucket/flowlord");
-    assert_eq!((config.history.retention, config.tasks.ttl), (TimeDelta::days(90), minutes(360)));
-    assert_eq!(config.store.s3.access_key.as_deref(), Some("AKIA"));
-    assert!(!warnings.contains("planted"), "{warnings}");
-    for old in [
-        "status_port",
-        "host",
-        "slack.Url",
-        "slack.MaxFrequency",
-        "sqlite.LocalPath",
-        "sqlite.task-ttl",
-        "bus.bus",
-        "file.access_key",
-        "done_topic",
-        "file_topic",
-        "failed_topic",
-    ] {
-        assert!(warnings.contains(&format!("{old} in ")), "{old} in\n{warnings}");
-    }
-    assert!(warnings.contains("is now called notify.min_frequency: 2m"), "{warnings}");
-}
-
-#[test]
-fn a_new_key_counts_over_the_old_one_and_json_is_read_too() {
-    let loaded = load("status_port = 9090\nlisten = \"127.0.0.1:7070\"\n", &[], &[]).unwrap();
-    assert_eq!(loaded.config.listen.port(), 7070);
-    assert!(loaded.warnings[0].contains("is set too"), "{:?}", loaded.warnings);
-
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        Config::load(&Sources { file: Some(path), ..Sources::default() })
-    };
-    let json =
-        file("old.json", r#"{"status_port": "9191", "cache": {"Retention": 0}, "tasks": {"lease": "5s"}}"#);
-    let config = json.unwrap().config;
-    assert_eq!((config.listen.port(), config.tasks.lease), (9191, TimeDelta::seconds(5)));
-    assert_eq!(config.history.retention, TimeDelta::days(90));
-    assert!(file("old.yaml", "").unwrap_err().to_string().contains("as TOML or JSON"));
 }
 
 #[test]

@@ -52,6 +52,29 @@ async fn the_effective_configuration_shows_every_layer_and_no_secret() {
 }
 
 #[actix::test]
+async fn commands_find_the_data_folder_as_the_service_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = async |args: &[&str], variable: &str| {
+        let mut command = flowlord(folder.path(), args);
+        command.env(variable, "variable").env("FLOWLORD_IMAGE__DATA", "image");
+        let (code, _, err) = output(command).await;
+        assert_eq!(code, Some(1), "{err}");
+        err
+    };
+    for args in [&["health"][..], &["token", "list"]] {
+        assert!(asked(args, "X").await.contains("no service runs on image:"), "{args:?}");
+    }
+    std::fs::write(folder.path().join("flowlord.toml"), "data = \"file\"\n").unwrap();
+    for args in [&["health"][..], &["token", "list"]] {
+        assert!(asked(args, "X").await.contains("no service runs on file:"), "{args:?}");
+        assert!(asked(args, "FLOWLORD_DATA").await.contains("no service runs on variable:"), "{args:?}");
+        let flag = [args, &["--data", "flag"]].concat();
+        assert!(asked(&flag, "FLOWLORD_DATA").await.contains("no service runs on flag:"), "{args:?}");
+    }
+    assert!(asked(&["snapshot"], "X").await.contains("there is no database file/"));
+}
+
+#[actix::test]
 async fn a_wrong_call_is_told_from_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     for args in [&["serve", "--listen", "nowhere"][..], &["serve", "--lisssten", "x"], &["check"], &["work"]]

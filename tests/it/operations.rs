@@ -97,8 +97,8 @@ fn the_examples_for_containers_name_what_the_image_has() {
         for variable in text.split(|c: char| !c.is_ascii_uppercase() && c != '_') {
             let Some(key) = variable.strip_prefix("FLOWLORD_") else { continue };
             let key = key.to_lowercase().replace("__", ".");
-            let known =
-                flowlord::config::keys::find(&key).is_some() || ["server", "token"].contains(&key.as_str());
+            let known = flowlord::config::keys::find(&key).is_some()
+                || ["server", "token", "config"].contains(&key.as_str());
             assert!(known, "{name}: {variable}");
         }
         for folder in ["/data", "/workflows"] {
@@ -106,4 +106,19 @@ fn the_examples_for_containers_name_what_the_image_has() {
         }
     }
     assert!(image.contains("USER 10001:10001") && image.contains("STOPSIGNAL SIGTERM"));
+}
+
+#[test]
+fn what_the_image_sets_is_below_what_its_users_write() {
+    let image = include_str!("../../Dockerfile");
+    let set = image.split_whitespace().filter_map(|word| word.strip_prefix("FLOWLORD_")?.split_once('='));
+    let keys: Vec<_> = set
+        .map(|(name, _)| {
+            let key =
+                name.strip_prefix("IMAGE__").unwrap_or_else(|| panic!("FLOWLORD_{name} goes over a file"));
+            key.to_lowercase().replace("__", ".")
+        })
+        .collect();
+    assert_eq!(keys, ["workflow", "data", "listen"]);
+    assert!(keys.iter().all(|key| flowlord::config::keys::find(key).is_some()));
 }

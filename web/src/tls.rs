@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use flowlord_domain::bom;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject as _};
@@ -129,12 +130,14 @@ fn load(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
         let path = path.to_owned();
         |source| TlsError::File { path, source }
     };
-    let chain = CertificateDer::pem_file_iter(&files.cert).map_err(unreadable(&files.cert))?;
+    let pem = |path: &Path| std::fs::read(path).map_err(pem::Error::Io).map_err(unreadable(path));
+    let (cert, key) = (pem(&files.cert)?, pem(&files.key)?);
+    let chain = CertificateDer::pem_slice_iter(bom::skip_bytes(&cert));
     let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(unreadable(&files.cert))?;
     if chain.is_empty() {
         return Err(TlsError::Empty(files.cert.clone()));
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(unreadable(&files.key))?;
+    let key = PrivateKeyDer::from_pem_slice(bom::skip_bytes(&key)).map_err(unreadable(&files.key))?;
     CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|source| TlsError::Pair {
         cert: files.cert.clone(),
         key: files.key.clone(),
@@ -159,6 +162,15 @@ mod tests {
     fn write(files: &TlsFiles, made: &Made<rcgen::KeyPair>) {
         std::fs::write(&files.cert, made.cert.pem()).unwrap();
         std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_the_files_is_skipped() {
+        let folder = tempfile::tempdir().unwrap();
+        let (files, made) = (files(folder.path()), made());
+        std::fs::write(&files.cert, format!("\u{feff}{}", made.cert.pem())).unwrap();
+        std::fs::write(&files.key, format!("\u{feff}{}", made.signing_key.serialize_pem())).unwrap();
+        assert_eq!(load(&files).unwrap().cert[0], *made.cert.der());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use flowlord_domain::bom;
 use flowlord_store::{Listing, MOST_OBJECTS, Skipped, list_folder};
 use sha2::{Digest as _, Sha256};
 
@@ -82,7 +83,9 @@ pub(crate) fn text(bytes: Vec<u8>) -> Result<String, String> {
     if u64::try_from(bytes.len()).is_ok_and(|len| len > MOST_BYTES) {
         return Err(format!("the file is larger than {} MiB: split it", MOST_BYTES / 1024 / 1024));
     }
-    String::from_utf8(bytes).map_err(|_| "the file is no UTF-8 text: save it as UTF-8".to_owned())
+    let text =
+        String::from_utf8(bytes).map_err(|_| "the file is no UTF-8 text: save it as UTF-8".to_owned())?;
+    Ok(bom::skip(&text).to_owned())
 }
 
 fn hash(bytes: &[u8]) -> String {
@@ -120,6 +123,15 @@ mod tests {
         let read = read(folder.path()).unwrap().files;
         assert!(read[0].text.as_ref().unwrap_err().contains("UTF-8"));
         assert_eq!(read[0].hash.len(), 64);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_text_and_a_second_one_is() {
+        let folder = tempfile::tempdir().unwrap();
+        for (mark, text) in [("\u{feff}", "a = 1"), ("\u{feff}\u{feff}", "\u{feff}a = 1")] {
+            std::fs::write(folder.path().join("a.toml"), format!("{mark}a = 1")).unwrap();
+            assert_eq!(read(folder.path()).unwrap().files[0].text.as_deref(), Ok(text));
+        }
     }
 
     #[test]

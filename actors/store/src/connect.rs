@@ -41,6 +41,8 @@ pub struct StoreConfig {
     pub s3: S3,
     /// `[store.gcs]`
     pub gcs: Gcs,
+    /// `[store.gcs]`: instead of a service account.
+    pub gcs_key: Option<HmacKey>,
     /// The environment; what begins with `AWS_` or `GOOGLE_` counts where the sections say nothing.
     pub env: Vec<(String, Hidden)>,
 }
@@ -67,6 +69,15 @@ pub struct Gcs {
     pub credentials_file: Option<PathBuf>,
 }
 
+/// A key of GCS for programs that speak S3, as they make it under "Interoperability".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HmacKey {
+    /// Its name.
+    pub access_key: String,
+    /// Its secret.
+    pub secret_key: Hidden,
+}
+
 impl StoreConfig {
     /// Whether someone said how to reach what `location` is in. A path in a rule must not make the service speak
     /// to stores that its operator never named.
@@ -76,7 +87,7 @@ impl StoreConfig {
         match location {
             Location::Local(_) => true,
             Location::S3 { .. } => self.s3 != S3::default() || set("AWS_"),
-            Location::Gs { .. } => self.gcs != Gcs::default() || set("GOOGLE_"),
+            Location::Gs { .. } => self.gcs != Gcs::default() || self.gcs_key.is_some() || set("GOOGLE_"),
         }
     }
 
@@ -171,11 +182,30 @@ impl Stores {
         Ok(Arc::new(store))
     }
 
+    /// GCS speaks S3 with those who have such a key.
+    fn gcs_as_s3(&self, bucket: &str, key: &HmacKey) -> object_store::Result<Arc<dyn Remote>> {
+        let endpoint = self.config.gcs.endpoint.as_deref().unwrap_or("https://storage.googleapis.com");
+        let store = AmazonS3Builder::new()
+            .with_endpoint(endpoint)
+            .with_region("auto")
+            .with_access_key_id(&key.access_key)
+            .with_secret_access_key(&key.secret_key.0)
+            .with_bucket_name(bucket)
+            .with_client_options(options(Some(endpoint)))
+            .with_retry(retry())
+            .with_disable_bulk_delete(true)
+            .build()?;
+        Ok(Arc::new(store))
+    }
+
     fn gcs(&self, bucket: &str) -> object_store::Result<Arc<dyn Remote>> {
         /// Takes no part in signing: for stores on this machine that ask for no key.
         const NOBODY: &str =
             r#"{"private_key":"","private_key_id":"","client_email":"","disable_oauth":true}"#;
         let Gcs { endpoint, credentials_file } = &self.config.gcs;
+        if let (Some(key), None) = (&self.config.gcs_key, credentials_file) {
+            return self.gcs_as_s3(bucket, key);
+        }
         let mut builder = GoogleCloudStorageBuilder::new();
         let mut has_key = credentials_file.is_some();
         for (key, value) in self.config.env::<GoogleConfigKey>("GOOGLE_") {
@@ -191,7 +221,12 @@ impl Stores {
             }
         }
         if let Some(file) = credentials_file {
-            builder = builder.with_service_account_path(file.to_string_lossy());
+            // A file with a byte order mark is no JSON to those who read it.
+            let marked = std::fs::read_to_string(file).ok().filter(|text| text.starts_with(BYTE_ORDER_MARK));
+            builder = match marked {
+                Some(text) => builder.with_service_account_key(text.trim_start_matches(BYTE_ORDER_MARK)),
+                None => builder.with_service_account_path(file.to_string_lossy()),
+            };
         } else if endpoint.is_some() && !has_key {
             builder = builder.with_service_account_key(NOBODY);
         }
@@ -207,6 +242,8 @@ impl Stores {
         Ok(Arc::new(store))
     }
 }
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 fn options(endpoint: Option<&str>) -> ClientOptions {
     ClientOptions::new()

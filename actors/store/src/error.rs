@@ -68,8 +68,8 @@ impl Kind {
                  AWS_SECRET_ACCESS_KEY), and that this key may list and read the bucket"
             }
             Self::Gs => {
-                "check store.gcs.credentials_file (or GOOGLE_APPLICATION_CREDENTIALS), and that this account may \
-                 list and read the bucket"
+                "check store.gcs.credentials_file (or GOOGLE_APPLICATION_CREDENTIALS), or the HMAC key in \
+                 store.gcs.access_key and store.gcs.secret_key, and that this account may list and read the bucket"
             }
         }
     }
@@ -81,7 +81,8 @@ impl Kind {
                 "check the bucket's name, store.s3.endpoint, store.s3.region, its keys, and the network"
             }
             Self::Gs => {
-                "check the bucket's name, store.gcs.endpoint, store.gcs.credentials_file, and the network"
+                "check the bucket's name, store.gcs.endpoint, store.gcs.credentials_file or the key in \
+                 store.gcs.access_key, and the network"
             }
         }
     }

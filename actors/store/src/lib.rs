@@ -15,7 +15,7 @@ mod trace;
 mod walk;
 mod watch;
 
-pub use connect::{Gcs, Hidden, S3, StoreConfig, Stores};
+pub use connect::{Gcs, Hidden, HmacKey, S3, StoreConfig, Stores};
 pub use entry::{Level, Listing, Object, Skipped, SkippedEntry};
 pub use error::{Error, Result};
 pub use listing::list_folder;

@@ -114,6 +114,31 @@ async fn gcs_over_plain_http() {
 }
 
 #[tokio::test]
+async fn gcs_with_an_hmac_key_is_spoken_to_like_s3() {
+    let fake = FakeStore::start();
+    let key = |access_key: &str| {
+        let (access_key, secret_key) = (access_key.to_owned(), Hidden::new("secret"));
+        StoreConfig { gcs_key: Some(HmacKey { access_key, secret_key }), ..gcs(&fake.url()) }
+    };
+    behaves(&open(key(ACCESS_KEY), "gs://bucket/deep/er")).await;
+    copies_large_files(&open(key(ACCESS_KEY), "gs://bucket/deep/er")).await;
+    let refused = open(key("ANOTHER"), "gs://bucket").list("", 9).await.unwrap_err().to_string();
+    assert!(refused.contains("the HMAC key in store.gcs.access_key and store.gcs.secret_key"), "{refused}");
+    assert!(!format!("{:?}", key("A")).contains("secret\""));
+}
+
+#[test]
+fn a_service_account_file_may_begin_with_a_byte_order_mark() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("account.json");
+    let account = r#"{"private_key":"","private_key_id":"","client_email":"","disable_oauth":true}"#;
+    std::fs::write(&file, format!("\u{feff}{account}")).unwrap();
+    let gcs = Gcs { endpoint: Some(NOBODY.to_owned()), credentials_file: Some(file) };
+    let stores = Stores::new(StoreConfig { gcs, ..StoreConfig::default() });
+    stores.open(&Location::parse("gs://bucket").unwrap()).unwrap();
+}
+
+#[tokio::test]
 async fn the_place_itself_may_be_a_file() {
     let fake = FakeStore::start();
     fake.write("bucket/one.toml", "one");
@@ -186,6 +211,8 @@ fn only_stores_that_someone_named_are_reached() {
     );
     assert!(s3(NOBODY).reaches(&at("s3://b")) && !s3(NOBODY).reaches(&at("gs://b")));
     assert!(gcs(NOBODY).reaches(&at("gs://b")) && !gcs(NOBODY).reaches(&at("s3://b")));
+    let key = HmacKey { access_key: "a".to_owned(), secret_key: Hidden::new("x") };
+    assert!(StoreConfig { gcs_key: Some(key), ..StoreConfig::default() }.reaches(&at("gs://b")));
     let env = vec![("AWS_PROFILE".to_owned(), Hidden::new("x"))];
     assert!(StoreConfig { env, ..StoreConfig::default() }.reaches(&at("s3://b")));
 }

@@ -1,0 +1,66 @@
+//! `[store]`: how object stores are reached.
+
+use std::path::PathBuf;
+
+use flowlord_store::{Gcs, Hidden, HmacKey, S3, StoreConfig};
+
+use super::read::Reader;
+
+pub(super) fn read(from: &mut Reader) -> StoreConfig {
+    StoreConfig {
+        s3: S3 {
+            endpoint: from.url("store.s3.endpoint"),
+            region: from.optional("store.s3.region"),
+            access_key: from.optional("store.s3.access_key"),
+            secret_key: hidden(from, "store.s3.secret_key"),
+        },
+        gcs: Gcs {
+            endpoint: from.url("store.gcs.endpoint"),
+            credentials_file: from.optional("store.gcs.credentials_file").map(PathBuf::from),
+        },
+        gcs_key: gcs_key(from),
+        env: Vec::new(),
+    }
+}
+
+fn hidden(from: &mut Reader, key: &str) -> Option<Hidden> {
+    from.secret(key).map(|secret| Hidden::new(secret.expose()))
+}
+
+fn gcs_key(from: &mut Reader) -> Option<HmacKey> {
+    let errors = from.errors.len();
+    let key = match (from.optional("store.gcs.access_key"), hidden(from, "store.gcs.secret_key")) {
+        (Some(access_key), Some(secret_key)) => Some(HmacKey { access_key, secret_key }),
+        (Some(_), None) if from.errors.len() == errors => {
+            from.error("store.gcs.access_key", "an HMAC key has a secret: set store.gcs.secret_key, too");
+            None
+        }
+        (None, Some(_)) => {
+            from.error("store.gcs.secret_key", "an HMAC key has a name: set store.gcs.access_key, too");
+            None
+        }
+        _ => None,
+    };
+    if key.is_some() && from.optional("store.gcs.credentials_file").is_some() {
+        from.warn("store.gcs.access_key", "there is also store.gcs.credentials_file: that one counts");
+    }
+    key
+}
+
+/// The variables that other programs read about object stores, too.
+pub(super) fn variables(env: &[(String, String)]) -> Vec<(String, Hidden)> {
+    let about = |name: &str| ["AWS_", "GOOGLE_"].iter().any(|start| name.starts_with(start));
+    let set = env.iter().filter(|(name, value)| about(name) && !value.is_empty());
+    set.map(|(name, value)| (name.clone(), Hidden::new(value))).collect()
+}
+
+/// Whether a variable names a service account.
+pub(super) fn has_google_account(env: &[(String, String)]) -> bool {
+    const NAMES: [&str; 4] = [
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "GOOGLE_SERVICE_ACCOUNT",
+        "GOOGLE_SERVICE_ACCOUNT_PATH",
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+    ];
+    env.iter().any(|(name, value)| NAMES.contains(&name.as_str()) && !value.is_empty())
+}
