@@ -4,8 +4,6 @@ mod commands;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 /// Messages between threads are freed elsewhere than where they were made, which this allocator does well.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -13,5 +11,5 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     // The first provider counts for the whole process; an error means that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    commands::Cli::parse().run()
+    commands::run()
 }

@@ -8,6 +8,7 @@ mod demo;
 mod health;
 mod import;
 mod logs;
+mod old_call;
 mod out;
 mod plan;
 mod restore;
@@ -18,6 +19,7 @@ mod snapshot;
 mod token;
 mod work;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -37,6 +39,20 @@ pub(crate) struct Cli {
     /// How log lines are written to stderr; RUST_LOG says which
     #[arg(long, global = true, value_enum, default_value = "text", env = "FLOWLORD_LOG_FORMAT")]
     log_format: LogFormat,
+    /// What to say about the way in which the program was called
+    #[arg(skip)]
+    warnings: Vec<String>,
+}
+
+/// Does what this process was asked.
+pub(crate) fn run() -> ExitCode {
+    match Cli::read(std::env::args_os().collect()) {
+        Ok(cli) => cli.run(),
+        Err(wrong) => {
+            out::error(&format!("flowlord: {wrong}"));
+            ExitCode::from(USAGE)
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -65,10 +81,25 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads the words of a call; what clap answers by itself ends the process.
+    fn read(words: Vec<OsString>) -> Result<Self, String> {
+        let old_call::ProgramCall { words, warnings } = old_call::modernise(words)?;
+        match Self::try_parse_from(words) {
+            Ok(cli) => Ok(Self { warnings, ..cli }),
+            Err(answer) => {
+                warnings.iter().for_each(|warning| out::error(&format!("flowlord: {warning}")));
+                answer.exit()
+            }
+        }
+    }
+
     /// Does what was asked.
-    pub(crate) fn run(self) -> ExitCode {
+    fn run(self) -> ExitCode {
         let usual = if matches!(self.command, Command::Demo(_)) { demo::USUAL_LOG } else { logs::USUAL };
         logs::start(self.log_format, usual);
+        for warning in &self.warnings {
+            log::warn!("event=config_warning detail={warning:?}");
+        }
         let done = match self.command {
             Command::Serve(args) => serve::run(&args),
             Command::Demo(args) => demo::run(&args),

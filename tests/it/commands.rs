@@ -52,6 +52,26 @@ async fn the_effective_configuration_shows_every_layer_and_no_secret() {
 }
 
 #[actix::test]
+async fn a_call_of_the_old_program_does_what_it_did_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("old.toml"), "status_port = 9090\nrefresh = \"1m\"\n").unwrap();
+    let new = output(flowlord(folder.path(), &["serve", "--config", "old.toml", "--print-config"])).await;
+    assert!(new.1.contains("listen = \"0.0.0.0:9090\"  # old.toml"), "{}", new.1);
+    for old in [&["-c", "old.toml", "-show"][..], &["-config=old.toml", "-show"]] {
+        let (code, out, err) = output(flowlord(folder.path(), old)).await;
+        assert_eq!((code, &out), (Some(0), &new.1), "{err}");
+        assert!(err.contains("write `flowlord serve --config old.toml --print-config`"), "{err}");
+    }
+    let (code, out, err) = output(flowlord(folder.path(), &["-v"])).await;
+    assert_eq!((code, out.starts_with("flowlord ")), (Some(0), true), "{out}");
+    assert!(err.contains("write `flowlord --version`"), "{err}");
+    let (code, _, err) = output(flowlord(folder.path(), &["-gen", "yaml"])).await;
+    assert!(code == Some(2) && err.contains("`flowlord serve --print-config`"), "{err}");
+    let (code, _, err) = output(flowlord(folder.path(), &["-c", "is-not-there.toml"])).await;
+    assert!(code == Some(2) && err.contains("is-not-there.toml can't be read"), "{err}");
+}
+
+#[actix::test]
 async fn commands_find_the_data_folder_as_the_service_does() {
     let folder = tempfile::tempdir().unwrap();
     let asked = async |args: &[&str], variable: &str| {
