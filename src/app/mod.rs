@@ -16,6 +16,7 @@ use flowlord_messages::alerts::StopAlerting;
 use flowlord_messages::backload::StopBackload;
 use flowlord_messages::dispatch::StopLeasing;
 use flowlord_messages::files::StopFiles;
+use flowlord_messages::library::{Reload, Reloaded};
 use flowlord_messages::notifier::{StopButtons, StopNotifying};
 use flowlord_messages::rowlog::StopShipping;
 use flowlord_messages::scheduler::StopScheduling;
@@ -29,7 +30,7 @@ use crate::config::{Config, Secret};
 use crate::ports::Ports;
 use crate::running::{Announcement, Running};
 
-use wiring::Wiring;
+use wiring::{Wired, Wiring};
 
 /// Where time, ids and the last resort come from.
 #[derive(Clone)]
@@ -75,6 +76,7 @@ pub struct App {
     arbiters: Vec<Arbiter>,
     announced: Announcement,
     first_token: Option<Secret>,
+    reload: Port<Reload>,
 }
 
 /// The last messages, in the order in which they are sent.
@@ -126,12 +128,12 @@ impl App {
         .start(listener, address, &mut arbiters)
         .await;
         match started {
-            Ok((database, stops, first_token)) => {
+            Ok(Wired { database, stops, first_token, reload }) => {
                 let announced = Running::announce(&config.data, address, config.scheme(), &local.0)
                     .with_context(|| format!("{} can't be written", config.data.display()))?;
                 log::info!("event=started address={address} version={}", env!("CARGO_PKG_VERSION"));
                 let scheme = config.scheme();
-                Ok(Self { address, scheme, stops, database, arbiters, announced, first_token })
+                Ok(Self { address, scheme, stops, database, arbiters, announced, first_token, reload })
             }
             Err(err) => {
                 end(arbiters);
@@ -162,6 +164,12 @@ impl App {
     /// whole file, and restores the newest sound snapshot where it is damaged. Answers what was seen.
     pub async fn damaged(&self) -> Seen {
         self.database.damage.until_restart().await
+    }
+
+    /// Reads the workflow files now.
+    pub fn reload(&self) -> impl Future<Output = flowlord_messages::Result<Reloaded>> + use<> {
+        let reload = self.reload.clone();
+        async move { reload.call(Reload).await }
     }
 
     /// Stops in order: no new leases, HTTP answers what it has, nothing new starts, nothing more is told, and the

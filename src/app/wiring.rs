@@ -15,7 +15,7 @@ use flowlord_files::Files;
 use flowlord_ingest::Ingest;
 use flowlord_library::Library;
 use flowlord_messages::hint::SnapshotsChanged;
-use flowlord_messages::library::WorkflowsChanged;
+use flowlord_messages::library::{Reload, WorkflowsChanged};
 use flowlord_messages::token::TokenHash;
 use flowlord_messages::{LatePort, Ping, Port, Raiser, stand_back};
 use flowlord_notifier::{Buttons, Notifier};
@@ -38,6 +38,15 @@ pub(super) struct Wiring<'a> {
     pub(super) stores: Stores,
     pub(super) environment: &'a Environment,
     pub(super) ports: Ports,
+}
+
+/// What a start leaves behind.
+pub(super) struct Wired {
+    pub(super) database: Database,
+    pub(super) stops: Stops,
+    /// The first admin's, where one was made.
+    pub(super) first_token: Option<Secret>,
+    pub(super) reload: Port<Reload>,
 }
 
 /// The hints upwards, set once their hearers are there.
@@ -72,7 +81,7 @@ impl Wiring<'_> {
         listener: TcpListener,
         address: SocketAddr,
         arbiters: &mut Vec<Arbiter>,
-    ) -> anyhow::Result<(Database, Stops, Option<Secret>)> {
+    ) -> anyhow::Result<Wired> {
         // The hot actors have a thread each; the calm ones share one. What copies and hashes whole databases stands
         // back for all of them, with the threads that it begins.
         let mut thread = || {
@@ -157,6 +166,7 @@ impl Wiring<'_> {
         let web = self.web(&calm, listener, &below, pings)?;
         self.ports.hear(&ears.database.changed, "web", &web);
         self.ports.hear(&ears.snapshots, "web", &web);
+        let reload = self.ports.to("library", &below.library);
         let Below {
             database,
             scheduler,
@@ -184,7 +194,7 @@ impl Wiring<'_> {
             backup: self.ports.patient_to("backup", &backup),
             database: self.ports.to("db", &database.owner),
         };
-        Ok((database, stops, first_token))
+        Ok(Wired { database, stops, first_token, reload })
     }
 
     fn ping<A>(&self, name: &'static str, actor: &Addr<A>) -> Port<Ping>

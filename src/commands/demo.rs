@@ -17,9 +17,10 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::args::ConfigFlags;
+use super::run::{Hangup, until_asked};
 use super::work::client::{Client, Granted, Outcome, Refusal, Wanted};
 use super::work::hold::hold;
-use super::{USAGE, out, run};
+use super::{USAGE, out};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -73,7 +74,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     loaded.config.data = folder.path().join("data");
     loaded.config.listen = free_address(&loaded);
     write_workflows(&workflows).context("the example workflows can't be written")?;
-    actix_rt::System::new().block_on(run::until_asked(&loaded.config, |app| {
+    actix_rt::System::new().block_on(until_asked(&loaded.config, Hangup::Stops, |app| {
         tell(&app.url(), folder.path())?;
         workers(&Running::of(&loaded.config.data)?)
     }))

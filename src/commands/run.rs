@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use flowlord::{App, Config, Environment};
 use flowlord_db::{Mark, Seen};
+use flowlord_messages::library::Reloaded;
 
 use super::out;
 use super::signals::{Asked, Signals};
@@ -14,18 +15,32 @@ use super::signals::{Asked, Signals};
 /// How long a clean stop may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// What a service does at SIGHUP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hangup {
+    /// It reads the workflow files again and goes on.
+    Reloads,
+    /// It stops, as at every other signal: it belongs to a terminal.
+    Stops,
+}
+
 /// Starts the service, calls `ready` with it, and stops it in order at the first signal; a second one ends at once,
 /// which is safe: what was acknowledged is on disk. What `ready` answers is dropped when the stop begins. Where damage
 /// was seen in the database it begins anew as the same process, so that the start can replace what is damaged.
 pub(super) async fn until_asked<T>(
     config: &Config,
+    hangup: Hangup,
     ready: impl FnOnce(&App) -> anyhow::Result<T>,
 ) -> anyhow::Result<ExitCode> {
-    let mut signals = Signals::listen()?;
+    let mut signals = match hangup {
+        Hangup::Reloads => Signals::listen_for_reloads()?,
+        Hangup::Stops => Signals::listen()?,
+    };
     let was_damaged = is_damaged(config);
     let started = tokio::select! {
         started = App::start(config, Environment::system(Arc::new(give_up))) => started,
-        asked = signals.next() => return Ok(asked.exit_code()),
+        // The files are read by the start itself.
+        asked = asked_to_end(&mut signals, hangup, || ()) => return Ok(asked.exit_code()),
     };
     let app = match started {
         // Once: a start that can't deal with damage says why and ends.
@@ -35,7 +50,9 @@ pub(super) async fn until_asked<T>(
     let until_then = ready(&app);
     let end = match &until_then {
         Ok(_) => tokio::select! {
-            asked = signals.next() => End::Asked(asked),
+            asked = asked_to_end(&mut signals, hangup, || drop(actix_rt::spawn(reload(app.reload())))) => {
+                End::Asked(asked)
+            }
             seen = app.damaged() => End::Damaged(seen),
         },
         Err(_) => End::Asked(Asked::Terminate),
@@ -44,7 +61,7 @@ pub(super) async fn until_asked<T>(
     end.log();
     let in_time = tokio::select! {
         stopped = tokio::time::timeout(DEADLINE, app.stop()) => stopped.is_ok(),
-        again = signals.next() => end_at_once(again),
+        again = asked_to_end(&mut signals, hangup, || ()) => end_at_once(again),
     };
     match end {
         End::Damaged(seen) => Err(start_again(&seen.what)),
@@ -52,6 +69,29 @@ pub(super) async fn until_asked<T>(
             let code = ended(in_time);
             failed.map_or(Ok(code), Err)
         }
+    }
+}
+
+/// Waits for a signal that asks for the end, and calls `reload` at those that ask for that.
+async fn asked_to_end(signals: &mut Signals, hangup: Hangup, reload: impl Fn()) -> Asked {
+    loop {
+        match signals.next().await {
+            Asked::Hangup if hangup == Hangup::Reloads => reload(),
+            asked => return asked,
+        }
+    }
+}
+
+async fn reload(files: impl Future<Output = Result<Reloaded, flowlord_messages::Error>>) {
+    match files.await {
+        Ok(Reloaded { added, changed, removed, broken }) => log::info!(
+            "event=reloaded signal=SIGHUP added={} changed={} removed={} broken={}",
+            added.len(),
+            changed.len(),
+            removed.len(),
+            broken.len()
+        ),
+        Err(err) => log::warn!("event=not_reloaded signal=SIGHUP error={err:?}"),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use super::args::ConfigFlags;
-use super::{USAGE, out, run};
+use super::run::{Hangup, until_asked};
+use super::{USAGE, out};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,7 +36,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         out::text(&loaded.to_toml())?;
         return Ok(ExitCode::SUCCESS);
     }
-    actix_rt::System::new().block_on(run::until_asked(&loaded.config, |app| {
+    actix_rt::System::new().block_on(until_asked(&loaded.config, Hangup::Reloads, |app| {
         out::line(&format!("flowlord listens on {}", app.url()))?;
         if let Some(token) = app.first_token() {
             out::line(&format!("flowlord made an admin token, shown only now: {}", token.expose()))?;

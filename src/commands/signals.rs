@@ -1,15 +1,18 @@
-//! SIGTERM and SIGINT.
+//! The signals that ask the program to end, or to read its files again.
 
 use std::io;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that ask the program to end.
+/// Such signals, as they come.
 #[derive(Debug)]
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    quit: Signal,
+    /// None where the program was started with it ignored.
+    hangup: Option<Signal>,
 }
 
 /// Which of them came.
@@ -17,21 +20,54 @@ pub(crate) struct Signals {
 pub(crate) enum Asked {
     Terminate,
     Interrupt,
+    Quit,
+    Hangup,
 }
 
 impl Signals {
-    /// Listens from now on; a signal no longer ends the process by itself.
+    /// Listens from now on; a signal no longer ends the process by itself. Under `nohup` a hangup stays ignored.
     pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let hangup = if is_hangup_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hangup,
+        })
+    }
+
+    /// As [`Self::listen`], for a program that a hangup doesn't end: it is heard under `nohup`, too.
+    pub(crate) fn listen_for_reloads() -> io::Result<Self> {
+        Ok(Self { hangup: Some(signal(SignalKind::hangup())?), ..Self::listen()? })
     }
 
     /// Waits for the next one.
     pub(crate) async fn next(&mut self) -> Asked {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => drop(hangup.recv().await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.terminate.recv() => Asked::Terminate,
             _ = self.interrupt.recv() => Asked::Interrupt,
+            _ = self.quit.recv() => Asked::Quit,
+            () = hangup => Asked::Hangup,
         }
     }
+}
+
+/// Whether this process was started with SIGHUP ignored; no where the system doesn't say.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    is_first_signal_ignored(&status)
+}
+
+/// SIGHUP is signal 1: the lowest bit of the mask.
+fn is_first_signal_ignored(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 impl Asked {
@@ -40,6 +76,8 @@ impl Asked {
         match self {
             Self::Terminate => 143,
             Self::Interrupt => 130,
+            Self::Quit => 131,
+            Self::Hangup => 129,
         }
     }
 
@@ -51,6 +89,27 @@ impl Asked {
         match self {
             Self::Terminate => "SIGTERM",
             Self::Interrupt => "SIGINT",
+            Self::Quit => "SIGQUIT",
+            Self::Hangup => "SIGHUP",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nohup_is_known_by_the_lowest_bit_of_what_is_ignored() {
+        for (mask, ignored) in [
+            ("0000000000000001", true),
+            ("0000000000001001", true),
+            ("0000000000001000", false),
+            ("x", false),
+        ] {
+            let status = format!("Name:\tflowlord\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\n");
+            assert_eq!(is_first_signal_ignored(&status), ignored, "{mask}");
+        }
+        assert!(!is_first_signal_ignored(""));
     }
 }

@@ -31,6 +31,7 @@ mod results;
 mod secrets;
 mod security;
 mod shipping;
+mod signals;
 mod simulate;
 mod slack;
 mod snapshots;
