@@ -46,6 +46,9 @@ pub(crate) struct Cli {
 
 /// Does what this process was asked.
 pub(crate) fn run() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|word| word == work::guard::NAME) {
+        return work::guard::run();
+    }
     match Cli::read(std::env::args_os().collect()) {
         Ok(cli) => cli.run(),
         Err(wrong) => {

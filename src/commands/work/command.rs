@@ -1,85 +1,78 @@
-//! Running the command for one task, in a process group of its own so that it ends with all it started.
+//! Running the command for one task: its arguments and input, and what its end means.
 
 use std::io;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::client::Outcome;
+use super::fit::{SystemLimits, fit};
+use super::guard::{GuardedCommand, StartOrder};
+use super::lines::{Keep, LastLine};
 use super::template::TaskView;
 
 /// The exit codes with a meaning of their own; the lower one is EX_TEMPFAIL of old.
 const ALERT: i32 = 75;
 const WARN: i32 = 76;
 
-/// What is kept of a line at most.
-const LONGEST_LINE: usize = 64 * 1024;
+/// What is kept of a message at most: its end says what went wrong.
+const LONGEST_MESSAGE: usize = 64 * 1024;
+
+/// How long a line of meta may be: the service takes no larger result.
+const LONGEST_META: usize = 8 * 1024 * 1024;
 
 /// How long the command's output may stay open after its end, by something that it left behind.
 const LINGER: Duration = Duration::from_millis(500);
 
 /// Runs the command for a task. Dropping the future kills it.
 pub(super) async fn run(command: &[String], task: &TaskView, worker: &str) -> io::Result<Outcome> {
-    let mut running = Running(start(command, task, worker)?);
-    let child = &mut running.0;
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let (mut last_out, mut last_err) = (LastLine::default(), LastLine::default());
+    let fitted = match fit(command, task, worker, SystemLimits::of_system()) {
+        Ok(fitted) => fitted,
+        Err(what) => return Ok(Outcome::new("alert", what)),
+    };
+    let order = StartOrder {
+        command: fitted.command,
+        set: fitted.set,
+        removed: fitted.removed,
+        input: task.json().to_owned(),
+    };
+    match GuardedCommand::start(&order).await {
+        Ok(guarded) => finish(guarded).await,
+        Err(err) if err.kind() == io::ErrorKind::ArgumentListTooLong => Ok(Outcome::new(
+            "alert",
+            "the system refuses the command's arguments and environment as too long: read the task from stdin instead",
+        )),
+        Err(err) => Err(err),
+    }
+}
+
+async fn finish(mut guarded: GuardedCommand) -> io::Result<Outcome> {
+    let (stdout, stderr) = guarded.output();
+    let mut last_out = LastLine::new(Keep::Beginning(LONGEST_META));
+    let mut last_err = LastLine::new(Keep::End(LONGEST_MESSAGE));
     let status = {
         let output = async {
             let out = pass_on(stdout, tokio::io::stdout(), &mut last_out);
             let err = pass_on(stderr, tokio::io::stderr(), &mut last_err);
-            tokio::join!(feed(stdin, task.json()), out, err)
+            tokio::join!(out, err)
         };
         tokio::pin!(output);
         tokio::select! {
-            status = child.wait() => {
+            status = guarded.ended() => {
                 // What was written before the end is still on its way.
                 let _ = timeout(LINGER, &mut output).await;
-                status?
+                status
             }
-            _ = &mut output => child.wait().await?,
+            _ = &mut output => guarded.ended().await,
         }
     };
-    Ok(outcome(status, &last_out.text(), &last_err.text()))
-}
-
-fn start(command: &[String], task: &TaskView, worker: &str) -> io::Result<Child> {
-    let mut words = command.iter().map(|word| task.render(word));
-    let program = words.next().unwrap_or_default();
-    Command::new(program)
-        .args(words)
-        .envs(task.variables(worker))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-}
-
-/// A command that is killed, with everything it started, unless it ended by itself.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let id = self.0.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        if let Some(id) = id {
-            // It may have ended a moment ago.
-            let _ = kill_process_group(id, Signal::KILL);
-        }
-    }
-}
-
-async fn feed(stdin: Option<impl AsyncWrite + Unpin>, text: &str) {
-    if let Some(mut stdin) = stdin {
-        // A command that doesn't read its input closes it.
-        let _ = stdin.write_all(text.as_bytes()).await;
-        let _ = stdin.write_all(b"\n").await;
-    }
+    Ok(match status {
+        Ok(status) => outcome(status, last_out.finish(), &last_err.finish().0),
+        // Nobody knows how far the command came: it is killed.
+        Err(err) => Outcome::new("error", err.to_string()),
+    })
 }
 
 /// Passes output on and keeps its last line.
@@ -93,39 +86,7 @@ async fn pass_on(from: Option<impl AsyncRead + Unpin>, mut to: impl AsyncWrite +
     }
 }
 
-/// The last line that isn't empty.
-#[derive(Debug, Default)]
-struct LastLine {
-    whole: Vec<u8>,
-    current: Vec<u8>,
-}
-
-impl LastLine {
-    fn take(&mut self, bytes: &[u8]) {
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let (text, ends) = piece.strip_suffix(b"\n").map_or((piece, false), |text| (text, true));
-            let room = LONGEST_LINE - self.current.len();
-            self.current.extend_from_slice(&text[..text.len().min(room)]);
-            if ends {
-                self.end();
-            }
-        }
-    }
-
-    fn end(&mut self) {
-        if !self.current.trim_ascii().is_empty() {
-            std::mem::swap(&mut self.whole, &mut self.current);
-        }
-        self.current.clear();
-    }
-
-    fn text(mut self) -> String {
-        self.end();
-        String::from_utf8_lossy(&self.whole).trim().to_owned()
-    }
-}
-
-fn outcome(status: ExitStatus, out: &str, err: &str) -> Outcome {
+fn outcome(status: ExitStatus, (out, is_cut): (String, bool), err: &str) -> Outcome {
     let result = match status.code() {
         Some(0) => "complete",
         Some(ALERT) => "alert",
@@ -137,8 +98,15 @@ fn outcome(status: ExitStatus, out: &str, err: &str) -> Outcome {
         (false, "") => status.to_string(),
         (false, err) => err.to_owned(),
     };
-    let meta = out.strip_prefix("meta ").unwrap_or_default().trim().to_owned();
-    Outcome { result, msg, meta }
+    match out.strip_prefix("meta ") {
+        // Half of it must not count as all.
+        Some(_) if is_cut => Outcome::new(
+            "error",
+            format!("the line of meta is longer than {LONGEST_META} bytes: keep such values in a file"),
+        ),
+        Some(meta) => Outcome { result, msg, meta: meta.trim().to_owned() },
+        None => Outcome::new(result, msg),
+    }
 }
 
 #[cfg(test)]
@@ -198,16 +166,51 @@ mod tests {
         assert_eq!(run(&missing, &view(), "w").await.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
-    #[test]
-    fn of_a_line_without_an_end_only_so_much_is_kept() {
-        let mut line = LastLine::default();
-        for _ in 0..100 {
-            line.take(&[b'x'; 4096]);
+    #[tokio::test]
+    async fn a_message_is_what_a_terminal_shows_and_of_a_long_one_the_end() {
+        let script = r"printf '10%%\r90%%\r\033[K\033[31mno space\033[0m\a left\n\033[0m' >&2; exit 3";
+        assert_eq!(sh(script).await, Outcome::new("error", "no space left"));
+        let long = sh("head -c 300000 /dev/zero | tr '\\0' x >&2; printf ' out of memory' >&2; exit 1").await;
+        assert!(
+            long.msg.ends_with("xx out of memory") && long.msg.len() == LONGEST_MESSAGE,
+            "{}",
+            long.msg.len()
+        );
+    }
+
+    #[tokio::test]
+    async fn meta_is_found_behind_colours_and_redraws_and_half_of_it_is_none() {
+        assert_eq!(sh(r"printf '50%%\r\033[32mmeta a=1\033[0m\n\033[0m'").await.meta, "a=1");
+        let long = sh("printf 'meta a='; head -c 9000000 /dev/zero | tr '\\0' x").await;
+        assert_eq!((long.result, long.meta.as_str()), ("error", ""));
+        assert!(long.msg.contains("the line of meta is longer than"), "{}", long.msg);
+    }
+
+    async fn with_info(info: String, word: &str, script: &str) -> Outcome {
+        let task = json!({ "type": "load", "info": info, "meta": "rows=7" });
+        let view = TaskView::new(&Granted { lease: "l".into(), attempt: 1, task });
+        run(&["sh", "-c", script, "sh", word].map(str::to_owned), &view, "w").await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_no_variable_can_hold_is_on_stdin_and_named() {
+        let script = r#"read -r task; test ${#task} -gt 200000 || exit 1
+            test "$FLOWLORD_TRUNCATED" = FLOWLORD_INFO || exit 2
+            test -z "$FLOWLORD_INFO" || exit 3
+            test "$FLOWLORD_META_ROWS" = 7 || exit 4"#;
+        let outcome = with_info("x".repeat(200_000), "{type}", script).await;
+        assert_eq!(outcome, Outcome::new("complete", ""));
+        let outcome = with_info("short".to_owned(), "{type}", r#"test -z "$FLOWLORD_TRUNCATED""#).await;
+        assert_eq!(outcome, Outcome::new("complete", ""));
+    }
+
+    #[tokio::test]
+    async fn an_argument_that_does_not_fit_is_an_alert() {
+        for info in ["x".repeat(131_072), "a\0b".to_owned()] {
+            let outcome = with_info(info, "{info}", "exit 0").await;
+            assert_eq!(outcome.result, "alert");
+            assert!(outcome.msg.contains("argument 4 ({info}) would"), "{}", outcome.msg);
         }
-        assert_eq!(line.text().len(), LONGEST_LINE);
-        let mut line = LastLine::default();
-        line.take(b"a\nb");
-        line.take(b"c\n\n  \n");
-        assert_eq!(line.text(), "bc");
+        assert_eq!(with_info("x".repeat(131_071), "{info}", "exit 0").await.result, "complete");
     }
 }

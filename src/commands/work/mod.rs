@@ -3,7 +3,10 @@
 mod backoff;
 pub(super) mod client;
 mod command;
+mod fit;
+pub(crate) mod guard;
 pub(super) mod hold;
+mod lines;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -30,13 +33,15 @@ Examples:
   flowlord work --topic load --slots 4 --lease 5m -- python3 load.py '{job}' '{meta:file}'
 
 The command gets the task as JSON on its stdin, and in its environment as FLOWLORD_TYPE,
-_JOB, _INFO, _META, _META_<KEY>, _ID, _UID, _CREATED, _ATTEMPT, _LEASE and _WORKER.
+_JOB, _INFO, _META, _META_<KEY>, _ID, _UID, _CREATED, _ATTEMPT, _LEASE and _WORKER. Those that the system can't
+hold are left out, and FLOWLORD_TRUNCATED names them; an argument that it can't hold makes the task an alert.
   exit 0     complete          exit 76    warn: neither retry nor alert
   exit 75    alert, at once    other      error: retried, then an alert
-The last line of its stderr is the message. When the last line of its stdout has the form
+The last line of its stderr, as a terminal would show it, is the message. When the last line of its stdout has the form
 `meta key=value&...`, those keys are merged into the task's meta.
 
-SIGTERM: no new tasks, the running ones finish. A second signal kills and gives them back.";
+SIGTERM, SIGINT, SIGQUIT or SIGHUP: no new tasks, the running ones finish. A second signal kills and gives them back.
+However this worker ends, also by kill -9, its commands end with it.";
 
 /// Run a command for each task of a topic
 #[derive(Debug, clap::Args)]

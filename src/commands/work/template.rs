@@ -96,7 +96,7 @@ impl TaskView {
         // The first of a repeated key counts, as everywhere: it is set last.
         let pairs: Vec<_> = self.meta.pairs().collect();
         let meta = pairs.into_iter().rev().map(|(key, value)| (format!("META_{}", variable(key)), value));
-        own.chain(meta).map(|(name, value)| (format!("FLOWLORD_{name}"), value.replace('\0', ""))).collect()
+        own.chain(meta).map(|(name, value)| (format!("FLOWLORD_{name}"), value.to_owned())).collect()
     }
 }
 
