@@ -108,7 +108,7 @@ def heartbeats(server, lease, done, cancelled):
     """Keeps the lease until `done`; sets `cancelled` when the task is gone."""
     while not done.wait(LEASE / 3):
         try:
-            answer = server.post(f"/lease/{lease}/heartbeat", {"lease": f"{LEASE}s"}, timeout=10)
+            answer = server.post(f"/lease/{lease}/heartbeat", {}, timeout=10)
             if answer.get("cancel"):
                 cancelled.set()
         except LeaseLost:

@@ -46,7 +46,7 @@ while [[ -z $stop ]]; do
   job=$(jq -r '.tasks[0].task.job // ""' <<<"$leased")
 
   # 2. Say every 20 s that the work goes on: after 60 s of silence another worker gets the task.
-  (while sleep 20; do post "/lease/$lease/heartbeat" '{"lease":"60s"}' >/dev/null || exit; done) &
+  (while sleep 20; do post "/lease/$lease/heartbeat" '{}' >/dev/null || exit; done) &
   heartbeat=$!
 
   # 3. Work, and post how it ended: complete, error (tried again), warn, or alert (told at once).

@@ -91,6 +91,24 @@ async fn heartbeats_keep_a_lease_alive_past_three_lease_times() {
 }
 
 #[actix::test]
+async fn a_heartbeat_without_a_length_keeps_the_one_that_was_asked_for_also_over_a_restart() {
+    let app = TestApp::start().await;
+    app.api.create(&json!({"type": "a", "info": "i"})).await;
+    let leased = app.api.lease_for("a", "10m").await.unwrap();
+    let heartbeat = format!("/api/v1/lease/{}/heartbeat", leased.lease);
+    app.pass(seconds(200)).await;
+    let answer = app.api.post(&heartbeat, &json!({"progress": 0.3})).await.ok();
+    assert_eq!(answer["expires"], "2026-03-02T12:13:20Z");
+    let app = app.restart(seconds(200)).await;
+    let answer = app.api.post(&heartbeat, &json!({})).await.ok();
+    assert_eq!(answer["expires"], "2026-03-02T12:16:40Z");
+    app.pass(seconds(590)).await;
+    assert!(app.api.lease("a").await.is_none(), "nobody else has it");
+    app.api.complete(&leased.lease, "").await;
+    app.stop().await;
+}
+
+#[actix::test]
 async fn an_expired_lease_counts_until_the_task_is_handed_out_again() {
     let app = TestApp::start().await;
     app.api.create(&json!({"type": "a", "info": "late"})).await;

@@ -9,8 +9,12 @@ use crate::rowlog;
 use crate::snapshot::is_damage;
 
 /// One step a version: `MIGRATIONS[n]` leads from version n to n + 1.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema_v1.sql"), include_str!("schema_v2.sql"), include_str!("schema_v3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema_v1.sql"),
+    include_str!("schema_v2.sql"),
+    include_str!("schema_v3.sql"),
+    include_str!("schema_v4.sql"),
+];
 
 /// The version that this program writes, kept in `PRAGMA user_version`.
 pub const VERSION: usize = MIGRATIONS.len();

@@ -42,7 +42,7 @@ const TRY_AGAIN: TimeDelta = TimeDelta::seconds(1);
 /// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The lease of a heartbeat that names none.
+    /// The lease of a heartbeat for a task whose worker never asked for a length.
     pub lease: TimeDelta,
 }
 
@@ -359,7 +359,8 @@ impl Handler<Heartbeat> for Dispatch {
             let extend = ExtendLease {
                 now: this.deps.clock.now(),
                 lease: beat.lease,
-                by: beat.by.unwrap_or(this.config.lease),
+                by: beat.by,
+                default: this.config.lease,
                 progress: beat.progress,
                 msg: beat.msg,
             };

@@ -34,7 +34,7 @@ pub struct Lease {
 pub struct Heartbeat {
     /// Which.
     pub lease: LeaseToken,
-    /// For how long; none means the configured lease.
+    /// For how long; none means as long as was asked for last.
     pub by: Option<TimeDelta>,
     /// How far the worker is, 0 to 1.
     pub progress: Option<f64>,

@@ -195,8 +195,10 @@ pub struct ExtendLease {
     pub now: DateTime<Utc>,
     /// Which.
     pub lease: LeaseToken,
-    /// For how long from now.
-    pub by: TimeDelta,
+    /// For how long from now; none means as long as was asked for last.
+    pub by: Option<TimeDelta>,
+    /// For how long where nobody ever asked.
+    pub default: TimeDelta,
     /// How far the worker is, 0 to 1.
     pub progress: Option<f64>,
     /// What the worker says.

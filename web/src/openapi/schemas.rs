@@ -53,6 +53,11 @@ fn merged(a: Value, b: Value) -> Value {
     }
 }
 
+/// Another schema, with what it is for here.
+fn described(schema: Value, says: &str) -> Value {
+    merged(schema, json!({"description": says}))
+}
+
 /// By name.
 pub(super) fn all() -> Value {
     [tasks(), work(), alerts(), workflows(), service()].into_iter().fold(json!({}), merged)
@@ -193,7 +198,7 @@ fn work() -> Value {
         "Heartbeat": object(&[], json!({
             "progress": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
             "msg": {"type": ["string", "null"]},
-            "lease": schema("Duration"),
+            "lease": described(schema("Duration"), "how long the lease lasts from now on; as long as was asked for last where it is left out"),
         })),
         "Extended": object(&["expires", "cancel"], json!({
             "expires": time(), "cancel": {"type": "boolean", "description": "give up: nobody wants the result"},

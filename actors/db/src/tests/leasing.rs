@@ -3,12 +3,13 @@
 use flowlord_domain::TaskState;
 use flowlord_messages::LeaseToken;
 use flowlord_messages::read::NextExpiry;
-use flowlord_messages::write::{ExtendLease, ReapLeases, Reaped, ReleaseLease};
+use flowlord_messages::write::{ExtendLease, Extended, ReapLeases, Reaped, ReleaseLease};
 
 use super::*;
 
 fn extend(lease: LeaseToken, now: DateTime<Utc>) -> ExtendLease {
-    ExtendLease { now, lease, by: seconds(60), progress: Some(0.5), msg: Some("half".to_owned()) }
+    let (progress, msg) = (Some(0.5), Some("half".to_owned()));
+    ExtendLease { now, lease, by: Some(seconds(60)), default: seconds(1), progress, msg }
 }
 
 fn release(lease: LeaseToken, delay: i64) -> ReleaseLease {
@@ -34,6 +35,35 @@ async fn a_task_is_given_to_one_worker_and_its_lease_outlives_a_restart() {
     assert_eq!(extended.expires, noon() + seconds(119));
     let attempt = db.attempt(granted.lease.uid).await;
     assert_eq!((attempt.progress, attempt.msg.as_str()), (Some(0.5), "half"));
+}
+
+#[actix::test]
+async fn a_heartbeat_extends_by_what_was_asked_for_last_until_it_asks_for_another_length() {
+    let db = Db::new();
+    db.create(vec![task("a", "")]).await;
+    let lease = WantedLease { lease: seconds(600), ..wanted(&["a"], 1) };
+    let granted =
+        db.write(GrantLeases { now: noon(), wanted: vec![lease] }).await.unwrap().remove(0).remove(0);
+    let beat = |after, by| ExtendLease { by, ..extend(granted.lease, noon() + seconds(after)) };
+    let ends = |extended: Extended| (extended.expires - noon()).num_seconds();
+    assert_eq!(ends(db.write(beat(200, None)).await.unwrap()), 800, "as leased");
+    assert_eq!(ends(db.write(beat(300, Some(seconds(30)))).await.unwrap()), 330, "as asked");
+    let db = db.reopen();
+    assert_eq!(ends(db.write(beat(310, None)).await.unwrap()), 340, "as asked last, over a restart");
+    db.write(ReapLeases { now: noon() + seconds(340), max_deliveries: 5 }).await.unwrap();
+    assert_eq!(ends(db.write(beat(341, None)).await.unwrap()), 371, "also when it had run out");
+}
+
+#[actix::test]
+async fn a_length_ends_with_its_hand_out() {
+    let db = Db::new();
+    db.create(vec![task("a", "")]).await;
+    let lease = WantedLease { lease: seconds(600), ..wanted(&["a"], 1) };
+    let first = db.write(GrantLeases { now: noon(), wanted: vec![lease] }).await.unwrap().remove(0).remove(0);
+    db.write(release(first.lease, 0)).await.unwrap();
+    let second = db.lease(&["a"], noon()).await.unwrap();
+    let beat = ExtendLease { by: None, ..extend(second.lease, noon() + seconds(1)) };
+    assert_eq!(db.write(beat).await.unwrap().expires, noon() + seconds(61));
 }
 
 #[actix::test]

@@ -45,7 +45,8 @@ async fn the_worker_of_a_cancelled_task_is_told_and_nobody_else_gets_it() {
     for topic in ["a", "b", "c"] {
         let lease = db.lease(&[topic], noon()).await.unwrap().lease;
         cancel(&db, lease.uid).await.unwrap();
-        let beat = ExtendLease { now: noon(), lease, by: seconds(60), progress: None, msg: None };
+        let beat =
+            ExtendLease { now: noon(), lease, by: None, default: seconds(60), progress: None, msg: None };
         assert!(db.write(beat).await.unwrap().cancel);
         leases.push(lease);
     }

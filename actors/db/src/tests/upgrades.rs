@@ -1,7 +1,9 @@
 //! Databases of every earlier version open, keep what they held, and are then as a fresh one.
 
 use flowlord_domain::TaskState;
+use flowlord_messages::LeaseToken;
 use flowlord_messages::read::{Chain, DayStats, ReadSchedule};
+use flowlord_messages::write::ExtendLease;
 use rusqlite::Connection;
 
 use super::*;
@@ -9,7 +11,8 @@ use crate::schema::open_writer;
 use crate::{DATABASE, VERSION};
 
 /// One a version that people may have.
-const SEEDS: [&str; 2] = [include_str!("seeds/v1.sql"), include_str!("seeds/v2.sql")];
+const SEEDS: [&str; 3] =
+    [include_str!("seeds/v1.sql"), include_str!("seeds/v2.sql"), include_str!("seeds/v3.sql")];
 
 fn seeded(seed: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -58,6 +61,16 @@ async fn every_earlier_version_opens_with_all_that_it_held() {
         assert_eq!(schedule.next_due, Some(noon() + seconds(60)));
         let stats = db.read(DayStats { day: noon().date_naive() }).await.unwrap();
         assert_eq!(stats.rows.iter().map(|row| row.counts.total).sum::<u64>(), 4);
+        // Handed out before lengths were kept: a heartbeat that names none extends by the default.
+        let beat = ExtendLease {
+            now: noon(),
+            lease: LeaseToken { uid: Uid::at(noon() + TimeDelta::microseconds(9_000_003)), secret: 78 },
+            by: None,
+            default: seconds(60),
+            progress: None,
+            msg: None,
+        };
+        assert_eq!(db.write(beat).await.unwrap().expires, noon() + seconds(60));
         let granted = db.lease(&["load"], noon() + seconds(20)).await.unwrap();
         assert_eq!(granted.task.info, "a?hour=2026-03-01T11");
         db.finish(Claim::Lease(granted.lease), decision(TaskResult::Complete)).await.unwrap();

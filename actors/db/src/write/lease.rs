@@ -83,9 +83,16 @@ impl Store<'_> {
         self.connection
             .prepare_cached(
                 "UPDATE task SET state = 2, due = ?2, lease = ?3, delivery = delivery + 1, worker = ?4,
-                     progress = NULL, started = ?5 WHERE uid = ?1 AND state = 0",
+                     progress = NULL, started = ?5, lease_micros = ?6 WHERE uid = ?1 AND state = 0",
             )?
-            .execute(params![uid, micros(expires), bits(secret), worker, micros(now)])?;
+            .execute(params![
+                uid,
+                micros(expires),
+                bits(secret),
+                worker,
+                micros(now),
+                wanted.lease.num_microseconds()
+            ])?;
         let task = self
             .connection
             .prepare_cached(concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1"))?
@@ -112,7 +119,7 @@ impl Store<'_> {
     pub(crate) fn task(&self, uid: Uid) -> rusqlite::Result<Option<Held>> {
         self.connection
             .prepare_cached(
-                "SELECT state, queue, lease, delivery, started, cancelled FROM task WHERE uid = ?1",
+                "SELECT state, queue, lease, delivery, started, cancelled, lease_micros FROM task WHERE uid = ?1",
             )?
             .query_row([uid.0], |row| {
                 Ok(Held {
@@ -122,6 +129,7 @@ impl Store<'_> {
                     delivery: row.get(3)?,
                     started: row.get(4)?,
                     cancelled: row.get(5)?,
+                    length: row.get::<_, Option<i64>>(6)?.map(TimeDelta::microseconds),
                 })
             })
             .optional()
@@ -136,6 +144,8 @@ pub(crate) struct Held {
     pub(crate) started: Option<i64>,
     pub(crate) cancelled: bool,
     lease: Option<u64>,
+    /// How long the lease lasts that was asked for last.
+    length: Option<TimeDelta>,
     delivery: i64,
 }
 
@@ -156,14 +166,21 @@ impl Command for ExtendLease {
     /// Also a lease that ran out but whose task wasn't handed out again: its worker is still at work.
     fn apply(&mut self, store: &mut Store<'_>) -> Result<Extended, Trouble> {
         let held = store.held(self.lease)?.unfinished()?;
-        let expires = self.now + self.by;
+        let length = self.by.or(held.length).unwrap_or(self.default);
+        let expires = self.now + length;
         store
             .connection
             .prepare_cached(
-                "UPDATE task SET state = 2, due = ?2, progress = coalesce(?3, progress), msg = coalesce(?4, msg)
-                 WHERE uid = ?1",
+                "UPDATE task SET state = 2, due = ?2, progress = coalesce(?3, progress), msg = coalesce(?4, msg),
+                     lease_micros = ?5 WHERE uid = ?1",
             )?
-            .execute(params![self.lease.uid.0, micros(expires), self.progress, self.msg])?;
+            .execute(params![
+                self.lease.uid.0,
+                micros(expires),
+                self.progress,
+                self.msg,
+                length.num_microseconds()
+            ])?;
         Ok(Extended { expires, cancel: held.cancelled })
     }
 }
