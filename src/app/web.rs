@@ -58,6 +58,7 @@ impl Wiring<'_> {
             paused: self.look(&below.database),
             rerun: self.write(&below.database),
             cancel: self.write(&below.database),
+            known_tasks: self.read(&below.database),
             later: self.look(&below.database),
             add_token: self.write(&below.database),
             remove_token: self.write(&below.database),

@@ -123,7 +123,7 @@ async fn many_results_are_each_judged_alone() {
         {"lease": leases[1].lease, "result": "fine"},
         done(&bare),
         {"lease": leases[0].lease, "result": "complete"},
-        {"type": "ghost", "info": "", "id": "none", "created": "2026-03-02T11:00:00Z", "result": "complete"},
+        {"uid": "060a24181e4000", "result": "complete"},
     ]);
     let answer = app.api.post("/api/v1/results", &results).await.ok();
     assert_eq!(answer["accepted"].as_u64().unwrap() + answer["duplicates"].as_u64().unwrap(), 3, "{answer}");
@@ -159,5 +159,86 @@ async fn a_result_in_two_places_of_the_wire_is_refused_with_its_field() {
         assert_eq!(answer.problem().0, 400, "{body}");
     }
     app.api.complete(&leased.lease, "").await;
+    app.stop().await;
+}
+
+/// A done task of the tests' workflow that somebody else created.
+fn done_elsewhere(id: &str, result: &str) -> Value {
+    json!({
+        "type": "extract", "job": "orders", "info": "?hour=2026-03-02T10", "id": id,
+        "created": "2026-03-02T11:00:00Z", "started": "2026-03-02T11:00:05Z", "ended": "2026-03-02T11:10:00Z",
+        "meta": "workflow=main.toml&cron=2026-03-02T10&file=s3://b/f.json", "result": result, "msg": "no disk",
+    })
+}
+
+async fn post(app: &TestApp, results: &Value) -> Value {
+    app.api.post("/api/v1/results", results).await.ok()
+}
+
+#[actix::test]
+async fn a_done_task_that_nobody_created_here_is_recorded_and_its_children_start_once() {
+    let app = TestApp::start().await;
+    let done = json!([done_elsewhere("c1", "complete"), done_elsewhere("c1", "complete")]);
+    assert_eq!(post(&app, &done).await, json!({"accepted": 1, "duplicates": 1, "rejected": []}));
+    let app = app.restart(seconds(1)).await;
+    assert_eq!(post(&app, &done).await, json!({"accepted": 0, "duplicates": 2, "rejected": []}));
+    let chain = app.api.get("/api/v1/chains/c1").await.ok()["items"].as_array().unwrap().clone();
+    assert_eq!(names(&chain), ["extract", "load"]);
+    let [extract, load] = &chain[..] else { panic!("{chain:?}") };
+    for (field, value) in [
+        ("state", "done"),
+        ("result", "complete"),
+        ("msg", "no disk"),
+        ("created", "2026-03-02T11:00:00.000000Z"),
+        ("started", "2026-03-02T11:00:05Z"),
+        ("ended", "2026-03-02T11:10:00Z"),
+    ] {
+        assert_eq!(extract[field], value);
+    }
+    assert_eq!(
+        (&load["parent"], &load["info"]),
+        (&extract["uid"], &json!("s3://b/f.json?hour=2026-03-02T10"))
+    );
+    assert_eq!(post(&app, &json!([extract])).await["duplicates"], 1, "as it is shown here, too");
+    let leased = app.api.lease("load").await.expect("the child is ready");
+    app.api.complete(&leased.lease, "").await;
+    let stats = app.api.get("/api/v1/stats?date=2026-03-02").await.ok();
+    assert!(stats.to_string().contains("extract"), "{stats}");
+    app.stop().await;
+}
+
+#[actix::test]
+async fn a_failed_task_of_elsewhere_is_retried_and_a_dead_one_told() {
+    let app = TestApp::start().await;
+    let results = json!([done_elsewhere("c1", "error")]);
+    assert_eq!(post(&app, &results).await["accepted"], 1);
+    app.pass(seconds(43)).await;
+    let retry = app.api.lease("extract").await.expect("its retry");
+    assert_eq!((&retry.task["id"], &retry.task["info"]), (&json!("c1"), &json!("?hour=2026-03-02T10")));
+    assert!(retry.task["meta"].as_str().unwrap().contains("retry=1"), "{}", retry.task);
+    // The last retry of another one, a failure that no phase knows, and an alert.
+    let mut last = done_elsewhere("c2", "error");
+    last["meta"] = json!("workflow=main.toml&retry=2");
+    let mut stray = done_elsewhere("c3", "error");
+    stray["type"] = json!("stray");
+    let results = json!([last, stray, done_elsewhere("c4", "alert")]);
+    assert_eq!(post(&app, &results).await["accepted"], 3);
+    let alerts = app.api.get("/api/v1/alerts?date=2026-03-02").await.ok();
+    let mut kinds: Vec<_> =
+        alerts["items"].as_array().unwrap().iter().map(|alert| alert["kind"].as_str().unwrap()).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["exhausted", "result", "unknown_phase"]);
+    let dead = app.api.get("/api/v1/tasks?retry=failed").await.ok();
+    assert_eq!(dead["items"][0]["id"], "c2");
+    app.stop().await;
+}
+
+#[actix::test]
+async fn without_adoption_a_task_that_nobody_created_here_is_unknown() {
+    let app = TestApp::start().await;
+    let results = json!([done_elsewhere("c1", "complete")]);
+    let answer = app.api.post("/api/v1/results?adopt=false", &results).await.ok();
+    assert_eq!((&answer["accepted"], &answer["rejected"][0]["code"]), (&json!(0), &json!("task_unknown")));
+    assert!(app.api.tasks("").await.is_empty());
     app.stop().await;
 }

@@ -35,8 +35,8 @@ use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
 use flowlord_messages::notifier::{AwaitMessage, SlackCall};
 use flowlord_messages::read::{
-    AlertsByRow, AttemptsById, Chain, ChainBeginning, DayStats, LastSlots, LaterAttempts, ListAlerts,
-    ReadBacklog, ReadDays, ReadPaused, ReadWorkflow,
+    AlertsByRow, AttemptsById, Chain, ChainBeginning, DayStats, KnownTasks, LastSlots, LaterAttempts,
+    ListAlerts, ReadBacklog, ReadDays, ReadPaused, ReadWorkflow,
 };
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::rowlog::ReadShipping;
@@ -154,6 +154,8 @@ pub struct Deps {
     pub rerun: Port<RerunTasks>,
     /// To the DB owner.
     pub cancel: Port<CancelTask>,
+    /// To the DB readers.
+    pub known_tasks: Port<KnownTasks>,
     /// To the DB readers.
     pub later: Port<LaterAttempts>,
     /// To the DB owner.

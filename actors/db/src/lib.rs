@@ -8,6 +8,7 @@ mod changes;
 mod column;
 mod damage;
 mod fault;
+mod foreign;
 mod gently;
 mod import;
 mod job;

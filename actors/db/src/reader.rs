@@ -13,8 +13,9 @@ use flowlord_messages::grid::{ReadHours, ReadSlots};
 use flowlord_messages::health::Pong;
 use flowlord_messages::outbox::{PendingMessages, ReadMessage, ReadOutages, ReadThreads};
 use flowlord_messages::read::{
-    AlertsByRow, AttemptsById, Chain, ChainBeginning, DayStats, LastSlots, LaterAttempts, ListAlerts,
-    NextExpiry, ReadBacklog, ReadDays, ReadLadder, ReadPaused, ReadSchedule, ReadWorkflow, ReadWorkflows,
+    AlertsByRow, AttemptsById, Chain, ChainBeginning, DayStats, KnownTasks, LastSlots, LaterAttempts,
+    ListAlerts, NextExpiry, ReadBacklog, ReadDays, ReadLadder, ReadPaused, ReadSchedule, ReadWorkflow,
+    ReadWorkflows,
 };
 use flowlord_messages::token::ReadTokens;
 use flowlord_messages::watch::{ReadSlotTasks, ReadWatch};
@@ -99,6 +100,7 @@ read!(
     CheckBackload,
     DayStats,
     FindTasks,
+    KnownTasks,
     LaterAttempts,
     ListAlerts,
     ListChanges,

@@ -8,8 +8,8 @@ use crate::ids::Ids;
 use crate::query::{Query, merge};
 use crate::retry::RetryDelay;
 use crate::schedule::{CreateError, NoFiles, RowSource, phase_meta, phase_rows};
-use crate::task::{Attempt, NewTask, TaskResult, TaskState};
-use crate::task_doc::TaskDoc;
+use crate::task::{Attempt, NewTask, TaskResult, TaskState, Uid};
+use crate::task_doc::{TaskDoc, created_text};
 use crate::task_time::task_time;
 use crate::template::{Row, expand_meta, render_utc};
 use crate::workflow::{Phase, Workflows};
@@ -52,6 +52,30 @@ pub struct Decision {
     pub alerts: Vec<NewAlert>,
     /// It failed and isn't tried again: a dead letter, until a person has it run again.
     pub given_up: bool,
+}
+
+impl Decision {
+    /// The same about an attempt that has another id by now.
+    #[must_use]
+    pub fn moved(&self, uid: Uid) -> Self {
+        let mut moved = self.clone();
+        for task in moved.children.iter_mut().chain(&mut moved.retry) {
+            task.parent = Some(uid);
+        }
+        for alert in &mut moved.alerts {
+            alert.uid = Some(uid);
+            alert.at_once = alert.at_once.take().map(|text| renamed(&text, uid));
+        }
+        moved
+    }
+}
+
+/// Task JSON of an attempt that has another id by now.
+fn renamed(text: &str, uid: Uid) -> String {
+    match TaskDoc::parse(text) {
+        Ok(doc) => TaskDoc { uid: uid.to_string(), created: created_text(uid), ..doc }.to_pretty_json(),
+        Err(_) => text.to_owned(),
+    }
 }
 
 /// The meta files that must be read to know what follows from a result.

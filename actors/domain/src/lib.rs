@@ -15,6 +15,7 @@ pub mod duration;
 pub mod file_event;
 pub mod file_match;
 pub mod finding;
+pub mod foreign;
 pub mod glob;
 pub mod ids;
 mod info_path;

@@ -135,13 +135,13 @@ impl Ingest {
 
     fn read(&mut self, submitted: Vec<Submitted>, ctx: &mut Context<Self>) {
         let busy = self.deps.activity.begin();
-        let uids =
-            submitted.iter().flat_map(|submitted| &submitted.results).map(|(claim, _)| claim.uid()).collect();
-        let call = wrap_future::<_, Self>(self.deps.attempts.call(AttemptsById { uids }));
-        ctx.spawn(call.map(move |attempts, this, ctx| {
-            guarded(this, ctx, |this, ctx| match attempts {
-                Ok(attempts) => this.go_on(Round { submitted, attempts, ..Round::default() }, busy, ctx),
-                Err(err) => this.end_round(Round { submitted, ..Round::default() }, Err(err), ctx),
+        let round = Round { submitted, ..Round::default() };
+        let call =
+            wrap_future::<_, Self>(self.deps.attempts.call(AttemptsById { uids: round.stored_uids() }));
+        ctx.spawn(call.map(move |stored, this, ctx| {
+            guarded(this, ctx, |this, ctx| match stored {
+                Ok(stored) => this.go_on(round.with_attempts(stored), busy, ctx),
+                Err(err) => this.end_round(round, Err(err), ctx),
             });
         }));
     }
@@ -181,10 +181,10 @@ impl Ingest {
         for ((claim, outcome), attempt) in round.results().zip(&round.attempts) {
             let decision = match attempt {
                 Some(attempt) => self.decide_one(attempt, outcome, &round.rows, now),
-                None => Err(unknown(*claim)),
+                None => Err(unknown(claim)),
             };
             known.push(decision.as_ref().map(drop).map_err(Clone::clone));
-            outcomes.extend(decision.ok().map(|decision| (*claim, decision)));
+            outcomes.extend(decision.ok().map(|decision| (claim.clone(), decision)));
         }
         self.apply(round, known, ApplyOutcomes { now, outcomes }, busy, ctx);
     }
@@ -240,10 +240,13 @@ impl Ingest {
     }
 }
 
-fn unknown(claim: Claim) -> Error {
+fn unknown(claim: &Claim) -> Error {
     match claim {
         Claim::Lease(_) => Error::new(Code::LeaseUnknown, "no task was ever given under this lease"),
-        Claim::Task(uid) => Error::new(Code::TaskUnknown, format!("there is no task {uid}; create it first")),
+        Claim::Task(_) | Claim::Foreign(_) => {
+            let detail = format!("there is no task {}; create it first", claim.uid());
+            Error::new(Code::TaskUnknown, detail)
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use flowlord_domain::Attempt;
 use flowlord_domain::decide::Outcome;
 use flowlord_domain::workflow::Workflows;
+use flowlord_domain::{Attempt, Uid};
 use flowlord_messages::write::Claim;
 
 use crate::inbox::Submitted;
@@ -25,6 +25,22 @@ impl Round {
         self.submitted.iter().flat_map(|submitted| &submitted.results)
     }
 
+    /// The attempts to be read: tasks that nobody created here have none.
+    pub(crate) fn stored_uids(&self) -> Vec<Uid> {
+        self.results().map(|(claim, _)| claim).filter(|claim| !is_foreign(claim)).map(Claim::uid).collect()
+    }
+
+    /// With those that were read, and those that tasks created elsewhere become.
+    pub(crate) fn with_attempts(mut self, stored: Vec<Option<Attempt>>) -> Self {
+        let mut stored = stored.into_iter();
+        let attempt = |(claim, _): &(Claim, Outcome)| match claim {
+            Claim::Foreign(task) => Some(task.attempt()),
+            Claim::Lease(_) | Claim::Task(_) => stored.next().flatten(),
+        };
+        self.attempts = self.submitted.iter().flat_map(|submitted| &submitted.results).map(attempt).collect();
+        self
+    }
+
     /// What needs no meta file, and what does.
     pub(crate) fn split(self, workflows: &Workflows) -> (Self, Self) {
         let needs = rows::needed(workflows, self.results(), &self.attempts);
@@ -42,4 +58,8 @@ impl Round {
         }
         (at_once, waiting)
     }
+}
+
+fn is_foreign(claim: &Claim) -> bool {
+    matches!(claim, Claim::Foreign(_))
 }

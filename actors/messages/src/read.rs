@@ -1,9 +1,11 @@
 //! Queries to the DB readers. Each reads one consistent state of the database.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use actix::Message;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::{AlertKind, Attempt, TaskResult, TaskState, Uid};
 
 use crate::error::Result;
@@ -15,6 +17,25 @@ use crate::write::{CronKey, SlotKey, WorkflowRecord};
 pub struct AttemptsById {
     /// The ids.
     pub uids: Vec<Uid>,
+}
+
+/// Which of these done tasks are known, in the order asked for.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Known>>")]
+pub struct KnownTasks {
+    /// The tasks, each with the uid that came with it, if one did.
+    pub tasks: Vec<(Option<Uid>, Arc<ForeignTask>)>,
+}
+
+/// What is known of a done task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// It is this attempt.
+    Created(Uid),
+    /// It was created elsewhere, and recorded with its result before.
+    Recorded,
+    /// Nothing.
+    Unknown,
 }
 
 /// All attempts of a chain, oldest first.

@@ -2,8 +2,11 @@
 //! that the same commands in the same order give the same database. Each is applied wholly or refused wholly,
 //! and answered after its commit is on disk.
 
+use std::sync::Arc;
+
 use actix::Message;
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::{Attempt, Decision, NewAlert, NewTask, Uid};
 
 use crate::error::Result;
@@ -248,21 +251,24 @@ pub struct Reaped {
 }
 
 /// By which right a result is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// Under a lease.
     Lease(LeaseToken),
     /// As a done task in Task JSON, without one.
     Task(Uid),
+    /// As a done task that nobody created here: it is recorded with its result.
+    Foreign(Arc<ForeignTask>),
 }
 
 impl Claim {
-    /// The attempt.
+    /// The attempt; of one that isn't recorded yet the id that it gets if that is free.
     #[must_use]
     pub fn uid(&self) -> Uid {
         match self {
             Self::Lease(lease) => lease.uid,
             Self::Task(uid) => *uid,
+            Self::Foreign(task) => task.uid(),
         }
     }
 }

@@ -65,9 +65,11 @@ fn results() -> Operation {
         "id": {"type": "string"}, "created": {"type": "string"},
     }}]});
     Operation::post("/api/v1/results", "work", "End many tasks")
-        .says("An array, or one JSON value a line (`application/x-ndjson`): results under a lease, or done tasks in Task JSON. Each is judged alone.")
+        .says("An array, or one JSON value a line (`application/x-ndjson`): results under a lease, or done tasks in Task JSON. Each is judged alone. A done task that nobody created here is recorded, with all that follows from it.")
+        .query("adopt", "`false` rejects done tasks that nobody created here", json!({"type": "boolean"}))
         .body("results", json!({"type": "array", "items": item}), json!([{"lease": EXAMPLE_LEASE, "result": "complete"}]))
         .answers(200, "what became of each", schema("Results"), json!({"accepted": 1, "duplicates": 0, "rejected": []}))
+        .fails(&[Code::InvalidRequest])
         .asks()
 }
 

@@ -1,14 +1,19 @@
 //! Many results in one request, each judged alone.
 
+use std::sync::Arc;
+
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Payload;
+use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::decide::Outcome;
-use flowlord_domain::task_doc::parse_time;
-use flowlord_domain::{Attempt, Uid};
+use flowlord_domain::foreign::ForeignTask;
+use flowlord_domain::query::Query;
+use flowlord_domain::task_doc::{parse_time, time_text};
+use flowlord_domain::{Ids as _, Uid};
 use flowlord_messages::Code;
 use flowlord_messages::ingest::SubmitResults;
-use flowlord_messages::read::AttemptsById;
+use flowlord_messages::read::{Known, KnownTasks};
 use flowlord_messages::write::Claim;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -19,9 +24,14 @@ use crate::extract::{Form, first_byte, from_json, results_body};
 use crate::problem::{Answer, Problem};
 use crate::routes::json;
 use crate::routes::lease::lease_token;
+use crate::routes::tasks::check_id;
+use crate::values::check_name;
 
 /// Results in one request. More of them than this fit into a body only when they say nothing.
 const MAX_ITEMS: usize = 50_000;
+
+/// So far ahead of our clock may another one be that says when a task was created.
+const MOST_AHEAD: TimeDelta = TimeDelta::days(1);
 
 /// What became of the results.
 #[derive(Debug, Default, Serialize)]
@@ -39,54 +49,57 @@ struct Rejected {
     detail: String,
 }
 
-impl Rejected {
-    fn new(index: usize, problem: &Problem) -> Self {
-        Self { index, code: problem.code().as_str(), detail: problem.detail().to_owned() }
+impl ResultsAnswer {
+    fn reject(&mut self, index: usize, problem: &Problem) {
+        let detail = problem.detail().to_owned();
+        self.rejected.push(Rejected { index, code: problem.code().as_str(), detail });
     }
 }
 
 /// One result that can be read.
 struct Item {
     index: usize,
-    claim: Claim,
-    /// For a done task without lease and uid: what its attempt must be.
-    named: Option<Name>,
+    whose: Whose,
     outcome: Outcome,
 }
 
-/// What tells a task without its uid from others of the same instant.
-struct Name {
-    topic: String,
-    job: String,
-    id: String,
-}
-
-impl Name {
-    fn fits(&self, attempt: &Attempt) -> bool {
-        (&self.topic, &self.job, &self.id) == (&attempt.topic, &attempt.job, &attempt.id)
-    }
+/// Whose result it is.
+enum Whose {
+    Claimed(Claim),
+    /// A done task without a lease, and its uid where that came with it.
+    Done(Option<Uid>, Arc<ForeignTask>),
 }
 
 /// Takes results under a lease and done tasks without one.
 pub(crate) async fn results(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    let adopt = adopts(request.query_string())?;
     let (form, body) = results_body(&request, payload).await?;
-    let mut answer = ResultsAnswer::default();
-    let mut items = Vec::new();
     let texts = split(form, &body)?;
     if texts.len() > MAX_ITEMS {
         let detail = format!("there are {} results: send at most {MAX_ITEMS} at once", texts.len());
         return Err(Problem::new(Code::TooLarge, detail));
     }
+    let mut answer = ResultsAnswer::default();
+    let mut items = Vec::with_capacity(texts.len());
     for (index, text) in texts.into_iter().enumerate() {
-        match item(index, text) {
+        match item(&api, index, text) {
             Ok(item) => items.push(item),
-            Err(problem) => answer.rejected.push(Rejected::new(index, &problem)),
+            Err(problem) => answer.reject(index, &problem),
         }
     }
-    let items = known(&api, items, &mut answer.rejected).await?;
-    submit(&api, items, &mut answer).await?;
+    let results = claimed(&api, items, adopt, &mut answer).await?;
+    submit(&api, results, &mut answer).await?;
     answer.rejected.sort_by_key(|rejected| rejected.index);
     json(StatusCode::OK, &answer)
+}
+
+/// Whether done tasks that nobody created here are recorded. Other parameters are passed over: workers may be newer.
+fn adopts(query: &str) -> Result<bool, Problem> {
+    match Query::lenient(query).first("adopt") {
+        None | Some("" | "true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(text) => Err(Problem::invalid(format!("`adopt` is `{text}`: write true or false"))),
+    }
 }
 
 /// The texts of the single results. Only what is no list at all fails as a whole.
@@ -103,79 +116,149 @@ fn split(form: Form, body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
     Ok(lines.collect())
 }
 
-fn item(index: usize, text: &[u8]) -> Result<Item, Problem> {
+fn item(api: &Api, index: usize, text: &[u8]) -> Result<Item, Problem> {
     if first_byte(text) != Some(b'{') {
         let detail = "a result must be an object, like {\"lease\":\"…\",\"result\":\"complete\"}";
         return Err(Problem::new(Code::InvalidJson, detail));
     }
     let mut doc: Doc<'_> = from_json(text)?;
-    let (claim, named) = claim(&mut doc)?;
-    Ok(Item { index, claim, named, outcome: doc.into_outcome()? })
+    let whose = whose(api, &mut doc)?;
+    Ok(Item { index, whose, outcome: doc.into_outcome()? })
 }
 
-fn claim(doc: &mut Doc<'_>) -> Result<(Claim, Option<Name>), Problem> {
-    let given = |field| doc.get(field).filter(|text| !text.is_empty());
-    if let Some(lease) = given(Field::Lease) {
-        return Ok((Claim::Lease(lease_token(lease)?), None));
+fn whose(api: &Api, doc: &mut Doc<'_>) -> Result<Whose, Problem> {
+    if let Some(lease) = given(doc, Field::Lease) {
+        return Ok(Whose::Claimed(Claim::Lease(lease_token(lease)?)));
     }
-    if let Some(uid) = given(Field::Uid) {
-        let uid =
-            uid.parse().map_err(|_| unknown(format!("`{uid}` is no uid: a uid is 14 hexadecimal digits")))?;
-        return Ok((Claim::Task(uid), None));
+    let uid = given(doc, Field::Uid).map(|uid| {
+        uid.parse::<Uid>().map_err(|_| unknown(format!("`{uid}` is no uid: a uid is 14 hexadecimal digits")))
+    });
+    match (uid.transpose()?, given(doc, Field::Type), created(doc)) {
+        (Some(uid), Some(_), Ok(Some(created))) => Ok(Whose::Done(Some(uid), done_task(api, doc, created))),
+        (Some(uid), ..) => Ok(Whose::Claimed(Claim::Task(uid))),
+        (None, Some(_), Ok(Some(created))) => Ok(Whose::Done(None, done_task(api, doc, created))),
+        (None, _, Err(problem)) => Err(problem),
+        (None, ..) => Err(Problem::invalid(
+            "nothing says whose result this is: write `lease`, or `uid`, or `type`, `job`, `id` and `created`",
+        )),
     }
-    let (Some(created), Some(_), Some(_)) = (given(Field::Created), given(Field::Type), given(Field::Id))
-    else {
-        let detail = "nothing says whose result this is: write `lease`, or `uid`, or `type`, `job`, `id` and `created`";
-        return Err(Problem::invalid(detail));
+}
+
+fn given<'a>(doc: &'a Doc<'_>, field: Field) -> Option<&'a str> {
+    doc.get(field).filter(|text| !text.is_empty())
+}
+
+/// When the task was created. A task that was written by hand may not say it: then when it was begun or ended, which is
+/// the same each time that its result comes.
+fn created(doc: &Doc<'_>) -> Result<Option<DateTime<Utc>>, Problem> {
+    let Some(text) = given(doc, Field::Created) else {
+        return Ok(doc.time(Field::Started, "started")?.or(doc.time(Field::Ended, "ended")?));
     };
-    let created = parse_time(created).map_err(|_| {
-        Problem::invalid(format!("`created` is `{created}`: write it as it came with the task"))
-    })?;
-    let name = Name { topic: doc.take(Field::Type), job: doc.take(Field::Job), id: doc.take(Field::Id) };
-    Ok((Claim::Task(Uid::at(created)), Some(name)))
+    parse_time(text)
+        .map(Some)
+        .map_err(|_| Problem::invalid(format!("`created` is `{text}`: write it as it came with the task")))
+}
+
+fn done_task(api: &Api, doc: &mut Doc<'_>, created: DateTime<Utc>) -> Arc<ForeignTask> {
+    let id = doc.take(Field::Id);
+    let chain = if id.is_empty() { api.deps.mint.clone().chain(created) } else { id.clone() };
+    Arc::new(ForeignTask {
+        topic: doc.take(Field::Type),
+        job: doc.take(Field::Job),
+        id,
+        chain,
+        info: doc.take(Field::Info),
+        meta: doc.get(Field::Meta).unwrap_or_default().to_owned(),
+        created,
+    })
 }
 
 fn unknown(detail: String) -> Problem {
     Problem::new(Code::TaskUnknown, detail)
 }
 
-/// Leaves out the named ones that aren't what was created at their instant.
-async fn known(api: &Api, items: Vec<Item>, rejected: &mut Vec<Rejected>) -> Result<Vec<Item>, Problem> {
-    let uids: Vec<Uid> =
-        items.iter().filter(|item| item.named.is_some()).map(|item| item.claim.uid()).collect();
-    if uids.is_empty() {
-        return Ok(items);
-    }
-    let mut attempts = api.deps.attempts.call(AttemptsById { uids }).await?.into_iter();
-    let mut known = Vec::with_capacity(items.len());
-    for item in items {
-        let Some(name) = &item.named else {
-            known.push(item);
-            continue;
+/// Finds out whose result each is. What was recorded before counts as a duplicate.
+async fn claimed(
+    api: &Api,
+    items: Vec<Item>,
+    adopt: bool,
+    answer: &mut ResultsAnswer,
+) -> Result<Vec<(usize, Claim, Outcome)>, Problem> {
+    let mut known = known(api, &items).await?.into_iter();
+    let mut results = Vec::with_capacity(items.len());
+    for Item { index, whose, mut outcome } in items {
+        let task = match whose {
+            Whose::Claimed(claim) => {
+                results.push((index, claim, outcome));
+                continue;
+            }
+            Whose::Done(_, task) => task,
         };
-        let attempt = attempts.next().flatten();
-        if attempt.is_some_and(|attempt| name.fits(&attempt)) {
-            known.push(item);
-        } else {
-            let detail = "no task has this type, job, id and created: send them as they came with the task";
-            rejected.push(Rejected::new(item.index, &unknown(detail.to_owned())));
+        match (known.next(), adoptable(api, &task, adopt)) {
+            (Some(Known::Created(uid)), _) => results.push((index, Claim::Task(uid), outcome)),
+            (Some(Known::Recorded), _) => answer.duplicates += 1,
+            (_, Ok(())) => {
+                // It is the task's own.
+                outcome.meta.clear();
+                results.push((index, Claim::Foreign(task), outcome));
+            }
+            (_, Err(problem)) => answer.reject(index, &problem),
         }
     }
-    Ok(known)
+    Ok(results)
 }
 
-async fn submit(api: &Api, items: Vec<Item>, answer: &mut ResultsAnswer) -> Result<(), Problem> {
-    if items.is_empty() {
+/// What is known of the done tasks among them.
+async fn known(api: &Api, items: &[Item]) -> Result<Vec<Known>, Problem> {
+    let done = |item: &Item| match &item.whose {
+        Whose::Claimed(_) => None,
+        Whose::Done(uid, task) => Some((*uid, Arc::clone(task))),
+    };
+    let tasks: Vec<_> = items.iter().filter_map(done).collect();
+    if tasks.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(api.deps.known_tasks.call(KnownTasks { tasks }).await?)
+}
+
+/// Refuses what can't be recorded as a task of this service.
+fn adoptable(api: &Api, task: &ForeignTask, adopt: bool) -> Result<(), Problem> {
+    if !adopt {
+        let detail = "no task has this type, job, id and created: send them as they came with the task";
+        return Err(unknown(detail.to_owned()));
+    }
+    check_name("topic", &task.topic)?;
+    if !task.job.is_empty() {
+        check_name("job", &task.job)?;
+    }
+    check_id(&task.id)?;
+    let latest = api.deps.clock.now() + MOST_AHEAD;
+    if !task.uid().is_writable() || task.created > latest {
+        let detail = format!(
+            "`created` is {}: it must be after 1970 and at most a day ahead of now; check the clock that wrote it",
+            time_text(task.created)
+        );
+        return Err(Problem::invalid(detail));
+    }
+    Ok(())
+}
+
+async fn submit(
+    api: &Api,
+    results: Vec<(usize, Claim, Outcome)>,
+    answer: &mut ResultsAnswer,
+) -> Result<(), Problem> {
+    if results.is_empty() {
         return Ok(());
     }
     let (indexes, results): (Vec<_>, Vec<_>) =
-        items.into_iter().map(|item| (item.index, (item.claim, item.outcome))).unzip();
+        results.into_iter().map(|(index, claim, outcome)| (index, (claim, outcome))).unzip();
     let applied = api.deps.submit.call(SubmitResults { results }).await?;
     for (index, applied) in indexes.into_iter().zip(applied) {
         match applied {
             Ok(applied) if applied.duplicate => answer.duplicates += 1,
             Ok(_) => answer.accepted += 1,
-            Err(err) => answer.rejected.push(Rejected::new(index, &err.into())),
+            Err(err) => answer.reject(index, &err.into()),
         }
     }
     Ok(())

@@ -92,9 +92,7 @@ fn new_task(mut doc: Doc<'_>, now: DateTime<Utc>, mint: &Mint) -> Result<NewTask
             "`result` is set: post done tasks to /api/v1/results; leave it out to create a new task",
         ));
     }
-    if let Some(id) = given(Field::Id).filter(|id| id.len() > MAX_ID) {
-        return Err(Problem::invalid(format!("`id` has {} bytes: at most {MAX_ID} are allowed", id.len())));
-    }
+    check_id(given(Field::Id).unwrap_or_default())?;
     check_meta(given(Field::Meta).unwrap_or_default())?;
     let not_before = doc.time(Field::NotBefore, "not_before")?.filter(|at| *at > now);
     let id = given(Field::Id).is_none().then(|| ids.chain(now));
@@ -111,6 +109,14 @@ fn new_task(mut doc: Doc<'_>, now: DateTime<Utc>, mint: &Mint) -> Result<NewTask
         not_before,
         lane: Lane::Live,
     })
+}
+
+/// Refuses chain ids that are too long.
+pub(crate) fn check_id(id: &str) -> Result<(), Problem> {
+    if id.len() > MAX_ID {
+        return Err(Problem::invalid(format!("`id` has {} bytes: at most {MAX_ID} are allowed", id.len())));
+    }
+    Ok(())
 }
 
 /// Only what holds one of these characters can be unreadable.

@@ -1,7 +1,11 @@
 //! Many results at once.
 
+use std::sync::{Arc, Mutex};
+
 use actix_web::test::TestRequest;
 use flowlord_domain::Attempt;
+use flowlord_domain::foreign::ForeignTask;
+use flowlord_messages::read::Known;
 use flowlord_messages::write::{Applied, Claim};
 use flowlord_messages::{Code, Error};
 use serde_json::{Value, json};
@@ -21,16 +25,19 @@ fn taking(refused: &'static str) -> Stub {
     let stub = Stub::default();
     stub.submit(move |submit| {
         let answer = |claim: &Claim| match claim {
-            Claim::Lease(_) => Ok(Applied { duplicate: false }),
+            Claim::Lease(_) | Claim::Foreign(_) => Ok(Applied { duplicate: false }),
             Claim::Task(uid) if uid.to_string() == refused => Err(Error::new(Code::AlreadyFinished, "no")),
             Claim::Task(_) => Ok(Applied { duplicate: true }),
         };
         Ok(submit.results.iter().map(|(claim, _)| answer(claim)).collect())
     });
-    stub.attempts(|query| {
-        let known = [attempt(1), attempt(2)];
-        let find = |uid| known.iter().find(|task| task.uid == uid).cloned();
-        Ok(query.uids.into_iter().map(find).collect())
+    stub.known_tasks(|query| {
+        let find = |(_, task): (_, Arc<ForeignTask>)| match task.info.as_str() {
+            "recorded" => Known::Recorded,
+            "foreign" => Known::Unknown,
+            _ => Known::Created(task.uid()),
+        };
+        Ok(query.tasks.into_iter().map(find).collect())
     });
     stub
 }
@@ -50,8 +57,8 @@ async fn each_result_is_judged_alone() {
         {"lease": "nonsense", "result": "complete"},
         {"lease": token().to_string(), "result": "fine"},
         {"uid": "nonsense", "result": "complete"},
-        named(|task| task["job"] = json!("other")),
-        named(|task| task["created"] = json!("2020-01-01T00:00:00Z")),
+        named(|task| task["info"] = json!("foreign")),
+        named(|task| task["info"] = json!("recorded")),
         named(|task| task["created"] = json!("noon")),
         {"result": "complete"},
         5,
@@ -59,7 +66,7 @@ async fn each_result_is_judged_alone() {
         {"uid": "00000000000001", "result": "complete"},
     ]);
     let reply = taking("00000000000001").post(PATH, items.to_string()).await.ok();
-    assert_eq!((&reply["accepted"], &reply["duplicates"]), (&json!(1), &json!(2)), "{reply}");
+    assert_eq!((&reply["accepted"], &reply["duplicates"]), (&json!(2), &json!(3)), "{reply}");
     let rejected: Vec<(u64, &str)> = reply["rejected"]
         .as_array()
         .unwrap()
@@ -72,8 +79,6 @@ async fn each_result_is_judged_alone() {
             (3, "lease_unknown"),
             (4, "invalid_request"),
             (5, "task_unknown"),
-            (6, "task_unknown"),
-            (7, "task_unknown"),
             (8, "invalid_request"),
             (9, "invalid_request"),
             (10, "invalid_json"),
@@ -119,6 +124,83 @@ async fn what_is_no_list_fails_as_a_whole_and_so_does_what_nobody_knows() {
     assert_eq!(stub.post(PATH, body).await.code(), "storage");
     let named =
         format!("[{}]", json!({"type":"a","id":"i","created":"2026-01-01T00:00:00Z","result":"warn"}));
-    stub.attempts(|_| Err(Error::new(Code::Busy, "much")));
+    stub.known_tasks(|_| Err(Error::new(Code::Busy, "much")));
     assert_eq!(stub.post(PATH, named).await.code(), "busy");
+}
+
+/// What is submitted for one done task that nobody knows, and what is answered.
+async fn adopted(path: &str, item: Value) -> (Option<ForeignTask>, Value) {
+    let (seen, stub) = (Arc::new(Mutex::new(None)), Stub::default());
+    stub.known_tasks(|query| Ok(vec![Known::Unknown; query.tasks.len()]));
+    let submitted = Arc::clone(&seen);
+    stub.submit(move |submit| {
+        if let (Claim::Foreign(task), outcome) = &submit.results[0] {
+            assert_eq!(outcome.meta, "", "its meta is the task's");
+            *submitted.lock().unwrap() = Some(ForeignTask::clone(task));
+        }
+        Ok(submit.results.iter().map(|_| Ok(Applied { duplicate: false })).collect())
+    });
+    let reply = stub.post(path, json!([item]).to_string()).await.ok();
+    let task = seen.lock().unwrap().take();
+    (task, reply)
+}
+
+fn foreign() -> Value {
+    json!({
+        "type": "load", "job": "daily", "info": "?i=1", "id": "c1", "created": "2026-03-02T11:59:00Z",
+        "meta": "workflow=w.toml", "result": "complete", "started": "2026-03-02T11:59:10Z", "ended": "2026-03-02T11:59:20Z",
+    })
+}
+
+#[actix::test]
+async fn a_done_task_that_nobody_knows_is_handed_on_as_it_came() {
+    let (task, reply) = adopted(PATH, foreign()).await;
+    let task = task.unwrap();
+    assert_eq!(reply["accepted"], 1);
+    assert_eq!((task.topic.as_str(), task.job.as_str(), task.info.as_str()), ("load", "daily", "?i=1"));
+    assert_eq!((task.id.as_str(), task.chain.as_str(), task.meta.as_str()), ("c1", "c1", "workflow=w.toml"));
+    let (task, _) = adopted("/api/v1/results?adopt=true&newer=1", foreign()).await;
+    assert!(task.is_some(), "what a newer worker adds is passed over");
+}
+
+#[actix::test]
+async fn a_done_task_by_hand_may_leave_out_its_id_and_when_it_was_created() {
+    let without = |field: &str| {
+        let mut task = foreign();
+        task.as_object_mut().unwrap().remove(field);
+        task
+    };
+    let nameless = adopted(PATH, without("id")).await.0.unwrap();
+    assert_eq!((nameless.id.as_str(), nameless.chain.len()), ("", 36), "a chain of its own");
+    let timeless = adopted(PATH, without("created")).await.0.unwrap();
+    assert_eq!(timeless.created.to_rfc3339(), "2026-03-02T11:59:10+00:00", "when it was begun");
+    let with_uid = {
+        let mut task = foreign();
+        task["uid"] = json!("060a24181e4000");
+        task
+    };
+    assert!(adopted(PATH, with_uid).await.0.is_some(), "one of another flowlord");
+}
+
+#[actix::test]
+async fn what_cannot_be_recorded_is_rejected_with_what_to_change() {
+    for (field, value, code, says) in [
+        ("type", "a b", "invalid_topic", "topic"),
+        ("job", "a b", "invalid_topic", "job"),
+        ("id", &*"x".repeat(201), "invalid_request", "200"),
+        ("created", "2026-03-03T12:00:01Z", "invalid_request", "check the clock"),
+        ("created", "0001-01-01T00:00:00Z", "invalid_request", "after 1970"),
+        ("created", "noon", "invalid_request", "as it came"),
+    ] {
+        let mut task = foreign();
+        task[field] = json!(value);
+        let (task, reply) = adopted(PATH, task).await;
+        let rejected = &reply["rejected"][0];
+        assert!(task.is_none() && rejected["code"] == code, "{field} {value}: {reply}");
+        assert!(rejected["detail"].as_str().unwrap().contains(says), "{reply}");
+    }
+    let (task, reply) = adopted("/api/v1/results?adopt=false", foreign()).await;
+    assert!(task.is_none() && reply["rejected"][0]["code"] == "task_unknown", "{reply}");
+    let problem = taking("").post("/api/v1/results?adopt=no", "[]").await.problem();
+    assert!(problem.0 == 400 && problem.2.contains("true or false"), "{problem:?}");
 }

@@ -229,6 +229,7 @@ fn mistaken(operation: &Operation, code: Code) -> (Option<String>, Option<&'stat
     }
     let topic = code == Code::InvalidTopic;
     let body = match operation.path {
+        "/api/v1/results" => return (Some("/api/v1/results?adopt=no".to_owned()), None),
         "/api/v1/lease" if topic => r#"{"topics":["a b"],"worker":"w"}"#,
         "/api/v1/lease" => r#"{"topics":[],"worker":"w"}"#,
         "/api/v1/lease/{lease}/heartbeat" => r#"{"progress":2}"#,

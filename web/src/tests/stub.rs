@@ -35,9 +35,9 @@ use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded};
 use flowlord_messages::notifier::{AwaitMessage, Fate, SlackCall};
 use flowlord_messages::read::{
-    AlertsByRow, AttemptsById, Backlog, Beginning, Chain, ChainBeginning, Counts, DayMarks, DayStats,
-    LastSlot, LastSlots, LaterAttempts, ListAlerts, PausedPhase, ReadBacklog, ReadDays, ReadPaused,
-    ReadWorkflow, Stats, StoredAlert,
+    AlertsByRow, AttemptsById, Backlog, Beginning, Chain, ChainBeginning, Counts, DayMarks, DayStats, Known,
+    KnownTasks, LastSlot, LastSlots, LaterAttempts, ListAlerts, PausedPhase, ReadBacklog, ReadDays,
+    ReadPaused, ReadWorkflow, Stats, StoredAlert,
 };
 use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::rowlog::{ReadShipping, Shipping};
@@ -133,6 +133,7 @@ stub! {
     paused: ReadPaused => Vec<PausedPhase>;
     rerun: RerunTasks => Vec<Result<Uid>>;
     cancel: CancelTask => ();
+    known_tasks: KnownTasks => Vec<Known>;
     later: LaterAttempts => Vec<Option<Uid>>;
     snapshot: TakeSnapshot => Snapshot;
     snapshots: ListSnapshots => Snapshots;
@@ -244,6 +245,7 @@ impl Stub {
             paused: port!(),
             rerun: port!(),
             cancel: port!(),
+            known_tasks: port!(),
             later: port!(),
             backlog: port!(),
             add_token: port!(),

@@ -1,9 +1,13 @@
 //! Attempts: by id and by chain.
 
+use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::{Attempt, Uid};
-use flowlord_messages::read::{AttemptsById, Beginning, Chain, ChainBeginning, LaterAttempts};
+use flowlord_messages::read::{
+    AttemptsById, Beginning, Chain, ChainBeginning, Known, KnownTasks, LaterAttempts,
+};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::foreign::{digest, is_recorded};
 use crate::reader::Query;
 use crate::row::{ATTEMPT_COLUMNS, attempt};
 
@@ -14,6 +18,32 @@ impl Query for AttemptsById {
         let mut by_id = connection.prepare_cached(concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1"))?;
         self.uids.iter().map(|uid| by_id.query_row([uid.0], attempt).optional()).collect()
     }
+}
+
+impl Query for KnownTasks {
+    type Answer = Vec<Known>;
+
+    fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        self.tasks.iter().map(|(uid, task)| known(connection, *uid, task)).collect()
+    }
+}
+
+/// A uid names its task. Without one, what was created here has an instant of its own, which comes back as it was; and so
+/// has what was created elsewhere, as it is shown here.
+fn known(connection: &Connection, uid: Option<Uid>, task: &ForeignTask) -> rusqlite::Result<Known> {
+    if is_recorded(connection, &digest(task))? {
+        return Ok(Known::Recorded);
+    }
+    let at = uid.unwrap_or(task.uid());
+    let is_here = connection
+        .prepare_cached(
+            "SELECT 1 FROM task JOIN queue ON queue.id = task.queue WHERE uid = ?1 AND
+                 (?2 OR topic = ?3 AND job = ?4 AND chain = ?5
+                     -- Several of elsewhere may have been created at a whole second.
+                     AND (foreign_digest IS NULL OR uid % 1000000 <> 0))",
+        )?
+        .exists(params![at.0, uid.is_some(), task.topic, task.job, task.chain])?;
+    Ok(if is_here { Known::Created(at) } else { Known::Unknown })
 }
 
 impl Query for Chain {

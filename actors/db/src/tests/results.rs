@@ -1,7 +1,9 @@
 //! Results and what follows from them: one transaction, once.
 
 use flowlord_domain::TaskState;
-use flowlord_messages::read::{Chain, Counts, DayStats};
+use flowlord_domain::foreign::ForeignTask;
+use flowlord_domain::{AlertKind, NewAlert};
+use flowlord_messages::read::{AlertFilter, Chain, Counts, DayStats, Known, KnownTasks, ListAlerts};
 use flowlord_messages::write::ReapLeases;
 
 use super::*;
@@ -17,7 +19,7 @@ async fn a_result_its_children_and_its_retry_are_stored_together_and_once() {
     outcome.retry =
         Some(NewTask { parent, retry: 1, not_before: Some(noon() + seconds(60)), ..task("a", "") });
     let claim = Claim::Lease(granted.lease);
-    assert_eq!(db.finish(claim, outcome.clone()).await, Ok(false));
+    assert_eq!(db.finish(claim.clone(), outcome.clone()).await, Ok(false));
     let db = db.reopen();
     assert_eq!(db.finish(claim, outcome).await, Ok(true), "the same again is a duplicate");
     let chain = db.read(Chain { id: "chain".to_owned() }).await.unwrap();
@@ -48,7 +50,7 @@ async fn another_result_for_a_finished_task_is_refused() {
     db.create(vec![task("a", "")]).await;
     let granted = db.lease(&["a"], noon()).await.unwrap();
     let claim = Claim::Lease(granted.lease);
-    db.finish(claim, decision(TaskResult::Complete)).await.unwrap();
+    db.finish(claim.clone(), decision(TaskResult::Complete)).await.unwrap();
     assert_eq!(code(db.finish(claim, decision(TaskResult::Error)).await), Code::AlreadyFinished);
     let without_lease = Claim::Task(granted.lease.uid);
     assert_eq!(code(db.finish(without_lease, decision(TaskResult::Error)).await), Code::AlreadyFinished);
@@ -89,4 +91,121 @@ async fn totals_are_those_of_the_rows() {
         ]
     );
     assert_eq!((stats.rows[0].run_millis, stats.rows[2].counts.running()), (4_000, 1));
+}
+
+fn foreign(id: &str, info: &str) -> Claim {
+    Claim::Foreign(Arc::new(ForeignTask {
+        topic: "f".to_owned(),
+        job: String::new(),
+        id: id.to_owned(),
+        chain: id.to_owned(),
+        info: info.to_owned(),
+        meta: "workflow=w.toml&retry=1".to_owned(),
+        created: noon(),
+    }))
+}
+
+async fn known(db: &Db, claim: &Claim) -> Known {
+    let Claim::Foreign(task) = claim else { panic!("{claim:?} is foreign") };
+    db.read(KnownTasks { tasks: vec![(None, Arc::clone(task))] }).await.unwrap().remove(0)
+}
+
+#[actix::test]
+async fn a_task_of_elsewhere_is_recorded_with_all_that_follows_once() {
+    let db = Db::new();
+    // The instant of its creation is another task's.
+    db.create(vec![task("a", "")]).await;
+    let claim = foreign("c1", "i");
+    let kid = NewTask { parent: Some(claim.uid()), id: "c1".to_owned(), ..task("kid", "") };
+    let told = NewAlert {
+        kind: AlertKind::Result,
+        at: noon(),
+        uid: Some(claim.uid()),
+        id: "c1".to_owned(),
+        topic: "f".to_owned(),
+        job: String::new(),
+        workflow: "w.toml".to_owned(),
+        msg: "said".to_owned(),
+        task_time: None,
+        at_once: Some("{\"type\":\"f\",\"info\":\"i\",\"uid\":\"1\"}".to_owned()),
+    };
+    let outcome = Decision { children: vec![kid], alerts: vec![told], ..decision(TaskResult::Complete) };
+    assert_eq!(known(&db, &claim).await, Known::Unknown);
+    assert_eq!(db.finish(claim.clone(), outcome.clone()).await, Ok(false));
+    let db = db.reopen();
+    assert_eq!(known(&db, &claim).await, Known::Recorded);
+    assert_eq!(db.finish(claim.clone(), outcome).await, Ok(true), "the same again is a duplicate");
+    let other = decision(TaskResult::Error);
+    assert_eq!(db.finish(claim, other).await, Ok(true), "the first result stands");
+    let chain = db.read(Chain { id: "c1".to_owned() }).await.unwrap();
+    let [first, kid] = &chain[..] else { panic!("{chain:?}") };
+    assert_eq!((first.uid, first.state), (Uid(Uid::at(noon()).0 + 1), TaskState::Done));
+    assert_eq!((first.result, first.retry, first.delivery), (Some(TaskResult::Complete), 1, 0));
+    assert_eq!((first.meta.as_str(), first.workflow.as_str()), ("workflow=w.toml&file=a", "w.toml"));
+    let Claim::Foreign(as_sent) = foreign("c1", "i") else { panic!("it is foreign") };
+    let as_shown = Arc::new(ForeignTask { created: first.uid.created(), ..ForeignTask::clone(&as_sent) });
+    let tasks = vec![(None, as_shown), (Some(first.uid), as_sent)];
+    let known = db.read(KnownTasks { tasks }).await.unwrap();
+    assert_eq!(known, [Known::Created(first.uid), Known::Recorded], "also as it is shown here");
+    assert_eq!((kid.parent, kid.state), (Some(first.uid), TaskState::Ready), "it names the id that was free");
+    let (from, to) = (noon(), noon() + seconds(1));
+    let alerts = ListAlerts { from, to, filter: AlertFilter::default(), after: None, limit: 9 };
+    let alerts = db.read(alerts).await.unwrap();
+    assert_eq!(alerts[0].uid, Some(first.uid));
+    let stats = db.read(DayStats { day: noon().date_naive() }).await.unwrap();
+    let counted = stats.rows.iter().find(|row| row.topic == "f").unwrap();
+    assert_eq!(counted.counts, Counts { total: 1, complete: 1, ..Counts::default() });
+}
+
+#[actix::test]
+async fn the_same_task_of_elsewhere_twice_in_one_transaction_counts_once() {
+    let db = Db::new();
+    let outcomes = vec![(foreign("c1", "i"), decision(TaskResult::Complete))];
+    let write = |_| actix::spawn(db.write(ApplyOutcomes { now: noon(), outcomes: outcomes.clone() }));
+    let mut duplicates = 0;
+    for written in (0..3).map(write).collect::<Vec<_>>() {
+        let answers = written.await.unwrap().unwrap();
+        duplicates += usize::from(answers[0].as_ref().unwrap().duplicate);
+    }
+    assert_eq!(duplicates, 2);
+    assert_eq!(db.read(Chain { id: "c1".to_owned() }).await.unwrap().len(), 1);
+}
+
+#[actix::test]
+async fn tasks_of_elsewhere_share_a_second_and_each_finds_its_place() {
+    let db = Db::new();
+    let outcomes: Vec<_> = (0..2_000)
+        .map(|n| (foreign(&format!("c{}", n / 2), &format!("i{}", n % 2)), decision(TaskResult::Complete)))
+        .collect();
+    let again = outcomes.clone();
+    let answers = db.write(ApplyOutcomes { now: noon(), outcomes }).await.unwrap();
+    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|applied| !applied.duplicate)));
+    let answers = db.write(ApplyOutcomes { now: noon(), outcomes: again }).await.unwrap();
+    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|applied| applied.duplicate)));
+    let chain = db.read(Chain { id: "c999".to_owned() }).await.unwrap();
+    let places: Vec<_> = chain.iter().map(|attempt| attempt.uid.0 - Uid::at(noon()).0).collect();
+    assert_eq!(places, [1_998, 1_999]);
+}
+
+#[actix::test]
+async fn a_second_that_is_full_at_its_end_passes_on_to_the_next() {
+    let db = Db::new();
+    let last = Uid(Uid::at(noon()).0 + 999_999);
+    db.create(vec![task("a", ""), NewTask { uid: last, ..task("a", "") }]).await;
+    db.finish(foreign("c1", "i"), decision(TaskResult::Complete)).await.unwrap();
+    let chain = db.read(Chain { id: "c1".to_owned() }).await.unwrap();
+    assert_eq!(chain[0].uid, Uid(last.0 + 1));
+}
+
+#[actix::test]
+async fn what_was_created_here_is_known_by_its_instant_or_its_uid() {
+    let db = Db::new();
+    let uid = db.create(vec![task("f", "")]).await.uids[0];
+    let named = |id: &str| match foreign(id, "i") {
+        Claim::Foreign(task) => task,
+        other => panic!("{other:?}"),
+    };
+    let tasks = vec![(None, named("chain")), (None, named("other")), (Some(uid), named("other"))];
+    let known = db.read(KnownTasks { tasks }).await.unwrap();
+    assert_eq!(known, [Known::Created(uid), Known::Unknown, Known::Created(uid)]);
 }

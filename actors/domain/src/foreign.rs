@@ -1,0 +1,138 @@
+//! Tasks that were created elsewhere: by hand, by a program that filled a message bus, by another orchestrator.
+
+use chrono::{DateTime, Utc};
+
+use crate::query::Query;
+use crate::task::{Attempt, Lane, TaskState, Uid};
+
+/// A task that nobody created here, as its maker wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignTask {
+    /// The topic; `type` on the wire.
+    pub topic: String,
+    /// The job within the topic; empty for none.
+    pub job: String,
+    /// The chain's id as its maker wrote it; empty where there is none.
+    pub id: String,
+    /// The chain's id: its maker's, or one that was made for it.
+    pub chain: String,
+    /// What the worker had to do.
+    pub info: String,
+    /// A URL query.
+    pub meta: String,
+    /// When its maker created it; often in whole seconds.
+    pub created: DateTime<Utc>,
+}
+
+impl ForeignTask {
+    /// The instant of its creation as an id; others may have that already.
+    #[must_use]
+    pub fn uid(&self) -> Uid {
+        Uid::at(self.created)
+    }
+
+    /// How often it was tried before, as its meta says.
+    #[must_use]
+    pub fn retry(&self) -> u32 {
+        retries(&Query::lenient(&self.meta))
+    }
+
+    /// What tells it from every other task: type, job, id and created. Programs that write whole seconds may create
+    /// several tasks of one chain and job in one second, so there the info and the number of the retry count, too.
+    #[must_use]
+    pub fn identity(&self) -> [String; 6] {
+        let micros = self.created.timestamp_micros();
+        let is_whole = micros % 1_000_000 == 0;
+        let (info, retry) =
+            if is_whole { (self.info.clone(), self.retry().to_string()) } else { Default::default() };
+        [self.topic.clone(), self.job.clone(), self.id.clone(), micros.to_string(), info, retry]
+    }
+
+    /// The attempt that it becomes, before it has its result.
+    #[must_use]
+    pub fn attempt(&self) -> Attempt {
+        let meta = Query::lenient(&self.meta);
+        Attempt {
+            uid: self.uid(),
+            topic: self.topic.clone(),
+            job: self.job.clone(),
+            id: self.chain.clone(),
+            info: self.info.clone(),
+            meta: self.meta.clone(),
+            workflow: meta.first("workflow").unwrap_or_default().to_owned(),
+            parent: None,
+            retry: retries(&meta),
+            lane: Lane::Live,
+            state: TaskState::Leased,
+            delivery: 0,
+            not_before: None,
+            worker: String::new(),
+            cancelled: false,
+            lease_expires: None,
+            progress: None,
+            result: None,
+            msg: String::new(),
+            started: None,
+            ended: None,
+        }
+    }
+}
+
+/// How often a task was tried before, as the reference system writes it into the meta.
+fn retries(meta: &Query) -> u32 {
+    ["retry", "retried"].iter().find_map(|key| meta.first(key)?.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(created: &str) -> ForeignTask {
+        ForeignTask {
+            topic: "load".to_owned(),
+            job: "daily".to_owned(),
+            id: "chain".to_owned(),
+            chain: "chain".to_owned(),
+            info: "?i=1".to_owned(),
+            meta: "workflow=w.toml&retry=2".to_owned(),
+            created: created.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn each_part_of_its_name_tells_it_apart() {
+        let one = task("2026-03-02T12:00:00.5Z");
+        for other in [
+            ForeignTask { topic: "other".to_owned(), ..one.clone() },
+            ForeignTask { job: String::new(), ..one.clone() },
+            ForeignTask { id: "other".to_owned(), ..one.clone() },
+            ForeignTask { created: "2026-03-02T12:00:00.500001Z".parse().unwrap(), ..one.clone() },
+        ] {
+            assert_ne!(one.identity(), other.identity(), "{other:?}");
+        }
+        let told_otherwise =
+            ForeignTask { info: "?i=2".to_owned(), meta: "retry=3".to_owned(), ..one.clone() };
+        assert_eq!(one.identity(), told_otherwise.identity());
+    }
+
+    #[test]
+    fn tasks_of_one_whole_second_are_told_apart_by_info_and_retry() {
+        let one = task("2026-03-02T12:00:00Z");
+        assert_ne!(one.identity(), ForeignTask { info: "?i=2".to_owned(), ..one.clone() }.identity());
+        assert_ne!(one.identity(), ForeignTask { meta: "retry=3".to_owned(), ..one.clone() }.identity());
+        let more_meta = ForeignTask { meta: "retry=2&rows=5".to_owned(), ..one.clone() };
+        assert_eq!(one.identity(), more_meta.identity());
+    }
+
+    #[test]
+    fn it_becomes_an_attempt_of_its_workflow_and_chain() {
+        let one = task("2026-03-02T12:00:00Z");
+        let attempt = one.attempt();
+        assert_eq!(
+            (attempt.workflow.as_str(), attempt.id.as_str(), attempt.retry, attempt.uid),
+            ("w.toml", "chain", 2, Uid::at(one.created))
+        );
+        let failed = ForeignTask { id: String::new(), meta: "retry=failed&retried=4".to_owned(), ..one };
+        assert_eq!((failed.attempt().retry, failed.attempt().id.as_str()), (4, "chain"));
+    }
+}
