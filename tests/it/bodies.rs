@@ -23,6 +23,12 @@ async fn bodies_have_limits_and_must_be_json() {
     assert_eq!(post("/api/v1/results", results).await.status, 200, "results may be larger");
     let results = format!("[{}]", " ".repeat(8 * MIB));
     assert_eq!(post("/api/v1/results", results).await.problem(), (413, "body_too_large"));
+    app.api.create(&json!({"type": "b", "info": "i"})).await;
+    let leased = app.api.lease("b").await.unwrap();
+    let result = |size: usize| json!({"result": "complete", "msg": "x".repeat(size)});
+    let refused = app.api.result(&leased.lease, &result(8 * MIB)).await;
+    assert_eq!(refused.problem(), (413, "body_too_large"));
+    assert_eq!(app.api.result(&leased.lease, &result(2 * MIB)).await.status, 200, "as large as many may be");
     for body in ["", "{", "[1,", "nonsense", "{\"topics\": \"a\"}"] {
         let answer = post("/api/v1/lease", body.to_owned()).await;
         assert_eq!(answer.problem().0, 400, "{body:?}");

@@ -40,12 +40,19 @@ pub(crate) enum Form {
 
 /// Reads a JSON body.
 pub(crate) async fn json_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+    let body = json_up_to(request, payload, MAX_BODY).await?;
+    Trail::note(request, &body);
+    Ok(body)
+}
+
+/// Reads a JSON body of one result.
+pub(crate) async fn result_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+    json_up_to(request, payload, MAX_RESULTS).await
+}
+
+async fn json_up_to(request: &HttpRequest, payload: Payload, limit: usize) -> Result<Bytes, Problem> {
     match form(request)? {
-        Form::Json => {
-            let body = read(request, payload, MAX_BODY).await?;
-            Trail::note(request, &body);
-            Ok(body)
-        }
+        Form::Json => read(request, payload, limit).await,
         Form::Lines => Err(unsupported("application/x-ndjson", "application/json")),
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::api::{Api, ApiRef};
 use crate::auth::Caller;
 use crate::doc::Doc;
-use crate::extract::{json_body, object};
+use crate::extract::{json_body, object, result_body};
 use crate::polls::Poll;
 use crate::problem::{Answer, Problem};
 use crate::routes::{json, json_text};
@@ -192,7 +192,7 @@ pub(crate) async fn result(
     request: HttpRequest,
     payload: Payload,
 ) -> Answer {
-    let body = json_body(&request, payload).await?;
+    let body = result_body(&request, payload).await?;
     let lease = lease_token(&path)?;
     let doc: Doc<'_> = object(&body, r#"{"result":"complete","msg":"…","meta":"rows=5"}"#)?;
     let results = vec![(Claim::Lease(lease), doc.into_outcome()?)];

@@ -33,6 +33,9 @@ const MAX_ITEMS: usize = 50_000;
 /// So far ahead of our clock may another one be that says when a task was created.
 const MOST_AHEAD: TimeDelta = TimeDelta::days(1);
 
+/// How results are sent.
+const FORMS: &str = "send an array of results, or one result a line";
+
 /// What became of the results.
 #[derive(Debug, Default, Serialize)]
 struct ResultsAnswer {
@@ -102,18 +105,26 @@ fn adopts(query: &str) -> Result<bool, Problem> {
     }
 }
 
-/// The texts of the single results. Only what is no list at all fails as a whole.
+/// The texts of the single results. What holds no JSON at all fails as a whole.
 fn split(form: Form, body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
     let first = first_byte(body);
     if first == Some(b'[') || (first.is_none() && form == Form::Json) {
         let items: Vec<&RawValue> = from_json(body)?;
         return Ok(items.into_iter().map(|item| item.get().as_bytes()).collect());
     }
-    if serde_json::from_slice::<&RawValue>(body).is_ok() {
-        return Ok(vec![body]);
+    let is_json = |text: &[u8]| serde_json::from_slice::<&RawValue>(text).is_ok();
+    if is_json(body) {
+        if first == Some(b'{') {
+            return Ok(vec![body]);
+        }
+        return Err(Problem::new(Code::InvalidJson, format!("a value alone is no result: {FORMS}")));
     }
-    let lines = body.split(|byte| *byte == b'\n').filter(|line| first_byte(line).is_some());
-    Ok(lines.collect())
+    let lines: Vec<&[u8]> =
+        body.split(|byte| *byte == b'\n').filter(|line| first_byte(line).is_some()).collect();
+    if !lines.is_empty() && !lines.iter().any(|line| is_json(line)) {
+        return Err(Problem::new(Code::InvalidJson, format!("nothing in the body is JSON: {FORMS}")));
+    }
+    Ok(lines)
 }
 
 fn item(api: &Api, index: usize, text: &[u8]) -> Result<Item, Problem> {

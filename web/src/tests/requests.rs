@@ -67,14 +67,18 @@ async fn methods_that_a_path_does_not_take_are_told_which_it_takes() {
 async fn bodies_have_limits() {
     let stub = Stub::default();
     let spaces = |count: usize, rest: &str| format!("{}{rest}", " ".repeat(count - rest.len()));
-    for path in ["/api/v1/tasks", "/api/v1/lease", "/api/v1/lease/x/result"] {
-        assert_ne!(stub.post(path, spaces(MAX_BODY, "{}")).await.status, 413, "{path}");
-        let (status, code, detail) = stub.post(path, spaces(MAX_BODY + 1, "{}")).await.problem();
+    for (path, body, most, says) in [
+        ("/api/v1/tasks", "{}", MAX_BODY, "1 MiB"),
+        ("/api/v1/lease", "{}", MAX_BODY, "1 MiB"),
+        ("/api/v1/lease/x/heartbeat", "{}", MAX_BODY, "1 MiB"),
+        ("/api/v1/lease/x/result", "{}", MAX_RESULTS, "8 MiB"),
+        ("/api/v1/results", "[]", MAX_RESULTS, "8 MiB"),
+    ] {
+        assert_ne!(stub.post(path, spaces(most, body)).await.status, 413, "{path}");
+        let (status, code, detail) = stub.post(path, spaces(most + 1, body)).await.problem();
         assert_eq!((status, code.as_str()), (413, "body_too_large"), "{path}");
-        assert!(detail.contains("1 MiB"), "{detail}");
+        assert!(detail.contains(says), "{detail}");
     }
-    assert_eq!(stub.post("/api/v1/results", spaces(MAX_RESULTS, "[]")).await.status, 200);
-    assert_eq!(stub.post("/api/v1/results", spaces(MAX_RESULTS + 1, "[]")).await.problem().0, 413);
 }
 
 #[actix::test]

@@ -113,9 +113,18 @@ async fn results_come_as_an_array_as_lines_or_alone() {
 
 #[actix::test]
 async fn what_is_no_list_fails_as_a_whole_and_so_does_what_nobody_knows() {
-    for body in ["", "[1,", "[] x"] {
-        assert_eq!(taking("").post(PATH, body).await.code(), "invalid_json", "{body:?}");
+    for kind in ["application/json", "application/x-ndjson"] {
+        for body in ["[1,", "[] x", "nonsense", "{\"lease\":", "no\njson\nat all", "5", "\"text\"", "null"] {
+            let request = TestRequest::post().uri(PATH).insert_header(("content-type", kind));
+            let reply = taking("").send(request.set_payload(body)).await;
+            assert_eq!(
+                (reply.problem().0, reply.code()),
+                (400, "invalid_json".to_owned()),
+                "{kind} {body:?}"
+            );
+        }
     }
+    assert_eq!(taking("").post(PATH, "").await.code(), "invalid_json");
     let many = format!("[0{}]", ",0".repeat(50_000));
     assert_eq!(taking("").post(PATH, many).await.problem().0, 413);
     let stub = taking("");

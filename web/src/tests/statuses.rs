@@ -177,11 +177,7 @@ async fn provoke(operation: &Operation, code: Code) -> Reply {
             }
             send(api, bearer(example(operation), "guess")).await
         }
-        // Of lines each is judged alone: one that is no JSON is no reason to refuse the others.
-        Code::InvalidJson => {
-            let broken = if operation.path == "/api/v1/results" { "[" } else { "{" };
-            serving().send(with_body(example(operation), broken)).await
-        }
+        Code::InvalidJson => serving().send(with_body(example(operation), "{")).await,
         Code::TooLarge => serving().send(with_body(example(operation), vec![b' '; MAX_RESULTS + 1])).await,
         Code::UnsupportedMediaType => {
             serving().send(example(operation).insert_header(("content-type", "text/xml"))).await
