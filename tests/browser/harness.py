@@ -33,11 +33,16 @@ class Person:
         )
         context.set_default_timeout(15_000)
         self.contexts.append(context)
-        self.page = context.new_page()
-        self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
-        self.page.on("request", self._request)
+        self.page = self.another()
         return self
+
+    def another(self):
+        """Opens another window of the same browser."""
+        page = self.contexts[-1].new_page()
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
+        page.on("request", self._request)
+        return page
 
     def _console(self, message):
         # Answers of 4xx that a test provokes are told there, too.
