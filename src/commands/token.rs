@@ -14,11 +14,13 @@ use super::work::client::Client;
 const EXAMPLES: &str = "\
 Examples:
   flowlord token add etl-workers --role worker
+  flowlord token add pubsub --role push
   flowlord token list
   flowlord token remove etl-workers
 
 Roles: worker (lease, heartbeat, result, create tasks), viewer (read), operator (act on what there is; includes viewer),
-admin (everything). The service must run; whoever may read its data folder may do this, others need --server and an
+admin (everything), push (the token in /hooks/TOKEN/files and /hooks/TOKEN/results, for senders that can set an address
+and nothing else). The service must run; who can read its data folder may do this, others need --server and an
 admin's --token.";
 
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -46,7 +48,7 @@ enum Action {
     Add {
         /// Whose it is: letters, digits, ._-@
         name: String,
-        /// worker, viewer, operator or admin
+        /// worker, viewer, operator, admin or push
         #[arg(long)]
         role: String,
     },

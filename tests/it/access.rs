@@ -38,6 +38,16 @@ async fn a_closed_service_lets_in_by_token_and_role() {
     let from_afar = ["token", "list", "--server", &base, "--token", &admin];
     let listed = run(folder.path(), &from_afar).await;
     assert!(listed.contains("admin  admin") && listed.contains("etl  worker"), "{listed}");
+    let push = run(folder.path(), &["token", "add", "pubsub", "--role", "push"]).await;
+    let done = json!({"type": "a", "info": "x", "created": "2026-03-02T11:00:00Z", "result": "complete"});
+    let taken = api.post(&format!("/hooks/{push}/results"), &done).await.ok();
+    assert_eq!((&taken["accepted"], &taken["rejected"]), (&json!(1), &json!([])));
+    let told = api.post(&format!("/hooks/{push}/files"), &json!({"path": "/in/a.csv"})).await.ok();
+    assert_eq!(told["path"], "/in/a.csv");
+    let in_a_header = api.clone().with_token(&push).post("/api/v1/results", &done).await;
+    assert_eq!(in_a_header.problem(), (403, "forbidden"));
+    let of_a_worker = api.post(&format!("/hooks/{worker}/results"), &done).await;
+    assert_eq!(of_a_worker.problem(), (403, "forbidden"));
     run(folder.path(), &["snapshot", "--data", "data"]).await;
     run(folder.path(), &["token", "remove", "etl"]).await;
     let gone = async {

@@ -78,6 +78,23 @@ async fn alert(server: &Server, topic: &str) {
     server.api.result(&leased.lease, &json!({"result": "alert", "msg": "broke"})).await.ok();
 }
 
+/// Uses a hook's address well and badly, and answers its token.
+async fn push_through(server: &Server, shown: &mut String) -> String {
+    let wanted = json!({"name": "pubsub", "role": "push"});
+    let made = server.api.post("/api/v1/tokens", &wanted).await.ok();
+    let token = made["token"].as_str().unwrap().to_owned();
+    for token in [&token, &format!("flw_{MARK}")] {
+        for path in ["files", "results", "other"] {
+            let path = format!("/hooks/{token}/{path}");
+            for body in [json!({"path": "/in/a.csv"}), json!({"uid": "060a24181e4000", "result": "warn"})] {
+                shown.push_str(&server.api.post(&path, &body).await.json.to_string());
+            }
+            shown.push_str(&server.api.get(&path).await.json.to_string());
+        }
+    }
+    token
+}
+
 #[actix::test]
 async fn no_secret_is_shown() {
     let folder = tempfile::tempdir().unwrap();
@@ -107,6 +124,7 @@ async fn no_secret_is_shown() {
         alert(&server, "hooked").await;
         alert(&server, "told").await;
     }
+    let hook = push_through(&server, &mut shown).await;
     for mode in [SlackMode::Refuse, SlackMode::Ok] {
         slack.set_mode(mode);
         for page in PAGES {
@@ -118,6 +136,7 @@ async fn no_secret_is_shown() {
     let log = log.await.unwrap();
     assert!(log.contains("event=") && log.contains("slack"), "the log is there: {log}");
     for (place, text) in [("what was shown", &shown), ("the log", &log)] {
+        assert!(!text.contains(&hook), "the token of a hook is in {place}");
         let found = text.find(MARK).map(|at| &text[at.saturating_sub(200)..text.len().min(at + 50)]);
         assert_eq!(found, None, "a secret is in {place}");
     }

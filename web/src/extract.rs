@@ -62,7 +62,7 @@ pub(crate) async fn event_body(request: &HttpRequest, payload: Payload) -> Resul
     if !MESSAGE_HEADERS.iter().any(|name| request.headers().contains_key(*name)) {
         return json_body(request, payload).await;
     }
-    check_unpacked(request)?;
+    refuse_packed(request)?;
     let body = read(request, payload, MAX_BODY).await?;
     Trail::note(request, &body);
     Ok(body)
@@ -71,6 +71,16 @@ pub(crate) async fn event_body(request: &HttpRequest, payload: Payload) -> Resul
 /// Reads a body of JSON or of lines of JSON.
 pub(crate) async fn results_body(request: &HttpRequest, payload: Payload) -> Result<(Form, Bytes), Problem> {
     let form = form(request)?;
+    Ok((form, read(request, payload, MAX_RESULTS).await?))
+}
+
+/// Reads results that a message bus pushes: whatever it calls them, they are JSON.
+pub(crate) async fn pushed_results_body(
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<(Form, Bytes), Problem> {
+    refuse_packed(request)?;
+    let form = form(request).unwrap_or(Form::Json);
     Ok((form, read(request, payload, MAX_RESULTS).await?))
 }
 
@@ -87,18 +97,18 @@ pub(crate) async fn slack_body(request: &HttpRequest, payload: Payload) -> Resul
 }
 
 /// A small body that unpacks to a large one would get round every limit.
-fn check_unpacked(request: &HttpRequest) -> Result<(), Problem> {
-    match request.headers().get(CONTENT_ENCODING) {
-        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            let detail = "the body is packed (Content-Encoding): send it as it is";
-            Err(Problem::new(Code::UnsupportedMediaType, detail))
-        }
-        _ => Ok(()),
+fn refuse_packed(request: &HttpRequest) -> Result<(), Problem> {
+    if let Some(encoding) = request.headers().get(CONTENT_ENCODING)
+        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        let detail = "the body is packed (Content-Encoding): send it as it is";
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
+    Ok(())
 }
 
 fn form(request: &HttpRequest) -> Result<Form, Problem> {
-    check_unpacked(request)?;
+    refuse_packed(request)?;
     let Some(value) = request.headers().get(CONTENT_TYPE) else { return Ok(Form::Json) };
     let value = value.to_str().unwrap_or("?");
     let kind = value.split(';').next().unwrap_or_default().trim();

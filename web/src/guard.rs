@@ -13,7 +13,7 @@ use flowlord_messages::Code;
 use futures_util::FutureExt as _;
 
 use crate::api::{Api, ApiRef};
-use crate::auth::{admit, wants_page};
+use crate::auth::{admit, hooks, wants_page};
 use crate::finish::finish;
 use crate::meter::meter;
 use crate::pages;
@@ -68,7 +68,7 @@ pub(crate) async fn guard(
         log::debug!(
             "event=request status={status} method={} path={:?} request_id={id:?}",
             request.method(),
-            request.path()
+            hooks::shown(request.path())
         );
     }
     if answer.status().is_server_error() {
@@ -76,7 +76,7 @@ pub(crate) async fn guard(
         log::warn!(
             "event=request_failed status={status} method={} path={:?} request_id={id:?}",
             request.method(),
-            request.path()
+            hooks::shown(request.path())
         );
     }
     if let Some(trail) = trail {
@@ -117,7 +117,9 @@ fn refusal(
 /// A person is sent to the login page, or told on a page what they may not; a program gets the problem.
 fn refuse(api: &Api, problem: Problem, request: &ServiceRequest, id: &HeaderValue) -> HttpResponse {
     match problem.code() {
-        Code::Unauthorized if wants_page(request.method(), request.headers()) => {
+        Code::Unauthorized
+            if hooks::token(request.path()).is_none() && wants_page(request.method(), request.headers()) =>
+        {
             let next = request.uri().path_and_query().map_or("/", |path| path.as_str());
             let mut query = Query::default();
             query.set("next", next);

@@ -69,6 +69,11 @@ impl Problem {
         self.code
     }
 
+    /// Whether the same request may succeed later.
+    pub(crate) fn is_temporary(&self) -> bool {
+        self.code.retry_after().is_some() || matches!(self.code.status(), 408 | 429 | 500..)
+    }
+
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }

@@ -12,6 +12,7 @@ pub mod cron;
 pub mod dates;
 pub mod decide;
 pub mod duration;
+pub mod envelope;
 pub mod file_event;
 pub mod file_match;
 pub mod finding;

@@ -12,18 +12,20 @@ pub enum Role {
     Viewer,
     /// Reads, and acts on what there is: backload, rerun, pause, acknowledge.
     Operator,
-    /// Everything.
+    /// Everything but what only a push token may.
     Admin,
+    /// Results and file events by an address that holds the token, for senders that can set nothing else.
+    Push,
 }
 
 /// Not the name of a role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no role: write worker, viewer, operator or admin")]
+#[error("`{0}` is no role: write worker, viewer, operator, admin or push")]
 pub struct InvalidRole(String);
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 4] = [Self::Worker, Self::Viewer, Self::Operator, Self::Admin];
+    pub const ALL: [Self; 5] = [Self::Worker, Self::Viewer, Self::Operator, Self::Admin, Self::Push];
 
     /// The name on the wire.
     #[must_use]
@@ -33,16 +35,18 @@ impl Role {
             Self::Viewer => "viewer",
             Self::Operator => "operator",
             Self::Admin => "admin",
+            Self::Push => "push",
         }
     }
 
-    /// Whether this role may do what asks for `needed`.
+    /// Whether this role may do what asks for `needed`. A token in an address is seen by more eyes than one in a header,
+    /// so only one that is good for nothing else may stand there.
     #[must_use]
     pub fn covers(self, needed: Self) -> bool {
         match self {
-            Self::Admin => true,
+            Self::Admin => needed != Self::Push,
             Self::Operator => matches!(needed, Self::Operator | Self::Viewer),
-            Self::Worker | Self::Viewer => self == needed,
+            Self::Worker | Self::Viewer | Self::Push => self == needed,
         }
     }
 }
@@ -67,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_role_covers_what_the_contract_says() {
-        use Role::{Admin, Operator, Viewer, Worker};
+        use Role::{Admin, Operator, Push, Viewer, Worker};
         let covers: Vec<(Role, Role)> = Role::ALL
             .into_iter()
             .flat_map(|role| Role::ALL.map(|needed| (role, needed)))
@@ -84,6 +88,7 @@ mod tests {
                 (Admin, Viewer),
                 (Admin, Operator),
                 (Admin, Admin),
+                (Push, Push),
             ]
         );
     }
@@ -94,7 +99,11 @@ mod tests {
             assert_eq!(role.to_string().parse(), Ok(role));
         }
         assert!(
-            "root".parse::<Role>().unwrap_err().to_string().contains("worker, viewer, operator or admin")
+            "root"
+                .parse::<Role>()
+                .unwrap_err()
+                .to_string()
+                .contains("worker, viewer, operator, admin or push")
         );
     }
 }

@@ -1,6 +1,7 @@
 //! Who may do what: tokens, the browser's session, and what each request needs.
 
 mod failures;
+pub(crate) mod hooks;
 mod needs;
 mod proxies;
 mod session;
@@ -64,9 +65,12 @@ impl Caller {
 
 /// Lets a request in, or says why not.
 pub(crate) async fn admit(api: &Api, request: &ServiceRequest) -> Result<Caller, Problem> {
-    let presented = presented(request);
     let peer = request.peer_addr().map(|peer| peer.ip());
     let from = api.config.access.proxies.client(peer, request.headers());
+    if let Some(token) = hooks::token(request.path()) {
+        return admit_push(api, token, from).await;
+    }
+    let presented = presented(request);
     let anyone = Caller { who: None, from };
     // The commonest case on loopback: nothing to look up.
     if presented.is_none() && api.config.access.anonymous {
@@ -91,6 +95,35 @@ pub(crate) async fn admit(api: &Api, request: &ServiceRequest) -> Result<Caller,
         return Err(Problem::new(Code::Forbidden, detail));
     }
     Ok(Caller { who: Some(who), from })
+}
+
+/// Lets in who has the token of a hook's address. That is always needed, also where anyone may do everything: the address
+/// is what others send to.
+async fn admit_push(api: &Api, token: &str, from: Option<IpAddr>) -> Result<Caller, Problem> {
+    let who = identify(api, &Presented::Token(hash_of(token)), from).await.map_err(|problem| {
+        match problem.code() {
+            Code::Unauthorized => Problem::new(
+                Code::Unauthorized,
+                "the token in the address isn't known: it was removed, or is mistyped. `flowlord token add NAME \
+                 --role push` makes one",
+            ),
+            _ => problem,
+        }
+    })?;
+    if who.role != Role::Push {
+        let detail = format!(
+            "{} is the token of a {}: an address may hold only one of the role push, which is good for nothing else. \
+             Replace it: others may have seen it there",
+            who.name, who.role
+        );
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    Ok(Caller { who: Some(who), from })
+}
+
+/// The name of the token that a request came with; empty without one.
+pub(crate) fn caller_name(request: &HttpRequest) -> String {
+    request.extensions().get::<Caller>().map(|caller| caller.name().to_owned()).unwrap_or_default()
 }
 
 /// What the one who asks may do.

@@ -14,6 +14,7 @@ pub(crate) fn needed(method: &Method, pattern: &str) -> Option<Role> {
         "/api/v1/lease" | "/api/v1/results" | "/api/v1/files" if !reads => Some(Role::Worker),
         "/api/v1/tasks" if *method == Method::POST => Some(Role::Worker),
         _ if pattern.starts_with("/api/v1/lease/") => Some(Role::Worker),
+        _ if pattern.starts_with("/hooks/") => Some(Role::Push),
         _ if pattern.starts_with("/api/v1/tokens") => Some(Role::Admin),
         "/api/v1/audit" | "/web/audit" => Some(Role::Admin),
         "/api/v1/snapshots" if !reads => Some(Role::Admin),
@@ -31,7 +32,7 @@ mod tests {
 
     #[test]
     fn each_path_needs_what_the_contract_says() {
-        use Role::{Admin, Operator, Viewer, Worker};
+        use Role::{Admin, Operator, Push, Viewer, Worker};
         for (method, pattern, role) in [
             (Method::GET, "/healthz", None),
             (Method::GET, "/readyz", None),
@@ -40,6 +41,8 @@ mod tests {
             (Method::POST, "/api/v1/lease/{lease}/result", Some(Worker)),
             (Method::POST, "/api/v1/results", Some(Worker)),
             (Method::POST, "/api/v1/tasks", Some(Worker)),
+            (Method::POST, "/hooks/{token}/results", Some(Push)),
+            (Method::GET, "/hooks/{token}/files", Some(Push)),
             (Method::GET, "/api/v1/tasks", Some(Viewer)),
             (Method::GET, "/metrics", Some(Viewer)),
             (Method::GET, "/", Some(Viewer)),

@@ -1,5 +1,6 @@
 //! The service itself.
 
+use flowlord_domain::Role;
 use flowlord_messages::Code;
 use flowlord_messages::audit::Action;
 use serde_json::{Value, json};
@@ -82,7 +83,7 @@ fn snapshots() -> [Operation; 2] {
 }
 
 fn tokens() -> [Operation; 3] {
-    let roles = json!({"type": "string", "enum": ["worker", "viewer", "operator", "admin"]});
+    let roles = json!({"type": "string", "enum": Role::ALL.map(Role::as_str)});
     let name = json!({"type": "string", "pattern": "^[A-Za-z0-9._@-]{1,64}$"});
     let wanted = json!({"type": "object", "required": ["name", "role"], "additionalProperties": false, "properties": {"name": name, "role": roles}});
     let made: Value = json!({"type": "object", "required": ["name", "role", "token"], "properties": {

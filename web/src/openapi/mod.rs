@@ -15,6 +15,8 @@ mod work;
 use serde_json::{Map, Value, json};
 
 pub(crate) use operation::Operation;
+#[cfg(test)]
+pub(crate) use work::EXAMPLE_PUSH_TOKEN;
 
 /// What operations are about, in the order in which they are shown.
 pub(crate) const TAGS: [(&str, &str); 6] = [

@@ -171,6 +171,13 @@ impl Operation {
         self.fails(READS_BODY)
     }
 
+    /// A body of which nothing is refused, but for the time that it takes.
+    pub(crate) fn pushed_body(mut self, says: &'static str, example: Value) -> Self {
+        self.body =
+            Some(Body { says, content_type: "application/json", schema: json!({}), example, required: true });
+        self
+    }
+
     /// A body that may be left out.
     pub(crate) fn optional_body(self, says: &'static str, schema: Value, example: Value) -> Self {
         let mut this = self.body(says, schema, example);
@@ -278,7 +285,8 @@ impl Operation {
             document["requestBody"] = body.document();
         }
         document["security"] = match self.role() {
-            None => json!([]),
+            // A push token stands in the address.
+            None | Some(Role::Push) => json!([]),
             Some(_) => json!([{"token": []}, {"session": []}, {}]),
         };
         document

@@ -9,7 +9,7 @@ const LEASE: &str = "the `lease` that came with the task";
 const EXAMPLE_LEASE: &str = "064c0953867001-000000000000feed";
 
 pub(super) fn operations() -> Vec<Operation> {
-    vec![lease(), heartbeat(), result(), release(), results(), create()]
+    vec![lease(), heartbeat(), result(), release(), results(), create(), pushed_files(), pushed_results()]
 }
 
 fn lease() -> Operation {
@@ -65,12 +65,52 @@ fn results() -> Operation {
         "id": {"type": "string"}, "created": {"type": "string"},
     }}]});
     Operation::post("/api/v1/results", "work", "End many tasks")
-        .says("An array, or one JSON value a line (`application/x-ndjson`): results under a lease, or done tasks in Task JSON. Each is judged alone. A done task that nobody created here is recorded, with all that follows from it.")
+        .says("An array, or one JSON value a line (`application/x-ndjson`): results under a lease, or done tasks in Task JSON. Each is judged alone. A done task that nobody created here is recorded, with all that follows from it. The body may be in the envelope of a Pub/Sub or SNS push.")
         .query("adopt", "`false` rejects done tasks that nobody created here", json!({"type": "boolean"}))
         .body("results", json!({"type": "array", "items": item}), json!([{"lease": EXAMPLE_LEASE, "result": "complete"}]))
         .answers(200, "what became of each", schema("Results"), json!({"accepted": 1, "duplicates": 0, "rejected": []}))
         .fails(&[Code::InvalidRequest])
         .asks()
+}
+
+const PUSHED: &str = "For senders that can set nothing but an address. What is refused for good is answered 200 with `rejected`, since such a sender sends again whatever isn't answered by 2xx.";
+
+/// A token of the role push, as a test knows it.
+pub(crate) const EXAMPLE_PUSH_TOKEN: &str = "flw_5e3d";
+
+fn pushed(path: &'static str, summary: &'static str) -> Operation {
+    Operation::post(path, "work", summary)
+        .says(PUSHED)
+        .path("token", "a token of the role push, which is good for nothing else", EXAMPLE_PUSH_TOKEN)
+        .fails(&[Code::NotFound, Code::RequestTimeout])
+        .asks()
+}
+
+fn pushed_files() -> Operation {
+    let answer = json!({"anyOf": [{"type": "object", "required": ["event", "path", "phases", "tasks"]}, schema("Results")]});
+    pushed("/hooks/{token}/files", "A file arrived, told by a push")
+        .pushed_body("an event, as for `/api/v1/files`", json!({"path": "/srv/in/a.csv", "size": 5}))
+        .answers(
+            200,
+            "recorded, or rejected",
+            answer,
+            json!({"event": 7, "path": "/srv/in/a.csv", "phases": [], "tasks": []}),
+        )
+}
+
+fn pushed_results() -> Operation {
+    pushed("/hooks/{token}/results", "End many tasks, told by a push")
+        .query("adopt", "`false` rejects done tasks that nobody created here", json!({"type": "boolean"}))
+        .pushed_body(
+            "results, as for `/api/v1/results`",
+            json!([{"lease": EXAMPLE_LEASE, "result": "complete"}]),
+        )
+        .answers(
+            200,
+            "what became of each",
+            schema("Results"),
+            json!({"accepted": 1, "duplicates": 0, "rejected": []}),
+        )
 }
 
 fn create() -> Operation {

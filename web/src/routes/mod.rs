@@ -10,6 +10,7 @@ pub(crate) mod errors;
 pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod health;
+pub(crate) mod hooks;
 pub(crate) mod incidents;
 pub(crate) mod kept;
 pub(crate) mod lease;
@@ -34,6 +35,7 @@ use flowlord_messages::Code;
 use serde::Serialize;
 
 use crate::api::ApiRef;
+use crate::auth;
 use crate::pages;
 use crate::problem::{Answer, Problem};
 use crate::view::time::Stamp;
@@ -123,6 +125,8 @@ fn others(config: &mut ServiceConfig) {
         .service(post("/logout", login::logout))
         .service(get("/metrics", metrics::metrics))
         .service(post("/slack/interactive", slack::interactive))
+        .service(post("/hooks/{token}/files", hooks::files))
+        .service(post("/hooks/{token}/results", hooks::results))
         .configure(kept)
         .service(get("/api/docs", docs::page))
         .service(get("/api/docs/errors", errors::errors))
@@ -212,8 +216,8 @@ fn only(path: &str, methods: &'static str) -> Resource {
     #[cfg(test)]
     crate::tests::documented::register(path, methods);
     web::resource(path).default_service(web::to(move |request: HttpRequest| async move {
-        let detail =
-            format!("{} {} isn't possible: the path takes {methods}", request.method(), request.path());
+        let path = auth::hooks::shown(request.path());
+        let detail = format!("{} {path} isn't possible: the path takes {methods}", request.method());
         Answer::Err(Problem::new(Code::MethodNotAllowed, detail).allowing(methods))
     }))
 }
@@ -223,7 +227,7 @@ fn reads() -> impl guard::Guard {
 }
 
 async fn not_found(api: ApiRef, request: HttpRequest) -> Answer {
-    let path = request.path();
+    let path = auth::hooks::shown(request.path());
     let hint = if path.starts_with("/api/") { "the paths of the API begin with " } else { "begin at " };
     let begin = api.base.at(if path.starts_with("/api/") { "/api/v1/" } else { "/" });
     let detail = format!("there is nothing at {path}: {hint}{begin}");

@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::decide::Outcome;
+use flowlord_domain::envelope;
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::query::Query;
 use flowlord_domain::task_doc::{parse_time, time_text};
@@ -38,7 +39,7 @@ const FORMS: &str = "send an array of results, or one result a line";
 
 /// What became of the results.
 #[derive(Debug, Default, Serialize)]
-struct ResultsAnswer {
+pub(crate) struct ResultsAnswer {
     accepted: usize,
     duplicates: usize,
     rejected: Vec<Rejected>,
@@ -50,12 +51,28 @@ struct Rejected {
     index: usize,
     code: &'static str,
     detail: String,
+    /// It may be taken when it comes again.
+    #[serde(skip)]
+    is_temporary: bool,
 }
 
 impl ResultsAnswer {
-    fn reject(&mut self, index: usize, problem: &Problem) {
-        let detail = problem.detail().to_owned();
-        self.rejected.push(Rejected { index, code: problem.code().as_str(), detail });
+    pub(crate) fn reject(&mut self, index: usize, problem: &Problem) {
+        self.rejected.push(Rejected {
+            index,
+            code: problem.code().as_str(),
+            detail: problem.detail().to_owned(),
+            is_temporary: problem.is_temporary(),
+        });
+    }
+
+    /// Whether something was rejected that may be taken when it comes again.
+    pub(crate) fn should_come_again(&self) -> bool {
+        self.rejected.iter().any(|rejected| rejected.is_temporary)
+    }
+
+    pub(crate) fn rejected(&self) -> usize {
+        self.rejected.len()
     }
 }
 
@@ -77,7 +94,13 @@ enum Whose {
 pub(crate) async fn results(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
     let adopt = adopts(request.query_string())?;
     let (form, body) = results_body(&request, payload).await?;
-    let texts = split(form, &body)?;
+    json(StatusCode::OK, &take(&api, form, &body, adopt).await?)
+}
+
+/// Takes the results of a body, which may be in the envelope of a message bus.
+pub(crate) async fn take(api: &Api, form: Form, body: &[u8], adopt: bool) -> Result<ResultsAnswer, Problem> {
+    let message = envelope::unwrap(body).map_err(|err| Problem::invalid(err.to_string()))?;
+    let texts = split(form, message.as_deref().unwrap_or(body))?;
     if texts.len() > MAX_ITEMS {
         let detail = format!("there are {} results: send at most {MAX_ITEMS} at once", texts.len());
         return Err(Problem::new(Code::TooLarge, detail));
@@ -85,19 +108,19 @@ pub(crate) async fn results(api: ApiRef, request: HttpRequest, payload: Payload)
     let mut answer = ResultsAnswer::default();
     let mut items = Vec::with_capacity(texts.len());
     for (index, text) in texts.into_iter().enumerate() {
-        match item(&api, index, text) {
+        match item(api, index, text) {
             Ok(item) => items.push(item),
             Err(problem) => answer.reject(index, &problem),
         }
     }
-    let results = claimed(&api, items, adopt, &mut answer).await?;
-    submit(&api, results, &mut answer).await?;
+    let results = claimed(api, items, adopt, &mut answer).await?;
+    submit(api, results, &mut answer).await?;
     answer.rejected.sort_by_key(|rejected| rejected.index);
-    json(StatusCode::OK, &answer)
+    Ok(answer)
 }
 
 /// Whether done tasks that nobody created here are recorded. Other parameters are passed over: workers may be newer.
-fn adopts(query: &str) -> Result<bool, Problem> {
+pub(crate) fn adopts(query: &str) -> Result<bool, Problem> {
     match Query::lenient(query).first("adopt") {
         None | Some("" | "true") => Ok(true),
         Some("false") => Ok(false),

@@ -15,18 +15,21 @@ use crate::auth::{Access, hash_of};
 
 pub(super) const PEER: &str = "10.0.0.1:4000";
 
+/// Tokens whose text is the name of their role.
+pub(super) fn tokens() -> Vec<StoredToken> {
+    let token = |role: Role| StoredToken {
+        name: format!("the.{role}"),
+        role,
+        hash: hash_of(role.as_str()),
+        created: noon(),
+    };
+    Role::ALL.map(token).to_vec()
+}
+
 /// A service with tokens whose text is the name of their role.
 pub(super) fn closed() -> (Stub, ApiRef) {
     let stub = Stub::default();
-    stub.tokens_read(|_| {
-        let token = |role: Role| StoredToken {
-            name: format!("the.{role}"),
-            role,
-            hash: hash_of(role.as_str()),
-            created: noon(),
-        };
-        Ok(Role::ALL.map(token).to_vec())
-    });
+    stub.tokens_read(|_| Ok(tokens()));
     stub.alerts(|_| Ok(Vec::new()));
     let access = Access { local: Some(hash_of("local")), ..Access::default() };
     let config = Config { access, ..config() };
@@ -170,7 +173,7 @@ async fn tokens_are_made_shown_once_and_removed() {
     assert_eq!(*stored.lock().unwrap(), Some(hash_of(&token)), "only its hash is stored");
     for (body, said) in [
         (r#"{"name":"a b","role":"worker"}"#, "name: write"),
-        (r#"{"name":"etl","role":"root"}"#, "worker, viewer, operator or admin"),
+        (r#"{"name":"etl","role":"root"}"#, "worker, viewer, operator, admin or push"),
     ] {
         let (_, code, detail) = send(api.clone(), post(body)).await.problem();
         assert_eq!(code, "invalid_request");

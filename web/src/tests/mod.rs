@@ -7,6 +7,7 @@ mod backload;
 pub(crate) mod documented;
 mod events;
 mod files;
+mod hooks;
 mod kept;
 mod lease;
 mod metrics;

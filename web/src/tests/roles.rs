@@ -54,6 +54,8 @@ async fn each_role_is_let_in_where_its_rule_says_and_nowhere_else() {
         for role in Role::ALL {
             // What the actors answer comes after the door.
             let (_stub, api) = closed();
+            // The token in the address of a hook is the one that counts.
+            let path = path.replace("/hooks/x/", &format!("/hooks/{role}/"));
             let reply = send(api, with(request(method.clone(), &path), role.as_str())).await;
             let (refused, covers) = (reply.status == 403, role.covers(needed));
             assert_eq!(refused, !covers, "{role} {method} {path}: {}", reply.status);

@@ -15,6 +15,7 @@ use flowlord_messages::library::Reloaded;
 use flowlord_messages::notifier::Fate;
 use flowlord_messages::read::Stats;
 use flowlord_messages::snapshot::{Snapshot, Snapshots};
+use flowlord_messages::token::StoredToken;
 use flowlord_messages::write::{Applied, Created, Extended, WorkflowRecord};
 use flowlord_messages::{Code, Error};
 
@@ -23,8 +24,9 @@ use super::backload::{planning, stored};
 use super::reads::current;
 use super::stub::{Reply, Stub, attempt, config, granted, noon, send};
 use crate::api::{Api, ApiRef};
+use crate::auth::hash_of;
 use crate::extract::MAX_RESULTS;
-use crate::openapi::{Operation, operations};
+use crate::openapi::{EXAMPLE_PUSH_TOKEN, Operation, operations};
 
 /// Everything is well.
 fn serving() -> Stub {
@@ -69,7 +71,7 @@ fn serving() -> Stub {
     stub.remove_silence(|_| Ok(silence(Matcher::default())));
     stub.add_token(|_| Ok(()));
     stub.remove_token(|_| Ok(()));
-    stub.tokens_read(|_| Ok(Vec::new()));
+    stub.tokens_read(|_| Ok(vec![push_token()]));
     stub.content(|read| {
         let record = WorkflowRecord {
             path: read.path,
@@ -85,6 +87,11 @@ fn serving() -> Stub {
     stub.fate(|_| Ok(Fate::Arrived));
     stub.ping(|_| Ok(Pong { restarts: 0 }));
     stub
+}
+
+fn push_token() -> StoredToken {
+    let hash = hash_of(EXAMPLE_PUSH_TOKEN);
+    StoredToken { name: "pubsub".to_owned(), role: Role::Push, hash, created: noon() }
 }
 
 fn silence(matcher: Matcher) -> Silence {
@@ -163,8 +170,9 @@ async fn provoke(operation: &Operation, code: Code) -> Reply {
         Code::Unauthorized => send(closed().1, example(operation)).await,
         Code::Forbidden => {
             let needed = operation.role().unwrap();
-            let role = Role::ALL.into_iter().find(|role| !role.covers(needed)).unwrap();
-            send(closed().1, bearer(example(operation), role.as_str())).await
+            let role = Role::ALL.into_iter().find(|role| !role.covers(needed)).unwrap().as_str();
+            let path = operation.example_path().replace(EXAMPLE_PUSH_TOKEN, role);
+            send(closed().1, bearer(request(operation, &path), role)).await
         }
         Code::ForbiddenOrigin => {
             serving().send(example(operation).insert_header(("host", "evil.example.org"))).await
@@ -226,6 +234,9 @@ fn mistaken(operation: &Operation, code: Code) -> (Option<String>, Option<&'stat
     let topic = code == Code::InvalidTopic;
     let body = match operation.path {
         "/api/v1/results" => return (Some("/api/v1/results?adopt=no".to_owned()), None),
+        path if path.starts_with("/hooks/") => {
+            return (Some(format!("/hooks/{EXAMPLE_PUSH_TOKEN}/other")), None);
+        }
         "/api/v1/lease" if topic => r#"{"topics":["a b"],"worker":"w"}"#,
         "/api/v1/lease" => r#"{"topics":[],"worker":"w"}"#,
         "/api/v1/lease/{lease}/heartbeat" => r#"{"progress":2}"#,

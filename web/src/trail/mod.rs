@@ -12,7 +12,7 @@ use flowlord_domain::Role;
 use flowlord_messages::audit::{Change, RecordChange};
 
 use crate::api::Api;
-use crate::auth::{Caller, needed};
+use crate::auth::{Caller, hooks, needed};
 use crate::meter::is_hot;
 
 /// The longest path and the longest body in an entry, in characters.
@@ -70,7 +70,7 @@ impl Trail {
             who: caller.name().to_owned(),
             from: caller.from.map(|from| from.to_string()).unwrap_or_default(),
             action: action::of(&pattern, request.path(), &noted.detail),
-            what: format!("{} {}", request.method(), shortened(path)),
+            what: format!("{} {}", request.method(), shortened(&hooks::shown(path))),
             detail: noted.detail,
             status: answer.status().as_u16(),
         };

@@ -1,0 +1,122 @@
+//! What a message bus puts round a message when it pushes it: Google Pub/Sub, and Amazon SNS.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+/// A message that can't be taken out of its envelope.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// The text of a Pub/Sub message isn't written as it should be.
+    #[error("`message.data` is no base64: {0}")]
+    Data(String),
+    /// SNS asks whether it may send at all.
+    #[error("SNS asks to confirm its subscription: open `SubscribeURL` of this message once, {0}")]
+    Unconfirmed(String),
+}
+
+/// Both envelopes; each has what the other doesn't.
+#[derive(Deserialize)]
+struct Envelope {
+    message: Option<PubSubMessage>,
+    subscription: Option<String>,
+    #[serde(rename = "Type")]
+    kind: Option<String>,
+    #[serde(rename = "Message")]
+    text: Option<String>,
+    #[serde(rename = "SubscribeURL")]
+    subscribe: Option<String>,
+    #[serde(rename = "TopicArn")]
+    topic: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct PubSubMessage {
+    data: Option<String>,
+}
+
+/// The message within an envelope; none when the text is no envelope.
+///
+/// # Errors
+/// Why it can't be taken out.
+pub fn unwrap(text: &[u8]) -> Result<Option<Vec<u8>>, EnvelopeError> {
+    let Ok(envelope) = serde_json::from_slice::<Envelope>(text) else { return Ok(None) };
+    match envelope {
+        Envelope { message: Some(message), subscription, .. }
+            if subscription.is_some() || message.data.is_some() =>
+        {
+            let data = STANDARD.decode(message.data.unwrap_or_default());
+            data.map(Some).map_err(|err| EnvelopeError::Data(err.to_string()))
+        }
+        Envelope { topic: Some(_), text: Some(text), kind, subscribe, .. } => match kind.as_deref() {
+            Some("SubscriptionConfirmation") => {
+                Err(EnvelopeError::Unconfirmed(subscribe.unwrap_or_default()))
+            }
+            _ => Ok(Some(text.into_bytes())),
+        },
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn unwrapped(envelope: &serde_json::Value) -> Result<Option<Vec<u8>>, EnvelopeError> {
+        unwrap(envelope.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_message_is_taken_out_of_either_envelope() {
+        let pub_sub = json!({
+            "message": {"data": STANDARD.encode("{\"type\":\"a\"}"), "messageId": "7", "attributes": {"k": "v"}},
+            "subscription": "projects/p/subscriptions/s",
+        });
+        let sns = json!({
+            "Type": "Notification", "MessageId": "7", "TopicArn": "arn:aws:sns:x", "Message": "{\"type\":\"a\"}",
+            "Timestamp": "2026-03-02T12:00:00Z", "SignatureVersion": "1",
+        });
+        for envelope in [pub_sub, sns] {
+            assert_eq!(unwrapped(&envelope), Ok(Some(b"{\"type\":\"a\"}".to_vec())), "{envelope}");
+        }
+        let empty = json!({"message": {"messageId": "7"}, "subscription": "s"});
+        assert_eq!(unwrapped(&empty), Ok(Some(Vec::new())));
+    }
+
+    #[test]
+    fn what_is_no_envelope_is_left_as_it_is() {
+        for plain in [
+            json!({"type": "a", "info": "x", "msg": "done"}),
+            json!({"message": "done", "type": "a"}),
+            json!({"message": {"text": "x"}}),
+            json!({"Type": "a", "Message": "done"}),
+            json!([{"message": {"data": "eA=="}}]),
+            json!(5),
+        ] {
+            assert_eq!(unwrapped(&plain), Ok(None), "{plain}");
+        }
+        assert_eq!(unwrap(b"{} {}"), Ok(None));
+    }
+
+    #[test]
+    fn what_cannot_be_taken_out_says_why() {
+        let broken = json!({"message": {"data": "%"}});
+        assert!(matches!(unwrapped(&broken), Err(EnvelopeError::Data(_))));
+        let asks = json!({
+            "Type": "SubscriptionConfirmation", "TopicArn": "arn", "Message": "You have chosen",
+            "SubscribeURL": "https://sns.example/confirm",
+        });
+        let why = unwrapped(&asks).unwrap_err().to_string();
+        assert!(why.contains("https://sns.example/confirm"), "{why}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _ = unwrap(&bytes);
+        }
+    }
+}
