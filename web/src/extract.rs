@@ -9,6 +9,7 @@ use flowlord_messages::Code;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 
+use crate::params::meant;
 use crate::problem::Problem;
 use crate::trail::Trail;
 
@@ -192,10 +193,19 @@ pub(crate) fn from_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Pro
     serde_json::from_slice(text).map_err(|_| explain::<T>(text))
 }
 
+/// What to write in the place of a field that means nothing, where that is the mistake.
+fn unknown_field(message: &str, path: &str) -> Option<String> {
+    let mut words = message.strip_prefix("unknown field `")?.split('`');
+    let name = words.next()?;
+    let known: Vec<&str> = words.skip(1).step_by(2).collect();
+    Some(format!("unknown field `{path}`: {}", meant(name, &known)))
+}
+
 fn explain<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Problem {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let detail = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
         Ok(_) => reader.end().err().map(|err| err.to_string()).unwrap_or_default(),
+        Err(err) if let Some(hint) = unknown_field(&err.inner().to_string(), &err.path().to_string()) => hint,
         Err(err) if err.inner().is_data() && err.path().iter().next().is_some() => {
             format!("`{}`: {}", err.path(), err.inner())
         }
@@ -245,6 +255,27 @@ mod tests {
             ("", "missing field `needed` at line 1 column 2"),
         ] {
             let problem = object::<Sample>(json.as_bytes(), "{}").unwrap_err();
+            assert_eq!((problem.code(), problem.detail()), (Code::InvalidJson, detail), "{json}");
+        }
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "read to see what is refused")]
+    struct Strict {
+        workflow: Option<String>,
+        task: Option<String>,
+        inner: Option<Box<Strict>>,
+    }
+
+    #[test]
+    fn a_field_that_means_nothing_is_named_with_what_was_meant() {
+        for (json, detail) in [
+            (r#"{"worklfow":"x"}"#, "unknown field `worklfow`: did you mean `workflow`?"),
+            (r#"{"inner":{"tsak":"x"}}"#, "unknown field `inner.tsak`: did you mean `task`?"),
+            (r#"{"zzz":"x"}"#, "unknown field `zzz`: there are workflow, task, inner"),
+        ] {
+            let problem = object::<Strict>(json.as_bytes(), "{}").unwrap_err();
             assert_eq!((problem.code(), problem.detail()), (Code::InvalidJson, detail), "{json}");
         }
     }

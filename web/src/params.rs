@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use actix_web::HttpRequest;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use flowlord_domain::finding::nearest;
 use flowlord_domain::query::{Query, lost_plus};
@@ -28,13 +29,15 @@ impl Params {
     pub(crate) fn parse(text: &str, known: &[&str]) -> Result<Self, Problem> {
         let query = Query::parse(text).map_err(|err| Problem::invalid(format!("the query string: {err}")))?;
         if let Some((name, _)) = query.pairs().find(|(name, _)| !known.contains(name)) {
-            let hint = match nearest(name, known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are {}", known.join(", ")),
-            };
+            let hint = meant(name, known);
             return Err(Problem::invalid(format!("there is no parameter `{name}`: {hint}")));
         }
         Ok(Self(query))
+    }
+
+    /// Refuses every parameter, where all that is asked for stands in the body.
+    pub(crate) fn none(request: &HttpRequest) -> Result<(), Problem> {
+        Self::parse(request.query_string(), &[]).map(drop)
     }
 
     /// The one value of a parameter; an empty one is none.
@@ -136,6 +139,15 @@ impl Params {
             Some("true") => Ok(true),
             Some(text) => Err(Problem::invalid(format!("`{name}` is `{text}`: write true or false"))),
         }
+    }
+}
+
+/// What to write in the place of a name that means nothing.
+pub(crate) fn meant(name: &str, known: &[&str]) -> String {
+    match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "there are none here: write into the body what you ask for".to_owned(),
+        None => format!("there are {}", known.join(", ")),
     }
 }
 

@@ -81,24 +81,26 @@ fn reruns() -> [Operation; 3] {
             .fails(&[Code::InvalidRequest])
             .asks(),
         Operation::post("/api/v1/tasks/{uid}/rerun", "tasks", "Have one task run again")
-            .says("A new attempt of the same chain, with all its retries before it.")
+            .says("A new attempt of the same chain, with all its retries before it. With `\"execute\":false` a dry run: nothing runs, and the answer is the task that would.")
             .path("uid", "the attempt", "064c0953867001")
+            .optional_body("whether to do it; it is done unless that is said", json!({"type": "object", "additionalProperties": false, "properties": {"execute": {"type": ["boolean", "null"]}}}), json!({"execute": true}))
             .answers(201, "the new attempt", schema("Task"), task_example())
-            .fails(&[Code::TaskUnknown, Code::TaskUnfinished])
+            .answers(200, "the task that would be rerun", schema("Task"), task_example())
+            .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::TaskUnfinished])
             .asks(),
         Operation::post("/api/v1/tasks/{uid}/cancel", "tasks", "Cancel a task")
             .says("One that waits ends; the worker of one that is leased is told by its next heartbeat.")
             .path("uid", "the attempt", "064c0953867001")
-            .optional_body("why", json!({"type": "object", "properties": {"note": {"type": "string"}}}), json!({"note": "the source is wrong"}))
+            .optional_body("why", json!({"type": "object", "additionalProperties": false, "properties": {"note": {"type": ["string", "null"]}}}), json!({"note": "the source is wrong"}))
             .answers(200, "as it stands now", schema("Task"), task_example())
-            .fails(&[Code::TaskUnknown, Code::AlreadyFinished])
+            .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::AlreadyFinished])
             .asks(),
     ]
 }
 
 fn phases() -> [Operation; 2] {
     let body = json!({
-        "type": "object", "required": ["workflow", "task"],
+        "type": "object", "required": ["workflow", "task"], "additionalProperties": false,
         "properties": {"workflow": {"type": "string"}, "task": {"type": "string"}},
     });
     let answer = json!({

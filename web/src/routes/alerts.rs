@@ -61,6 +61,7 @@ struct Wanted {
 
 /// Somebody takes care of what fails: repeats stop until something else does, or the time is over.
 pub(crate) async fn acknowledge(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    Params::none(&request)?;
     let body = json_body(&request, payload).await?;
     let wanted: Wanted = object(&body, EXAMPLE)?;
     let now = api.deps.clock.now();

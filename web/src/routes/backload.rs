@@ -41,6 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Shows or creates the tasks of a stretch of history.
 pub(crate) async fn create(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    Params::none(&request)?;
     let body = json_body(&request, payload).await?;
     let wanted: Request = object(&body, EXAMPLE)?;
     wanted.strict().map_err(|err| Problem::invalid(err.to_string()))?;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{Api, ApiRef};
 use crate::extract::{json_body, object};
+use crate::params::Params;
 use crate::problem::Answer;
 use crate::routes::json;
 use crate::values::required;
@@ -16,6 +17,7 @@ use crate::view::time::Stamp;
 const EXAMPLE: &str = r#"{"workflow":"etl/daily.toml","task":"load:hourly"}"#;
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct PhaseBody {
     workflow: Option<String>,
     task: Option<String>,
@@ -41,6 +43,7 @@ pub(crate) async fn resume(api: ApiRef, request: HttpRequest, payload: Payload) 
 }
 
 async fn set(api: &Api, request: HttpRequest, payload: Payload, paused: bool) -> Answer {
+    Params::none(&request)?;
     let body = json_body(&request, payload).await?;
     let phase: PhaseBody = object(&body, EXAMPLE)?;
     let workflow = required("workflow", phase.workflow, "the workflow file, like \"etl/daily.toml\"")?;

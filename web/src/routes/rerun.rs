@@ -21,7 +21,7 @@ use serde_json::Value;
 use crate::api::{Api, ApiRef};
 use crate::extract::{from_json, json_body, object};
 use crate::list;
-use crate::params::Params;
+use crate::params::{Params, meant};
 use crate::problem::{Answer, Problem};
 use crate::routes::json;
 use crate::routes::tasks::{found, uid_of};
@@ -38,10 +38,39 @@ const SHOWN: usize = 1_000;
 const FILTERS: &[&str] = &["date", "from", "to", "type", "job", "result", "state", "id", "retry"];
 const EXAMPLE: &str = r#"{"date":"2026-01-15","result":"error","retry":"failed","execute":true}"#;
 
-/// Has one task run again.
-pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
-    let task = read(&api, uid_of(&path)?).await?;
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RerunBody {
+    execute: Option<bool>,
+}
+
+/// Has one task run again; only with `"execute":false` it says which.
+pub(crate) async fn one(api: ApiRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
+    Params::none(&request)?;
+    let body = json_body(&request, payload).await?;
+    let uid = uid_of(&path)?;
+    let RerunBody { execute } = object(&body, r#"{"execute":true}"#)?;
+    let task = read(&api, uid).await?;
+    if execute == Some(false) {
+        Trail::nothing_changed(&request);
+        refuse_unfinished(&api, &task).await?;
+        return json(StatusCode::OK, &TaskView(&task));
+    }
     json(StatusCode::CREATED, &TaskView(&again(&api, &task).await?))
+}
+
+/// As the database would refuse it.
+async fn refuse_unfinished(api: &Api, task: &Attempt) -> Result<(), Problem> {
+    let later = api.deps.later.call(LaterAttempts { uids: vec![task.uid] }).await?.pop().flatten();
+    let last = match later {
+        Some(uid) => read(api, uid).await?,
+        None => task.clone(),
+    };
+    if last.state == TaskState::Done {
+        return Ok(());
+    }
+    let detail = format!("{} has no result yet: wait for it, or cancel it first", last.uid);
+    Err(Problem::new(Code::TaskUnfinished, detail))
 }
 
 /// The new attempt of a task.
@@ -67,6 +96,7 @@ pub(crate) async fn read(api: &Api, uid: Uid) -> Result<Attempt, Problem> {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct CancelBody {
     note: Option<String>,
 }
@@ -78,6 +108,7 @@ pub(crate) async fn cancel(
     request: HttpRequest,
     payload: Payload,
 ) -> Answer {
+    Params::none(&request)?;
     let body = json_body(&request, payload).await?;
     let uid = uid_of(&path)?;
     let CancelBody { note } = object(&body, r#"{"note":"the source is wrong"}"#)?;
@@ -141,6 +172,10 @@ fn wanted(body: &[u8], query: &str) -> Result<(TaskFilter, bool), Problem> {
         Some(execute) => from_json(execute.to_string().as_bytes())
             .map_err(|_| Problem::invalid(format!("`execute` is {execute}: write true or false")))?,
     };
+    if let Some(name) = fields.keys().find(|name| !FILTERS.contains(&name.as_str())) {
+        let hint = meant(name, &[FILTERS, &["execute"]].concat());
+        return Err(Problem::invalid(format!("unknown field `{name}`: {hint}")));
+    }
     let mut params = Query::lenient(query);
     for (name, value) in &fields {
         for value in texts(name, value)? {

@@ -31,6 +31,7 @@ struct Wanted {
 
 /// Makes one: alerts that match are stored, and not told.
 pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    Params::none(&request)?;
     let body = json_body(&request, payload).await?;
     let wanted: Wanted = object(&body, EXAMPLE)?;
     let now = api.deps.clock.now();

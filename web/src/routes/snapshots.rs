@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::ApiRef;
 use crate::extract::{json_body, object};
+use crate::params::Params;
 use crate::problem::{Answer, Problem};
 use crate::routes::json;
 use crate::view::time::Stamp;
@@ -46,6 +47,7 @@ impl From<Snapshot> for SnapshotView {
 
 /// Takes one now, and answers when it is checked and on disk.
 pub(crate) async fn take(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    Params::none(&request)?;
     let body = json_body(&request, payload).await?;
     let Wanted { to } = object(&body, r#"{} or {"to":"/backup/now.db"}"#)?;
     if let Some(to) = to.as_ref().filter(|to| !to.is_absolute()) {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::ApiRef;
 use crate::auth::new_token;
 use crate::extract::{json_body, object};
+use crate::params::Params;
 use crate::problem::{Answer, Problem};
 use crate::routes::{List, json};
 use crate::view::time::Stamp;
@@ -41,6 +42,7 @@ struct TokenView {
 
 /// Makes one.
 pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    Params::none(&request)?;
     let body = json_body(&request, payload).await?;
     let Wanted { name, role } = object(&body, r#"{"name":"etl-workers","role":"worker"}"#)?;
     let known = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);

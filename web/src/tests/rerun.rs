@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use chrono::TimeDelta;
 use flowlord_domain::{TaskResult, TaskState};
 use flowlord_messages::read::TaskFilter;
+use flowlord_messages::write::{Applied, Created, Extended};
 use flowlord_messages::{Code, Error};
 use serde_json::json;
 
-use super::stub::{Stub, after, attempt, finished, leased, listed, more, noon};
+use super::stub::{Stub, after, attempt, finished, leased, listed, more, noon, token};
 
 /// The new attempts, as the database was asked for them.
 fn storing(stub: &Stub) -> Arc<Mutex<Vec<flowlord_domain::NewTask>>> {
@@ -174,4 +175,71 @@ async fn a_phase_is_paused_and_goes_on() {
     assert!(missing.problem().2.contains("`task` is missing"), "{missing:?}");
     stub.pause(|_| Err(Error::new(Code::WorkflowUnknown, "none")));
     assert_eq!(stub.post("/api/v1/phases/pause", body).await.problem().0, 404);
+}
+
+#[actix::test]
+async fn one_task_runs_again_unless_it_is_said_that_it_must_not() {
+    let stub = Stub::default();
+    stub.attempts(|query| Ok(query.uids.iter().map(|_| Some(finished(1))).collect()));
+    stub.later(|query| Ok(vec![None; query.uids.len()]));
+    let stored = storing(&stub);
+    let path = format!("/api/v1/tasks/{}/rerun", finished(1).uid);
+    let dry = stub.post(&path, r#"{"execute":false}"#).await;
+    assert_eq!((dry.status, stored.lock().unwrap().len()), (200, 0));
+    assert_eq!(dry.ok()["uid"], json!(finished(1).uid));
+    for body in ["", "{}", r#"{"execute":true}"#, r#"{"execute":null}"#] {
+        assert_eq!(stub.post(&path, body).await.status, 201, "{body:?}");
+    }
+    assert_eq!(stored.lock().unwrap().len(), 4);
+    for body in [r#"{"execute":"no"}"#, "[]", "nonsense"] {
+        assert_eq!(stub.post(&path, body).await.code(), "invalid_json", "{body}");
+    }
+    stub.attempts(|query| Ok(query.uids.iter().map(|_| Some(leased(1))).collect()));
+    assert_eq!(stub.post(&path, r#"{"execute":false}"#).await.code(), "task_unfinished");
+    assert_eq!(stored.lock().unwrap().len(), 4);
+}
+
+#[actix::test]
+async fn what_people_mistype_is_refused_with_what_they_meant() {
+    let uid = finished(1).uid;
+    for (path, body, meant) in [
+        (format!("/api/v1/tasks/{uid}/rerun"), r#"{"exceute":false}"#, "execute"),
+        (format!("/api/v1/tasks/{uid}/cancel"), r#"{"notes":"x"}"#, "note"),
+        ("/api/v1/tasks/rerun".to_owned(), r#"{"result":"error","exectue":true}"#, "execute"),
+        ("/api/v1/backload".to_owned(), r#"{"task":"a","exectue":true}"#, "execute"),
+        ("/api/v1/phases/pause".to_owned(), r#"{"workflow":"w","taks":"a"}"#, "task"),
+        ("/api/v1/phases/resume".to_owned(), r#"{"worklfow":"w","task":"a"}"#, "workflow"),
+        ("/api/v1/alerts/ack".to_owned(), r#"{"forr":"4h"}"#, "for"),
+        ("/api/v1/alerts/ack".to_owned(), r#"{"match":{"tpye":"a"}}"#, "type"),
+        ("/api/v1/silences".to_owned(), r#"{"for":"4h","raeson":"x"}"#, "reason"),
+        ("/api/v1/tokens".to_owned(), r#"{"name":"a","role":"push","rol":"x"}"#, "role"),
+        ("/api/v1/snapshots".to_owned(), r#"{"too":"/x"}"#, "to"),
+    ] {
+        let (status, _, detail) = Stub::default().post(&path, body).await.problem();
+        assert!(status == 400 && detail.contains(&format!("did you mean `{meant}`?")), "{path}: {detail}");
+        let (status, _, detail) = Stub::default().post(&format!("{path}?zzz=1"), "{}").await.problem();
+        assert!(status == 400 && detail.contains("no parameter `zzz`"), "{path}: {detail}");
+    }
+}
+
+#[actix::test]
+async fn what_newer_workers_send_is_passed_over() {
+    let stub = Stub::default();
+    stub.heartbeat(|_| Ok(Extended { expires: noon(), cancel: false }));
+    stub.release(|_| Ok(()));
+    stub.submit(|submit| Ok(submit.results.iter().map(|_| Ok(Applied { duplicate: false })).collect()));
+    stub.create(|create| {
+        Ok(Created { uids: create.tasks.iter().map(|task| task.uid).collect(), repeated: false })
+    });
+    let lease = format!("/api/v1/lease/{}", token());
+    for (path, body) in [
+        (format!("{lease}/heartbeat?newer=1"), r#"{"newer":1}"#),
+        (format!("{lease}/release?newer=1"), r#"{"newer":1}"#),
+        (format!("{lease}/result?newer=1"), r#"{"result":"warn","newer":1}"#),
+        ("/api/v1/tasks?newer=1".to_owned(), r#"{"type":"a","info":"i","newer":1}"#),
+        ("/api/v1/results?newer=1".to_owned(), r#"[{"uid":"060a24181e4000","result":"warn","newer":1}]"#),
+    ] {
+        let reply = stub.post(&path, body).await;
+        assert!((200..300).contains(&reply.status), "{path}: {reply:?}");
+    }
 }
