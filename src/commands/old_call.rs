@@ -79,7 +79,7 @@ fn flags<'a>(words: &[&'a str]) -> Option<Vec<(&'a str, &'a str)>> {
             _ if !known => return None,
             Some(value) => value,
             None if SWITCHES.contains(&name) => "true",
-            None => words.next()?,
+            None => words.next().copied().unwrap_or_default(),
         };
         flags.push((name, value));
     }
@@ -89,6 +89,9 @@ fn flags<'a>(words: &[&'a str]) -> Option<Vec<(&'a str, &'a str)>> {
 impl OldFlags {
     fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
+            "c" | "config" if value.is_empty() => {
+                return Err(format!("-{name} names no file: write `flowlord serve --config FILE`"));
+            }
             "c" | "config" => self.config = Some(value.to_owned()),
             "show" => self.show = value != "false",
             "v" | "version" => self.version = value != "false",
@@ -183,7 +186,6 @@ mod tests {
             "--version",
             "-c f.toml check x",
             "-c f.toml --lisssten x",
-            "-c",
             "-unknown",
             "-",
         ] {
@@ -194,6 +196,7 @@ mod tests {
 
     #[test]
     fn what_there_is_no_more_says_what_to_write() {
+        assert_eq!(call("-c"), Err("-c names no file: write `flowlord serve --config FILE`".to_owned()));
         assert!(call("-g yaml").unwrap_err().contains("`flowlord serve --print-config`"));
     }
 }

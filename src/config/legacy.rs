@@ -154,8 +154,10 @@ impl File<'_> {
             Some((format!("file.{key}"), text(value)?))
         };
         let (Some(name), Some(secret)) = (part("accesskey"), part("secretkey")) else { return };
-        let store = self.values.get("store").and_then(Value::as_dict);
-        if store.is_some_and(|store| store.contains_key("gcs")) {
+        let gcs = self.values.get("store").and_then(|store| store.as_dict()?.get("gcs")?.as_dict());
+        let names_an_account =
+            |gcs: &Dict| gcs.keys().any(|key| key.starts_with("credentials") || key.ends_with("_key"));
+        if gcs.is_some_and(names_an_account) {
             return;
         }
         self.set(&name.0, "store.gcs.access_key", name.1);

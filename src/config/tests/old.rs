@@ -123,9 +123,16 @@ fn the_old_access_key_is_for_s3_and_for_gcs() {
     }
     assert!(!format!("{warnings}{}", loaded.to_toml()).contains("planted"));
 
-    // Where something is said of GCS, that counts.
+    let endpoint = format!("{old}[store.gcs]\nendpoint = \"http://gcs.example\"\n");
+    assert!(load(&endpoint, &[], &[]).unwrap().config.store.gcs_key.is_some());
+
+    // An account of GCS goes over it.
     let account = [("GOOGLE_APPLICATION_CREDENTIALS", "/run/account.json")];
     assert_eq!(load(old, &account, &[]).unwrap().config.store.gcs_key, None);
-    let auth = format!("{old}json_auth = \"/run/account.json\"\n");
-    assert_eq!(load(&auth, &[], &[]).unwrap().config.store.gcs_key, None);
+    for account in
+        ["json_auth = \"/run/account.json\"", "[store.gcs]\ncredentials_file = \"/run/account.json\""]
+    {
+        let gcs_key = load(&format!("{old}{account}\n"), &[], &[]).unwrap().config.store.gcs_key;
+        assert_eq!(gcs_key, None, "{account}");
+    }
 }
