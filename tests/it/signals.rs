@@ -119,6 +119,27 @@ async fn a_worker_lets_its_command_finish_at_each_signal_that_asks_for_the_end()
 }
 
 #[actix::test]
+async fn a_worker_under_nohup_goes_on_at_a_hangup() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path()).await;
+    // As nohup does it, which not every machine has.
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_flowlord"), "work"]);
+    command.args(["--topic", "t", "--server", &server.api.base, "--", "true"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let mut worker = command.spawn().unwrap();
+    for _ in 0..2 {
+        let task = created(&server.api).await;
+        until("it is done", async || (server.api.get(&task).await.ok()["state"] == "done").then_some(()))
+            .await;
+        send(worker.id().unwrap(), Signal::HUP);
+    }
+    send(worker.id().unwrap(), Signal::TERM);
+    assert!(ended(&mut worker).await.success());
+    server.kill().await;
+}
+
+#[actix::test]
 async fn a_command_ends_with_a_worker_that_is_killed_and_with_all_that_it_started() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path()).await;

@@ -205,6 +205,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_the_system_takes_of_all_together_is_kept_to() {
+        let meta: Vec<String> = (0..100).map(|n| format!("k{n}={}", "x".repeat(100_000))).collect();
+        let task =
+            json!({ "type": "load", "job": "short", "info": "x".repeat(120_000), "meta": meta.join("&") });
+        let view = TaskView::new(&Granted { lease: "l".into(), attempt: 1, task });
+        let script = r#"test -n "$FLOWLORD_TRUNCATED" && test "$FLOWLORD_JOB" = short"#;
+        let mut command = ["sh", "-c", script].map(str::to_owned).to_vec();
+        assert_eq!(run(&command, &view, "w").await.unwrap(), Outcome::new("complete", ""));
+        command.extend(vec!["{info}".to_owned(); 100]);
+        let outcome = run(&command, &view, "w").await.unwrap();
+        assert_eq!(outcome.result, "alert");
+        assert!(outcome.msg.starts_with("the arguments have 12"), "{}", outcome.msg);
+    }
+
+    #[tokio::test]
     async fn an_argument_that_does_not_fit_is_an_alert() {
         for info in ["x".repeat(131_072), "a\0b".to_owned()] {
             let outcome = with_info(info, "{info}", "exit 0").await;
