@@ -104,8 +104,22 @@ impl Layers {
     ) {
         for (variable, value) in env {
             if let Some(key) = key_of(variable) {
+                if value.is_empty() {
+                    self.warn_of_emptied(&key, variable);
+                }
                 self.add(Layer { source: format!("{kind} {variable}"), values: nested(&key, value) });
             }
+        }
+    }
+
+    /// A variable that a template left empty must not take away in silence what a file says.
+    fn warn_of_emptied(&mut self, key: &str, variable: &str) {
+        let source = self.values.find_metadata(key).map(|metadata| metadata.name.to_string());
+        let is_empty = self.values.find_value(key).is_ok_and(|value| value.as_str() == Some(""));
+        if let Some(source) = source.filter(|source| !source.is_empty() && !is_empty) {
+            self.warnings.push(format!(
+                "environment variable {variable} is empty and goes over {key} in {source}: take one of them out"
+            ));
         }
     }
 }

@@ -85,6 +85,16 @@ fn what_an_image_carries_goes_over_the_defaults_only() {
 }
 
 #[test]
+fn an_empty_variable_that_takes_a_value_away_is_named() {
+    let file = "refresh = \"1m\"\n[backup]\npath = \"/backup\"\n";
+    let loaded = load(file, &[("FLOWLORD_BACKUP__PATH", ""), ("FLOWLORD_NOTIFY__URL", "")], &[]).unwrap();
+    assert_eq!((loaded.config.backup.path, loaded.warnings.len()), (None, 1), "{:?}", loaded.warnings);
+    let warning = &loaded.warnings[0];
+    let start = "environment variable FLOWLORD_BACKUP__PATH is empty and goes over backup.path in ";
+    assert!(warning.starts_with(start) && warning.contains("flowlord.toml"), "{warning}");
+}
+
+#[test]
 fn the_data_folder_is_known_whatever_is_wrong_elsewhere() {
     let sources = |env: &[(&str, &str)]| Sources { env: pairs(env), ..Sources::default() };
     let folder = |env| Config::data_folder(&sources(env));
