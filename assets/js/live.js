@@ -34,7 +34,7 @@ export function live() {
     join();
   };
   if (!document.hidden) join();
-  // A page that nobody looks at takes no part. What it missed is read on return.
+  // A hidden page takes no part. What it missed is read on return.
   document.addEventListener("visibilitychange", () => (document.hidden ? takePart() : comeBack()));
   addEventListener("pagehide", () => takePart());
   addEventListener("pageshow", ({ persisted }) => persisted && !document.hidden && comeBack());

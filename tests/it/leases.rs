@@ -2,6 +2,8 @@
 
 use chrono::TimeDelta;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::{TestApp, noon};
 
@@ -221,5 +223,28 @@ async fn leases_that_never_were_are_unknown() {
             assert_eq!(answer.problem(), (404, "lease_unknown"), "{verb} {lease}");
         }
     }
+    app.stop().await;
+}
+
+#[actix::test]
+async fn a_worker_that_closes_its_side_takes_no_task_with_it() {
+    let app = TestApp::start().await;
+    let body = r#"{"topics":["late"],"worker":"gone","wait":"60s"}"#;
+    let request = format!(
+        "POST /api/v1/lease HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(app.api.base.trim_start_matches("http://")).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(r#"{"tasks":[]}"#), "{answer}");
+
+    let created = app.api.create(&json!({"type": "late", "info": "x"})).await;
+    let leased = app.api.lease("late").await.expect("it waits for a worker that is there");
+    assert_eq!(leased.task["uid"], created["uid"]);
+    let task = app.api.get(&format!("/api/v1/tasks/{}", created["uid"].as_str().unwrap())).await.ok();
+    assert_eq!((&task["delivery"], &task["worker"]), (&json!(1), &json!("w1")));
     app.stop().await;
 }

@@ -39,8 +39,10 @@ pub fn public_url(text: &str) -> Result<String, String> {
         return wrong("links go on after it, so write it without `?` and `#`");
     }
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    if host.is_empty() {
-        return wrong("name the host after http:// or https://");
+    if host.is_empty()
+        || !host.bytes().all(|byte| is_plain(byte) || !byte.is_ascii() || b":[]".contains(&byte))
+    {
+        return wrong("name the host after http:// or https://, without a user");
     }
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let plain = |part: &&str| !matches!(*part, "." | "..") && part.bytes().all(is_plain);
@@ -185,6 +187,8 @@ mod tests {
             ("https://h//tools///flow.1/", "https://h/tools/flow.1"),
             ("https://h/tools/web", "https://h/tools/web"),
             ("https://h/webs", "https://h/webs"),
+            ("https://[::1]:8080/flow", "https://[::1]:8080/flow"),
+            ("https://b\u{fc}ro.example/", "https://b\u{fc}ro.example"),
         ] {
             assert_eq!(public_url(given).as_deref(), Ok(url), "{given}");
         }
@@ -197,6 +201,8 @@ mod tests {
             ("ftp://h/", "begins with http:// or https://"),
             ("https://", "name the host"),
             ("https:///flow", "name the host"),
+            ("https://user:secret@h/flow", "without a user"),
+            ("https://my host", "name the host"),
             ("https://h/flow?a=b", "without `?` and `#`"),
             ("https://h#top", "without `?` and `#`"),
             ("https://h/a b", "letters, digits and `-._~`"),

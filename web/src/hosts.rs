@@ -58,8 +58,8 @@ impl Hosts {
         }
     }
 
-    /// What to do about a name. A person may be on a page that was made to point here, and isn't asked to add its
-    /// name; whoever set up a program can tell.
+    /// What to do about a name that isn't known. A person may be on a page whose name was made to point here, and isn't
+    /// asked to add it; the one who set up a program can tell.
     fn unknown_name(&self, host: &str, is_of_a_program: bool) -> String {
         let shown = host.escape_default();
         if !is_of_a_program || !is_plain(host) {

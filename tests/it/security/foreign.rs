@@ -2,7 +2,7 @@
 
 use reqwest::{Client, Method};
 
-use crate::support::TestApp;
+use crate::support::{TestApp, WORKFLOW};
 
 const PAGES: [&str; 11] = [
     "/",
@@ -50,6 +50,31 @@ async fn other_sites_change_nothing() {
     let rebound = client.get(format!("{}/api/v1/tasks", app.api.base)).header("host", "evil.example");
     assert_eq!(rebound.send().await.unwrap().status().as_u16(), 403);
     app.stop().await;
+}
+
+#[actix::test]
+async fn a_program_is_told_which_name_to_set_and_answered_once_it_is() {
+    let set = "public_url = \"http://flow.internal:8080\"\n";
+    for more in ["", set] {
+        let app = TestApp::configured(WORKFLOW, |_| more.to_owned()).await;
+        for (path, token) in [("/healthz", ""), ("/readyz", ""), ("/api/v1/tasks", "Bearer flw_x")] {
+            let headers = [("host", "flow.internal:8080"), ("authorization", token)];
+            let headers = &headers[..if token.is_empty() { 1 } else { 2 }];
+            let answer = app.api.send_with(Method::GET, path, headers, String::new()).await.unwrap();
+            if more.is_empty() {
+                assert_eq!(answer.problem(), (403, "forbidden_origin"), "{path}");
+                let detail = answer.json["detail"].as_str().unwrap();
+                assert!(
+                    detail.contains("`flow.internal:8080` is no name") && detail.contains("public_url"),
+                    "{detail}"
+                );
+            } else {
+                // The token isn't known, but the name is.
+                assert_eq!(answer.status, if token.is_empty() { 200 } else { 401 }, "{path}");
+            }
+        }
+        app.stop().await;
+    }
 }
 
 #[actix::test]
