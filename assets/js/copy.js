@@ -14,6 +14,8 @@ export async function copy(text) {
 export function textOf(cell) {
   const whole = cell.cloneNode(true);
   for (const cut of whole.querySelectorAll("summary, .pill + progress")) cut.remove();
+  // Of a text that is cut: where all of it is.
+  for (const link of whole.querySelectorAll("a[data-whole]")) link.textContent = link.href;
   return (whole.querySelector("[data-copy]") ?? whole).textContent.trim();
 }
 

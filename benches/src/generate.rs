@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use flowlord_db::Bulk;
-use flowlord_domain::{AlertKind, Attempt, Lane, NewAlert, TaskResult, TaskState, Uid};
+use flowlord_domain::{AlertKind, Attempt, CutTexts, Lane, NewAlert, TaskResult, TaskState, Uid};
 use flowlord_messages::write::SlotKey;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -235,6 +235,7 @@ impl Maker {
             msg: msg.to_owned(),
             started: Some(started),
             ended: Some(ended),
+            cut: CutTexts::default(),
         }
     }
 

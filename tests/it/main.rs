@@ -22,6 +22,7 @@ mod kept;
 mod language;
 mod leases;
 mod library;
+mod long_texts;
 mod metrics;
 mod operations;
 mod pauses;

@@ -3,7 +3,7 @@
 use flowlord_domain::search::Search;
 use flowlord_domain::{TaskResult, TaskState};
 use flowlord_messages::find::{FindTasks, TaskSort};
-use flowlord_messages::read::TaskFilter;
+use flowlord_messages::read::{TaskFilter, Texts};
 
 use crate::params::Params;
 use crate::problem::Problem;
@@ -23,6 +23,7 @@ pub(crate) fn query(params: &Params) -> Result<FindTasks, Problem> {
         ascending: ascending(params)?,
         after: params.cursor()?,
         limit: params.limit()?,
+        texts: Texts::Beginnings,
     })
 }
 

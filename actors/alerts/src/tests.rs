@@ -162,6 +162,7 @@ impl Bench {
             job: job.to_owned(),
             workflow: String::new(),
             msg: "broke".to_owned(),
+            is_msg_cut: false,
             task_time: Some(noon()),
             at_once: false,
             route: DEFAULT_ROUTE.to_owned(),

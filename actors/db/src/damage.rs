@@ -24,7 +24,7 @@ pub const RESTART_PAUSE: TimeDelta = TimeDelta::hours(1);
 /// Damage as it was seen first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// When.
+    /// When it was seen.
     pub at: DateTime<Utc>,
     /// By what, and what SQLite said.
     pub what: String,
@@ -33,7 +33,7 @@ pub struct Seen {
 /// What a start did about damage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handled {
-    /// When.
+    /// When it did so.
     pub at: DateTime<Utc>,
     /// Whether a snapshot took the place of the database; else all of it was found sound.
     pub is_restored: bool,

@@ -1,9 +1,9 @@
 //! What several queries read out of a row.
 
 use flowlord_domain::alert::Matcher;
-use flowlord_domain::{Attempt, Uid};
+use flowlord_domain::{Attempt, CutTexts, LISTED_BYTES, Uid};
 use flowlord_messages::alerts::Silence;
-use rusqlite::Row;
+use rusqlite::{Connection, MAIN_DB, Row};
 
 use crate::column::{self, time};
 
@@ -19,8 +19,54 @@ macro_rules! ATTEMPT_COLUMNS {
 }
 pub(crate) use ATTEMPT_COLUMNS;
 
+/// The same for lists: texts that are too long for one are left out, so that SQLite doesn't read them.
+macro_rules! LISTED_COLUMNS {
+    () => {
+        "SELECT task.uid, topic, job, chain, iif(octet_length(info) > 2048, NULL, info),
+             iif(octet_length(meta) > 2048, NULL, meta), workflow.text, parent, retry, lane, state, delivery, due,
+             worker.text, progress, result, iif(octet_length(msg) > 2048, NULL, msg), started, ended, cancelled
+         FROM task JOIN queue ON queue.id = task.queue
+         LEFT JOIN name AS workflow ON workflow.id = task.workflow
+         LEFT JOIN name AS worker ON worker.id = task.worker"
+    };
+}
+pub(crate) use LISTED_COLUMNS;
+
+/// Reads the columns of [`LISTED_COLUMNS`], and of what was left out the beginning.
+pub(crate) fn listed(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Attempt> {
+    let uid = row.get(0)?;
+    let text = |index, column| match row.get::<_, Option<String>>(index)? {
+        Some(text) => Ok((text, false)),
+        None => Ok::<_, rusqlite::Error>((beginning(connection, "task", column, uid)?, true)),
+    };
+    let ((info, info_cut), (meta, meta_cut), (msg, msg_cut)) =
+        (text(4, "info")?, text(5, "meta")?, text(16, "msg")?);
+    let cut = CutTexts { info: info_cut, meta: meta_cut, msg: msg_cut };
+    Ok(Attempt { cut, ..attempt_of(row, info, meta, msg)? })
+}
+
+/// The beginning of a long text. A statement would read all of it, also for a part.
+pub(crate) fn beginning(
+    connection: &Connection,
+    table: &str,
+    column: &str,
+    row: i64,
+) -> rusqlite::Result<String> {
+    let whole = connection.blob_open(MAIN_DB, table, column, row, true)?;
+    let mut bytes = vec![0; LISTED_BYTES.min(whole.len())];
+    whole.read_at_exact(&mut bytes, 0)?;
+    // It may be cut within a character.
+    let valid = std::str::from_utf8(&bytes).map_or_else(|err| err.valid_up_to(), str::len);
+    bytes.truncate(valid);
+    Ok(String::from_utf8(bytes).unwrap_or_default())
+}
+
 /// Reads the columns of [`ATTEMPT_COLUMNS`].
 pub(crate) fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
+    attempt_of(row, row.get(4)?, row.get(5)?, row.get(16)?)
+}
+
+fn attempt_of(row: &Row<'_>, info: String, meta: String, msg: String) -> rusqlite::Result<Attempt> {
     let state: i64 = row.get(10)?;
     let due = time(row.get(12)?);
     Ok(Attempt {
@@ -28,8 +74,8 @@ pub(crate) fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
         topic: row.get(1)?,
         job: row.get(2)?,
         id: row.get(3)?,
-        info: row.get(4)?,
-        meta: row.get(5)?,
+        info,
+        meta,
         workflow: row.get::<_, Option<String>>(6)?.unwrap_or_default(),
         parent: row.get::<_, Option<i64>>(7)?.map(Uid),
         retry: row.get(8)?,
@@ -43,9 +89,10 @@ pub(crate) fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
         lease_expires: (state == column::LEASED).then_some(due),
         progress: row.get(14)?,
         result: row.get::<_, Option<i64>>(15)?.map(column::result_of),
-        msg: row.get(16)?,
+        msg,
         started: row.get::<_, Option<i64>>(17)?.map(time),
         ended: row.get::<_, Option<i64>>(18)?.map(time),
+        cut: CutTexts::default(),
     })
 }
 

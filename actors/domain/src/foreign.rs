@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::query::Query;
-use crate::task::{Attempt, Lane, TaskState, Uid};
+use crate::task::{Attempt, CutTexts, Lane, TaskState, Uid};
 
 /// A task that nobody created here, as its maker wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +74,7 @@ impl ForeignTask {
             msg: String::new(),
             started: None,
             ended: None,
+            cut: CutTexts::default(),
         }
     }
 }

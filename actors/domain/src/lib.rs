@@ -44,4 +44,4 @@ pub use alert::{AlertKind, NewAlert};
 pub use decide::Decision;
 pub use ids::Ids;
 pub use role::Role;
-pub use task::{Attempt, Lane, NewTask, TaskResult, TaskState, Uid};
+pub use task::{Attempt, CutTexts, LISTED_BYTES, Lane, NewTask, TaskResult, TaskState, Uid};

@@ -245,6 +245,7 @@ fn done(task: NewTask) -> Attempt {
         msg: String::new(),
         started: None,
         ended: None,
+        cut: crate::CutTexts::default(),
     }
 }
 

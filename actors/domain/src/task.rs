@@ -225,4 +225,41 @@ pub struct Attempt {
     pub started: Option<DateTime<Utc>>,
     /// When it ended.
     pub ended: Option<DateTime<Utc>>,
+    /// Which of its texts are here only in part.
+    pub cut: CutTexts,
+}
+
+/// The most bytes of a text that a list carries; one task on its own has all of it.
+pub const LISTED_BYTES: usize = 2_048;
+
+/// Which texts of an attempt are only their beginnings: nothing may be read out of those.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CutTexts {
+    /// The info is.
+    pub info: bool,
+    /// The meta is.
+    pub meta: bool,
+    /// The message is.
+    pub msg: bool,
+}
+
+impl Attempt {
+    /// The same as a list carries it: of long texts the beginning.
+    #[must_use]
+    pub fn listed(mut self) -> Self {
+        self.cut.info |= shorten(&mut self.info);
+        self.cut.meta |= shorten(&mut self.meta);
+        self.cut.msg |= shorten(&mut self.msg);
+        self
+    }
+}
+
+/// Leaves what a list carries of a text; answers whether that is less.
+fn shorten(text: &mut String) -> bool {
+    if text.len() <= LISTED_BYTES {
+        return false;
+    }
+    text.truncate(text.floor_char_boundary(LISTED_BYTES));
+    text.shrink_to_fit();
+    true
 }

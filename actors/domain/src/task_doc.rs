@@ -231,6 +231,7 @@ mod tests {
             msg: text.to_owned(),
             started: time(),
             ended: time(),
+            cut: crate::CutTexts::default(),
         }
     }
 

@@ -12,7 +12,7 @@ use flowlord_domain::{Attempt, Uid};
 
 use crate::Port;
 use crate::error::Result;
-use crate::read::TaskFilter;
+use crate::read::{TaskFilter, Texts};
 
 /// By what tasks are sorted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -180,6 +180,8 @@ pub struct FindTasks {
     pub after: Option<TaskCursor>,
     /// At most this many.
     pub limit: usize,
+    /// How much of their texts. The search and the order go by all of them in any case.
+    pub texts: Texts,
 }
 
 impl FindTasks {
@@ -187,7 +189,13 @@ impl FindTasks {
     #[must_use]
     pub fn newest(filter: TaskFilter, limit: usize) -> Self {
         let (search, sort) = (Search::default(), TaskSort::Created);
-        Self { filter, search, sort, ascending: false, after: None, limit }
+        Self { filter, search, sort, ascending: false, after: None, limit, texts: Texts::Whole }
+    }
+
+    /// For a list that people see: of long texts the beginning.
+    #[must_use]
+    pub fn listed(self) -> Self {
+        Self { texts: Texts::Beginnings, ..self }
     }
 
     /// By creation, the oldest first: the first page.

@@ -46,7 +46,7 @@ pub struct Chain {
     pub id: String,
 }
 
-/// The first attempts of a chain, oldest first: a chain may be of any length.
+/// The first attempts of a chain, oldest first: a chain may be of any length. A list: of long texts the beginning.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Beginning>")]
 pub struct ChainBeginning {
@@ -63,6 +63,16 @@ pub struct Beginning {
     pub attempts: Vec<Attempt>,
     /// How many the chain has after them.
     pub more: usize,
+}
+
+/// How much of the texts of tasks is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Texts {
+    /// All of them, for what is worked with.
+    #[default]
+    Whole,
+    /// What a list shows.
+    Beginnings,
 }
 
 /// Which tasks a list shows. Empty lists don't restrict.
@@ -256,8 +266,10 @@ pub struct StoredAlert {
     pub job: String,
     /// The workflow file.
     pub workflow: String,
-    /// What happened.
+    /// What happened; of a long text the beginning.
     pub msg: String,
+    /// Whether it is only the beginning: the task has all of it.
+    pub is_msg_cut: bool,
     /// The time that the task is about.
     pub task_time: Option<DateTime<Utc>>,
     /// Whether it was told at once, and so isn't told again in a summary.

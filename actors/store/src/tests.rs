@@ -279,7 +279,7 @@ async fn entries_of_a_folder_that_cant_be_taken_hide_no_other() {
     symlink("deep/er", at("linked")).unwrap();
     std::fs::create_dir(at("secret")).unwrap();
     std::fs::write(at("secret/d.csv"), "1").unwrap();
-    std::fs::set_permissions(at("secret"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(at("secret"), std::fs::Permissions::from_mode(0o000)).unwrap();
     // Root reads it all the same.
     let is_secret = std::fs::read_dir(at("secret")).is_err();
     let store = open(StoreConfig::default(), folder.path().to_str().unwrap());

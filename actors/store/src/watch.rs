@@ -145,14 +145,14 @@ mod tests {
 
     impl Watched {
         fn start(folder: tempfile::TempDir, root: &str) -> Self {
-            let watched = Self::start_at(folder.path().join(root));
+            let watched = Self::start_at(&folder.path().join(root));
             Self { folder: Some(folder), ..watched }
         }
 
-        fn start_at(root: PathBuf) -> Self {
+        fn start_at(root: &Path) -> Self {
             let (tell, heard) = mpsc::channel();
             let changed = move || _ = tell.send(());
-            let watch = Watch::start(&root, is_toml, changed).unwrap();
+            let watch = Watch::start(root, is_toml, changed).unwrap();
             Self { watch, heard, folder: None }
         }
 
@@ -241,11 +241,11 @@ mod tests {
             ("root", "team", "teams/1", "teams/2", "teams/2/a.toml"),
         ] {
             swap(old, link, at);
-            let watched = Watched::start_at(at.join(root));
+            let watched = Watched::start_at(&at.join(root));
             assert!(watched.watch.is_current());
             watched.hears_at(&format!("another {link} to {root}"), || swap(new, link, at));
             assert!(!watched.watch.is_current(), "{root} by {link}");
-            let watched = Watched::start_at(at.join(root));
+            let watched = Watched::start_at(&at.join(root));
             watched.hears_at("a file behind it", || std::fs::write(at.join(inside), "a").unwrap());
         }
     }
@@ -264,16 +264,16 @@ mod tests {
         symlink("..data/a.toml", at.join("root/a.toml")).unwrap();
         symlink("../etc/a.toml", at.join("root/b.toml")).unwrap();
         for root in ["root", "root/a.toml"] {
-            let watched = Watched::start_at(at.join(root));
+            let watched = Watched::start_at(&at.join(root));
             watched.hears_at("a new version", || {
                 symlink("..2", at.join("root/..next")).unwrap();
                 std::fs::rename(at.join("root/..next"), at.join("root/..data")).unwrap();
             });
             assert!(!watched.watch.is_current());
-            let watched = Watched::start_at(at.join(root));
+            let watched = Watched::start_at(&at.join(root));
             watched.hears_at("a save of it", || std::fs::write(at.join("root/..2/a.toml"), "b").unwrap());
         }
-        let watched = Watched::start_at(at.join("root"));
+        let watched = Watched::start_at(&at.join("root"));
         watched.hears_at("a save elsewhere", || std::fs::write(at.join("etc/a.toml"), "b").unwrap());
     }
 
@@ -282,10 +282,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().to_owned();
         std::fs::create_dir_all(at.join("root/deep")).unwrap();
-        let watched = Watched::start_at(at.join("root"));
+        let watched = Watched::start_at(&at.join("root"));
         watched.hears_at("a new folder", || std::fs::create_dir(at.join("root/new")).unwrap());
         assert!(!watched.watch.is_current());
-        let watched = Watched::start_at(at.join("root"));
+        let watched = Watched::start_at(&at.join("root"));
         watched.hears_at("a file in it", || std::fs::write(at.join("root/new/a.toml"), "a").unwrap());
         assert!(watched.watch.is_current());
         watched.hears_at("a folder in its place", || {
@@ -305,7 +305,7 @@ mod tests {
         symlink("itself", at.join("root/itself")).unwrap();
         symlink(".", at.join("root/again")).unwrap();
         symlink("../later.toml", at.join("root/later.toml")).unwrap();
-        let watched = Watched::start_at(at.join("root"));
+        let watched = Watched::start_at(&at.join("root"));
         watched.hears_at("a save", || std::fs::write(at.join("root/a.toml"), "a").unwrap());
         assert!(watched.watch.is_current());
         watched.hears_at("what a link waits for", || std::fs::write(at.join("later.toml"), "a").unwrap());

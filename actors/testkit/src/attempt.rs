@@ -1,6 +1,6 @@
 //! A task as tests begin from.
 
-use flowlord_domain::{Attempt, Lane, TaskState, Uid};
+use flowlord_domain::{Attempt, CutTexts, Lane, TaskState, Uid};
 
 /// A task that a worker has for the first time, of no workflow; the rest is nothing.
 #[must_use]
@@ -27,5 +27,6 @@ pub fn leased(uid: Uid, topic: &str) -> Attempt {
         msg: String::new(),
         started: None,
         ended: None,
+        cut: CutTexts::default(),
     }
 }

@@ -1,6 +1,7 @@
 //! From what changed to what is told: reads the rows that changed, once for all who look on.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use flowlord_domain::Attempt;
 use flowlord_messages::backload::ReadBackload;
 use flowlord_messages::changes::{Changes, TakeChanges};
 use flowlord_messages::read::{AlertsByRow, AttemptsById, DayStats};
@@ -95,7 +96,8 @@ async fn tasks(api: &Api, changes: &Changes, now: DateTime<Utc>, news: &mut Vec<
         api.deps.attempts.call(AttemptsById { uids }),
         api.deps.stats.call(DayStats { day: today })
     )?;
-    news.extend(attempts.iter().flatten().map(|task| News::new(Kind::Task, &TaskView(task))));
+    let listed = attempts.into_iter().flatten().map(Attempt::listed);
+    news.extend(listed.map(|task| News::new(Kind::Task, &TaskView(&task))));
     if changes.unnamed > 0 {
         news.push(News::new(Kind::Tasks, &Changed { changed: changes.unnamed }));
     }

@@ -26,6 +26,11 @@ fn count() -> Value {
     json!({"type": "integer", "minimum": 0})
 }
 
+/// Only there when it is so.
+fn truncated() -> Value {
+    json!({"const": true, "description": "a list has the first 2,048 bytes of it; the task on its own has all"})
+}
+
 fn result() -> Value {
     json!({"type": "string", "enum": ["complete", "error", "warn", "alert"]})
 }
@@ -90,6 +95,7 @@ fn tasks() -> Value {
         "lease_expires": time(),
         "progress": {"type": "number", "minimum": 0, "maximum": 1},
         "parent": {"type": "string", "description": "the uid of the attempt that led to this one"},
+        "info_truncated": truncated(), "meta_truncated": truncated(), "msg_truncated": truncated(),
     });
     let task = object(
         &["type", "info", "created", "id", "uid", "state", "attempt", "delivery"],
@@ -116,7 +122,7 @@ fn tasks() -> Value {
         "Alert": object(&["alert", "kind", "at", "at_once"], json!({
             "alert": {"type": "integer"}, "kind": {"type": "string"}, "at": time(), "uid": {"type": "string"},
             "id": {"type": "string"}, "type": {"type": "string"}, "job": {"type": "string"},
-            "workflow": {"type": "string"}, "msg": {"type": "string"}, "task_time": time(),
+            "workflow": {"type": "string"}, "msg": {"type": "string"}, "msg_truncated": truncated(), "task_time": time(),
             "at_once": {"type": "boolean", "description": "told at once, and so not again in a summary"},
             "route": {"type": "string"}, "silence": {"type": "integer", "description": "which kept it from being told"},
         })),
@@ -295,6 +301,7 @@ fn workflows() -> Value {
             "requested": time(), "changed": time(), "count": count(), "done": count(), "created": count(),
             "skipped": count(), "failed": count(), "message": {"type": "string"}, "problem": {"type": "string"},
             "request": {"type": ["object", "null"]},
+            "request_truncated": {"const": true, "description": "it is too long for a list: null, and the backload on its own has it"},
             "failures": {"type": "array", "items": schema("Failure")},
         })),
     })

@@ -39,11 +39,19 @@ impl fmt::Display for When {
 #[template(path = "parts/cell.html")]
 pub(crate) struct Cell {
     pub(crate) text: String,
+    /// Where all of it is, when this is only the beginning.
+    pub(crate) whole: Option<String>,
 }
 
 impl Cell {
     pub(crate) fn is_empty(&self) -> bool {
         self.text.is_empty()
+    }
+
+    /// A text of a task as a list has it: one that is cut leads to the task, where all of it is.
+    pub(crate) fn of_task(text: String, is_cut: bool, uid: &str) -> Self {
+        let whole = (is_cut && !uid.is_empty()).then(|| format!("/web/task/{uid}"));
+        Self { text, whole }
     }
 
     /// The beginning and the rest of a text that is too long to be shown.
@@ -56,7 +64,7 @@ impl Cell {
 
 impl From<String> for Cell {
     fn from(text: String) -> Self {
-        Self { text }
+        Self { text, whole: None }
     }
 }
 

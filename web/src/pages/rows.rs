@@ -43,9 +43,9 @@ impl TaskRow {
             None => String::new(),
         };
         let end = task.ended.or((task.state == TaskState::Leased).then_some(now));
+        let (uid, cut) = (task.uid.to_string(), task.cut);
         let ran = task.started.zip(end).map(|(from, to)| span(to - from)).unwrap_or_default();
         Self {
-            uid: task.uid.to_string(),
             done: task.state == TaskState::Done,
             status,
             class,
@@ -55,9 +55,10 @@ impl TaskRow {
                 .map(|part| format!("{part:.2}")),
             topic: task.topic,
             job: task.job,
-            info: task.info.into(),
-            meta: task.meta.into(),
-            msg: task.msg.into(),
+            info: Cell::of_task(task.info, cut.info, &uid),
+            meta: Cell::of_task(task.meta, cut.meta, &uid),
+            msg: Cell::of_task(task.msg, cut.msg, &uid),
+            uid,
             attempt: task.retry.saturating_add(1),
             created: When::time_of_day(created),
             waited,
@@ -92,12 +93,13 @@ impl AlertRow {
             "" => alert.topic,
             job => format!("{}:{job}", alert.topic),
         };
+        let uid = alert.uid.map(|uid| uid.to_string()).unwrap_or_default();
         Self {
             at: When::time_of_day(alert.at),
             kind: alert.kind.as_str().replace('_', " "),
             name,
-            msg: alert.msg.into(),
-            uid: alert.uid.map(|uid| uid.to_string()).unwrap_or_default(),
+            msg: Cell::of_task(alert.msg, alert.is_msg_cut, &uid),
+            uid,
         }
     }
 }

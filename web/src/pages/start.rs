@@ -61,7 +61,7 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<StartPage<'a>, 
     let (layout, stats, tasks, alerts, current, ladders) = tokio::join!(
         Layout::new(api, request, Section::Start).live(api).with_picker(api, &link, shown),
         deps.stats.call(DayStats { day: shown.date }),
-        deps.find_tasks.call(FindTasks::newest(filter, TASKS)),
+        deps.find_tasks.call(FindTasks::newest(filter, TASKS).listed()),
         deps.alerts.call(ListAlerts {
             from,
             to,

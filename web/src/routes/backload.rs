@@ -8,8 +8,8 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION};
 use actix_web::web::{Bytes, Path, Payload};
-use flowlord_domain::NewTask;
 use flowlord_domain::backload::{Only, Request};
+use flowlord_domain::{Attempt, NewTask};
 use flowlord_messages::Code;
 use flowlord_messages::backload::{
     BackloadState, ChangeBackload, CheckBackload, ExecuteBackload, Failure, Finished, MAX_FAILURES,
@@ -235,7 +235,7 @@ impl Executed {
 
     fn answer(&self) -> Answer {
         let Finished { created, failed, skipped, .. } = &self.finished;
-        let attempts: Vec<_> = created.iter().map(as_stored).collect();
+        let attempts: Vec<_> = created.iter().map(as_stored).map(Attempt::listed).collect();
         let view = ExecutedView {
             status: self.status(),
             id: self.id,

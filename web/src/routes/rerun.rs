@@ -253,7 +253,7 @@ impl Many {
 }
 
 fn shown(task: &Attempt) -> Result<Value, Problem> {
-    serde_json::to_value(TaskView(task))
+    serde_json::to_value(TaskView(&task.clone().listed()))
         .map_err(|err| Problem::new(Code::Internal, format!("the task can't be written: {err}")))
 }
 

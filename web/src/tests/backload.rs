@@ -278,6 +278,19 @@ async fn how_backloads_stand_is_listed_page_by_page() {
 }
 
 #[actix::test]
+async fn a_list_leaves_a_long_request_out_and_one_backload_has_it() {
+    let stub = Stub::default();
+    let long = || StoredBackload { order: json!({"meta": "m".repeat(3_000)}).to_string(), ..stored(1) };
+    stub.backloads(move |_| Ok(vec![long()])).backload(move |_| Ok(Some((long(), Vec::new()))));
+    let list = stub.get("/api/v1/backloads").await.ok();
+    let listed = &list["items"][0];
+    assert_eq!((&listed["request"], &listed["request_truncated"]), (&json!(null), &json!(true)));
+    let whole = stub.get("/api/v1/backloads/1").await.ok();
+    assert_eq!(whole["request"]["meta"].as_str().unwrap().len(), 3_000);
+    assert!(whole.get("request_truncated").is_none(), "{whole}");
+}
+
+#[actix::test]
 async fn a_backload_is_paused_resumed_and_cancelled() {
     let stub = Stub::default();
     stub.change_backload(|change: ChangeBackload| {

@@ -225,7 +225,7 @@ async fn a_subscriber_that_falls_behind_begins_anew_and_holds_up_nobody() {
 #[actix::test]
 async fn what_cannot_be_read_or_is_too_large_makes_all_begin_anew() {
     let stub = Stub::default();
-    changing(&stub, vec![Changes::default(), task(1), task(1)]);
+    changing(&stub, vec![Changes::default(), task(1), task(1), task(1)]);
     let api = stub.api();
     let mut listener = Listener::of(&api, "", None).await;
     let begin = listener.id();
@@ -236,6 +236,9 @@ async fn what_cannot_be_read_or_is_too_large_makes_all_begin_anew() {
     late.id();
     assert_eq!(late.kinds(), ["reset"]);
     stub.attempts(|_| Ok(vec![Some(flowlord_domain::Attempt { info: "x".repeat(20_000), ..attempt(1) })]));
+    feed(&api, false).await;
+    assert_eq!(listener.kinds(), ["task", "counts"], "of a long text the beginning");
+    stub.attempts(|_| Ok(vec![Some(flowlord_domain::Attempt { worker: "x".repeat(20_000), ..attempt(1) })]));
     feed(&api, false).await;
     assert_eq!(listener.kinds(), ["reset", "counts"]);
 }

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use flowlord_domain::workflow::{Finding, Severity, WorkflowFile, Workflows};
 use flowlord_messages::health::Pong;
 use flowlord_messages::library::{Current, Reloaded};
-use flowlord_messages::read::{Counts, LastSlot, PausedPhase, Stats, StatsRow};
+use flowlord_messages::read::{Beginning, Counts, LastSlot, PausedPhase, Stats, StatsRow};
 use flowlord_messages::rowlog::Shipping;
 use flowlord_messages::scheduler::PhaseTimes;
 use flowlord_messages::snapshot::{BackupState, Snapshot};
@@ -77,11 +77,14 @@ fn with_workflows() -> Stub {
 #[actix::test]
 async fn a_chain_is_all_its_attempts() {
     let stub = Stub::default();
-    stub.chain(|query| Ok(if query.id == "a b/c" { vec![attempt(1), finished(2)] } else { Vec::new() }));
+    stub.chain_beginning(|query| {
+        let attempts = if query.id == "a b/c" { vec![attempt(1), finished(2)] } else { Vec::new() };
+        Ok(Beginning { attempts, more: 0 })
+    });
     let chain = stub.get("/api/v1/chains/a%20b%2Fc").await.ok();
     assert_eq!((chain["items"].as_array().unwrap().len(), &chain["next"]), (2, &json!(null)));
     assert_eq!(stub.get("/api/v1/chains/none").await.code(), "chain_unknown");
-    stub.chain(|_| Err(Error::new(Code::Timeout, "slow")));
+    stub.chain_beginning(|_| Err(Error::new(Code::Timeout, "slow")));
     assert_eq!(stub.get("/api/v1/chains/none").await.code(), "timeout");
 }
 

@@ -13,7 +13,7 @@ use flowlord_messages::find::TaskPage;
 use flowlord_messages::health::Pong;
 use flowlord_messages::library::Reloaded;
 use flowlord_messages::notifier::Fate;
-use flowlord_messages::read::Stats;
+use flowlord_messages::read::{Beginning, Stats};
 use flowlord_messages::snapshot::{Snapshot, Snapshots};
 use flowlord_messages::token::StoredToken;
 use flowlord_messages::write::{Applied, Created, Extended, WorkflowRecord};
@@ -61,6 +61,7 @@ fn serving() -> Stub {
     stub.files(|_| Ok(Vec::new()));
     stub.attempts(|query| Ok(query.uids.iter().map(|_| Some(attempt(1))).collect()));
     stub.chain(|_| Ok(vec![attempt(1)]));
+    stub.chain_beginning(|_| Ok(Beginning { attempts: vec![attempt(1)], more: 0 }));
     stub.find_tasks(|_| Ok(TaskPage::default()));
     stub.stats(|_| Ok(Stats::default()));
     stub.alerts(|_| Ok(Vec::new()));

@@ -418,6 +418,7 @@ pub(crate) fn attempt(n: i64) -> Attempt {
         msg: String::new(),
         started: None,
         ended: None,
+        cut: flowlord_domain::CutTexts::default(),
     }
 }
 
@@ -495,6 +496,7 @@ pub(crate) fn alert(row: i64) -> StoredAlert {
         job: String::new(),
         workflow: "main.toml".to_owned(),
         msg: "no disk".to_owned(),
+        is_msg_cut: false,
         task_time: Some(noon()),
         at_once: false,
         route: "default".to_owned(),

@@ -34,6 +34,9 @@ impl Serialize for AlertView<'_> {
                 map.serialize_entry(name, text)?;
             }
         }
+        if alert.is_msg_cut {
+            map.serialize_entry("msg_truncated", &true)?;
+        }
         if let Some(at) = alert.task_time {
             map.serialize_entry("task_time", &Stamp(at))?;
         }

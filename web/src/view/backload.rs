@@ -1,6 +1,6 @@
 //! Backloads as JSON.
 
-use flowlord_domain::NewTask;
+use flowlord_domain::{LISTED_BYTES, NewTask};
 use flowlord_messages::backload::{Failure, StoredBackload};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -16,11 +16,18 @@ pub(crate) struct PlannedView<'a> {
     job: &'a str,
     info: &'a str,
     meta: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    info_truncated: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    meta_truncated: bool,
 }
 
 impl<'a> From<&'a NewTask> for PlannedView<'a> {
     fn from(task: &'a NewTask) -> Self {
-        Self { r#type: &task.topic, job: &task.job, info: &task.info, meta: &task.meta }
+        let part = |text: &'a str| text.get(..text.floor_char_boundary(LISTED_BYTES)).unwrap_or_default();
+        let (info, meta) = (part(&task.info), part(&task.meta));
+        let (info_truncated, meta_truncated) = (info.len() < task.info.len(), meta.len() < task.meta.len());
+        Self { r#type: &task.topic, job: &task.job, info, meta, info_truncated, meta_truncated }
     }
 }
 
@@ -78,12 +85,16 @@ pub(crate) struct BackloadView<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     problem: &'a str,
     request: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    request_truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     failures: Option<Vec<FailureView<'a>>>,
 }
 
 impl<'a> BackloadView<'a> {
+    /// One on its own comes with its failures; others leave a long request out.
     pub(crate) fn new(stored: &'a StoredBackload, failures: Option<&'a [Failure]>) -> Self {
+        let request_truncated = failures.is_none() && stored.order.len() > LISTED_BYTES;
         Self {
             id: stored.id,
             state: stored.state.as_str(),
@@ -96,8 +107,38 @@ impl<'a> BackloadView<'a> {
             failed: stored.failed,
             message: &stored.message,
             problem: &stored.problem,
-            request: serde_json::from_str(&stored.order).ok(),
+            request: serde_json::from_str(&stored.order).ok().filter(|_| !request_truncated),
+            request_truncated,
             failures: failures.map(|failures| failures.iter().map(FailureView::from).collect()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_planned_task_has_the_beginning_of_a_long_text() {
+        let created = crate::tests::stub::attempt(1);
+        let task = NewTask {
+            uid: created.uid,
+            topic: created.topic,
+            job: created.job,
+            id: created.id,
+            info: "é".repeat(2_000),
+            meta: "m".repeat(2_048),
+            workflow: created.workflow,
+            parent: None,
+            retry: 0,
+            not_before: None,
+            lane: created.lane,
+        };
+        let planned = serde_json::to_value(PlannedView::from(&task)).unwrap();
+        assert_eq!(
+            (planned["info"].as_str().unwrap().len(), &planned["info_truncated"]),
+            (2_048, &true.into())
+        );
+        assert!(planned.get("meta_truncated").is_none(), "{planned}");
     }
 }

@@ -1,7 +1,7 @@
 //! Tasks as JSON, written from what is stored without a copy.
 
 use flowlord_domain::task_doc::AttemptDoc;
-use flowlord_domain::{Attempt, NewTask, TaskState};
+use flowlord_domain::{Attempt, CutTexts, NewTask, TaskState};
 use flowlord_messages::write::Granted;
 use serde::ser::{SerializeMap, SerializeStruct as _};
 use serde::{Serialize, Serializer};
@@ -43,6 +43,10 @@ impl Serialize for Standing<'_> {
         some(&mut map, "lease_expires", task.lease_expires.map(Stamp).as_ref())?;
         some(&mut map, "progress", task.progress.as_ref())?;
         some(&mut map, "parent", task.parent.as_ref())?;
+        let CutTexts { info, meta, msg } = task.cut;
+        for (name, is_cut) in [("info_truncated", info), ("meta_truncated", meta), ("msg_truncated", msg)] {
+            some(&mut map, name, is_cut.then_some(&true))?;
+        }
         map.end()
     }
 }
@@ -100,6 +104,7 @@ pub(crate) fn as_stored(task: &NewTask) -> Attempt {
         msg: String::new(),
         started: None,
         ended: None,
+        cut: CutTexts::default(),
     }
 }
 
@@ -107,6 +112,21 @@ pub(crate) fn as_stored(task: &NewTask) -> Attempt {
 mod tests {
     use super::*;
     use crate::tests::stub::{finished, leased};
+
+    #[test]
+    fn a_task_in_a_list_has_at_most_2_kb_of_a_text_and_says_which_are_cut() {
+        let mut task = finished(2);
+        // The limit lies within a character.
+        (task.info, task.meta, task.msg) =
+            (format!("x{}", "é".repeat(2_000)), "m".repeat(2_048), "m".repeat(2_049));
+        let listed = serde_json::to_value(TaskView(&task.clone().listed())).unwrap();
+        let lengths = ["info", "meta", "msg"].map(|name| listed[name].as_str().unwrap().len());
+        assert_eq!(lengths, [2_047, 2_048, 2_048]);
+        assert_eq!((&listed["info_truncated"], &listed["msg_truncated"]), (&true.into(), &true.into()));
+        assert!(listed.get("meta_truncated").is_none(), "{listed}");
+        let whole = serde_json::to_string(&TaskView(&task)).unwrap();
+        assert!(whole.len() > 8_000 && !whole.contains("truncated"));
+    }
 
     #[test]
     fn a_task_says_where_it_stands() {

@@ -8,13 +8,15 @@ use serde_json::json;
 
 use crate::column::{self, micros, time};
 use crate::reader::Query;
+use crate::row::beginning;
 
 /// How many untold alerts one look takes; the rest is told by the next.
 const UNTOLD_AT_ONCE: usize = 10_000;
 
 macro_rules! ALERT_COLUMNS {
     () => {
-        "SELECT alert.id, kind, at, alert.uid, chain, topic, job, workflow.text, msg, task_time, at_once,
+        "SELECT alert.id, kind, at, alert.uid, chain, topic, job, workflow.text,
+             iif(octet_length(msg) > 2048, NULL, msg), task_time, at_once,
              route.text, silence
          FROM alert JOIN queue ON queue.id = alert.queue
          LEFT JOIN name AS workflow ON workflow.id = alert.workflow
@@ -22,9 +24,11 @@ macro_rules! ALERT_COLUMNS {
     };
 }
 
-fn stored_alert(row: &Row<'_>) -> rusqlite::Result<StoredAlert> {
+fn stored_alert(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<StoredAlert> {
+    let id = row.get(0)?;
+    let msg: Option<String> = row.get(8)?;
     Ok(StoredAlert {
-        row: row.get(0)?,
+        row: id,
         kind: column::kind_of(row.get(1)?),
         at: time(row.get(2)?),
         uid: row.get::<_, Option<i64>>(3)?.map(Uid),
@@ -32,7 +36,8 @@ fn stored_alert(row: &Row<'_>) -> rusqlite::Result<StoredAlert> {
         topic: row.get(5)?,
         job: row.get(6)?,
         workflow: row.get::<_, Option<String>>(7)?.unwrap_or_default(),
-        msg: row.get(8)?,
+        is_msg_cut: msg.is_none(),
+        msg: msg.map_or_else(|| beginning(connection, "alert", "msg", id), Ok)?,
         task_time: row.get::<_, Option<i64>>(9)?.map(time),
         at_once: row.get(10)?,
         route: row.get::<_, Option<String>>(11)?.unwrap_or_else(|| DEFAULT_ROUTE.to_owned()),
@@ -68,7 +73,7 @@ impl Query for ListAlerts {
             list(&self.filter.workflows),
             kinds
         ];
-        connection.prepare_cached(sql)?.query_map(values, stored_alert)?.collect()
+        connection.prepare_cached(sql)?.query_map(values, |row| stored_alert(connection, row))?.collect()
     }
 }
 
@@ -78,7 +83,10 @@ impl Query for AlertsByRow {
     fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let sql = concat!(ALERT_COLUMNS!(), " WHERE alert.id = ?1");
         let mut by_row = connection.prepare_cached(sql)?;
-        let found = self.rows.iter().map(|row| by_row.query_row([row], stored_alert).optional());
+        let found = self
+            .rows
+            .iter()
+            .map(|row| by_row.query_row([row], |row| stored_alert(connection, row)).optional());
         found.filter_map(rusqlite::Result::transpose).collect()
     }
 }
@@ -101,11 +109,17 @@ fn untold(connection: &Connection, route: &str) -> rusqlite::Result<Vec<StoredAl
     if route == DEFAULT_ROUTE {
         let sql =
             concat!(ALERT_COLUMNS!(), " WHERE told = 0 AND alert.route IS NULL ORDER BY alert.id LIMIT ?1");
-        return connection.prepare_cached(sql)?.query_map([UNTOLD_AT_ONCE], stored_alert)?.collect();
+        return connection
+            .prepare_cached(sql)?
+            .query_map([UNTOLD_AT_ONCE], |row| stored_alert(connection, row))?
+            .collect();
     }
     let sql = concat!(
         ALERT_COLUMNS!(),
         " WHERE told = 0 AND alert.route = (SELECT id FROM name WHERE text = ?1) ORDER BY alert.id LIMIT ?2"
     );
-    connection.prepare_cached(sql)?.query_map(params![route, UNTOLD_AT_ONCE], stored_alert)?.collect()
+    connection
+        .prepare_cached(sql)?
+        .query_map(params![route, UNTOLD_AT_ONCE], |row| stored_alert(connection, row))?
+        .collect()
 }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::foreign::{digest, is_recorded};
 use crate::reader::Query;
-use crate::row::{ATTEMPT_COLUMNS, attempt};
+use crate::row::{ATTEMPT_COLUMNS, LISTED_COLUMNS, attempt, listed};
 
 impl Query for AttemptsById {
     type Answer = Vec<Option<Attempt>>;
@@ -59,10 +59,10 @@ impl Query for ChainBeginning {
     type Answer = Beginning;
 
     fn read(&self, connection: &Connection) -> rusqlite::Result<Beginning> {
-        let sql = concat!(ATTEMPT_COLUMNS!(), " WHERE chain = ?1 ORDER BY task.uid LIMIT ?2");
+        let sql = concat!(LISTED_COLUMNS!(), " WHERE chain = ?1 ORDER BY task.uid LIMIT ?2");
         let attempts: Vec<Attempt> = connection
             .prepare_cached(sql)?
-            .query_map(params![self.id, self.limit], attempt)?
+            .query_map(params![self.id, self.limit], |row| listed(connection, row))?
             .collect::<rusqlite::Result<_>>()?;
         // Only the index is read for the rest.
         let last = attempts.last().filter(|_| attempts.len() >= self.limit);

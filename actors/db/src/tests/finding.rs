@@ -3,7 +3,7 @@
 use flowlord_domain::search::{Row, Search};
 use flowlord_domain::{Attempt, TaskState};
 use flowlord_messages::find::{FindTasks, TaskCursor, TaskPage, TaskSort};
-use flowlord_messages::read::TaskFilter;
+use flowlord_messages::read::{TaskFilter, Texts};
 use rusqlite::Connection;
 
 use super::*;
@@ -48,7 +48,15 @@ async fn history() -> (Db, Vec<Attempt>) {
 }
 
 fn query(filter: TaskFilter, search: &str, sort: TaskSort, ascending: bool) -> FindTasks {
-    FindTasks { filter, search: search.parse().unwrap(), sort, ascending, after: None, limit: 7 }
+    FindTasks {
+        filter,
+        search: search.parse().unwrap(),
+        sort,
+        ascending,
+        after: None,
+        limit: 7,
+        texts: Texts::Whole,
+    }
 }
 
 fn fits(filter: &TaskFilter, search: &Search, task: &Attempt) -> bool {

@@ -11,6 +11,7 @@ mod finding;
 mod grid;
 mod history;
 mod leasing;
+mod listing;
 mod outbox;
 mod pausing;
 mod plans;

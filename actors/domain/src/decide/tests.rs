@@ -63,6 +63,7 @@ fn attempt(topic: &str, job: &str, meta: &str) -> Attempt {
         msg: String::new(),
         started: None,
         ended: None,
+        cut: crate::CutTexts::default(),
     }
 }
 

@@ -68,6 +68,7 @@ fn attempt(
         msg: String::new(),
         started: time(started),
         ended: time(ended),
+        cut: crate::CutTexts::default(),
     }
 }
 

@@ -90,6 +90,7 @@ pub(super) struct AlertLine {
 
 impl AlertLine {
     pub(super) fn new(alert: StoredAlert) -> Self {
+        let uid = alert.uid.map(|uid| uid.to_string()).unwrap_or_default();
         Self {
             row: alert.row,
             failed: alert.uid.is_some()
@@ -99,10 +100,10 @@ impl AlertLine {
             at_once: alert.at_once,
             topic: alert.topic,
             job: alert.job,
-            msg: alert.msg.into(),
+            msg: Cell::of_task(alert.msg, alert.is_msg_cut, &uid),
             task_time: alert.task_time.map(When::date_and_time),
             id: alert.id,
-            uid: alert.uid.map(|uid| uid.to_string()).unwrap_or_default(),
+            uid,
             workflow: alert.workflow,
         }
     }

@@ -128,7 +128,8 @@ async fn choose(api: &Api, asked: &Asked, current: &Current) -> Answered<Option<
         chosen.looked_at = api.deps.grid.call(hour).await?.pop().unwrap_or_default();
         let uids: Vec<Uid> =
             chosen.looked_at.slots.iter().flat_map(|slot| &slot.named).copied().take(LISTED).collect();
-        chosen.tasks = api.deps.attempts.call(AttemptsById { uids }).await?.into_iter().flatten().collect();
+        let tasks = api.deps.attempts.call(AttemptsById { uids }).await?;
+        chosen.tasks = tasks.into_iter().flatten().map(Attempt::listed).collect();
     }
     Ok(Some(chosen))
 }

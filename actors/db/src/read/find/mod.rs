@@ -11,6 +11,7 @@ use std::cmp::Ordering;
 
 use flowlord_domain::{Attempt, Uid};
 use flowlord_messages::find::{FindTasks, SortKey, TaskCursor, TaskPage, TaskSort};
+use flowlord_messages::read::Texts;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use self::scan::{Found, Order, Range, Scan};
@@ -19,10 +20,13 @@ pub(crate) use self::source::Source;
 use self::source::sources;
 use crate::column::{micros, time};
 use crate::reader::Query;
-use crate::row::{ATTEMPT_COLUMNS, attempt};
+use crate::row::{ATTEMPT_COLUMNS, LISTED_COLUMNS, attempt, listed};
 
 /// How many rows a page looks at, at most.
 pub(crate) const LOOKED_AT: usize = 1_500;
+
+/// A page of whole texts is full after so many bytes, so that long ones aren't all in memory.
+const WHOLE_BYTES: usize = 8 * 1024 * 1024;
 
 impl Query for FindTasks {
     type Answer = TaskPage;
@@ -49,10 +53,20 @@ struct Page {
 
 impl Finder<'_> {
     pub(crate) fn page(&self) -> rusqlite::Result<TaskPage> {
-        let page = if self.query.sort == TaskSort::Created { self.in_order()? } else { self.piece()? };
-        let tasks = attempts(self.connection, &page.uids)?;
-        let looked_until = page.looked_until.map(|uid| time(uid.0));
-        Ok(TaskPage { tasks, next: page.next, looked_until })
+        let in_order = self.query.sort == TaskSort::Created;
+        let page = if in_order { self.in_order()? } else { self.piece()? };
+        let tasks = match self.query.texts {
+            Texts::Beginnings => listed_attempts(self.connection, &page.uids)?,
+            Texts::Whole => {
+                attempts(self.connection, &page.uids, if in_order { WHOLE_BYTES } else { usize::MAX })?
+            }
+        };
+        // One that is full before its limit goes on behind its last task.
+        let full =
+            tasks.last().map(|last| last.uid).filter(|last| in_order && page.uids.last() != Some(last));
+        let next = full.map(TaskCursor::After).or(page.next);
+        let looked_until = page.looked_until.filter(|_| full.is_none()).map(|uid| time(uid.0));
+        Ok(TaskPage { tasks, next, looked_until })
     }
 
     /// All that the filter's times allow.
@@ -138,8 +152,23 @@ fn compare(a: (&SortKey, Uid), b: (&SortKey, Uid), ascending: bool) -> Ordering 
     none(a.0).cmp(&none(b.0)).then_with(by_key).then_with(|| b.1.cmp(&a.1))
 }
 
-fn attempts(connection: &Connection, uids: &[Uid]) -> rusqlite::Result<Vec<Attempt>> {
-    let mut by_id = connection.prepare_cached(concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1"))?;
-    let found = uids.iter().map(|uid| by_id.query_row([uid.0], attempt).optional());
+fn listed_attempts(connection: &Connection, uids: &[Uid]) -> rusqlite::Result<Vec<Attempt>> {
+    let mut by_id = connection.prepare_cached(concat!(LISTED_COLUMNS!(), " WHERE task.uid = ?1"))?;
+    let found = uids.iter().map(|uid| by_id.query_row([uid.0], |row| listed(connection, row)).optional());
     found.filter_map(rusqlite::Result::transpose).collect()
+}
+
+/// With all of their texts, until those are more than `bytes`.
+fn attempts(connection: &Connection, uids: &[Uid], bytes: usize) -> rusqlite::Result<Vec<Attempt>> {
+    let mut by_id = connection.prepare_cached(concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1"))?;
+    let (mut found, mut read) = (Vec::new(), 0);
+    for uid in uids {
+        let Some(attempt) = by_id.query_row([uid.0], attempt).optional()? else { continue };
+        read += attempt.info.len() + attempt.meta.len() + attempt.msg.len();
+        found.push(attempt);
+        if read > bytes {
+            break;
+        }
+    }
+    Ok(found)
 }
