@@ -85,6 +85,7 @@ impl Wiring<'_> {
             remove_silence: self.write(&below.database),
             silences: self.look(&below.database),
             incidents: self.look(&below.database),
+            notifications: self.look(&below.database),
             attempts: self.look(&below.database),
             chain: self.look(&below.database),
             chain_beginning: self.look(&below.database),

@@ -113,10 +113,10 @@ def test_an_incident_is_taken_care_of(person):
     person.shoot("alerts-incident")
     route.get_by_label("Note").fill("the disk is replaced")
     route.get_by_label("For").select_option("12h")
-    route.get_by_role("button", name="I take care of it").click()
-    expect(notice(page)).to_contain_text("takes care of it until")
-    expect(route).to_contain_text("takes care of it.")
-    expect(route.get_by_role("button", name="I take care of it")).to_have_count(0)
+    route.get_by_role("button", name="Acknowledge").click()
+    expect(notice(page)).to_contain_text("Acknowledged by")
+    expect(route).to_contain_text("Acknowledged by")
+    expect(route.get_by_role("button", name="Acknowledge")).to_have_count(0)
 
 
 def test_alerts_are_silenced_and_told_again(person):
@@ -128,11 +128,11 @@ def test_alerts_are_silenced_and_told_again(person):
     silences.get_by_role("button", name="Silence").click()
     row = silences.locator("tbody tr", has_text="noisy-*")
     expect(row).to_contain_text("being rebuilt")
-    expect(notice(page)).to_contain_text("aren't told until")
+    expect(notice(page)).to_contain_text("No notifications of")
     person.shoot("alerts-silence")
     row.get_by_role("button", name="End the silence").click()
     expect(row).to_have_count(0)
-    expect(notice(page)).to_contain_text("are told again")
+    expect(notice(page)).to_contain_text("are sent again")
 
 
 def test_the_trail_says_who_did_it_and_filters_by_links(person):
@@ -204,7 +204,7 @@ def test_alerts_are_taken_care_of_and_silenced_with_the_keyboard_alone(person):
     tab_to(page, route.get_by_label("Note"))
     page.keyboard.type("looking")
     page.keyboard.press("Enter")
-    expect(route).to_contain_text("takes care of it.")
+    expect(route).to_contain_text("Acknowledged by")
     silences = page.locator("#silences")
     tab_to(page, silences.locator("summary"))
     page.keyboard.press("Enter")
@@ -256,8 +256,8 @@ def test_without_scripts_alerts_are_taken_care_of_and_silenced(person):
     incident(person.service, "by-plain")
     page = person.with_screen(scripts=False).open("/web/alert")
     route = page.locator("#routes .route", has_text="Route by-plain")
-    route.get_by_role("button", name="I take care of it").click()
-    expect(route).to_contain_text("takes care of it.")
+    route.get_by_role("button", name="Acknowledge").click()
+    expect(route).to_contain_text("Acknowledged by")
     silences = page.locator("#silences")
     silences.get_by_text("New silence").click()
     silences.get_by_label("Type").fill("plain-*")

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use flowlord_messages::Clock as _;
+use flowlord_testkit::SlackMode;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -66,6 +67,47 @@ async fn what_somebody_takes_care_of_is_not_repeated_over_a_restart_and_its_step
     assert_eq!(headline, "acknowledged by ada until 2026-03-02 16:06 UTC: on it");
     assert!(incidents[0]["closed"].is_string() && incidents[0]["alerts"] == 3, "{incidents:?}");
     assert_eq!(items(&app, "/api/v1/incidents?date=2026-03-01").await, Vec::<Value>::new());
+    app.stop().await;
+}
+
+/// The page of alerts once an incident is open, and how many of its notifications REST says were sent.
+async fn notified(app: &TestApp) -> (String, usize) {
+    for _ in 0..2 {
+        fail(app, "a").await;
+        app.pass(TimeDelta::minutes(11)).await;
+    }
+    let Value::String(page) = app.api.get("/web/alert").await.json else { panic!("not text") };
+    let incidents = items(app, "/api/v1/incidents").await;
+    let steps = incidents[0]["steps"].as_array().unwrap();
+    (page, steps.iter().filter(|step| step["sent"].is_string()).count())
+}
+
+#[actix::test]
+async fn only_notifications_that_left_are_counted() {
+    let app = TestApp::without_slack().await;
+    let (page, sent) = notified(&app).await;
+    assert!(
+        page.contains("Slack is not configured: no notification is sent.") && sent == 0,
+        "{sent}: {page}"
+    );
+    assert!(page.contains("<p>2 alerts. Next check at ") && !page.contains(" notification sent"), "{page}");
+    app.stop().await;
+    let app = TestApp::start().await;
+    let (page, sent) = notified(&app).await;
+    assert!(
+        page.contains("<p>2 alerts, 2 notifications sent. Next check at ") && sent == 2,
+        "{sent}: {page}"
+    );
+    app.stop().await;
+    let app = TestApp::start().await;
+    app.slack.set_mode(SlackMode::Status(500));
+    let (page, sent) = notified(&app).await;
+    assert!(page.contains("<p>2 alerts, no notification sent, ") && sent == 0, "{sent}: {page}");
+    assert!(page.contains("Slack did not take the next notification: "), "{page}");
+    app.slack.set_mode(SlackMode::Ok);
+    app.pass(TimeDelta::minutes(6)).await;
+    let Value::String(page) = app.api.get("/web/alert").await.json else { panic!("not text") };
+    assert!(!page.contains(" waiting") && !page.contains("did not take"), "{page}");
     app.stop().await;
 }
 

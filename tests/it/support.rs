@@ -233,6 +233,8 @@ pub(crate) enum Way {
     Bot,
     /// Two webhooks: one has the alerts of types that begin with `etl`.
     Routes,
+    /// No Slack at all.
+    Nowhere,
 }
 
 /// What Slack signs with.
@@ -241,6 +243,7 @@ pub(crate) const SIGNING_SECRET: &str = "planted-signing-secret";
 impl Way {
     fn config(self, slack: &FakeSlack) -> String {
         match self {
+            Self::Nowhere => String::new(),
             Self::Webhook => format!("url = {:?}\n", slack.webhook_url()),
             Self::Routes => {
                 let url = slack.webhook_url();
@@ -274,6 +277,11 @@ impl TestApp {
     /// With a bot.
     pub(crate) async fn bot() -> Self {
         Self::of(WORKFLOW, Way::Bot).await
+    }
+
+    /// Without Slack.
+    pub(crate) async fn without_slack() -> Self {
+        Self::of(WORKFLOW, Way::Nowhere).await
     }
 
     /// With two routes.

@@ -17,7 +17,7 @@ use actix_web::rt::task::JoinHandle;
 use actix_web::web;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_messages::alerts::{
-    Acknowledge, AddSilence, LadderStates, ListIncidents, ListSilences, RemoveSilence,
+    Acknowledge, AddSilence, CountNotifications, LadderStates, ListIncidents, ListSilences, RemoveSilence,
 };
 use flowlord_messages::audit::{ListChanges, RecordChange};
 use flowlord_messages::backload::{
@@ -208,6 +208,8 @@ pub struct Deps {
     pub silences: Port<ListSilences>,
     /// To the DB readers.
     pub incidents: Port<ListIncidents>,
+    /// To the DB readers.
+    pub notifications: Port<CountNotifications>,
     /// To the DB readers.
     pub attempts: Port<AttemptsById>,
     /// To the DB readers.

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use actix::{Actor, Handler, Message, SyncContext};
-use flowlord_messages::alerts::{ListIncidents, ListSilences};
+use flowlord_messages::alerts::{CountNotifications, ListIncidents, ListSilences};
 use flowlord_messages::audit::ListChanges;
 use flowlord_messages::backload::{CheckBackload, ReadBackload, ReadBackloads};
 use flowlord_messages::database::{MeasureTable, ReadDatabase};
@@ -98,6 +98,7 @@ read!(
     Chain,
     ChainBeginning,
     CheckBackload,
+    CountNotifications,
     DayStats,
     FindTasks,
     KnownTasks,

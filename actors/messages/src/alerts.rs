@@ -188,6 +188,30 @@ pub struct IncidentStep {
     pub sent: Option<DateTime<Utc>>,
 }
 
+/// How many steps of an incident are counted at most, the newest: a read must not grow with its length.
+pub const MAX_COUNTED_STEPS: usize = 1_000;
+
+/// How many notifications of incidents were sent; asked of the DB readers, answered in the order of the question.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Vec<Notifications>>")]
+pub struct CountNotifications {
+    /// The route and the opening of each incident.
+    pub incidents: Vec<(String, DateTime<Utc>)>,
+}
+
+/// What became of the notifications of an incident, of its newest [`MAX_COUNTED_STEPS`] steps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Notifications {
+    /// Slack took so many: a message that was changed counts each time.
+    pub sent: u64,
+    /// So many are still to be sent.
+    pub waiting: u64,
+    /// Why the route's next notification wasn't sent when it was tried last.
+    pub error: Option<String>,
+    /// When it is tried again.
+    pub retry_at: Option<DateTime<Utc>>,
+}
+
 /// Moves no ladder any more: the service is stopping.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<()>")]

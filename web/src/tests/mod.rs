@@ -11,6 +11,7 @@ mod hooks;
 mod kept;
 mod lease;
 mod metrics;
+mod notifications;
 mod other_pages;
 mod pages;
 mod reads;

@@ -1,7 +1,7 @@
 //! What people see.
 
 use flowlord_domain::{TaskResult, TaskState};
-use flowlord_messages::alerts::LadderStatus;
+use flowlord_messages::alerts::{LadderStatus, Notifications};
 use flowlord_messages::find::TaskPage;
 use flowlord_messages::read::{DayMarks, Stats};
 use flowlord_messages::{Code, Error};
@@ -30,6 +30,7 @@ pub(super) fn full() -> Stub {
             ..ladder()
         }])
     });
+    stub.notifications(|_| Ok(vec![Notifications { sent: 1, ..Notifications::default() }]));
     stub
 }
 

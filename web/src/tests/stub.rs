@@ -13,8 +13,8 @@ use chrono::{DateTime, Utc};
 use flowlord_domain::ladder::Policy;
 use flowlord_domain::{AlertKind, Attempt, Lane, TaskResult, TaskState, Uid};
 use flowlord_messages::alerts::{
-    Acknowledge, Acknowledged, AddSilence, LadderStates, LadderStatus, ListIncidents, ListSilences,
-    RemoveSilence, Silence, StoredIncident,
+    Acknowledge, Acknowledged, AddSilence, CountNotifications, LadderStates, LadderStatus, ListIncidents,
+    ListSilences, Notifications, RemoveSilence, Silence, StoredIncident,
 };
 use flowlord_messages::audit::{ChangePage, ListChanges, RecordChange};
 use flowlord_messages::backload::{
@@ -154,6 +154,7 @@ stub! {
     remove_silence: RemoveSilence => Silence;
     silences: ListSilences => Vec<Silence>;
     incidents: ListIncidents => Vec<StoredIncident>;
+    notifications: CountNotifications => Vec<Notifications>;
     attempts: AttemptsById => Vec<Option<Attempt>>;
     chain: Chain => Vec<Attempt>;
     chain_beginning: ChainBeginning => Beginning;
@@ -272,6 +273,7 @@ impl Stub {
             remove_silence: port!(),
             silences: port!(),
             incidents: port!(),
+            notifications: port!(),
             attempts: port!(),
             chain: port!(),
             chain_beginning: port!(),

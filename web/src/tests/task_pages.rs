@@ -221,7 +221,7 @@ async fn alerts_are_sorted_by_each_column() {
     assert!(detail.contains("write one of at, kind, type, job, msg, time, id"), "{detail}");
     let empty = full();
     empty.alerts(|_| Ok(Vec::new()));
-    assert!(empty.get("/web/alert").await.text.contains("Nothing was alerted on this day."));
+    assert!(empty.get("/web/alert").await.text.contains("No alert on this day."));
 }
 
 fn incident() -> StoredIncident {
@@ -230,7 +230,7 @@ fn incident() -> StoredIncident {
         kind: kind.to_owned(),
         headline: headline.to_owned(),
         details: vec!["load:hourly: 3  2026/03/02T09-2026/03/02T11".to_owned()],
-        sent: (kind != "acknowledged").then(noon),
+        sent: (kind == "summary").then(noon),
     };
     StoredIncident {
         route: "default".to_owned(),
@@ -240,7 +240,8 @@ fn incident() -> StoredIncident {
         steps: vec![
             step(0, "summary", "3 alerts"),
             step(10, "update", "1 more alert"),
-            step(12, "acknowledged", "ada takes care of it"),
+            step(12, "acknowledged", "acknowledged by ada"),
+            step(20, "all_clear", "all clear"),
         ],
     }
 }
@@ -269,10 +270,10 @@ async fn incidents_are_told_step_by_step_and_silences_are_listed() {
     });
     let page = stub.get("/web/alert").await.text;
     for part in [
-        "What was told",
+        "<h2>Notifications</h2>",
         "1 more alert",
         "class=\"pill running\">acknowledged",
-        "Slack took it at",
+        "<small>sent at ",
         "type=etl.*",
         "the &#60;source&#62; moves",
         "name=\"id\" value=\"7\"",
@@ -280,6 +281,7 @@ async fn incidents_are_told_step_by_step_and_silences_are_listed() {
     ] {
         assert!(page.contains(part), "{part} is missing in {page}");
     }
+    assert_eq!((page.matches("<small>sent at ").count(), page.matches("<small>not sent").count()), (1, 1));
     assert_strict(&page);
 }
 
@@ -302,19 +304,19 @@ async fn forms_take_care_silence_and_end_and_say_what_they_did() {
         Ok(vec![Acknowledged { route: "default".to_owned(), opened: Some(noon()), tasks: Vec::new() }])
     });
     let told = posted(&stub, "do=ack&route=default&for=1h&note=on+it").await;
-    assert!(told.contains("=good someone takes care of it"), "{told}");
+    assert!(told.contains("=good Acknowledged by someone until"), "{told}");
     stub.add_silence(|asked| {
         assert_eq!((asked.matcher.topic.as_deref(), asked.matcher.job), (Some("etl.*"), None));
         assert_eq!((asked.until, asked.reason.as_str()), (noon() + TimeDelta::hours(4), "it moves"));
         Ok(silence())
     });
     let told = posted(&stub, "do=silence&type=etl.*&job=&for=4h&reason=it+moves").await;
-    assert!(told.contains("=good Alerts of type"), "{told}");
+    assert!(told.contains("=good No notifications of type"), "{told}");
     stub.remove_silence(|asked| {
         assert_eq!(asked.id, 7);
         Ok(silence())
     });
-    assert!(posted(&stub, "do=end&id=7").await.contains("are told again"));
+    assert!(posted(&stub, "do=end&id=7").await.contains("are sent again"));
     for (form, part) in [
         ("do=silence&for=4h", "reason"),
         ("do=silence&reason=x", "how long it holds"),

@@ -1,8 +1,10 @@
 //! Incidents with what happened in each.
 
 use chrono::{DateTime, Utc};
-use flowlord_messages::alerts::{IncidentStep, ListIncidents, StoredIncident};
-use rusqlite::{Connection, params};
+use flowlord_messages::alerts::{
+    CountNotifications, IncidentStep, ListIncidents, MAX_COUNTED_STEPS, Notifications, StoredIncident,
+};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::column::{micros, time};
 use crate::reader::Query;
@@ -61,4 +63,37 @@ fn steps(connection: &Connection, route: &str, opened: DateTime<Utc>) -> rusqlit
         .collect::<rusqlite::Result<Vec<_>>>()?;
     steps.reverse();
     Ok(steps)
+}
+
+impl Query for CountNotifications {
+    type Answer = Vec<Notifications>;
+
+    fn read(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        self.incidents.iter().map(|(route, opened)| notifications(connection, route, *opened)).collect()
+    }
+}
+
+/// What was skipped had nobody to go to, or nothing to change: it counts neither as sent nor as waiting.
+fn notifications(
+    connection: &Connection,
+    route: &str,
+    opened: DateTime<Utc>,
+) -> rusqlite::Result<Notifications> {
+    let (sent, waiting) = connection
+        .prepare_cached(
+            "SELECT count(*) FILTER (WHERE sent IS NOT NULL AND NOT skipped), count(*) FILTER (WHERE sent IS NULL)
+             FROM outbox WHERE id IN (SELECT message FROM incident_step WHERE route = ?1 AND opened = ?2
+                                      ORDER BY step DESC LIMIT ?3)",
+        )?
+        .query_row(params![route, micros(opened), MAX_COUNTED_STEPS], |row| {
+            Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()))
+        })?;
+    let next = connection
+        .prepare_cached(
+            "SELECT error, retry_at FROM outbox WHERE route = ?1 AND sent IS NULL ORDER BY id LIMIT 1",
+        )?
+        .query_row([route], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.map(time))))
+        .optional()?;
+    let (error, retry_at) = next.unwrap_or_default();
+    Ok(Notifications { sent, waiting, error, retry_at })
 }

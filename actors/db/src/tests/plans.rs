@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use flowlord_domain::alert::Matcher;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{
-    AddSilence, ListIncidents, ListSilences, RemoveSilence, RouteRule, SetRoutes,
+    AddSilence, CountNotifications, ListIncidents, ListSilences, RemoveSilence, RouteRule, SetRoutes,
 };
 use flowlord_messages::outbox::{
     Delivery, MarkNotified, Outage, PendingMessages, ReadMessage, ReadOutages, ReadThreads, RouteWay,
@@ -141,6 +141,7 @@ fn queries(connection: &Connection) {
     for after in [None, Some((noon(), "default".to_owned()))] {
         ListIncidents { from, to, after, limit: 9 }.read(connection).unwrap();
     }
+    CountNotifications { incidents: vec![("default".to_owned(), noon())] }.read(connection).unwrap();
     for at in [None, Some(noon())] {
         ListSilences { at, after: None, limit: 9 }.read(connection).unwrap();
     }

@@ -3,7 +3,8 @@
 use flowlord_domain::alert::Matcher;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{
-    AddSilence, ListIncidents, ListSilences, MAX_SILENCES, RemoveSilence, RouteRule, SetRoutes,
+    AddSilence, CountNotifications, ListIncidents, ListSilences, MAX_SILENCES, Notifications, RemoveSilence,
+    RouteRule, SetRoutes,
 };
 use flowlord_messages::outbox::{Delivery, MarkNotified, PendingMessages};
 use flowlord_messages::read::{AlertFilter, ListAlerts, ReadLadder, StoredAlert};
@@ -177,6 +178,30 @@ async fn an_incident_is_remembered_with_its_steps() {
     let after = Some((noon(), "default".to_owned()));
     assert_eq!(db.read(list(noon(), noon() + seconds(99), after)).await.unwrap(), []);
     assert_eq!(db.read(list(noon() + seconds(91), noon() + seconds(99), None)).await.unwrap(), []);
+}
+
+#[actix::test]
+async fn only_what_slack_took_counts_as_sent() {
+    let db = Db::new();
+    let refused = |retry_at| Delivery::Refused { error: "channel_not_found".to_owned(), retry_at };
+    let ends = [Delivery::Sent, Delivery::Skipped, refused(noon() + seconds(30))];
+    let count =
+        CountNotifications { incidents: vec![("default".to_owned(), noon()), ("etl".to_owned(), noon())] };
+    for (number, delivery) in (1..).zip(ends) {
+        let record =
+            IncidentRecord { opened: noon(), closed: None, alerts: 5, step: step(number, "summary") };
+        let message = NewMessage { key: format!("default/{number}"), ..advance(0).messages.remove(0) };
+        db.write(AdvanceLadder { incident: Some(record), messages: vec![message], ..advance(0) })
+            .await
+            .unwrap();
+        let waiting = db.read(count.clone()).await.unwrap().remove(0).waiting;
+        assert_eq!(waiting, 1, "until it was tried");
+        let id = db.read(PendingMessages { limit: 1 }).await.unwrap()[0].id;
+        db.write(MarkNotified { now: noon(), id, delivery, way: None, thread: None }).await.unwrap();
+    }
+    let error = Some("channel_not_found".to_owned());
+    let expected = Notifications { sent: 1, waiting: 1, error, retry_at: Some(noon() + seconds(30)) };
+    assert_eq!(db.read(count).await.unwrap(), [expected, Notifications::default()]);
 }
 
 #[actix::test]

@@ -31,6 +31,8 @@ struct AboutPage<'a> {
     notices: Vec<String>,
     /// Names and values, as they are.
     service: Vec<Fact>,
+    /// Whether notifications go to Slack.
+    slack: bool,
     started: When,
     looks: Option<(When, When)>,
     database: Vec<Fact>,
@@ -152,6 +154,7 @@ async fn show<'a>(api: &'a ApiRef, request: &HttpRequest) -> Result<AboutPage<'a
         layout: Layout::new(api, request, Section::About).live(api),
         notices,
         service,
+        slack: api.config.slack,
         started: When::full(api.config.started_at),
         looks: current.map(|current| (When::full(current.looked_at), When::full(current.next_look))),
         database: database.map(|facts| database_facts(api, &facts)).unwrap_or_default(),
@@ -178,7 +181,7 @@ fn service(api: &Api) -> Vec<Fact> {
         fact("History is kept", duration::print(config.kept.history)),
         fact("A task is late after", duration::print(config.kept.unfinished)),
         fact("A lease lasts", duration::print(config.lease)),
-        fact("Slack", if config.slack { "told" } else { "not told: nothing is set in [notify]" }),
+        fact("Slack", if config.slack { "configured" } else { "not configured: see Slack notifications" }),
     ]
 }
 

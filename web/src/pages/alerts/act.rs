@@ -82,9 +82,9 @@ async fn acknowledge(api: &Api, request: &HttpRequest, form: &Form) -> Result<St
     );
     let (who, until) = (said.by.clone(), said.until.format("%Y-%m-%d %H:%M"));
     Ok(match api.deps.acknowledge.call(said).await?.len() {
-        0 => "Nothing is open that could be taken care of.".to_owned(),
+        0 => "No open incident matches: there is nothing to acknowledge.".to_owned(),
         _ => format!(
-            "{who} takes care of it until {until} UTC: it isn't told again unless something else fails."
+            "Acknowledged by {who} until {until} UTC: no further notification unless something else fails."
         ),
     })
 }
@@ -96,12 +96,16 @@ async fn silence(api: &Api, request: &HttpRequest, form: &Form) -> Result<String
         matcher: form.matcher()?,
         until: required("for", until(form.span()?, None, now)?, "how long it holds, like \"4h\"")?,
         by: by(form.text("by"), request)?,
-        reason: required("reason", note("reason", form.text("reason"))?, "why these alerts aren't told")?,
+        reason: required(
+            "reason",
+            note("reason", form.text("reason"))?,
+            "why no notification is sent of them",
+        )?,
     };
     let made = api.deps.add_silence.call(silence).await?;
     log::info!("event=silence_added id={} match={:?} by={:?}", made.id, made.matcher.to_string(), made.by);
     let until = made.until.format("%Y-%m-%d %H:%M");
-    Ok(format!("Alerts of {} aren't told until {until} UTC.", made.matcher))
+    Ok(format!("No notifications of {} until {until} UTC.", made.matcher))
 }
 
 async fn end(api: &Api, form: &Form) -> Result<String, Problem> {
@@ -109,5 +113,5 @@ async fn end(api: &Api, form: &Form) -> Result<String, Problem> {
     let id = required("id", id, "the number of the silence")?;
     let ended = api.deps.remove_silence.call(RemoveSilence { now: api.deps.clock.now(), id }).await?;
     log::info!("event=silence_ended id={id}");
-    Ok(format!("Alerts of {} are told again.", ended.matcher))
+    Ok(format!("Notifications of {} are sent again.", ended.matcher))
 }

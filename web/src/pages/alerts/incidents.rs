@@ -27,6 +27,8 @@ pub(super) struct Step {
     pub(super) details: Vec<String>,
     /// When Slack took it.
     pub(super) sent: Option<When>,
+    /// Whether it is a message of its own that Slack didn't take.
+    pub(super) is_unsent: bool,
 }
 
 impl Incident {
@@ -52,6 +54,7 @@ impl Step {
         };
         Self {
             at: When::full(step.at),
+            is_unsent: step.sent.is_none() && ["summary", "all_clear"].contains(&step.kind.as_str()),
             kind: step.kind.replace('_', " "),
             class,
             headline: step.headline,

@@ -4,21 +4,21 @@ mod act;
 mod again;
 mod incidents;
 mod list;
+mod routes;
 
 use actix_web::HttpRequest;
 use askama::Template;
-use chrono::{DateTime, Utc};
 use flowlord_domain::summary::{Item, line_key, summarize};
-use flowlord_messages::alerts::{LadderStates, LadderStatus, ListIncidents, ListSilences};
+use flowlord_messages::alerts::{LadderStates, ListIncidents, ListSilences};
 use flowlord_messages::read::{AlertFilter, ListAlerts, StoredAlert};
 
 pub(crate) use self::act::act;
 use self::incidents::{Incident, SilenceRow};
 use self::list::{AlertLine, COLUMNS, Order};
+use self::routes::Route;
 use super::calendar::words;
 use super::parts::{Cell, Heads, Pager, grouped};
 use super::sort::heads;
-use super::when::{When, long};
 use super::{Layout, Link, Section, Shown, answer, read};
 use crate::api::{Api, ApiRef};
 use crate::auth::may_change;
@@ -46,6 +46,8 @@ struct AlertsPage<'a> {
     /// What could not be read.
     notices: Vec<String>,
     routes: Vec<Route>,
+    /// Leads to how Slack is configured.
+    slack: String,
     incidents: Vec<Incident>,
     silences: Vec<SilenceRow>,
     /// The type and job that are chosen, for a new silence.
@@ -77,21 +79,6 @@ struct Card {
     chosen: bool,
 }
 
-/// How a route stands.
-#[derive(Debug)]
-struct Route {
-    name: String,
-    /// Since when its incident is open.
-    since: Option<When>,
-    lasts: String,
-    alerts: String,
-    steps: u32,
-    tasks: Cell,
-    next: When,
-    every: String,
-    acknowledged_by: Option<String>,
-}
-
 /// The page.
 pub(crate) async fn alerts(api: ApiRef, request: HttpRequest) -> Answer {
     answer(&api, &request, page(&api, &request)).await
@@ -121,8 +108,9 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AlertsPage<'a>,
     let mut notices = Vec::new();
     let mut found = read("the alerts", found, &mut notices).unwrap_or_default();
     let ladders = read("the incidents", ladders, &mut notices).unwrap_or_default();
-    let incidents = read("what was told", incidents, &mut notices).unwrap_or_default();
+    let incidents = read("the notifications", incidents, &mut notices).unwrap_or_default();
     let silences = read("the silences", silences, &mut notices).unwrap_or_default();
+    let routes = Route::all(api, ladders, now, &mut notices).await;
     let capped = found.len() > MOST;
     found.truncate(MOST);
     let cards = cards(&found, &params, &link);
@@ -142,7 +130,8 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AlertsPage<'a>,
         here: link.href(),
         failed: failed(&link, shown),
         may: may_change(api, request),
-        routes: ladders.into_iter().map(|ladder| Route::new(ladder, now)).collect(),
+        routes,
+        slack: Link::to("/web/about").href() + "#slack",
         cards,
         clear: ["type", "job"]
             .iter()
@@ -195,20 +184,4 @@ fn cards(alerts: &[StoredAlert], params: &Params, link: &Link) -> Vec<Card> {
 fn item(alert: &StoredAlert) -> Item<'_> {
     let StoredAlert { topic, job, workflow, task_time, .. } = alert;
     Item { topic, job, workflow, task_time: *task_time, raised: None }
-}
-
-impl Route {
-    fn new(ladder: LadderStatus, now: DateTime<Utc>) -> Self {
-        Self {
-            since: ladder.incident_since.map(When::date_and_time),
-            lasts: ladder.incident_since.map(|since| long(now - since)).unwrap_or_default(),
-            alerts: grouped(ladder.alerts),
-            steps: ladder.steps,
-            tasks: Cell::from(ladder.tasks.join(", ")),
-            next: When::time_of_day(ladder.next),
-            every: long(ladder.interval),
-            acknowledged_by: ladder.acknowledged_by,
-            name: ladder.route,
-        }
-    }
 }
