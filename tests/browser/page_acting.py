@@ -226,7 +226,7 @@ def test_a_phase_is_paused_and_goes_on_with_the_keyboard_alone(person):
     tab_to(page, row.get_by_role("button", name="Pause wide"))
     page.keyboard.press("Enter")
     expect(row).to_contain_text("paused")
-    tab_to(page, row.get_by_role("button", name="Resume wide"))
+    tab_to(page, row.get_by_role("button", name="Resume phase wide"))
     page.keyboard.press("Enter")
     expect(row.get_by_role("button", name="Pause wide")).to_be_visible()
 

@@ -79,8 +79,8 @@ def test_pages_below_a_path_find_all_they_need(person):
         shows([page], "seen below")
         page.get_by_role("navigation", name="Pages").get_by_role("link", name="Workflow").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Workflow")
-        page.get_by_role("button", name="Look at the files now").click()
-        expect(page.locator(".notice")).to_contain_text("The files were looked at")
+        page.get_by_role("button", name="Reload workflows").click()
+        expect(page.locator(".notice")).to_contain_text("Workflows reloaded")
         assert page.evaluate("location.pathname") == "/tools/flow/web/workflow"
         below.close()
     finally:

@@ -29,7 +29,7 @@ def test_a_file_has_its_drawing_its_days_and_its_table(person):
     assert places[0]["x"] < places[1]["x"] < places[2]["x"] == places[3]["x"], "from left to right"
     assert places[2]["y"] != places[3]["y"]
     expect(page.get_by_text("every 2 seconds, about the hour before")).to_be_visible()
-    expect(page.get_by_role("link", name="As it is written")).to_be_visible()
+    expect(page.get_by_role("link", name="Source")).to_be_visible()
     person.shoot("workflow-file")
     drawing.get_by_role("link", name="load:orders").click()
     expect(page.locator("#days h2")).to_contain_text("load:orders")
@@ -53,7 +53,7 @@ def test_a_phase_is_paused_and_goes_on(person):
     row = page.locator("table.phases tbody tr").filter(has_text="report:daily")
     expect(row).to_contain_text("paused")
     expect(page.locator("main > .notice")).to_contain_text("is paused")
-    row.get_by_role("button", name="Resume report:daily").click()
+    row.get_by_role("button", name="Resume phase report:daily").click()
     expect(row.get_by_role("button", name="Pause report:daily")).to_be_visible()
     expect(row).to_contain_text("ok")
 

@@ -72,5 +72,5 @@ def test_without_scripts_everything_works(person):
     expect(page.locator("#days")).to_contain_text("report:daily")
     page.get_by_role("button", name="Pause report:daily").click()
     expect(page.locator("table.phases")).to_contain_text("paused")
-    page.get_by_role("button", name="Resume report:daily").click()
+    page.get_by_role("button", name="Resume phase report:daily").click()
     expect(page.get_by_role("button", name="Pause report:daily")).to_be_visible()

@@ -119,7 +119,7 @@ async fn a_file_of_a_thousand_phases_is_shown_in_part_and_says_so() {
     shows(
         &reply,
         &[
-            "800 more tasks are not drawn; 9000 lines between those that are drawn are left out;",
+            "800 tasks are missing; 9000 lines between drawn tasks are missing;",
             "First 500 phases",
             "500 more: choose a file, a task or a job.",
         ],
@@ -140,7 +140,7 @@ async fn the_workflow_page_shows_the_last_day_also_what_is_not_there() {
             "aria-label=\"2 March, 09:00: 1 slot, expected, but not there\"",
             "aria-label=\"2 March, 08:00: 1 slot, complete, 1 task\"",
             "2 March, 06:00: nothing due",
-            "aria-label=\"2 March, 12:00: 1 slot, still to come\"",
+            "aria-label=\"2 March, 12:00: 1 slot, upcoming\"",
             "every hour at :05, about the hour before",
             "after extract:orders completes",
             "<strong>etl/orders.toml</strong>",
@@ -162,7 +162,7 @@ async fn a_file_is_drawn_and_an_hour_shows_its_slots() {
         &[
             "aria-label=\"extract:orders, 12:00: 3 complete\"",
             "marker-end=\"url(#head)\"",
-            "5 slots: 1 complete, 1 failed, 1 missed, 2 expected, but not there; 12 still to come.",
+            "5 slots: 1 complete, 1 failed, 1 missed, 2 expected, but not there; 12 upcoming.",
             "Monday, 2 March 2026, 11:00 to 11:59",
             "href=\"/workflow/etl/orders.toml\"",
             "id=\"t-",
@@ -357,7 +357,7 @@ async fn phases_are_paused_and_go_on_by_their_forms() {
             "action=\"/web/workflow/resume\"",
             "action=\"/web/workflow/pause\"",
             "1 paused",
-            "aria-label=\"Resume odd\"",
+            "aria-label=\"Resume phase odd\"",
         ],
     );
     stub.pause(|ask: PausePhase| match ask.task.as_str() {
@@ -365,7 +365,7 @@ async fn phases_are_paused_and_go_on_by_their_forms() {
         _ => Err(Error::new(Code::NotFound, "there is no such phase")),
     });
     for (change, task, told) in
-        [("pause", "odd", "paused"), ("resume", "odd", "goes%20on"), ("pause", "x", "no%20such")]
+        [("pause", "odd", "paused"), ("resume", "odd", "resumed"), ("pause", "x", "no%20such")]
     {
         let body = format!("workflow=etl/orders.toml&task={task}&back=/web/workflow?task=odd");
         let reply = stub.post(&format!("/web/workflow/{change}"), body).await;

@@ -18,16 +18,19 @@ use crate::trail::Trail;
 pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {
     let notice = match api.deps.reload.call(Reload).await {
         Ok(found) => {
-            let parts =
-                [(found.added.len(), "new"), (found.changed.len(), "changed"), (found.removed.len(), "gone")];
+            let parts = [
+                (found.added.len(), "new"),
+                (found.changed.len(), "changed"),
+                (found.removed.len(), "removed"),
+            ];
             let parts: Vec<String> = parts
                 .iter()
                 .filter(|(count, _)| *count > 0)
                 .map(|(count, what)| format!("{count} {what}"))
                 .collect();
             match parts.is_empty() {
-                true => Notice::good("The files were looked at: nothing changed."),
-                false => Notice::good(format!("The files were looked at: {}.", parts.join(", "))),
+                true => Notice::good("Workflows reloaded: nothing changed."),
+                false => Notice::good(format!("Workflows reloaded: {}.", parts.join(", "))),
             }
         }
         Err(error) => {
@@ -38,7 +41,7 @@ pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {
     Ok(notice.back_to(PATH))
 }
 
-/// Pauses a phase, or lets it go on.
+/// Pauses or resumes a phase.
 pub(crate) async fn change(
     api: ApiRef,
     request: HttpRequest,
@@ -50,8 +53,8 @@ pub(crate) async fn change(
     let text = |name| fields.first(name).unwrap_or_default().to_owned();
     let (workflow, task, paused) = (text("workflow"), text("task"), *change == "pause");
     let notice = match api.deps.pause.call(PausePhase { workflow, task: task.clone(), paused }).await {
-        Ok(Some(_)) => Notice::good(format!("{task} is paused: nothing of it starts.")),
-        Ok(None) => Notice::good(format!("{task} goes on.")),
+        Ok(Some(_)) => Notice::good(format!("{task} is paused: its slots start no tasks.")),
+        Ok(None) => Notice::good(format!("{task} is resumed.")),
         Err(error) => {
             Trail::nothing_changed(&request);
             Notice::bad(error.detail)

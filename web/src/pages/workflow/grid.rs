@@ -52,7 +52,7 @@ pub(crate) struct Hour {
     state: State,
     /// How many slots, or none where tasks are counted.
     slots: u64,
-    /// How many of them are still to come.
+    /// How many of them are upcoming.
     due: u64,
     tasks: u64,
     failed: u64,
@@ -61,7 +61,7 @@ pub(crate) struct Hour {
 impl Hour {
     fn label(&self, at: DateTime<Utc>) -> String {
         let time = at.format("%-d %B, %H:00");
-        // What is still to come counts apart, where there is anything else.
+        // What is upcoming counts apart, where there is anything else.
         let (slots, due) = match self.slots - self.due {
             0 => (self.slots, 0),
             past => (past, self.due),
@@ -71,7 +71,7 @@ impl Hour {
             1 => " 1 slot,".to_owned(),
             slots => format!(" {} slots,", grouped(slots)),
         };
-        let due = if due > 0 { format!(", {} still to come", grouped(due)) } else { String::new() };
+        let due = if due > 0 { format!(", {} upcoming", grouped(due)) } else { String::new() };
         let tasks = match self.tasks {
             0 => String::new(),
             1 => ", 1 task".to_owned(),
@@ -184,9 +184,9 @@ pub(crate) fn summary(slots: &[Slot]) -> String {
         .collect();
     match (past, count(State::Due)) {
         (0, 0) => "No slot in this time.".to_owned(),
-        (0, due) => format!("No slot yet; {} still to come.", text(due)),
+        (0, due) => format!("No slot yet; {} upcoming.", text(due)),
         (_, 0) => format!("{} slots: {}.", text(past), parts.join(", ")),
-        (_, due) => format!("{} slots: {}; {} still to come.", text(past), parts.join(", "), text(due)),
+        (_, due) => format!("{} slots: {}; {} upcoming.", text(past), parts.join(", "), text(due)),
     }
 }
 
@@ -220,13 +220,13 @@ mod tests {
             told,
             [
                 ("error", "2 March, 08:00: 2 slots, failed, 4 tasks, 1 failed", "/08"),
-                ("complete", "2 March, 09:00: 1 slot, complete, 4 tasks, 1 still to come", "/09"),
+                ("complete", "2 March, 09:00: 1 slot, complete, 4 tasks, 1 upcoming", "/09"),
                 ("none", "2 March, 10:00: nothing due", ""),
-                ("due", "2 March, 11:00: 1 slot, still to come, 2 tasks", "/11"),
+                ("due", "2 March, 11:00: 1 slot, upcoming, 2 tasks", "/11"),
             ]
         );
         assert!(cells[1].chosen && !cells[0].chosen);
-        assert_eq!(summary(&slots), "3 slots: 2 complete, 1 failed; 2 still to come.");
+        assert_eq!(summary(&slots), "3 slots: 2 complete, 1 failed; 2 upcoming.");
         assert_eq!(summary(&[]), "No slot in this time.");
     }
 

@@ -26,7 +26,7 @@ pub(crate) enum State {
     /// It started nothing: its list had no rows.
     Empty,
     Complete,
-    /// It is still to come.
+    /// It is upcoming.
     Due,
 }
 
@@ -88,7 +88,7 @@ impl State {
             Self::Started => "started",
             Self::Empty => "nothing to start",
             Self::Complete => "complete",
-            Self::Due => "still to come",
+            Self::Due => "upcoming",
         }
     }
 }
