@@ -216,11 +216,13 @@ fn files() -> Operation {
 }
 
 fn file() -> Operation {
+    let one_or_many = json!({"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]});
+    let recorded = json!({"anyOf": [schema("FileRecorded"), list_of("FileRecorded")]});
     Operation::post("/api/v1/files", "workflows", "Tell of a file")
         .says("Stat JSON, an object notification of GCS, S3 or MinIO, an event of EventBridge, or any of them in a CloudEvent, a Pub/Sub push or a message of SNS or SQS. What isn't about a new file is recorded and answered like one, with `ignored`. Several records are answered as `items`, each like one.")
         .header("Idempotency-Key", "tells versions of a file apart where nothing else does")
-        .body("the event", json!({"type": "object"}), json!({"path": "s3://bucket/in/2026-03-02.csv", "size": 1024}))
-        .answers(200, "what it started", schema("FileRecorded"), json!({
+        .body("the event, or several", one_or_many, json!({"path": "s3://bucket/in/2026-03-02.csv", "size": 1024}))
+        .answers(200, "what it started", recorded, json!({
             "event": 5, "path": "s3://bucket/in/2026-03-02.csv", "phases": [], "tasks": [],
         }))
         .fails(&[Code::InvalidRequest])

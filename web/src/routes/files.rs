@@ -27,8 +27,8 @@ pub(crate) async fn arrived(api: ApiRef, request: HttpRequest, payload: Payload)
     tell(&api, &request, &body).await
 }
 
-/// Records what the headers of a request and its body tell of files. What isn't about a new file is recorded, too, and answered like
-/// one: its sender would else send it again.
+/// Records what the headers of a request and its body tell of files. What isn't about a new file is recorded, too, and
+/// answered like one: its sender would else send it again.
 pub(crate) async fn tell(api: &ApiRef, request: &HttpRequest, body: &[u8]) -> Answer {
     let key = idempotency_key(request)?;
     let stated = Headers::of(|name| request.headers().get(name)?.to_str().ok());
