@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::query::Query;
-use crate::task::{Attempt, CutTexts, Lane, TaskState, Uid};
+use crate::task::{Attempt, Lane, NewTask, TaskState, Uid};
 
 /// A task that nobody created here, as its maker wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl ForeignTask {
     #[must_use]
     pub fn attempt(&self) -> Attempt {
         let meta = Query::lenient(&self.meta);
-        Attempt {
+        let task = NewTask {
             uid: self.uid(),
             topic: self.topic.clone(),
             job: self.job.clone(),
@@ -62,20 +62,10 @@ impl ForeignTask {
             workflow: meta.first("workflow").unwrap_or_default().to_owned(),
             parent: None,
             retry: retries(&meta),
-            lane: Lane::Live,
-            state: TaskState::Leased,
-            delivery: 0,
             not_before: None,
-            worker: String::new(),
-            cancelled: false,
-            lease_expires: None,
-            progress: None,
-            result: None,
-            msg: String::new(),
-            started: None,
-            ended: None,
-            cut: CutTexts::default(),
-        }
+            lane: Lane::Live,
+        };
+        Attempt { state: TaskState::Leased, ..task.into_attempt() }
     }
 }
 

@@ -223,30 +223,7 @@ impl<'a> Iterator for Plan<'a> {
 
 /// The task as it is when its worker is through.
 fn done(task: NewTask) -> Attempt {
-    Attempt {
-        uid: task.uid,
-        topic: task.topic,
-        job: task.job,
-        id: task.id,
-        info: task.info,
-        meta: task.meta,
-        workflow: task.workflow,
-        parent: task.parent,
-        retry: task.retry,
-        lane: task.lane,
-        state: TaskState::Leased,
-        delivery: 1,
-        not_before: None,
-        worker: String::new(),
-        cancelled: false,
-        lease_expires: None,
-        progress: None,
-        result: None,
-        msg: String::new(),
-        started: None,
-        ended: None,
-        cut: crate::CutTexts::default(),
-    }
+    Attempt { state: TaskState::Leased, delivery: 1, not_before: None, ..task.into_attempt() }
 }
 
 /// Two plans of the same files are the same: what is random is zero.

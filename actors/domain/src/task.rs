@@ -180,6 +180,37 @@ pub struct NewTask {
     pub lane: Lane,
 }
 
+impl NewTask {
+    /// The attempt that it is once it is stored: not handed out yet, without a result.
+    #[must_use]
+    pub fn into_attempt(self) -> Attempt {
+        Attempt {
+            uid: self.uid,
+            topic: self.topic,
+            job: self.job,
+            id: self.id,
+            info: self.info,
+            meta: self.meta,
+            workflow: self.workflow,
+            parent: self.parent,
+            retry: self.retry,
+            lane: self.lane,
+            state: if self.not_before.is_some() { TaskState::Delayed } else { TaskState::Ready },
+            delivery: 0,
+            not_before: self.not_before,
+            worker: String::new(),
+            cancelled: false,
+            lease_expires: None,
+            progress: None,
+            result: None,
+            msg: String::new(),
+            started: None,
+            ended: None,
+            cut: CutTexts::default(),
+        }
+    }
+}
+
 /// A stored attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attempt {

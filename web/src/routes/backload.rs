@@ -26,7 +26,7 @@ use crate::routes::{List, json, json_text};
 use crate::trail::Trail;
 use crate::values::check_name;
 use crate::view::backload::{BackloadView, DryRunView, ExecutedView, FailureView, PlannedView};
-use crate::view::task::{TaskView, as_stored};
+use crate::view::task::TaskView;
 
 const EXAMPLE: &str = r#"{"task":"load","from":"2026-01-01","to":"2026-01-31"}"#;
 
@@ -235,7 +235,8 @@ impl Executed {
 
     fn answer(&self) -> Answer {
         let Finished { created, failed, skipped, .. } = &self.finished;
-        let attempts: Vec<_> = created.iter().map(as_stored).map(Attempt::listed).collect();
+        let attempts: Vec<_> =
+            created.iter().cloned().map(NewTask::into_attempt).map(Attempt::listed).collect();
         let view = ExecutedView {
             status: self.status(),
             id: self.id,

@@ -16,7 +16,7 @@ use crate::problem::{Answer, Problem};
 use crate::routes::tasks::idempotency_key;
 use crate::routes::{List, json};
 use crate::view::file::{FileEventView, OutcomeView, PlaceView, RecordedView};
-use crate::view::task::{TaskView, as_stored};
+use crate::view::task::TaskView;
 
 /// How many records of one body are on their way to the database at the same time.
 const AT_ONCE: usize = 16;
@@ -87,7 +87,7 @@ impl<'a> From<&'a Told> for RecordedView<'a> {
 
 /// One that is kept waits for a person, not for a time.
 fn as_started(StartedTask { task, held }: &StartedTask) -> Attempt {
-    let stored = as_stored(task);
+    let stored = task.clone().into_attempt();
     if *held { Attempt { state: TaskState::Delayed, ..stored } } else { stored }
 }
 

@@ -26,7 +26,7 @@ use crate::problem::{Answer, Problem};
 use crate::routes::json;
 use crate::routes::tasks::{found, uid_of};
 use crate::trail::Trail;
-use crate::view::task::{TaskView, as_stored};
+use crate::view::task::TaskView;
 
 /// How many tasks one request may have run again.
 const MOST: usize = 10_000;
@@ -84,7 +84,7 @@ pub(crate) async fn all_again(api: &Api, tasks: &[Attempt]) -> Result<Vec<Result
     let now = api.deps.clock.now();
     let mut ids = api.deps.mint.clone();
     let tasks: Vec<NewTask> = tasks.iter().map(|task| rerun(task, &mut ids, now)).collect();
-    let expected: Vec<Attempt> = tasks.iter().map(as_stored).collect();
+    let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
     let answers = api.deps.rerun.call(RerunTasks { now, tasks }).await?;
     let stored = expected.into_iter().zip(answers);
     Ok(stored.map(|(new, answer)| Ok(Attempt { uid: answer?, ..new })).collect())

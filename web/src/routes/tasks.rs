@@ -19,7 +19,7 @@ use crate::params::Params;
 use crate::problem::{Answer, Problem};
 use crate::routes::{List, LookedList, json};
 use crate::values::{check_name, required};
-use crate::view::task::{TaskView, as_stored};
+use crate::view::task::TaskView;
 use crate::view::time::Stamp;
 
 const EXAMPLE: &str = r#"{"type":"load","info":"?date=2026-01-15"}"#;
@@ -62,7 +62,7 @@ async fn store(
     if tasks.is_empty() {
         return created(&[], true);
     }
-    let expected: Vec<Attempt> = tasks.iter().map(as_stored).collect();
+    let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
     let create = CreateTasks { now, tasks, slot: None, idempotency, alerts: Vec::new() };
     let stored = api.deps.create.call(create).await?;
     if !stored.repeated && expected.iter().map(|task| task.uid).eq(stored.uids.iter().copied()) {

@@ -1,7 +1,7 @@
 //! Tasks as JSON, written from what is stored without a copy.
 
 use flowlord_domain::task_doc::AttemptDoc;
-use flowlord_domain::{Attempt, CutTexts, NewTask, TaskState};
+use flowlord_domain::{Attempt, CutTexts};
 use flowlord_messages::write::Granted;
 use serde::ser::{SerializeMap, SerializeStruct as _};
 use serde::{Serialize, Serializer};
@@ -77,34 +77,6 @@ impl Serialize for GrantedView<'_> {
         fields.serialize_field("attempt", &attempt(task))?;
         fields.serialize_field("task", &AttemptDoc(task))?;
         fields.end()
-    }
-}
-
-/// A new task as it stands once it is stored.
-pub(crate) fn as_stored(task: &NewTask) -> Attempt {
-    Attempt {
-        uid: task.uid,
-        topic: task.topic.clone(),
-        job: task.job.clone(),
-        id: task.id.clone(),
-        info: task.info.clone(),
-        meta: task.meta.clone(),
-        workflow: task.workflow.clone(),
-        parent: task.parent,
-        retry: task.retry,
-        lane: task.lane,
-        state: if task.not_before.is_some() { TaskState::Delayed } else { TaskState::Ready },
-        delivery: 0,
-        not_before: task.not_before,
-        worker: String::new(),
-        cancelled: false,
-        lease_expires: None,
-        progress: None,
-        result: None,
-        msg: String::new(),
-        started: None,
-        ended: None,
-        cut: CutTexts::default(),
     }
 }
 
