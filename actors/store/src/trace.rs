@@ -28,6 +28,8 @@ pub(crate) struct Trace {
     pub(crate) on_the_way: BTreeSet<PathBuf>,
     /// Where those lead that are links.
     links: BTreeMap<PathBuf, PathBuf>,
+    /// Those that aren't there.
+    missing: BTreeSet<PathBuf>,
     /// The folders that all of these are in.
     folders: BTreeMap<PathBuf, Option<FolderId>>,
 }
@@ -40,15 +42,29 @@ impl Trace {
         if let Some(root) = trace.resolve(root).filter(|root| root.is_dir()) {
             trace.walk(root, matters);
         }
+        let is_missing = |path: &&PathBuf| std::fs::symlink_metadata(path).is_err();
+        trace.missing = trace.on_the_way.iter().filter(is_missing).cloned().collect();
         let holders = trace.on_the_way.iter().filter_map(|path| path.parent());
         let folders: BTreeSet<_> = holders.chain(trace.within.iter().map(PathBuf::as_path)).collect();
         trace.folders = folders.into_iter().map(|folder| (folder.to_owned(), id(folder))).collect();
         trace
     }
 
-    /// The folders to watch.
-    pub(crate) fn folders(&self) -> impl Iterator<Item = &Path> {
-        self.folders.keys().map(PathBuf::as_path)
+    /// The folders to watch: those of which every file counts, and those of single files. The others on the way aren't
+    /// watched, since everything that is written there would be heard: `/tmp`, or the folder of the database.
+    pub(crate) fn folders(&self) -> BTreeSet<&Path> {
+        let files = self.on_the_way.iter().filter(|path| !self.links.contains_key(*path) && path.is_file());
+        files.filter_map(|file| file.parent()).chain(self.within.iter().map(PathBuf::as_path)).collect()
+    }
+
+    /// Whether each part of the way is what it was, which no watch tells.
+    pub(crate) fn is_way_the_same(&self) -> bool {
+        let leads_on = |path: &PathBuf| std::fs::read_link(path).ok().as_ref() == self.links.get(path);
+        let is_missing = |path: &PathBuf| std::fs::symlink_metadata(path).is_err();
+        let mut folders = self.folders.iter().filter(|(path, _)| self.on_the_way.contains(*path));
+        self.on_the_way.iter().all(leads_on)
+            && self.missing.iter().all(is_missing)
+            && folders.all(|(path, then)| id(path) == *then)
     }
 
     /// Whether another file or folder at this path would have to be watched anew.

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 use notify::event::ModifyKind;
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -10,12 +12,17 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use crate::error::{Error, Result};
 use crate::trace::Trace;
 
+/// How often the way to the files is checked: a link that is replaced is seen after this time at most.
+const WAY_CHECK_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Tells when something at or below a path changes, until it is dropped: also when a link on the way there, or one
 /// below it, leads elsewhere. Something may be missed (a disk of another machine tells nothing), so that its user also
 /// scans the files now and then.
 pub struct Watch {
     /// Watches while it is there.
     _watcher: RecommendedWatcher,
+    /// The way is checked while it is there.
+    _way: Sender<()>,
     root: PathBuf,
     matters: Matters,
     trace: Arc<Trace>,
@@ -47,7 +54,8 @@ impl Watch {
         let (matters, changed): (Matters, _) = (Arc::new(matters), Arc::new(changed));
         let trace = Arc::new(Trace::of(&root, &*matters));
         let is_stale = Arc::new(AtomicBool::new(false));
-        let hear = hears(Arc::clone(&trace), Arc::clone(&matters), Arc::clone(&is_stale), changed.clone());
+        let hear =
+            hears(Arc::clone(&trace), Arc::clone(&matters), Arc::clone(&is_stale), Arc::clone(&changed));
         let mut watcher = notify::recommended_watcher(hear).map_err(|err| failed(&root, &err.to_string()))?;
         std::fs::metadata(&root).map_err(|err| failed(&root, &err.to_string()))?;
         for folder in trace.folders() {
@@ -59,7 +67,9 @@ impl Watch {
                 _ => {}
             }
         }
-        let watch = Self { _watcher: watcher, root, matters, trace, is_stale };
+        let way = check_way(Arc::clone(&trace), Arc::clone(&is_stale), Arc::clone(&changed));
+        let way = way.map_err(|err| failed(&root, &err.to_string()))?;
+        let watch = Self { _watcher: watcher, _way: way, root, matters, trace, is_stale };
         // What changed between the two isn't heard.
         if !watch.is_current() {
             changed();
@@ -72,6 +82,25 @@ impl Watch {
     pub fn is_current(&self) -> bool {
         !self.is_stale.load(Ordering::Relaxed) && *self.trace == Trace::of(&self.root, &*self.matters)
     }
+}
+
+/// Checks the way to the files on a thread of its own, until something on it changed or the answer is dropped.
+fn check_way(
+    trace: Arc<Trace>,
+    is_stale: Arc<AtomicBool>,
+    changed: Arc<impl Fn() + Send + Sync + 'static>,
+) -> std::io::Result<Sender<()>> {
+    let (watch, is_dropped) = mpsc::channel();
+    std::thread::Builder::new().name("workflow-way".to_owned()).spawn(move || {
+        while is_dropped.recv_timeout(WAY_CHECK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            if !trace.is_way_the_same() {
+                is_stale.store(true, Ordering::Relaxed);
+                changed();
+                return;
+            }
+        }
+    })?;
+    Ok(watch)
 }
 
 /// What is done with what the system tells.
@@ -126,9 +155,6 @@ fn failed(path: &Path, problem: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-    use std::time::Duration;
-
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -263,15 +289,16 @@ mod tests {
         symlink("..1", at.join("root/..data")).unwrap();
         symlink("..data/a.toml", at.join("root/a.toml")).unwrap();
         symlink("../etc/a.toml", at.join("root/b.toml")).unwrap();
-        for root in ["root", "root/a.toml"] {
+        for (root, version) in [("root", "..2"), ("root/a.toml", "..1")] {
             let watched = Watched::start_at(&at.join(root));
             watched.hears_at("a new version", || {
-                symlink("..2", at.join("root/..next")).unwrap();
+                symlink(version, at.join("root/..next")).unwrap();
                 std::fs::rename(at.join("root/..next"), at.join("root/..data")).unwrap();
             });
             assert!(!watched.watch.is_current());
             let watched = Watched::start_at(&at.join(root));
-            watched.hears_at("a save of it", || std::fs::write(at.join("root/..2/a.toml"), "b").unwrap());
+            let file = at.join("root").join(version).join("a.toml");
+            watched.hears_at("a save of it", || std::fs::write(file, "b").unwrap());
         }
         let watched = Watched::start_at(&at.join("root"));
         watched.hears_at("a save elsewhere", || std::fs::write(at.join("etc/a.toml"), "b").unwrap());
@@ -309,6 +336,21 @@ mod tests {
         watched.hears_at("a save", || std::fs::write(at.join("root/a.toml"), "a").unwrap());
         assert!(watched.watch.is_current());
         watched.hears_at("what a link waits for", || std::fs::write(at.join("later.toml"), "a").unwrap());
+    }
+
+    #[test]
+    fn the_folder_of_the_root_is_left_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().canonicalize().unwrap();
+        std::fs::create_dir_all(at.join("workflows")).unwrap();
+        std::fs::write(at.join("one.toml"), "a").unwrap();
+        let watched = |root: &str| {
+            let trace = Trace::of(&at.join(root), &is_toml);
+            trace.folders().into_iter().map(Path::to_owned).collect::<Vec<_>>()
+        };
+        // A database beside it is written to a thousand times a second.
+        assert_eq!(watched("workflows"), [at.join("workflows")]);
+        assert_eq!(watched("one.toml"), [at]);
     }
 
     #[test]
