@@ -1,5 +1,6 @@
 //! The rows of meta files: JSON lines, or CSV with a header.
 
+use crate::bom;
 use crate::template::{Row, RowError};
 
 /// How a meta file is written.
@@ -26,7 +27,7 @@ impl Form {
 /// # Errors
 /// Which line is none, or that there are too many.
 pub fn read(form: Form, text: &str, most: usize, rows: &mut Vec<Row>) -> Result<(), RowError> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = bom::skip(text);
     match form {
         Form::JsonLines => {
             for row in Row::each_json_line(text) {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, SecondsFormat, Utc};
 use flowlord_domain::file_event::{FileEvent, is_folder_marker};
 use flowlord_messages::files::SeenPlace;
-use flowlord_store::{Listing, Location, Object, Skipped};
+use flowlord_store::{Listing, Location, Object, Skipped, is_hidden};
 
 /// What is known of a place between two looks.
 #[derive(Debug, Default)]
@@ -88,11 +88,6 @@ impl Known {
 /// called so.
 fn odd_key(path: &str) -> String {
     format!("//{path}")
-}
-
-/// Editors and copying programs write to such names first.
-pub(crate) fn is_hidden(path: &str) -> bool {
-    path.split('/').any(|part| part.starts_with('.'))
 }
 
 /// A file of a place, as it is told of.

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, Utc};
 use flowlord_messages::files::{FileSource, ReadSeen, SaveSeen, SeenFile};
 use flowlord_messages::{Error, Port, SharedClock};
-use flowlord_store::{Listing, Location, MOST_OBJECTS, Object, Stores};
+use flowlord_store::{Listing, Location, MOST_OBJECTS, Object, Stores, is_hidden};
 use futures_util::StreamExt as _;
 
 use crate::Recorder;
-use crate::known::{Known, event, is_hidden};
+use crate::known::{Known, event};
 use crate::record::Arrived;
 use crate::watch::alert;
 

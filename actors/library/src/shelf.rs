@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use flowlord_domain::bom;
 use flowlord_domain::workflow::{Finding, WorkflowFile, Workflows};
 use flowlord_messages::library::Reloaded;
 use flowlord_messages::write::{SaveWorkflows, WorkflowRecord};
@@ -226,8 +227,7 @@ fn open(seen: Seen, known: Option<&Book>, zone: Tz) -> Book {
 
 /// Whether a workflow file holds nothing but blanks and comments.
 fn is_empty(text: &str) -> bool {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'))
+    bom::skip(text).lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Where workflow files come from: this machine, or an object store.
 
-use flowlord_store::{Error, Listing, Location, MOST_OBJECTS, Object, Store, Stores};
+use flowlord_store::{Error, Listing, Location, MOST_OBJECTS, Object, Store, Stores, is_hidden};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::files::{self, Content, Found, MOST_BYTES};
@@ -82,10 +82,6 @@ pub(crate) async fn seen(store: &Store, known: impl Fn(&str, &str) -> bool) -> R
 fn is_workflow(path: &str) -> bool {
     !is_hidden(path)
         && path.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("toml"))
-}
-
-fn is_hidden(path: &str) -> bool {
-    path.split('/').any(|part| part.starts_with('.'))
 }
 
 #[cfg(test)]

@@ -7,6 +7,12 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 use object_store::ObjectMeta;
 
+/// Whether a part of a path begins with a dot: editors and copying programs write to such names first.
+#[must_use]
+pub fn is_hidden(path: &str) -> bool {
+    path.split('/').any(|part| part.starts_with('.'))
+}
+
 /// A file that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {

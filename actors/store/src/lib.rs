@@ -16,7 +16,7 @@ mod walk;
 mod watch;
 
 pub use connect::{Gcs, Hidden, HmacKey, S3, StoreConfig, Stores};
-pub use entry::{Level, Listing, Object, Skipped, SkippedEntry};
+pub use entry::{Level, Listing, Object, Skipped, SkippedEntry, is_hidden};
 pub use error::{Error, Result};
 pub use listing::list_folder;
 pub use location::Location;
