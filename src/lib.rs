@@ -6,9 +6,9 @@ pub mod app;
 pub mod config;
 mod limits;
 mod metrics;
-mod ports;
 pub mod recovery;
 pub mod running;
 
-pub use app::{App, Environment};
+pub use app::App;
 pub use config::Config;
+pub use flowlord_kernel::Environment;

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::{Parser, Subcommand};
-use flowlord_messages::{Clock as _, SystemClock};
+use flowlord_kernel::{Clock as _, SystemClock};
 
 /// As flowlord's, so that the no-op server is as fast as it can be.
 #[global_allocator]

@@ -12,10 +12,11 @@ use flowlord_dispatch::Dispatch;
 use flowlord_domain::alert::Matcher;
 use flowlord_files::Files;
 use flowlord_ingest::Ingest;
+use flowlord_kernel::{Ping, Port};
 use flowlord_library::Library;
 use flowlord_library::metafiles::MetaFiles;
 use flowlord_messages::alerts::DEFAULT_ROUTE;
-use flowlord_messages::{Ping, Port};
+use flowlord_messages::clients::{AlertsClient, BackupClient, IngestClient};
 use flowlord_notifier::{Buttons, ButtonsConfig, ButtonsDeps, Notifier};
 use flowlord_retention::Retention;
 use flowlord_scheduler::Scheduler;
@@ -41,11 +42,9 @@ impl Wiring<'_> {
             zone: self.config.timezone,
         };
         let deps = flowlord_library::Deps {
-            clock: self.environment.clock.clone(),
-            activity: self.environment.activity.clone(),
-            supervision: self.environment.supervision("library"),
-            save: self.write(database),
-            stored: self.read(database),
+            kit: self.environment.kit("library"),
+            writer: self.writer(database),
+            reader: self.reader(database),
             changed: vec![ears.ingest.clone(), ears.scheduler.clone()],
         };
         Library::start(on, config, deps)
@@ -58,14 +57,10 @@ impl Wiring<'_> {
         library: &Addr<Library>,
     ) -> Addr<Ingest> {
         let deps = flowlord_ingest::Deps {
-            clock: self.environment.clock.clone(),
-            mint: self.environment.mint.clone(),
-            activity: self.environment.activity.clone(),
-            supervision: self.environment.supervision("ingest"),
-            attempts: self.read(database),
-            apply: self.write(database),
-            workflows: self.ports.to("library", library),
-            rows: self.ports.to("library", library),
+            kit: self.environment.kit("ingest"),
+            writer: self.writer(database),
+            reader: self.reader(database),
+            library: self.library_client(library),
         };
         Ingest::start(on, flowlord_ingest::Config { host: host() }, deps)
     }
@@ -77,16 +72,10 @@ impl Wiring<'_> {
         ingest: &Addr<Ingest>,
     ) -> Addr<Dispatch> {
         let deps = flowlord_dispatch::Deps {
-            clock: self.environment.clock.clone(),
-            mint: self.environment.mint.clone(),
-            activity: self.environment.activity.clone(),
-            supervision: self.environment.supervision("dispatch"),
-            grant: self.write(database),
-            extend: self.write(database),
-            release: self.write(database),
-            reap: self.write(database),
-            next_expiry: self.read(database),
-            submit: self.ports.to("ingest", ingest),
+            kit: self.environment.kit("dispatch"),
+            writer: self.writer(database),
+            reader: self.reader(database),
+            ingest: IngestClient::connect("ingest", ingest, self.environment),
         };
         Dispatch::start(on, flowlord_dispatch::Config { lease: self.config.tasks.lease }, deps)
     }
@@ -98,18 +87,10 @@ impl Wiring<'_> {
         library: &Addr<Library>,
     ) -> Addr<Scheduler> {
         let deps = flowlord_scheduler::Deps {
-            clock: self.environment.clock.clone(),
-            mint: self.environment.mint.clone(),
-            activity: self.environment.activity.clone(),
-            supervision: self.environment.supervision("scheduler"),
-            create: self.write(database),
-            missed: self.write(database),
-            crons: self.write(database),
-            promote: self.write(database),
-            pause: self.write(database),
-            schedule: self.read(database),
-            workflows: self.ports.to("library", library),
-            rows: self.ports.to("library", library),
+            kit: self.environment.kit("scheduler"),
+            writer: self.writer(database),
+            reader: self.reader(database),
+            library: self.library_client(library),
         };
         Scheduler::start(on, flowlord_scheduler::Config { host: host() }, deps)
     }
@@ -138,12 +119,9 @@ impl Wiring<'_> {
             public_url: self.config.public_url_at(address),
         };
         let deps = flowlord_alerts::Deps {
-            clock: self.environment.clock.clone(),
-            activity: self.environment.activity.clone(),
-            supervision: self.environment.supervision("alerts"),
-            routes: self.write(database),
-            read: self.read(database),
-            advance: self.write(database),
+            kit: self.environment.kit("alerts"),
+            writer: self.writer(database),
+            reader: self.reader(database),
         };
         Alerts::start(on, config, deps)
     }
@@ -155,13 +133,10 @@ impl Wiring<'_> {
         library: &Addr<Library>,
     ) -> Addr<Watch> {
         let deps = flowlord_watch::Deps {
-            clock: self.environment.clock.clone(),
-            activity: self.environment.activity.clone(),
-            supervision: self.environment.supervision("watch"),
-            workflows: self.ports.to("library", library),
-            read: self.read(database),
-            slots: self.read(database),
-            raise: self.write(database),
+            kit: self.environment.kit("watch"),
+            writer: self.writer(database),
+            reader: self.reader(database),
+            library: self.library_client(library),
         };
         Watch::start(on, flowlord_watch::Config { ttl: self.config.tasks.ttl }, deps)
     }
@@ -192,15 +167,9 @@ impl Wiring<'_> {
             buttons: notify.hears_clicks(),
         };
         let deps = flowlord_notifier::Deps {
-            clock: self.environment.clock.clone(),
-            mint: self.environment.mint.clone(),
-            activity: self.environment.activity.clone(),
-            supervision: self.environment.supervision("notifier"),
-            pending: self.read(database),
-            outages: self.read(database),
-            threads: self.read(database),
-            message: self.read(database),
-            mark: self.write(database),
+            kit: self.environment.kit("notifier"),
+            writer: self.writer(database),
+            reader: self.reader(database),
         };
         Notifier::start(on, config, deps)
     }
@@ -220,17 +189,10 @@ impl Wiring<'_> {
             api_url: notify.api_url.clone(),
         };
         let deps = ButtonsDeps {
-            clock: self.environment.clock.clone(),
-            mint: self.environment.mint.clone(),
-            activity: self.environment.activity.clone(),
-            supervision: self.environment.supervision("buttons"),
-            threads: self.read(database),
-            acknowledge: self.ports.to("alerts", alerts),
-            silence: self.write(database),
-            tasks: self.read(database),
-            rerun: self.write(database),
-            enqueue: self.write(database),
-            record_change: self.write(database),
+            kit: self.environment.kit("buttons"),
+            writer: self.writer(database),
+            reader: self.reader(database),
+            alerts: AlertsClient::connect("alerts", alerts, self.environment),
         };
         Buttons::start(on, config, deps)
     }
@@ -249,11 +211,9 @@ impl Wiring<'_> {
             chain: database.chain,
         };
         let deps = flowlord_backup::Deps {
-            clock: self.environment.clock.clone(),
-            activity: self.environment.activity.clone(),
-            supervision: self.environment.supervision("backup"),
-            copy: self.ports.patient_to("db", &database.owner),
-            raise: self.raiser(database),
+            kit: self.environment.kit("backup"),
+            copier: self.copier(database),
+            alert_sender: self.alert_sender(database),
             changed: ears.snapshots.clone(),
         };
         let place = Place::open(&self.config.snapshots(), &self.stores)?;
@@ -268,16 +228,11 @@ impl Wiring<'_> {
     ) -> anyhow::Result<Addr<Shipper>> {
         let config = ShipConfig { every: self.config.backup.shipping(), most: MOST_CHANGES };
         let deps = ShipDeps {
-            clock: self.environment.clock.clone(),
-            mint: self.environment.mint.clone(),
-            activity: self.environment.activity.clone(),
-            supervision: self.environment.supervision("shipper"),
-            read: self.ports.patient_to("db", &database.owner),
-            forget: self.write(database),
-            restart: self.write(database),
-            raise: self.raiser(database),
-            backup: self.ports.to("backup", backup),
-            back_up: self.ports.to("backup", backup),
+            kit: self.environment.kit("shipper"),
+            copier: self.copier(database),
+            writer: self.writer(database),
+            alert_sender: self.alert_sender(database),
+            backup: BackupClient::connect("backup", backup, self.environment),
         };
         let place = Place::open(&self.config.snapshots(), &self.stores)?;
         Ok(Shipper::start(on, config, place, deps))
@@ -285,10 +240,8 @@ impl Wiring<'_> {
 
     pub(super) fn retention(&self, on: &ArbiterHandle, database: &Database) -> Addr<Retention> {
         let deps = flowlord_retention::Deps {
-            clock: self.environment.clock.clone(),
-            activity: self.environment.activity.clone(),
-            supervision: self.environment.supervision("retention"),
-            remove: self.write(database),
+            kit: self.environment.kit("retention"),
+            writer: self.writer(database),
         };
         let config = flowlord_retention::Config { retention: self.config.history.retention };
         Retention::start(on, config, deps)
@@ -301,18 +254,10 @@ impl Wiring<'_> {
         library: &Addr<Library>,
     ) -> Addr<Backload> {
         let deps = flowlord_backload::Deps {
-            clock: self.environment.clock.clone(),
-            mint: self.environment.mint.clone(),
-            activity: self.environment.activity.clone(),
-            supervision: self.environment.supervision("backload"),
-            workflows: self.ports.to("library", library),
-            rows: self.ports.to("library", library),
-            save: self.write(database),
-            store: self.write(database),
-            set: self.write(database),
-            check: self.read(database),
-            one: self.read(database),
-            list: self.read(database),
+            kit: self.environment.kit("backload"),
+            writer: self.writer(database),
+            reader: self.reader(database),
+            library: self.library_client(library),
         };
         Backload::start(on, flowlord_backload::Config { host: host() }, deps)
     }
@@ -326,12 +271,7 @@ impl Wiring<'_> {
         let deadman = &self.config.deadman;
         let Some(url) = &deadman.url else { return Ok(None) };
         let config = flowlord_deadman::Config { url: url.expose().to_owned(), every: deadman.every };
-        let deps = flowlord_deadman::Deps {
-            clock: self.environment.clock.clone(),
-            activity: self.environment.activity.clone(),
-            supervision: self.environment.supervision("deadman"),
-            pings: pings.to_vec(),
-        };
+        let deps = flowlord_deadman::Deps { kit: self.environment.kit("deadman"), pings: pings.to_vec() };
         Ok(Some(Deadman::start(on, config, deps)?))
     }
 
@@ -342,17 +282,11 @@ impl Wiring<'_> {
         library: &Addr<Library>,
     ) -> Addr<Files> {
         let deps = flowlord_files::Deps {
-            clock: self.environment.clock.clone(),
-            mint: self.environment.mint.clone(),
-            activity: self.environment.activity.clone(),
-            supervision: self.environment.supervision("files"),
-            workflows: self.ports.to("library", library),
-            waiting: self.read(database),
-            record: self.write(database),
-            seen: self.read(database),
-            save: self.write(database),
-            keep: self.write(database),
-            raise: self.raiser(database),
+            kit: self.environment.kit("files"),
+            writer: self.writer(database),
+            reader: self.reader(database),
+            library: self.library_client(library),
+            alert_sender: self.alert_sender(database),
         };
         let config = flowlord_files::Config {
             host: host(),

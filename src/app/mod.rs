@@ -6,14 +6,15 @@ mod web;
 mod wiring;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Arbiter;
 use anyhow::Context as _;
 use flowlord_db::{Database, Seen};
+use flowlord_kernel::{Environment, Port};
 use flowlord_messages::alerts::StopAlerting;
 use flowlord_messages::backload::StopBackload;
+use flowlord_messages::clients::LibraryClient;
 use flowlord_messages::dispatch::StopLeasing;
 use flowlord_messages::files::StopFiles;
 use flowlord_messages::library::{Reload, Reloaded};
@@ -22,46 +23,13 @@ use flowlord_messages::rowlog::StopShipping;
 use flowlord_messages::scheduler::StopScheduling;
 use flowlord_messages::snapshot::StopBackup;
 use flowlord_messages::write::Close;
-use flowlord_messages::{Activity, Mint, Port, SharedClock, Supervision, SystemClock};
 use flowlord_store::Stores;
 use flowlord_web::{StopWeb, Unready};
 
 use crate::config::{Config, Secret};
-use crate::ports::Ports;
 use crate::running::{Announcement, Running};
 
 use wiring::{Wired, Wiring};
-
-/// Where time, ids and the last resort come from.
-#[derive(Clone)]
-pub struct Environment {
-    /// The clock of all actors.
-    pub clock: SharedClock,
-    /// The source of ids, secrets and jitter.
-    pub mint: Mint,
-    /// The work under way.
-    pub activity: Activity,
-    /// Called with an actor's name when restarting it no longer helps: the process should end.
-    pub give_up: Arc<dyn Fn(&str) + Send + Sync>,
-}
-
-impl Environment {
-    /// The machine's clock and randomness.
-    #[must_use]
-    pub fn system(give_up: Arc<dyn Fn(&str) + Send + Sync>) -> Self {
-        Self { clock: Arc::new(SystemClock), mint: Mint::new(), activity: Activity::default(), give_up }
-    }
-
-    fn supervision(&self, name: &'static str) -> Supervision {
-        Supervision::new(name, Arc::clone(&self.clock), Arc::clone(&self.give_up))
-    }
-}
-
-impl std::fmt::Debug for Environment {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Environment").field("clock", &self.clock).finish_non_exhaustive()
-    }
-}
 
 /// How long requests under way may take at a stop.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
@@ -76,7 +44,7 @@ pub struct App {
     arbiters: Vec<Arbiter>,
     announced: Announcement,
     first_token: Option<Secret>,
-    reload: Port<Reload>,
+    library: LibraryClient,
 }
 
 /// The last messages, in the order in which they are sent.
@@ -116,24 +84,23 @@ impl App {
         let listener = flowlord_web::bind(config.listen)?;
         let address = listener.local_addr()?;
         let mut arbiters = Vec::new();
-        let local = flowlord_web::new_token(&mut environment.mint.clone());
+        let local = flowlord_web::new_token(&mut environment.ids.clone());
         let started = Wiring {
             metrics: crate::metrics::start(),
             local: local.1,
             config,
             stores,
             environment: &environment,
-            ports: Ports(environment.activity.clone()),
         }
         .start(listener, address, &mut arbiters)
         .await;
         match started {
-            Ok(Wired { database, stops, first_token, reload }) => {
+            Ok(Wired { database, stops, first_token, library }) => {
                 let announced = Running::announce(&config.data, address, config.scheme(), &local.0)
                     .with_context(|| format!("{} can't be written", config.data.display()))?;
                 log::info!("event=started address={address} version={}", env!("CARGO_PKG_VERSION"));
                 let scheme = config.scheme();
-                Ok(Self { address, scheme, stops, database, arbiters, announced, first_token, reload })
+                Ok(Self { address, scheme, stops, database, arbiters, announced, first_token, library })
             }
             Err(err) => {
                 end(arbiters);
@@ -167,9 +134,8 @@ impl App {
     }
 
     /// Reads the workflow files now.
-    pub fn reload(&self) -> impl Future<Output = flowlord_messages::Result<Reloaded>> + use<> {
-        let reload = self.reload.clone();
-        async move { reload.call(Reload).await }
+    pub fn reload(&self) -> impl Future<Output = flowlord_kernel::Result<Reloaded>> + use<> {
+        self.library.call(Reload)
     }
 
     /// Stops in order: no new leases, HTTP answers what it has, nothing new starts, nothing more is told, and the

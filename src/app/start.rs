@@ -2,7 +2,6 @@
 
 use flowlord_db::{Database, Handled};
 use flowlord_domain::{AlertKind, NewAlert, Role};
-use flowlord_messages::Port;
 use flowlord_messages::token::{AddToken, ReadTokens};
 use flowlord_messages::write::RaiseAlerts;
 
@@ -32,20 +31,19 @@ impl Wiring<'_> {
             task_time: None,
             at_once: None,
         };
-        self.write(database).call(RaiseAlerts { alerts: vec![alert] }).await?;
+        self.writer(database).call(RaiseAlerts { alerts: vec![alert] }).await?;
         recovery::told(&self.config.data, handled)?;
         Ok(())
     }
 
     /// Where a token is needed and there is none, the first start makes one.
     pub(super) async fn first_token(&self, database: &Database) -> anyhow::Result<Option<Secret>> {
-        let tokens: Port<ReadTokens> = self.read(database);
-        if self.config.is_open() || !tokens.call(ReadTokens).await?.is_empty() {
+        if self.config.is_open() || !self.reader(database).call(ReadTokens).await?.is_empty() {
             return Ok(None);
         }
-        let (token, hash) = flowlord_web::new_token(&mut self.environment.mint.clone());
+        let (token, hash) = flowlord_web::new_token(&mut self.environment.ids.clone());
         let (now, name) = (self.environment.clock.now(), "admin".to_owned());
-        self.write(database).call(AddToken { now, name, role: Role::Admin, hash }).await?;
+        self.writer(database).call(AddToken { now, name, role: Role::Admin, hash }).await?;
         log::info!("event=token_added name=admin role=admin reason=\"first start\"");
         Ok(Some(Secret::new(token)))
     }

@@ -13,11 +13,13 @@ use flowlord_dispatch::Dispatch;
 use flowlord_domain::Ids as _;
 use flowlord_files::Files;
 use flowlord_ingest::Ingest;
+use flowlord_kernel::{Environment, LatePort, Ping, Port, PortLimits, lower_priority};
 use flowlord_library::Library;
+use flowlord_messages::AlertSender;
+use flowlord_messages::clients::{DatabaseCopier, DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::hint::SnapshotsChanged;
-use flowlord_messages::library::{Reload, WorkflowsChanged};
+use flowlord_messages::library::WorkflowsChanged;
 use flowlord_messages::token::TokenHash;
-use flowlord_messages::{LatePort, Ping, Port, Raiser, stand_back};
 use flowlord_notifier::{Buttons, Notifier};
 use flowlord_retention::Retention;
 use flowlord_scheduler::Scheduler;
@@ -25,10 +27,9 @@ use flowlord_store::Stores;
 use flowlord_web::Metrics;
 
 use crate::config::{Config, Secret};
-use crate::ports::Ports;
 use crate::recovery;
 
-use super::{Environment, Stops};
+use super::Stops;
 
 /// What starting needs.
 pub(super) struct Wiring<'a> {
@@ -37,7 +38,6 @@ pub(super) struct Wiring<'a> {
     pub(super) config: &'a Config,
     pub(super) stores: Stores,
     pub(super) environment: &'a Environment,
-    pub(super) ports: Ports,
 }
 
 /// What a start leaves behind.
@@ -46,7 +46,7 @@ pub(super) struct Wired {
     pub(super) stops: Stops,
     /// The first admin's, where one was made.
     pub(super) first_token: Option<Secret>,
-    pub(super) reload: Port<Reload>,
+    pub(super) library: LibraryClient,
 }
 
 /// The hints upwards, set once their hearers are there.
@@ -91,14 +91,14 @@ impl Wiring<'_> {
             handle
         };
         let (db_thread, hot, calm, behind) = (thread(), thread(), thread(), thread());
-        behind.spawn_fn(stand_back);
+        behind.spawn_fn(lower_priority);
         let ears = Ears::default();
-        let supervision = self.environment.supervision("db");
         let lock = FolderLock::take(&self.config.data)?;
         let now = self.environment.clock.now();
         let handled = recovery::at_start(self.config, &self.stores, &lock, now).await?;
-        let record = self.config.backup.shipping().map(|_| self.environment.mint.clone().random());
-        let database = Database::open(lock, record, &db_thread, supervision, ears.database.clone())?;
+        let record = self.config.backup.shipping().map(|_| self.environment.ids.clone().random());
+        let database =
+            Database::open(lock, record, &db_thread, self.environment.kit("db"), ears.database.clone())?;
         let library = self.library(&calm, &database, &ears);
         let ingest = self.ingest(&hot, &database, &library);
         let dispatch = self.dispatch(&hot, &database, &ingest);
@@ -113,17 +113,17 @@ impl Wiring<'_> {
         let backload = self.backload(&calm, &database, &library);
         let files = self.files(&calm, &database, &library);
 
-        self.ports.hear(&ears.ingest, "ingest", &ingest);
-        self.ports.hear(&ears.scheduler, "scheduler", &scheduler);
-        self.ports.hear(&ears.database.ready, "dispatch", &dispatch);
-        self.ports.hear(&ears.database.delayed, "scheduler", &scheduler);
-        self.ports.hear(&ears.database.alert, "alerts", &alerts);
-        self.ports.hear(&ears.database.notify, "notifier", &notifier);
+        ears.ingest.set(self.environment.port("ingest", &ingest));
+        ears.scheduler.set(self.environment.port("scheduler", &scheduler));
+        ears.database.ready.set(self.environment.port("dispatch", &dispatch));
+        ears.database.delayed.set(self.environment.port("scheduler", &scheduler));
+        ears.database.alert.set(self.environment.port("alerts", &alerts));
+        ears.database.notify.set(self.environment.port("notifier", &notifier));
 
         let mut pings = vec![
             self.ping("db", &database.owner),
-            self.read(&database),
-            self.look(&database),
+            self.ping("readers", &database.readers),
+            self.ping("lookers", &database.lookers),
             self.ping("library", &library),
             self.ping("scheduler", &scheduler),
             self.ping("dispatch", &dispatch),
@@ -164,9 +164,9 @@ impl Wiring<'_> {
             files,
         };
         let web = self.web(&calm, listener, &below, pings)?;
-        self.ports.hear(&ears.database.changed, "web", &web);
-        self.ports.hear(&ears.snapshots, "web", &web);
-        let reload = self.ports.to("library", &below.library);
+        ears.database.changed.set(self.environment.port("web", &web));
+        ears.snapshots.set(self.environment.port("web", &web));
+        let library = self.library_client(&below.library);
         let Below {
             database,
             scheduler,
@@ -181,20 +181,20 @@ impl Wiring<'_> {
             ..
         } = below;
         let stops = Stops {
-            unready: self.ports.to("web", &web),
-            leasing: self.ports.to("dispatch", &dispatch),
-            web: self.ports.to("web", &web),
-            scheduling: self.ports.to("scheduler", &scheduler),
-            files: self.ports.to("files", &files),
-            backload: self.ports.to("backload", &backload),
-            alerting: self.ports.to("alerts", &alerts),
-            clicks: self.ports.to("buttons", &buttons),
-            notifying: self.ports.to("notifier", &notifier),
-            shipping: self.ports.to("shipper", &shipper),
-            backup: self.ports.patient_to("backup", &backup),
-            database: self.ports.to("db", &database.owner),
+            unready: self.environment.port("web", &web),
+            leasing: self.environment.port("dispatch", &dispatch),
+            web: self.environment.port("web", &web),
+            scheduling: self.environment.port("scheduler", &scheduler),
+            files: self.environment.port("files", &files),
+            backload: self.environment.port("backload", &backload),
+            alerting: self.environment.port("alerts", &alerts),
+            clicks: self.environment.port("buttons", &buttons),
+            notifying: self.environment.port("notifier", &notifier),
+            shipping: self.environment.port("shipper", &shipper),
+            backup: Port::new("backup", backup.recipient(), PortLimits::PATIENT, &self.environment.activity),
+            database: self.environment.port("db", &database.owner),
         };
-        Ok(Wired { database, stops, first_token, reload })
+        Ok(Wired { database, stops, first_token, library })
     }
 
     fn ping<A>(&self, name: &'static str, actor: &Addr<A>) -> Port<Ping>
@@ -202,39 +202,31 @@ impl Wiring<'_> {
         A: Actor + Handler<Ping>,
         A::Context: ToEnvelope<A, Ping>,
     {
-        self.ports.to(name, actor)
+        self.environment.port(name, actor)
     }
 
-    pub(super) fn read<M>(&self, database: &Database) -> Port<M>
-    where
-        Reader: Handler<M>,
-        M: Message + Send + 'static,
-        M::Result: Send,
-    {
-        self.ports.to("readers", &database.readers)
+    pub(super) fn reader(&self, database: &Database) -> DatabaseReader {
+        DatabaseReader::connect("readers", &database.readers, self.environment)
     }
 
-    /// For what people look at.
-    pub(super) fn look<M>(&self, database: &Database) -> Port<M>
-    where
-        Reader: Handler<M>,
-        M: Message + Send + 'static,
-        M::Result: Send,
-    {
-        self.ports.to("lookers", &database.lookers)
+    /// Reads what people look at, with lower priority.
+    pub(super) fn view_reader(&self, database: &Database) -> DatabaseReader {
+        DatabaseReader::connect("lookers", &database.lookers, self.environment)
     }
 
-    pub(super) fn write<M>(&self, database: &Database) -> Port<M>
-    where
-        Owner: Handler<M>,
-        M: Message + Send + 'static,
-        M::Result: Send,
-    {
-        self.ports.to("db", &database.owner)
+    pub(super) fn writer(&self, database: &Database) -> DatabaseWriter {
+        DatabaseWriter::connect("db", &database.owner, self.environment)
     }
 
-    pub(super) fn raiser(&self, database: &Database) -> Raiser {
-        let Environment { clock, activity, .. } = &self.environment;
-        Raiser::new(self.write(database), clock.clone(), activity.clone())
+    pub(super) fn copier(&self, database: &Database) -> DatabaseCopier {
+        DatabaseCopier::connect("db", &database.owner, self.environment)
+    }
+
+    pub(super) fn library_client(&self, library: &Addr<Library>) -> LibraryClient {
+        LibraryClient::connect("library", library, self.environment)
+    }
+
+    pub(super) fn alert_sender(&self, database: &Database) -> AlertSender {
+        AlertSender::new(self.environment.port("db", &database.owner), self.environment)
     }
 }

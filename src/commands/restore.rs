@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use flowlord::config::Loaded;
 use flowlord::recovery::{self, Wanted};
 use flowlord_db::FolderLock;
-use flowlord_messages::{Clock as _, SystemClock};
+use flowlord_kernel::{Clock as _, SystemClock};
 use flowlord_store::{Location, Stores};
 
 use super::args::ConfigFlags;

@@ -82,7 +82,7 @@ async fn asked_to_end(signals: &mut Signals, hangup: Hangup, reload: impl Fn()) 
     }
 }
 
-async fn reload(files: impl Future<Output = Result<Reloaded, flowlord_messages::Error>>) {
+async fn reload(files: impl Future<Output = Result<Reloaded, flowlord_kernel::Error>>) {
     match files.await {
         Ok(Reloaded { added, changed, removed, broken }) => log::info!(
             "event=reloaded signal=SIGHUP added={} changed={} removed={} broken={}",

@@ -10,7 +10,7 @@ use flowlord::config::Loaded;
 use flowlord::running::Running;
 use flowlord_backup::Place;
 use flowlord_db::{DATABASE, FolderLock, OpenError, SnapshotError};
-use flowlord_messages::{Clock as _, SystemClock};
+use flowlord_kernel::{Clock as _, SystemClock};
 use flowlord_store::Stores;
 use serde::Deserialize;
 use serde_json::json;

@@ -8,9 +8,9 @@ use actix::{Arbiter, Handler, Message, System};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_db::{Database, Hints, Owner, Reader};
 use flowlord_domain::{Attempt, Decision, Lane, NewTask, TaskResult, Uid};
+use flowlord_kernel::{Activity, Port, Result, Supervision, SystemClock};
 use flowlord_messages::find::FindTasks;
 use flowlord_messages::write::{ApplyOutcomes, Claim, CreateTasks};
-use flowlord_messages::{Activity, Port, Result, Supervision, SystemClock};
 use serde_json::Value;
 
 use crate::case::at;

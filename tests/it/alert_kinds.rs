@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use flowlord_domain::AlertKind;
-use flowlord_messages::fault::{self, Fault, Point};
+use flowlord_kernel::fault::{self, Fault, Point};
 use serde_json::{Value, json};
 
 use crate::support::{TestApp, noon};

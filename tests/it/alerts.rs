@@ -1,7 +1,7 @@
 //! Alerts over REST: who takes care of what, what is silenced, what is overdue, and what Slack hears of it.
 
 use chrono::TimeDelta;
-use flowlord_messages::Clock as _;
+use flowlord_kernel::Clock as _;
 use flowlord_testkit::SlackMode;
 use reqwest::Method;
 use serde_json::{Value, json};

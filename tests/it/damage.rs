@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_db::{DATABASE, Handled, Mark, Seen};
-use flowlord_messages::{Clock as _, SystemClock};
+use flowlord_kernel::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};

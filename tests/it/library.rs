@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use flowlord::config::Sources;
 use flowlord::{App, Config, Environment};
-use flowlord_messages::{Activity, Clock as _, Mint};
+use flowlord_kernel::{Activity, Clock as _, IdGenerator};
 use flowlord_testkit::{ACCESS_KEY, FakeStore, VirtualClock};
 use serde_json::json;
 
@@ -96,7 +96,7 @@ async fn workflows_of_a_store_run_and_go_on_while_it_is_away() {
         let clock = VirtualClock::new(noon(), activity.clone());
         let give_up = Arc::new(|name: &str| panic!("{name} gave up"));
         let environment =
-            Environment { clock: Arc::new(clock.clone()), mint: Mint::seeded(1), activity, give_up };
+            Environment { clock: Arc::new(clock.clone()), mint: IdGenerator::seeded(1), activity, give_up };
         let app = App::start(&config, environment).await.unwrap();
         let api = Api::new(format!("http://{}", app.address()));
         let reloaded = api.post("/api/v1/workflows/refresh", &json!({})).await.ok();

@@ -171,7 +171,7 @@ async fn a_process_that_ends_while_it_sends_leaves_nothing_that_counts_and_goes_
         command
     };
     let mut ends = with_backup();
-    ends.env(flowlord_messages::fault::ENVIRONMENT, "during_upload=abort@1");
+    ends.env(flowlord_kernel::fault::ENVIRONMENT, "during_upload=abort@1");
     assert!(!ends.status().await.unwrap().success(), "at its first snapshot");
     let server = Server::of(with_backup()).await;
     let taken = server.api.post("/api/v1/snapshots", &json!({})).await.json;

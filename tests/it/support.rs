@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord::config::Sources;
 use flowlord::{App, Environment};
 use flowlord_db::Seen;
-use flowlord_messages::{Activity, Clock as _, Mint};
+use flowlord_kernel::{Activity, Clock as _, IdGenerator};
 use flowlord_testkit::{FakeSlack, VirtualClock};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::Value;
@@ -308,7 +308,7 @@ impl TestApp {
         let clock = VirtualClock::new(now, activity.clone());
         let give_up = Arc::new(|name: &str| panic!("{name} gave up"));
         let environment =
-            Environment { clock: Arc::new(clock.clone()), mint: Mint::seeded(1), activity, give_up };
+            Environment { clock: Arc::new(clock.clone()), mint: IdGenerator::seeded(1), activity, give_up };
         slack.follow(&clock);
         let config = config(folder.path(), &way.config(&slack));
         let app = App::start(&config, environment).await.expect("the app starts");

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use flowlord_messages::fault::{self, ENVIRONMENT, Fault, Point};
+use flowlord_kernel::fault::{self, ENVIRONMENT, Fault, Point};
 use serde_json::{Value, json};
 use tokio::process::Command;
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix_web::dev::ServiceRequest;
 use actix_web::{HttpRequest, web};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 
 use crate::actor::{Config, Deps};
 use crate::auth::{Failures, Tokens};

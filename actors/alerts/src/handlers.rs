@@ -3,10 +3,10 @@
 use actix::fut::wrap_future;
 use actix::{Context, Handler, ResponseActFuture};
 use flowlord_domain::ladder::LadderState;
+use flowlord_kernel::Pong;
+use flowlord_kernel::{Code, Error, Ping, Result, guarded};
 use flowlord_messages::alerts::{Acknowledge, Acknowledged, LadderStates, LadderStatus, StopAlerting};
-use flowlord_messages::health::Pong;
 use flowlord_messages::hint::AlertRaised;
-use flowlord_messages::{Code, Error, Ping, Result, guarded};
 use tokio::sync::oneshot;
 
 use crate::tell::tasks;

@@ -16,12 +16,12 @@ use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Supervised, 
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::alert::Matcher;
 use flowlord_domain::ladder::{LadderState, Policy, QuietHours};
+use flowlord_kernel::{
+    Activity, Busy, Code, Error, Guarded, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
+};
 use flowlord_messages::alerts::{Acknowledge, Acknowledged, DEFAULT_ROUTE, RouteRule, SetRoutes};
 use flowlord_messages::read::{LadderInput, ReadLadder};
 use flowlord_messages::write::AdvanceLadder;
-use flowlord_messages::{
-    Activity, Busy, Code, Error, Guarded, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
-};
 use tokio::sync::oneshot;
 
 use crate::tell::Look;

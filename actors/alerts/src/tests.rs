@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use actix::{Actor, Arbiter, Context, Handler};
 use flowlord_domain::AlertKind;
+use flowlord_kernel::{Clock as _, Ping};
 use flowlord_messages::alerts::{LadderStates, LadderStatus, StopAlerting};
 use flowlord_messages::hint::AlertRaised;
 use flowlord_messages::notifier::{Colour, Payload, Stage};
 use flowlord_messages::read::StoredAlert;
-use flowlord_messages::{Clock as _, Ping};
 use flowlord_testkit::VirtualClock;
 
 use super::*;

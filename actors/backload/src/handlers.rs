@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{Context, Handler, ResponseActFuture, ResponseFuture};
+use flowlord_kernel::Pong;
+use flowlord_kernel::{Code, Error, Ping, Result, guarded};
 use flowlord_messages::backload::{
     BackloadState, ChangeBackload, ExecuteBackload, Finished, MAX_WAITED, PlanBackload, Planned,
     SaveBackload, SetBackloadState, Started, StopBackload, StoredBackload,
 };
-use flowlord_messages::health::Pong;
-use flowlord_messages::{Code, Error, Ping, Result, guarded};
 use tokio::sync::oneshot;
 
 use crate::{Backload, Run, Waiter, plan};

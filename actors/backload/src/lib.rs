@@ -17,14 +17,15 @@ use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::backload::Plan;
+use flowlord_kernel::{
+    Activity, Busy, Code, Guarded, IdGenerator, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes,
+    guarded,
+};
 use flowlord_messages::backload::{
     BackloadState, CheckBackload, Finished, MAX_UNFINISHED, ReadBackload, ReadBackloads, SaveBackload,
     SetBackloadState, StoreBackloadChunk, StoredBackload,
 };
 use flowlord_messages::library::{CurrentWorkflows, MetaRows};
-use flowlord_messages::{
-    Activity, Busy, Code, Guarded, Mint, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
-};
 use tokio::sync::oneshot;
 
 use crate::step::{Step, Stored};
@@ -51,7 +52,7 @@ pub struct Deps {
     /// The clock.
     pub clock: SharedClock,
     /// The source of ids.
-    pub mint: Mint,
+    pub mint: IdGenerator,
     /// Work under way.
     pub activity: Activity,
     /// Restarts.

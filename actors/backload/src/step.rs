@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use flowlord_domain::NewTask;
 use flowlord_domain::backload::{Only, Plan};
-use flowlord_messages::Result;
+use flowlord_kernel::Result;
 use flowlord_messages::backload::{CheckBackload, Failure, StoreBackloadChunk};
 
 use crate::Deps;

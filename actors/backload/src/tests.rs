@@ -11,13 +11,13 @@ use flowlord_domain::backload::{MAX_TEXT, Only, Request};
 use flowlord_domain::template::Row;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{NewTask, Uid};
+use flowlord_kernel::Sleep;
+use flowlord_kernel::{Clock, Error, Ping};
 use flowlord_messages::backload::{
     BackloadState, ChangeBackload, Checked, ExecuteBackload, Failure, PlanBackload, Planned, Started,
     StopBackload,
 };
-use flowlord_messages::clock::Sleep;
 use flowlord_messages::library::Current;
-use flowlord_messages::{Clock, Error, Ping};
 use flowlord_testkit::VirtualClock;
 
 use super::*;
@@ -212,7 +212,7 @@ impl Bench {
         let gave_up = Arc::new(|_: &str| panic!("gave up"));
         let deps = Deps {
             clock: Arc::new(Shaky { clock: clock.clone(), panic: Arc::clone(&panic) }),
-            mint: Mint::seeded(1),
+            mint: IdGenerator::seeded(1),
             activity: activity.clone(),
             supervision: Supervision::new("backload", Arc::new(clock.clone()), gave_up),
             workflows: port!(below),

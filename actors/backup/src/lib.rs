@@ -20,17 +20,18 @@ use actix::{
     Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, ResponseFuture, Supervised, Supervisor,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_messages::fault::{self, Point};
-use flowlord_messages::health::Pong;
+use flowlord_kernel::Pong;
+use flowlord_kernel::fault::{self, Point};
+use flowlord_kernel::{
+    Activity, Busy, Code, Error, Guarded, LatePort, Ping, Port, Result, SharedClock, Supervision, Tick,
+    Timer, Wakes, guarded,
+};
+use flowlord_messages::AlertSender;
 use flowlord_messages::hint::SnapshotsChanged;
 use flowlord_messages::rowlog::LogPoint;
 use flowlord_messages::snapshot::{
     BackUp, BackupState, CopyDatabase, ListSnapshots, ReadBackup, Snapshot, Snapshots, StopBackup,
     TakeSnapshot,
-};
-use flowlord_messages::{
-    Activity, Busy, Code, Error, Guarded, LatePort, Ping, Port, Raiser, Result, SharedClock, Supervision,
-    Tick, Timer, Wakes, guarded,
 };
 use tokio::sync::oneshot;
 
@@ -70,7 +71,7 @@ pub struct Deps {
     /// To the DB owner; its patience is that of a large copy.
     pub copy: Port<CopyDatabase>,
     /// To the DB owner.
-    pub raise: Raiser,
+    pub raise: AlertSender,
     /// To the web, for those who look on.
     pub changed: LatePort<SnapshotsChanged>,
 }

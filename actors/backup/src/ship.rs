@@ -10,15 +10,16 @@ use actix::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::Ids as _;
-use flowlord_messages::health::Pong;
+use flowlord_kernel::Pong;
+use flowlord_kernel::{
+    Activity, Busy, Code, Error, Guarded, IdGenerator, Ping, Port, Result, SharedClock, Supervision, Tick,
+    Timer, Wakes, guarded,
+};
+use flowlord_messages::AlertSender;
 use flowlord_messages::rowlog::{
     ForgetChanges, ReadSegment, ReadShipping, RestartLog, Segment, Shipping, StopShipping,
 };
 use flowlord_messages::snapshot::{BackUp, ReadBackup};
-use flowlord_messages::{
-    Activity, Busy, Code, Error, Guarded, Mint, Ping, Port, Raiser, Result, SharedClock, Supervision, Tick,
-    Timer, Wakes, guarded,
-};
 use tokio::sync::oneshot;
 
 use crate::place::Place;
@@ -51,7 +52,7 @@ pub struct ShipDeps {
     /// The clock.
     pub clock: SharedClock,
     /// Randomness.
-    pub mint: Mint,
+    pub mint: IdGenerator,
     /// Work under way.
     pub activity: Activity,
     /// Restarts.
@@ -63,7 +64,7 @@ pub struct ShipDeps {
     /// To the DB owner.
     pub restart: Port<RestartLog>,
     /// To the DB owner.
-    pub raise: Raiser,
+    pub raise: AlertSender,
     /// To the backup actor.
     pub backup: Port<ReadBackup>,
     /// To the backup actor.

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use actix::{Actor, Arbiter, Context, Handler};
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_kernel::{Activity, IdGenerator, Ping, Port, Result, Supervision};
+use flowlord_messages::AlertSender;
 use flowlord_messages::rowlog::{
     ForgetChanges, LogPoint, ReadSegment, ReadShipping, RestartLog, Segment, StopShipping, Tail,
 };
 use flowlord_messages::snapshot::{BackUp, BackupState, ReadBackup};
 use flowlord_messages::write::RaiseAlerts;
-use flowlord_messages::{Activity, Mint, Ping, Port, Raiser, Result, Supervision};
 use flowlord_store::{Hidden, Location, S3, StoreConfig, Stores};
 use flowlord_testkit::{ACCESS_KEY, FakeStore, VirtualClock};
 
@@ -128,13 +129,13 @@ impl Bench {
         let gave_up = Arc::new(|_: &str| panic!("gave up"));
         let deps = ShipDeps {
             clock: Arc::new(clock.clone()),
-            mint: Mint::seeded(1),
+            mint: IdGenerator::seeded(1),
             activity: activity.clone(),
             supervision: Supervision::new("shipper", Arc::new(clock.clone()), gave_up),
             read: port!(db),
             forget: port!(db),
             restart: port!(db),
-            raise: Raiser::new(port!(db), Arc::new(clock.clone()), activity.clone()),
+            raise: AlertSender::new(port!(db), Arc::new(clock.clone()), activity.clone()),
             backup: port!(db),
             back_up: port!(db),
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::Arbiter;
 use flowlord_domain::{AlertKind, NewAlert};
-use flowlord_messages::Clock as _;
+use flowlord_kernel::Clock as _;
 use flowlord_messages::snapshot::Copied;
 use flowlord_messages::write::RaiseAlerts;
 use flowlord_store::{Hidden, Location, S3, StoreConfig, Stores};
@@ -106,7 +106,7 @@ impl Bench {
             activity: activity.clone(),
             supervision: Supervision::new("backup", Arc::new(clock.clone()), gave_up),
             copy: Port::new("db", db.clone().recipient(), 16, patience, &activity),
-            raise: Raiser::new(
+            raise: AlertSender::new(
                 Port::new("db", db.recipient(), 16, patience, &activity),
                 Arc::new(clock.clone()),
                 activity.clone(),

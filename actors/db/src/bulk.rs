@@ -39,7 +39,7 @@ pub enum BulkError {
     Io(#[from] std::io::Error),
     /// A row that can't be.
     #[error("the history can't be stored: {0}")]
-    Refused(flowlord_messages::Error),
+    Refused(flowlord_kernel::Error),
 }
 
 impl From<Trouble> for BulkError {

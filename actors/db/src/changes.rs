@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::{Context, Handler};
 use flowlord_domain::Uid;
+use flowlord_kernel::{Result, guarded};
 use flowlord_messages::changes::{Changes, TakeChanges};
-use flowlord_messages::{Result, guarded};
 use rusqlite::Connection;
 use rusqlite::hooks::Action;
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use flowlord_messages::{Code, Error, SharedClock};
+use flowlord_kernel::{Code, Error, SharedClock};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 

@@ -1,8 +1,8 @@
-//! What a planned fault is to SQLite; see [`flowlord_messages::fault`].
+//! What a planned fault is to SQLite; see [`flowlord_kernel::fault`].
 
 use std::path::Path;
 
-use flowlord_messages::fault::{self, Fault, Point};
+use flowlord_kernel::fault::{self, Fault, Point};
 use rusqlite::ffi;
 
 /// Fails as SQLite would where a test planned it for the database `path`.

@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use std::path::Path;
 use std::thread;
 
-use flowlord_messages::stand_back;
+use flowlord_kernel::lower_priority;
 use rusqlite::Connection;
 
 /// After so many bytes the file is brought to disk. A flush of the write-ahead log waits for what the disk has still to
@@ -20,7 +20,7 @@ const STEPS: i32 = 500;
 pub(crate) fn gently<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let worker = scope.spawn(move || {
-            stand_back();
+            lower_priority();
             work()
         });
         worker.join().unwrap_or_else(|panic| resume_unwind(panic))
@@ -63,7 +63,7 @@ impl Growing {
 mod tests {
     use std::io::Write as _;
 
-    use flowlord_messages::stand_back::STANDS_BACK;
+    use flowlord_kernel::LOWER_PRIORITY;
 
     use super::*;
 
@@ -71,7 +71,7 @@ mod tests {
     fn the_work_is_done_on_a_thread_that_stands_back_and_the_others_do_not() {
         let priority = || rustix::process::getpriority_process(None).unwrap();
         let before = priority();
-        assert_eq!(gently(priority), STANDS_BACK.max(before));
+        assert_eq!(gently(priority), LOWER_PRIORITY.max(before));
         assert_eq!(priority(), before);
     }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use actix::dev::{MessageResponse, OneshotSender};
 use actix::{Context, Message};
-use flowlord_messages::{Error, Result};
+use flowlord_kernel::{Error, Result};
 
 use crate::owner::Owner;
 use crate::store::{Store, Trouble};

@@ -31,7 +31,7 @@ mod write;
 mod tests;
 
 use actix::{Addr, ArbiterHandle};
-use flowlord_messages::{Supervision, stand_back};
+use flowlord_kernel::{ActorKit, lower_priority};
 use r2d2::Pool;
 
 pub use bulk::{Bulk, BulkError};
@@ -77,11 +77,11 @@ impl Database {
         lock: FolderLock,
         record: Option<u64>,
         arbiter: &ArbiterHandle,
-        supervision: Supervision,
+        kit: ActorKit,
         hints: Hints,
     ) -> Result<Self, OpenError> {
         let path = lock.folder().join(DATABASE);
-        let damage = Damage::none_yet(lock.folder(), supervision.clock().clone());
+        let damage = Damage::none_yet(lock.folder(), kit.clock().clone());
         let connection = schema::open_recording(&path, record).inspect_err(|err| {
             if err.is_damage() {
                 damage.see(&format!("the start: {err}"));
@@ -102,10 +102,10 @@ impl Database {
         Ok(Self {
             readers: actix::SyncArbiter::start(READERS, reader),
             lookers: actix::SyncArbiter::start(READERS, move || {
-                stand_back();
+                lower_priority();
                 looker()
             }),
-            owner: Owner::start(arbiter, path, record, connection, damage.clone(), supervision, hints),
+            owner: Owner::start(arbiter, path, record, connection, damage.clone(), kit, hints),
             chain,
             damage,
             _lock: lock,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use flowlord_domain::{AlertKind, NewAlert};
-use flowlord_messages::{Code, Error};
+use flowlord_kernel::{Code, Error};
 use rusqlite::{Connection, ErrorCode};
 
 use crate::schema::{self, OpenError};

@@ -7,12 +7,13 @@ use actix::{
     Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, Supervised, Supervisor,
 };
 use chrono::{DateTime, Utc};
+use flowlord_kernel::Pong;
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Ping, Timer, Wakes, guarded};
 use flowlord_messages::alerts::{AddSilence, RemoveSilence, SetRoutes};
 use flowlord_messages::audit::RecordChange;
 use flowlord_messages::backload::{SaveBackload, SetBackloadState, StoreBackloadChunk};
 use flowlord_messages::changes::Changes;
 use flowlord_messages::files::{KeepPlaces, RecordFile, SaveSeen};
-use flowlord_messages::health::Pong;
 use flowlord_messages::hint::{AlertRaised, Changed, Notify, TasksDelayed, TasksReady};
 use flowlord_messages::outbox::MarkNotified;
 use flowlord_messages::rowlog::{ForgetChanges, RestartLog};
@@ -23,7 +24,6 @@ use flowlord_messages::write::{
     PromoteDue, RaiseAlerts, ReapLeases, RecordMissed, ReleaseLease, RemoveHistory, RerunTasks, SaveCrons,
     SaveWorkflows, SetPaused,
 };
-use flowlord_messages::{Code, Error, Guarded, LatePort, Ping, Supervision, Tick, Timer, Wakes, guarded};
 use rusqlite::Connection;
 
 use crate::changes::Watch;
@@ -62,7 +62,7 @@ pub struct Owner {
     names: Names,
     queue: Queue,
     flushing: bool,
-    supervision: Supervision,
+    kit: ActorKit,
     hints: Hints,
     meters: Meters,
     /// Once it was seen nothing is written any more.
@@ -97,7 +97,7 @@ impl Owner {
         record: Option<u64>,
         connection: Connection,
         damage: Damage,
-        supervision: Supervision,
+        kit: ActorKit,
         hints: Hints,
     ) -> Addr<Self> {
         let watch = Watch::default();
@@ -111,8 +111,8 @@ impl Owner {
             names: Names::default(),
             queue: Queue::default(),
             flushing: false,
-            timer: Timer::new(supervision.clock().clone()),
-            supervision,
+            timer: Timer::default(),
+            kit,
             hints,
             meters: Meters::default(),
             damage,
@@ -181,7 +181,7 @@ impl Owner {
     fn begin_outage(&mut self, err: &rusqlite::Error, ctx: &mut Context<Self>) {
         self.names.clear();
         self.connection = None;
-        self.outage = Some(Outage::begin(err, self.supervision.clock().now()));
+        self.outage = Some(Outage::begin(err, self.kit.now()));
         self.meters.writable.set(0);
         self.try_again(ctx);
     }
@@ -192,7 +192,7 @@ impl Owner {
             return;
         }
         let Some(mut outage) = self.outage.take() else { return };
-        let now = self.supervision.clock().now();
+        let now = self.kit.now();
         match self.prove(&outage, now) {
             Ok((connection, followers)) => {
                 self.connection = Some(connection);
@@ -203,7 +203,7 @@ impl Owner {
             Err(OpenError::Sqlite { source, .. }) if !is_damage(&source) => {
                 outage.goes_on(&source, now);
                 self.outage = Some(outage);
-                self.timer.set(Some(now + outage::TRY_AGAIN), ctx, |owner| &mut owner.timer);
+                self.wake_at(Some(now + outage::TRY_AGAIN), ctx);
             }
             Err(err) => {
                 self.outage = Some(outage);
@@ -218,7 +218,7 @@ impl Owner {
         if err.is_damage() {
             self.damage.see(&format!("a reopening: {err}"));
         } else {
-            self.supervision.give_up();
+            self.kit.give_up();
         }
     }
 
@@ -299,19 +299,23 @@ impl Supervised for Owner {
         // The panic may have left a transaction open; what it held was never answered.
         self.connection = None;
         self.queue.borrow_mut().clear();
-        self.timer = Timer::new(self.supervision.clock().clone());
+        self.timer = Timer::default();
     }
 }
 
 impl Wakes for Owner {
-    fn wake(&mut self, _tick: Tick, ctx: &mut Context<Self>) {
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+
+    fn wake(&mut self, _now: DateTime<Utc>, ctx: &mut Context<Self>) {
         self.try_again(ctx);
     }
 }
 
-impl Guarded for Owner {
-    fn supervision(&self) -> &Supervision {
-        &self.supervision
+impl KernelActor for Owner {
+    fn kit(&self) -> &ActorKit {
+        &self.kit
     }
 }
 
@@ -384,13 +388,13 @@ impl Command for Ping {
 }
 
 impl Handler<Close> for Owner {
-    type Result = flowlord_messages::Result<()>;
+    type Result = flowlord_kernel::Result<()>;
 
     fn handle(&mut self, _: Close, ctx: &mut Self::Context) -> Self::Result {
         guarded(self, ctx, |owner, ctx| {
             owner.flush(ctx);
             owner.closed = true;
-            owner.timer.set(None, ctx, |owner| &mut owner.timer);
+            owner.wake_at(None, ctx);
             let Some(connection) = owner.connection.take() else { return Ok(()) };
             let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             checkpoint.map_err(|err| Error::new(Code::Storage, format!("the checkpoint failed: {err}")))

@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use actix::{Actor, Handler, Message, SyncContext};
+use flowlord_kernel::Pong;
+use flowlord_kernel::{Code, Error, Ping, Result};
 use flowlord_messages::alerts::{CountNotifications, ListIncidents, ListSilences};
 use flowlord_messages::audit::ListChanges;
 use flowlord_messages::backload::{CheckBackload, ReadBackload, ReadBackloads};
@@ -10,7 +12,6 @@ use flowlord_messages::database::{MeasureTable, ReadDatabase};
 use flowlord_messages::files::{ListFiles, ReadSeen, ReadWaiting};
 use flowlord_messages::find::FindTasks;
 use flowlord_messages::grid::{ReadHours, ReadSlots};
-use flowlord_messages::health::Pong;
 use flowlord_messages::outbox::{PendingMessages, ReadMessage, ReadOutages, ReadThreads};
 use flowlord_messages::read::{
     AlertsByRow, AttemptsById, Chain, ChainBeginning, DayStats, KnownTasks, LastSlots, LaterAttempts,
@@ -19,7 +20,6 @@ use flowlord_messages::read::{
 };
 use flowlord_messages::token::ReadTokens;
 use flowlord_messages::watch::{ReadSlotTasks, ReadWatch};
-use flowlord_messages::{Code, Error, Ping, Result};
 use r2d2::Pool;
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;

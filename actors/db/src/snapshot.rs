@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use actix::fut::{ActorFutureExt as _, ready, wrap_future};
 use actix::{Context, Handler, ResponseActFuture};
-use flowlord_messages::fault::Point;
+use flowlord_kernel::fault::Point;
+use flowlord_kernel::{Code, Error, Result, guarded};
 use flowlord_messages::snapshot::{Copied, CopyDatabase};
-use flowlord_messages::{Code, Error, Result, guarded};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::fault;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::changes::Changes;
-use flowlord_messages::{Code, Error};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::write::rollup::Deltas;

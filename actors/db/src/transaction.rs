@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use flowlord_messages::fault::Point;
-use flowlord_messages::{Code, Error};
+use flowlord_kernel::fault::Point;
+use flowlord_kernel::{Code, Error};
 use rusqlite::Connection;
 
 use crate::fault;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Supervised, Supervisor};
 use chrono::TimeDelta;
-use flowlord_messages::health::Pong;
-use flowlord_messages::{
+use flowlord_kernel::Pong;
+use flowlord_kernel::{
     Activity, Busy, Guarded, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
 };
 use futures_util::future::join_all;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::Arbiter;
 use chrono::{DateTime, Utc};
-use flowlord_messages::{Code, Error};
+use flowlord_kernel::{Code, Error};
 use flowlord_testkit::VirtualClock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;

@@ -6,25 +6,19 @@
 
 mod waiting;
 
-use actix::fut::{ActorFutureExt as _, wrap_future};
-use actix::{
-    Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, ResponseActFuture, Supervised,
-    Supervisor,
-};
+use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::decide::Outcome;
 use flowlord_domain::{Ids as _, TaskResult};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, handlers};
+use flowlord_messages::LeaseToken;
+use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, IngestClient};
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release, StopLeasing};
-use flowlord_messages::health::Pong;
 use flowlord_messages::hint::TasksReady;
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::read::NextExpiry;
 use flowlord_messages::write::{
     Claim, ExtendLease, Extended, GrantLeases, Granted, ReapLeases, Reaped, ReleaseLease,
-};
-use flowlord_messages::{
-    Activity, Busy, Code, Error, Guarded, LeaseToken, Mint, Ping, Port, Result, SharedClock, Supervision,
-    Tick, Timer, Wakes, guarded,
 };
 use metrics::{Counter, Histogram, counter, histogram};
 
@@ -37,7 +31,7 @@ pub const MAX_DELIVERIES: u32 = 5;
 const MAX_WAITING: usize = 10_000;
 
 /// After a failed call to the database, when to try again.
-const TRY_AGAIN: TimeDelta = TimeDelta::seconds(1);
+const RETRY_DELAY: TimeDelta = TimeDelta::seconds(1);
 
 /// What the operator chose.
 #[derive(Debug, Clone)]
@@ -49,26 +43,14 @@ pub struct Config {
 /// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// The clock.
-    pub clock: SharedClock,
-    /// The source of secrets.
-    pub mint: Mint,
-    /// Work under way.
-    pub activity: Activity,
-    /// Restarts.
-    pub supervision: Supervision,
-    /// To the DB owner.
-    pub grant: Port<GrantLeases>,
-    /// To the DB owner.
-    pub extend: Port<ExtendLease>,
-    /// To the DB owner.
-    pub release: Port<ReleaseLease>,
-    /// To the DB owner.
-    pub reap: Port<ReapLeases>,
-    /// To the DB readers.
-    pub next_expiry: Port<NextExpiry>,
-    /// To ingest: attempts whose leases ran out too often end like any other.
-    pub submit: Port<SubmitResults>,
+    /// Clock, ids and supervision.
+    pub kit: ActorKit,
+    /// Grants and ends leases.
+    pub writer: DatabaseWriter,
+    /// Knows which lease ends next.
+    pub reader: DatabaseReader,
+    /// Ends attempts whose leases ran out too often, like any other.
+    pub ingest: IngestClient,
 }
 
 /// The actor.
@@ -92,7 +74,7 @@ impl Dispatch {
     #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
-            timer: Timer::new(deps.clock.clone()),
+            timer: Timer::default(),
             config,
             deps,
             waiting: Waiting::default(),
@@ -104,32 +86,25 @@ impl Dispatch {
         })
     }
 
-    fn read_next_expiry(&mut self, ctx: &mut Context<Self>, busy: Option<Busy>) {
-        let read = wrap_future::<_, Self>(self.deps.next_expiry.call(NextExpiry));
-        ctx.spawn(read.map(move |next, this, ctx| {
-            let retry = this.deps.clock.now() + TRY_AGAIN;
+    fn read_next_expiry(&mut self, ctx: &mut Context<Self>) {
+        self.ask(ctx, self.deps.reader.call(NextExpiry), |this, next, ctx| {
             let next = next.unwrap_or_else(|err| {
                 log::warn!("event=next_expiry_unread error={err:?}");
-                Some(retry)
+                Some(this.now() + RETRY_DELAY)
             });
             this.expire_no_later_than(next, ctx);
-            drop(busy);
-        }));
+        });
     }
 
     /// Asks the database for tasks for these waiting workers.
     fn grant(&mut self, ids: Vec<u64>, ctx: &mut Context<Self>) {
-        let seed = || self.deps.mint.random();
-        let (ids, wanted) = self.waiting.ask(ids, seed);
+        let mut secrets = self.deps.kit.ids();
+        let (ids, wanted) = self.waiting.ask(ids, || secrets.random());
         if ids.is_empty() {
             return;
         }
-        let busy = self.deps.activity.begin();
-        let call = self.deps.grant.call(GrantLeases { now: self.deps.clock.now(), wanted });
-        ctx.spawn(wrap_future::<_, Self>(call).map(move |granted, this, ctx| {
-            guarded(this, ctx, |this, ctx| this.granted(&ids, granted, ctx));
-            drop(busy);
-        }));
+        let granted = self.deps.writer.call(GrantLeases { now: self.now(), wanted });
+        self.ask(ctx, granted, move |this, granted, ctx| this.granted(&ids, granted, ctx));
     }
 
     fn granted(&mut self, ids: &[u64], granted: Result<Vec<Vec<Granted>>>, ctx: &mut Context<Self>) {
@@ -163,7 +138,7 @@ impl Dispatch {
     /// Gives a worker its tasks, and answers for which topics there were any.
     fn hand_over(&mut self, id: u64, tasks: Vec<Granted>, ctx: &mut Context<Self>) -> Vec<(String, String)> {
         if tasks.is_empty() {
-            let now = self.deps.clock.now();
+            let now = self.now();
             if self.waiting.answered(id, now)
                 && let Some(waiter) = self.waiting.remove(id)
             {
@@ -177,7 +152,7 @@ impl Dispatch {
         self.expire_no_later_than(expires, ctx);
         let sent = match self.waiting.remove(id) {
             Some(waiter) => {
-                let waited = self.deps.clock.now() - waiter.since;
+                let waited = self.now() - waiter.since;
                 self.waits.record(waited.to_std().unwrap_or_default());
                 waiter.reply.send(Ok(tasks))
             }
@@ -192,11 +167,9 @@ impl Dispatch {
     /// The worker went away while its tasks were on their way.
     fn give_back(&self, tasks: &[Granted], ctx: &mut Context<Self>) {
         for granted in tasks {
-            let release =
-                ReleaseLease { now: self.deps.clock.now(), lease: granted.lease, delay: TimeDelta::zero() };
-            let call = wrap_future::<_, Self>(self.deps.release.call(release));
+            let release = ReleaseLease { now: self.now(), lease: granted.lease, delay: TimeDelta::zero() };
             // If this fails the lease runs out, which does the same later.
-            ctx.spawn(call.map(|_, _, _| ()));
+            self.ask(ctx, self.deps.writer.call(release), |_, _, _| ());
         }
     }
 
@@ -208,7 +181,7 @@ impl Dispatch {
     fn set_timer(&mut self, ctx: &mut Context<Self>) {
         let expiry = if self.reaping { None } else { self.next_expiry };
         let at = self.waiting.next_deadline().into_iter().chain(expiry).min();
-        self.timer.set(at, ctx, |this| &mut this.timer);
+        self.wake_at(at, ctx);
     }
 
     fn end_waits(&mut self, now: DateTime<Utc>) {
@@ -217,21 +190,13 @@ impl Dispatch {
         }
     }
 
-    fn reap(&mut self, now: DateTime<Utc>, busy: Option<Busy>, ctx: &mut Context<Self>) {
+    fn reap(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         self.reaping = true;
-        let call = self.deps.reap.call(ReapLeases { now, max_deliveries: MAX_DELIVERIES });
-        ctx.spawn(wrap_future::<_, Self>(call).map(move |reaped, this, ctx| {
-            guarded(this, ctx, |this, ctx| this.reaped(reaped, now, busy, ctx));
-        }));
+        let reaped = self.deps.writer.call(ReapLeases { now, max_deliveries: MAX_DELIVERIES });
+        self.ask(ctx, reaped, move |this, reaped, ctx| this.reaped(reaped, now, ctx));
     }
 
-    fn reaped(
-        &mut self,
-        reaped: Result<Reaped>,
-        now: DateTime<Utc>,
-        busy: Option<Busy>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn reaped(&mut self, reaped: Result<Reaped>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         match reaped {
             Ok(Reaped { requeued, exhausted, next }) => {
                 log::debug!("event=leases_expired requeued={requeued} exhausted={}", exhausted.len());
@@ -240,25 +205,19 @@ impl Dispatch {
                 if exhausted.is_empty() {
                     self.done_reaping(ctx);
                 } else {
-                    self.end(exhausted, now, busy, ctx);
+                    self.end_exhausted(exhausted, now, ctx);
                 }
             }
             Err(err) => {
                 log::warn!("event=reap_failed error={err:?}");
-                self.next_expiry = Some(now + TRY_AGAIN);
+                self.next_expiry = Some(now + RETRY_DELAY);
                 self.done_reaping(ctx);
             }
         }
     }
 
-    /// Ends attempts that were handed out too often, by the way of every other result.
-    fn end(
-        &mut self,
-        exhausted: Vec<LeaseToken>,
-        now: DateTime<Utc>,
-        busy: Option<Busy>,
-        ctx: &mut Context<Self>,
-    ) {
+    /// Ends attempts that were leased too often, like every other result.
+    fn end_exhausted(&mut self, exhausted: Vec<LeaseToken>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         let outcome = Outcome {
             result: TaskResult::Error,
             msg: format!("lease expired {MAX_DELIVERIES} times"),
@@ -267,31 +226,81 @@ impl Dispatch {
             ended: None,
         };
         let results = exhausted.into_iter().map(|lease| (Claim::Lease(lease), outcome.clone())).collect();
-        let call = self.deps.submit.call(SubmitResults { results });
-        ctx.spawn(wrap_future::<_, Self>(call).map(move |ended, this, ctx| {
-            if let Err(err) = ended {
+        let submitted = self.deps.ingest.call(SubmitResults { results });
+        self.ask(ctx, submitted, move |this, submitted, ctx| {
+            if let Err(err) = submitted {
                 log::warn!("event=expired_unended error={err:?}");
-                this.next_expiry = Some(now + TRY_AGAIN);
+                this.next_expiry = Some(now + RETRY_DELAY);
                 this.done_reaping(ctx);
             } else {
-                this.reap(now, busy, ctx);
+                this.reap(now, ctx);
             }
-        }));
+        });
     }
 
     fn done_reaping(&mut self, ctx: &mut Context<Self>) {
         self.reaping = false;
         self.set_timer(ctx);
     }
+
+    fn add_waiting(&mut self, lease: Lease, ctx: &mut Context<Self>) -> Result<()> {
+        if self.stopping {
+            return Err(Error::new(Code::Stopping, "the service is stopping and hands out nothing more"));
+        }
+        if self.waiting.len() >= MAX_WAITING {
+            let detail = format!("{MAX_WAITING} workers wait already; ask again later");
+            return Err(Error::new(Code::Busy, detail));
+        }
+        let id = self.waiting.add(lease, self.now());
+        self.grant(vec![id], ctx);
+        Ok(())
+    }
+
+    fn offer_ready(&mut self, hint: TasksReady, ctx: &mut Context<Self>) {
+        let ids = hint.topics.iter().flat_map(|(topic, job)| self.waiting.longest(topic, job)).collect();
+        self.grant(ids, ctx);
+    }
+
+    fn extend(&mut self, heartbeat: Heartbeat, _: &mut Context<Self>) -> Reply<Self, Extended> {
+        let Heartbeat { lease, by, progress, msg } = heartbeat;
+        let default = self.config.lease;
+        let extend = ExtendLease { now: self.now(), lease, by, default, progress, msg };
+        self.reply_after(self.deps.writer.call(extend), |this, extended, ctx| {
+            // A lease may now end earlier than any other, or live again.
+            this.expire_no_later_than(extended.as_ref().ok().map(|extended| extended.expires), ctx);
+            extended
+        })
+    }
+
+    fn release(&mut self, Release { lease, delay }: Release, _: &mut Context<Self>) -> Reply<Self, ()> {
+        let release = ReleaseLease { now: self.now(), lease, delay };
+        self.reply_after(self.deps.writer.call(release), |_, released, _| released)
+    }
+
+    fn stop_leasing(&mut self, _: StopLeasing, ctx: &mut Context<Self>) -> Result<()> {
+        self.stopping = true;
+        for waiter in self.waiting.take_idle() {
+            let _gone = waiter.reply.send(Ok(Vec::new()));
+        }
+        self.set_timer(ctx);
+        Ok(())
+    }
 }
+
+handlers!(Dispatch {
+    Lease => add_waiting,
+    TasksReady => offer_ready,
+    async Heartbeat => extend,
+    async Release => release,
+    StopLeasing => stop_leasing,
+});
 
 impl Actor for Dispatch {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(4096);
-        let busy = self.deps.activity.begin();
-        self.read_next_expiry(ctx, Some(busy));
+        self.read_next_expiry(ctx);
     }
 }
 
@@ -299,112 +308,28 @@ impl Supervised for Dispatch {
     fn restarting(&mut self, _ctx: &mut Self::Context) {
         // Workers that waited get an error and ask again.
         self.waiting = Waiting::default();
-        self.timer = Timer::new(self.deps.clock.clone());
+        self.timer = Timer::default();
         self.next_expiry = None;
         self.reaping = false;
     }
 }
 
-impl Guarded for Dispatch {
-    fn supervision(&self) -> &Supervision {
-        &self.deps.supervision
+impl KernelActor for Dispatch {
+    fn kit(&self) -> &ActorKit {
+        &self.deps.kit
     }
 }
 
 impl Wakes for Dispatch {
-    fn wake(&mut self, tick: Tick, ctx: &mut Context<Self>) {
-        self.end_waits(tick.now);
-        if !self.reaping && self.next_expiry.is_some_and(|at| at <= tick.now) {
-            self.reap(tick.now, tick.busy, ctx);
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+
+    fn wake(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        self.end_waits(now);
+        if !self.reaping && self.next_expiry.is_some_and(|at| at <= now) {
+            self.reap(now, ctx);
         }
         self.set_timer(ctx);
-    }
-}
-
-impl Handler<Lease> for Dispatch {
-    type Result = Result<()>;
-
-    fn handle(&mut self, lease: Lease, ctx: &mut Self::Context) -> Result<()> {
-        guarded(self, ctx, |this, ctx| {
-            if this.stopping {
-                return Err(Error::new(Code::Stopping, "the service is stopping and hands out nothing more"));
-            }
-            if this.waiting.len() >= MAX_WAITING {
-                let detail = format!("{MAX_WAITING} workers wait already; ask again later");
-                return Err(Error::new(Code::Busy, detail));
-            }
-            let id = this.waiting.add(lease, this.deps.clock.now());
-            this.grant(vec![id], ctx);
-            Ok(())
-        })
-    }
-}
-
-impl Handler<TasksReady> for Dispatch {
-    type Result = ();
-
-    fn handle(&mut self, hint: TasksReady, ctx: &mut Self::Context) {
-        guarded(self, ctx, |this, ctx| {
-            let ids = hint.topics.iter().flat_map(|(topic, job)| this.waiting.longest(topic, job)).collect();
-            this.grant(ids, ctx);
-        });
-    }
-}
-
-impl Handler<Heartbeat> for Dispatch {
-    type Result = ResponseActFuture<Self, Result<Extended>>;
-
-    fn handle(&mut self, beat: Heartbeat, ctx: &mut Self::Context) -> Self::Result {
-        guarded(self, ctx, |this, _| -> ResponseActFuture<Self, Result<Extended>> {
-            let extend = ExtendLease {
-                now: this.deps.clock.now(),
-                lease: beat.lease,
-                by: beat.by,
-                default: this.config.lease,
-                progress: beat.progress,
-                msg: beat.msg,
-            };
-            let call = wrap_future::<_, Self>(this.deps.extend.call(extend));
-            Box::pin(call.map(|extended, this, ctx| {
-                // A lease may now end earlier than any other, or live again.
-                this.expire_no_later_than(extended.as_ref().ok().map(|extended| extended.expires), ctx);
-                extended
-            }))
-        })
-    }
-}
-
-impl Handler<Release> for Dispatch {
-    type Result = ResponseActFuture<Self, Result<()>>;
-
-    fn handle(&mut self, release: Release, ctx: &mut Self::Context) -> Self::Result {
-        guarded(self, ctx, |this, _| -> ResponseActFuture<Self, Result<()>> {
-            let now = this.deps.clock.now();
-            let release = ReleaseLease { now, lease: release.lease, delay: release.delay };
-            Box::pin(wrap_future(this.deps.release.call(release)))
-        })
-    }
-}
-
-impl Handler<StopLeasing> for Dispatch {
-    type Result = Result<()>;
-
-    fn handle(&mut self, _: StopLeasing, ctx: &mut Self::Context) -> Result<()> {
-        guarded(self, ctx, |this, ctx| {
-            this.stopping = true;
-            for waiter in this.waiting.take_idle() {
-                let _gone = waiter.reply.send(Ok(Vec::new()));
-            }
-            this.set_timer(ctx);
-            Ok(())
-        })
-    }
-}
-
-impl Handler<Ping> for Dispatch {
-    type Result = Result<Pong>;
-
-    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Result<Pong> {
-        Ok(Pong { restarts: self.deps.supervision.restarts() })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use flowlord_messages::Result;
+use flowlord_kernel::Result;
 use flowlord_messages::dispatch::Lease;
 use flowlord_messages::write::{Granted, TopicFilter, WantedLease};
 use tokio::sync::oneshot;

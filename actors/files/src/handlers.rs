@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use actix::{Handler, ResponseFuture};
+use flowlord_kernel::Pong;
+use flowlord_kernel::{Ping, Result, guarded};
 use flowlord_messages::files::{FileArrived, FileSource, Recorded, StopFiles, WatchedPlace, WatchedPlaces};
-use flowlord_messages::health::Pong;
-use flowlord_messages::{Ping, Result, guarded};
 use tokio::sync::oneshot;
 
 use crate::Files;

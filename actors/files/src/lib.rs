@@ -14,11 +14,10 @@ use std::sync::atomic::AtomicBool;
 
 use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
 use chrono::TimeDelta;
+use flowlord_kernel::{Activity, Guarded, IdGenerator, Port, SharedClock, Supervision, Tick, Timer, Wakes};
+use flowlord_messages::AlertSender;
 use flowlord_messages::files::{KeepPlaces, ReadSeen, ReadWaiting, RecordFile, SaveSeen};
 use flowlord_messages::library::CurrentWorkflows;
-use flowlord_messages::{
-    Activity, Guarded, Mint, Port, Raiser, SharedClock, Supervision, Tick, Timer, Wakes,
-};
 use flowlord_store::{Location, Stores};
 use tokio::sync::{Mutex, oneshot};
 
@@ -44,7 +43,7 @@ pub struct Deps {
     /// The clock.
     pub clock: SharedClock,
     /// The source of ids.
-    pub mint: Mint,
+    pub mint: IdGenerator,
     /// Work under way.
     pub activity: Activity,
     /// Restarts.
@@ -62,7 +61,7 @@ pub struct Deps {
     /// To the DB owner.
     pub keep: Port<KeepPlaces>,
     /// To the DB owner.
-    pub raise: Raiser,
+    pub raise: AlertSender,
 }
 
 /// What each file needs to become tasks.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
+use flowlord_kernel::{Error, Port, SharedClock};
 use flowlord_messages::files::{FileSource, ReadSeen, SaveSeen, SeenFile};
-use flowlord_messages::{Error, Port, SharedClock};
 use flowlord_store::{Listing, Location, MOST_OBJECTS, Object, Stores, is_hidden};
 use futures_util::StreamExt as _;
 

@@ -4,12 +4,12 @@ use chrono::{DateTime, Utc};
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::{Effect, FileMatch, matches, needed};
 use flowlord_domain::{AlertKind, NewAlert, NewTask};
+use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::files::{
     FileSource, MatchEffect, MatchState, NewMatch, PhaseOutcome, ReadWaiting, RecordFile, Recorded,
     RecordedRow, SeenFile, StartedTask, StoredMatch, WaitingFile,
 };
 use flowlord_messages::library::CurrentWorkflows;
-use flowlord_messages::{Code, Error, Result};
 
 use crate::Recorder;
 

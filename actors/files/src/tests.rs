@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
+use flowlord_kernel::{Code, Result};
 use flowlord_messages::files::{
     FileArrived, FileSource, KeepPlaces, MatchEffect, MatchState, NewMatch, ReadSeen, ReadWaiting,
     RecordFile, Recorded, RecordedRow, SaveSeen, SeenFile, SeenPlace, StopFiles, StoredMatch, WaitingFile,
@@ -16,7 +17,6 @@ use flowlord_messages::files::{
 };
 use flowlord_messages::library::{Current, CurrentWorkflows};
 use flowlord_messages::write::RaiseAlerts;
-use flowlord_messages::{Code, Result};
 use flowlord_store::StoreConfig;
 use flowlord_testkit::VirtualClock;
 
@@ -70,7 +70,7 @@ impl Handler<RecordFile> for Stub {
         let mut rows = self.0.lock().unwrap();
         if rows.failing > 0 {
             rows.failing -= 1;
-            return Err(flowlord_messages::Error::new(Code::Busy, "much"));
+            return Err(flowlord_kernel::Error::new(Code::Busy, "much"));
         }
         if let Some(SeenFile { place, path, etag }) = record.seen.clone() {
             let place = rows.seen.entry(place).or_default();
@@ -168,7 +168,7 @@ impl Bench {
         }
         let deps = Deps {
             clock: shared.clone(),
-            mint: Mint::seeded(1),
+            mint: IdGenerator::seeded(1),
             activity: activity.clone(),
             supervision: Supervision::new("files", shared, Arc::new(|_: &str| panic!("gave up"))),
             workflows: port!(below),
@@ -177,7 +177,7 @@ impl Bench {
             seen: port!(below),
             save: port!(below),
             keep: port!(below),
-            raise: Raiser::new(port!(below), Arc::new(clock.clone()), activity.clone()),
+            raise: AlertSender::new(port!(below), Arc::new(clock.clone()), activity.clone()),
         };
         let config = Config {
             host: "box".to_owned(),

@@ -7,8 +7,8 @@ use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{AsyncContext as _, Context};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::{AlertKind, NewAlert};
+use flowlord_kernel::{Busy, guarded};
 use flowlord_messages::files::{KeepPlaces, WatchedPlace};
-use flowlord_messages::{Busy, guarded};
 use flowlord_store::Location;
 
 use crate::Files;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use actix::Context;
 use actix::dev::{MessageResponse, OneshotSender};
 use flowlord_domain::decide::Outcome;
-use flowlord_messages::Result;
+use flowlord_kernel::Result;
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::write::{Applied, Claim};
 

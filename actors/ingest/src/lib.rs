@@ -17,15 +17,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::decide::{Outcome, decide_with};
 use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{Attempt, Decision};
-use flowlord_messages::health::Pong;
+use flowlord_kernel::Pong;
+use flowlord_kernel::{
+    Activity, Busy, Code, Error, Guarded, IdGenerator, Ping, Port, Result, SharedClock, Supervision, Tick,
+    Timer, Wakes, guarded,
+};
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows, WorkflowsChanged};
 use flowlord_messages::read::AttemptsById;
 use flowlord_messages::write::{Applied, ApplyOutcomes, Claim};
-use flowlord_messages::{
-    Activity, Busy, Code, Error, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, Tick, Timer,
-    Wakes, guarded,
-};
 
 use crate::inbox::{Collected, Inbox, Submitted};
 use crate::round::Round;
@@ -56,7 +56,7 @@ pub struct Deps {
     /// The clock.
     pub clock: SharedClock,
     /// The source of ids and jitter.
-    pub mint: Mint,
+    pub mint: IdGenerator,
     /// Work under way.
     pub activity: Activity,
     /// Restarts.

@@ -8,9 +8,9 @@ use flowlord_domain::decide::{Outcome, meta_files};
 use flowlord_domain::schedule::RowSource;
 use flowlord_domain::template::Row;
 use flowlord_domain::workflow::Workflows;
+use flowlord_kernel::{Code, Error, Port, Result};
 use flowlord_messages::library::MetaRows;
 use flowlord_messages::write::Claim;
-use flowlord_messages::{Code, Error, Port, Result};
 
 /// The files of a round, read.
 #[derive(Debug, Default)]

@@ -100,7 +100,7 @@ impl World {
         let clock: SharedClock = Arc::new(VirtualClock::new(DateTime::UNIX_EPOCH, activity.clone()));
         let deps = Deps {
             clock: Arc::clone(&clock),
-            mint: Mint::seeded(7),
+            mint: IdGenerator::seeded(7),
             activity: activity.clone(),
             supervision: Supervision::new("ingest", clock, Arc::new(|name| panic!("{name} gave up"))),
             attempts: port(&stub, &activity),

@@ -24,14 +24,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use flowlord_domain::template::Row;
 use flowlord_domain::workflow::Workflows;
-use flowlord_messages::health::Pong;
-use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows, Reload, Reloaded, WorkflowsChanged};
-use flowlord_messages::read::ReadWorkflows;
-use flowlord_messages::write::SaveWorkflows;
-use flowlord_messages::{
+use flowlord_kernel::Pong;
+use flowlord_kernel::{
     Activity, Busy, Code, Error, Guarded, LatePort, Ping, Port, Result, SharedClock, Supervision, Tick,
     Timer, Wakes, guarded,
 };
+use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows, Reload, Reloaded, WorkflowsChanged};
+use flowlord_messages::read::ReadWorkflows;
+use flowlord_messages::write::SaveWorkflows;
 use flowlord_store::Watch;
 use tokio::sync::{Notify, Semaphore, oneshot};
 

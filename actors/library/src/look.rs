@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::library::Reloaded;
 use flowlord_messages::read::ReadWorkflows;
-use flowlord_messages::{Code, Error, Result};
 use flowlord_store::Watch;
 use tokio::sync::Notify;
 

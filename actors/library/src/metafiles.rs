@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use flowlord_domain::glob::Glob;
 use flowlord_domain::template::Row;
-use flowlord_messages::{Code, Error, Result};
+use flowlord_kernel::{Code, Error, Result};
 use flowlord_store::{Listing, Location, MOST_OBJECTS, Stores};
 
 use unpack::{MOST_BYTES, Rows};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix::{Arbiter, Message};
 use flowlord_domain::NewAlert;
-use flowlord_messages::Clock as _;
+use flowlord_kernel::Clock as _;
 use flowlord_messages::write::WorkflowRecord;
 use flowlord_store::{Gcs, Location, StoreConfig, Stores};
 use flowlord_testkit::{FakeStore, VirtualClock};

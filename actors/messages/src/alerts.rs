@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::alert::Matcher;
 use flowlord_domain::ladder::Policy;
 
-use crate::error::Result;
+use flowlord_kernel::Result;
 
 /// How each route stands; asked of the alerts actor.
 #[derive(Debug, Clone, Copy, Message)]

@@ -3,7 +3,7 @@
 use actix::Message;
 use chrono::{DateTime, Utc};
 
-use crate::error::Result;
+use flowlord_kernel::Result;
 
 /// What kind of change it is: what a list of them is filtered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use flowlord_domain::backload::{Only, Plan, Request};
 use flowlord_domain::{NewTask, Uid};
 use tokio::sync::oneshot;
 
-use crate::error::Result;
+use flowlord_kernel::Result;
 
 /// How many backloads may be unfinished at a time.
 pub const MAX_UNFINISHED: usize = 100;

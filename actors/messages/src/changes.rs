@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use actix::Message;
 use flowlord_domain::Uid;
 
-use crate::error::Result;
+use flowlord_kernel::Result;
 
 /// How many things of a kind are named; of more tasks than that only the number is known.
 pub const MAX_NAMED: usize = 200;

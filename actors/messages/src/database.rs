@@ -2,7 +2,7 @@
 
 use actix::Message;
 
-use crate::error::Result;
+use flowlord_kernel::Result;
 
 /// The file, and the names of its tables.
 #[derive(Debug, Clone, Copy, Message)]

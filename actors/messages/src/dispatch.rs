@@ -4,9 +4,9 @@ use actix::Message;
 use chrono::TimeDelta;
 use tokio::sync::oneshot;
 
-use crate::error::Result;
 use crate::lease::LeaseToken;
 use crate::write::{Extended, Granted, TopicFilter};
+use flowlord_kernel::Result;
 
 /// Hands out tasks, waiting up to `wait` for the first one.
 ///

@@ -8,7 +8,7 @@ use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::FilePhase;
 use flowlord_domain::{NewAlert, NewTask, Uid};
 
-use crate::error::Result;
+use flowlord_kernel::Result;
 
 /// Who told of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

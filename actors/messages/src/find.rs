@@ -10,9 +10,8 @@ use chrono::{DateTime, Utc};
 use flowlord_domain::search::Search;
 use flowlord_domain::{Attempt, Uid};
 
-use crate::Port;
-use crate::error::Result;
 use crate::read::{TaskFilter, Texts};
+use flowlord_kernel::{Port, Result};
 
 /// By what tasks are sorted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use actix::Message;
 use chrono::{DateTime, Utc};
 use flowlord_domain::Uid;
 
-use crate::error::Result;
 use crate::read::Counts;
+use flowlord_kernel::Result;
 
 /// How many slots one answer has.
 pub const MAX_SLOTS: usize = 5_000;

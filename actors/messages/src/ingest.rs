@@ -3,8 +3,8 @@
 use actix::Message;
 use flowlord_domain::decide::Outcome;
 
-use crate::error::Result;
 use crate::write::{Applied, Claim};
+use flowlord_kernel::Result;
 
 /// Results of tasks, each judged alone.
 #[derive(Debug, Message)]

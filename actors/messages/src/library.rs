@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use flowlord_domain::template::Row;
 use flowlord_domain::workflow::{Finding, Workflows};
 
-use crate::error::Result;
+use flowlord_kernel::Result;
 
 /// Looks at the workflow files now.
 #[derive(Debug, Clone, Copy, Message)]

@@ -4,7 +4,7 @@
 use actix::Message;
 use chrono::{DateTime, Utc};
 
-use crate::error::Result;
+use flowlord_kernel::Result;
 
 /// Messages to send, in order: the first ones of each route.
 #[derive(Debug, Message)]

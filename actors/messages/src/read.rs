@@ -8,8 +8,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::{AlertKind, Attempt, TaskResult, TaskState, Uid};
 
-use crate::error::Result;
 use crate::write::{CronKey, SlotKey, WorkflowRecord};
+use flowlord_kernel::Result;
 
 /// Attempts by id, in the order asked for; none where there is no such attempt.
 #[derive(Debug, Message)]

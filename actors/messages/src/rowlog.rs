@@ -3,7 +3,7 @@
 use actix::Message;
 use chrono::{DateTime, Utc};
 
-use crate::error::Result;
+use flowlord_kernel::Result;
 
 /// Up to where a database holds a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use actix::Message;
 use chrono::{DateTime, Utc};
 
-use crate::error::Result;
+use flowlord_kernel::Result;
 
 /// When each scheduled phase starts next and when it did last.
 #[derive(Debug, Clone, Copy, Message)]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use actix::Message;
 use chrono::{DateTime, Utc};
 
-use crate::error::Result;
 use crate::rowlog::LogPoint;
+use flowlord_kernel::Result;
 
 /// To the DB owner: makes one copy. It holds every write that was answered before this was sent.
 ///

@@ -4,7 +4,7 @@ use actix::Message;
 use chrono::{DateTime, Utc};
 use flowlord_domain::Role;
 
-use crate::error::Result;
+use flowlord_kernel::Result;
 
 /// SHA-256 of a token. A token is 256 random bits, so a slow hash would guard nothing.
 pub type TokenHash = [u8; 32];

@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use flowlord_domain::overdue::Pause;
 use flowlord_domain::{Attempt, NewAlert};
 
-use crate::error::Result;
 use crate::write::SlotKey;
+use flowlord_kernel::Result;
 
 /// What wasn't looked at yet; asked of the DB readers.
 #[derive(Debug, Clone, Message)]

@@ -9,8 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::{Attempt, Decision, NewAlert, NewTask, Uid};
 
-use crate::error::Result;
 use crate::lease::LeaseToken;
+use flowlord_kernel::Result;
 
 /// A phase's slot: starts at most once, ever.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -317,7 +317,7 @@ pub struct SaveWorkflows {
     pub alerts: Vec<NewAlert>,
 }
 
-/// Raises alerts that come with no other command; by a [`Raiser`](crate::Raiser), which tries again.
+/// Raises alerts that come with no other command; by a [`AlertSender`](crate::AlertSender), which tries again.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<()>")]
 pub struct RaiseAlerts {

@@ -19,17 +19,17 @@ use actix::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::Ids as _;
+use flowlord_kernel::Pong;
+use flowlord_kernel::{
+    Activity, Busy, Code, Error, Guarded, IdGenerator, Ping, Port, Result, SharedClock, Supervision, Tick,
+    Timer, Wakes, guarded,
+};
 use flowlord_messages::alerts::{Acknowledge, AddSilence};
 use flowlord_messages::audit::RecordChange;
 use flowlord_messages::find::FindTasks;
-use flowlord_messages::health::Pong;
 use flowlord_messages::notifier::{SlackCall, StopButtons};
 use flowlord_messages::outbox::ReadThreads;
 use flowlord_messages::write::{EnqueueMessage, RerunTasks};
-use flowlord_messages::{
-    Activity, Busy, Code, Error, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, Tick, Timer,
-    Wakes, guarded,
-};
 use tokio::task::AbortHandle;
 
 use crate::buttons::act::Hands;
@@ -80,7 +80,7 @@ pub struct ButtonsDeps {
     /// The clock.
     pub clock: SharedClock,
     /// The source of jitter and of ids.
-    pub mint: Mint,
+    pub mint: IdGenerator,
     /// Work under way.
     pub activity: Activity,
     /// Restarts.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use actix::fut::wrap_future;
 use actix::{Context, Handler, ResponseActFuture};
+use flowlord_kernel::{Code, Error, Port, Result, guarded};
 use flowlord_messages::notifier::{AwaitMessage, Fate};
 use flowlord_messages::outbox::{Delivery, MessageFate, ReadMessage};
-use flowlord_messages::{Code, Error, Port, Result, guarded};
 use tokio::sync::oneshot;
 
 use crate::Notifier;

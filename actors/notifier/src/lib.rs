@@ -24,14 +24,15 @@ use actix::{
     Supervisor,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_messages::health::Pong;
+use flowlord_kernel::Pong;
+use flowlord_kernel::{
+    Activity, Busy, Guarded, IdGenerator, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes,
+    guarded,
+};
 use flowlord_messages::hint::Notify;
 use flowlord_messages::notifier::StopNotifying;
 use flowlord_messages::outbox::{
     MarkNotified, OutboxRow, PendingMessages, ReadMessage, ReadOutages, ReadThreads, RouteWay,
-};
-use flowlord_messages::{
-    Activity, Busy, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
 };
 use tokio::sync::oneshot;
 
@@ -74,7 +75,7 @@ pub struct Deps {
     /// The clock.
     pub clock: SharedClock,
     /// The source of jitter.
-    pub mint: Mint,
+    pub mint: IdGenerator,
     /// Work under way.
     pub activity: Activity,
     /// Restarts.
@@ -173,7 +174,7 @@ impl Notifier {
         }
     }
 
-    fn unread(&mut self, err: &flowlord_messages::Error, busy: Busy, ctx: &mut Context<Self>) {
+    fn unread(&mut self, err: &flowlord_kernel::Error, busy: Busy, ctx: &mut Context<Self>) {
         log::warn!("event=outbox_unread error={err:?}");
         let at = self.deps.clock.now() + TRY_AGAIN;
         self.timer.set(Some(at), ctx, |this| &mut this.timer);

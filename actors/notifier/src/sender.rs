@@ -6,10 +6,10 @@ use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{AsyncContext as _, Context};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::Ids as _;
+use flowlord_kernel::{Busy, Result, guarded};
 use flowlord_messages::outbox::{
     Delivery, MarkNotified, Outage, OutboxRow, ReadThreads, RouteWay, SlackThread,
 };
-use flowlord_messages::{Busy, Result, guarded};
 
 use crate::delivery::{Part, Step, Travel, payload_of};
 use crate::message::{Remarks, Style};

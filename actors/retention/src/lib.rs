@@ -9,12 +9,12 @@ mod tests;
 use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Supervised, Supervisor};
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
-use flowlord_messages::health::Pong;
-use flowlord_messages::retention::RemoveOld;
-use flowlord_messages::write::{RemoveHistory, Removed};
-use flowlord_messages::{
+use flowlord_kernel::Pong;
+use flowlord_kernel::{
     Activity, Busy, Guarded, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
 };
+use flowlord_messages::retention::RemoveOld;
+use flowlord_messages::write::{RemoveHistory, Removed};
 
 /// Rows of each kind in one step: some milliseconds of the writer's time.
 const STEP: usize = 500;

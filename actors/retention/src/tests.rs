@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::Arbiter;
-use flowlord_messages::{Clock as _, Code, Error};
+use flowlord_kernel::{Clock as _, Code, Error};
 use flowlord_testkit::VirtualClock;
 
 use super::*;

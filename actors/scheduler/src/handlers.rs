@@ -5,12 +5,12 @@ use std::sync::Arc;
 use actix::fut::{ActorFutureExt as _, ready, wrap_future};
 use actix::{Context, Handler, ResponseActFuture};
 use chrono::{DateTime, Utc};
-use flowlord_messages::health::Pong;
+use flowlord_kernel::Pong;
+use flowlord_kernel::{Code, Error, Ping, Result, guarded};
 use flowlord_messages::hint::TasksDelayed;
 use flowlord_messages::library::WorkflowsChanged;
 use flowlord_messages::scheduler::{NextRuns, PausePhase, PhaseTimes, StopScheduling};
 use flowlord_messages::write::SetPaused;
-use flowlord_messages::{Code, Error, Ping, Result, guarded};
 use tokio::sync::oneshot;
 
 use crate::Scheduler;

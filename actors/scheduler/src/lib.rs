@@ -20,14 +20,14 @@ use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::workflow::Workflows;
+use flowlord_kernel::{
+    Activity, Busy, Code, Error, Guarded, IdGenerator, Port, Result, SharedClock, Supervision, Tick, Timer,
+    Wakes, guarded,
+};
 use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows};
 use flowlord_messages::read::{ReadSchedule, ScheduleInput};
 use flowlord_messages::write::{
     CreateTasks, CronKey, PromoteDue, Promoted, RecordMissed, SaveCrons, SetPaused,
-};
-use flowlord_messages::{
-    Activity, Busy, Code, Error, Guarded, Mint, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes,
-    guarded,
 };
 use tokio::sync::oneshot;
 
@@ -55,7 +55,7 @@ pub struct Deps {
     /// The clock.
     pub clock: SharedClock,
     /// The source of ids.
-    pub mint: Mint,
+    pub mint: IdGenerator,
     /// Work under way.
     pub activity: Activity,
     /// Restarts.

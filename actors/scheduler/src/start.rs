@@ -6,9 +6,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use flowlord_domain::schedule::slot_tasks_with;
 use flowlord_domain::template::Row;
+use flowlord_kernel::{Code, IdGenerator, Port, Result};
 use flowlord_messages::library::MetaRows;
 use flowlord_messages::write::CreateTasks;
-use flowlord_messages::{Code, Mint, Port, Result};
 
 use crate::alert;
 use crate::plan::Slot;
@@ -19,7 +19,7 @@ type Rows = std::result::Result<Arc<Vec<Row>>, String>;
 /// What starting a slot needs.
 pub(crate) struct Starter {
     pub(crate) host: String,
-    pub(crate) mint: Mint,
+    pub(crate) mint: IdGenerator,
     pub(crate) rows: Port<MetaRows>,
     pub(crate) create: Port<CreateTasks>,
 }

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_messages::clock::{Clock, Sleep, Tick};
-use flowlord_messages::{Activity, Busy};
+use flowlord_kernel::{Activity, Busy, Clock, Environment, IdGenerator, Sleep, Tick};
 use tokio::sync::oneshot;
 
 /// How long the program may be busy, in real time, before the test is told that it never ends.
@@ -50,6 +49,17 @@ impl VirtualClock {
     pub fn new(now: DateTime<Utc>, activity: Activity) -> Self {
         let state = State { now, next: 0, sleepers: BTreeMap::new() };
         Self { state: Arc::new(Mutex::new(state)), activity }
+    }
+
+    /// An environment with this clock, ids that are the same each time, and a panic where an actor can't be kept alive.
+    #[must_use]
+    pub fn environment(&self) -> Environment {
+        Environment {
+            clock: Arc::new(self.clone()),
+            ids: IdGenerator::seeded(1),
+            activity: self.activity.clone(),
+            give_up: Arc::new(|name| panic!("{name} gave up")),
+        }
     }
 
     /// Waits until nothing is under way.

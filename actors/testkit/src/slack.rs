@@ -256,7 +256,7 @@ impl Shared {
     fn take(&self, request: &SlackRequest) -> SlackMode {
         self.with(|state| {
             let mut request = request.clone();
-            request.at = state.clock.as_ref().map(flowlord_messages::Clock::now);
+            request.at = state.clock.as_ref().map(flowlord_kernel::Clock::now);
             if !request.is_message() {
                 state.calls.push(request);
                 return state.mode;

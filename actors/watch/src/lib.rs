@@ -10,12 +10,12 @@ mod tests;
 use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_messages::health::Pong;
-use flowlord_messages::library::CurrentWorkflows;
-use flowlord_messages::watch::{RaiseBreaches, ReadSlotTasks, ReadWatch};
-use flowlord_messages::{
+use flowlord_kernel::Pong;
+use flowlord_kernel::{
     Activity, Busy, Guarded, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
 };
+use flowlord_messages::library::CurrentWorkflows;
+use flowlord_messages::watch::{RaiseBreaches, ReadSlotTasks, ReadWatch};
 
 /// How often to look.
 const EVERY: TimeDelta = TimeDelta::minutes(1);

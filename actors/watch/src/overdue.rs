@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::overdue::{Due, breaches, due, longest_limit, runs_long, shortest_run};
 use flowlord_domain::{AlertKind, Attempt, NewAlert};
-use flowlord_messages::Result;
+use flowlord_kernel::Result;
 use flowlord_messages::library::CurrentWorkflows;
 use flowlord_messages::watch::{Breach, RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks, WatchInput};
 use flowlord_messages::write::SlotKey;

@@ -8,9 +8,9 @@ use actix::Arbiter;
 use flowlord_domain::overdue::Pause;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{Attempt, TaskState, Uid};
+use flowlord_kernel::{Clock as _, Code, Error};
 use flowlord_messages::library::{Current, CurrentWorkflows};
 use flowlord_messages::watch::{ReadSlotTasks, SlotTasks, WatchInput};
-use flowlord_messages::{Clock as _, Code, Error};
 use flowlord_testkit::{VirtualClock, leased};
 
 use super::*;

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use flowlord::Config;
 use flowlord::config::{Loaded, Sources};
 use flowlord_domain::simulate::{Ladder, Replay, replay};
-use flowlord_messages::{Clock as _, SystemClock};
+use flowlord_kernel::{Clock as _, SystemClock};
 
 use super::recorded;
 use super::table::{Side, table};

@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use clap::ValueEnum;
 use flowlord_domain::plan::{Limits, Plan};
-use flowlord_messages::{Clock as _, SystemClock};
+use flowlord_kernel::{Clock as _, SystemClock};
 use flowlord_store::Stores;
 
 use super::args::ConfigFlags;

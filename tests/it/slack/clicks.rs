@@ -2,7 +2,7 @@
 //! that people see.
 
 use chrono::TimeDelta;
-use flowlord_messages::Clock as _;
+use flowlord_kernel::Clock as _;
 use flowlord_testkit::{SignedClick, SlackPost};
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix_web::web::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::changes::TakeChanges;
 use serde::Serialize;
 use tokio::sync::broadcast;
@@ -127,7 +127,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Subscription {
     hub: Arc<Hub>,
-    clock: flowlord_messages::SharedClock,
+    clock: flowlord_kernel::SharedClock,
     missed: VecDeque<Arc<Event>>,
     events: broadcast::Receiver<Arc<Event>>,
     /// What the subscriber knows, for its first line.

@@ -12,8 +12,8 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
+use flowlord_kernel::{Code, Error, Result, guarded};
 use flowlord_messages::rowlog::{ForgetChanges, LogPoint, ReadSegment, RestartLog, Tail};
-use flowlord_messages::{Code, Error, Result, guarded};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use actix::fut::{ActorFutureExt as _, ready, wrap_future};

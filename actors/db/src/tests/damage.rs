@@ -2,7 +2,7 @@
 
 use std::io::{Seek as _, SeekFrom, Write as _};
 
-use flowlord_messages::Ping;
+use flowlord_kernel::Ping;
 use flowlord_messages::read::Chain;
 use flowlord_messages::rowlog::ReadSegment;
 use flowlord_messages::snapshot::CopyDatabase;
@@ -129,9 +129,8 @@ async fn damage_met_while_it_opens_leaves_a_mark_too() {
     let folder = filled.db.close();
     assert_eq!(look(folder.path()).unwrap(), Found::Sound);
     let lock = FolderLock::take(folder.path()).unwrap();
-    let supervision = Supervision::new("db", Arc::new(SystemClock), Arc::new(|_| {}));
-    let opened =
-        Database::open(lock, Some(1), &Arbiter::new().handle(), supervision, Hints::default()).unwrap_err();
+    let kit = Environment::system(Arc::new(|_| {})).kit("db");
+    let opened = Database::open(lock, Some(1), &Arbiter::new().handle(), kit, Hints::default()).unwrap_err();
     assert!(opened.is_damage(), "{opened}");
     let seen = Mark::read(folder.path()).unwrap().seen.expect("a mark");
     assert!(seen.what.starts_with("the start: "), "{seen:?}");

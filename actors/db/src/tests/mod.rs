@@ -30,18 +30,20 @@ use std::time::Duration;
 use actix::{Arbiter, Handler, Message};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::{Attempt, Decision, Lane, NewTask, TaskResult, Uid};
+use flowlord_kernel::{
+    Activity, Code, Environment, Error, Port, PortLimits, Result, SharedClock, SystemClock,
+};
 use flowlord_messages::read::AttemptsById;
 use flowlord_messages::write::{
     ApplyOutcomes, Claim, CreateTasks, Created, GrantLeases, Granted, TopicFilter, WantedLease,
 };
-use flowlord_messages::{Activity, Code, Error, Port, Result, SharedClock, Supervision, SystemClock};
 
 use crate::{Database, FolderLock, Hints, Owner, Reader};
 
 /// A database in a folder of its own.
 struct Db {
     database: Database,
-    activity: Activity,
+    environment: Environment,
     folder: tempfile::TempDir,
     arbiter: Arbiter,
 }
@@ -57,11 +59,12 @@ impl Db {
 
     fn on(folder: tempfile::TempDir, clock: SharedClock, activity: Activity) -> Self {
         let arbiter = Arbiter::new();
-        let gave_up = Arc::new(|name: &str| panic!("{name} gave up"));
-        let supervision = Supervision::new("db", clock, gave_up);
+        let give_up = Arc::new(|name: &str| panic!("{name} gave up"));
+        let environment = Environment { clock, activity, ..Environment::system(give_up) };
+        let kit = environment.kit("db");
         let lock = FolderLock::take(folder.path()).unwrap();
-        let database = Database::open(lock, None, &arbiter.handle(), supervision, Hints::default()).unwrap();
-        Self { database, activity, folder, arbiter }
+        let database = Database::open(lock, None, &arbiter.handle(), kit, Hints::default()).unwrap();
+        Self { database, environment, folder, arbiter }
     }
 
     /// As after a crash: nothing is closed, all is opened again.
@@ -101,7 +104,8 @@ impl Db {
         M: Message + Send + 'static,
         M::Result: Send,
     {
-        Port::new("db", to, 10_000, Duration::from_secs(30), &self.activity)
+        let limits = PortLimits { max_under_way: 10_000, timeout: Duration::from_secs(30) };
+        Port::new("db", to, limits, &self.environment.activity)
     }
 
     async fn create(&self, tasks: Vec<NewTask>) -> Created {

@@ -2,8 +2,8 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use flowlord_messages::Ping;
-use flowlord_messages::fault::{self, Fault, Point};
+use flowlord_kernel::Ping;
+use flowlord_kernel::fault::{self, Fault, Point};
 use flowlord_messages::snapshot::CopyDatabase;
 use flowlord_testkit::VirtualClock;
 

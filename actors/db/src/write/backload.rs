@@ -1,11 +1,11 @@
 //! Backloads: remembered, moved on with the tasks that they create, stopped.
 
 use flowlord_domain::Uid;
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::backload::{
     BackloadState, Failure, MAX_FAILURES, MAX_UNFINISHED, SaveBackload, SetBackloadState, StoreBackloadChunk,
     StoredBackload,
 };
-use flowlord_messages::{Code, Error};
 use rusqlite::params;
 
 use crate::column::{self, bits, micros};

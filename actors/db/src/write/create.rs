@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::{NewTask, Uid};
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::write::{
     CreateTasks, Created, IdempotencyKey, PromoteDue, Promoted, RecordMissed, SaveCrons, SlotKey,
 };
-use flowlord_messages::{Code, Error};
 use rusqlite::{OptionalExtension as _, params};
 
 use crate::column::{self, micros, time};

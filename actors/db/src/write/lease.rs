@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::Uid;
+use flowlord_kernel::{Code, Error};
+use flowlord_messages::LeaseToken;
 use flowlord_messages::write::{
     ExtendLease, Extended, GrantLeases, Granted, ReapLeases, Reaped, ReleaseLease, TopicFilter, WantedLease,
 };
-use flowlord_messages::{Code, Error, LeaseToken};
 use rusqlite::{OptionalExtension as _, params};
 
 use crate::column::{self, DELAYED, READY, bits, micros, time, unbits};

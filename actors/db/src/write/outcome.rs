@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::{Decision, Uid};
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::write::{Applied, ApplyOutcomes, Claim};
-use flowlord_messages::{Code, Error};
 use rusqlite::params;
 
 use crate::column::{self, DONE, micros};
@@ -13,7 +13,7 @@ use crate::job::Command;
 use crate::store::{Store, Trouble};
 
 impl Command for ApplyOutcomes {
-    type Answer = Vec<flowlord_messages::Result<Applied>>;
+    type Answer = Vec<flowlord_kernel::Result<Applied>>;
 
     fn apply(&mut self, store: &mut Store<'_>) -> Result<Self::Answer, Trouble> {
         let mut answers = Vec::with_capacity(self.outcomes.len());

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::{NewTask, TaskResult, Uid};
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::write::{CancelTask, RerunTasks};
-use flowlord_messages::{Code, Error};
 use rusqlite::params;
 
 use crate::column::{self, DONE, LEASED, micros};
@@ -13,7 +13,7 @@ use crate::store::{Store, Trouble};
 use crate::write::lease::Held;
 
 impl Command for RerunTasks {
-    type Answer = Vec<flowlord_messages::Result<Uid>>;
+    type Answer = Vec<flowlord_kernel::Result<Uid>>;
 
     fn apply(&mut self, store: &mut Store<'_>) -> Result<Self::Answer, Trouble> {
         let mut answers = Vec::with_capacity(self.tasks.len());

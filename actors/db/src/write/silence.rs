@@ -2,8 +2,8 @@
 
 use flowlord_domain::NewAlert;
 use flowlord_domain::alert::Matcher;
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::alerts::{AddSilence, MAX_SILENCES, RemoveSilence, Silence};
-use flowlord_messages::{Code, Error};
 use rusqlite::{OptionalExtension as _, params};
 
 use crate::column::micros;

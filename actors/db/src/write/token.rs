@@ -1,7 +1,7 @@
 //! Who may use the API.
 
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::token::{AddToken, RemoveToken};
-use flowlord_messages::{Code, Error};
 use rusqlite::params;
 
 use crate::column::micros;

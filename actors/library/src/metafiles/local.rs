@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use flowlord_domain::template::Row;
-use flowlord_messages::Result;
+use flowlord_kernel::Result;
 
 use super::unpack::Rows;
 use super::{MOST_FILES, glob, is_pattern, refused};

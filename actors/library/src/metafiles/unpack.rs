@@ -5,7 +5,7 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 use flowlord_domain::rows::{self, Form};
 use flowlord_domain::template::Row;
-use flowlord_messages::Result;
+use flowlord_kernel::Result;
 
 use super::refused;
 

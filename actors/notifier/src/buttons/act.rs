@@ -7,6 +7,7 @@ use flowlord_domain::Attempt;
 use flowlord_domain::alert::Matcher;
 use flowlord_domain::rerun::rerun;
 use flowlord_domain::summary::line_key;
+use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::alerts::{Acknowledge, AddSilence};
 use flowlord_messages::audit::{Action, Change, RecordChange};
 use flowlord_messages::find::FindTasks;
@@ -14,7 +15,6 @@ use flowlord_messages::notifier::Payload;
 use flowlord_messages::outbox::{ReadThreads, SlackThread};
 use flowlord_messages::read::TaskFilter;
 use flowlord_messages::write::{EnqueueMessage, NewMessage, RerunTasks};
-use flowlord_messages::{Code, Error, Result};
 use serde_json::json;
 
 use super::ButtonsDeps;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_messages::{Code, Error, Result};
+use flowlord_kernel::{Code, Error, Result};
 
 /// Longer than a signature holds, and than Slack tells of a click.
 const KEPT: TimeDelta = TimeDelta::minutes(15);

@@ -1,7 +1,7 @@
 //! Whether a request comes from Slack: signed with the secret that only Slack and the operator know, and fresh.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_messages::{Code, Error};
+use flowlord_kernel::{Code, Error};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;

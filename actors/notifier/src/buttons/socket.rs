@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use actix::Message as ActixMessage;
-use flowlord_messages::{Busy, Port, Result};
+use flowlord_kernel::{Busy, Port, Result};
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::Upgraded;
 use serde::Deserialize;

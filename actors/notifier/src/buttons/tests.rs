@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix::Arbiter;
 use chrono::{DateTime, Utc};
 use flowlord_domain::{Attempt, NewTask, TaskResult, TaskState, Uid};
-use flowlord_messages::Clock as _;
+use flowlord_kernel::Clock as _;
 use flowlord_messages::alerts::{Acknowledged, Silence};
 use flowlord_messages::audit::Change;
 use flowlord_messages::find::TaskPage;
@@ -234,7 +234,7 @@ impl Bench {
         let give_up = Arc::new(|_: &str| panic!("gave up"));
         let deps = ButtonsDeps {
             clock: Arc::new(clock.clone()),
-            mint: Mint::seeded(1),
+            mint: IdGenerator::seeded(1),
             activity: activity.clone(),
             supervision: Supervision::new("buttons", Arc::new(clock.clone()), give_up),
             threads: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
@@ -469,7 +469,7 @@ fn deps_like(bench: &Bench, activity: &Activity) -> ButtonsDeps {
     let db = Others::start_in_arbiter(&bench._arbiter.handle(), move |_| stub);
     let clock: SharedClock = Arc::new(bench.clock.clone());
     ButtonsDeps {
-        mint: Mint::seeded(1),
+        mint: IdGenerator::seeded(1),
         activity: activity.clone(),
         supervision: Supervision::new("buttons", clock.clone(), Arc::new(|_| {})),
         threads: Port::new("db", db.clone().recipient(), 1, SAFETY, activity),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::Arbiter;
-use flowlord_messages::{Clock as _, Code, Error};
+use flowlord_kernel::{Clock as _, Code, Error};
 use flowlord_testkit::{FakeSlack, SlackMode, VirtualClock};
 
 use chrono::DateTime;
@@ -232,7 +232,7 @@ impl Bench {
         let give_up = Arc::new(|_: &str| panic!("gave up"));
         let deps = Deps {
             clock: Arc::new(clock.clone()),
-            mint: Mint::seeded(1),
+            mint: IdGenerator::seeded(1),
             activity: activity.clone(),
             supervision: Supervision::new("notifier", Arc::new(clock.clone()), give_up),
             pending: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),

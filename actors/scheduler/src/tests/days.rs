@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use flowlord_domain::Ids as _;
-use flowlord_messages::Mint;
-use flowlord_messages::clock::Clock as _;
+use flowlord_kernel::Clock as _;
+use flowlord_kernel::IdGenerator;
 
 use super::stub::Fault;
 use super::{World, at, time, workflows};
@@ -38,7 +38,7 @@ async fn killed_at_any_moment_it_neither_repeats_nor_forgets_a_slot() {
             at("00:00:30"),
             workflows(&[("all", rules[0]), ("none", rules[1]), ("every", rules[2])]),
         );
-        let mut dice = Mint::seeded(seed);
+        let mut dice = IdGenerator::seeded(seed);
         let mut dice = |sides: u64| i64::try_from(dice.random() % sides).unwrap();
         let mut running = world.start().await;
         while world.clock.now() < at("20:00:00") {

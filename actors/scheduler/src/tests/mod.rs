@@ -14,11 +14,11 @@ use actix::{Actor as _, Addr, Arbiter};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
-use flowlord_messages::clock::{Clock, Sleep};
+use flowlord_kernel::{Activity, IdGenerator, Ping, Port, Result, SharedClock, Supervision};
+use flowlord_kernel::{Clock, Sleep};
 use flowlord_messages::hint::TasksDelayed;
 use flowlord_messages::library::WorkflowsChanged;
 use flowlord_messages::scheduler::{NextRuns, PausePhase, PhaseTimes, StopScheduling};
-use flowlord_messages::{Activity, Mint, Ping, Port, Result, SharedClock, Supervision};
 use flowlord_testkit::VirtualClock;
 
 use self::stub::{Database, Stub};
@@ -100,7 +100,7 @@ impl World {
         let shared: SharedClock = Arc::new(self.clock.clone());
         Deps {
             clock: Arc::new(Trap { clock: self.clock.clone(), armed: Arc::clone(&self.trap) }),
-            mint: Mint::seeded(7),
+            mint: IdGenerator::seeded(7),
             activity: self.activity.clone(),
             supervision: Supervision::new("scheduler", shared, Arc::new(|name| panic!("{name} gave up"))),
             create: self.port(),

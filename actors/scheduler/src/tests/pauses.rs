@@ -2,7 +2,7 @@
 
 use flowlord_domain::AlertKind;
 use flowlord_domain::template::Row;
-use flowlord_messages::{Code, Error};
+use flowlord_kernel::{Code, Error};
 
 use super::stub::Stored;
 use super::*;

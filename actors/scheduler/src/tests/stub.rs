@@ -8,13 +8,13 @@ use chrono::{DateTime, Utc};
 use flowlord_domain::template::Row;
 use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{NewAlert, NewTask};
-use flowlord_messages::clock::Clock as _;
+use flowlord_kernel::Clock as _;
+use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows};
 use flowlord_messages::read::{PausedPhase, ReadSchedule, ScheduleInput};
 use flowlord_messages::write::{
     CreateTasks, Created, CronKey, PromoteDue, Promoted, RecordMissed, SaveCrons, SetPaused, SlotKey,
 };
-use flowlord_messages::{Code, Error, Result};
 use flowlord_testkit::VirtualClock;
 
 /// How a write fails.

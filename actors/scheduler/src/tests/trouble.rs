@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use chrono::TimeDelta;
 use flowlord_domain::AlertKind;
-use flowlord_messages::{Code, Ping};
+use flowlord_kernel::{Code, Ping};
 
 use super::stub::Fault::{Refused, Unanswered};
 use super::{World, at, workflows};

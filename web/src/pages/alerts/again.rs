@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use actix_web::HttpRequest;
 use flowlord_domain::Attempt;
 use flowlord_domain::summary::line_key;
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::alerts::LadderStates;
 use flowlord_messages::find::FindTasks;
 use flowlord_messages::read::TaskFilter;

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 
-use crate::activity::Busy;
+use crate::quiescence::Busy;
 
-/// The longest that the system clock sleeps before it looks at the wall clock again, so that a stepped clock or
-/// a suspended machine delays a timer by no more.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The longest that the system clock sleeps before it reads the wall clock again, so that a stepped clock or a suspended
+/// machine delays a timer by no more.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// A timer that came due.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Clock for SystemClock {
             loop {
                 let now = clock.now();
                 match (at - now).to_std() {
-                    Ok(left) if !left.is_zero() => tokio::time::sleep(left.min(LOOK_AGAIN)).await,
+                    Ok(left) if !left.is_zero() => tokio::time::sleep(left.min(LONGEST_SLEEP)).await,
                     _ => return Tick { now, busy: None },
                 }
             }

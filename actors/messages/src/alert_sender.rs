@@ -8,39 +8,37 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::TimeDelta;
 use flowlord_domain::NewAlert;
+use flowlord_kernel::{Busy, Environment, Port};
 
-use crate::activity::Activity;
-use crate::clock::SharedClock;
-use crate::port::Port;
 use crate::write::RaiseAlerts;
 
-/// How many alerts wait at most; of more, the first ones.
-const MOST: usize = 100;
+/// How many alerts may wait. The first ones are kept: they tell how it began.
+const MAX_WAITING_ALERTS: usize = 100;
 
-/// After one that wasn't stored, when to try again.
-const TRY_AGAIN: TimeDelta = TimeDelta::seconds(10);
+/// After an alert that wasn't stored, when to try again.
+const RETRY_DELAY: TimeDelta = TimeDelta::seconds(10);
 
-/// Raises alerts, in their order, for one actor. It outlives that actor's restarts, not the process.
+/// Keeps the alerts of one actor, in their order, until they are stored. It outlives that actor's restarts, not the
+/// process.
 #[derive(Debug, Clone)]
-pub struct Raiser {
+pub struct AlertSender {
     port: Port<RaiseAlerts>,
-    clock: SharedClock,
-    activity: Activity,
+    environment: Environment,
     /// While there are any, they are being sent.
     waiting: Arc<Mutex<VecDeque<NewAlert>>>,
 }
 
-impl Raiser {
+impl AlertSender {
     /// One that has nothing to raise yet.
     #[must_use]
-    pub fn new(port: Port<RaiseAlerts>, clock: SharedClock, activity: Activity) -> Self {
-        Self { port, clock, activity, waiting: Arc::default() }
+    pub fn new(port: Port<RaiseAlerts>, environment: &Environment) -> Self {
+        Self { port, environment: environment.clone(), waiting: Arc::default() }
     }
 
     /// Has an alert stored: now, or as soon as that works.
     pub fn raise(&self, alert: NewAlert) {
         let mut waiting = self.waiting();
-        if waiting.len() == MOST {
+        if waiting.len() == MAX_WAITING_ALERTS {
             log::error!("event=alert_dropped reason=too_many_wait msg={:?}", alert.msg);
             return;
         }
@@ -48,13 +46,13 @@ impl Raiser {
         let first = waiting.len() == 1;
         drop(waiting);
         if first {
-            let busy = self.activity.begin();
+            let busy = self.environment.activity.begin();
             let this = self.clone();
             actix::spawn(async move { this.send_all(Some(busy)).await });
         }
     }
 
-    async fn send_all(&self, mut busy: Option<crate::Busy>) {
+    async fn send_all(&self, mut busy: Option<Busy>) {
         loop {
             let alerts: Vec<_> = self.waiting().iter().cloned().collect();
             let count = alerts.len();
@@ -68,7 +66,8 @@ impl Raiser {
                 }
                 Err(err) => {
                     log::warn!("event=alert_not_raised waiting={count} error={err:?}");
-                    let later = self.clock.sleep_until(self.clock.now() + TRY_AGAIN);
+                    let clock = &self.environment.clock;
+                    let later = clock.sleep_until(clock.now() + RETRY_DELAY);
                     drop(busy.take());
                     busy = later.await.busy;
                 }

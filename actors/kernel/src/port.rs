@@ -7,8 +7,26 @@ use actix::{Message, Recipient};
 use metrics::{Gauge, gauge};
 use tokio::sync::Semaphore;
 
-use crate::activity::{Activity, Busy};
 use crate::error::{Code, Error, Result};
+use crate::quiescence::{Activity, Busy};
+
+/// How much may be under way on a port, and how long its callers wait.
+#[derive(Debug, Clone, Copy)]
+pub struct PortLimits {
+    /// How many messages may be under way.
+    pub max_under_way: usize,
+    /// How long a caller waits for an answer.
+    pub timeout: Duration,
+}
+
+impl PortLimits {
+    /// A group commit takes milliseconds: after these 20 s something is wrong, and an error that says so is worth more
+    /// than a longer wait.
+    pub const USUAL: Self = Self { max_under_way: 2_048, timeout: Duration::from_secs(20) };
+
+    /// For what takes as long as the database is large; a few at a time.
+    pub const PATIENT: Self = Self { max_under_way: 32, timeout: Duration::from_secs(6 * 3600) };
+}
 
 /// One message under way, while it lives.
 struct Counted(Gauge);
@@ -36,7 +54,8 @@ where
     M::Result: Send,
 {
     name: &'static str,
-    to: Recipient<M>,
+    /// None: nobody is there, and calls fail.
+    to: Option<Recipient<M>>,
     permits: Arc<Semaphore>,
     timeout: Duration,
     activity: Activity,
@@ -78,27 +97,35 @@ where
     M: Message + Send + 'static,
     M::Result: Send,
 {
-    /// A port to `to` that lets `bound` messages be under way and waits `timeout` for each answer.
+    /// A port to an actor, which is called `name` in errors and metrics.
     #[must_use]
-    pub fn new(
+    pub fn new(name: &'static str, to: Recipient<M>, limits: PortLimits, activity: &Activity) -> Self {
+        Self::with_recipient(name, Some(to), limits, activity.clone())
+    }
+
+    /// A port that leads nowhere: hints are dropped, calls fail.
+    #[must_use]
+    pub fn unconnected(name: &'static str) -> Self {
+        Self::with_recipient(name, None, PortLimits::USUAL, Activity::default())
+    }
+
+    fn with_recipient(
         name: &'static str,
-        to: Recipient<M>,
-        bound: usize,
-        timeout: Duration,
-        activity: &Activity,
+        to: Option<Recipient<M>>,
+        limits: PortLimits,
+        activity: Activity,
     ) -> Self {
-        let depth = gauge!("flowlord_messages_under_way", "actor" => name);
         Self {
             name,
             to,
-            permits: Arc::new(Semaphore::new(bound)),
-            timeout,
-            activity: activity.clone(),
-            depth,
+            permits: Arc::new(Semaphore::new(limits.max_under_way)),
+            timeout: limits.timeout,
+            activity,
+            depth: gauge!("flowlord_messages_under_way", "actor" => name),
         }
     }
 
-    /// The actor behind it.
+    /// The name of the actor behind it.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
@@ -111,12 +138,13 @@ where
     where
         M::Result: 'static,
     {
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        let (Ok(permit), Some(to)) = (permit, &self.to) else {
             log::debug!("event=hint_dropped actor={}", self.name);
             return false;
         };
         let (busy, counted) = (self.activity.begin(), Counted::begin(&self.depth));
-        let answer = self.to.send(message);
+        let answer = to.send(message);
         actix::spawn(async move {
             let _closed_is_fine = answer.await;
             drop((permit, busy, counted));
@@ -126,15 +154,18 @@ where
 
     #[expect(clippy::disallowed_methods, reason = "the one place that bounds what is sent")]
     fn send(&self, message: M) -> impl Future<Output = Result<M::Result>> + use<M> {
-        let name = self.name;
-        let sent = Arc::clone(&self.permits).try_acquire_owned().map(|permit| {
+        let (name, timeout) = (self.name, self.timeout);
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        let sent = permit.map(|permit| {
             let busy = (self.activity.begin(), Counted::begin(&self.depth));
-            (permit, busy, self.to.send(message))
+            (permit, busy, self.to.as_ref().map(|to| to.send(message)))
         });
-        let timeout = self.timeout;
         async move {
-            let Ok((_permit, _busy, answer)) = sent else {
+            let Ok((_permit, _busy, sent)) = sent else {
                 return Err(Error::new(Code::Busy, format!("{name} has too much to do; try again")));
+            };
+            let Some(answer) = sent else {
+                return Err(Error::new(Code::Internal, format!("{name} isn't connected")));
             };
             match tokio::time::timeout(timeout, answer).await {
                 Ok(Ok(answer)) => Ok(answer),
@@ -166,8 +197,8 @@ where
     }
 }
 
-/// A port that is set after its holder was built: the way of hints upwards, where the one who hears is started
-/// later. Until it is set, hints are dropped.
+/// A port that is set after its holder was built: hints go upwards, to actors that start later. Until it is set, hints
+/// are dropped.
 #[derive(Debug)]
 pub struct LatePort<M>(Arc<OnceLock<Port<M>>>)
 where
@@ -199,18 +230,18 @@ where
     M: Message + Send + 'static,
     M::Result: Send,
 {
-    /// Sets who hears; the first one counts.
+    /// Sets the port; the first one counts.
     pub fn set(&self, port: Port<M>) {
         let _already_set = self.0.set(port);
     }
 
-    /// Begins a piece of work that ends with a hint; none where nobody hears yet.
+    /// Begins a piece of work that ends with a hint; none until the port is set.
     #[must_use]
     pub fn begin(&self) -> Option<Busy> {
         self.0.get().map(|port| port.activity.begin())
     }
 
-    /// Sends a hint, if anybody hears.
+    /// Sends a hint, if the port is set.
     pub fn hint(&self, message: M) -> bool
     where
         M::Result: 'static,

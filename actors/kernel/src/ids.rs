@@ -13,7 +13,7 @@ const FOLLOW_BACK_MICROS: i64 = 1_000_000;
 
 /// Makes ids; clones share one sequence.
 #[derive(Debug, Clone)]
-pub struct Mint(Arc<Mutex<State>>);
+pub struct IdGenerator(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -21,7 +21,7 @@ struct State {
     rng: StdRng,
 }
 
-impl Mint {
+impl IdGenerator {
     /// From the machine's randomness.
     #[must_use]
     pub fn new() -> Self {
@@ -43,13 +43,13 @@ impl Mint {
     }
 }
 
-impl Default for Mint {
+impl Default for IdGenerator {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Ids for Mint {
+impl Ids for IdGenerator {
     fn uid(&mut self, now: DateTime<Utc>) -> Uid {
         let now = now.timestamp_micros();
         self.with(|state| {
@@ -70,12 +70,12 @@ mod tests {
 
     #[test]
     fn ids_differ_within_one_instant_and_follow_a_clock_that_steps_back() {
-        let mut mint = Mint::seeded(1);
+        let mut ids = IdGenerator::seeded(1);
         let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
-        let (first, second) = (mint.uid(now), mint.uid(now));
+        let (first, second) = (ids.uid(now), ids.uid(now));
         assert!(first < second);
-        assert!(mint.uid(now - chrono::TimeDelta::milliseconds(20)) > second);
+        assert!(ids.uid(now - chrono::TimeDelta::milliseconds(20)) > second);
         let hour_ago = now - chrono::TimeDelta::hours(1);
-        assert_eq!(mint.uid(hour_ago), Uid::at(hour_ago));
+        assert_eq!(ids.uid(hour_ago), Uid::at(hour_ago));
     }
 }

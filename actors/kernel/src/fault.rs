@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use crate::environment::ActorKit;
+
 /// A point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {
@@ -33,6 +35,20 @@ pub enum Fault {
     Abort,
 }
 
+/// Code of an actor that a test makes panic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActorCode {
+    /// What handles a message.
+    Handler,
+    /// What goes on with an answer, or at a timer.
+    Continuation,
+}
+
+/// Panics where that was planned for the actor.
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+pub(crate) fn panic_if_planned(_kit: &ActorKit, _code: ActorCode) {}
+
 /// What was planned at a point for the data in `folder`.
 #[cfg(not(feature = "faults"))]
 #[inline(always)]
@@ -43,6 +59,41 @@ pub fn at(_point: Point, _folder: &Path) -> Option<Fault> {
 
 #[cfg(feature = "faults")]
 pub use planned::{ENVIRONMENT, at, clear, plan};
+
+#[cfg(feature = "faults")]
+pub use panics::plan_panic;
+
+#[cfg(feature = "faults")]
+pub(crate) use panics::panic_if_planned;
+
+#[cfg(feature = "faults")]
+mod panics {
+    use std::sync::{Mutex, PoisonError};
+
+    use super::{ActorCode, ActorKit};
+    use crate::environment::Environment;
+
+    /// Which process under test, which of its actors, what of it.
+    type PlannedPanic = (usize, &'static str, ActorCode);
+
+    static PLANNED: Mutex<Vec<PlannedPanic>> = Mutex::new(Vec::new());
+
+    /// Makes an actor panic once, the next time that it runs such code.
+    pub fn plan_panic(environment: &Environment, actor: &'static str, code: ActorCode) {
+        let plan = (environment.activity.identity(), actor, code);
+        PLANNED.lock().unwrap_or_else(PoisonError::into_inner).push(plan);
+    }
+
+    pub(crate) fn panic_if_planned(kit: &ActorKit, code: ActorCode) {
+        let plan = (kit.activity().identity(), kit.name(), code);
+        let mut planned = PLANNED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = planned.iter().position(|one| *one == plan) {
+            planned.remove(at);
+            drop(planned);
+            panic!("planned by a test");
+        }
+    }
+}
 
 #[cfg(feature = "faults")]
 mod planned {

@@ -28,6 +28,12 @@ impl Activity {
         Busy(Arc::clone(&self.0))
     }
 
+    /// Tells this count from those of other services in the process.
+    #[cfg(feature = "faults")]
+    pub(crate) fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
     /// Whether nothing is under way, and how many pieces of work were ever begun.
     #[must_use]
     pub fn idle(&self) -> (bool, u64) {

@@ -1,0 +1,70 @@
+//! The one shape of an actor: what it is given, and how it calls others.
+
+use actix::fut::{ActorFutureExt as _, wrap_future};
+use actix::{Actor, AsyncContext as _, Context, ResponseActFuture};
+use chrono::{DateTime, Utc};
+
+use crate::environment::ActorKit;
+use crate::error::Result;
+use crate::fault::ActorCode;
+use crate::supervision::{AfterPanic, run_guarded};
+
+/// What an asynchronous handler returns: the answer comes when a future of the actor has ended.
+pub type Reply<A, T> = ResponseActFuture<A, Result<T>>;
+
+/// An actor of flowlord. Its handlers are listed by [`handlers!`](crate::handlers), and it calls others by
+/// [`ask`](Self::ask); so no code of it runs unguarded.
+pub trait KernelActor: Actor<Context = Context<Self>> {
+    /// What it was given at its start.
+    fn kit(&self) -> &ActorKit;
+
+    /// The wall clock, UTC.
+    fn now(&self) -> DateTime<Utc> {
+        self.kit().now()
+    }
+
+    /// Waits for `asked`, then goes on with its answer. The actor handles other messages meanwhile; what was asked is
+    /// forgotten when the actor restarts.
+    ///
+    /// It counts as work under way until `go_on` has returned.
+    fn ask<T: 'static>(
+        &self,
+        ctx: &mut Context<Self>,
+        asked: impl Future<Output = T> + 'static,
+        go_on: impl FnOnce(&mut Self, T, &mut Context<Self>) + 'static,
+    ) {
+        let busy = self.kit().activity().begin();
+        self.follow(ctx, asked, move |actor, answer, ctx| {
+            go_on(actor, answer, ctx);
+            drop(busy);
+        });
+    }
+
+    /// Like [`ask`](Self::ask) for what may last for days, as a connection does: it doesn't count as work under way.
+    #[expect(clippy::disallowed_methods, reason = "the one place that guards what a future goes on with")]
+    fn follow<T: 'static>(
+        &self,
+        ctx: &mut Context<Self>,
+        followed: impl Future<Output = T> + 'static,
+        go_on: impl FnOnce(&mut Self, T, &mut Context<Self>) + 'static,
+    ) {
+        ctx.spawn(wrap_future::<_, Self>(followed).map(move |answer, actor, ctx| {
+            run_guarded(ActorCode::Continuation, actor, ctx, |actor, ctx| go_on(actor, answer, ctx));
+        }));
+    }
+
+    /// The reply of an asynchronous handler: waits for `asked`, and makes the answer of it. After a panic the caller is
+    /// answered by an error.
+    fn reply_after<T: 'static, R: 'static>(
+        &self,
+        asked: impl Future<Output = T> + 'static,
+        answer: impl FnOnce(&mut Self, T, &mut Context<Self>) -> Result<R> + 'static,
+    ) -> Reply<Self, R>
+    where
+        Result<R>: AfterPanic,
+    {
+        Box::pin(wrap_future::<_, Self>(asked).map(move |asked, actor, ctx| {
+            run_guarded(ActorCode::Continuation, actor, ctx, |actor, ctx| answer(actor, asked, ctx))
+        }))
+    }
+}

@@ -1,0 +1,84 @@
+//! Panics caught, actors restarted, and the end when that doesn't help.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use actix::{Actor, ActorContext as _, Context, ResponseActFuture};
+
+use crate::actor::KernelActor;
+use crate::error::{Code, Error};
+use crate::fault::{ActorCode, panic_if_planned};
+
+/// What a caller is answered by a handler that panicked.
+pub trait AfterPanic {
+    /// The answer in the name of `actor`.
+    fn after_panic(actor: &str) -> Self;
+}
+
+impl AfterPanic for () {
+    fn after_panic(_actor: &str) -> Self {}
+}
+
+impl<T> AfterPanic for Result<T, Error> {
+    fn after_panic(actor: &str) -> Self {
+        Err(Error::new(Code::Internal, format!("{actor} failed and was restarted; see the log")))
+    }
+}
+
+impl<T: 'static, A: Actor> AfterPanic for ResponseActFuture<A, Result<T, Error>> {
+    fn after_panic(actor: &str) -> Self {
+        Box::pin(actix::fut::ready(AfterPanic::after_panic(actor)))
+    }
+}
+
+/// Runs code of an actor. A panic in it is logged and stops the actor, which its supervisor then restarts with the
+/// mailbox kept: actix itself would close the mailbox for ever.
+///
+/// Handlers and continuations are guarded already; see [`handlers!`](crate::handlers) and [`KernelActor::ask`].
+pub fn guarded<A, R>(
+    actor: &mut A,
+    ctx: &mut Context<A>,
+    code: impl FnOnce(&mut A, &mut Context<A>) -> R,
+) -> R
+where
+    A: KernelActor,
+    R: AfterPanic,
+{
+    run_guarded(ActorCode::Handler, actor, ctx, code)
+}
+
+/// Like [`guarded`], for code of either kind.
+pub(crate) fn run_guarded<A, R>(
+    kind: ActorCode,
+    actor: &mut A,
+    ctx: &mut Context<A>,
+    code: impl FnOnce(&mut A, &mut Context<A>) -> R,
+) -> R
+where
+    A: KernelActor,
+    R: AfterPanic,
+{
+    let run = || {
+        panic_if_planned(actor.kit(), kind);
+        code(actor, ctx)
+    };
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(answer) => answer,
+        Err(panic) => {
+            let kit = actor.kit();
+            log::error!("event=actor_panicked actor={} why={:?}", kit.name(), panic_text(panic.as_ref()));
+            kit.count_restart();
+            let answer = R::after_panic(kit.name());
+            ctx.stop();
+            answer
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

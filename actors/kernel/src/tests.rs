@@ -1,0 +1,292 @@
+//! How messages travel: bounded, timed, and over a panic.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix::{Actor, Context, Message, Supervised, Supervisor};
+use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
+
+use crate::{
+    ActorKit, Code, Environment, Error, KernelActor, LatePort, Ping, Port, PortLimits, Reply, Result, Timer,
+    Wakes, clients, handlers,
+};
+
+/// Panics when told to, counts its starts, and can be made to wait.
+struct Victim {
+    kit: ActorKit,
+    timer: Timer,
+    starts: Arc<AtomicUsize>,
+    go_on: Arc<Notify>,
+}
+
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<u32>")]
+struct Double(u32);
+
+/// Doubles in a continuation.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<u32>")]
+struct DoubleLater(u32);
+
+/// Asks, and answers before the answer is there.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<()>")]
+struct AskAside(u32);
+
+/// Sets a timer for now.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<()>")]
+struct WakeNow;
+
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<()>")]
+struct Wait;
+
+clients! {
+    struct VictimClient {
+        double: Double,
+        double_later: DoubleLater,
+        ask_aside: AskAside,
+        wake_now: WakeNow,
+        wait: Wait | patient,
+        ping: Ping,
+    }
+}
+
+/// The number at which it panics.
+const UNLUCKY: u32 = 13;
+
+impl Victim {
+    fn double(&mut self, Double(number): Double, _: &mut Context<Self>) -> Result<u32> {
+        assert_ne!(number, UNLUCKY, "planned");
+        Ok(number * 2)
+    }
+
+    fn double_later(&mut self, DoubleLater(number): DoubleLater, _: &mut Context<Self>) -> Reply<Self, u32> {
+        self.reply_after(std::future::ready(number), |this, number, ctx| this.double(Double(number), ctx))
+    }
+
+    fn ask_aside(&mut self, AskAside(number): AskAside, ctx: &mut Context<Self>) -> Result<()> {
+        self.ask(ctx, std::future::ready(number), |this, number, ctx| {
+            let _doubled = this.double(Double(number), ctx);
+        });
+        Ok(())
+    }
+
+    fn wake_now(&mut self, _: WakeNow, ctx: &mut Context<Self>) -> Result<()> {
+        let now = self.now();
+        self.wake_at(Some(now), ctx);
+        Ok(())
+    }
+
+    fn wait(&mut self, _: Wait, _: &mut Context<Self>) -> Reply<Self, ()> {
+        let go_on = Arc::clone(&self.go_on);
+        self.reply_after(async move { go_on.notified().await }, |_, (), _| Ok(()))
+    }
+}
+
+handlers!(Victim {
+    Double => double,
+    async DoubleLater => double_later,
+    AskAside => ask_aside,
+    WakeNow => wake_now,
+    async Wait => wait,
+});
+
+impl Actor for Victim {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(100);
+        self.starts.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Supervised for Victim {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        self.timer = Timer::default();
+    }
+}
+
+impl KernelActor for Victim {
+    fn kit(&self) -> &ActorKit {
+        &self.kit
+    }
+}
+
+impl Wakes for Victim {
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+
+    fn wake(&mut self, _: DateTime<Utc>, _: &mut Context<Self>) {
+        panic!("planned");
+    }
+}
+
+struct Stage {
+    to: actix::Addr<Victim>,
+    environment: Environment,
+    starts: Arc<AtomicUsize>,
+    gave_up: Arc<AtomicUsize>,
+    go_on: Arc<Notify>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let (starts, gave_up, go_on) = <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<Notify>)>::default();
+        let count = Arc::clone(&gave_up);
+        let environment = Environment::system(Arc::new(move |_: &str| {
+            count.fetch_add(1, Ordering::SeqCst);
+        }));
+        let victim = Victim {
+            kit: environment.kit("victim"),
+            timer: Timer::default(),
+            starts: Arc::clone(&starts),
+            go_on: Arc::clone(&go_on),
+        };
+        Self { to: Supervisor::start(|_| victim), environment, starts, gave_up, go_on }
+    }
+
+    fn client(&self) -> VictimClient {
+        VictimClient::connect("victim", &self.to, &self.environment)
+    }
+
+    fn port<M>(&self, max_under_way: usize, timeout: Duration) -> Port<M>
+    where
+        Victim: actix::Handler<M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        let limits = PortLimits { max_under_way, timeout };
+        Port::new("victim", self.to.clone().recipient(), limits, &self.environment.activity)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.environment.activity.idle().0
+    }
+
+    /// Waits for a start after a panic that nobody is answered.
+    async fn restarted(&self, starts: usize) {
+        while self.starts.load(Ordering::SeqCst) < starts {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn code<T: std::fmt::Debug>(answer: Result<T>) -> Code {
+    let Error { code, .. } = answer.unwrap_err();
+    code
+}
+
+#[actix::test]
+async fn an_actor_that_panics_answers_restarts_and_keeps_its_mailbox() {
+    let stage = Stage::new();
+    let port = stage.port(10, PATIENCE);
+    let (before, panics, behind) = (port.call(Double(1)), port.call(Double(13)), port.call(Double(2)));
+    assert_eq!(before.await, Ok(2));
+    assert_eq!(code(panics.await), Code::Internal);
+    assert_eq!(behind.await, Ok(4), "what waited behind the panic is answered");
+    assert_eq!((stage.starts.load(Ordering::SeqCst), stage.gave_up.load(Ordering::SeqCst)), (2, 0));
+}
+
+#[actix::test]
+async fn a_continuation_that_panics_answers_and_restarts_too() {
+    let stage = Stage::new();
+    let client = stage.client();
+    assert_eq!(client.call(DoubleLater(2)).await, Ok(4));
+    let (panics, behind) = (client.call(DoubleLater(UNLUCKY)), client.call(Double(2)));
+    assert_eq!(behind.await, Ok(4));
+    assert_eq!(code(panics.await), Code::Internal);
+    stage.restarted(2).await;
+    assert_eq!(client.call(Double(3)).await, Ok(6));
+}
+
+#[actix::test]
+async fn a_panic_that_nobody_waits_for_restarts_the_actor() {
+    let stage = Stage::new();
+    let client = stage.client();
+    assert_eq!(client.call(AskAside(UNLUCKY)).await, Ok(()));
+    stage.restarted(2).await;
+    assert_eq!(client.call(WakeNow).await, Ok(()));
+    stage.restarted(3).await;
+    assert_eq!(client.call(Double(3)).await, Ok(6), "its mailbox is kept");
+    assert_eq!(client.call(Ping).await.map(|pong| pong.restarts), Ok(2));
+    while !stage.is_idle() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[actix::test]
+async fn what_is_asked_counts_as_under_way_until_its_continuation_has_run() {
+    let stage = Stage::new();
+    assert_eq!(stage.client().call(AskAside(2)).await, Ok(()));
+    while !stage.is_idle() {
+        tokio::task::yield_now().await;
+    }
+    let waits = stage.client().call(Wait);
+    tokio::task::yield_now().await;
+    assert!(!stage.is_idle());
+    stage.go_on.notify_one();
+    assert_eq!(waits.await, Ok(()));
+}
+
+#[actix::test]
+async fn a_client_without_a_port_says_so() {
+    let stage = Stage::new();
+    let client = VictimClient::unconnected().with::<Double>(stage.port(1, PATIENCE));
+    assert_eq!(client.call(Double(1)).await, Ok(2));
+    let Error { code, detail } = client.call(Wait).await.unwrap_err();
+    assert_eq!((code, detail.as_str()), (Code::Internal, "wait isn't connected"));
+}
+
+#[actix::test]
+async fn more_than_three_restarts_a_minute_are_too_many() {
+    let stage = Stage::new();
+    let port = stage.port(10, PATIENCE);
+    for panics in 1..=4 {
+        assert_eq!(code(port.call(Double(13)).await), Code::Internal);
+        assert_eq!(stage.gave_up.load(Ordering::SeqCst), usize::from(panics > 3));
+    }
+}
+
+#[actix::test]
+async fn a_full_port_refuses_and_drops_hints() {
+    let stage = Stage::new();
+    let port: Port<Wait> = stage.port(2, PATIENCE);
+    let (one, two) = (port.call(Wait), port.clone().call(Wait));
+    assert_eq!(code(port.call(Wait).await), Code::Busy, "clones share the bound");
+    assert!(!port.hint(Wait));
+    assert!(!stage.is_idle(), "calls are under way before anybody polls them");
+    stage.go_on.notify_waiters();
+    let ended = async {
+        stage.go_on.notify_one();
+        one.await
+    };
+    assert_eq!(ended.await, Ok(()));
+    stage.go_on.notify_one();
+    assert_eq!(two.await, Ok(()));
+    assert!(stage.is_idle());
+    assert!(port.hint(Wait), "there is room again");
+    assert!(stage.client().hint(Wait));
+}
+
+#[actix::test]
+async fn an_answer_that_does_not_come_is_a_timeout() {
+    let stage = Stage::new();
+    let port: Port<Wait> = stage.port(2, Duration::from_millis(1));
+    assert_eq!(code(port.call(Wait).await), Code::Timeout);
+}
+
+#[actix::test]
+async fn a_late_port_hears_once_it_is_set() {
+    let stage = Stage::new();
+    let late = LatePort::default();
+    assert!(!late.hint(Double(1)));
+    late.set(stage.port(1, PATIENCE));
+    assert!(late.hint(Double(1)));
+}

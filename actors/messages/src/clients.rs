@@ -1,0 +1,202 @@
+//! One client per actor: what it may be asked, each on a bounded port.
+
+use flowlord_kernel::clients;
+
+use crate::alerts::{
+    Acknowledge, AddSilence, CountNotifications, LadderStates, ListIncidents, ListSilences, RemoveSilence,
+    SetRoutes,
+};
+use crate::audit::{ListChanges, RecordChange};
+use crate::backload::{
+    ChangeBackload, CheckBackload, ExecuteBackload, PlanBackload, ReadBackload, ReadBackloads, SaveBackload,
+    SetBackloadState, StoreBackloadChunk,
+};
+use crate::changes::TakeChanges;
+use crate::database::{MeasureTable, ReadDatabase};
+use crate::dispatch::{Heartbeat, Lease, Release};
+use crate::files::{
+    FileArrived, KeepPlaces, ListFiles, ReadSeen, ReadWaiting, RecordFile, SaveSeen, WatchedPlaces,
+};
+use crate::find::FindTasks;
+use crate::grid::{ReadHours, ReadSlots};
+use crate::ingest::SubmitResults;
+use crate::library::{CurrentWorkflows, MetaRows, Reload};
+use crate::notifier::{AwaitMessage, SlackCall};
+use crate::outbox::{MarkNotified, PendingMessages, ReadMessage, ReadOutages, ReadThreads};
+use crate::read::{
+    AlertsByRow, AttemptsById, Chain, ChainBeginning, DayStats, KnownTasks, LastSlots, LaterAttempts,
+    ListAlerts, NextExpiry, ReadBacklog, ReadDays, ReadLadder, ReadPaused, ReadSchedule, ReadWorkflow,
+    ReadWorkflows,
+};
+use crate::retention::RemoveOld;
+use crate::rowlog::{ForgetChanges, ReadSegment, ReadShipping, RestartLog};
+use crate::scheduler::{NextRuns, PausePhase};
+use crate::snapshot::{BackUp, CopyDatabase, ListSnapshots, ReadBackup, TakeSnapshot};
+use crate::token::{AddToken, ReadTokens, RemoveToken};
+use crate::watch::{RaiseBreaches, ReadSlotTasks, ReadWatch};
+use crate::write::{
+    AdvanceLadder, ApplyOutcomes, CancelTask, CreateTasks, EnqueueMessage, ExtendLease, GrantLeases,
+    PromoteDue, RaiseAlerts, ReapLeases, RecordMissed, ReleaseLease, RemoveHistory, RerunTasks, SaveCrons,
+    SaveWorkflows, SetPaused,
+};
+
+clients! {
+    /// Changes the database. Each call is answered once its change is on disk.
+    pub struct DatabaseWriter {
+        add_silence: AddSilence,
+        add_token: AddToken,
+        advance_ladder: AdvanceLadder,
+        apply_outcomes: ApplyOutcomes,
+        cancel_task: CancelTask,
+        create_tasks: CreateTasks,
+        enqueue_message: EnqueueMessage,
+        extend_lease: ExtendLease,
+        forget_changes: ForgetChanges,
+        grant_leases: GrantLeases,
+        keep_places: KeepPlaces,
+        mark_notified: MarkNotified,
+        promote_due: PromoteDue,
+        remove_history: RemoveHistory,
+        raise_alerts: RaiseAlerts,
+        raise_breaches: RaiseBreaches,
+        reap_leases: ReapLeases,
+        record_change: RecordChange,
+        record_file: RecordFile,
+        record_missed: RecordMissed,
+        release_lease: ReleaseLease,
+        remove_silence: RemoveSilence,
+        remove_token: RemoveToken,
+        rerun_tasks: RerunTasks,
+        restart_log: RestartLog,
+        save_backload: SaveBackload,
+        save_crons: SaveCrons,
+        save_seen: SaveSeen,
+        save_workflows: SaveWorkflows,
+        set_backload_state: SetBackloadState,
+        set_paused: SetPaused,
+        set_routes: SetRoutes,
+        store_backload_chunk: StoreBackloadChunk,
+        take_changes: TakeChanges,
+    }
+
+    /// Copies the database and reads its change log, which the writer does between two transactions.
+    pub struct DatabaseCopier {
+        copy_database: CopyDatabase | patient,
+        read_segment: ReadSegment | patient,
+    }
+
+    /// Reads the database. Each query sees one consistent state.
+    pub struct DatabaseReader {
+        alerts_by_row: AlertsByRow,
+        attempts_by_id: AttemptsById,
+        chain: Chain,
+        chain_beginning: ChainBeginning,
+        check_backload: CheckBackload,
+        count_notifications: CountNotifications,
+        day_stats: DayStats,
+        find_tasks: FindTasks,
+        known_tasks: KnownTasks,
+        last_slots: LastSlots,
+        later_attempts: LaterAttempts,
+        list_alerts: ListAlerts,
+        list_changes: ListChanges,
+        list_files: ListFiles,
+        list_incidents: ListIncidents,
+        list_silences: ListSilences,
+        measure_table: MeasureTable,
+        next_expiry: NextExpiry,
+        pending_messages: PendingMessages,
+        read_backload: ReadBackload,
+        read_backloads: ReadBackloads,
+        read_backlog: ReadBacklog,
+        read_database: ReadDatabase,
+        read_days: ReadDays,
+        read_hours: ReadHours,
+        read_ladder: ReadLadder,
+        read_message: ReadMessage,
+        read_outages: ReadOutages,
+        read_paused: ReadPaused,
+        read_schedule: ReadSchedule,
+        read_seen: ReadSeen,
+        read_slot_tasks: ReadSlotTasks,
+        read_slots: ReadSlots,
+        read_threads: ReadThreads,
+        read_tokens: ReadTokens,
+        read_waiting: ReadWaiting,
+        read_watch: ReadWatch,
+        read_workflow: ReadWorkflow,
+        read_workflows: ReadWorkflows,
+    }
+
+    /// Asks for workflows and the rows of their meta files.
+    pub struct LibraryClient {
+        current_workflows: CurrentWorkflows,
+        meta_rows: MetaRows,
+        reload: Reload,
+    }
+
+    /// Asks for what starts when, and pauses phases.
+    pub struct SchedulerClient {
+        next_runs: NextRuns,
+        pause_phase: PausePhase,
+    }
+
+    /// Leases tasks on behalf of workers.
+    pub struct DispatchClient {
+        lease: Lease,
+        heartbeat: Heartbeat,
+        release: Release,
+    }
+
+    /// Submits results.
+    pub struct IngestClient {
+        submit_results: SubmitResults,
+    }
+
+    /// Asks for the state of escalation, and acknowledges incidents.
+    pub struct AlertsClient {
+        ladder_states: LadderStates,
+        acknowledge: Acknowledge,
+    }
+
+    /// Asks what became of a message.
+    pub struct NotifierClient {
+        await_message: AwaitMessage,
+    }
+
+    /// Passes on calls of Slack.
+    pub struct ButtonsClient {
+        slack_call: SlackCall,
+    }
+
+    /// Takes snapshots, and lists them.
+    pub struct BackupClient {
+        back_up: BackUp,
+        list_snapshots: ListSnapshots,
+        read_backup: ReadBackup,
+        take_snapshot: TakeSnapshot | patient,
+    }
+
+    /// Asks how far the change log was shipped.
+    pub struct ShipperClient {
+        read_shipping: ReadShipping,
+    }
+
+    /// Removes old history.
+    pub struct RetentionClient {
+        remove_old: RemoveOld,
+    }
+
+    /// Plans, executes and changes backloads.
+    pub struct BackloadClient {
+        plan_backload: PlanBackload,
+        execute_backload: ExecuteBackload,
+        change_backload: ChangeBackload,
+    }
+
+    /// Reports files, and asks for the watched places.
+    pub struct FilesClient {
+        file_arrived: FileArrived,
+        watched_places: WatchedPlaces,
+    }
+}
