@@ -1,11 +1,9 @@
 //! Workflow files wherever they are: seen at once when they are saved here, read from a store, checked there.
 
-use std::sync::Arc;
-
 use chrono::TimeDelta;
 use flowlord::config::Sources;
-use flowlord::{App, Config, Environment};
-use flowlord_kernel::{Activity, Clock as _, IdGenerator};
+use flowlord::{App, Config};
+use flowlord_kernel::{Activity, Clock as _};
 use flowlord_testkit::{ACCESS_KEY, FakeStore, VirtualClock};
 use serde_json::json;
 
@@ -92,11 +90,8 @@ async fn workflows_of_a_store_run_and_go_on_while_it_is_away() {
     for status in [None, Some(500)] {
         // The second time the store is away from the start.
         fake.set_broken(status);
-        let activity = Activity::default();
-        let clock = VirtualClock::new(noon(), activity.clone());
-        let give_up = Arc::new(|name: &str| panic!("{name} gave up"));
-        let environment =
-            Environment { clock: Arc::new(clock.clone()), mint: IdGenerator::seeded(1), activity, give_up };
+        let clock = VirtualClock::new(noon(), Activity::default());
+        let environment = clock.environment();
         let app = App::start(&config, environment).await.unwrap();
         let api = Api::new(format!("http://{}", app.address()));
         let reloaded = api.post("/api/v1/workflows/refresh", &json!({})).await.ok();

@@ -25,6 +25,7 @@ mod library;
 mod long_texts;
 mod metrics;
 mod operations;
+mod panics;
 mod pauses;
 mod process;
 mod reruns;

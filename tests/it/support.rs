@@ -2,14 +2,13 @@
 //! own, to be killed.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord::App;
 use flowlord::config::Sources;
-use flowlord::{App, Environment};
 use flowlord_db::Seen;
-use flowlord_kernel::{Activity, Clock as _, IdGenerator};
+use flowlord_kernel::{Activity, Clock as _};
 use flowlord_testkit::{FakeSlack, VirtualClock};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::Value;
@@ -274,6 +273,13 @@ impl TestApp {
         Self::within(folder, workflow, Way::Webhook).await
     }
 
+    /// With a bot, and more in its configuration.
+    pub(crate) async fn bot_configured(workflow: &str, more: impl FnOnce(&Path) -> String) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("more.toml"), more(folder.path())).unwrap();
+        Self::within(folder, workflow, Way::Bot).await
+    }
+
     /// With a bot.
     pub(crate) async fn bot() -> Self {
         Self::of(WORKFLOW, Way::Bot).await
@@ -304,11 +310,8 @@ impl TestApp {
     }
 
     async fn on(folder: tempfile::TempDir, slack: FakeSlack, now: DateTime<Utc>, way: Way) -> Self {
-        let activity = Activity::default();
-        let clock = VirtualClock::new(now, activity.clone());
-        let give_up = Arc::new(|name: &str| panic!("{name} gave up"));
-        let environment =
-            Environment { clock: Arc::new(clock.clone()), mint: IdGenerator::seeded(1), activity, give_up };
+        let clock = VirtualClock::new(now, Activity::default());
+        let environment = clock.environment();
         slack.follow(&clock);
         let config = config(folder.path(), &way.config(&slack));
         let app = App::start(&config, environment).await.expect("the app starts");

@@ -61,7 +61,7 @@ pub fn at(_point: Point, _folder: &Path) -> Option<Fault> {
 pub use planned::{ENVIRONMENT, at, clear, plan};
 
 #[cfg(feature = "faults")]
-pub use panics::plan_panic;
+pub use panics::{is_panic_planned, plan_panic};
 
 #[cfg(feature = "faults")]
 pub(crate) use panics::panic_if_planned;
@@ -82,6 +82,13 @@ mod panics {
     pub fn plan_panic(environment: &Environment, actor: &'static str, code: ActorCode) {
         let plan = (environment.activity.identity(), actor, code);
         PLANNED.lock().unwrap_or_else(PoisonError::into_inner).push(plan);
+    }
+
+    /// Whether a planned panic is still to come.
+    #[must_use]
+    pub fn is_panic_planned(environment: &Environment, actor: &'static str, code: ActorCode) -> bool {
+        let plan = (environment.activity.identity(), actor, code);
+        PLANNED.lock().unwrap_or_else(PoisonError::into_inner).contains(&plan)
     }
 
     pub(crate) fn panic_if_planned(kit: &ActorKit, code: ActorCode) {
