@@ -39,12 +39,12 @@ def notice(page):
 def test_one_task_is_run_again_from_the_list(person):
     failed(person.service, "again-one", 2)
     page = person.open("/web/task?type=again-one&result=error")
-    run = page.get_by_role("button", name="Run again")
+    run = page.get_by_role("button", name="Rerun")
     expect(run).to_be_hidden()
     page.locator("#list tbody [data-row]").first.check()
-    expect(run).to_have_text("Run again 1")
+    expect(run).to_have_text("Rerun 1")
     run.click()
-    expect(notice(page)).to_have_text("1 task runs again.")
+    expect(notice(page)).to_have_text("1 task was rerun.")
     expect(page).to_have_url(re.compile("type=again-one&result=error$"))
     assert ready(person.service, "again-one") == 1
 
@@ -52,33 +52,33 @@ def test_one_task_is_run_again_from_the_list(person):
 def test_many_tasks_are_run_again_from_the_list(person):
     failed(person.service, "again-many", 3)
     page = person.open("/web/task?type=again-many")
-    page.get_by_label("Tick all").check()
+    page.get_by_label("Select all").check()
     expect(page.locator("#list tbody tr.chosen")).to_have_count(3)
     page.locator("#list tbody [data-row]").last.uncheck()
     expect(page.locator("[data-count]")).to_have_text("2")
-    page.get_by_label("Tick all").check()
+    page.get_by_label("Select all").check()
     person.shoot("tasks-ticked")
-    page.get_by_role("button", name="Run again").click()
-    expect(notice(page)).to_have_text("3 tasks run again.")
+    page.get_by_role("button", name="Rerun").click()
+    expect(notice(page)).to_have_text("3 tasks were rerun.")
     assert ready(person.service, "again-many") == 3
     # Those that were tried again since are told with the reason, and nothing runs twice.
     page.goto("/web/task?type=again-many&result=error")
-    page.get_by_label("Tick all").check()
-    page.get_by_role("button", name="Run again").click()
-    expect(notice(page)).to_contain_text("0 tasks run again, 3 can't. The first:")
+    page.get_by_label("Select all").check()
+    page.get_by_role("button", name="Rerun").click()
+    expect(notice(page)).to_contain_text("0 tasks were rerun, 3 can't. The first:")
     assert ready(person.service, "again-many") == 3
 
 
 def test_a_task_is_run_again_from_its_own_page(person):
     uid = failed(person.service, "again-detail")[0]
     page = person.open(f"/web/task/{uid}")
-    page.get_by_role("button", name="Run again").click()
-    expect(notice(page)).to_contain_text("It runs again, as")
+    page.get_by_role("button", name="Rerun").click()
+    expect(notice(page)).to_contain_text("Rerun as task")
     rows = page.locator("table.chain tbody tr")
     expect(rows).to_have_count(2)
     expect(rows.last.locator(".pill")).to_have_text("ready")
     # The new attempt is drawn, and leads to itself.
-    page.get_by_role("group", name="What followed from what").get_by_role("link").last.click()
+    page.get_by_role("group", name="Lineage").get_by_role("link").last.click()
     expect(page).not_to_have_url(re.compile(uid))
     expect(page.locator("#task .pill").first).to_have_text("ready")
 
@@ -92,7 +92,7 @@ def test_a_task_is_cancelled_from_its_own_page(person):
     assert person.service.get(f"/api/v1/tasks/{uid}")["state"] == "ready", "no means no"
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Cancel").click()
-    expect(notice(page)).to_have_text("It is cancelled.")
+    expect(notice(page)).to_have_text("The task is cancelled.")
     expect(page.locator("#task")).to_contain_text("the source is wrong")
     expect(page.locator("#task .pill").first).to_have_text("warn")
     # A task at work ends when its worker hears of it.
@@ -101,7 +101,7 @@ def test_a_task_is_cancelled_from_its_own_page(person):
     page.goto(f"/web/task/{uid}")
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("#task")).to_contain_text("its worker is told to stop with its next heartbeat")
+    expect(page.locator("#task")).to_contain_text("its worker will be told to stop at its next heartbeat")
     assert person.service.post(f"/api/v1/lease/{leased['lease']}/heartbeat", {})["cancel"] is True
 
 
@@ -128,7 +128,7 @@ def test_alerts_are_silenced_and_told_again(person):
     silences.get_by_role("button", name="Silence").click()
     row = silences.locator("tbody tr", has_text="noisy-*")
     expect(row).to_contain_text("being rebuilt")
-    expect(notice(page)).to_contain_text("No notifications of")
+    expect(notice(page)).to_contain_text("No notifications for")
     person.shoot("alerts-silence")
     row.get_by_role("button", name="End the silence").click()
     expect(row).to_have_count(0)
@@ -137,7 +137,7 @@ def test_alerts_are_silenced_and_told_again(person):
 
 def test_the_trail_says_who_did_it_and_filters_by_links(person):
     uid = failed(person.service, "again-trail")[0]
-    person.open(f"/web/task/{uid}").get_by_role("button", name="Run again").click()
+    person.open(f"/web/task/{uid}").get_by_role("button", name="Rerun").click()
     expect(notice(person.page)).to_be_visible()
     person.page.locator("nav.pages").get_by_role("link", name="Audit").click()
     page = person.page
@@ -153,7 +153,7 @@ def test_the_trail_says_who_did_it_and_filters_by_links(person):
     page.get_by_text("What", exact=True).first.click()
     page.get_by_label("snapshot").check()
     page.get_by_role("button", name="Apply").last.click()
-    expect(page.locator("#changes")).to_contain_text("No change of this day fits the filter.")
+    expect(page.locator("#changes")).to_contain_text("No change of this day matches the filter.")
 
 
 # By the keyboard alone: no click, no focus but where Tab leads.
@@ -173,18 +173,18 @@ def test_tasks_are_run_again_with_the_keyboard_alone(person):
     page = person.open("/web/task?type=again-keys")
     for key in ["j", "x", "j", "x"]:
         page.keyboard.press(key)
-    run = page.get_by_role("button", name="Run again")
-    expect(run).to_have_text("Run again 2")
+    run = page.get_by_role("button", name="Rerun")
+    expect(run).to_have_text("Rerun 2")
     tab_to(page, run, "Shift+Tab")
     page.keyboard.press("Enter")
-    expect(notice(page)).to_have_text("2 tasks run again.")
+    expect(notice(page)).to_have_text("2 tasks were rerun.")
     assert ready(person.service, "again-keys") == 2
 
 
 def test_one_task_is_run_again_and_cancelled_with_the_keyboard_alone(person):
     uid = failed(person.service, "detail-keys")[0]
     page = person.open(f"/web/task/{uid}")
-    tab_to(page, page.get_by_role("button", name="Run again"))
+    tab_to(page, page.get_by_role("button", name="Rerun"))
     page.keyboard.press("Space")
     expect(notice(page)).to_contain_text("It runs again")
     again = person.service.get("/api/v1/tasks?type=detail-keys&state=ready")["items"][0]["uid"]
@@ -194,7 +194,7 @@ def test_one_task_is_run_again_and_cancelled_with_the_keyboard_alone(person):
     tab_to(page, page.get_by_role("button", name="Cancel"))
     page.once("dialog", lambda dialog: dialog.accept())
     page.keyboard.press("Enter")
-    expect(notice(page)).to_have_text("It is cancelled.")
+    expect(notice(page)).to_have_text("The task is cancelled.")
 
 
 def test_alerts_are_taken_care_of_and_silenced_with_the_keyboard_alone(person):
@@ -239,17 +239,17 @@ def test_without_scripts_tasks_are_run_again_and_cancelled(person):
     page = person.with_screen(scripts=False).open("/web/task?type=again-plain")
     for row in page.locator("#list tbody [data-row]").all()[1:]:
         row.check()
-    page.get_by_role("button", name="Run again").click()
-    expect(notice(page)).to_have_text("2 tasks run again.")
-    page.get_by_role("button", name="Run again").click()
-    expect(notice(page)).to_contain_text("no task is ticked")
+    page.get_by_role("button", name="Rerun").click()
+    expect(notice(page)).to_have_text("2 tasks were rerun.")
+    page.get_by_role("button", name="Rerun").click()
+    expect(notice(page)).to_contain_text("no task is selected")
     page = person.open(f"/web/task/{uid}")
-    page.get_by_role("button", name="Run again").click()
+    page.get_by_role("button", name="Rerun").click()
     expect(notice(page)).to_contain_text("It runs again")
     assert ready(person.service, "again-plain") == 3
     page.locator("table.chain tbody tr").last.get_by_role("link").click()
     page.get_by_role("button", name="Cancel").click()
-    expect(notice(page)).to_have_text("It is cancelled.")
+    expect(notice(page)).to_have_text("The task is cancelled.")
 
 
 def test_without_scripts_alerts_are_taken_care_of_and_silenced(person):
@@ -271,7 +271,7 @@ def test_without_scripts_alerts_are_taken_care_of_and_silenced(person):
 
 def test_without_scripts_the_trail_is_filtered(person):
     page = person.with_screen(scripts=False).open("/web/audit?action=notify")
-    expect(page.locator("#changes")).to_contain_text("No change of this day fits the filter.")
+    expect(page.locator("#changes")).to_contain_text("No change of this day matches the filter.")
     page.locator("#choice-action summary").click()
     page.get_by_label("notify").uncheck()
     page.get_by_label("rerun").check()

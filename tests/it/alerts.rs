@@ -103,11 +103,11 @@ async fn only_notifications_that_left_are_counted() {
     app.slack.set_mode(SlackMode::Status(500));
     let (page, sent) = notified(&app).await;
     assert!(page.contains("<p>2 alerts, no notification sent, ") && sent == 0, "{sent}: {page}");
-    assert!(page.contains("Slack did not take the next notification: "), "{page}");
+    assert!(page.contains("Slack refused the next notification: "), "{page}");
     app.slack.set_mode(SlackMode::Ok);
     app.pass(TimeDelta::minutes(6)).await;
     let Value::String(page) = app.api.get("/web/alert").await.json else { panic!("not text") };
-    assert!(!page.contains(" waiting") && !page.contains("did not take"), "{page}");
+    assert!(!page.contains(" waiting") && !page.contains("refused the next"), "{page}");
     app.stop().await;
 }
 

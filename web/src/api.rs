@@ -96,14 +96,14 @@ impl Api {
             return Ok(());
         }
         let detail =
-            format!("{open} connections are open, {most} may be: close some, or raise limits.connections");
+            format!("{open} connections are open, at most {most} may be: close some, or raise limits.connections");
         Err(Problem::new(Code::Busy, detail).hanging_up())
     }
 
     /// Refuses what would begin new work.
     pub(crate) fn refuse_when_stopping(&self) -> Result<(), Problem> {
         if self.is_stopping() {
-            return Err(Problem::new(Code::Stopping, "the service is stopping and hands out nothing more"));
+            return Err(Problem::new(Code::Stopping, "the service is stopping and leases no more tasks"));
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ pub fn public_url(text: &str) -> Result<String, String> {
         return wrong("write an address that begins with http:// or https://");
     };
     if rest.contains(['?', '#']) {
-        return wrong("links go on after it, so write it without `?` and `#`");
+        return wrong("links continue after it, so write it without `?` and `#`");
     }
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     if host.is_empty()

@@ -102,7 +102,7 @@ fn refuse_packed(request: &HttpRequest) -> Result<(), Problem> {
     if let Some(encoding) = request.headers().get(CONTENT_ENCODING)
         && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
     {
-        let detail = "the body is packed (Content-Encoding): send it as it is";
+        let detail = "the body is compressed (Content-Encoding): send it uncompressed";
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
     Ok(())
@@ -161,7 +161,7 @@ async fn next_chunk(payload: &mut Payload) -> Result<Option<Bytes>, Problem> {
             Err(Problem::new(Code::InvalidJson, format!("the body can't be read: {err}")).hanging_up())
         }
         Err(_) => {
-            let detail = format!("no more of the body came for {} s", MAX_PAUSE.as_secs());
+            let detail = format!("the rest of the body did not arrive within {} s", MAX_PAUSE.as_secs());
             Err(Problem::new(Code::RequestTimeout, detail).hanging_up())
         }
     }

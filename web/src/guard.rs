@@ -58,7 +58,7 @@ pub(crate) async fn guard(
         Err(_) => {
             // The panic itself was told by the panic hook.
             log::error!("event=handler_panicked request_id={id:?}");
-            let detail = "the request could not be carried out; the log says why. Asking again may not help";
+            let detail = "the request failed; the log says why. A retry may not help";
             return Err(Problem::new(Code::Internal, detail).of(id, &api.base).into());
         }
     };

@@ -54,7 +54,7 @@ impl Hosts {
         match (header(SEC_FETCH_SITE), header(ORIGIN)) {
             (Some("same-origin" | "none"), _) | (None, None) => Ok(()),
             (None, Some(origin)) if self.is_same(origin, host) => Ok(()),
-            _ => Err(foreign("a page of another site can't change anything here".to_owned())),
+            _ => Err(foreign("a page of another site may not change anything here".to_owned())),
         }
     }
 
@@ -64,7 +64,7 @@ impl Hosts {
         let shown = host.escape_default();
         if !is_of_a_program || !is_plain(host) {
             return format!(
-                "`{shown}` is no name of this service: use its address, localhost, or set public_url to the name that \
+                "`{shown}` is not a name of this service: use its address, localhost, or set public_url to the name that \
                  people use"
             );
         }
@@ -73,7 +73,7 @@ impl Hosts {
             None => String::new(),
         };
         format!(
-            "`{shown}` is no name of this service: set public_url to an address with it, like \"http://{shown}\" \
+            "`{shown}` is not a name of this service: set public_url to an address with it, like \"http://{shown}\" \
              (`--public-url`, FLOWLORD_PUBLIC_URL), {known}or use the service's address or localhost"
         )
     }
@@ -177,7 +177,7 @@ mod tests {
             let detail = detail(&unnamed, request, "flow.internal:8080");
             let set = "set public_url to an address with it, like \"http://flow.internal:8080\"";
             assert!(
-                detail.starts_with("`flow.internal:8080` is no name") && detail.contains(set),
+                detail.starts_with("`flow.internal:8080` is not a name") && detail.contains(set),
                 "{detail}"
             );
         }

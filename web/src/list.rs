@@ -60,7 +60,7 @@ fn given_up(params: &Params) -> Result<bool, Problem> {
         None => Ok(false),
         Some("failed") => Ok(true),
         Some(other) => {
-            let detail = format!("`retry` is `{other}`: write failed for tasks that are not tried again");
+            let detail = format!("`retry` is `{other}`: write failed for tasks without retries left");
             Err(Problem::invalid(detail))
         }
     }

@@ -250,7 +250,7 @@ impl Queue {
         if self.waiting().add(asked, answer)? {
             self.begin.add_permits(1);
         }
-        let lost = |_| Problem::new(Code::Internal, "the answer was lost; ask again");
+        let lost = |_| Problem::new(Code::Internal, "the answer was lost; send the request again");
         answered.await.map_err(lost)
     }
 
@@ -265,7 +265,7 @@ impl Waiting {
         if self.count >= MOST {
             return Err(Problem::new(
                 Code::Busy,
-                format!("{MOST} requests wait already to be shown something"),
+                format!("{MOST} requests for pages and lists are waiting already"),
             ));
         }
         self.count += 1;

@@ -78,7 +78,7 @@ impl Params {
     pub(crate) fn cursor<T: FromStr>(&self) -> Result<Option<T>, Problem> {
         let Some(text) = self.one("cursor")? else { return Ok(None) };
         let cursor = text.parse().map_err(|_| {
-            Problem::invalid(format!("`cursor` is `{text}`: take it from `next` of the answer before"))
+            Problem::invalid(format!("`cursor` is `{text}`: take it from `next` of the previous answer"))
         });
         cursor.map(Some)
     }
@@ -110,12 +110,12 @@ impl Params {
         let (from, to) = (self.time("from")?, self.time("to")?);
         let Some(date) = self.date()? else {
             if from.zip(to).is_some_and(|(from, to)| from > to) {
-                return Err(Problem::invalid("`from` is after `to`: exchange them"));
+                return Err(Problem::invalid("`from` is after `to`: swap them"));
             }
             return Ok((from, to));
         };
         if from.or(to).is_some() {
-            return Err(Problem::invalid("there is `date` beside `from` or `to`: give one or the other"));
+            return Err(Problem::invalid("`date` and `from` or `to` exclude each other: give only one of them"));
         }
         let (from, to) = day(date);
         Ok((Some(from), Some(to)))
@@ -146,7 +146,7 @@ impl Params {
 pub(crate) fn meant(name: &str, known: &[&str]) -> String {
     match nearest(name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None if known.is_empty() => "there are none here: write into the body what you ask for".to_owned(),
+        None if known.is_empty() => "there are none here: put your request into the body".to_owned(),
         None => format!("there are {}", known.join(", ")),
     }
 }

@@ -29,7 +29,7 @@ impl Polls {
         let open = all.entry(caller.clone()).or_insert(0);
         if *open >= most {
             let detail = format!(
-                "{most} requests of {caller} wait for tasks already: let one request take several tasks (`max`), give \
+                "{most} requests of {caller} wait for tasks already: let one request lease several tasks (`max`), give \
                  workers tokens of their own, or raise limits.long_polls"
             );
             return Err(Problem::new(Code::TooManyRequests, detail));

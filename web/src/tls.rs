@@ -37,7 +37,7 @@ pub enum TlsError {
         source: pem::Error,
     },
     /// There is no certificate in it.
-    #[error("{0}: there is no certificate in it; write the path of a PEM file with one")]
+    #[error("{0}: the file has no certificate; write the path of a PEM file with one")]
     Empty(PathBuf),
     /// The two don't fit, or can't be used.
     #[error("{cert} with {key}: {source}; the key must be that of the first certificate")]
@@ -202,6 +202,6 @@ mod tests {
         std::fs::write(&files.key, made().signing_key.serialize_pem()).unwrap();
         assert!(said().contains("the key must be that of the first certificate"), "{}", said());
         std::fs::write(&files.cert, "no certificate").unwrap();
-        assert!(said().contains("there is no certificate in it"), "{}", said());
+        assert!(said().contains("the file has no certificate"), "{}", said());
     }
 }

@@ -83,7 +83,7 @@ pub(crate) async fn admit(api: &Api, request: &ServiceRequest) -> Result<Caller,
         Some(_) if pattern == "/metrics" && api.config.access.open_metrics => return Ok(anyone),
         Some(needed) => needed,
     };
-    let Some(presented) = presented else { return Err(unauthorized("there is no token in it")) };
+    let Some(presented) = presented else { return Err(unauthorized("it has no token")) };
     let who = identify(api, &presented, from).await?;
     if !who.role.covers(needed) {
         let detail = format!(
@@ -104,16 +104,16 @@ async fn admit_push(api: &Api, token: &str, from: Option<IpAddr>) -> Result<Call
         match problem.code() {
             Code::Unauthorized => Problem::new(
                 Code::Unauthorized,
-                "the token in the address isn't known: it was removed, or is mistyped. `flowlord token add NAME \
-                 --role push` makes one",
+                "the token in the address is unknown: it was removed, or is mistyped. `flowlord token add NAME \
+                 --role push` creates one",
             ),
             _ => problem,
         }
     })?;
     if who.role != Role::Push {
         let detail = format!(
-            "{} is the token of a {}: an address may hold only one of the role push, which is good for nothing else. \
-             Replace it: others may have seen it there",
+            "{} is the token of a {}: an address may contain only a token of the role push, which can do nothing else. \
+             Replace this token: others may have seen it there",
             who.name, who.role
         );
         return Err(Problem::new(Code::Forbidden, detail));
@@ -179,13 +179,13 @@ async fn identify(api: &Api, presented: &Presented, from: Option<IpAddr>) -> Res
     };
     known.ok_or_else(|| {
         api.failures.count(from, now);
-        unauthorized("its token isn't known: it was removed, or is mistyped")
+        unauthorized("its token is unknown: it was removed, or is mistyped")
     })
 }
 
 fn unauthorized(why: &str) -> Problem {
     let detail = format!(
-        "the request isn't let in: {why}. Send `Authorization: Bearer TOKEN`; `flowlord token add NAME --role ROLE` \
+        "the request is not authorized: {why}. Send `Authorization: Bearer TOKEN`; `flowlord token add NAME --role ROLE` \
          makes one"
     );
     Problem::new(Code::Unauthorized, detail)

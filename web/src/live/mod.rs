@@ -229,10 +229,10 @@ pub(crate) async fn subscribe(api: &Api, after: Option<&str>) -> Result<Subscrip
     let hub = Arc::clone(&api.hub);
     let mut state = hub.state();
     let Some(out) = &state.out else {
-        return Err(Problem::new(Code::Stopping, "the service is stopping: nothing more changes"));
+        return Err(Problem::new(Code::Stopping, "the service is stopping: there are no more events"));
     };
     if state.subscribers >= MAX_SUBSCRIBERS {
-        let detail = format!("{MAX_SUBSCRIBERS} look on already: close some, or read the lists");
+        let detail = format!("there are {MAX_SUBSCRIBERS} subscribers already: close some, or read the lists");
         return Err(Problem::new(Code::Busy, detail));
     }
     let events = out.subscribe();

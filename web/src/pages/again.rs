@@ -38,8 +38,8 @@ impl Done {
     pub(super) fn notice(&self) -> Notice {
         let Self { created, refused } = self;
         let ran = match created {
-            1 => "1 task runs again".to_owned(),
-            many => format!("{many} tasks run again"),
+            1 => "1 task was rerun".to_owned(),
+            many => format!("{many} tasks were rerun"),
         };
         match refused.as_slice() {
             [] => Notice::good(format!("{ran}.")),

@@ -118,7 +118,7 @@ async fn what_is_said_wrong_says_what_to_write() {
         ("silences", r#"{"reason":"r"}"#.to_owned(), "invalid_request", "`for` is missing"),
         ("silences", r#"{"for":"1h"}"#.to_owned(), "invalid_request", "`reason` is missing"),
         ("silences", r#"{"for":"1h","reason":"  "}"#.to_owned(), "invalid_request", "`reason` is missing"),
-        ("silences", format!(r#"{{"for":"1h","reason":"{long}"}}"#), "invalid_request", "say it shorter"),
+        ("silences", format!(r#"{{"for":"1h","reason":"{long}"}}"#), "invalid_request", "shorten it"),
         ("silences", r#"{"for":"0s","reason":"r"}"#.to_owned(), "invalid_request", "from 1s to 365d"),
         ("silences", r#"{"for":"366d","reason":"r"}"#.to_owned(), "invalid_request", "from 1s to 365d"),
         ("silences", r#"{"for":"soon","reason":"r"}"#.to_owned(), "invalid_json", "write it like 250ms"),
@@ -126,7 +126,7 @@ async fn what_is_said_wrong_says_what_to_write() {
             "silences",
             r#"{"for":"1h","until":"2027-01-01T00:00:00Z","reason":"r"}"#.to_owned(),
             "invalid_request",
-            "give one of them",
+            "give only one of them",
         ),
         (
             "silences",

@@ -119,12 +119,12 @@ async fn a_day_without_changes_says_so_and_leads_to_the_last_one() {
         Ok(page)
     });
     let page = stub.get("/web/audit?action=pause").await.text;
-    assert!(page.contains("No change of this day fits the filter."), "{page}");
+    assert!(page.contains("No change of this day matches the filter."), "{page}");
     let link = "href=\"/web/audit?action=pause&#38;date=2026-02-27\">Friday, 27 February 2026</a>";
     assert!(page.contains(link), "{page}");
     stub.changes(|_| Ok(ChangePage { next: Some(4), looked_until: Some(noon()), ..ChangePage::default() }));
     let page = stub.get("/web/audit?who=eve").await.text;
-    assert!(page.contains("Looked through those since") && page.contains("cursor=4"), "{page}");
+    assert!(page.contains("Searched back to") && page.contains("cursor=4"), "{page}");
     stub.changes(|_| Err(Error::new(Code::Storage, "no disk")));
     let page = stub.get("/web/audit").await.text;
     assert!(page.contains("the changes can&#39;t be shown now: no disk"), "{page}");

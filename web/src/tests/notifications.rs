@@ -66,7 +66,7 @@ async fn what_slack_took_is_counted_and_what_waits_is_said_with_its_reason() {
             "2 notifications sent, 1 waiting. Next",
         ),
         (refused.clone(), "52 alerts, no notification sent, 3 waiting. Next"),
-        (refused, "Slack did not take the next notification: channel_not_found. Next attempt at <time"),
+        (refused, "Slack refused the next notification: channel_not_found. Next attempt at <time"),
     ] {
         let page = alerts(&counted(counts), true).await;
         assert!(page.contains(expected), "{expected}: {page}");

@@ -137,7 +137,7 @@ async fn the_workflow_page_shows_the_last_day_also_what_is_not_there() {
         &[
             "aria-label=\"2 March, 11:00: 1 slot, failed, 1 task\"",
             "aria-label=\"2 March, 10:00: 1 slot, missed\"",
-            "aria-label=\"2 March, 09:00: 1 slot, expected, but not there\"",
+            "aria-label=\"2 March, 09:00: 1 slot, expected, but missing\"",
             "aria-label=\"2 March, 08:00: 1 slot, complete, 1 task\"",
             "2 March, 06:00: nothing due",
             "aria-label=\"2 March, 12:00: 1 slot, upcoming\"",
@@ -162,7 +162,7 @@ async fn a_file_is_drawn_and_an_hour_shows_its_slots() {
         &[
             "aria-label=\"extract:orders, 12:00: 3 complete\"",
             "marker-end=\"url(#head)\"",
-            "5 slots: 1 complete, 1 failed, 1 missed, 2 expected, but not there; 12 upcoming.",
+            "5 slots: 1 complete, 1 failed, 1 missed, 2 expected, but missing; 12 upcoming.",
             "Monday, 2 March 2026, 11:00 to 11:59",
             "href=\"/workflow/etl/orders.toml\"",
             "id=\"t-",
@@ -238,7 +238,7 @@ async fn a_backload_is_looked_at_by_its_address() {
             "?d=03",
             "&#34;to&#34;: &#34;2026-01-03&#34;",
             "<input type=\"hidden\" name=\"from\" value=\"2026-01-01\">",
-            "No phase is called load:j",
+            "There is no phase load:j",
             "48/50 tasks created",
         ],
     );
@@ -254,7 +254,7 @@ async fn what_could_not_be_created_is_told_with_its_reason() {
     shows(
         &reply,
         &[
-            "<strong>48/50 tasks created</strong>, 2 could not be",
+            "<strong>48/50 tasks created</strong>, 2 failed",
             "its info is &#60;too&#62; large",
             "and 1 more",
             "action=\"/web/backload/7/pause\"",
@@ -334,9 +334,9 @@ async fn the_about_page_says_all_that_is_known_and_what_is_not() {
             "1,000 of 4,096 bytes, 0 free",
             "<td data-label=\"Rows\" class=\"n\">1,234</td>",
             "2.0 MB",
-            "The last one failed: no room",
+            "The last snapshot failed: no room",
             "dispatch",
-            "×2.0 up, ÷2.0 down, over after 1 quiet tick",
+            "×2.0 up, ÷2.0 down, all clear after 1 quiet check",
             "0, 0, 2",
             "Tokens",
         ],

@@ -56,7 +56,7 @@ async fn the_start_page_shows_the_day() {
     ] {
         assert!(reply.text.contains(part), "{part} is missing in {}", reply.text);
     }
-    assert!(!reply.text.contains("The day after\" data-key"), "tomorrow has no tasks");
+    assert!(!reply.text.contains("Next day\" data-key"), "tomorrow has no tasks");
     assert!(reply.text.contains("aria-label=\"Sunday, 1 March 2026: tasks, alerts\""), "{}", reply.text);
     assert_strict(&reply.text);
 }

@@ -55,8 +55,8 @@ async fn finished_tasks_can_be_ticked_and_the_form_keeps_the_filter() {
     for part in [
         format!("<form action=\"{escaped}\" method=\"post\">"),
         format!("name=\"uid\" value=\"{}\" data-row", finished(3).uid),
-        "Run again".to_owned(),
-        "aria-label=\"Without not tried again\"".to_owned(),
+        "Rerun".to_owned(),
+        "aria-label=\"Remove filter: no retry left\"".to_owned(),
         "name=\"retry\" value=\"failed\"".to_owned(),
     ] {
         assert!(page.contains(&part), "{part} is missing in {page}");
@@ -70,9 +70,9 @@ async fn ticked_tasks_run_again_and_the_page_says_how_many() {
     let stub = full();
     let ran = there(&stub);
     let (location, told) = posted(&stub, FILTER, ticks([3, 1, 2, 1])).await;
-    assert_eq!((location.as_str(), told.as_str()), (FILTER, "flowlord_notice=good 3 tasks run again."));
+    assert_eq!((location.as_str(), told.as_str()), (FILTER, "flowlord_notice=good 3 tasks were rerun."));
     assert_eq!(*ran.lock().unwrap(), [1, 2, 3].map(|n| finished(n).uid), "each once, oldest first");
-    assert!(posted(&stub, FILTER, ticks([1])).await.1.ends_with("good 1 task runs again."));
+    assert!(posted(&stub, FILTER, ticks([1])).await.1.ends_with("good 1 task was rerun."));
 }
 
 #[actix::test]
@@ -86,22 +86,22 @@ async fn tasks_that_can_not_run_again_say_why_and_the_others_run() {
         Ok(ask.tasks.iter().map(|task| Ok(task.uid)).take(ask.tasks.len() - 1).chain([refused]).collect())
     });
     let (_, told) = posted(&stub, FILTER, ticks([2, 3])).await;
-    assert!(told.ends_with("=bad 1 task runs again, 1 can't: it runs again already."), "{told}");
+    assert!(told.ends_with("=bad 1 task was rerun, 1 can't: it runs again already."), "{told}");
     let (_, told) = posted(&stub, FILTER, ticks([1, 2, 3, 4])).await;
-    let first = format!("=bad 2 tasks run again, 2 can't. The first: the task {} is gone.", finished(1).uid);
+    let first = format!("=bad 2 tasks were rerun, 2 can't. The first: the task {} no longer exists.", finished(1).uid);
     assert!(told.ends_with(&first), "{told}");
     stub.rerun(|_| Err(Error::new(Code::Storage, "no disk")));
     assert!(posted(&stub, FILTER, ticks([2])).await.1.ends_with("=bad no disk"));
     for (form, part) in [
-        (String::new(), "no task is ticked"),
+        (String::new(), "no task is selected"),
         ("uid=x".to_owned(), "is no task"),
-        (ticks(0..501), "501 tasks are ticked: tick at most 500"),
+        (ticks(0..501), "501 tasks are selected: select at most 500"),
     ] {
         let (location, told) = posted(&stub, FILTER, form).await;
         assert!(location == FILTER && told.contains("=bad ") && told.contains(part), "{told}");
     }
     there(&stub);
-    assert!(posted(&stub, FILTER, ticks(0..500)).await.1.ends_with("good 500 tasks run again."));
+    assert!(posted(&stub, FILTER, ticks(0..500)).await.1.ends_with("good 500 tasks were rerun."));
 }
 
 /// The page of a task, and its address.
@@ -126,11 +126,11 @@ async fn a_finished_task_runs_again_from_its_page() {
         Ok(vec![Ok(new)])
     });
     let (location, told) = posted(&stub, &path, "do=again".to_owned()).await;
-    assert!(location == path && told.ends_with(&format!("=good It runs again, as {new}.")), "{told}");
+    assert!(location == path && told.ends_with(&format!("=good Rerun as task {new}.")), "{told}");
     stub.rerun(|_| Ok(vec![Err(Error::new(Code::TaskUnfinished, "it runs"))]));
     assert!(posted(&stub, &path, "do=again".to_owned()).await.1.ends_with("=bad it runs"));
     let (_, told) = posted(&stub, &path, "do=nothing".to_owned()).await;
-    assert!(told.contains("the form says nothing to do"), "{told}");
+    assert!(told.contains("the form names no action"), "{told}");
     stub.attempts(|_| Ok(vec![None]));
     assert!(posted(&stub, &path, "do=again".to_owned()).await.1.contains("=bad there is no task"));
 }
@@ -147,20 +147,20 @@ async fn a_task_without_a_result_is_cancelled_from_its_page() {
     });
     stub.attempts(|_| Ok(vec![Some(finished(1))]));
     let (location, told) = posted(&stub, &path, "do=cancel&note=wrong+day".to_owned()).await;
-    assert!(location == path && told.ends_with("=good It is cancelled."), "{told}");
+    assert!(location == path && told.ends_with("=good The task is cancelled."), "{told}");
     stub.cancel(|ask| {
         assert_eq!(ask.msg, "cancelled");
         Ok(())
     });
     stub.attempts(|_| Ok(vec![Some(Attempt { cancelled: true, ..leased(1) })]));
     let told = posted(&stub, &path, "do=cancel&note=".to_owned()).await.1;
-    assert!(told.ends_with("Its worker is told to stop with its next heartbeat."), "{told}");
+    assert!(told.ends_with("Its worker will be told to stop at its next heartbeat."), "{told}");
     stub.cancel(|_| Err(Error::new(Code::AlreadyFinished, "it has its result")));
     assert!(posted(&stub, &path, "do=cancel".to_owned()).await.1.ends_with("=bad it has its result"));
     let long = format!("do=cancel&note={}", "x".repeat(1_001));
     assert!(posted(&stub, &path, long).await.1.contains("longer than 1000"));
     let (page, _) = page_of(&stub, Attempt { cancelled: true, ..leased(1) }).await;
-    assert!(page.contains("cancelled: its worker is told") && !page.contains("value=\"cancel\""), "{page}");
+    assert!(page.contains("cancelled: its worker will be told") && !page.contains("value=\"cancel\""), "{page}");
 }
 
 #[actix::test]
@@ -173,7 +173,7 @@ async fn buttons_are_for_those_who_may() {
     for path in ["/web/task".to_owned(), "/web/alert".to_owned(), format!("/web/task/{}", finished(3).uid)] {
         for (role, offered) in [(Role::Viewer, false), (Role::Operator, true), (Role::Admin, true)] {
             let page = send(api.clone(), with(request(Method::GET, &path), role.as_str())).await;
-            assert_eq!((page.status, page.text.contains("Run again")), (200, offered), "{role} {path}");
+            assert_eq!((page.status, page.text.contains("Rerun")), (200, offered), "{role} {path}");
         }
         let refused = send(api.clone(), with(request(Method::POST, &path), "viewer")).await;
         assert_eq!(refused.status, 403, "{path}");
@@ -195,7 +195,7 @@ async fn failed_tasks_run_again_from_the_alerts_of_the_day() {
     let stub = full();
     let page = stub.get(ALERTS).await.text;
     let form = format!("<form action=\"{}\" method=\"post\"><button", ALERTS.replace('&', "&#38;"));
-    assert!(page.contains(&form) && page.contains("Run failed tasks again"), "{page}");
+    assert!(page.contains(&form) && page.contains("Rerun failed tasks"), "{page}");
     assert_strict(&page);
     let ran = there(&stub);
     stub.find_tasks(|query| {
@@ -212,7 +212,7 @@ async fn failed_tasks_run_again_from_the_alerts_of_the_day() {
         Ok(listed(vec![finished(1), other, finished(3)]))
     });
     let (location, told) = posted(&stub, ALERTS, "do=rerun".to_owned()).await;
-    assert_eq!((location.as_str(), told.as_str()), (ALERTS, "flowlord_notice=good 2 tasks run again."));
+    assert_eq!((location.as_str(), told.as_str()), (ALERTS, "flowlord_notice=good 2 tasks were rerun."));
     assert_eq!(
         *ran.lock().unwrap(),
         [finished(1).uid, finished(3).uid],
@@ -220,7 +220,7 @@ async fn failed_tasks_run_again_from_the_alerts_of_the_day() {
     );
     stub.find_tasks(|_| Ok(TaskPage::default()));
     assert!(
-        posted(&stub, ALERTS, "do=rerun".to_owned()).await.1.contains("=bad no failed task of these is left")
+        posted(&stub, ALERTS, "do=rerun".to_owned()).await.1.contains("=bad none of these tasks can be rerun")
     );
     stub.find_tasks(|_| Ok(listed(vec![finished(1); 501])));
     assert!(posted(&stub, ALERTS, "do=rerun".to_owned()).await.1.contains("=bad more than 500 tasks failed"));
@@ -235,7 +235,7 @@ async fn those_of_an_open_incident_run_again() {
     });
     let page = stub.get("/web/alert").await.text;
     assert!(
-        page.contains("name=\"route\" value=\"default\"") && page.contains("Run its failed tasks again"),
+        page.contains("name=\"route\" value=\"default\"") && page.contains("Rerun its failed tasks"),
         "{page}"
     );
     let ran = there(&stub);
@@ -246,7 +246,7 @@ async fn those_of_an_open_incident_run_again() {
         Ok(listed(vec![other, finished(3)]))
     });
     let told = posted(&stub, "/web/alert", "do=rerun&route=default".to_owned()).await.1;
-    assert!(told.ends_with("=good 1 task runs again."), "{told}");
+    assert!(told.ends_with("=good 1 task was rerun."), "{told}");
     assert_eq!(*ran.lock().unwrap(), [finished(3).uid]);
     for route in ["none", "quiet"] {
         stub.ladders(|_| Ok(vec![LadderStatus { route: "quiet".to_owned(), ..ladder() }]));
@@ -262,11 +262,11 @@ async fn the_task_of_one_alert_runs_again_or_says_why_not() {
     assert!(page.contains(&format!("name=\"uid\" value=\"{}\"", attempt(1).uid)), "{page}");
     let ran = there(&stub);
     let form = || format!("do=rerun&uid={}", finished(3).uid);
-    assert!(posted(&stub, "/web/alert", form()).await.1.ends_with("=good 1 task runs again."));
+    assert!(posted(&stub, "/web/alert", form()).await.1.ends_with("=good 1 task was rerun."));
     assert_eq!(*ran.lock().unwrap(), [finished(3).uid]);
     stub.rerun(|_| Ok(vec![Err(Error::new(Code::TaskUnfinished, "it runs again already"))]));
     let told = posted(&stub, "/web/alert", form()).await.1;
-    assert!(told.ends_with("=bad 0 tasks run again, 1 can't: it runs again already."), "{told}");
+    assert!(told.ends_with("=bad 0 tasks were rerun, 1 can't: it runs again already."), "{told}");
     assert!(posted(&stub, "/web/alert", "do=rerun&uid=x".to_owned()).await.1.contains("=bad "));
     stub.attempts(|_| Ok(vec![None]));
     assert!(posted(&stub, "/web/alert", form()).await.1.contains("=bad there is no task"));

@@ -89,8 +89,8 @@ async fn what_can_not_be_filtered_by_says_what_to_write() {
     }
     stub.find_tasks(|_| Ok(TaskPage { looked_until: Some(noon()), ..TaskPage::default() }));
     let page = stub.get("/web/task?type=none&page=2").await.text;
-    assert!(page.contains("No task of this day fits the filter."), "{page}");
-    assert!(page.contains("Looked through those since"), "{page}");
+    assert!(page.contains("No task of this day matches the filter."), "{page}");
+    assert!(page.contains("Searched back to"), "{page}");
 }
 
 fn chain() -> Vec<Attempt> {
@@ -126,8 +126,8 @@ async fn a_task_shows_itself_its_meta_and_its_chain() {
         "data-form=\"minute\">2026-03-02 11:00</time>",
         "<title>report:daily, running</title>",
         "class=\"edge again\"",
-        "<dt>Ran</dt><dd>3s</dd>",
-        "<dt>Handed out</dt><dd>2 times</dd>",
+        "<dt>Run time</dt><dd>3s</dd>",
+        "<dt>Leased</dt><dd>2 times</dd>",
     ] {
         assert!(page.contains(part), "{part} is missing in {page}");
     }
@@ -144,7 +144,7 @@ async fn of_a_long_chain_the_beginning_is_shown_and_the_task_itself() {
     assert_eq!(page.matches("<tr id=\"t-").count(), 101, "the task itself is the last one");
     for part in [
         "the first 101 of 1335",
-        "… and 1234 more: <a href=\"/web/task?date=2026-03-02&#38;id=chain-1\">those of 2026-03-02</a>",
+        "… and 1234 more: <a href=\"/web/task?date=2026-03-02&#38;id=chain-1\">attempts of 2026-03-02</a>",
         "href=\"/api/v1/chains/chain-1\">all of them</a>",
         "1255 more attempts are not drawn.",
     ] {
@@ -311,7 +311,7 @@ async fn forms_take_care_silence_and_end_and_say_what_they_did() {
         Ok(silence())
     });
     let told = posted(&stub, "do=silence&type=etl.*&job=&for=4h&reason=it+moves").await;
-    assert!(told.contains("=good No notifications of type"), "{told}");
+    assert!(told.contains("=good No notifications for type"), "{told}");
     stub.remove_silence(|asked| {
         assert_eq!(asked.id, 7);
         Ok(silence())
@@ -322,7 +322,7 @@ async fn forms_take_care_silence_and_end_and_say_what_they_did() {
         ("do=silence&reason=x", "how long it holds"),
         ("do=silence&for=soon&reason=x", "for"),
         ("do=end&id=x", "the number of the silence"),
-        ("do=nothing", "the form says nothing to do"),
+        ("do=nothing", "the form names no action"),
     ] {
         let told = posted(&stub, form).await;
         assert!(told.contains("=bad ") && told.contains(part), "{form}: {told}");
@@ -457,7 +457,7 @@ async fn files_show_what_they_started_and_cards_filter_them() {
     }
     assert_eq!(stub.get("/web/files?show=all").await.problem().0, 400);
     stub.files(|_| Ok(Vec::new()));
-    assert!(stub.get("/web/files").await.text.contains("No file was heard of on this day."));
+    assert!(stub.get("/web/files").await.text.contains("No files on this day."));
 }
 
 #[actix::test]

@@ -132,7 +132,7 @@ async fn show<'a>(api: &'a ApiRef, request: &HttpRequest) -> Result<AboutPage<'a
     let database = read("the database", database, &mut notices);
     let current = read("the workflows", current, &mut notices);
     let backlog = read("the backlog", backlog, &mut notices);
-    let ladders = read("the alert ladder", ladders, &mut notices).unwrap_or_default();
+    let ladders = read("the escalation policies", ladders, &mut notices).unwrap_or_default();
     let snapshots = read("the snapshots", snapshots, &mut notices).unwrap_or_default();
     let tokens = match may_see_tokens {
         true => read("the tokens", deps.tokens_read.call(ReadTokens).await, &mut notices),
@@ -178,9 +178,9 @@ fn service(api: &Api) -> Vec<Fact> {
         fact("Version", config.version.as_str()),
         fact("Machine", config.host.as_str()),
         fact("Address", config.public_url.clone().unwrap_or_else(|| config.listen.to_string())),
-        fact("History is kept", duration::print(config.kept.history)),
-        fact("A task is late after", duration::print(config.kept.unfinished)),
-        fact("A lease lasts", duration::print(config.lease)),
+        fact("History retention", duration::print(config.kept.history)),
+        fact("Alert for unfinished tasks after", duration::print(config.kept.unfinished)),
+        fact("Lease duration", duration::print(config.lease)),
         fact("Slack", if config.slack { "configured" } else { "not configured: see Slack notifications" }),
     ]
 }
@@ -192,7 +192,7 @@ fn database_facts(api: &Api, facts: &DatabaseFacts) -> Vec<Fact> {
         grouped(facts.page_size),
         grouped(facts.free_pages)
     );
-    let backup = if api.config.kept.backup.is_empty() { "none is set" } else { &api.config.kept.backup };
+    let backup = if api.config.kept.backup.is_empty() { "not configured" } else { &api.config.kept.backup };
     vec![
         fact("File", facts.path.as_str()),
         fact("Schema version", facts.schema.to_string()),
@@ -200,7 +200,7 @@ fn database_facts(api: &Api, facts: &DatabaseFacts) -> Vec<Fact> {
         fact("Size", bytes(facts.pages * facts.page_size)),
         fact("Pages", pages),
         fact("Write-ahead log", bytes(facts.log_bytes)),
-        fact("Backup place", backup),
+        fact("Backup location", backup),
     ]
 }
 

@@ -28,7 +28,7 @@ pub(crate) async fn act(api: ApiRef, request: HttpRequest, payload: Payload) -> 
         Some("silence") => silence(&api, &request, &form).await.map(Notice::good),
         Some("end") => end(&api, &form).await.map(Notice::good),
         Some("rerun") => again(&api, &request, &form).await.and_then(|done| ran(&done)),
-        _ => Err(Problem::invalid("the form says nothing to do: send `do` as ack, silence, end or rerun")),
+        _ => Err(Problem::invalid("the form names no action: send `do` as ack, silence, end or rerun")),
     };
     match &done {
         Ok(_) => Trail::note(&request, &body),
@@ -84,7 +84,7 @@ async fn acknowledge(api: &Api, request: &HttpRequest, form: &Form) -> Result<St
     Ok(match api.deps.acknowledge.call(said).await?.len() {
         0 => "No open incident matches: there is nothing to acknowledge.".to_owned(),
         _ => format!(
-            "Acknowledged by {who} until {until} UTC: no further notification unless something else fails."
+            "Acknowledged by {who} until {until} UTC: no further notification unless another task fails."
         ),
     })
 }
@@ -94,18 +94,18 @@ async fn silence(api: &Api, request: &HttpRequest, form: &Form) -> Result<String
     let silence = AddSilence {
         now,
         matcher: form.matcher()?,
-        until: required("for", until(form.span()?, None, now)?, "how long it holds, like \"4h\"")?,
+        until: required("for", until(form.span()?, None, now)?, "how long the silence lasts, like \"4h\"")?,
         by: by(form.text("by"), request)?,
         reason: required(
             "reason",
             note("reason", form.text("reason"))?,
-            "why no notification is sent of them",
+            "why these alerts are not to be sent",
         )?,
     };
     let made = api.deps.add_silence.call(silence).await?;
     log::info!("event=silence_added id={} match={:?} by={:?}", made.id, made.matcher.to_string(), made.by);
     let until = made.until.format("%Y-%m-%d %H:%M");
-    Ok(format!("No notifications of {} until {until} UTC.", made.matcher))
+    Ok(format!("No notifications for {} until {until} UTC.", made.matcher))
 }
 
 async fn end(api: &Api, form: &Form) -> Result<String, Problem> {
@@ -113,5 +113,5 @@ async fn end(api: &Api, form: &Form) -> Result<String, Problem> {
     let id = required("id", id, "the number of the silence")?;
     let ended = api.deps.remove_silence.call(RemoveSilence { now: api.deps.clock.now(), id }).await?;
     log::info!("event=silence_ended id={id}");
-    Ok(format!("Notifications of {} are sent again.", ended.matcher))
+    Ok(format!("Notifications for {} are sent again.", ended.matcher))
 }

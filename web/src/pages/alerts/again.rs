@@ -28,7 +28,7 @@ pub(super) async fn again(api: &Api, request: &HttpRequest, form: &Form) -> Resu
         (None, None) => of_day(api, request).await?,
     };
     if failed.is_empty() {
-        return Err(Problem::new(Code::NotFound, "no failed task of these is left to run again"));
+        return Err(Problem::new(Code::NotFound, "none of these tasks can be rerun"));
     }
     let mut done = Done::default();
     done.add(api, &failed).await?;
@@ -40,7 +40,7 @@ async fn of_incident(api: &Api, route: &str) -> Result<Vec<Attempt>, Problem> {
     let ladders = api.deps.ladders.call(LadderStates).await?;
     let open = ladders.into_iter().find(|ladder| ladder.route == route);
     let Some((opened, tasks)) = open.and_then(|ladder| Some((ladder.incident_since?, ladder.tasks))) else {
-        let detail = format!("no incident of route `{route}` is open: choose the failed tasks of the day");
+        let detail = format!("no incident of route `{route}` is open: rerun the failed tasks of the day instead");
         return Err(Problem::new(Code::NotFound, detail));
     };
     let lines: BTreeSet<&str> = tasks.iter().map(String::as_str).collect();
@@ -72,7 +72,7 @@ async fn list(api: &Api, filter: TaskFilter) -> Result<Vec<Attempt>, Problem> {
     let failed = FindTasks::oldest(filter, MOST + 1).all_of(&api.deps.find_tasks).await?;
     if failed.len() > MOST {
         let detail =
-            format!("more than {MOST} tasks failed: choose some by type and job, or tick them in the list");
+            format!("more than {MOST} tasks failed: filter them by type and job, or select them in the list");
         return Err(Problem::invalid(detail));
     }
     Ok(failed)

@@ -197,7 +197,7 @@ pub(crate) async fn execute(api: ApiRef, request: HttpRequest, payload: Payload)
     let body = form_body(&request, payload).await?;
     let form = Form::read(&Query::lenient(&String::from_utf8_lossy(&body)));
     Ok(match carry_out(&api, &form).await {
-        Ok(id) => Notice::good("The backload was begun.").back_to(&Link::to(PATH).with("id", &id).href()),
+        Ok(id) => Notice::good("The backload has started.").back_to(&Link::to(PATH).with("id", &id).href()),
         Err(problem) => {
             Trail::nothing_changed(&request);
             let link = form.fields().iter().fold(Link::to(PATH), |link, (name, text)| link.with(name, text));
@@ -224,7 +224,7 @@ pub(crate) async fn change(api: ApiRef, path: Path<(String, String)>) -> Answer 
     };
     let id = one::id(&number)?;
     let notice = match api.deps.change_backload.call(ChangeBackload { id, to }).await {
-        Ok(stored) => Notice::good(format!("Backload {id} is {} now.", stored.state.as_str())),
+        Ok(stored) => Notice::good(format!("Backload {id} is now {}.", stored.state.as_str())),
         Err(error) => Notice::bad(error.detail),
     };
     Ok(notice.back_to(&Link::to(PATH).with("id", &id).href()))
@@ -260,7 +260,7 @@ impl Found {
             (key, value)
         };
         let rows = phase.rule.meta_file.as_ref().map(|path| format!("each row of {path}"));
-        let listed = || (!phase.rule.meta.is_empty()).then(|| "the lists of its rule".to_owned());
+        let listed = || (!phase.rule.meta.is_empty()).then(|| "the lists in its rule".to_owned());
         Some(Self {
             name: phase.name(),
             workflow: phase.workflow.clone(),

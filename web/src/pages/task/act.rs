@@ -22,7 +22,7 @@ pub(crate) async fn act(api: ApiRef, path: Path<String>, request: HttpRequest, p
     let done = match form.first("do") {
         Some("again") => again(&api, uid).await,
         Some("cancel") => cancel(&api, uid, form.first("note")).await,
-        _ => Err(Problem::invalid("the form says nothing to do: send `do` as again or cancel")),
+        _ => Err(Problem::invalid("the form names no action: send `do` as again or cancel")),
     };
     if done.is_err() {
         Trail::nothing_changed(&request);
@@ -33,14 +33,14 @@ pub(crate) async fn act(api: ApiRef, path: Path<String>, request: HttpRequest, p
 
 async fn again(api: &Api, uid: Uid) -> Result<String, Problem> {
     let new = rest::again(api, &rest::read(api, uid).await?).await?;
-    Ok(format!("It runs again, as {}.", new.uid))
+    Ok(format!("Rerun as task {}.", new.uid))
 }
 
 async fn cancel(api: &Api, uid: Uid, given: Option<&str>) -> Result<String, Problem> {
     let reason = note("note", given.map(str::to_owned))?;
     let task = rest::end(api, uid, reason).await?;
     Ok(match task.state {
-        TaskState::Leased => "Its worker is told to stop with its next heartbeat.".to_owned(),
-        _ => "It is cancelled.".to_owned(),
+        TaskState::Leased => "Its worker will be told to stop at its next heartbeat.".to_owned(),
+        _ => "The task is cancelled.".to_owned(),
     })
 }

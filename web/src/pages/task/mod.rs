@@ -85,9 +85,9 @@ pub(crate) async fn task(api: ApiRef, path: Path<String>, request: HttpRequest) 
 async fn page<'a>(api: &'a Api, request: &HttpRequest, path: &str) -> Result<TaskPage<'a>, Problem> {
     Params::parse(request.query_string(), &["date"])?;
     let unknown = |detail: String| Problem::new(Code::TaskUnknown, detail);
-    let uid: Uid = path.parse().map_err(|err| unknown(format!("`{path}` is no task: {err}")))?;
+    let uid: Uid = path.parse().map_err(|err| unknown(format!("`{path}` is not a task: {err}")))?;
     let found = api.deps.attempts.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten();
-    let gone = || unknown(format!("there is no task {uid}; tasks are kept as long as [history] says"));
+    let gone = || unknown(format!("there is no task {uid}; tasks are kept for `history.retention`"));
     let task = found.ok_or_else(gone)?;
     let mut notices = Vec::new();
     let asked = ChainBeginning { id: task.id.clone(), limit: LISTED };
@@ -147,18 +147,18 @@ fn facts(task: &Attempt, now: DateTime<Utc>) -> Vec<(&'static str, Fact)> {
     let running = (task.state == TaskState::Leased).then_some(now);
     let about = task_time(&task.info, &Query::lenient(&task.meta));
     let all = [
-        ("About", about.map(|at| Fact::Time(When::date_and_time(at)))),
+        ("Task time", about.map(|at| Fact::Time(When::date_and_time(at)))),
         ("Created", Some(time(created))),
         ("Not before", task.not_before.map(time)),
         ("Started", task.started.map(time)),
         ("Ended", task.ended.map(time)),
-        ("Queued", length(Some(task.not_before.map_or(created, |at| at.max(created))), task.started)),
-        ("Ran", length(task.started, task.ended.or(running))),
+        ("Queue time", length(Some(task.not_before.map_or(created, |at| at.max(created))), task.started)),
+        ("Run time", length(task.started, task.ended.or(running))),
         ("Worker", Some(task.worker.clone()).filter(|worker| !worker.is_empty()).map(Fact::Text)),
         ("Attempt", Some(Fact::Text(task.retry.saturating_add(1).to_string()))),
-        ("Handed out", (task.delivery != 1).then(|| Fact::Text(times(task.delivery)))),
+        ("Leased", (task.delivery != 1).then(|| Fact::Text(times(task.delivery)))),
         ("Lease until", task.lease_expires.filter(|_| task.state == TaskState::Leased).map(time)),
-        ("Followed from", task.parent.map(Fact::Task)),
+        ("Parent", task.parent.map(Fact::Task)),
         ("Lane", (task.lane == Lane::Backload).then(|| Fact::Text("backload".to_owned()))),
     ];
     all.into_iter().filter_map(|(label, fact)| Some((label, fact?))).collect()
@@ -166,7 +166,7 @@ fn facts(task: &Attempt, now: DateTime<Utc>) -> Vec<(&'static str, Fact)> {
 
 fn times(count: u32) -> String {
     match count {
-        0 => "not yet".to_owned(),
+        0 => "never".to_owned(),
         count => format!("{count} times"),
     }
 }

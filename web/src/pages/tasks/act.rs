@@ -37,9 +37,9 @@ fn ticked(form: &str) -> Result<Vec<Uid>, Problem> {
     let uids = form.pairs().filter(|(name, _)| *name == "uid").map(|(_, uid)| uid_of(uid));
     let uids: BTreeSet<Uid> = uids.collect::<Result<_, _>>()?;
     match uids.len() {
-        0 => Err(Problem::invalid("no task is ticked: tick those that are to run again")),
+        0 => Err(Problem::invalid("no task is selected: select the tasks to rerun")),
         1..=MOST => Ok(uids.into_iter().collect()),
-        many => Err(Problem::invalid(format!("{many} tasks are ticked: tick at most {MOST}"))),
+        many => Err(Problem::invalid(format!("{many} tasks are selected: select at most {MOST}"))),
     }
 }
 
@@ -50,7 +50,7 @@ async fn run(api: &Api, uids: Vec<Uid>) -> Result<Done, Problem> {
     for (uid, task) in uids.into_iter().zip(found) {
         match task {
             Some(task) => tasks.push(task),
-            None => done.refused.push(format!("the task {uid} is gone")),
+            None => done.refused.push(format!("the task {uid} no longer exists")),
         }
     }
     done.add(api, &tasks).await?;

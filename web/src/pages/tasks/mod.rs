@@ -32,8 +32,8 @@ const COLUMNS: [Column; 9] = [
     Column { label: "Meta", key: "meta", figures: false },
     Column { label: "Message", key: "msg", figures: false },
     Column { label: "Created", key: "created", figures: true },
-    Column { label: "Queued", key: "queue", figures: true },
-    Column { label: "Ran", key: "run", figures: true },
+    Column { label: "Queue time", key: "queue", figures: true },
+    Column { label: "Run time", key: "run", figures: true },
 ];
 
 #[derive(Template)]
@@ -143,7 +143,7 @@ fn chips(params: &Params, link: &Link) -> Result<Vec<Chip>, Problem> {
     let chain = || Chip { label: format!("chain {}", ids.join(", ")), href: link.without(&["id"]).href() };
     let failed = params
         .one("retry")?
-        .map(|_| Chip { label: "not tried again".to_owned(), href: link.without(&["retry"]).href() });
+        .map(|_| Chip { label: "no retry left".to_owned(), href: link.without(&["retry"]).href() });
     Ok(hour.into_iter().chain((!ids.is_empty()).then(chain)).chain(failed).collect())
 }
 

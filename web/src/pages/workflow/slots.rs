@@ -80,7 +80,7 @@ impl State {
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Failed => "failed",
-            Self::Absent => "expected, but not there",
+            Self::Absent => "expected, but missing",
             Self::Missed => "missed",
             Self::Running => "running",
             Self::Warned => "warned",
