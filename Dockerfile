@@ -13,7 +13,7 @@ FROM base AS manifests
 COPY . .
 RUN find . -name '*.rs' -delete \
     && find . -name Cargo.toml -exec sh -c 'mkdir -p "${1%Cargo.toml}src" && : > "${1%Cargo.toml}src/lib.rs"' _ {} \; \
-    && echo 'fn main() {}' | tee src/main.rs > benches/src/main.rs \
+    && echo 'fn main() {}' | tee src/main.rs > tools/src/main.rs \
     && find . -type f -not -name 'Cargo.*' -not -name '*.rs' -delete
 
 FROM base AS dependencies

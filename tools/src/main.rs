@@ -8,7 +8,7 @@ mod crash;
 mod generate;
 mod limits;
 mod load;
-mod powercut;
+mod power_cut;
 mod reads;
 mod reload;
 mod server;
@@ -158,8 +158,8 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Crash { rounds, seed } => runtime.block_on(crash::run(rounds, seed)).map(drop),
         Command::PowerCut { images, seed, answers, padding } => {
-            let plan = powercut::Plan { images, seed, answers, padding, lies: false };
-            let report = runtime.block_on(powercut::run(&plan))?;
+            let plan = power_cut::Plan { images, seed, answers, padding, lies: false };
+            let report = runtime.block_on(power_cut::run(&plan))?;
             ensure!(report.violations.is_empty(), "violations: {:#?}", report.violations);
             Ok(())
         }
