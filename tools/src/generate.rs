@@ -1,8 +1,9 @@
-//! A large history, made up: runs of workflows as they would have been, with their retries, alerts and slots, spread
-//! over many days, one of them far busier than the others.
+//! A large generated history: runs of workflows with their retries, alerts and slots, spread over many days, one of
+//! them far busier than the others.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashSet};
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
@@ -10,137 +11,153 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use flowlord_db::Bulk;
 use flowlord_domain::{AlertKind, Attempt, CutTexts, Lane, NewAlert, TaskResult, TaskState, Uid};
 use flowlord_messages::write::SlotKey;
+use indicatif::{ProgressBar, ProgressStyle};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// Workflow files; each has a phase that cron starts, with what follows from it.
+use crate::current_day;
+
+/// Workflow files; each has a phase that cron starts and phases that depend on it.
 const WORKFLOWS: usize = 12;
 
 /// The jobs of each first phase.
 const JOBS: [&str; 4] = ["orders", "users", "events", "payments"];
 
-/// What follows from the first phase of a workflow, one after the other.
-const FOLLOWING: [&str; 4] = ["transform", "check", "load", "report"];
+/// The topics after a first phase, each the child of the one before.
+const CHILD_TOPICS: [&str; 4] = ["transform", "check", "load", "report"];
 
-/// What is to be made.
-#[derive(Debug, Clone)]
-pub(crate) struct History {
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct HistoryPlan {
     /// Attempts in all.
-    pub(crate) attempts: u64,
-    /// Of these, attempts on the busiest day, which is the last but one.
-    pub(crate) busiest: u64,
-    /// Days; the last one is `until`.
-    pub(crate) days: u32,
-    /// The last day.
-    pub(crate) until: NaiveDate,
+    #[arg(long, default_value_t = 10_000_000)]
+    attempts: u64,
+    /// Of these, attempts on the busiest day, the last but one; a tenth when not given.
+    #[arg(long)]
+    busiest: Option<u64>,
+    /// Days that they are spread over.
+    #[arg(long, default_value_t = 90)]
+    days: u32,
+    /// The last day, `2026-03-01`; today when not given.
+    #[arg(long)]
+    until: Option<NaiveDate>,
     /// The same seed makes the same history.
-    pub(crate) seed: u64,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
-/// Makes it in a folder that has no database, which `flowlord serve --data` then opens.
-pub(crate) fn run(history: &History, out: &Path) -> anyhow::Result<()> {
-    ensure!(history.days >= 2, "--days: at least 2, so that there is a busiest day before the last");
-    ensure!(history.busiest <= history.attempts, "--busiest can't be more than --attempts");
-    let mut maker = Maker::new(history, out)?;
-    for back in (0..history.days).rev() {
-        let day = history.until.checked_sub_days(Days::new(back.into())).context("--until is too early")?;
-        maker.day(day, history.of_day(back))?;
+/// Writes the history into a folder that has no database, which `flowlord serve --data` then opens.
+pub(crate) fn write_history(plan: &HistoryPlan, out: &Path) -> anyhow::Result<()> {
+    ensure!(plan.days >= 2, "--days: at least 2, so that there is a busiest day before the last");
+    ensure!(plan.busiest_day() <= plan.attempts, "--busiest can't be more than --attempts");
+    let mut generator = HistoryGenerator::begin_bulk(plan, out)?;
+    let until = plan.until.unwrap_or_else(current_day);
+    for days_back in (0..plan.days).rev() {
+        let day = until.checked_sub_days(Days::new(days_back.into())).context("--until is too early")?;
+        generator.generate_day(day, plan.attempts_on(days_back))?;
     }
-    maker.finish(out)
+    generator.finish_bulk(out)
 }
 
-impl History {
-    /// Attempts on the day so many days before the last one.
-    fn of_day(&self, back: u32) -> u64 {
-        if back == 1 {
-            return self.busiest;
+impl HistoryPlan {
+    /// As `generate --attempts` without other flags.
+    pub(crate) fn of_size(attempts: u64, until: NaiveDate) -> Self {
+        Self { attempts, busiest: None, days: 90, until: Some(until), seed: 1 }
+    }
+
+    fn busiest_day(&self) -> u64 {
+        self.busiest.unwrap_or(self.attempts / 10)
+    }
+
+    /// Attempts on the day `days_back` before the last one.
+    fn attempts_on(&self, days_back: u32) -> u64 {
+        if days_back == 1 {
+            return self.busiest_day();
         }
         let others = u64::from(self.days - 1);
-        let rest = self.attempts - self.busiest;
-        // What doesn't divide goes to the oldest days.
-        rest / others + u64::from(u64::from(self.days - 1 - back) < rest % others)
+        let rest = self.attempts - self.busiest_day();
+        // The remainder of the division goes to the oldest days.
+        rest / others + u64::from(u64::from(self.days - 1 - days_back) < rest % others)
     }
 }
 
-/// An attempt that is made up but not stored yet, by its id.
-struct Coming(Attempt);
+/// A generated attempt that isn't stored yet, ordered by its id.
+struct PendingAttempt(Attempt);
 
-impl PartialEq for Coming {
+impl PartialEq for PendingAttempt {
     fn eq(&self, other: &Self) -> bool {
         self.0.uid == other.0.uid
     }
 }
 
-impl Eq for Coming {}
+impl Eq for PendingAttempt {}
 
-impl PartialOrd for Coming {
+impl PartialOrd for PendingAttempt {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Coming {
+impl Ord for PendingAttempt {
     fn cmp(&self, other: &Self) -> Ordering {
         self.0.uid.cmp(&other.0.uid)
     }
 }
 
-struct Maker {
+struct HistoryGenerator {
     bulk: Bulk,
     rng: StdRng,
-    /// Runs overlap: their attempts are stored in the order of their ids.
-    coming: BinaryHeap<Reverse<Coming>>,
-    /// Their ids: what is stored already is older than anything that comes.
-    taken: HashSet<Uid>,
-    made: u64,
+    /// Runs overlap, and attempts are stored in the order of their ids.
+    pending: BinaryHeap<Reverse<PendingAttempt>>,
+    /// Ids of `pending`; a stored attempt is older than any new one.
+    pending_uids: HashSet<Uid>,
+    attempts: u64,
     runs: u64,
-    progress: indicatif::ProgressBar,
+    progress: ProgressBar,
 }
 
-impl Maker {
-    fn new(history: &History, out: &Path) -> anyhow::Result<Self> {
-        let style =
-            indicatif::ProgressStyle::with_template("{bar:40} {human_pos} of {human_len}, {per_sec}")?;
+impl HistoryGenerator {
+    fn begin_bulk(plan: &HistoryPlan, out: &Path) -> anyhow::Result<Self> {
+        let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len}, {per_sec}")?;
         Ok(Self {
             bulk: Bulk::begin(out)?,
-            rng: StdRng::seed_from_u64(history.seed),
-            coming: BinaryHeap::new(),
-            taken: HashSet::new(),
-            made: 0,
+            rng: StdRng::seed_from_u64(plan.seed),
+            pending: BinaryHeap::new(),
+            pending_uids: HashSet::new(),
+            attempts: 0,
             runs: 0,
-            progress: indicatif::ProgressBar::new(history.attempts).with_style(style),
+            progress: ProgressBar::new(plan.attempts).with_style(style),
         })
     }
 
-    /// As many attempts on one day, in runs begun evenly over all but its last minutes.
-    fn day(&mut self, day: NaiveDate, attempts: u64) -> anyhow::Result<()> {
+    /// Generates a day of runs, begun evenly over all but its last minutes.
+    fn generate_day(&mut self, day: NaiveDate, attempts: u64) -> anyhow::Result<()> {
         let begin = day.and_hms_opt(0, 0, 0).context("no midnight")?.and_utc();
         let length = TimeDelta::minutes(23 * 60 + 40).num_microseconds().context("a day")?;
-        let end = self.made + attempts;
-        let before = self.made;
-        while self.made < end {
-            let part = i128::from(self.made - before) * i128::from(length) / i128::from(attempts);
+        let before = self.attempts;
+        let end = before + attempts;
+        while self.attempts < end {
+            let part = i128::from(self.attempts - before) * i128::from(length) / i128::from(attempts);
             let at = begin + TimeDelta::microseconds(i64::try_from(part)?);
             self.store_until(Some(at))?;
-            self.run(at, usize::try_from(end - self.made)?)?;
+            self.generate_run(at, usize::try_from(end - self.attempts)?)?;
         }
         self.store_until(None)
     }
 
     fn store_until(&mut self, at: Option<DateTime<Utc>>) -> anyhow::Result<()> {
-        while let Some(Reverse(first)) = self.coming.peek()
+        while let Some(Reverse(first)) = self.pending.peek()
             && at.is_none_or(|at| first.0.uid.created() < at)
         {
-            let Some(Reverse(Coming(attempt))) = self.coming.pop() else { break };
-            self.taken.remove(&attempt.uid);
+            let Some(Reverse(PendingAttempt(attempt))) = self.pending.pop() else { break };
+            self.pending_uids.remove(&attempt.uid);
             self.bulk.attempt(&attempt)?;
             self.progress.inc(1);
         }
         Ok(())
     }
 
-    /// One run of a workflow, of at most `max` attempts: its first task, what follows from it, retries between.
-    fn run(&mut self, at: DateTime<Utc>, max: usize) -> anyhow::Result<()> {
+    /// One run of a workflow, of at most `max` attempts: its first task, the children, and retries between.
+    fn generate_run(&mut self, at: DateTime<Utc>, max: usize) -> anyhow::Result<()> {
         let workflow = format!("etl/w{:02}.toml", self.rng.random_range(0..WORKFLOWS));
         let job = JOBS[self.rng.random_range(0..JOBS.len())];
         let chain = format!(
@@ -151,8 +168,10 @@ impl Maker {
             self.runs
         );
         self.runs += 1;
-        let topics =
-            ["extract"].into_iter().chain(FOLLOWING).take(1 + self.rng.random_range(1..=FOLLOWING.len()));
+        let topics = ["extract"]
+            .into_iter()
+            .chain(CHILD_TOPICS)
+            .take(1 + self.rng.random_range(1..=CHILD_TOPICS.len()));
         let (mut at, mut parent, mut left) = (at, None, max);
         for topic in topics {
             let mut retry = 0;
@@ -161,7 +180,7 @@ impl Maker {
                     return Ok(());
                 }
                 left -= 1;
-                let attempt = self.attempt(at, topic, job, &workflow, &chain, parent, retry);
+                let attempt = self.generate_attempt(at, topic, job, &workflow, &chain, parent, retry);
                 let (uid, result, ended) = (attempt.uid, attempt.result, attempt.ended.unwrap_or(at));
                 if parent.is_none() && retry == 0 {
                     let slot = SlotKey {
@@ -173,9 +192,9 @@ impl Maker {
                 }
                 let exhausted = result == Some(TaskResult::Error) && retry == 2;
                 if exhausted || result == Some(TaskResult::Alert) {
-                    self.bulk.alert(&alert(&attempt, ended))?;
+                    self.bulk.alert(&alert_of(&attempt, ended))?;
                 }
-                self.coming.push(Reverse(Coming(attempt)));
+                self.pending.push(Reverse(PendingAttempt(attempt)));
                 at = ended + TimeDelta::milliseconds(3);
                 match result {
                     Some(TaskResult::Complete) => break parent = Some(uid),
@@ -188,7 +207,7 @@ impl Maker {
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one row")]
-    fn attempt(
+    fn generate_attempt(
         &mut self,
         at: DateTime<Utc>,
         topic: &str,
@@ -199,10 +218,10 @@ impl Maker {
         retry: u32,
     ) -> Attempt {
         let mut uid = Uid::at(at);
-        while !self.taken.insert(uid) {
+        while !self.pending_uids.insert(uid) {
             uid.0 += 1;
         }
-        self.made += 1;
+        self.attempts += 1;
         let started = at + TimeDelta::milliseconds(self.rng.random_range(2..2_000));
         let ended = started + TimeDelta::milliseconds(self.rng.random_range(200..90_000));
         let (result, msg) = match self.rng.random_range(0..1_000) {
@@ -239,8 +258,7 @@ impl Maker {
         }
     }
 
-    fn finish(self, out: &Path) -> anyhow::Result<()> {
-        use std::io::Write as _;
+    fn finish_bulk(self, out: &Path) -> anyhow::Result<()> {
         self.progress.finish();
         let mut stdout = std::io::stdout();
         writeln!(stdout, "building the indexes …")?;
@@ -251,10 +269,10 @@ impl Maker {
     }
 }
 
-fn alert(attempt: &Attempt, at: DateTime<Utc>) -> NewAlert {
-    let told_at_once = attempt.result == Some(TaskResult::Alert);
+fn alert_of(attempt: &Attempt, at: DateTime<Utc>) -> NewAlert {
+    let is_at_once = attempt.result == Some(TaskResult::Alert);
     NewAlert {
-        kind: if told_at_once { AlertKind::Result } else { AlertKind::Exhausted },
+        kind: if is_at_once { AlertKind::Result } else { AlertKind::Exhausted },
         at,
         uid: Some(attempt.uid),
         id: attempt.id.clone(),
@@ -271,15 +289,15 @@ fn alert(attempt: &Attempt, at: DateTime<Utc>) -> NewAlert {
 mod tests {
     use super::*;
 
-    fn history() -> History {
-        let until = NaiveDate::from_ymd_opt(2026, 3, 1).unwrap();
-        History { attempts: 5_003, busiest: 1_000, days: 10, until, seed: 1 }
+    fn plan() -> HistoryPlan {
+        let until = NaiveDate::from_ymd_opt(2026, 3, 1);
+        HistoryPlan { attempts: 5_003, busiest: Some(1_000), days: 10, until, seed: 1 }
     }
 
     #[test]
     fn the_days_add_up_to_what_was_asked_for() {
-        let history = history();
-        let days: Vec<u64> = (0..history.days).map(|back| history.of_day(back)).collect();
+        let plan = plan();
+        let days: Vec<u64> = (0..plan.days).map(|days_back| plan.attempts_on(days_back)).collect();
         assert_eq!((days.iter().sum::<u64>(), days[1]), (5_003, 1_000));
         assert!(
             days.iter().enumerate().all(|(back, day)| back == 1 || (444..=445).contains(day)),
@@ -290,7 +308,7 @@ mod tests {
     #[test]
     fn what_is_made_opens_adds_up_and_holds_together() {
         let folder = tempfile::tempdir().unwrap();
-        run(&history(), folder.path()).unwrap();
+        write_history(&plan(), folder.path()).unwrap();
         let path = folder.path().join(flowlord_db::DATABASE);
         assert_eq!(flowlord_db::check(&path).unwrap(), flowlord_db::VERSION);
         let connection = rusqlite::Connection::open(&path).unwrap();
@@ -304,7 +322,7 @@ mod tests {
             one("SELECT count(*) FROM task AS child JOIN task AS parent ON parent.uid = child.parent
             WHERE parent.result <> 0 OR parent.chain <> child.chain"),
             0,
-            "children follow from what completed"
+            "parents of children completed"
         );
         assert_eq!(
             one("SELECT count(*) FROM slot JOIN task ON uid = slot.started"),
@@ -318,7 +336,7 @@ mod tests {
             1,
             "the indexes are back"
         );
-        let again = run(&history(), folder.path()).unwrap_err().to_string();
+        let again = write_history(&plan(), folder.path()).unwrap_err().to_string();
         assert!(again.contains("is there already"), "{again}");
     }
 }

@@ -1,14 +1,13 @@
-//! What the machine's SQLite can do at most: bare rows in batches, one commit each, no index but the key.
+//! The most that SQLite can do on this machine: bare rows in batches, one commit each, no index but the key.
 
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
-/// Rows per commit: about what a busy group commit holds.
-const BATCH: usize = 256;
+/// About what a busy group commit holds.
+const ROWS_PER_COMMIT: usize = 256;
 
-/// Rows per second.
-pub(crate) fn inserts(duration: Duration) -> anyhow::Result<f64> {
+pub(crate) fn inserts_per_second(duration: Duration) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
     let connection = Connection::open(folder.path().join("bare.db"))?;
     connection.execute_batch(
@@ -21,7 +20,7 @@ pub(crate) fn inserts(duration: Duration) -> anyhow::Result<f64> {
         connection.execute_batch("BEGIN IMMEDIATE")?;
         let mut insert =
             connection.prepare_cached("INSERT INTO task (a, b, c, d) VALUES (?1, ?2, ?3, ?4)")?;
-        for _ in 0..BATCH {
+        for _ in 0..ROWS_PER_COMMIT {
             insert.execute(params![
                 rows,
                 7,

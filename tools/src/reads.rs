@@ -1,59 +1,67 @@
-//! What looking costs: each list and page over histories of several sizes, alone and with many clients, while results
-//! come in; and what it costs those who work.
+//! The cost of reading: each list and page over histories of several sizes, alone and with many clients, while results
+//! arrive; and how much these requests slow the workers.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::client::Client;
-use crate::generate::{self, History};
-use crate::load::{Part, percentiles, workers_of};
-use crate::server::{Process, flowlord, until_ready};
+use crate::client::HttpClient;
+use crate::current_day;
+use crate::generate::{self, HistoryPlan};
+use crate::load::{LoadKind, join_times, median_and_p99, milliseconds_since, run_workers};
+use crate::server::{ServiceProcess, find_flowlord, wait_until_ready};
 
-/// Results a second that come in meanwhile.
-const RESULTS: u32 = 1_000;
+/// Results that arrive meanwhile.
+const RESULTS_PER_SECOND: u32 = 1_000;
 
-/// They come in so many at once.
-const AT_ONCE: u32 = 50;
+const RESULTS_PER_BATCH: u32 = 50;
 
-/// Workers that work as fast as they can, for what looking costs them.
+/// Workers at full speed, which the readers slow.
 const WORKERS: usize = 32;
 
-/// How often they work alone and beside those who look.
+const READERS: usize = 32;
+
+/// How often they work alone and beside the readers.
 const TURNS: u32 = 3;
 
-/// What is measured.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    /// Attempts of each history.
-    pub(crate) sizes: Vec<u64>,
-    /// Where the histories are, or are to be made.
-    pub(crate) folder: PathBuf,
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReadsPlan {
+    /// Attempts of each history, a tenth of them on one day.
+    #[arg(long, value_delimiter = ',', default_value = "10000,1000000,10000000")]
+    attempts: Vec<u64>,
+    /// The folder of the histories; those that are there are used as they are.
+    #[arg(long)]
+    folder: PathBuf,
     /// Clients at the same time.
-    pub(crate) clients: Vec<usize>,
-    /// For each path and number of clients.
-    pub(crate) duration: Duration,
-    /// Only paths with this in their name.
-    pub(crate) only: String,
-    /// The last day of the histories.
-    pub(crate) until: NaiveDate,
+    #[arg(long, value_delimiter = ',', default_value = "1,32")]
+    clients: Vec<usize>,
+    /// Seconds of each part.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Only paths with this in their name: `searched`, `page:`.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// The last day of the histories, `2026-03-01`; today when not given.
+    #[arg(long)]
+    until: Option<NaiveDate>,
 }
 
-/// What is looked at, on the busiest day.
-fn paths(day: NaiveDate) -> Vec<(&'static str, String)> {
-    let tasks = |query: &str| format!("/api/v1/tasks?date={day}{query}");
+/// What is read, on the busiest day: names and paths.
+fn paths_of(day: NaiveDate) -> Vec<(&'static str, String)> {
+    let tasks = format!("/api/v1/tasks?date={day}");
     vec![
-        ("tasks", tasks("")),
-        ("tasks, of a type", tasks("&type=extract")),
-        ("tasks, failed", tasks("&result=error,alert")),
+        ("tasks", tasks.clone()),
+        ("tasks, of a type", tasks.clone() + "&type=extract"),
+        ("tasks, failed", tasks.clone() + "&result=error,alert"),
         ("tasks, running", "/api/v1/tasks?result=running".to_owned()),
-        ("tasks, searched", tasks("&q=nowhere-to-be-found")),
-        ("tasks, sorted by run", tasks("&sort=run")),
-        ("tasks, sorted by info", tasks("&sort=info")),
+        ("tasks, searched", tasks.clone() + "&q=nowhere-to-be-found"),
+        ("tasks, sorted by run", tasks.clone() + "&sort=run"),
+        ("tasks, sorted by info", tasks + "&sort=info"),
         ("tasks, of all days", "/api/v1/tasks?order=asc".to_owned()),
         ("alerts", format!("/api/v1/alerts?date={day}")),
         ("stats", format!("/api/v1/stats?date={day}")),
@@ -70,193 +78,194 @@ fn paths(day: NaiveDate) -> Vec<(&'static str, String)> {
 }
 
 /// Runs every size, and prints a line for each path.
-pub(crate) async fn run(plan: &Plan) -> anyhow::Result<()> {
-    let mut out = std::io::stdout();
-    let day = plan.until.pred_opt().unwrap_or(plan.until);
-    let paths: Vec<_> = paths(day).into_iter().filter(|(name, _)| name.contains(&plan.only)).collect();
+pub(crate) async fn measure_reads(plan: &ReadsPlan) -> anyhow::Result<()> {
+    let until = plan.until.unwrap_or_else(current_day);
+    let day = until.pred_opt().unwrap_or(until);
+    let paths: Vec<_> = paths_of(day).into_iter().filter(|(name, _)| name.contains(&plan.only)).collect();
     let mut sizes = Vec::new();
-    for attempts in &plan.sizes {
-        let data = history(plan, *attempts)?;
-        let workflows = plan.folder.join("workflows");
+    for attempts in &plan.attempts {
+        sizes.push(plan.measure_size(*attempts, until, day, &paths).await?);
+    }
+    plan.compare_sizes(&paths, &sizes)
+}
+
+impl ReadsPlan {
+    /// The times of each path with each number of clients, in that order.
+    async fn measure_size(
+        &self,
+        attempts: u64,
+        until: NaiveDate,
+        day: NaiveDate,
+        paths: &[(&str, String)],
+    ) -> anyhow::Result<Vec<ReadTimes>> {
+        let mut out = std::io::stdout();
+        let data = self.find_history(attempts, until)?;
+        let workflows = self.folder.join("workflows");
         std::fs::create_dir_all(&workflows)?;
-        std::fs::write(
-            workflows.join("load.toml"),
-            "[[phase]]\ntask = \"load\"\nrule = \"cron=0 0 1 1 *\"\n",
-        )?;
+        let phase = "[[phase]]\ntask = \"load\"\nrule = \"cron=0 0 1 1 *\"\n";
+        std::fs::write(workflows.join("load.toml"), phase)?;
         let begun = Instant::now();
-        let mut process = Process::spawn(&flowlord()?, &workflows, &data)?;
-        let address = process.ready().await?;
-        until_ready(&address).await?;
+        let mut process = ServiceProcess::spawn_service(&find_flowlord()?, &workflows, &data)?;
+        let address = process.read_address().await?;
+        wait_until_ready(&address).await?;
         let ready = begun.elapsed().as_secs_f64();
         writeln!(out, "{attempts} attempts, {} on {day}: ready after {ready:.2} s", attempts / 10)?;
-        let mut of_size = Vec::new();
-        for (name, path) in &paths {
+        let mut all = Vec::new();
+        for (name, path) in paths {
             let mut line = format!("  {name:<24}");
-            for clients in &plan.clients {
-                let looked = look(&address, path, *clients, plan.duration, Some(RESULTS)).await?;
-                line += &format!(
+            for clients in &self.clients {
+                let times =
+                    read_path(&address, path, *clients, self.duration(), Some(RESULTS_PER_SECOND)).await?;
+                write!(
+                    line,
                     "  {clients:>3} clients: p50 {:>7.1} ms, p99 {:>7.1} ms",
-                    looked.p50, looked.p99
-                );
-                of_size.push(looked);
+                    times.p50_ms, times.p99_ms
+                )?;
+                all.push(times);
             }
             writeln!(out, "{line}")?;
         }
-        sizes.push(of_size);
-        slowed(&address, &format!("/web/task?date={day}"), plan.duration).await?;
-        process.terminate()?;
-        process.ended().await?;
+        measure_slowdown(&address, &format!("/web/task?date={day}"), self.duration()).await?;
+        process.request_stop()?;
+        process.wait_for_exit().await?;
+        Ok(all)
     }
-    compare(plan, &paths, &sizes)
-}
 
-/// How many times as long the largest history takes as the smallest.
-fn compare(plan: &Plan, paths: &[(&str, String)], sizes: &[Vec<Looked>]) -> anyhow::Result<()> {
-    let (Some(small), Some(large), Some(least), Some(most)) =
-        (sizes.first(), sizes.last(), plan.sizes.first(), plan.sizes.last())
-    else {
-        return Ok(());
-    };
-    let mut out = std::io::stdout();
-    writeln!(out, "{most} attempts against {least}:")?;
-    let clients = plan.clients.len();
-    for ((name, _), (small, large)) in paths.iter().zip(small.chunks(clients).zip(large.chunks(clients))) {
-        let mut line = format!("  {name:<24}");
-        for (clients, (small, large)) in plan.clients.iter().zip(small.iter().zip(large)) {
-            line += &format!(
-                "  {clients:>3} clients: p50 {:>7.2}   , p99 {:>7.2}   ",
-                large.p50 / small.p50,
-                large.p99 / small.p99
-            );
+    fn duration(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
+    /// The folder of a history, which is generated unless it is there.
+    fn find_history(&self, attempts: u64, until: NaiveDate) -> anyhow::Result<PathBuf> {
+        let data = self.folder.join(format!("{attempts}"));
+        if !data.join(flowlord_db::DATABASE).is_file() {
+            let begun = Instant::now();
+            generate::write_history(&HistoryPlan::of_size(attempts, until), &data)?;
+            let seconds = begun.elapsed().as_secs_f64();
+            writeln!(std::io::stdout(), "made {attempts} attempts in {seconds:.0} s")?;
         }
-        writeln!(out, "{}", line.trim_end())?;
+        Ok(data)
     }
-    Ok(())
-}
 
-/// The folder of a history, made where it isn't there.
-fn history(plan: &Plan, attempts: u64) -> anyhow::Result<PathBuf> {
-    let data = plan.folder.join(format!("{attempts}"));
-    if !data.join("flowlord.db").is_file() {
-        let history = History { attempts, busiest: attempts / 10, days: 90, until: plan.until, seed: 1 };
-        make(&history, &data)?;
+    /// How many times as long the largest history takes as the smallest.
+    fn compare_sizes(&self, paths: &[(&str, String)], sizes: &[Vec<ReadTimes>]) -> anyhow::Result<()> {
+        let (Some(small), Some(large), Some(least), Some(most)) =
+            (sizes.first(), sizes.last(), self.attempts.first(), self.attempts.last())
+        else {
+            return Ok(());
+        };
+        let mut out = std::io::stdout();
+        writeln!(out, "{most} attempts against {least}:")?;
+        let clients = self.clients.len();
+        for ((name, _), (small, large)) in paths.iter().zip(small.chunks(clients).zip(large.chunks(clients)))
+        {
+            let mut line = format!("  {name:<24}");
+            for (clients, (small, large)) in self.clients.iter().zip(small.iter().zip(large)) {
+                let (p50, p99) = (large.p50_ms / small.p50_ms, large.p99_ms / small.p99_ms);
+                write!(line, "  {clients:>3} clients: p50 {p50:>7.2}   , p99 {p99:>7.2}   ")?;
+            }
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        Ok(())
     }
-    Ok(data)
 }
 
-fn make(history: &History, data: &Path) -> anyhow::Result<()> {
-    let begun = Instant::now();
-    generate::run(history, data)?;
-    writeln!(
-        std::io::stdout(),
-        "made {} attempts in {:.0} s",
-        history.attempts,
-        begun.elapsed().as_secs_f64()
-    )?;
-    Ok(())
-}
-
-/// How long looking took.
-struct Looked {
-    /// How often.
+struct ReadTimes {
     count: usize,
-    p50: f64,
-    p99: f64,
+    p50_ms: f64,
+    p99_ms: f64,
 }
 
-/// Looks at a path with many clients, each as often as it is answered, while results come in.
-async fn look(
+/// Reads a path with many clients, each again as soon as it is answered, while results arrive.
+async fn read_path(
     address: &str,
     path: &str,
     clients: usize,
     duration: Duration,
-    results: Option<u32>,
-) -> anyhow::Result<Looked> {
+    results_per_second: Option<u32>,
+) -> anyhow::Result<ReadTimes> {
     let (address, path): (Rc<str>, Rc<str>) = (address.into(), path.into());
-    let mut times = LocalSet::new()
-        .run_until(async move {
-            let until = Instant::now() + duration;
-            let mut all = JoinSet::new();
-            for _ in 0..clients {
-                let (address, path) = (Rc::clone(&address), Rc::clone(&path));
-                all.spawn_local(async move { one_client(&address, &path, until).await });
-            }
-            if let Some(rate) = results {
-                let address = Rc::clone(&address);
-                all.spawn_local(async move { come_in(&address, rate, until).await.map(|()| Vec::new()) });
-            }
-            let mut times = Vec::new();
-            while let Some(client) = all.join_next().await {
-                times.extend(client??);
-            }
-            anyhow::Ok(times)
-        })
-        .await?;
-    let (p50, p99) = percentiles(&mut times);
-    Ok(Looked { count: times.len(), p50, p99 })
+    let until = Instant::now() + duration;
+    let local = LocalSet::new();
+    let mut all = JoinSet::new();
+    for _ in 0..clients {
+        all.spawn_local_on(repeat_read(Rc::clone(&address), Rc::clone(&path), until), &local);
+    }
+    if let Some(rate) = results_per_second {
+        all.spawn_local_on(post_results(address, rate, until), &local);
+    }
+    let mut times_ms = local.run_until(join_times(all)).await?;
+    let (p50_ms, p99_ms) = median_and_p99(&mut times_ms);
+    Ok(ReadTimes { count: times_ms.len(), p50_ms, p99_ms })
 }
 
-async fn one_client(address: &str, path: &str, until: Instant) -> anyhow::Result<Vec<f64>> {
-    let mut client = Client::connect(address).await?;
-    let mut times = Vec::new();
+async fn repeat_read(address: Rc<str>, path: Rc<str>, until: Instant) -> anyhow::Result<Vec<f64>> {
+    let mut client = HttpClient::connect_to(&address).await?;
+    let mut times_ms = Vec::new();
     while Instant::now() < until {
         let begun = Instant::now();
-        client.get(path).await?;
-        times.push(begun.elapsed().as_secs_f64() * 1e3);
+        client.get_body(&path).await?;
+        times_ms.push(milliseconds_since(begun));
     }
-    Ok(times)
+    Ok(times_ms)
 }
 
-/// Tasks are created, leased and ended, at a steady rate.
-async fn come_in(address: &str, rate: u32, until: Instant) -> anyhow::Result<()> {
-    let mut client = Client::connect(address).await?;
-    let mut tick = tokio::time::interval(Duration::from_secs(1) * AT_ONCE / rate);
+/// Creates, leases and finishes tasks at a steady rate, and times none of it.
+async fn post_results(address: Rc<str>, rate: u32, until: Instant) -> anyhow::Result<Vec<f64>> {
+    let mut client = HttpClient::connect_to(&address).await?;
+    let mut tick = tokio::time::interval(Duration::from_secs(1) * RESULTS_PER_BATCH / rate);
     let task = r#"{"type":"load","job":"hour","info":"?date=2026-03-01T05","meta":"n=1"}"#;
-    let tasks = format!("[{}]", vec![task; AT_ONCE as usize].join(","));
-    let wanted = format!(r#"{{"topics":["load:hour"],"worker":"bench","max":{AT_ONCE},"wait":"1s"}}"#);
+    let tasks = format!("[{}]", vec![task; RESULTS_PER_BATCH as usize].join(","));
+    let wanted =
+        format!(r#"{{"topics":["load:hour"],"worker":"bench","max":{RESULTS_PER_BATCH},"wait":"1s"}}"#);
     while Instant::now() < until {
         tick.tick().await;
-        client.post("/api/v1/tasks", &tasks).await?;
-        let leased = String::from_utf8(client.post("/api/v1/lease", &wanted).await?.to_vec())?;
+        client.post_json("/api/v1/tasks", &tasks).await?;
+        let leased = String::from_utf8(client.post_json("/api/v1/lease", &wanted).await?.to_vec())?;
         let results: Vec<String> = leased
             .split("{\"lease\":\"")
             .skip(1)
             .filter_map(|rest| rest.split('"').next())
             .map(|lease| format!(r#"{{"lease":"{lease}","result":"complete"}}"#))
             .collect();
-        client.post("/api/v1/results", &format!("[{}]", results.join(","))).await?;
+        client.post_json("/api/v1/results", &format!("[{}]", results.join(","))).await?;
     }
-    Ok(())
+    Ok(Vec::new())
 }
 
-/// What 32 clients that reload a page cost those who work: cycles a second with and without them, in turns.
-async fn slowed(address: &str, path: &str, duration: Duration) -> anyhow::Result<()> {
-    let (mut alone, mut looking, mut looks) = (0.0, 0.0, 0.0);
+/// How much clients that reload a page slow the workers: cycles a second with and without them, in turns.
+async fn measure_slowdown(address: &str, path: &str, duration: Duration) -> anyhow::Result<()> {
+    let (mut alone, mut beside, mut reads) = (0.0, 0.0, 0.0);
     for _ in 0..TURNS {
-        alone += workers_of(address, WORKERS, duration, Part::Cycle).await?.rate / f64::from(TURNS);
-        let (rate, times) = reload_while_working(address, path, duration).await?;
-        looking += rate / f64::from(TURNS);
-        looks += times / f64::from(TURNS);
+        alone += run_workers(address, WORKERS, duration, LoadKind::Cycle).await?.per_second;
+        let (results, pages) = work_beside_readers(address, path, duration).await?;
+        beside += results;
+        reads += pages;
     }
+    let turns = f64::from(TURNS);
     writeln!(
         std::io::stdout(),
-        "  {WORKERS} workers: {alone:.0} results/s alone, {looking:.0} while 32 clients reload {path} {looks:.0} times/s: {:.2}",
-        looking / alone
+        "  {WORKERS} workers: {:.0} results/s alone, {:.0} while {READERS} clients reload {path} {:.0} times/s: {:.2}",
+        alone / turns,
+        beside / turns,
+        reads / turns,
+        beside / alone
     )?;
     Ok(())
 }
 
-/// Results a second, and how often the path was looked at.
-async fn reload_while_working(address: &str, path: &str, duration: Duration) -> anyhow::Result<(f64, f64)> {
-    // On a thread of their own, so that the clients don't share one with the workers.
-    let (to, of) = (address.to_owned(), path.to_owned());
-    let looking = std::thread::spawn(move || {
+/// Results and reads a second.
+async fn work_beside_readers(address: &str, path: &str, duration: Duration) -> anyhow::Result<(f64, f64)> {
+    // On a thread of their own, so that the readers don't share one with the workers.
+    let (reader_address, path) = (address.to_owned(), path.to_owned());
+    let readers = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(look(&to, &of, 32, duration, None))
+        runtime.block_on(read_path(&reader_address, &path, READERS, duration, None))
     });
-    let rate = workers_of(address, WORKERS, duration, Part::Cycle).await?.rate;
-    let looked = looking.join().map_err(|_| anyhow::anyhow!("the clients panicked"))??;
-    Ok((rate, looked.count as f64 / duration.as_secs_f64()))
+    let results = run_workers(address, WORKERS, duration, LoadKind::Cycle).await?.per_second;
+    let times = readers.join().map_err(|_| anyhow::anyhow!("the readers panicked"))??;
+    #[expect(clippy::cast_precision_loss, reason = "a figure to print")]
+    Ok((results, times.count as f64 / duration.as_secs_f64()))
 }
 
 #[cfg(test)]
@@ -264,9 +273,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_looked_at_is_of_the_busiest_day() {
+    fn what_is_read_is_of_the_busiest_day() {
         let day = NaiveDate::from_ymd_opt(2026, 3, 1).unwrap();
-        let paths = paths(day);
+        let paths = paths_of(day);
         assert!(paths.iter().all(|(_, path)| path.starts_with('/')));
         assert!(paths.iter().filter(|(_, path)| path.contains("2026-03-01")).count() > 10);
     }

@@ -1,4 +1,4 @@
-//! A reload: many phases looked at again, next to reading and hashing the same files in the same run.
+//! A reload of many phases, next to reading and hashing the same files in the same run.
 
 use std::fs;
 use std::io::Write as _;
@@ -8,88 +8,75 @@ use std::time::Instant;
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use crate::client::Client;
-use crate::server::Flowlord;
-
-/// How many files of `phases` altogether are changed before a look.
-#[derive(Debug, Clone, Copy)]
-enum Changed {
-    None,
-    One,
-    All,
-}
+use crate::client::HttpClient;
+use crate::load::milliseconds_since;
+use crate::server::BenchService;
 
 /// Runs every part `rounds` times, in turns, and prints the median of each and its ratio to the bare reading.
-pub(crate) async fn run(files: usize, phases: usize, rounds: usize) -> anyhow::Result<()> {
+pub(crate) async fn measure_reload(files: usize, phases: usize, rounds: usize) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
-    let texts: Vec<_> = (0..files).map(|file| text(file, phases.div_ceil(files), 0)).collect();
-    let flowlord = Flowlord::start_with(&texts).await?;
-    let folder = flowlord.workflows();
-    let mut client = Client::connect(&flowlord.address).await?;
-    let count = files * phases.div_ceil(files);
+    let phases = phases.div_ceil(files);
+    let texts: Vec<_> = (0..files).map(|file| file_text(file, phases, 0)).collect();
+    let service = BenchService::start_with(&texts).await?;
+    let mut client = HttpClient::connect_to(&service.address).await?;
     writeln!(
         out,
-        "{files} files, {count} phases; ready after {:.0} ms",
-        flowlord.ready_after.as_secs_f64() * 1e3
+        "{files} files, {} phases; ready after {:.0} ms",
+        files * phases,
+        service.ready_after.as_secs_f64() * 1e3
     )?;
-    let mut bare = Vec::new();
-    let parts = [Changed::None, Changed::One, Changed::All];
-    let mut looks = parts.map(|part| (part, Vec::new()));
+    let mut bare_ms = Vec::new();
+    let mut parts = [("none", 0), ("one", 1), ("all", files)].map(|(name, count)| (name, count, Vec::new()));
     for round in 1..=rounds {
-        for (part, times) in &mut looks {
-            let change = match part {
-                Changed::None => 0,
-                Changed::One => 1,
-                Changed::All => files,
-            };
-            for file in 0..change {
-                fs::write(folder.join(name(file)), text(file, phases.div_ceil(files), round))?;
+        for (_, changed_files, times_ms) in &mut parts {
+            for file in 0..*changed_files {
+                fs::write(service.workflows.join(file_name(file)), file_text(file, phases, round))?;
             }
             let begun = Instant::now();
-            client.post("/api/v1/workflows/refresh", "").await?;
-            times.push(begun.elapsed().as_secs_f64() * 1e3);
+            client.post_json("/api/v1/workflows/refresh", "").await?;
+            times_ms.push(milliseconds_since(begun));
         }
-        bare.push(read_and_hash(&folder)?);
+        bare_ms.push(read_and_hash(&service.workflows)?);
     }
-    let bare = median(&mut bare)?;
-    writeln!(out, "bare read and hash            {bare:>8.1} ms")?;
-    for (part, mut times) in looks {
-        let time = median(&mut times)?;
-        let part = format!("reload, {} changed", format!("{part:?}").to_lowercase());
-        writeln!(out, "{part:<28}  {time:>8.1} ms  {:>6.1} x bare", time / bare)?;
+    let bare_ms = median_of(&mut bare_ms)?;
+    writeln!(out, "bare read and hash            {bare_ms:>8.1} ms")?;
+    for (name, _, mut times_ms) in parts {
+        let time_ms = median_of(&mut times_ms)?;
+        let part = format!("reload, {name} changed");
+        writeln!(out, "{part:<28}  {time_ms:>8.1} ms  {:>6.1} x bare", time_ms / bare_ms)?;
     }
     Ok(())
 }
 
-pub(crate) fn name(file: usize) -> String {
+pub(crate) fn file_name(file: usize) -> String {
     format!("{file:04}.toml")
 }
 
-/// Every third phase has a schedule of its own, the others follow it.
-fn text(file: usize, phases: usize, round: usize) -> String {
-    let phase = |n: usize| {
-        let first = n - n % 3;
-        let when = match n % 3 {
-            0 => format!("rule = \"cron={} {} * * *&offset=-1h&retry_delay=30s\"", n % 60, n / 60 % 24),
-            _ => format!("dependsOn = \"job{file}:{first}\""),
-        };
-        format!(
-            "[[phase]]\ntask = \"job{file}:{n}\"\n{when}\nretry = 3\ntemplate = \"?day={{yyyy}}-{{mm}}-{{dd}}&r={round}\"\n\n"
-        )
-    };
-    (0..phases).map(phase).collect()
+fn file_text(file: usize, phases: usize, round: usize) -> String {
+    (0..phases).map(|phase| phase_text(file, phase, round)).collect()
 }
 
-/// Milliseconds.
+/// Every third phase has a schedule, the others follow it.
+fn phase_text(file: usize, phase: usize, round: usize) -> String {
+    let start = match phase % 3 {
+        0 => format!("rule = \"cron={} {} * * *&offset=-1h&retry_delay=30s\"", phase % 60, phase / 60 % 24),
+        after => format!("dependsOn = \"job{file}:{}\"", phase - after),
+    };
+    format!(
+        "[[phase]]\ntask = \"job{file}:{phase}\"\n{start}\nretry = 3\ntemplate = \"?day={{yyyy}}-{{mm}}-{{dd}}&r={round}\"\n\n"
+    )
+}
+
+/// How many milliseconds it takes.
 fn read_and_hash(folder: &Path) -> anyhow::Result<f64> {
     let begun = Instant::now();
     for entry in fs::read_dir(folder)? {
         std::hint::black_box(Sha256::digest(fs::read(entry?.path())?));
     }
-    Ok(begun.elapsed().as_secs_f64() * 1e3)
+    Ok(milliseconds_since(begun))
 }
 
-fn median(times: &mut [f64]) -> anyhow::Result<f64> {
+fn median_of(times: &mut [f64]) -> anyhow::Result<f64> {
     times.sort_by(f64::total_cmp);
     times.get(times.len() / 2).copied().context("no rounds")
 }

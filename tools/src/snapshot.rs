@@ -1,4 +1,4 @@
-//! What a snapshot of a large database costs those who work meanwhile: the time of a result with one being taken and
+//! How much a snapshot of a large database slows the workers: the time of a result with a snapshot being taken and
 //! without, in turns of one run; and whether each snapshot holds what was acknowledged before it began.
 
 use std::cell::{Cell, RefCell};
@@ -11,32 +11,36 @@ use anyhow::{Context as _, ensure};
 use rusqlite::{Connection, OpenFlags};
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::client::{Client, between};
-use crate::generate::{self, History};
-use crate::load::percentiles;
-use crate::server::{Process, flowlord};
+use crate::client::{HttpClient, find_lease, text_after};
+use crate::current_day;
+use crate::generate::{self, HistoryPlan};
+use crate::load::{median_and_p99, milliseconds_since};
+use crate::server::{ServiceProcess, find_flowlord};
 
-/// What to measure.
-#[derive(Debug, Clone)]
-pub(crate) struct Plan {
-    /// The history to copy.
-    pub(crate) history: History,
-    /// Where it is, or is to be made.
-    pub(crate) data: Option<PathBuf>,
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SnapshotPlan {
+    /// Attempts of the history that is copied: a gigabyte.
+    #[arg(long, default_value_t = 2_200_000)]
+    attempts: u64,
+    /// A folder with a database of `generate`, or for it; a temporary one when not given.
+    #[arg(long)]
+    data: Option<PathBuf>,
     /// Results a second.
-    pub(crate) rate: u32,
-    /// How long a part without a snapshot takes.
-    pub(crate) quiet: Duration,
+    #[arg(long, default_value_t = 200)]
+    rate: u32,
+    /// Seconds of a part without a snapshot.
+    #[arg(long, default_value_t = 15)]
+    seconds: u64,
     /// How often the parts take turns.
-    pub(crate) rounds: usize,
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
 }
 
 /// Connections of workers.
 const WORKERS: u32 = 16;
 
-/// What is going on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Part {
+enum SnapshotPhase {
     #[default]
     Quiet,
     Copying,
@@ -44,114 +48,130 @@ enum Part {
     Checking,
 }
 
-/// The times of results, milliseconds, in the part that is on.
 #[derive(Debug, Default)]
-struct Times {
-    part: Cell<Part>,
-    quiet: RefCell<Vec<f64>>,
-    during: RefCell<Vec<f64>>,
-    /// Attempts whose results were acknowledged, as numbers.
+struct ResultTimes {
+    phase: Cell<SnapshotPhase>,
+    quiet_ms: RefCell<Vec<f64>>,
+    copying_ms: RefCell<Vec<f64>>,
+    /// Uids of attempts whose results were acknowledged.
     finished: RefCell<Vec<i64>>,
-    done: Cell<bool>,
+    is_over: Cell<bool>,
 }
 
 /// Prints the times of both parts and their ratio.
-pub(crate) async fn run(plan: &Plan) -> anyhow::Result<()> {
-    let place = tempfile::tempdir()?;
-    let data = plan.data.clone().unwrap_or_else(|| place.path().join("data"));
+pub(crate) async fn measure_snapshots(plan: &SnapshotPlan) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = plan.data.clone().unwrap_or_else(|| folder.path().join("data"));
     if !data.join(flowlord_db::DATABASE).exists() {
-        generate::run(&plan.history, &data)?;
+        generate::write_history(&HistoryPlan::of_size(plan.attempts, current_day()), &data)?;
     }
-    let workflows = place.path().join("workflows");
+    let workflows = folder.path().join("workflows");
     std::fs::create_dir(&workflows)?;
     std::fs::write(workflows.join("w.toml"), "[[phase]]\ntask = \"work\"\nrule = \"cron=0 0 1 1 *\"\n")?;
-    let mut process = Process::spawn(&flowlord()?, &workflows, &data)?;
-    let address = process.ready().await?;
-    LocalSet::new().run_until(measure(plan, &address, &data)).await?;
-    process.kill().await
+    let mut process = ServiceProcess::spawn_service(&find_flowlord()?, &workflows, &data)?;
+    let address = process.read_address().await?;
+    LocalSet::new().run_until(measure_service(plan, &address, &data)).await?;
+    process.kill_hard().await
 }
 
-async fn measure(plan: &Plan, address: &str, data: &Path) -> anyhow::Result<()> {
-    let mut out = std::io::stdout();
+async fn measure_service(plan: &SnapshotPlan, address: &str, data: &Path) -> anyhow::Result<()> {
     let bytes = data.join(flowlord_db::DATABASE).metadata()?.len();
     writeln!(
-        out,
+        std::io::stdout(),
         "database of {} MB, {} results a second over {WORKERS} connections",
         bytes / 1_000_000,
         plan.rate
     )?;
-    let times = Rc::new(Times::default());
+    let times = Rc::new(ResultTimes::default());
     let mut workers = JoinSet::new();
     for worker in 0..WORKERS {
-        workers.spawn_local(work(address.to_owned(), Rc::clone(&times), worker, plan.rate));
+        workers.spawn_local(work_steadily(address.to_owned(), Rc::clone(&times), worker, plan.rate));
     }
     for round in 1..=plan.rounds {
-        tokio::time::sleep(plan.quiet).await;
-        // Not before: a connection that says nothing is closed.
-        let mut client = Client::connect(address).await?;
-        let before = times.finished.borrow().clone();
-        let begun = Instant::now();
-        times.part.set(Part::Copying);
-        let answer = client.post("/api/v1/snapshots", "{}").await?;
-        times.part.set(Part::Checking);
-        let took = begun.elapsed();
-        let location = PathBuf::from(between(answer, "\"location\":\"").context("no location")?);
-        let (snapshot, finished) = (location.clone(), before.len());
-        let missing = tokio::task::spawn_blocking(move || missing(&snapshot, &before)).await??;
-        ensure!(missing == 0, "{missing} of {finished} results acknowledged before are not in it");
-        writeln!(
-            out,
-            "snapshot {round}: {:.1} s; opens clean and holds all {finished} results acknowledged before it",
-            took.as_secs_f64()
-        )?;
-        std::fs::remove_file(&location)?;
-        times.part.set(Part::Quiet);
+        tokio::time::sleep(Duration::from_secs(plan.seconds)).await;
+        take_snapshot(address, &times, round).await?;
     }
-    times.done.set(true);
+    times.is_over.set(true);
     while let Some(worker) = workers.join_next().await {
         worker??;
     }
-    let (quiet, during) =
-        (percentiles(&mut times.quiet.borrow_mut()), percentiles(&mut times.during.borrow_mut()));
-    let counts = (times.quiet.borrow().len(), times.during.borrow().len());
+    times.print_ratio()
+}
+
+async fn take_snapshot(address: &str, times: &ResultTimes, round: usize) -> anyhow::Result<()> {
+    // Connected only now: a connection that says nothing is closed.
+    let mut client = HttpClient::connect_to(address).await?;
+    let before = times.finished.borrow().clone();
+    let finished = before.len();
+    let begun = Instant::now();
+    times.phase.set(SnapshotPhase::Copying);
+    let answer = client.post_json("/api/v1/snapshots", "{}").await?;
+    times.phase.set(SnapshotPhase::Checking);
+    let seconds = begun.elapsed().as_secs_f64();
+    let location = PathBuf::from(text_after(answer, "\"location\":\"").context("no location")?);
+    let snapshot = location.clone();
+    let missing = tokio::task::spawn_blocking(move || count_missing(&snapshot, &before)).await??;
+    ensure!(missing == 0, "{missing} of {finished} results acknowledged before are not in it");
     writeln!(
-        out,
-        "result without a snapshot: p50 {:.2} ms, p99 {:.2} ms ({} results)",
-        quiet.0, quiet.1, counts.0
+        std::io::stdout(),
+        "snapshot {round}: {seconds:.1} s; opens clean and holds all {finished} results acknowledged before it",
     )?;
-    writeln!(
-        out,
-        "result during a snapshot:  p50 {:.2} ms, p99 {:.2} ms ({} results)",
-        during.0, during.1, counts.1
-    )?;
-    writeln!(out, "p99 during / without: {:.2}", during.1 / quiet.1)?;
+    std::fs::remove_file(&location)?;
+    times.phase.set(SnapshotPhase::Quiet);
     Ok(())
 }
 
+impl ResultTimes {
+    fn print_ratio(&self) -> anyhow::Result<()> {
+        let mut out = std::io::stdout();
+        let (mut quiet, mut copying) = (self.quiet_ms.borrow_mut(), self.copying_ms.borrow_mut());
+        let (quiet_p50, quiet_p99) = median_and_p99(&mut quiet);
+        let (p50, p99) = median_and_p99(&mut copying);
+        writeln!(
+            out,
+            "result without a snapshot: p50 {quiet_p50:.2} ms, p99 {quiet_p99:.2} ms ({} results)",
+            quiet.len()
+        )?;
+        writeln!(
+            out,
+            "result during a snapshot:  p50 {p50:.2} ms, p99 {p99:.2} ms ({} results)",
+            copying.len()
+        )?;
+        writeln!(out, "p99 during / without: {:.2}", p99 / quiet_p99)?;
+        Ok(())
+    }
+}
+
 /// Creates, leases and finishes at a steady pace, and notes how long each result took.
-async fn work(address: String, times: Rc<Times>, worker: u32, rate: u32) -> anyhow::Result<()> {
-    let mut client = Client::connect(&address).await?;
+async fn work_steadily(
+    address: String,
+    times: Rc<ResultTimes>,
+    worker: u32,
+    rate: u32,
+) -> anyhow::Result<()> {
+    let mut client = HttpClient::connect_to(&address).await?;
     let pause = Duration::from_secs(1) * WORKERS / rate;
     let mut next = tokio::time::Instant::now() + pause * worker / WORKERS;
-    while !times.done.get() {
+    while !times.is_over.get() {
         tokio::time::sleep_until(next).await;
         next += pause;
-        client.post("/api/v1/tasks", r#"{"type":"work","info":"?date=2026-03-01T05","meta":"n=1"}"#).await?;
+        let task = r#"{"type":"work","info":"?date=2026-03-01T05","meta":"n=1"}"#;
+        client.post_json("/api/v1/tasks", task).await?;
         let wanted = r#"{"topics":["work"],"worker":"w","max":1,"wait":"5s"}"#;
-        let answer = client.post("/api/v1/lease", wanted).await?;
-        let Some(lease) = between(answer, "\"lease\":\"").map(str::to_owned) else { continue };
-        let part = times.part.get();
+        let answer = client.post_json("/api/v1/lease", wanted).await?;
+        let Some(lease) = find_lease(answer).map(str::to_owned) else { continue };
+        let phase = times.phase.get();
         let begun = Instant::now();
         client
-            .post(&format!("/api/v1/lease/{lease}/result"), r#"{"result":"complete","meta":"rows=10"}"#)
+            .post_json(&format!("/api/v1/lease/{lease}/result"), r#"{"result":"complete","meta":"rows=10"}"#)
             .await?;
-        let took = begun.elapsed().as_secs_f64() * 1e3;
+        let time_ms = milliseconds_since(begun);
         // One that begins or ends with a snapshot belongs to neither part.
-        match part {
-            _ if part != times.part.get() => {}
-            Part::Quiet => times.quiet.borrow_mut().push(took),
-            Part::Copying => times.during.borrow_mut().push(took),
-            Part::Checking => {}
+        match phase {
+            _ if phase != times.phase.get() => {}
+            SnapshotPhase::Quiet => times.quiet_ms.borrow_mut().push(time_ms),
+            SnapshotPhase::Copying => times.copying_ms.borrow_mut().push(time_ms),
+            SnapshotPhase::Checking => {}
         }
         let uid = lease.split('-').next().context("a lease")?;
         times.finished.borrow_mut().push(i64::from_str_radix(uid, 16)?);
@@ -160,7 +180,7 @@ async fn work(address: String, times: Rc<Times>, worker: u32, rate: u32) -> anyh
 }
 
 /// How many of these attempts aren't done in a snapshot, which is read through first.
-fn missing(snapshot: &Path, finished: &[i64]) -> anyhow::Result<usize> {
+fn count_missing(snapshot: &Path, finished: &[i64]) -> anyhow::Result<usize> {
     flowlord_db::check(snapshot)?;
     let connection = Connection::open_with_flags(snapshot, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let mut done = connection.prepare("SELECT 1 FROM task WHERE uid = ?1 AND state = 3")?;

@@ -1,4 +1,4 @@
-//! Clients that create, lease and finish until the service is gone, and remember what they were answered.
+//! Clients that create, lease and finish until the service is gone, and record its answers.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -9,13 +9,13 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::Deserialize;
 
-use super::oracle::Oracle;
+use super::oracle::CrashOracle;
 use super::{CHILDREN, TICK};
-use crate::client::Client;
+use crate::client::HttpClient;
 
-/// A result that a worker has for a lease.
+/// What a worker sends for a lease.
 #[derive(Debug, Clone)]
-struct Work {
+struct LeaseResult {
     lease: String,
     uid: String,
     result: &'static str,
@@ -24,74 +24,75 @@ struct Work {
 
 /// What all clients share; it outlives the service.
 #[derive(Debug, Default)]
-pub(crate) struct Clients {
-    pub(crate) oracle: Oracle,
-    /// Names of tasks that were sent and not acknowledged: sent again, under the same key.
-    unsure: VecDeque<String>,
+pub(crate) struct ClientState {
+    pub(crate) oracle: CrashOracle,
+    /// Infos of tasks that were sent and not acknowledged: sent again, under the same key.
+    pending_tasks: VecDeque<String>,
     /// Results that were sent and not acknowledged: sent again, under the same lease.
-    unanswered: VecDeque<Work>,
-    count: u64,
+    pending_results: VecDeque<LeaseResult>,
+    sent_tasks: u64,
     /// Bytes that each task carries.
     pub(crate) padding: usize,
 }
 
-pub(crate) type Shared = Rc<RefCell<Clients>>;
+pub(crate) type SharedClients = Rc<RefCell<ClientState>>;
 
 #[derive(Deserialize)]
-struct Leases {
-    tasks: Vec<Granted>,
+struct LeaseAnswer {
+    tasks: Vec<GrantedLease>,
 }
 
 #[derive(Deserialize)]
-struct Granted {
+struct GrantedLease {
     lease: String,
-    task: Named,
+    task: TaskAnswer,
 }
 
 #[derive(Deserialize)]
-struct Named {
+struct TaskAnswer {
     uid: String,
     info: String,
 }
 
 #[derive(Deserialize)]
-struct Taken {
+struct ResultAnswer {
     duplicate: bool,
 }
 
 /// Creates tasks until the service no longer answers.
-pub(crate) async fn create(address: String, clients: Shared) -> anyhow::Result<()> {
-    let mut client = Client::connect(&address).await?;
+pub(crate) async fn create_tasks(address: String, clients: SharedClients) -> anyhow::Result<()> {
+    let mut client = HttpClient::connect_to(&address).await?;
     let padding = "x".repeat(clients.borrow().padding);
     loop {
         let info = {
             let mut clients = clients.borrow_mut();
-            clients.unsure.pop_front().unwrap_or_else(|| {
-                clients.count += 1;
-                format!("task {}", clients.count)
+            clients.pending_tasks.pop_front().unwrap_or_else(|| {
+                clients.sent_tasks += 1;
+                format!("task {}", clients.sent_tasks)
             })
         };
         let body =
             format!(r#"{{"type":"first","info":"{info}","meta":"workflow=crash.toml&padding={padding}"}}"#);
         let key = format!("idempotency-key: {info}\r\n");
-        // Unsure from here on, until it is answered.
-        clients.borrow_mut().unsure.push_back(info.clone());
-        let (status, answer) = client.exchange("POST", "/api/v1/tasks", &key, &body).await?;
+        // Pending from here on, until it is answered.
+        clients.borrow_mut().pending_tasks.push_back(info.clone());
+        let (status, answer) = client.send_request("POST", "/api/v1/tasks", &key, &body).await?;
         anyhow::ensure!(status == 201 || status == 503, "{status}: {}", String::from_utf8_lossy(answer));
         if status == 201 {
             let text = String::from_utf8_lossy(answer);
-            let created: Named = serde_json::from_str(text.trim_start_matches('[').trim_end_matches(']'))
-                .with_context(|| text.clone().into_owned())?;
+            let created: TaskAnswer =
+                serde_json::from_str(text.trim_start_matches('[').trim_end_matches(']'))
+                    .with_context(|| text.clone().into_owned())?;
             let mut clients = clients.borrow_mut();
-            clients.unsure.retain(|unsure| *unsure != info);
-            clients.oracle.created(&created.uid, &created.info);
+            clients.pending_tasks.retain(|pending| *pending != info);
+            clients.oracle.record_task(&created.uid, &created.info);
         }
     }
 }
 
-/// Leases and finishes until the service no longer answers; first, what was left unanswered.
-pub(crate) async fn work(address: String, clients: Shared, seed: u64) -> anyhow::Result<()> {
-    let mut client = Client::connect(&address).await?;
+/// Leases and finishes until the service no longer answers; results that are pending go first.
+pub(crate) async fn finish_tasks(address: String, clients: SharedClients, seed: u64) -> anyhow::Result<()> {
+    let mut client = HttpClient::connect_to(&address).await?;
     let mut rng = StdRng::seed_from_u64(seed);
     let mut topics: Vec<&str> =
         CHILDREN.iter().flat_map(|(parent, child)| [*parent, *child]).chain([TICK]).collect();
@@ -101,51 +102,55 @@ pub(crate) async fn work(address: String, clients: Shared, seed: u64) -> anyhow:
         serde_json::to_string(&topics)?
     );
     loop {
-        let left = clients.borrow_mut().unanswered.pop_front();
-        if let Some(work) = left {
-            answer(&mut client, &clients, work).await?;
+        let pending = clients.borrow_mut().pending_results.pop_front();
+        if let Some(result) = pending {
+            send_result(&mut client, &clients, result).await?;
             continue;
         }
-        let (status, body) = client.exchange("POST", "/api/v1/lease", "", &wanted).await?;
+        let (status, body) = client.send_request("POST", "/api/v1/lease", "", &wanted).await?;
         if status == 503 {
             continue;
         }
         anyhow::ensure!(status == 200, "{status}: {}", String::from_utf8_lossy(body));
-        let leases: Leases = serde_json::from_slice(body)?;
+        let leases: LeaseAnswer = serde_json::from_slice(body)?;
         for granted in leases.tasks {
-            clients.borrow_mut().oracle.leased(&granted.task.uid);
+            clients.borrow_mut().oracle.record_lease(&granted.task.uid);
             if rng.random_ratio(1, 8) {
                 let beat = format!("/api/v1/lease/{}/heartbeat", granted.lease);
-                client.exchange("POST", &beat, "", r#"{"progress":0.5}"#).await?;
+                client.send_request("POST", &beat, "", r#"{"progress":0.5}"#).await?;
             }
             let fails = rng.random_ratio(1, 10) && granted.task.info.starts_with("task ");
             let result = if fails { "error" } else { "complete" };
             let msg = format!("said by w{seed} {}", rng.random::<u32>());
-            let work = Work { lease: granted.lease, uid: granted.task.uid, result, msg };
-            answer(&mut client, &clients, work).await?;
+            let result = LeaseResult { lease: granted.lease, uid: granted.task.uid, result, msg };
+            send_result(&mut client, &clients, result).await?;
         }
     }
 }
 
-/// Sends a result; it stays unanswered until it is acknowledged.
-async fn answer(client: &mut Client, clients: &Shared, work: Work) -> anyhow::Result<()> {
-    clients.borrow_mut().unanswered.push_back(work.clone());
-    let Work { lease, uid, result, msg } = work;
+/// Sends a result; it stays pending until it is acknowledged.
+async fn send_result(
+    client: &mut HttpClient,
+    clients: &SharedClients,
+    result: LeaseResult,
+) -> anyhow::Result<()> {
+    clients.borrow_mut().pending_results.push_back(result.clone());
+    let LeaseResult { lease, uid, result, msg } = result;
     let body = format!(r#"{{"result":"{result}","msg":"{msg}"}}"#);
     let (status, answer) =
-        client.exchange("POST", &format!("/api/v1/lease/{lease}/result"), "", &body).await?;
+        client.send_request("POST", &format!("/api/v1/lease/{lease}/result"), "", &body).await?;
     let mut clients = clients.borrow_mut();
     if status == 503 {
         return Ok(());
     }
-    clients.unanswered.retain(|left| left.lease != lease);
+    clients.pending_results.retain(|pending| pending.lease != lease);
     if status == 200 {
-        let taken: Taken = serde_json::from_slice(answer)?;
-        clients.oracle.finished(&uid, result, &msg, taken.duplicate);
+        let answer: ResultAnswer = serde_json::from_slice(answer)?;
+        clients.oracle.record_result(&uid, result, &msg, answer.duplicate);
     } else {
-        // No lease runs out here: whatever else is answered, the lease was lost.
-        let said = format!("{status} for the result of {uid}: {}", String::from_utf8_lossy(answer));
-        clients.oracle.violations.lost.push(said);
+        // No lease expires here: any other status means that the lease was lost.
+        let lost = format!("{status} for the result of {uid}: {}", String::from_utf8_lossy(answer));
+        clients.oracle.violations.lost.push(lost);
     }
     Ok(())
 }

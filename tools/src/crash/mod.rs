@@ -1,5 +1,5 @@
-//! The service killed by SIGKILL at random moments under load, started again, and held against what its clients were
-//! answered: nothing acknowledged is lost, and nothing is done twice.
+//! Kills the service by SIGKILL at random moments under load, restarts it, and compares its tasks with what its clients
+//! were answered: nothing acknowledged is lost, and nothing is done twice.
 
 mod load;
 mod oracle;
@@ -14,22 +14,22 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::{JoinSet, LocalSet};
 
-pub(crate) use self::load::{Shared, create, work};
-pub(crate) use self::oracle::Oracle;
-use self::oracle::{Task, Violations};
-use crate::client::Client;
-use crate::server::{Process, flowlord, run_flowlord};
+pub(crate) use self::load::{SharedClients, create_tasks, finish_tasks};
+pub(crate) use self::oracle::CrashOracle;
+use self::oracle::{FoundViolations, ListedTask};
+use crate::client::{HttpClient, is_disconnect};
+use crate::server::{ServiceProcess, find_flowlord, run_command};
 
 /// A phase that starts every second.
 const TICK: &str = "tick";
 
-/// What follows from what, once it is complete.
+/// Topics and their children, which start once the parent is complete.
 const CHILDREN: [(&str, &str); 2] = [("first", "second"), ("second", "third")];
 
 /// Retries of a task that fails.
 const RETRIES: u32 = 3;
 
-/// Phases for tasks that clients create, with what follows, and one for cron.
+/// Phases for tasks that clients create, with their children, and one for cron.
 pub(crate) const WORKFLOW: &str = r#"
 [[phase]]
 task = "tick"
@@ -52,42 +52,40 @@ dependsOn = "second"
 template = "after {meta:workflow}"
 "#;
 
-/// Kills on one database; then another one is begun.
-const ROUNDS_ON_ONE: usize = 20;
+/// Kills on one database, before a new one.
+const ROUNDS_PER_DATABASE: usize = 20;
 
-/// Clients of each kind.
 const CREATORS: usize = 2;
 const WORKERS: u64 = 4;
 
-/// The longest that a round lets the service live.
-const LIFE_MILLIS: u64 = 600;
+/// The longest life of the service in a round.
+const MAX_LIFE_MILLIS: u64 = 600;
 
-/// What came of it.
 #[derive(Debug, Default)]
-pub(crate) struct Report {
+pub(crate) struct CrashReport {
     rounds: usize,
     created: usize,
     finished: usize,
     ticks: usize,
-    violations: Violations,
+    violations: FoundViolations,
 }
 
-/// Kills it so many times and prints what was found; any violation is an error.
-pub(crate) async fn run(rounds: usize, seed: u64) -> anyhow::Result<Report> {
-    let mut report = Report::default();
+/// Kills it this many times and prints what it found; any violation is an error.
+pub(crate) async fn prove_crashes(rounds: usize, seed: u64) -> anyhow::Result<CrashReport> {
+    let mut report = CrashReport::default();
     let mut rng = StdRng::seed_from_u64(seed);
     let local = LocalSet::new();
     while report.rounds < rounds {
-        let left = ROUNDS_ON_ONE.min(rounds - report.rounds);
-        local.run_until(one_database(left, &mut rng, &mut report)).await?;
-        report.print(seed)?;
-        ensure!(report.violations.all().next().is_none(), "violations: {:#?}", report.violations);
+        let left = ROUNDS_PER_DATABASE.min(rounds - report.rounds);
+        local.run_until(crash_database(left, &mut rng, &mut report)).await?;
+        report.print_line(seed)?;
+        ensure!(report.violations.iter_all().next().is_none(), "violations: {:#?}", report.violations);
     }
     Ok(report)
 }
 
-impl Report {
-    fn print(&self, seed: u64) -> anyhow::Result<()> {
+impl CrashReport {
+    fn print_line(&self, seed: u64) -> anyhow::Result<()> {
         let Self { rounds, created, finished, ticks, violations } = self;
         writeln!(
             std::io::stdout(),
@@ -103,104 +101,107 @@ impl Report {
     }
 }
 
-/// A fresh database, killed under load again and again.
-async fn one_database(rounds: usize, rng: &mut StdRng, report: &mut Report) -> anyhow::Result<()> {
-    let place = tempfile::tempdir()?;
-    let workflows = place.path().join("workflows");
+/// Kills a fresh database under load `rounds` times.
+async fn crash_database(rounds: usize, rng: &mut StdRng, report: &mut CrashReport) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let workflows = folder.path().join("workflows");
     std::fs::create_dir(&workflows)?;
     std::fs::write(workflows.join("crash.toml"), WORKFLOW)?;
-    let place = Place { data: place.path().join("data"), workflows, binary: flowlord()?, _folder: place };
-    let clients = Shared::default();
+    let site = CrashSite { data: folder.path().join("data"), workflows, binary: find_flowlord()? };
+    let clients = SharedClients::default();
     let mut ticks = 0;
     for _ in 0..rounds {
-        round(&place, &clients, rng).await?;
+        site.run_round(&clients, rng).await?;
         report.rounds += 1;
-        ticks = place.check(&clients).await?;
+        ticks = site.check_tasks(&clients).await?;
     }
     let clients = Rc::try_unwrap(clients).ok().context("a client is left")?.into_inner();
-    let (created, finished) = clients.oracle.acknowledged();
+    let (created, finished) = clients.oracle.count_acknowledged();
     report.created += created;
     report.finished += finished;
     report.ticks += ticks;
-    report.violations.add(clients.oracle.violations);
+    report.violations.merge_from(clients.oracle.violations);
     // Reads the whole file through.
-    run_flowlord(&place.binary, &["snapshot", "--data"], &place.data).await?;
+    run_command(&site.binary, &["snapshot", "--data"], &site.data).await?;
     Ok(())
 }
 
-struct Place {
+struct CrashSite {
     data: PathBuf,
     workflows: PathBuf,
     binary: PathBuf,
-    _folder: tempfile::TempDir,
 }
 
-/// One life of the service: load until it is killed.
-async fn round(place: &Place, clients: &Shared, rng: &mut StdRng) -> anyhow::Result<()> {
-    let life = Duration::from_millis(rng.random_range(0..LIFE_MILLIS));
-    let mut process = Process::spawn(&place.binary, &place.workflows, &place.data)?;
-    if rng.random_ratio(1, 8) {
-        // While it starts.
-        tokio::time::sleep(life / 6).await;
-        return process.kill().await;
+impl CrashSite {
+    fn spawn_service(&self) -> anyhow::Result<ServiceProcess> {
+        ServiceProcess::spawn_service(&self.binary, &self.workflows, &self.data)
     }
-    let address = process.ready().await?;
-    let mut all = JoinSet::new();
-    for _ in 0..CREATORS {
-        all.spawn_local(create(address.clone(), Rc::clone(clients)));
-    }
-    for _ in 0..WORKERS {
-        all.spawn_local(work(address.clone(), Rc::clone(clients), rng.random()));
-    }
-    tokio::time::sleep(life / 2).await;
-    match rng.random_range(0..4) {
-        0 => drop(all.spawn_local(snapshot(address))),
-        1 => process.terminate()?,
-        _ => {}
-    }
-    tokio::time::sleep(life / 2).await;
-    process.kill().await?;
-    while let Some(ended) = all.join_next().await {
-        let Err(err) = ended? else { continue };
-        // A client ends with the connection, and with nothing else.
-        ensure!(err.downcast_ref::<std::io::Error>().is_some() || crate::client::was_cut(&err), "{err:#}");
-    }
-    Ok(())
-}
 
-/// A copy that is being made when the service is killed.
-async fn snapshot(address: String) -> anyhow::Result<()> {
-    let mut client = Client::connect(&address).await?;
-    client.exchange("POST", "/api/v1/snapshots", "", "{}").await?;
-    Ok(())
-}
+    /// One life of the service: load until it is killed.
+    async fn run_round(&self, clients: &SharedClients, rng: &mut StdRng) -> anyhow::Result<()> {
+        let life = Duration::from_millis(rng.random_range(0..MAX_LIFE_MILLIS));
+        let mut process = self.spawn_service()?;
+        if rng.random_ratio(1, 8) {
+            // While it starts.
+            tokio::time::sleep(life / 6).await;
+            return process.kill_hard().await;
+        }
+        let address = process.read_address().await?;
+        let mut all = JoinSet::new();
+        for _ in 0..CREATORS {
+            all.spawn_local(create_tasks(address.clone(), Rc::clone(clients)));
+        }
+        for _ in 0..WORKERS {
+            all.spawn_local(finish_tasks(address.clone(), Rc::clone(clients), rng.random()));
+        }
+        tokio::time::sleep(life / 2).await;
+        match rng.random_range(0..4) {
+            0 => drop(all.spawn_local(request_snapshot(address))),
+            1 => process.request_stop()?,
+            _ => {}
+        }
+        tokio::time::sleep(life / 2).await;
+        process.kill_hard().await?;
+        while let Some(ended) = all.join_next().await {
+            let Err(err) = ended? else { continue };
+            // A client ends with the connection, and with nothing else.
+            ensure!(is_disconnect(&err), "{err:#}");
+        }
+        Ok(())
+    }
 
-impl Place {
-    /// Starts the service and holds what it lists against what was acknowledged. Answers how many slots started.
-    async fn check(&self, clients: &Shared) -> anyhow::Result<usize> {
-        let mut process = Process::spawn(&self.binary, &self.workflows, &self.data)?;
-        let address = process.ready().await.context("it does not start after a kill")?;
-        let tasks = all_tasks(&address).await?;
-        process.kill().await?;
-        clients.borrow_mut().oracle.check(&tasks);
+    /// Restarts the service and compares its tasks with what was acknowledged. Returns how many slots started.
+    async fn check_tasks(&self, clients: &SharedClients) -> anyhow::Result<usize> {
+        let mut process = self.spawn_service()?;
+        let address = process.read_address().await.context("it does not start after a kill")?;
+        let tasks = list_tasks(&address).await?;
+        process.kill_hard().await?;
+        clients.borrow_mut().oracle.check_tasks(&tasks);
         Ok(tasks.iter().filter(|task| task.topic == TICK).count())
     }
 }
 
+/// A copy that is being made when the service is killed.
+async fn request_snapshot(address: String) -> anyhow::Result<()> {
+    let mut client = HttpClient::connect_to(&address).await?;
+    client.send_request("POST", "/api/v1/snapshots", "", "{}").await?;
+    Ok(())
+}
+
 #[derive(serde::Deserialize)]
-struct Page {
-    items: Vec<Task>,
+struct TasksPage {
+    items: Vec<ListedTask>,
     next: Option<String>,
 }
 
-/// Every task that a service lists.
-pub(crate) async fn all_tasks(address: &str) -> anyhow::Result<Vec<Task>> {
-    let mut client = Client::connect(address).await?;
+/// All tasks of a service, page by page.
+pub(crate) async fn list_tasks(address: &str) -> anyhow::Result<Vec<ListedTask>> {
+    let mut client = HttpClient::connect_to(address).await?;
     let mut all = Vec::new();
     let mut cursor = String::new();
     loop {
         let path = format!("/api/v1/tasks?order=asc&limit=1000{cursor}");
-        let page: Page = serde_json::from_slice(client.get(&path).await?)?;
+        let page: TasksPage = serde_json::from_slice(client.get_body(&path).await?)?;
         all.extend(page.items);
         match page.next {
             Some(next) => cursor = format!("&cursor={next}"),
@@ -217,7 +218,7 @@ mod tests {
     #[test]
     fn killed_ten_times_it_loses_and_doubles_nothing() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let report = runtime.block_on(run(10, 1)).unwrap();
+        let report = runtime.block_on(prove_crashes(10, 1)).unwrap();
         assert_eq!(report.rounds, 10);
         assert!(report.created > 0 && report.finished > 0 && report.ticks > 0, "there was load: {report:?}");
     }

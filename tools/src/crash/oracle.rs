@@ -1,12 +1,11 @@
-//! What the clients know: the oracle that a restarted service is checked against.
+//! What was acknowledged to the clients, which a restarted service is checked against.
 
 use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
-/// A task as the service lists it.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Task {
+pub(crate) struct ListedTask {
     pub(crate) uid: String,
     #[serde(rename = "type")]
     pub(crate) topic: String,
@@ -22,35 +21,33 @@ pub(crate) struct Task {
     pub(crate) parent: String,
 }
 
-/// A result that was acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Finished {
+struct AcknowledgedResult {
     result: &'static str,
     msg: String,
-    /// Whether some answer said that it was new; the same sent twice at once may hear of the duplicate first.
-    new: bool,
+    /// Whether an answer said that it was new: of two sent at once, the duplicate may be answered first.
+    is_new: bool,
 }
 
-impl Finished {
-    fn is(&self, task: &Task) -> bool {
+impl AcknowledgedResult {
+    fn is_stored_in(&self, task: &ListedTask) -> bool {
         task.state == "done" && task.result == self.result && task.msg == self.msg
     }
 }
 
-/// What was acknowledged to the clients of one database.
+/// What the clients of one database know.
 #[derive(Debug, Default)]
-pub(crate) struct Oracle {
-    /// Uids with what they are to do.
+pub(crate) struct CrashOracle {
+    /// Infos of tasks by uid.
     created: HashMap<String, String>,
-    /// Uids with their results.
-    finished: HashMap<String, Finished>,
-    /// What can't be.
-    pub(crate) violations: Violations,
+    /// Results by uid.
+    finished: HashMap<String, AcknowledgedResult>,
+    pub(crate) violations: FoundViolations,
 }
 
-/// What can't be, by kind.
+/// Broken promises, by kind.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Violations {
+pub(crate) struct FoundViolations {
     pub(crate) lost: Vec<String>,
     pub(crate) finished_twice: Vec<String>,
     pub(crate) children_doubled: Vec<String>,
@@ -58,8 +55,8 @@ pub(crate) struct Violations {
     pub(crate) other: Vec<String>,
 }
 
-impl Violations {
-    pub(crate) fn add(&mut self, other: Self) {
+impl FoundViolations {
+    pub(crate) fn merge_from(&mut self, other: Self) {
         self.lost.extend(other.lost);
         self.finished_twice.extend(other.finished_twice);
         self.children_doubled.extend(other.children_doubled);
@@ -67,49 +64,50 @@ impl Violations {
         self.other.extend(other.other);
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = &String> {
-        let known =
+    pub(crate) fn iter_all(&self) -> impl Iterator<Item = &String> {
+        let kinds =
             [&self.lost, &self.finished_twice, &self.children_doubled, &self.slots_doubled, &self.other];
-        known.into_iter().flatten()
+        kinds.into_iter().flatten()
     }
 }
 
-impl Oracle {
-    /// How many creations and results were acknowledged.
-    pub(crate) fn acknowledged(&self) -> (usize, usize) {
+impl CrashOracle {
+    /// How many tasks and results were acknowledged.
+    pub(crate) fn count_acknowledged(&self) -> (usize, usize) {
         (self.created.len(), self.finished.len())
     }
 
     /// The service answered that it created this task.
-    pub(crate) fn created(&mut self, uid: &str, info: &str) {
+    pub(crate) fn record_task(&mut self, uid: &str, info: &str) {
         let before = self.created.insert(uid.to_owned(), info.to_owned());
         if before.as_deref().is_some_and(|before| before != info) {
             self.violations.other.push(format!("{uid} is two tasks: {before:?} and {info}"));
         }
     }
 
-    /// The service handed this task out.
-    pub(crate) fn leased(&mut self, uid: &str) {
+    /// The service granted a lease of this task.
+    pub(crate) fn record_lease(&mut self, uid: &str) {
         if self.finished.contains_key(uid) {
             self.violations
                 .finished_twice
-                .push(format!("{uid} was handed out after its result was acknowledged"));
+                .push(format!("{uid} was leased after its result was acknowledged"));
         }
     }
 
-    /// The service took this result; `duplicate` when it says that it had it before.
-    pub(crate) fn finished(&mut self, uid: &str, result: &'static str, msg: &str, duplicate: bool) {
+    /// The service accepted this result, as a duplicate of one that it had.
+    pub(crate) fn record_result(&mut self, uid: &str, result: &'static str, msg: &str, is_duplicate: bool) {
         let known = self.finished.entry(uid.to_owned());
-        let finished = known.or_insert_with(|| Finished { result, msg: msg.to_owned(), new: false });
-        if (finished.new && !duplicate) || finished.result != result || finished.msg != msg {
-            self.violations.finished_twice.push(format!("the result of {uid} was taken twice"));
+        let finished =
+            known.or_insert_with(|| AcknowledgedResult { result, msg: msg.to_owned(), is_new: false });
+        if (finished.is_new && !is_duplicate) || finished.result != result || finished.msg != msg {
+            self.violations.finished_twice.push(format!("the result of {uid} was accepted twice"));
         }
-        finished.new |= !duplicate;
+        finished.is_new |= !is_duplicate;
     }
 
-    /// Holds what the service lists against what it acknowledged.
-    pub(crate) fn check(&mut self, tasks: &[Task]) {
-        let by_uid: HashMap<&str, &Task> = tasks.iter().map(|task| (task.uid.as_str(), task)).collect();
+    /// Compares the service's tasks with what it acknowledged.
+    pub(crate) fn check_tasks(&mut self, tasks: &[ListedTask]) {
+        let by_uid: HashMap<&str, &ListedTask> = tasks.iter().map(|task| (task.uid.as_str(), task)).collect();
         if by_uid.len() != tasks.len() {
             self.violations.other.push("a list shows a task twice".to_owned());
         }
@@ -123,7 +121,7 @@ impl Oracle {
         }
         for (uid, finished) in &self.finished {
             match by_uid.get(uid.as_str()) {
-                Some(task) if finished.is(task) => {}
+                Some(task) if finished.is_stored_in(task) => {}
                 found => {
                     self.violations
                         .lost
@@ -134,27 +132,27 @@ impl Oracle {
         self.check_once(tasks);
     }
 
-    /// What must be there at most once, and what follows from a result exactly once.
-    fn check_once(&mut self, tasks: &[Task]) {
-        let Violations { children_doubled, slots_doubled, lost, other, .. } = &mut self.violations;
+    /// Slots and attempts exist at most once, children and retries of a result exactly once.
+    fn check_once(&mut self, tasks: &[ListedTask]) {
+        let FoundViolations { children_doubled, slots_doubled, lost, other, .. } = &mut self.violations;
         let mut infos = HashSet::new();
-        let mut followers: HashMap<(&str, &str), usize> = HashMap::new();
+        let mut child_counts: HashMap<(&str, &str), usize> = HashMap::new();
         for task in tasks {
-            let begins = task.parent.is_empty() && task.attempt == 1;
-            if begins && !infos.insert((&task.topic, &task.info)) {
+            let is_root = task.parent.is_empty() && task.attempt == 1;
+            if is_root && !infos.insert((&task.topic, &task.info)) {
                 let doubled = if task.topic == super::TICK { &mut *slots_doubled } else { &mut *other };
                 doubled.push(format!("there are two {} {}", task.topic, task.info));
             }
-            *followers.entry((&task.parent, &task.topic)).or_default() += usize::from(task.attempt == 1);
+            *child_counts.entry((&task.parent, &task.topic)).or_default() += usize::from(task.attempt == 1);
         }
         let attempts: HashSet<_> = tasks.iter().map(|task| (&task.id, &task.topic, task.attempt)).collect();
         for task in tasks.iter().filter(|task| task.state == "done") {
             let child = super::CHILDREN.iter().find(|(parent, _)| *parent == task.topic);
             if let Some((_, child)) = child.filter(|_| task.result == "complete") {
-                match followers.get(&(task.uid.as_str(), *child)).copied().unwrap_or(0) {
+                match child_counts.get(&(task.uid.as_str(), *child)).copied().unwrap_or(0) {
                     1 => {}
                     0 => lost.push(format!("{} of {} is missing", child, task.uid)),
-                    n => children_doubled.push(format!("{n} {child} follow from {}", task.uid)),
+                    n => children_doubled.push(format!("{n} {child} are children of {}", task.uid)),
                 }
             }
             if task.result == "error" && task.attempt <= super::RETRIES {
@@ -174,8 +172,8 @@ impl Oracle {
 mod tests {
     use super::*;
 
-    fn task(uid: &str, topic: &str, parent: &str) -> Task {
-        Task {
+    fn task(uid: &str, topic: &str, parent: &str) -> ListedTask {
+        ListedTask {
             uid: uid.to_owned(),
             topic: topic.to_owned(),
             id: if parent.is_empty() { format!("chain of {uid}") } else { format!("chain of {parent}") },
@@ -188,39 +186,39 @@ mod tests {
         }
     }
 
-    fn done(task: Task, result: &str) -> Task {
-        Task { state: "done".to_owned(), result: result.to_owned(), msg: "m".to_owned(), ..task }
+    fn done(task: ListedTask, result: &str) -> ListedTask {
+        ListedTask { state: "done".to_owned(), result: result.to_owned(), msg: "m".to_owned(), ..task }
     }
 
-    fn oracle() -> Oracle {
-        let mut oracle = Oracle::default();
-        oracle.created("1", "info of 1");
-        oracle.leased("1");
-        oracle.finished("1", "complete", "m", false);
+    fn oracle() -> CrashOracle {
+        let mut oracle = CrashOracle::default();
+        oracle.record_task("1", "info of 1");
+        oracle.record_lease("1");
+        oracle.record_result("1", "complete", "m", false);
         oracle
     }
 
-    fn well() -> Vec<Task> {
+    fn well() -> Vec<ListedTask> {
         vec![done(task("1", "first", ""), "complete"), task("2", "second", "1"), task("3", "tick", "")]
     }
 
-    fn found(tasks: &[Task]) -> Violations {
+    fn found(tasks: &[ListedTask]) -> FoundViolations {
         let mut oracle = oracle();
-        oracle.check(tasks);
+        oracle.check_tasks(tasks);
         oracle.violations
     }
 
     #[test]
     fn what_holds_is_no_violation() {
-        assert_eq!(found(&well()).all().count(), 0, "{:?}", found(&well()));
+        assert_eq!(found(&well()).iter_all().count(), 0, "{:?}", found(&well()));
         let mut oracle = oracle();
-        oracle.finished("1", "complete", "m", true);
-        oracle.finished("8", "complete", "m", true);
-        oracle.finished("8", "complete", "m", false);
+        oracle.record_result("1", "complete", "m", true);
+        oracle.record_result("8", "complete", "m", true);
+        oracle.record_result("8", "complete", "m", false);
         assert_eq!(
-            oracle.violations.all().count(),
+            oracle.violations.iter_all().count(),
             0,
-            "the same again is a duplicate, whichever is heard first"
+            "the same again is a duplicate, whichever is answered first"
         );
     }
 
@@ -232,18 +230,19 @@ mod tests {
         let childless = [well().remove(0), well().remove(2)];
         assert_eq!(found(&childless).lost.len(), 1);
         let mut twins = well();
-        twins.push(Task { id: "another chain".to_owned(), ..task("4", "second", "1") });
+        twins.push(ListedTask { id: "another chain".to_owned(), ..task("4", "second", "1") });
         assert_eq!(found(&twins).children_doubled.len(), 1);
         let mut slots = well();
-        slots.push(Task { info: "info of 3".to_owned(), ..task("5", "tick", "") });
+        slots.push(ListedTask { info: "info of 3".to_owned(), ..task("5", "tick", "") });
         assert_eq!(found(&slots).slots_doubled.len(), 1);
         let mut retries = well();
-        retries.extend([task("6", "third", "x"), Task { uid: "7".to_owned(), ..task("6", "third", "x") }]);
+        retries
+            .extend([task("6", "third", "x"), ListedTask { uid: "7".to_owned(), ..task("6", "third", "x") }]);
         assert_eq!(found(&retries).children_doubled.len(), 1, "the same attempt of a chain");
         let mut again = oracle();
-        again.leased("1");
-        again.finished("1", "complete", "m", false);
-        again.finished("1", "complete", "another", true);
+        again.record_lease("1");
+        again.record_result("1", "complete", "m", false);
+        again.record_result("1", "complete", "another", true);
         assert_eq!(again.violations.finished_twice.len(), 3);
     }
 }

@@ -1,57 +1,55 @@
-//! What was acknowledged, and at which event: read from the requests and answers in a recording.
+//! What was acknowledged, and at which event, by the requests and answers in a recording.
 
 use std::collections::HashMap;
 
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::trace::Event;
+use super::trace::TraceEvent;
+use crate::client::content_length;
 
-/// What a client may rely on once it was answered.
+/// What a client may rely on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fact {
-    /// A task is there.
+pub(crate) enum AcknowledgedFact {
     Created { uid: String, info: String },
-    /// A task has this result.
     Finished { uid: String, result: &'static str, msg: String },
-    /// A snapshot is there, whole.
     Snapshot { path: String },
 }
 
 #[derive(Deserialize)]
-struct Created {
+struct CreatedAnswer {
     uid: String,
     info: String,
 }
 
 #[derive(Deserialize)]
-struct Said {
+struct SentResult {
     result: String,
     msg: String,
 }
 
 #[derive(Deserialize)]
-struct Snapshot {
+struct SnapshotAnswer {
     location: String,
 }
 
-/// The facts in their order, each with the number of the event that told it.
-pub(crate) fn read(events: &[Event]) -> anyhow::Result<Vec<(usize, Fact)>> {
-    let mut talks: HashMap<&str, Talk> = HashMap::new();
+/// The facts in their order, each with the number of the event that acknowledged it.
+pub(crate) fn collect_facts(events: &[TraceEvent]) -> anyhow::Result<Vec<(usize, AcknowledgedFact)>> {
+    let mut exchanges: HashMap<&str, HttpExchange> = HashMap::new();
     let mut facts = Vec::new();
     for (number, event) in events.iter().enumerate() {
         match event {
-            Event::Received { socket, bytes } => {
-                talks.entry(socket).or_default().request.extend_from_slice(bytes);
+            TraceEvent::Received { socket, bytes } => {
+                exchanges.entry(socket).or_default().request.extend_from_slice(bytes);
             }
-            Event::Sent { socket, bytes } => {
-                let talk = talks.entry(socket).or_default();
-                talk.answer.extend_from_slice(bytes);
-                if let Some((status, body)) = message(&talk.answer) {
+            TraceEvent::Sent { socket, bytes } => {
+                let exchange = exchanges.entry(socket).or_default();
+                exchange.answer.extend_from_slice(bytes);
+                if let Some((status, body)) = split_message(&exchange.answer) {
                     if status.starts_with("HTTP/1.1 2") {
-                        facts.extend(fact(&talk.request, body)?.map(|fact| (number, fact)));
+                        facts.extend(parse_fact(&exchange.request, body)?.map(|fact| (number, fact)));
                     }
-                    talks.remove(socket.as_str());
+                    exchanges.remove(socket.as_str());
                 }
             }
             _ => {}
@@ -62,56 +60,52 @@ pub(crate) fn read(events: &[Event]) -> anyhow::Result<Vec<(usize, Fact)>> {
 
 /// One connection: a request at a time.
 #[derive(Default)]
-struct Talk {
+struct HttpExchange {
     request: Vec<u8>,
     answer: Vec<u8>,
 }
 
 /// The first line and the body, once it is whole.
-fn message(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let head = bytes.windows(4).position(|end| end == b"\r\n\r\n")?;
-    let text = std::str::from_utf8(&bytes[..head]).ok()?;
-    let length = text.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>())
-    });
-    let length = length.and_then(Result::ok).unwrap_or(0);
-    let body = &bytes[head + 4..];
-    (body.len() >= length).then_some((text.lines().next()?, body))
+fn split_message(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let end = bytes.windows(4).position(|end| end == b"\r\n\r\n")?;
+    let (head, body) = (&bytes[..end], &bytes[end + 4..]);
+    let first_line = std::str::from_utf8(head).ok()?.lines().next()?;
+    (body.len() >= content_length(head).unwrap_or(0)).then_some((first_line, body))
 }
 
-fn fact(request: &[u8], answer: &[u8]) -> anyhow::Result<Option<Fact>> {
-    let (first, body) = message(request).context("an answer without a request")?;
+fn parse_fact(request: &[u8], answer: &[u8]) -> anyhow::Result<Option<AcknowledgedFact>> {
+    let (first, body) = split_message(request).context("an answer without a request")?;
     let path = first.split(' ').nth(1).unwrap_or_default();
     if path == "/api/v1/snapshots" {
-        let Snapshot { location } = serde_json::from_slice(answer)?;
-        return Ok(Some(Fact::Snapshot { path: location }));
+        let SnapshotAnswer { location } = serde_json::from_slice(answer)?;
+        return Ok(Some(AcknowledgedFact::Snapshot { path: location }));
     }
     if path == "/api/v1/tasks" && first.starts_with("POST") {
         let text = std::str::from_utf8(answer)?;
-        let Created { uid, info } = serde_json::from_str(text.trim_start_matches('[').trim_end_matches(']'))?;
-        return Ok(Some(Fact::Created { uid, info }));
+        let CreatedAnswer { uid, info } =
+            serde_json::from_str(text.trim_start_matches('[').trim_end_matches(']'))?;
+        return Ok(Some(AcknowledgedFact::Created { uid, info }));
     }
     let Some(lease) = path.strip_prefix("/api/v1/lease/").and_then(|rest| rest.strip_suffix("/result"))
     else {
         return Ok(None);
     };
-    let Said { result, msg } = serde_json::from_slice(body)?;
+    let SentResult { result, msg } = serde_json::from_slice(body)?;
     let uid = lease.split('-').next().unwrap_or_default().to_owned();
     let result = if result == "complete" { "complete" } else { "error" };
-    Ok(Some(Fact::Finished { uid, result, msg }))
+    Ok(Some(AcknowledgedFact::Finished { uid, result, msg }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn received(text: &str) -> Event {
-        Event::Received { socket: "socket:[1]".to_owned(), bytes: text.into() }
+    fn received(text: &str) -> TraceEvent {
+        TraceEvent::Received { socket: "socket:[1]".to_owned(), bytes: text.into() }
     }
 
-    fn sent(text: &str) -> Event {
-        Event::Sent { socket: "socket:[1]".to_owned(), bytes: text.into() }
+    fn sent(text: &str) -> TraceEvent {
+        TraceEvent::Sent { socket: "socket:[1]".to_owned(), bytes: text.into() }
     }
 
     #[test]
@@ -127,8 +121,9 @@ mod tests {
             received("POST /api/v1/tasks HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}"),
             sent("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"),
         ];
-        let finished = Fact::Finished { uid: "0a".to_owned(), result: "complete", msg: "m".to_owned() };
-        let created = Fact::Created { uid: "0a".to_owned(), info: "i".to_owned() };
-        assert_eq!(read(&events).unwrap(), [(2, created), (5, finished)]);
+        let finished =
+            AcknowledgedFact::Finished { uid: "0a".to_owned(), result: "complete", msg: "m".to_owned() };
+        let created = AcknowledgedFact::Created { uid: "0a".to_owned(), info: "i".to_owned() };
+        assert_eq!(collect_facts(&events).unwrap(), [(2, created), (5, finished)]);
     }
 }

@@ -1,6 +1,6 @@
-//! Power cuts, simulated from what the real program does: strace records every write, flush and answer of a service
-//! under load; at many moments of the recording the disk is built as a power cut could leave it; on each the real
-//! program is started, and must hold everything that it had acknowledged by then.
+//! Simulated power cuts: strace records every write, flush and answer of a service under load; at many moments of the
+//! recording the disk is built as a power cut could leave it; the program starts on each disk, and must have everything
+//! that it had acknowledged by then.
 
 mod disk;
 mod facts;
@@ -17,57 +17,60 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::process::Command;
 use tokio::task::{JoinSet, LocalSet};
 
-use self::disk::{Disk, Left};
-use self::facts::Fact;
-use self::trace::Event;
-use crate::client::Client;
-use crate::crash::{self, Oracle, Shared, WORKFLOW};
-use crate::server::{Process, flowlord};
+use self::disk::{SimulatedDisk, Unflushed};
+use self::facts::AcknowledgedFact;
+use self::trace::TraceEvent;
+use crate::client::HttpClient;
+use crate::crash::{self, CrashOracle, SharedClients, WORKFLOW};
+use crate::server::{ServiceProcess, find_flowlord};
 
-/// What to do.
-#[derive(Debug, Clone)]
-pub(crate) struct Plan {
-    /// Disks to build and start from.
-    pub(crate) images: usize,
-    /// The moments, and what is left at each.
-    pub(crate) seed: u64,
-    /// Answers to wait for while recording.
-    pub(crate) answers: usize,
-    /// Bytes that each task carries, so that the write-ahead log comes around.
-    pub(crate) padding: usize,
-    /// As a disk that says that it flushed and doesn't.
-    pub(crate) lies: bool,
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct PowerCutPlan {
+    /// Disks.
+    #[arg(long, default_value_t = 200)]
+    images: usize,
+    /// Decides the moments, and what is left of what wasn't flushed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Acknowledgements to record.
+    #[arg(long, default_value_t = 3_000)]
+    answers: usize,
+    /// Bytes that each task carries, so that the write-ahead log comes around within the recording.
+    #[arg(long, default_value_t = 8_000)]
+    padding: usize,
+    /// Whether the disk reports flushes that it doesn't make: the proof of the proof.
+    #[arg(skip)]
+    lies: bool,
 }
 
-/// What came of it.
 #[derive(Debug, Default)]
-pub(crate) struct Report {
-    pub(crate) images: usize,
-    pub(crate) facts: usize,
-    pub(crate) checkpoints: usize,
+pub(crate) struct PowerCutReport {
+    images: usize,
+    facts: usize,
+    checkpoints: usize,
     pub(crate) violations: Vec<String>,
 }
 
-/// Records, cuts, and prints what was found.
-pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Report> {
-    let place = tempfile::tempdir()?;
-    let data = place.path().join("data");
-    let workflows = place.path().join("workflows");
+/// Records, cuts, and prints what it found.
+pub(crate) async fn prove_power_cuts(plan: &PowerCutPlan) -> anyhow::Result<PowerCutReport> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    let workflows = folder.path().join("workflows");
     std::fs::create_dir_all(&workflows)?;
     std::fs::write(workflows.join("crash.toml"), WORKFLOW)?;
-    let log = place.path().join("calls.log");
-    LocalSet::new().run_until(record(plan, &log, &workflows, &data)).await?;
-    let events = trace::read(&std::fs::read_to_string(&log)?)?;
-    let facts = facts::read(&events)?;
-    let checkpoints = checkpoints(&events, &data);
+    let log = folder.path().join("calls.log");
+    LocalSet::new().run_until(record_calls(plan, &log, &workflows, &data)).await?;
+    let events = trace::parse_log(&std::fs::read_to_string(&log)?)?;
+    let facts = facts::collect_facts(&events)?;
+    let checkpoints = count_checkpoints(&events, &data);
     writeln!(std::io::stdout(), "recorded {} events, {} acknowledgements", events.len(), facts.len())?;
-    let mut cutter =
-        Cutter { plan, data, workflows, facts, report: Report { checkpoints, ..Report::default() } };
+    let report = PowerCutReport { checkpoints, ..PowerCutReport::default() };
+    let mut cutter = PowerCutter { plan, data, workflows, facts, report };
     cutter.cut_all(&events).await?;
     let report = cutter.report;
     writeln!(
         std::io::stdout(),
-        "seed {}: {} images of {} flushes of the database file opened clean; {} acknowledgements held against them; \
+        "seed {}: {} images of {} flushes of the database file opened clean; {} acknowledgements compared with them; \
          violations: {}",
         plan.seed,
         report.images,
@@ -78,54 +81,53 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-fn checkpoints(events: &[Event], data: &Path) -> usize {
+fn count_checkpoints(events: &[TraceEvent], data: &Path) -> usize {
     let database = data.join(flowlord_db::DATABASE);
     events
         .iter()
-        .filter(|event| matches!(event, Event::SyncBegins { path, .. } if Path::new(path) == database))
+        .filter(|event| matches!(event, TraceEvent::SyncBegins { path, .. } if Path::new(path) == database))
         .count()
 }
 
-/// A service under load, recorded from its start to its clean stop.
-async fn record(plan: &Plan, log: &Path, workflows: &Path, data: &Path) -> anyhow::Result<()> {
+/// Records a service under load, from its start to its orderly stop.
+async fn record_calls(plan: &PowerCutPlan, log: &Path, workflows: &Path, data: &Path) -> anyhow::Result<()> {
     let mut command = Command::new("strace");
-    // -D: the service is our child, so that it can be asked to stop.
+    // -D: the service is our child, so that SIGTERM reaches it.
     command.args(["-D", "-f", "-y", "-xx", "-s", "4000000", "-e"]).arg(format!("trace={}", trace::CALLS));
-    command.args(["-e", "signal=none", "-o"]).arg(log).arg(flowlord()?);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--workflow"]).arg(workflows).arg("--data").arg(data);
-    let mut process = Process::of(command).context("strace is missing: install it first")?;
-    let address = process.ready().await?;
-    let clients = Shared::default();
+    command.args(["-e", "signal=none", "-o"]).arg(log).arg(find_flowlord()?);
+    let mut process = ServiceProcess::spawn_wrapped(command, workflows, data)
+        .context("strace is missing: install it first")?;
+    let address = process.read_address().await?;
+    let clients = SharedClients::default();
     clients.borrow_mut().padding = plan.padding;
     let mut all = JoinSet::new();
     for seed in 0..2 {
-        all.spawn_local(crash::create(address.clone(), Rc::clone(&clients)));
-        all.spawn_local(crash::work(address.clone(), Rc::clone(&clients), seed));
+        all.spawn_local(crash::create_tasks(address.clone(), Rc::clone(&clients)));
+        all.spawn_local(crash::finish_tasks(address.clone(), Rc::clone(&clients), seed));
     }
-    until(&clients, plan.answers / 2).await?;
-    Client::connect(&address).await?.post("/api/v1/snapshots", "{}").await?;
-    until(&clients, plan.answers).await?;
-    process.terminate()?;
-    let ended = process.ended().await?;
-    ensure!(ended.success(), "the recorded service ended with {ended}");
+    wait_for_answers(&clients, plan.answers / 2).await?;
+    HttpClient::connect_to(&address).await?.post_json("/api/v1/snapshots", "{}").await?;
+    wait_for_answers(&clients, plan.answers).await?;
+    process.request_stop()?;
+    let status = process.wait_for_exit().await?;
+    ensure!(status.success(), "the recorded service ended with {status}");
     all.shutdown().await;
-    whole(log).await
+    wait_for_log(log).await
 }
 
-/// Waits until so many answers came.
-async fn until(clients: &Shared, answers: usize) -> anyhow::Result<()> {
+async fn wait_for_answers(clients: &SharedClients, answers: usize) -> anyhow::Result<()> {
     for _ in 0..60_000 {
-        let (created, finished) = clients.borrow().oracle.acknowledged();
+        let (created, finished) = clients.borrow().oracle.count_acknowledged();
         if created + finished >= answers {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    bail!("the load doesn't get on")
+    bail!("the load makes no progress")
 }
 
-/// Waits until strace has written all of it.
-async fn whole(log: &Path) -> anyhow::Result<()> {
+/// Waits until strace has written the exit of the first process.
+async fn wait_for_log(log: &Path) -> anyhow::Result<()> {
     for _ in 0..6_000 {
         let text = std::fs::read(log)?;
         let last = text.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -138,18 +140,18 @@ async fn whole(log: &Path) -> anyhow::Result<()> {
     bail!("strace doesn't end")
 }
 
-struct Cutter<'a> {
-    plan: &'a Plan,
+struct PowerCutter<'a> {
+    plan: &'a PowerCutPlan,
     data: PathBuf,
     workflows: PathBuf,
-    facts: Vec<(usize, Fact)>,
-    report: Report,
+    facts: Vec<(usize, AcknowledgedFact)>,
+    report: PowerCutReport,
 }
 
-impl Cutter<'_> {
-    /// Moments all over the recording, every other one right after an answer, when nothing may be lost that was just
-    /// told.
-    fn moments(&self, events: usize, rng: &mut StdRng) -> anyhow::Result<Vec<usize>> {
+impl PowerCutter<'_> {
+    /// Moments all over the recording, every other one right after an answer: nothing that was just acknowledged
+    /// may be lost.
+    fn choose_moments(&self, events: usize, rng: &mut StdRng) -> anyhow::Result<Vec<usize>> {
         let first = self.facts.first().context("nothing was acknowledged")?.0;
         let mut moments: Vec<usize> = (0..self.plan.images)
             .map(|image| match image % 2 {
@@ -161,60 +163,68 @@ impl Cutter<'_> {
         Ok(moments)
     }
 
-    async fn cut_all(&mut self, events: &[Event]) -> anyhow::Result<()> {
+    async fn cut_all(&mut self, events: &[TraceEvent]) -> anyhow::Result<()> {
         let mut rng = StdRng::seed_from_u64(self.plan.seed);
-        let moments = self.moments(events.len(), &mut rng)?;
-        let mut disk = Disk::new(self.plan.lies);
+        let moments = self.choose_moments(events.len(), &mut rng)?;
+        let mut disk = SimulatedDisk::new_empty(self.plan.lies);
         let mut done = 0;
         for (number, moment) in moments.into_iter().enumerate() {
-            events[done..moment].iter().for_each(|event| disk.apply(event));
+            events[done..moment].iter().for_each(|event| disk.apply_event(event));
             done = moment;
-            let left = Left::ALL[number % Left::ALL.len()];
-            self.cut(&disk, moment, left, &mut rng)
+            let unflushed = Unflushed::ALL[number % Unflushed::ALL.len()];
+            self.cut_after(moment, &disk, unflushed, &mut rng)
                 .await
-                .with_context(|| format!("event {moment}, {left:?}"))?;
+                .with_context(|| format!("event {moment}, {unflushed:?}"))?;
         }
         Ok(())
     }
 
-    /// The power is cut after this many events.
-    async fn cut(&mut self, disk: &Disk, moment: usize, left: Left, rng: &mut StdRng) -> anyhow::Result<()> {
-        let place = tempfile::tempdir()?;
+    /// Cuts the power after `moment` events.
+    async fn cut_after(
+        &mut self,
+        moment: usize,
+        disk: &SimulatedDisk,
+        unflushed: Unflushed,
+        rng: &mut StdRng,
+    ) -> anyhow::Result<()> {
+        let image = tempfile::tempdir()?;
         let folder = self.data.to_str().context("a path that is text")?;
-        for (path, content) in disk.image(folder, left, rng) {
-            let to = place.path().join(Path::new(&path).strip_prefix(&self.data)?);
+        for (path, content) in disk.cut_power(folder, unflushed, rng) {
+            let to = image.path().join(Path::new(&path).strip_prefix(&self.data)?);
             std::fs::create_dir_all(to.parent().context("a folder")?)?;
-            let shared_memory = path.ends_with("-shm");
-            std::fs::write(to, if shared_memory { disk::garbage(rng) } else { content })?;
+            let is_shared_memory = path.ends_with("-shm");
+            std::fs::write(to, if is_shared_memory { disk::random_bytes(rng) } else { content })?;
         }
         let known: Vec<_> =
-            self.facts.iter().filter(|(told, _)| *told < moment).map(|(_, fact)| fact.clone()).collect();
-        self.check(place.path(), &known).await?;
+            self.facts.iter().filter(|(event, _)| *event < moment).map(|(_, fact)| fact.clone()).collect();
+        self.check_image(image.path(), &known).await?;
         self.report.images += 1;
         self.report.facts += known.len();
         Ok(())
     }
 
-    /// Starts the service on the disk, holds what it lists against what was acknowledged, and reads all of it through.
-    async fn check(&mut self, data: &Path, known: &[Fact]) -> anyhow::Result<()> {
-        let mut process = Process::spawn(&flowlord()?, &self.workflows, data)?;
-        let address = process.ready().await.context("it doesn't start")?;
-        let tasks = crash::all_tasks(&address).await?;
-        process.kill().await?;
+    /// Starts the service on the disk, compares its tasks with what was acknowledged, and reads the whole database.
+    async fn check_image(&mut self, data: &Path, known: &[AcknowledgedFact]) -> anyhow::Result<()> {
+        let mut process = ServiceProcess::spawn_service(&find_flowlord()?, &self.workflows, data)?;
+        let address = process.read_address().await.context("it doesn't start")?;
+        let tasks = crash::list_tasks(&address).await?;
+        process.kill_hard().await?;
         flowlord_db::check(&data.join(flowlord_db::DATABASE))?;
-        let mut oracle = Oracle::default();
+        let mut oracle = CrashOracle::default();
         for fact in known {
             match fact {
-                Fact::Created { uid, info } => oracle.created(uid, info),
-                Fact::Finished { uid, result, msg } => oracle.finished(uid, result, msg, true),
-                Fact::Snapshot { path } => {
+                AcknowledgedFact::Created { uid, info } => oracle.record_task(uid, info),
+                AcknowledgedFact::Finished { uid, result, msg } => {
+                    oracle.record_result(uid, result, msg, true);
+                }
+                AcknowledgedFact::Snapshot { path } => {
                     let copy = data.join(Path::new(path).strip_prefix(&self.data)?);
                     self.report.violations.extend(flowlord_db::check(&copy).err().map(|err| err.to_string()));
                 }
             }
         }
-        oracle.check(&tasks);
-        self.report.violations.extend(oracle.violations.all().cloned());
+        oracle.check_tasks(&tasks);
+        self.report.violations.extend(oracle.violations.iter_all().cloned());
         Ok(())
     }
 }
@@ -223,9 +233,9 @@ impl Cutter<'_> {
 mod tests {
     use super::*;
 
-    fn run(plan: &Plan) -> Report {
+    fn prove(plan: &PowerCutPlan) -> PowerCutReport {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(super::run(plan)).unwrap()
+        runtime.block_on(prove_power_cuts(plan)).unwrap()
     }
 
     /// The short run of every test run; `cargo run -p flowlord-bench -- power-cut` is the long one.
@@ -234,11 +244,11 @@ mod tests {
         if !flowlord_testkit::can_run(&["strace"]) {
             return;
         }
-        let plan = Plan { images: 10, seed: 1, answers: 40, padding: 0, lies: false };
-        let report = run(&plan);
+        let plan = PowerCutPlan { images: 10, seed: 1, answers: 40, padding: 0, lies: false };
+        let report = prove(&plan);
         assert_eq!((report.images, &report.violations), (10, &Vec::new()));
         assert!(report.facts > 40 && report.checkpoints > 0, "{report:?}");
-        let lying = run(&Plan { images: 2, lies: true, ..plan });
+        let lying = prove(&PowerCutPlan { images: 2, lies: true, ..plan });
         assert!(!lying.violations.is_empty(), "what was flushed and isn't there is found");
     }
 }

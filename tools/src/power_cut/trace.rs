@@ -1,67 +1,87 @@
-//! What a process told the system, read from the log of `strace -f -y -xx`: writes, flushes, names, and what went over
-//! its sockets, in the order in which it happened.
+//! The system calls of a process, by the log of `strace -f -y -xx`: writes, flushes, names, and the bytes of its sockets,
+//! in their order.
 
 use std::collections::HashMap;
 
 use anyhow::{Context as _, bail};
 
-/// Which calls the log must have.
+/// The calls that strace has to log.
 pub(crate) const CALLS: &str = "openat,lseek,write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,renameat2,\
                                 link,linkat,unlink,unlinkat,sendto,writev,sendmsg,recvfrom,read";
 
-/// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// A file was opened to be made where there is none.
-    Open { path: String, emptied: bool },
+pub(crate) enum TraceEvent {
+    /// A file was opened, and created where there was none.
+    Open {
+        path: String,
+        emptied: bool,
+    },
     /// Bytes were written into a file: from now on they may be on disk.
-    Write { path: String, at: u64, bytes: Vec<u8> },
-    /// A file was cut or extended.
-    Truncate { path: String, size: u64 },
+    Write {
+        path: String,
+        at: u64,
+        bytes: Vec<u8>,
+    },
+    Truncate {
+        path: String,
+        size: u64,
+    },
     /// A flush of a file or folder began.
-    SyncBegins { path: String, id: usize },
-    /// It ended well.
-    SyncEnds { id: usize },
-    /// A file has another name.
-    Rename { from: String, to: String },
-    /// A file has one more name.
-    Link { from: String, to: String },
-    /// A name is gone.
-    Unlink { path: String },
-    /// Bytes came in by a socket.
-    Received { socket: String, bytes: Vec<u8> },
-    /// Bytes went out by a socket.
-    Sent { socket: String, bytes: Vec<u8> },
+    SyncBegins {
+        path: String,
+        id: usize,
+    },
+    SyncEnds {
+        id: usize,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
+    Link {
+        from: String,
+        to: String,
+    },
+    Unlink {
+        path: String,
+    },
+    Received {
+        socket: String,
+        bytes: Vec<u8>,
+    },
+    Sent {
+        socket: String,
+        bytes: Vec<u8>,
+    },
 }
 
-/// Reads a log.
-pub(crate) fn read(log: &str) -> anyhow::Result<Vec<Event>> {
-    let mut reader = Reader::default();
+pub(crate) fn parse_log(log: &str) -> anyhow::Result<Vec<TraceEvent>> {
+    let mut reader = LogReader::default();
     for (number, line) in log.lines().enumerate() {
         reader
-            .line(line)
+            .read_line(line)
             .with_context(|| format!("line {}: {}", number + 1, &line[..line.len().min(200)]))?;
     }
     Ok(reader.events)
 }
 
 #[derive(Default)]
-struct Reader {
-    events: Vec<Event>,
-    /// Calls that are under way, by thread.
-    begun: HashMap<String, Begun>,
-    /// Where each open file is read and written next.
+struct LogReader {
+    events: Vec<TraceEvent>,
+    /// Calls under way, by thread.
+    begun: HashMap<String, BegunCall>,
+    /// The position in each open file.
     offsets: HashMap<u64, u64>,
     syncs: usize,
 }
 
-struct Begun {
+struct BegunCall {
     text: String,
     sync: Option<usize>,
 }
 
-impl Reader {
-    fn line(&mut self, line: &str) -> anyhow::Result<()> {
+impl LogReader {
+    fn read_line(&mut self, line: &str) -> anyhow::Result<()> {
         let (thread, text) = line.split_once(' ').context("no thread")?;
         let text = text.trim_start();
         if text.starts_with("+++") || text.starts_with("---") {
@@ -70,32 +90,32 @@ impl Reader {
         if let Some(rest) = text.strip_prefix("<... ") {
             let begun = self.begun.remove(thread).context("an end without a beginning")?;
             let (_, rest) = rest.split_once("resumed>").context("no end")?;
-            return self.ends(&format!("{}{rest}", begun.text), begun.sync);
+            return self.end_call(&format!("{}{rest}", begun.text), begun.sync);
         }
         if let Some(text) = text.strip_suffix("<unfinished ...>") {
-            let sync = self.begins(text)?;
-            self.begun.insert(thread.to_owned(), Begun { text: text.to_owned(), sync });
+            let sync = self.begin_call(text)?;
+            self.begun.insert(thread.to_owned(), BegunCall { text: text.to_owned(), sync });
             return Ok(());
         }
-        let sync = self.begins(text)?;
-        self.ends(text, sync)
+        let sync = self.begin_call(text)?;
+        self.end_call(text, sync)
     }
 
-    /// What counts from the beginning of a call: what is written, and that a flush is under way.
-    fn begins(&mut self, text: &str) -> anyhow::Result<Option<usize>> {
+    /// Bytes may be on disk, and a flush counts, from the beginning of a call.
+    fn begin_call(&mut self, text: &str) -> anyhow::Result<Option<usize>> {
         let (name, args) = text.split_once('(').context("no call")?;
-        let args = Args::new(args);
+        let args = CallArgs::split(args);
         match name {
             "pwrite64" => {
-                let (_, path) = args.file(0)?;
-                let (bytes, at) = (args.bytes(1)?, args.number(3)?);
-                self.events.push(Event::Write { path, at, bytes });
+                let (_, path) = args.file_at(0)?;
+                let (bytes, at) = (args.bytes_at(1)?, args.number_at(3)?);
+                self.events.push(TraceEvent::Write { path, at, bytes });
             }
-            "write" | "sendto" | "writev" | "sendmsg" => self.writes(name, &args)?,
+            "write" | "sendto" | "writev" | "sendmsg" => self.begin_write(name, &args)?,
             "fsync" | "fdatasync" => {
                 self.syncs += 1;
-                let (_, path) = args.file(0)?;
-                self.events.push(Event::SyncBegins { path, id: self.syncs });
+                let (_, path) = args.file_at(0)?;
+                self.events.push(TraceEvent::SyncBegins { path, id: self.syncs });
                 return Ok(Some(self.syncs));
             }
             _ => {}
@@ -103,22 +123,22 @@ impl Reader {
         Ok(None)
     }
 
-    fn writes(&mut self, name: &str, args: &Args<'_>) -> anyhow::Result<()> {
-        let (fd, path) = args.file(0)?;
+    fn begin_write(&mut self, name: &str, args: &CallArgs<'_>) -> anyhow::Result<()> {
+        let (fd, path) = args.file_at(0)?;
         if path.starts_with("socket:") {
-            self.events.push(Event::Sent { socket: path, bytes: args.all_bytes()? });
+            self.events.push(TraceEvent::Sent { socket: path, bytes: args.all_bytes()? });
         } else if name == "write" && path.starts_with('/') {
             let at = self.offsets.entry(fd).or_default();
-            let bytes = args.bytes(1)?;
+            let bytes = args.bytes_at(1)?;
             let begin = *at;
             *at += bytes.len() as u64;
-            self.events.push(Event::Write { path, at: begin, bytes });
+            self.events.push(TraceEvent::Write { path, at: begin, bytes });
         }
         Ok(())
     }
 
-    /// What counts from the end of a call, when it went well.
-    fn ends(&mut self, text: &str, sync: Option<usize>) -> anyhow::Result<()> {
+    /// Names, sizes and received bytes count from the end of a successful call.
+    fn end_call(&mut self, text: &str, sync: Option<usize>) -> anyhow::Result<()> {
         let (name, rest) = text.split_once('(').context("no call")?;
         let Some((args, answer)) =
             rest.rsplit_once(") ").and_then(|(args, end)| Some((args, end.trim().strip_prefix("= ")?)))
@@ -129,40 +149,40 @@ impl Reader {
         if answer.starts_with('-') || answer.starts_with('?') {
             return if sync.is_some() { bail!("a flush failed: {answer}") } else { Ok(()) };
         }
-        let args = Args::new(args);
+        let args = CallArgs::split(args);
         match name {
             "openat" => {
-                let (fd, path) = file(answer)?;
+                let (fd, path) = parse_file(answer)?;
                 self.offsets.insert(fd, 0);
                 let (made, emptied) = (args.text.contains("O_CREAT"), args.text.contains("O_TRUNC"));
                 if made {
-                    self.events.push(Event::Open { path, emptied });
+                    self.events.push(TraceEvent::Open { path, emptied });
                 }
             }
             "lseek" => {
-                self.offsets.insert(args.file(0)?.0, answer.parse()?);
+                self.offsets.insert(args.file_at(0)?.0, answer.parse()?);
             }
             "ftruncate" => {
-                let (_, path) = args.file(0)?;
-                self.events.push(Event::Truncate { path, size: args.number(1)? });
+                let (_, path) = args.file_at(0)?;
+                self.events.push(TraceEvent::Truncate { path, size: args.number_at(1)? });
             }
-            "fsync" | "fdatasync" => self.events.extend(sync.map(|id| Event::SyncEnds { id })),
+            "fsync" | "fdatasync" => self.events.extend(sync.map(|id| TraceEvent::SyncEnds { id })),
             "rename" | "renameat" | "renameat2" => {
                 let (from, to) = args.two_paths()?;
-                self.events.push(Event::Rename { from, to });
+                self.events.push(TraceEvent::Rename { from, to });
             }
             "link" | "linkat" => {
                 let (from, to) = args.two_paths()?;
-                self.events.push(Event::Link { from, to });
+                self.events.push(TraceEvent::Link { from, to });
             }
             "unlink" | "unlinkat" => {
-                let path = args.strings()?.into_iter().next().context("no path")?;
-                self.events.push(Event::Unlink { path: String::from_utf8(path)? });
+                let path = args.all_strings()?.into_iter().next().context("no path")?;
+                self.events.push(TraceEvent::Unlink { path: String::from_utf8(path)? });
             }
             "recvfrom" | "read" => {
-                let (fd, path) = args.file(0)?;
+                let (fd, path) = args.file_at(0)?;
                 if path.starts_with("socket:") {
-                    self.events.push(Event::Received { socket: path, bytes: args.all_bytes()? });
+                    self.events.push(TraceEvent::Received { socket: path, bytes: args.all_bytes()? });
                 } else {
                     *self.offsets.entry(fd).or_default() += answer.parse::<u64>()?;
                 }
@@ -174,59 +194,58 @@ impl Reader {
 }
 
 /// The arguments of a call. With `-xx` no comma and no bracket is within a text.
-struct Args<'a> {
+struct CallArgs<'a> {
     text: &'a str,
     each: Vec<&'a str>,
 }
 
-impl<'a> Args<'a> {
-    fn new(text: &'a str) -> Self {
+impl<'a> CallArgs<'a> {
+    fn split(text: &'a str) -> Self {
         Self { text, each: text.split(", ").map(str::trim).collect() }
     }
 
-    fn at(&self, index: usize) -> anyhow::Result<&'a str> {
+    fn text_at(&self, index: usize) -> anyhow::Result<&'a str> {
         self.each.get(index).copied().with_context(|| format!("no argument {index}"))
     }
 
-    fn file(&self, index: usize) -> anyhow::Result<(u64, String)> {
-        file(self.at(index)?)
+    fn file_at(&self, index: usize) -> anyhow::Result<(u64, String)> {
+        parse_file(self.text_at(index)?)
     }
 
-    fn number(&self, index: usize) -> anyhow::Result<u64> {
-        let text = self.at(index)?;
+    fn number_at(&self, index: usize) -> anyhow::Result<u64> {
+        let text = self.text_at(index)?;
         let text = text.split(')').next().unwrap_or(text);
         text.parse().with_context(|| format!("no number: {text}"))
     }
 
-    fn bytes(&self, index: usize) -> anyhow::Result<Vec<u8>> {
-        let text = self.at(index)?;
-        unhex(text.strip_prefix('"').and_then(|text| text.split('"').next()).context("no text")?)
+    fn bytes_at(&self, index: usize) -> anyhow::Result<Vec<u8>> {
+        let text = self.text_at(index)?;
+        decode_hex(text.strip_prefix('"').and_then(|text| text.split('"').next()).context("no text")?)
     }
 
-    /// Every quoted text.
-    fn strings(&self) -> anyhow::Result<Vec<Vec<u8>>> {
-        self.text.split('"').skip(1).step_by(2).map(unhex).collect()
+    fn all_strings(&self) -> anyhow::Result<Vec<Vec<u8>>> {
+        self.text.split('"').skip(1).step_by(2).map(decode_hex).collect()
     }
 
     fn all_bytes(&self) -> anyhow::Result<Vec<u8>> {
-        Ok(self.strings()?.concat())
+        Ok(self.all_strings()?.concat())
     }
 
     fn two_paths(&self) -> anyhow::Result<(String, String)> {
-        let mut paths = self.strings()?.into_iter().map(String::from_utf8);
+        let mut paths = self.all_strings()?.into_iter().map(String::from_utf8);
         let (from, to) = (paths.next().context("no path")??, paths.next().context("no second path")??);
         Ok((from, to))
     }
 }
 
 /// `7</hex of a path>`.
-fn file(text: &str) -> anyhow::Result<(u64, String)> {
+fn parse_file(text: &str) -> anyhow::Result<(u64, String)> {
     let (fd, rest) = text.split_once('<').with_context(|| format!("no file: {text}"))?;
     let path = rest.split('>').next().unwrap_or(rest);
-    Ok((fd.parse()?, String::from_utf8(unhex(path)?)?))
+    Ok((fd.parse()?, String::from_utf8(decode_hex(path)?)?))
 }
 
-fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
+fn decode_hex(text: &str) -> anyhow::Result<Vec<u8>> {
     let digits = text.split("\\x").skip(1);
     digits.map(|two| u8::from_str_radix(two, 16).with_context(|| format!("no byte: {two}"))).collect()
 }
@@ -262,17 +281,17 @@ mod tests {
         );
         let (path, socket, bytes) = ("/d/f".to_owned(), "socket:[7]".to_owned(), b"ab".to_vec());
         assert_eq!(
-            read(&log).unwrap(),
+            parse_log(&log).unwrap(),
             [
-                Event::Open { path: path.clone(), emptied: false },
-                Event::Write { path: path.clone(), at: 32, bytes: bytes.clone() },
-                Event::Write { path: path.clone(), at: 9, bytes: bytes.clone() },
-                Event::Sent { socket: socket.clone(), bytes: bytes.clone() },
-                Event::SyncBegins { path: path.clone(), id: 1 },
-                Event::Received { socket, bytes },
-                Event::SyncEnds { id: 1 },
-                Event::Truncate { path: path.clone(), size: 0 },
-                Event::Rename { from: path, to: "/d".to_owned() },
+                TraceEvent::Open { path: path.clone(), emptied: false },
+                TraceEvent::Write { path: path.clone(), at: 32, bytes: bytes.clone() },
+                TraceEvent::Write { path: path.clone(), at: 9, bytes: bytes.clone() },
+                TraceEvent::Sent { socket: socket.clone(), bytes: bytes.clone() },
+                TraceEvent::SyncBegins { path: path.clone(), id: 1 },
+                TraceEvent::Received { socket, bytes },
+                TraceEvent::SyncEnds { id: 1 },
+                TraceEvent::Truncate { path: path.clone(), size: 0 },
+                TraceEvent::Rename { from: path, to: "/d".to_owned() },
             ]
         );
     }
@@ -280,6 +299,6 @@ mod tests {
     #[test]
     fn a_flush_that_failed_is_no_recording_to_judge_by() {
         let log = format!("1 fsync(5<{}>) = -1 EIO (Input/output error)", hex("/d/f"));
-        assert!(read(&log).unwrap_err().root_cause().to_string().contains("a flush failed"));
+        assert!(parse_log(&log).unwrap_err().root_cause().to_string().contains("a flush failed"));
     }
 }
