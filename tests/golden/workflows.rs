@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use chrono_tz::Tz;
-use flowlord_domain::batch::{Batch, cut_to_hour, rows_of};
+use flowlord_domain::batch::{Batch, cut_to_hour};
 use flowlord_domain::query::Query;
+use flowlord_domain::rows::rows_of;
 use flowlord_domain::rule::By;
 use flowlord_domain::schedule::{CreateError, slot_tasks_with};
 use flowlord_domain::task_time::cron_text;

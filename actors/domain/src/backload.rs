@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::batch::{Batch, LengthError};
+use crate::batch::Batch;
 use crate::ids::Ids;
 use crate::query::Query;
 use crate::row_keys::MissingKeys;
+use crate::rows::LengthError;
 use crate::task::{Lane, NewTask};
 use crate::template::{Row, meta_keys};
 

@@ -1,7 +1,5 @@
 //! From one phase to many tasks: the times of a range, the rows of a list or a file.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Datelike as _, DurationRound, Months, TimeDelta, Utc};
 
 use crate::ids::Ids;
@@ -10,24 +8,6 @@ use crate::rule::By;
 use crate::task::{Lane, NewTask};
 use crate::task_time::cron_text;
 use crate::template::{Row, expand_meta, render_utc};
-
-/// Lists that don't fit together.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("inconsistent lengths in meta {first} != {second}: give each list as many values")]
-pub struct LengthError {
-    first: usize,
-    second: usize,
-}
-
-/// Zips lists by position: the nth row has the nth value of each key.
-pub fn rows_of(lists: &BTreeMap<String, Vec<String>>) -> Result<Vec<Row>, LengthError> {
-    let Some(first) = lists.values().next().map(Vec::len) else { return Ok(Vec::new()) };
-    if let Some(other) = lists.values().find(|list| list.len() != first) {
-        return Err(LengthError { first, second: other.len() });
-    }
-    let row = |n: usize| Row(lists.iter().map(|(key, list)| (key.clone(), list[n].clone())).collect());
-    Ok((0..first).map(row).collect())
-}
 
 /// The times from `from` to `to`, both included; backwards when `to` is earlier.
 ///

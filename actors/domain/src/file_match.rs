@@ -4,15 +4,12 @@ use chrono::{DateTime, Utc};
 
 use crate::glob::Glob;
 use crate::ids::Ids;
-use crate::rule::Rule;
+use crate::rule::{MAX_FILES, Rule};
 use crate::schedule::CreateError;
 use crate::task::{Lane, NewTask};
 use crate::task_time::path_time;
 use crate::template::{expand_meta, render_utc};
 use crate::workflow::{Phase, Workflows};
-
-/// As many files one task may be about.
-pub const MAX_COUNT: i64 = 1_000;
 
 /// A phase that files start, as it is remembered: what it is called and which files it takes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,7 +69,7 @@ pub fn matches<'a>(workflows: &'a Workflows, path: &str) -> Vec<FileMatch<'a>> {
 /// How many files a task of the rule is about.
 #[must_use]
 pub fn needed(rule: &Rule) -> usize {
-    usize::try_from(rule.count.clamp(1, MAX_COUNT)).unwrap_or(1)
+    usize::try_from(rule.count.clamp(1, MAX_FILES)).unwrap_or(1)
 }
 
 impl FileMatch<'_> {

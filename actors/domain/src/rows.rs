@@ -1,4 +1,6 @@
-//! The rows of meta files: JSON lines, or CSV with a header.
+//! Rows: those of meta files, which are JSON lines or CSV with a header, and those of lists.
+
+use std::collections::BTreeMap;
 
 use crate::bom;
 use crate::template::{Row, RowError};
@@ -20,6 +22,24 @@ impl Form {
         let plain = name.strip_suffix(".gz").unwrap_or(&name);
         if plain.ends_with(".csv") || plain.ends_with(".tsv") { Self::Csv } else { Self::JsonLines }
     }
+}
+
+/// Lists that don't fit together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("inconsistent lengths in meta {first} != {second}: give each list as many values")]
+pub struct LengthError {
+    first: usize,
+    second: usize,
+}
+
+/// Zips lists by position: the nth row has the nth value of each key.
+pub fn rows_of(lists: &BTreeMap<String, Vec<String>>) -> Result<Vec<Row>, LengthError> {
+    let Some(first) = lists.values().next().map(Vec::len) else { return Ok(Vec::new()) };
+    if let Some(other) = lists.values().find(|list| list.len() != first) {
+        return Err(LengthError { first, second: other.len() });
+    }
+    let row = |n: usize| Row(lists.iter().map(|(key, list)| (key.clone(), list[n].clone())).collect());
+    Ok((0..first).map(row).collect())
 }
 
 /// Reads rows into `rows`, which may hold `most` in the end.

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::cron::Schedule;
 use crate::duration;
-use crate::file_match::MAX_COUNT;
 use crate::finding::{Severity, remedy};
 use crate::glob::Glob;
 use crate::query::Query;
 use crate::retry::RetryDelay;
+use crate::rows::rows_of;
 use crate::template::meta_keys;
 
 /// All keys of a rule.
@@ -35,6 +35,9 @@ pub const KEYS: [&str; 17] = [
     "done_by",
     "max_run",
 ];
+
+/// As many files one task may be about.
+pub(crate) const MAX_FILES: i64 = 1_000;
 
 /// A phase's rule. Reading one never fails: a value that can't be read is a problem, and its default counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -225,9 +228,9 @@ impl Rule {
         }
         if let Some(text) = self.filled("count") {
             match text.parse() {
-                Ok(count) if count > MAX_COUNT => {
+                Ok(count) if count > MAX_FILES => {
                     self.count = count;
-                    self.error("count", format!("count `{count}` is too many: at most {MAX_COUNT} count"));
+                    self.error("count", format!("count `{count}` is too many: at most {MAX_FILES} count"));
                 }
                 Ok(count) => self.count = count,
                 Err(_) => self.warn(
@@ -278,7 +281,7 @@ impl Rule {
         if self.meta_file.is_some() && !self.meta.is_empty() {
             self.block("meta-file", "meta and meta-file are both there: use one of them".to_owned());
         }
-        if let Err(e) = crate::batch::rows_of(&self.meta) {
+        if let Err(e) = rows_of(&self.meta) {
             self.block("meta", e.to_string());
         }
     }

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::batch::{Batch, MAX_TIMES, cut_to_hour, rows_of};
+use crate::batch::{Batch, MAX_TIMES, cut_to_hour};
 use crate::ids::Ids;
 use crate::query::Query;
 use crate::row_keys::MissingKeys;
+use crate::rows::rows_of;
 use crate::rule::{Missed, Rule};
 use crate::task::{Lane, NewTask};
 use crate::task_time::cron_text;

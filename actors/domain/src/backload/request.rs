@@ -7,7 +7,7 @@ use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{LengthError, rows_of};
+use crate::rows::{LengthError, rows_of};
 use crate::task_time::two_digit_hour;
 use crate::template::Row;
 
