@@ -247,6 +247,61 @@ mod tests {
         assert!(serde_json::from_str::<Matcher>(r#"{"topic":"load"}"#).is_err());
     }
 
+    #[test]
+    fn kinds_have_one_name_on_the_wire() {
+        let mut names = std::collections::BTreeSet::new();
+        for kind in AlertKind::ALL {
+            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{}\"", kind.as_str()));
+            names.insert(kind.as_str());
+        }
+        assert_eq!(names.len(), AlertKind::ALL.len());
+    }
+
+    #[test]
+    fn an_alert_about_a_task_names_it_and_its_time() {
+        let now = DateTime::from_timestamp(1_600_000_000, 0).unwrap();
+        let task = crate::NewTask {
+            uid: Uid(7),
+            topic: "load".to_owned(),
+            job: "hourly".to_owned(),
+            id: "chain".to_owned(),
+            info: "?date=2024-01-13".to_owned(),
+            meta: "cron=2024-01-14T05".to_owned(),
+            workflow: "w.toml".to_owned(),
+            parent: None,
+            retry: 0,
+            not_before: None,
+            lane: crate::Lane::Live,
+        };
+        let expected = NewAlert {
+            kind: AlertKind::RunsLong,
+            at: now,
+            uid: Some(Uid(7)),
+            id: "chain".to_owned(),
+            topic: "load".to_owned(),
+            job: "hourly".to_owned(),
+            workflow: "w.toml".to_owned(),
+            msg: "slow".to_owned(),
+            task_time: Some("2024-01-14T05:00:00Z".parse().unwrap()),
+            at_once: None,
+        };
+        assert_eq!(
+            NewAlert::about(&task.into_attempt(), AlertKind::RunsLong, "slow".to_owned(), now),
+            expected
+        );
+    }
+
+    #[test]
+    fn only_a_matcher_without_a_field_matches_everything() {
+        for some in
+            [matcher(Some("a"), None, None), matcher(None, Some(""), None), matcher(None, None, Some("w"))]
+        {
+            assert!(!some.is_all(), "{some}");
+        }
+        assert!(!matcher(Some("load"), Some("daily"), None).matches("load", "hourly", ""));
+        assert!(!matcher(Some("load"), None, None).matches("report", "", ""));
+    }
+
     proptest! {
         #[test]
         fn a_pattern_with_parts_starred_out_matches(text in "[abc]{0,8}", cuts in proptest::collection::vec(0_usize..9, 0..4)) {

@@ -239,6 +239,69 @@ mod tests {
         assert_eq!(clock(TimeDelta::MAX), "2562047788015:12:55");
     }
 
+    #[test]
+    fn durations_are_written_for_go_and_for_people() {
+        for (nanos, go, people) in [
+            (0, "0s", "0s"),
+            (1, "1ns", "1ns"),
+            (999, "999ns", "999ns"),
+            (1_000, "1µs", "1µs"),
+            (1_500, "1.5µs", "1.5µs"),
+            (1_234_567, "1.234567ms", "1.23ms"),
+            (999_999_999, "999.999999ms", "999.99ms"),
+            (1_000_000_000, "1s", "1s"),
+            (1_999_000_000, "1.999s", "1.99s"),
+            (1_001_000_000, "1.001s", "1s"),
+            (60_000_000_000, "1m0s", "1m"),
+            (61_500_000_000, "1m1.5s", "1m1.5s"),
+            (3_600_000_000_000, "1h0m0s", "1h"),
+            (5_400_000_000_000, "1h30m0s", "1h30m"),
+            (3_601_000_000_000, "1h0m1s", "1h1s"),
+            (90_000_000_000_000, "25h0m0s", "1d1h"),
+            (31_536_000_000_000_000, "8760h0m0s", "1y"),
+            (-90_500_000_000, "-1m30.5s", "-1m30.5s"),
+            (-250_000_000, "-250ms", "-250ms"),
+        ] {
+            let duration = TimeDelta::nanoseconds(nanos);
+            assert_eq!((go_string(duration).as_str(), print(duration).as_str()), (go, people), "{nanos}");
+        }
+    }
+
+    #[test]
+    fn the_longest_duration_of_go_is_read_and_no_longer_one() {
+        assert_eq!(parse_go("2562047h47m16.854775807s"), Ok(TimeDelta::nanoseconds(i64::MAX)));
+        assert!(parse_go("2562047h47m16.854775808s").is_err());
+        assert_eq!(parse_go("-2562047h47m16.854775808s"), Ok(TimeDelta::nanoseconds(i64::MIN)));
+        assert!(parse_go("-2562047h47m16.854775809s").is_err());
+        for (text, nanos) in [
+            ("1us", 1_000),
+            ("1µs", 1_000),
+            ("1μs", 1_000),
+            ("1.5ms", 1_500_000),
+            ("0.000000001s", 1),
+            ("2m", 120_000_000_000),
+            ("0000000000000000001s", 1_000_000_000),
+            ("1.0000000000000000009s", 1_000_000_000),
+            ("-0", 0),
+            ("+5s", 5_000_000_000),
+        ] {
+            assert_eq!(parse_go(text), Ok(TimeDelta::nanoseconds(nanos)), "{text}");
+        }
+        assert!(parse_go("00000000000000000001s").is_err(), "more digits than a number has");
+        let told = [parse("x").unwrap_err().to_string(), parse_go("x").unwrap_err().to_string()];
+        assert!(
+            told[0].ends_with("like 250ms, 90s, 5m, 4h or 90d") && told[1].ends_with("90s, 1h30m or -4h")
+        );
+    }
+
+    #[test]
+    fn seconds_are_rounded_to_the_nearest() {
+        for (millis, seconds) in [(0, 0), (499, 0), (500, 1), (1_499, 1), (1_500, 2)] {
+            assert_eq!(whole_seconds(TimeDelta::milliseconds(millis)), seconds, "{millis}");
+        }
+        assert_eq!(whole_seconds(TimeDelta::MAX), TimeDelta::MAX.num_seconds());
+    }
+
     proptest! {
         #[test]
         fn what_is_written_reads_back(nanos: i64) {

@@ -31,3 +31,37 @@ pub fn rerun(task: &Attempt, ids: &mut dyn Ids, now: DateTime<Utc>) -> NewTask {
         lane: task.lane,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::fixed::FixedIds;
+    use crate::task::{Lane, Uid};
+
+    #[test]
+    fn a_rerun_keeps_its_chain_and_forgets_its_retries() {
+        let now = DateTime::from_timestamp(1_600_000_000, 0).unwrap();
+        let failed = NewTask {
+            uid: Uid(7),
+            topic: "load".to_owned(),
+            job: "hourly".to_owned(),
+            id: "chain".to_owned(),
+            info: "?d=1".to_owned(),
+            meta: "workflow=w.toml&retry=failed&retried=2&delayed=3s&cron=2024-01-14T05".to_owned(),
+            workflow: "w.toml".to_owned(),
+            parent: None,
+            retry: 2,
+            not_before: Some(now),
+            lane: Lane::Backload,
+        };
+        let expected = NewTask {
+            uid: Uid(now.timestamp_micros() + 1),
+            meta: "cron=2024-01-14T05&rerun=manual&workflow=w.toml".to_owned(),
+            parent: Some(Uid(7)),
+            retry: 0,
+            not_before: None,
+            ..failed.clone()
+        };
+        assert_eq!(rerun(&failed.into_attempt(), &mut FixedIds::default(), now), expected);
+    }
+}

@@ -103,6 +103,49 @@ mod tests {
         }
     }
 
+    #[test]
+    fn waits_grow_with_the_retry_and_spread_with_the_jitter() {
+        let seconds = TimeDelta::seconds;
+        let exponential = RetryDelay::Exponential { base: seconds(10), max: seconds(60) };
+        let flat = RetryDelay::Flat(seconds(10));
+        for (delay, retry, least, most) in [
+            (RetryDelay::Default, 1, 1_000, 1_000),
+            (RetryDelay::Default, 9, 1_000, 1_000),
+            (flat, 1, 10_000, 14_000),
+            (flat, 9, 10_000, 14_000),
+            (exponential, 0, 0, 10_000),
+            (exponential, 1, 0, 10_000),
+            (exponential, 2, 0, 20_000),
+            (exponential, 3, 0, 40_000),
+            (exponential, 4, 0, 60_000),
+            (exponential, 32, 0, 60_000),
+            (exponential, 33, 0, 60_000),
+            (exponential, u32::MAX, 0, 60_000),
+        ] {
+            let waits =
+                [0, u64::MAX / 2 + 1, u64::MAX].map(|random| delay.delay(retry, random).num_milliseconds());
+            assert_eq!(waits, [least, i64::midpoint(least, most), most], "{delay:?} {retry}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_from_a_millisecond_to_thirty_days() {
+        assert_eq!(RetryDelay::parse("1ms"), Ok(RetryDelay::Flat(TimeDelta::milliseconds(1))));
+        assert_eq!(RetryDelay::parse(" 30d "), Ok(RetryDelay::Flat(TimeDelta::days(30))));
+        for (text, says) in [
+            ("999us", "is out of range: write 1ms to 30d"),
+            ("721h", "is out of range"),
+            ("exp:1m,1h", "after the comma comes `max=`"),
+            ("exp:1h,max=1m", "max is below the first wait"),
+            ("exp:1h,max=soon", "retry_delay: `soon` is no duration"),
+        ] {
+            let told = RetryDelay::parse(text).unwrap_err();
+            assert!(told.contains(says), "{text}: {told}");
+        }
+        let same = RetryDelay::Exponential { base: TimeDelta::hours(1), max: TimeDelta::hours(1) };
+        assert_eq!(RetryDelay::parse("exp:1h, max=1h"), Ok(same));
+    }
+
     proptest! {
         #[test]
         fn waits_stay_within_their_bounds(retry in 0_u32..5_000, random: u64, millis in 1_i64..2_592_000_000) {

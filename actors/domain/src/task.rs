@@ -294,3 +294,85 @@ fn shorten(text: &mut String) -> bool {
     text.shrink_to_fit();
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new_task(not_before: Option<DateTime<Utc>>) -> NewTask {
+        NewTask {
+            uid: Uid(7),
+            topic: "load".to_owned(),
+            job: "hourly".to_owned(),
+            id: "chain".to_owned(),
+            info: "?d=1".to_owned(),
+            meta: "a=1".to_owned(),
+            workflow: "w.toml".to_owned(),
+            parent: Some(Uid(6)),
+            retry: 2,
+            not_before,
+            lane: Lane::Backload,
+        }
+    }
+
+    #[test]
+    fn a_uid_is_an_instant_in_fourteen_digits() {
+        let at: DateTime<Utc> = "2026-03-01T12:00:00.000123Z".parse().unwrap();
+        let uid = Uid::at(at);
+        assert_eq!((uid.to_string().as_str(), uid.created()), ("064bf535af107b", at));
+        assert_eq!("064BF535af107b".parse(), Ok(uid));
+        assert_eq!(serde_json::to_string(&uid).unwrap(), "\"064bf535af107b\"");
+        assert_eq!(serde_json::from_str::<Uid>("\"064bf535af107b\"").unwrap(), uid);
+        for text in ["", "64bf54ab3807b", "0064bf535af107b", "064bf54ab3807g", "+64bf54ab3807b"] {
+            assert_eq!(text.parse::<Uid>(), Err(InvalidUid), "{text}");
+        }
+        for (micros, is_writable) in [(-1, false), (0, true), ((1 << 56) - 1, true), (1 << 56, false)] {
+            assert_eq!(Uid(micros).is_writable(), is_writable, "{micros}");
+            assert_eq!(Uid(micros).to_string().parse() == Ok(Uid(micros)), is_writable, "{micros}");
+        }
+    }
+
+    #[test]
+    fn results_and_states_have_the_names_of_the_wire() {
+        for (result, name) in TaskResult::ALL.into_iter().zip(["complete", "error", "alert", "warn"]) {
+            assert_eq!((result.as_str(), result.to_string().as_str()), (name, name));
+            assert_eq!(name.parse(), Ok(result));
+            assert_eq!(serde_json::to_string(&result).unwrap(), format!("\"{name}\""));
+        }
+        assert_eq!("Complete".parse::<TaskResult>(), Err(InvalidResult));
+        use TaskState::{Delayed, Done, Leased, Ready};
+        for (state, name) in [(Ready, "ready"), (Delayed, "delayed"), (Leased, "leased"), (Done, "done")] {
+            assert_eq!(state.as_str(), name);
+            assert_eq!(serde_json::to_string(&state).unwrap(), format!("\"{name}\""));
+        }
+    }
+
+    #[test]
+    fn a_new_task_is_ready_unless_it_waits_for_a_time() {
+        let ready = new_task(None).into_attempt();
+        assert_eq!((ready.state, ready.delivery, ready.result), (TaskState::Ready, 0, None));
+        let names = [&ready.topic, &ready.job, &ready.id, &ready.info, &ready.meta, &ready.workflow];
+        assert_eq!(names, ["load", "hourly", "chain", "?d=1", "a=1", "w.toml"]);
+        assert_eq!((ready.parent, ready.retry, ready.lane), (Some(Uid(6)), 2, Lane::Backload));
+        let later = DateTime::from_timestamp(9, 0);
+        let delayed = new_task(later).into_attempt();
+        assert_eq!((delayed.state, delayed.not_before), (TaskState::Delayed, later));
+    }
+
+    #[test]
+    fn a_list_carries_the_beginning_of_long_texts_in_whole_characters() {
+        let short = "x".repeat(LISTED_BYTES);
+        let task = Attempt {
+            info: short.clone(),
+            meta: short.clone() + "y",
+            msg: "y".to_owned() + &"é".repeat(LISTED_BYTES),
+            ..new_task(None).into_attempt()
+        };
+        let listed = task.listed();
+        assert_eq!(listed.cut, CutTexts { info: false, meta: true, msg: true });
+        assert_eq!((listed.info.as_str(), listed.meta.as_str()), (short.as_str(), short.as_str()));
+        assert_eq!(listed.msg.len(), LISTED_BYTES - 1, "half a character is none");
+        let again = listed.clone().listed();
+        assert_eq!(again, listed, "what was cut stays marked");
+    }
+}

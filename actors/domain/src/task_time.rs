@@ -117,4 +117,70 @@ mod tests {
             assert_eq!(read(text), None, "{text}");
         }
     }
+
+    #[test]
+    fn the_time_of_a_task_is_its_cron_else_that_of_its_info() {
+        for (meta, info, time) in [
+            ("cron=2024-01-14T05", "?date=2024-01-13", Some("2024-01-14T05:00")),
+            ("cron=soon", "?date=2024-01-13", Some("2024-01-13T00:00")),
+            ("", "?date=2024-01-13", Some("2024-01-13T00:00")),
+            ("", "?x=1", None),
+        ] {
+            let read = task_time(info, &Query::lenient(meta));
+            assert_eq!(
+                read.map(|time| time.format("%Y-%m-%dT%H:%M").to_string()).as_deref(),
+                time,
+                "{meta} {info}"
+            );
+        }
+    }
+
+    #[test]
+    fn times_in_an_info_are_found_by_key_and_shape() {
+        for (info, time) in [
+            ("?day=2024-01-13T04:05:06Z", Some("2024-01-13T04:05:06")),
+            ("?timestamp:2024-01-13T04:05:06Z", Some("2024-01-13T04:05:06")),
+            ("?time=2024-01-13T04:05:06Z", Some("2024-01-13T04:05:06")),
+            ("?hour_utc=2024-01-13T04", Some("2024-01-13T04:00:00")),
+            ("?hour=2024-01-13T04", Some("2024-01-13T04:00:00")),
+            ("?hour=2024-01-13", None),
+            ("?day=2024-01-13T04", Some("2024-01-13T00:00:00")),
+            // The finest shape that is there counts, wherever it stands.
+            ("?day=2024-01-12&hour=2024-01-13T04", Some("2024-01-13T04:00:00")),
+            ("?when=2024-01-13", None),
+            ("?date 2024-01-13", None),
+            ("?date=2024-13-13&x=/2024/02/03/", Some("none of the path either")),
+            ("/in/2024/02/03/a.csv?date=2024-01-13", Some("2024-01-13T00:00:00")),
+            ("/in/2024/02/03/a.csv?x=1", Some("2024-02-03T00:00:00")),
+            ("s3://b/%zz?date=2024-01-13", None),
+        ] {
+            let expected = time.filter(|time| time.starts_with("2024"));
+            let read = info_time(info).map(|time| time.format("%Y-%m-%dT%H:%M:%S").to_string());
+            assert_eq!(read.as_deref(), expected, "{info}");
+        }
+    }
+
+    #[test]
+    fn times_in_a_path_are_found_in_its_name_and_then_in_its_folders() {
+        for (path, time) in [
+            ("/in/20240102T030405.csv", Some("2024-01-02T03:04:05")),
+            ("/2023/11/12/20240102T030405", Some("2024-01-02T03:04:05")),
+            ("20240102T030405", Some("2024-01-02T03:04:05")),
+            ("/20240102T030405/a.csv", None),
+            ("/in/2024/01/02/03/a.csv", Some("2024-01-02T03:00:00")),
+            ("/in/2024/01/02/a.csv", Some("2024-01-02T00:00:00")),
+            ("/in/2024-01-02/a.csv", Some("2024-01-02T00:00:00")),
+            ("/in/a-2024-01-02.csv", Some("2024-01-02T00:00:00")),
+            ("/in/2024/01/a.csv", Some("2024-01-01T00:00:00")),
+            ("2024/01", Some("2024-01-01T00:00:00")),
+            ("/in/2024/1/a.csv", None),
+            // The first shape that is there decides.
+            ("/2024/13/01/x/2024-01-02/", None),
+            ("", None),
+            ("/日/2024/01/02/日", Some("2024-01-02T00:00:00")),
+        ] {
+            let read = path_time(path).map(|time| time.format("%Y-%m-%dT%H:%M:%S").to_string());
+            assert_eq!(read.as_deref(), time, "{path}");
+        }
+    }
 }

@@ -270,6 +270,95 @@ mod tests {
         assert!(error.to_string().starts_with("line 3: not an object"), "{error}");
     }
 
+    fn filled(template: &str) -> String {
+        let time = "2024-01-02T03:04:05Z".parse().unwrap();
+        render_utc(template, Some(time), "app-flow-7f9c-x2x", &mut FixedIds::default())
+    }
+
+    #[test]
+    fn tokens_are_filled_in() {
+        for (template, text) in [
+            ("{yyyy}-{yy}-{mm}-{dd}T{hh}:{min}", "2024-24-01-02T03:04"),
+            ("{YYYY}{Mm}{DD}{HH}", "2024010203"),
+            ("{ts} {TS}", "20240102T030405 20240102T030405"),
+            ("{SLUG} {HOUR_SLUG}", "2024/01/02/03 2024/01/02/03"),
+            ("{DAY_SLUG} {MONTH_SLUG}", "2024/01/02 2024/01"),
+            ("{host} {HOST} {pod}", "app-flow-7f9c-x2x app-flow-7f9c-x2x 7f9c-x2x"),
+            ("{uuid} {UUID}", "9e3779b9 3c6ef372"),
+            ("{Min} {slug} {x} {} {{dd}}", "{Min} {slug} {x} {} {02}"),
+            ("{meta:k}{dd}", "{meta:k}02"),
+            ("a#{dd}", "a#{dd}"),
+            ("{dd}#{dd}#", "02#{dd}#"),
+            ("#{dd}", "#02"),
+            ("{dd", "{dd"),
+            ("日{dd}日", "日02日"),
+        ] {
+            assert_eq!(filled(template), text, "{template}");
+        }
+    }
+
+    #[test]
+    fn without_a_time_nothing_is_filled_in() {
+        let ids = &mut FixedIds::default();
+        assert_eq!(render_utc("{dd}{host}", None, "h", ids), "{dd}{host}");
+        for (zero, text) in [
+            ("0001-01-01T00:00:00", "{dd}"),
+            ("0001-01-01T00:00:01", "01"),
+            ("0001-01-01T00:00:00.000000001", "01"),
+            ("0001-01-02T00:00:00", "02"),
+            ("0002-01-01T00:00:00", "01"),
+        ] {
+            assert_eq!(render("{dd}", Some(zero.parse().unwrap()), "h", ids), text, "{zero}");
+        }
+    }
+
+    #[test]
+    fn the_last_two_parts_of_a_host_tell_pods_apart() {
+        for (host, pod) in [("a-b-c", "b-c"), ("a-b", "a-b"), ("a", "a"), ("", ""), ("x-a-b-c", "b-c")] {
+            let time = "2024-01-02T03:04:05".parse().ok();
+            assert_eq!(render("{pod}", time, host, &mut FixedIds::default()), pod);
+        }
+    }
+
+    #[test]
+    fn meta_is_filled_in_once_and_its_keys_are_told_in_order() {
+        let (text, keys) = expand_meta("{meta:a}-{meta:b}-{meta:a}-{meta:}-{meta:x y}-{a}", |key| {
+            (key == "a").then(|| "{meta:b}".into())
+        });
+        assert_eq!(text, "{meta:b}--{meta:b}-{meta:}-{meta:x y}-{a}");
+        assert_eq!(keys, ["a", "b", "a"]);
+        assert_eq!(meta_keys("{meta:k_1}{meta:k-1}{META:k}"), ["k_1"]);
+        for (token, is_time, is_meta) in
+            [("dd", true, false), ("pod", true, false), ("meta:a", false, true), ("x", false, false)]
+        {
+            assert_eq!((is_time_token(token), is_meta_token(token)), (is_time, is_meta), "{token}");
+        }
+    }
+
+    #[test]
+    fn values_of_json_are_written_as_a_template_shows_them() {
+        for (json, text) in [
+            ("null", ""),
+            ("\"a b\"", "a b"),
+            ("1", "1"),
+            ("-1", "-1"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("1.50", "1.5"),
+            ("1e3", "1000"),
+            ("true", "true"),
+            ("[1,2]", "[1,2]"),
+            ("{\"a\":1}", "{\"a\":1}"),
+        ] {
+            assert_eq!(json_text(&serde_json::from_str(json).unwrap()), text, "{json}");
+        }
+        let row = Row::from_json(&serde_json::json!({"a": 1})).unwrap();
+        assert_eq!((row.get("a"), row.get("b")), (Some("1"), None));
+        assert_eq!(Row::from_json(&Value::Null), Some(Row::default()));
+        assert_eq!(Row::from_json(&serde_json::json!([])), None);
+        let wrong = Row::from_json_lines("{}\n \n{\"a\"\n").unwrap_err().to_string();
+        assert!(wrong.starts_with("line 3: no JSON ("), "{wrong}");
+    }
+
     proptest! {
         #[test]
         fn any_template_is_rendered(template in "[{}a-zA-Z:#日_]{0,30}", seconds in -60_000_000_000_i64..250_000_000_000) {

@@ -68,9 +68,11 @@ fn attempt(topic: &str, job: &str, meta: &str) -> Attempt {
 }
 
 fn decision(task: &Attempt, result: TaskResult, meta: &str) -> Decision {
-    let outcome =
-        Outcome { result, msg: "why".to_owned(), meta: meta.to_owned(), started: None, ended: None };
-    decide(&workflows(), task, &outcome, now(), "host", &mut FixedIds::default())
+    decide(&workflows(), task, &outcome(result, meta), now(), "host", &mut FixedIds::default())
+}
+
+fn outcome(result: TaskResult, meta: &str) -> Outcome {
+    Outcome { result, msg: "why".to_owned(), meta: meta.to_owned(), started: None, ended: None }
 }
 
 #[test]
@@ -101,13 +103,7 @@ fn children_see_what_the_worker_said_and_one_that_fails_stops_no_other() {
 #[test]
 fn rows_of_a_file_come_from_the_caller_and_none_means_no_child() {
     let task = attempt("load", "other", "");
-    let outcome = Outcome {
-        result: TaskResult::Complete,
-        msg: String::new(),
-        meta: String::new(),
-        started: None,
-        ended: None,
-    };
+    let outcome = outcome(TaskResult::Complete, "");
     let created = |lines: &'static str| {
         let files = move |_: &str| Row::from_json_lines(lines).map_err(|e| e.to_string());
         decide_with(&workflows(), &task, &outcome, now(), "h", &mut FixedIds::default(), &files)
@@ -123,13 +119,7 @@ fn a_key_comes_from_the_rows_or_from_the_parent_or_no_child_starts() {
                 template = \"{meta:table}/{meta:shard}\"\n";
     let file = WorkflowFile::parse("w.toml", text, "", Tz::UTC).unwrap();
     let workflows = Workflows::new([Arc::new(file)]);
-    let outcome = Outcome {
-        result: TaskResult::Complete,
-        msg: String::new(),
-        meta: String::new(),
-        started: None,
-        ended: None,
-    };
+    let outcome = outcome(TaskResult::Complete, "");
     let decided = |meta: &str| {
         let task = attempt("load", "", meta);
         let files =
@@ -177,6 +167,160 @@ fn what_needs_a_person_is_told() {
     assert!(text.contains("\"meta\": \"a=1&b=2\"") && text.contains("\"result\": \"alert\""), "{text}");
     let warned = decision(&attempt("load", "hourly", ""), TaskResult::Warn, "");
     assert!(warned.alerts.is_empty() && warned.retry.is_none() && warned.children.is_empty());
+}
+
+#[test]
+fn meta_files_are_those_of_the_children_that_start() {
+    let files = |topic: &str, cancelled: bool, result: TaskResult, meta: &str| {
+        let task = Attempt { cancelled, ..attempt(topic, "", "") };
+        meta_files(&workflows(), &task, &outcome(result, meta))
+    };
+    let complete = TaskResult::Complete;
+    assert_eq!(files("load", false, complete, ""), ["rows.json"]);
+    assert_eq!(files("report", false, complete, ""), Vec::<String>::new());
+    assert_eq!(files("load", true, complete, ""), Vec::<String>::new(), "nothing follows");
+    assert_eq!(files("load", false, TaskResult::Error, ""), Vec::<String>::new());
+    let text =
+        "[[phase]]\ntask = \"copy\"\ndependsOn = \"load\"\nrule = \"meta-file=f.csv&require={meta:go}\"\n";
+    let workflows = Workflows::new([Arc::new(WorkflowFile::parse("w.toml", text, "", Tz::UTC).unwrap())]);
+    let task = attempt("load", "", "");
+    assert_eq!(meta_files(&workflows, &task, &outcome(complete, "go=1")), ["f.csv"]);
+    assert_eq!(meta_files(&workflows, &task, &outcome(complete, "go=")), Vec::<String>::new());
+}
+
+#[test]
+fn nothing_follows_a_cancelled_task_but_what_its_worker_wants_told() {
+    for (result, alerts) in
+        [(TaskResult::Complete, 0), (TaskResult::Error, 0), (TaskResult::Warn, 0), (TaskResult::Alert, 1)]
+    {
+        for (topic, job) in [("load", "hourly"), ("nope", "")] {
+            let task = Attempt { cancelled: true, ..attempt(topic, job, "") };
+            let decision = decision(&task, result, "file=f");
+            assert_eq!(
+                (decision.children.len(), decision.retry.as_ref(), decision.given_up),
+                (0, None, false),
+                "{result}"
+            );
+            assert_eq!(decision.alerts.len(), alerts, "{result}");
+            assert_eq!((decision.result, decision.msg.as_str()), (result, "why"));
+        }
+    }
+}
+
+#[test]
+fn a_child_belongs_to_the_workflow_of_its_phase() {
+    let files = ["w.toml", "other.toml"].map(|path| {
+        let text = "[[phase]]\ntask = \"report:x\"\ndependsOn = \"load\"\n";
+        Arc::new(WorkflowFile::parse(path, text, "", Tz::UTC).unwrap())
+    });
+    let workflows = Workflows::new(files);
+    for (own, meta, expected) in [
+        ("w.toml", "", Some("w.toml")),
+        ("other.toml", "workflow=w.toml", Some("other.toml")),
+        ("", "workflow=other.toml", Some("other.toml")),
+        ("", "", None),
+        ("gone.toml", "workflow=w.toml", None),
+    ] {
+        let task = Attempt { workflow: own.to_owned(), ..attempt("load", "", meta) };
+        let outcome = outcome(TaskResult::Complete, "");
+        let decision = decide(&workflows, &task, &outcome, now(), "h", &mut FixedIds::default());
+        let found: Vec<_> = decision.children.iter().map(|child| child.workflow.as_str()).collect();
+        assert_eq!(found, Vec::from_iter(expected), "{own} {meta}");
+        for child in &decision.children {
+            assert_eq!((child.job.as_str(), child.retry, child.not_before), ("x", 0, None));
+            assert_eq!(child.meta, format!("workflow={}&job=x", child.workflow));
+        }
+    }
+}
+
+#[test]
+fn a_phase_without_a_retry_delay_tries_again_after_a_second() {
+    let text = "[[phase]]\ntask = \"load:j\"\nrule = \"cron=@daily\"\nretry = 3\n";
+    let workflows = Workflows::new([Arc::new(WorkflowFile::parse("w.toml", text, "", Tz::UTC).unwrap())]);
+    let decided = |job: &str, retry: u32, meta: &str| {
+        let task = Attempt { retry, ..attempt("load", job, meta) };
+        let outcome = outcome(TaskResult::Error, "");
+        decide(&workflows, &task, &outcome, now(), "h", &mut FixedIds::default())
+    };
+    // The job may stand in the meta alone; `delayed` of the time before doesn't stay.
+    let retry = decided("", 1, "job=j&delayed=5s&a=1").retry.unwrap();
+    assert_eq!(retry.not_before, Some(now() + TimeDelta::seconds(1)));
+    assert_eq!((retry.retry, retry.meta.as_str()), (2, "a=1&job=j&retry=2"));
+    assert_eq!((retry.lane, retry.id.as_str(), retry.workflow.as_str()), (Lane::Backload, "chain", "w.toml"));
+    let next = |retry: u32, meta: &str| decided("j", retry, meta).retry.map(|retry| retry.retry);
+    assert_eq!((next(2, ""), next(3, "")), (Some(3), None), "three retries, and no more");
+    assert_eq!(next(3, "retry=1"), Some(2), "its meta counts before the row");
+    let last = decided("j", 3, "");
+    assert!(last.given_up && last.alerts[0].kind == AlertKind::Exhausted);
+    assert!(!decided("j", 2, "").given_up);
+}
+
+#[test]
+fn what_a_worker_wants_told_at_once_is_told_with_the_task_as_it_ended() {
+    let started = now() - TimeDelta::minutes(5);
+    let task = Attempt { started: Some(started), ..attempt("load", "hourly", "cron=2024-01-14T05") };
+    let told = |outcome: Outcome| {
+        let decision = decide(&workflows(), &task, &outcome, now(), "h", &mut FixedIds::default());
+        let [alert] = decision.alerts.as_slice() else { panic!("{:?}", decision.alerts) };
+        alert.clone()
+    };
+    let plain = told(outcome(TaskResult::Alert, "rows=5"));
+    let doc = TaskDoc::parse(plain.at_once.as_deref().unwrap()).unwrap();
+    let expected = TaskDoc {
+        topic: "load".to_owned(),
+        job: "hourly".to_owned(),
+        info: "?date=2024-01-14".to_owned(),
+        created: created_text(Uid(7)),
+        id: "chain".to_owned(),
+        meta: "cron=2024-01-14T05&rows=5".to_owned(),
+        result: "alert".to_owned(),
+        msg: "why".to_owned(),
+        started: "2024-01-15T09:55:00Z".to_owned(),
+        ended: "2024-01-15T10:00:00Z".to_owned(),
+        uid: Uid(7).to_string(),
+        not_before: String::new(),
+    };
+    assert_eq!(doc, expected);
+    assert_eq!(
+        (plain.topic.as_str(), plain.job.as_str(), plain.workflow.as_str()),
+        ("load", "hourly", "w.toml")
+    );
+    assert_eq!(plain.task_time, Some("2024-01-14T05:00:00Z".parse().unwrap()));
+    // What the worker says of its times counts before what is known of them.
+    let own = Outcome {
+        started: Some(now() - TimeDelta::minutes(3)),
+        ended: Some(now() - TimeDelta::minutes(2)),
+        ..outcome(TaskResult::Alert, "")
+    };
+    let doc = TaskDoc::parse(told(own).at_once.as_deref().unwrap()).unwrap();
+    assert_eq!((doc.started.as_str(), doc.ended.as_str()), ("2024-01-15T09:57:00Z", "2024-01-15T09:58:00Z"));
+}
+
+#[test]
+fn what_follows_an_attempt_follows_it_to_another_id() {
+    let complete = decision(&attempt("load", "hourly", ""), TaskResult::Complete, "file=f").moved(Uid(99));
+    assert_eq!(complete.children.len(), 3);
+    assert!(complete.children.iter().all(|child| child.parent == Some(Uid(99))));
+    assert!(complete.alerts.iter().all(|alert| alert.uid == Some(Uid(99))));
+    let failed = decision(&attempt("load", "hourly", ""), TaskResult::Error, "").moved(Uid(99));
+    assert_eq!(failed.retry.unwrap().parent, Some(Uid(99)));
+    let told = decision(&attempt("load", "hourly", ""), TaskResult::Alert, "");
+    let moved = told.moved(Uid(99));
+    let doc = |decision: &Decision| TaskDoc::parse(decision.alerts[0].at_once.as_deref().unwrap()).unwrap();
+    let expected = TaskDoc { uid: Uid(99).to_string(), created: created_text(Uid(99)), ..doc(&told) };
+    assert_eq!(doc(&moved), expected);
+}
+
+#[test]
+fn a_decision_holds_what_the_worker_said() {
+    let done = decision(&attempt("quiet", "", "a=1"), TaskResult::Warn, "b=2");
+    assert_eq!((done.meta.as_str(), done.started, done.ended), ("a=1&b=2", None, now()));
+    assert_eq!(done.task_time, Some("2024-01-14T00:00:00Z".parse().unwrap()));
+    let (start, end) = (now() - TimeDelta::hours(2), now() - TimeDelta::hours(1));
+    let outcome = Outcome { started: Some(start), ended: Some(end), ..outcome(TaskResult::Warn, "") };
+    let task = attempt("quiet", "", "");
+    let done = decide(&workflows(), &task, &outcome, now(), "h", &mut FixedIds::default());
+    assert_eq!((done.started, done.ended), (Some(start), end));
 }
 
 proptest! {
