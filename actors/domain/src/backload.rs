@@ -87,7 +87,7 @@ impl Plan {
             None => Some(order.meta.rows()?).filter(|rows| !rows.is_empty()).map(Arc::new),
         };
         let mut plan = Self { keys: meta_keys(&order.template), order, rows, count: 0 };
-        plan.count = plan.batch().count();
+        plan.count = plan.as_batch().count();
         Ok(plan)
     }
 
@@ -126,7 +126,7 @@ impl Plan {
         host: &str,
         ids: &mut dyn Ids,
     ) -> Result<NewTask, Unmade> {
-        let batch = self.batch();
+        let batch = self.as_batch();
         let unmade = |why: String| Unmade { time: batch.time(n), why };
         // Reckoned before it is made: a row may be long, and a template may name it often.
         let row = batch.row(n);
@@ -171,7 +171,7 @@ impl Plan {
         chunk
     }
 
-    fn batch(&self) -> Batch<'_> {
+    fn as_batch(&self) -> Batch<'_> {
         let Order { topic, job, workflow, template, from, to, by, .. } = &self.order;
         Batch {
             topic,

@@ -103,7 +103,7 @@ impl Batch<'_> {
     /// out of all bounds.
     #[must_use]
     pub fn nth(&self, n: usize, now: DateTime<Utc>, host: &str, ids: &mut dyn Ids) -> Option<NewTask> {
-        Some(self.task(self.time(n)?, self.row(n), now, host, ids))
+        Some(self.build_task(self.time(n)?, self.row(n), now, host, ids))
     }
 
     /// The time of the task number `n`.
@@ -127,7 +127,7 @@ impl Batch<'_> {
         (0..self.count()).filter_map(|n| self.nth(n, now, host, ids)).collect()
     }
 
-    fn task(
+    fn build_task(
         &self,
         time: DateTime<Utc>,
         row: Option<&Row>,

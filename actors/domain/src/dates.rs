@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike, Days, Months, TimeDelta, Utc};
 
 #[derive(Clone, Copy)]
-enum Step {
+enum RunUnit {
     Hour,
     Day,
     Month,
@@ -15,41 +15,41 @@ pub fn print_dates(times: impl IntoIterator<Item = DateTime<Utc>>) -> String {
     let mut times: Vec<DateTime<Utc>> = times.into_iter().collect();
     times.sort_unstable();
     times.dedup();
-    let step = step(&times);
-    let runs = times.chunk_by(|a, b| follows(step, *a, *b));
+    let step = unit_of_runs(&times);
+    let runs = times.chunk_by(|a, b| is_next(step, *a, *b));
     runs.map(|run| print_run(step, run)).collect::<Vec<_>>().join(",")
 }
 
 /// Months while no month comes twice, else days while no day does, else hours.
-fn step(times: &[DateTime<Utc>]) -> Step {
+fn unit_of_runs(times: &[DateTime<Utc>]) -> RunUnit {
     let any_pair =
         |same: fn(DateTime<Utc>, DateTime<Utc>) -> bool| times.windows(2).any(|w| same(w[0], w[1]));
     if any_pair(|a, b| a.date_naive() == b.date_naive()) {
-        Step::Hour
+        RunUnit::Hour
     } else if any_pair(|a, b| (a.year(), a.month()) == (b.year(), b.month())) {
-        Step::Day
+        RunUnit::Day
     } else {
-        Step::Month
+        RunUnit::Month
     }
 }
 
-fn follows(step: Step, a: DateTime<Utc>, b: DateTime<Utc>) -> bool {
+fn is_next(step: RunUnit, a: DateTime<Utc>, b: DateTime<Utc>) -> bool {
     match step {
-        Step::Hour => b - a == TimeDelta::hours(1),
-        Step::Day => a.date_naive().checked_add_days(Days::new(1)) == Some(b.date_naive()),
-        Step::Month => {
+        RunUnit::Hour => b - a == TimeDelta::hours(1),
+        RunUnit::Day => a.date_naive().checked_add_days(Days::new(1)) == Some(b.date_naive()),
+        RunUnit::Month => {
             let first = |at: DateTime<Utc>| at.date_naive().with_day(1);
             first(a).and_then(|day| day.checked_add_months(Months::new(1))) == first(b)
         }
     }
 }
 
-fn print_run(step: Step, run: &[DateTime<Utc>]) -> String {
+fn print_run(step: RunUnit, run: &[DateTime<Utc>]) -> String {
     const HOUR: &str = "%Y/%m/%dT%H";
     let format = match step {
-        Step::Hour => HOUR,
-        Step::Day => "%Y/%m/%d",
-        Step::Month => "%Y/%m",
+        RunUnit::Hour => HOUR,
+        RunUnit::Day => "%Y/%m/%d",
+        RunUnit::Month => "%Y/%m",
     };
     match run {
         [] => String::new(),

@@ -64,14 +64,14 @@ impl Decision {
         }
         for alert in &mut moved.alerts {
             alert.uid = Some(uid);
-            alert.at_once = alert.at_once.take().map(|text| renamed(&text, uid));
+            alert.at_once = alert.at_once.take().map(|text| rename_attempt(&text, uid));
         }
         moved
     }
 }
 
 /// Task JSON of an attempt that has another id by now.
-fn renamed(text: &str, uid: Uid) -> String {
+fn rename_attempt(text: &str, uid: Uid) -> String {
     match TaskDoc::parse(text) {
         Ok(doc) => TaskDoc { uid: uid.to_string(), created: created_text(uid), ..doc }.to_pretty_json(),
         Err(_) => text.to_owned(),
@@ -84,7 +84,7 @@ pub fn meta_files(workflows: &Workflows, task: &Attempt, outcome: &Outcome) -> V
     if outcome.result != TaskResult::Complete || task.cancelled {
         return Vec::new();
     }
-    let case = Case::new(workflows, task, outcome, DateTime::default(), "");
+    let case = DecisionDraft::new(workflows, task, outcome, DateTime::default(), "");
     case.ready_children().filter_map(|phase| phase.rule.meta_file.clone()).collect()
 }
 
@@ -110,20 +110,20 @@ pub fn decide_with(
     ids: &mut dyn Ids,
     files: &dyn RowSource,
 ) -> Decision {
-    let mut case = Case::new(workflows, task, outcome, now, host);
+    let mut case = DecisionDraft::new(workflows, task, outcome, now, host);
     match outcome.result {
         // Whoever cancelled it wants no more of it.
         TaskResult::Complete | TaskResult::Error if task.cancelled => {}
         TaskResult::Complete => case.start_children(ids, files),
         TaskResult::Error => case.retry_or_give_up(ids),
-        TaskResult::Alert => case.tell_at_once(),
+        TaskResult::Alert => case.alert_at_once(),
         TaskResult::Warn => {}
     }
     case.decision
 }
 
 /// One result and what is known about it.
-struct Case<'a> {
+struct DecisionDraft<'a> {
     workflows: &'a Workflows,
     task: &'a Attempt,
     now: DateTime<Utc>,
@@ -134,7 +134,7 @@ struct Case<'a> {
     decision: Decision,
 }
 
-impl<'a> Case<'a> {
+impl<'a> DecisionDraft<'a> {
     fn new(
         workflows: &'a Workflows,
         task: &'a Attempt,
@@ -170,7 +170,7 @@ impl<'a> Case<'a> {
             match self.child_rows(phase, files) {
                 Ok(None) => self.start_child(phase, None, ids),
                 Ok(Some(rows)) => rows.iter().for_each(|row| self.start_child(phase, Some(row), ids)),
-                Err(e) => self.tell_not_created(phase, &e),
+                Err(e) => self.alert_not_created(phase, &e),
             }
         }
     }
@@ -208,13 +208,13 @@ impl<'a> Case<'a> {
             info,
             meta: meta.encode(),
             workflow: phase.workflow.clone(),
-            ..self.follower(ids)
+            ..self.new_follower(ids)
         };
         self.decision.children.push(child);
     }
 
     /// A task of the same chain that this one leads to.
-    fn follower(&self, ids: &mut dyn Ids) -> NewTask {
+    fn new_follower(&self, ids: &mut dyn Ids) -> NewTask {
         NewTask {
             uid: ids.uid(self.now),
             topic: self.task.topic.clone(),
@@ -232,14 +232,14 @@ impl<'a> Case<'a> {
 
     fn retry_or_give_up(&mut self, ids: &mut dyn Ids) {
         let Some(phase) = self.workflows.phase_for(&self.workflow, &self.task.topic, &self.job) else {
-            self.tell(AlertKind::UnknownPhase, self.decision.msg.clone());
+            self.add_alert(AlertKind::UnknownPhase, self.decision.msg.clone());
             return;
         };
         // A task that was given up and sent again keeps that; it starts no retries of its own.
         let given_up = self.meta.first("retry") == Some("failed");
         let retries = self.retries_so_far();
         if !given_up && retries < phase.retry {
-            self.retry(phase, retries + 1, ids);
+            self.start_retry(phase, retries + 1, ids);
         } else {
             self.give_up(phase, given_up);
         }
@@ -250,7 +250,7 @@ impl<'a> Case<'a> {
         written.unwrap_or(self.task.retry)
     }
 
-    fn retry(&mut self, phase: &Phase, number: u32, ids: &mut dyn Ids) {
+    fn start_retry(&mut self, phase: &Phase, number: u32, ids: &mut dyn Ids) {
         let delay = phase.rule.retry_delay.delay(number, ids.random());
         let mut meta = self.meta.clone();
         meta.set("retry", number.to_string());
@@ -262,7 +262,7 @@ impl<'a> Case<'a> {
             meta: meta.sorted().encode(),
             retry: number,
             not_before: Some(self.now.checked_add_signed(delay).unwrap_or(self.now)),
-            ..self.follower(ids)
+            ..self.new_follower(ids)
         });
     }
 
@@ -275,11 +275,11 @@ impl<'a> Case<'a> {
             self.decision.meta = meta.sorted().encode();
         }
         if !phase.rule.no_alert {
-            self.tell(AlertKind::Exhausted, self.decision.msg.clone());
+            self.add_alert(AlertKind::Exhausted, self.decision.msg.clone());
         }
     }
 
-    fn tell_at_once(&mut self) {
+    fn alert_at_once(&mut self) {
         let done = Attempt {
             meta: self.decision.meta.clone(),
             state: TaskState::Done,
@@ -289,21 +289,21 @@ impl<'a> Case<'a> {
             ended: Some(self.decision.ended),
             ..self.task.clone()
         };
-        self.tell(AlertKind::Result, self.decision.msg.clone());
+        self.add_alert(AlertKind::Result, self.decision.msg.clone());
         if let Some(alert) = self.decision.alerts.last_mut() {
             alert.at_once = Some(TaskDoc::from_attempt(&done).to_pretty_json());
         }
     }
 
-    fn tell_not_created(&mut self, phase: &Phase, error: &CreateError) {
-        self.tell(AlertKind::CreateFailed, format!("{} was not created: {error}", phase.name()));
+    fn alert_not_created(&mut self, phase: &Phase, error: &CreateError) {
+        self.add_alert(AlertKind::CreateFailed, format!("{} was not created: {error}", phase.name()));
         if let Some(alert) = self.decision.alerts.last_mut() {
             alert.topic.clone_from(&phase.task.topic);
             alert.job.clone_from(&phase.task.job);
         }
     }
 
-    fn tell(&mut self, kind: AlertKind, msg: String) {
+    fn add_alert(&mut self, kind: AlertKind, msg: String) {
         self.decision.alerts.push(NewAlert {
             kind,
             at: self.now,

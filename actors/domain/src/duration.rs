@@ -23,13 +23,13 @@ pub struct DurationError {
 
 /// Reads a duration of a configuration: Go's units and `d` for days.
 pub fn parse(text: &str) -> Result<TimeDelta, DurationError> {
-    read(text, true)
+    read_parts(text, true)
         .ok_or_else(|| DurationError { text: text.to_owned(), example: "250ms, 90s, 5m, 4h or 90d" })
 }
 
 /// Reads a duration exactly as Go does.
 pub fn parse_go(text: &str) -> Result<TimeDelta, DurationError> {
-    read(text, false)
+    read_parts(text, false)
         .ok_or_else(|| DurationError { text: text.to_owned(), example: "250ms, 90s, 1h30m or -4h" })
 }
 
@@ -45,7 +45,7 @@ pub fn parse_rule(text: &str) -> Result<TimeDelta, DurationError> {
 /// Writes a duration as Go does: `1h30m0s`.
 #[must_use]
 pub fn go_string(duration: TimeDelta) -> String {
-    let nanos = nanos(duration);
+    let nanos = total_nanos(duration);
     let (sign, rest) = if nanos < 0 { ("-", -nanos) } else { ("", nanos) };
     if rest < SECOND {
         return format!("{sign}{}", below_a_second(rest));
@@ -57,7 +57,7 @@ pub fn go_string(duration: TimeDelta) -> String {
     if rest >= MINUTE {
         let _ = write!(text, "{}m", rest % HOUR / MINUTE);
     }
-    let _ = write!(text, "{}s", decimal(rest % MINUTE, SECOND));
+    let _ = write!(text, "{}s", decimal_text(rest % MINUTE, SECOND));
     text
 }
 
@@ -77,7 +77,7 @@ pub fn clock(duration: TimeDelta) -> String {
 /// Writes a duration for people: no zero parts, days and years of 365 days, two decimals.
 #[must_use]
 pub fn print(duration: TimeDelta) -> String {
-    let nanos = nanos(duration);
+    let nanos = total_nanos(duration);
     let (sign, mut rest) = if nanos < 0 { ("-", -nanos) } else { ("", nanos) };
     if rest < SECOND {
         return format!("{sign}{}", two_decimals(&below_a_second(rest)));
@@ -90,12 +90,12 @@ pub fn print(duration: TimeDelta) -> String {
         rest %= size;
     }
     if rest > 0 {
-        text.push_str(&two_decimals(&format!("{}s", decimal(rest, SECOND))));
+        text.push_str(&two_decimals(&format!("{}s", decimal_text(rest, SECOND))));
     }
     text
 }
 
-fn nanos(duration: TimeDelta) -> i128 {
+fn total_nanos(duration: TimeDelta) -> i128 {
     i128::from(duration.num_seconds()) * SECOND + i128::from(duration.subsec_nanos())
 }
 
@@ -103,13 +103,13 @@ fn below_a_second(nanos: i128) -> String {
     match nanos {
         0 => "0s".to_owned(),
         n if n < MICRO => format!("{n}ns"),
-        n if n < MILLI => format!("{}µs", decimal(n, MICRO)),
-        n => format!("{}ms", decimal(n, MILLI)),
+        n if n < MILLI => format!("{}µs", decimal_text(n, MICRO)),
+        n => format!("{}ms", decimal_text(n, MILLI)),
     }
 }
 
 /// `value / unit` exactly, without zeros at the end.
-fn decimal(value: i128, unit: i128) -> String {
+fn decimal_text(value: i128, unit: i128) -> String {
     let (whole, fraction) = (value / unit, value % unit);
     if fraction == 0 {
         return whole.to_string();
@@ -127,7 +127,7 @@ fn two_decimals(text: &str) -> String {
     format!("{whole}{point}{kept}{}", &rest[digits..])
 }
 
-fn read(text: &str, days: bool) -> Option<TimeDelta> {
+fn read_parts(text: &str, days: bool) -> Option<TimeDelta> {
     let (negative, mut rest) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),
@@ -155,16 +155,16 @@ fn read(text: &str, days: bool) -> Option<TimeDelta> {
 
 /// One number with its unit, and what follows.
 fn read_part(text: &str, days: bool) -> Option<(i128, &str)> {
-    let (whole, rest) = digits(text);
+    let (whole, rest) = split_digits(text);
     let (fraction, rest) = match rest.strip_prefix('.') {
-        Some(rest) => digits(rest),
+        Some(rest) => split_digits(rest),
         None => ("", rest),
     };
     if whole.is_empty() && fraction.is_empty() || whole.len() > 19 {
         return None;
     }
     let end = rest.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(rest.len());
-    let unit = unit(&rest[..end], days)?;
+    let unit = nanos_of_unit(&rest[..end], days)?;
     let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
     let fraction = &fraction[..fraction.len().min(15)];
     let scale = 10_i128.pow(u32::try_from(fraction.len()).ok()?);
@@ -172,11 +172,11 @@ fn read_part(text: &str, days: bool) -> Option<(i128, &str)> {
     Some((whole * unit + fraction * unit / scale, &rest[end..]))
 }
 
-fn digits(text: &str) -> (&str, &str) {
+fn split_digits(text: &str) -> (&str, &str) {
     text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
 }
 
-fn unit(name: &str, days: bool) -> Option<i128> {
+fn nanos_of_unit(name: &str, days: bool) -> Option<i128> {
     Some(match name {
         "ns" => NANO,
         "us" | "µs" | "μs" => MICRO,

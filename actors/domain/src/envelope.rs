@@ -17,7 +17,7 @@ pub enum EnvelopeError {
 
 /// Both envelopes; each has what the other doesn't.
 #[derive(Deserialize)]
-struct Envelope {
+struct BusEnvelope {
     message: Option<PubSubMessage>,
     subscription: Option<String>,
     #[serde(rename = "Type")]
@@ -40,15 +40,15 @@ struct PubSubMessage {
 /// # Errors
 /// Why it can't be taken out.
 pub fn unwrap(text: &[u8]) -> Result<Option<Vec<u8>>, EnvelopeError> {
-    let Ok(envelope) = serde_json::from_slice::<Envelope>(text) else { return Ok(None) };
+    let Ok(envelope) = serde_json::from_slice::<BusEnvelope>(text) else { return Ok(None) };
     match envelope {
-        Envelope { message: Some(message), subscription, .. }
+        BusEnvelope { message: Some(message), subscription, .. }
             if subscription.is_some() || message.data.is_some() =>
         {
             let data = STANDARD.decode(message.data.unwrap_or_default());
             data.map(Some).map_err(|err| EnvelopeError::Data(err.to_string()))
         }
-        Envelope { topic: Some(_), text: Some(text), kind, subscribe, .. } => match kind.as_deref() {
+        BusEnvelope { topic: Some(_), text: Some(text), kind, subscribe, .. } => match kind.as_deref() {
             Some("SubscriptionConfirmation") => {
                 Err(EnvelopeError::Unconfirmed(subscribe.unwrap_or_default()))
             }

@@ -99,10 +99,10 @@ impl FileMatch<'_> {
         if waiting.len() + 1 < needed(rule) {
             return Ok(Effect::Wait);
         }
-        Ok(Effect::Start(self.task(path, waiting, host, ids, now)))
+        Ok(Effect::Start(self.build_task(path, waiting, host, ids, now)))
     }
 
-    fn task(
+    fn build_task(
         &self,
         path: &str,
         waiting: &[String],
@@ -113,7 +113,7 @@ impl FileMatch<'_> {
         let Phase { rule, task, workflow, template, .. } = self.phase;
         let mut meta = rule.query.clone();
         meta.set("file", path);
-        meta.set("filename", filename(path));
+        meta.set("filename", file_name(path));
         meta.set("workflow", workflow);
         // Some may wait from when the rule took more of them.
         if needed(rule) > 1 || !waiting.is_empty() {
@@ -141,7 +141,7 @@ impl FileMatch<'_> {
 }
 
 /// What follows the last slash.
-fn filename(path: &str) -> &str {
+fn file_name(path: &str) -> &str {
     path.trim_end_matches('/').rsplit('/').next().unwrap_or(path)
 }
 

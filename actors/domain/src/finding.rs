@@ -51,7 +51,7 @@ pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = 
 }
 
 /// What to write in the place of a word that isn't known: the one most like it, else one of them.
-pub(crate) fn remedy(word: &str, known: &[&str]) -> String {
+pub(crate) fn what_to_write(word: &str, known: &[&str]) -> String {
     match did_you_mean(word, known.iter().copied()) {
         hint if hint.is_empty() => format!(": write one of {}", known.join(", ")),
         hint => hint,

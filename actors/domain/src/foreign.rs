@@ -34,7 +34,7 @@ impl ForeignTask {
     /// How often it was tried before, as its meta says.
     #[must_use]
     pub fn retry(&self) -> u32 {
-        retries(&Query::lenient(&self.meta))
+        retries_in_meta(&Query::lenient(&self.meta))
     }
 
     /// What tells it from every other task: type, job, id and created. Programs that write whole seconds may create
@@ -61,7 +61,7 @@ impl ForeignTask {
             meta: self.meta.clone(),
             workflow: meta.first("workflow").unwrap_or_default().to_owned(),
             parent: None,
-            retry: retries(&meta),
+            retry: retries_in_meta(&meta),
             not_before: None,
             lane: Lane::Live,
         };
@@ -70,7 +70,7 @@ impl ForeignTask {
 }
 
 /// How often a task was tried before, as the reference system writes it into the meta.
-fn retries(meta: &Query) -> u32 {
+fn retries_in_meta(meta: &Query) -> u32 {
     ["retry", "retried"].iter().find_map(|key| meta.first(key)?.parse().ok()).unwrap_or(0)
 }
 

@@ -5,12 +5,12 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob {
     /// What stands between stars, and whether a star stands before it.
-    chunks: Vec<(bool, Vec<Item>)>,
+    chunks: Vec<(bool, Vec<GlobItem>)>,
 }
 
 /// What stands for one character.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Item {
+enum GlobItem {
     Char(char),
     /// Any but a slash.
     Any,
@@ -49,10 +49,10 @@ impl Glob {
                     }
                     continue;
                 }
-                '?' => Item::Any,
-                '[' => class(&mut rest).ok_or_else(|| GlobError::Class(text.to_owned()))?,
-                '\\' => Item::Char(rest.next().ok_or_else(|| GlobError::Escape(text.to_owned()))?),
-                c => Item::Char(c),
+                '?' => GlobItem::Any,
+                '[' => read_class(&mut rest).ok_or_else(|| GlobError::Class(text.to_owned()))?,
+                '\\' => GlobItem::Char(rest.next().ok_or_else(|| GlobError::Escape(text.to_owned()))?),
+                c => GlobItem::Char(c),
             };
             if let Some((_, chunk)) = chunks.last_mut() {
                 chunk.push(item);
@@ -71,7 +71,7 @@ impl Glob {
             if *star && chunk.is_empty() {
                 return !rest.contains(&'/');
             }
-            let fits = |rest| begins(rest, chunk).filter(|rest: &&[char]| rest.is_empty() || at < last);
+            let fits = |rest| strip_chunk(rest, chunk).filter(|rest: &&[char]| rest.is_empty() || at < last);
             // The first place where a chunk fits is taken for good: another one is never tried.
             let within = if *star { rest.iter().position(|c| *c == '/').unwrap_or(rest.len()) } else { 0 };
             match (0..=within).find_map(|skipped| fits(&rest[skipped..])) {
@@ -84,12 +84,12 @@ impl Glob {
 }
 
 /// What follows the chunk that `text` begins with.
-fn begins<'a>(text: &'a [char], chunk: &[Item]) -> Option<&'a [char]> {
+fn strip_chunk<'a>(text: &'a [char], chunk: &[GlobItem]) -> Option<&'a [char]> {
     let (head, rest) = text.split_at_checked(chunk.len())?;
-    let fits = |(c, item): (&char, &Item)| match item {
-        Item::Char(wanted) => c == wanted,
-        Item::Any => *c != '/',
-        Item::Class { negated, ranges } => {
+    let fits = |(c, item): (&char, &GlobItem)| match item {
+        GlobItem::Char(wanted) => c == wanted,
+        GlobItem::Any => *c != '/',
+        GlobItem::Class { negated, ranges } => {
             ranges.iter().any(|(low, high)| (low..=high).contains(&c)) != *negated
         }
     };
@@ -97,7 +97,7 @@ fn begins<'a>(text: &'a [char], chunk: &[Item]) -> Option<&'a [char]> {
 }
 
 /// Reads a class up to its end.
-fn class(rest: &mut std::str::Chars<'_>) -> Option<Item> {
+fn read_class(rest: &mut std::str::Chars<'_>) -> Option<GlobItem> {
     let negated = rest.as_str().starts_with('^');
     if negated {
         rest.next();
@@ -106,20 +106,20 @@ fn class(rest: &mut std::str::Chars<'_>) -> Option<Item> {
     loop {
         if !ranges.is_empty() && rest.as_str().starts_with(']') {
             rest.next();
-            return Some(Item::Class { negated, ranges });
+            return Some(GlobItem::Class { negated, ranges });
         }
-        let low = bound(rest)?;
+        let low = read_bound(rest)?;
         let mut high = low;
         if rest.as_str().starts_with('-') {
             rest.next();
-            high = bound(rest)?;
+            high = read_bound(rest)?;
         }
         ranges.push((low, high));
     }
 }
 
 /// One character of a class.
-fn bound(rest: &mut std::str::Chars<'_>) -> Option<char> {
+fn read_bound(rest: &mut std::str::Chars<'_>) -> Option<char> {
     match rest.next()? {
         '-' | ']' => None,
         '\\' => rest.next(),

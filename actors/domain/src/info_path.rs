@@ -8,7 +8,7 @@ pub(crate) fn info_path(info: &str) -> Option<String> {
         return None;
     }
     let (text, fragment) = info.split_once('#').unwrap_or((info, ""));
-    unescape(fragment)?;
+    unescape_path(fragment)?;
     let (scheme, rest) = split_scheme(text)?;
     let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
     if !rest.starts_with('/') {
@@ -17,15 +17,15 @@ pub(crate) fn info_path(info: &str) -> Option<String> {
         return match scheme.is_some() {
             true => Some(String::new()),
             false if first.contains(':') => None,
-            false => unescape(rest),
+            false => unescape_path(rest),
         };
     }
     match rest.strip_prefix("//").filter(|_| scheme.is_some() || !rest.starts_with("///")) {
         Some(rest) => {
             let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            valid_authority(authority).then(|| unescape(path)).flatten()
+            valid_authority(authority).then(|| unescape_path(path)).flatten()
         }
-        None => unescape(rest),
+        None => unescape_path(rest),
     }
 }
 
@@ -43,7 +43,7 @@ fn split_scheme(text: &str) -> Option<(Option<&str>, &str)> {
 fn valid_authority(authority: &str) -> bool {
     let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
     let user_fits = user.chars().all(|c| c.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(c));
-    user_fits && unescape(user).is_some() && valid_host(host)
+    user_fits && unescape_path(user).is_some() && valid_host(host)
 }
 
 fn valid_host(host: &str) -> bool {
@@ -61,7 +61,7 @@ fn valid_host(host: &str) -> bool {
 
 const HOST: &str = "-_.~!$&'()*+,;=:[]<>\"";
 
-fn unescape(text: &str) -> Option<String> {
+fn unescape_path(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut i = 0;

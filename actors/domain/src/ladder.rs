@@ -127,8 +127,8 @@ impl LadderState {
     /// A quiet route.
     #[must_use]
     pub fn new(policy: Policy, now: DateTime<Utc>) -> Self {
-        let interval = policy.bounds().0;
-        let next_tick = after(now, interval);
+        let interval = policy.usable_bounds().0;
+        let next_tick = add_interval(now, interval);
         Self {
             interval,
             next_tick,
@@ -158,10 +158,10 @@ impl LadderState {
     #[must_use]
     pub fn resumed(&self, policy: Policy, now: DateTime<Utc>) -> Self {
         let interval = match self.incident {
-            Some(_) => policy.clamp(self.interval),
-            None => policy.bounds().0,
+            Some(_) => policy.clamp_interval(self.interval),
+            None => policy.usable_bounds().0,
         };
-        let next_tick = self.next_tick.min(after(now, interval));
+        let next_tick = self.next_tick.min(add_interval(now, interval));
         Self { interval, next_tick, ..self.clone() }
     }
 
@@ -197,7 +197,7 @@ pub fn step(
     }
     if let Some(until) = hold.filter(|until| *until > now) {
         // The rung stays, and so does the incident: what happens meanwhile is judged afterwards.
-        state.next_tick = until.min(after(now, state.interval));
+        state.next_tick = until.min(add_interval(now, state.interval));
         state.held = true;
         return (state, None);
     }
@@ -208,15 +208,15 @@ pub fn step(
             .filter(|(_, line)| line.count > 0)
             .map(|(key, line)| (key.clone(), line.clone()))
             .collect();
-        let (state, told) = tell(policy, state, now, &new_lines);
+        let (state, told) = tell_alerts(policy, state, now, &new_lines);
         return (state, Some(told));
     }
-    quiet(policy, state, now)
+    pass_quiet_check(policy, state, now)
 }
 
 /// New alerts: told, and the next time later. What somebody takes care of, and what comes and goes, isn't told again,
 /// only counted.
-fn tell(
+fn tell_alerts(
     policy: Policy,
     mut state: LadderState,
     now: DateTime<Utc>,
@@ -226,8 +226,8 @@ fn tell(
     let held = std::mem::take(&mut state.held);
     let back = state.came_back(policy, now, new_lines);
     let before = state.interval;
-    state.interval = policy.longer(before);
-    state.next_tick = after(now, state.interval);
+    state.interval = policy.longer_interval(before);
+    state.next_tick = add_interval(now, state.interval);
     state.quiet = 0;
     let incident = state.incident.get_or_insert_with(|| Incident {
         opened: now,
@@ -241,7 +241,7 @@ fn tell(
     });
     let only_counted = incident.comes_back(policy, now, new_lines) && !held;
     incident.steps = incident.steps.saturating_add(1);
-    incident.count(new_lines);
+    incident.count_alerts(new_lines);
     let (step, opened, next) = (incident.steps, incident.opened, state.next_tick);
     let told = if cared_for || only_counted {
         Told::Update { step, opened, next, easing: false }
@@ -253,8 +253,12 @@ fn tell(
 }
 
 /// No new alerts: down one rung, and from the lowest one out of the incident.
-fn quiet(policy: Policy, mut state: LadderState, now: DateTime<Utc>) -> (LadderState, Option<Told>) {
-    let at_the_bottom = state.interval <= policy.bounds().0;
+fn pass_quiet_check(
+    policy: Policy,
+    mut state: LadderState,
+    now: DateTime<Utc>,
+) -> (LadderState, Option<Told>) {
+    let at_the_bottom = state.interval <= policy.usable_bounds().0;
     state.quiet = if at_the_bottom { state.quiet.saturating_add(1) } else { 0 };
     state.held = false;
     match state.incident.take() {
@@ -265,9 +269,9 @@ fn quiet(policy: Policy, mut state: LadderState, now: DateTime<Utc>) -> (LadderS
         Some(mut incident) => {
             incident.eased = true;
             state.incident = Some(incident);
-            state.interval = policy.shorter(state.interval);
-            state.next_tick = after(now, state.interval);
-            let told = if at_the_bottom { None } else { state.update(true) };
+            state.interval = policy.shorter_interval(state.interval);
+            state.next_tick = add_interval(now, state.interval);
+            let told = if at_the_bottom { None } else { state.next_update(true) };
             (state, told)
         }
         // Nothing is open, so there is nothing to take care of.
@@ -280,7 +284,7 @@ fn quiet(policy: Policy, mut state: LadderState, now: DateTime<Utc>) -> (LadderS
 
 impl LadderState {
     /// One more step of the incident, by which the message about it changes.
-    fn update(&mut self, easing: bool) -> Option<Told> {
+    fn next_update(&mut self, easing: bool) -> Option<Told> {
         let incident = self.incident.as_mut()?;
         incident.steps = incident.steps.saturating_add(1);
         Some(Told::Update { step: incident.steps, opened: incident.opened, next: self.next_tick, easing })
@@ -288,7 +292,7 @@ impl LadderState {
 }
 
 impl Incident {
-    fn count(&mut self, new_lines: &BTreeMap<String, NewLine>) {
+    fn count_alerts(&mut self, new_lines: &BTreeMap<String, NewLine>) {
         for (line, new) in new_lines {
             self.alerts = self.alerts.saturating_add(new.count);
             let told = self.lines.entry(line.clone()).or_default();
@@ -322,7 +326,7 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-fn after(now: DateTime<Utc>, interval: TimeDelta) -> DateTime<Utc> {
+fn add_interval(now: DateTime<Utc>, interval: TimeDelta) -> DateTime<Utc> {
     now.checked_add_signed(interval).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 

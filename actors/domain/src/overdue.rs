@@ -64,7 +64,8 @@ pub fn due<'a>(
                 for starter in file.starters(index) {
                     let Some(schedule) = &starter.rule.schedule else { continue };
                     let pauses = pause::on_the_way(file, starter, index, pauses);
-                    let mut judged: BTreeSet<_> = slots(schedule, after - limit, until - limit).collect();
+                    let mut judged: BTreeSet<_> =
+                        slots_between(schedule, after - limit, until - limit).collect();
                     judged.extend(pause::slots_let_go(schedule, &pauses, limit, (after, until)));
                     let due = |slot| Due {
                         what,
@@ -84,7 +85,7 @@ pub fn due<'a>(
 }
 
 /// The slots after one time and up to another.
-fn slots(
+fn slots_between(
     schedule: &Schedule,
     after: DateTime<Utc>,
     until: DateTime<Utc>,
@@ -94,7 +95,7 @@ fn slots(
 }
 
 /// A deadline that wasn't kept.
-struct Late<'a> {
+struct MissedDeadline<'a> {
     /// By when it should have been.
     by: DateTime<Utc>,
     /// What is told: the phase itself, or the one that keeps it from beginning.
@@ -121,7 +122,7 @@ pub fn breaches(
             names.push(due.phase.name());
         }
     }
-    let breach = |(due, late): &(&Due<'_>, Late<'_>)| {
+    let breach = |(due, late): &(&Due<'_>, MissedDeadline<'_>)| {
         let line = due.line(late);
         let msg = if !due.is_starved(late) {
             Some(due.words(late))
@@ -130,7 +131,7 @@ pub fn breaches(
         } else {
             behind.remove(&line).map(|names| due.words_of_starved(late, &names))
         };
-        (due.key(), msg.map(|msg| due.alert(late, msg, now)))
+        (due.key_text(), msg.map(|msg| due.alert(late, msg, now)))
     };
     late.iter().map(breach).collect()
 }
@@ -140,7 +141,7 @@ type LineKey = (String, String, DateTime<Utc>);
 
 impl<'a> Due<'a> {
     /// What names the deadline.
-    fn key(&self) -> String {
+    fn key_text(&self) -> String {
         let what = match self.what {
             What::Started => "start_by",
             What::Done => "done_by",
@@ -149,29 +150,34 @@ impl<'a> Due<'a> {
         format!("{what}/{workflow}/{}/{}/{slot}", self.phase.name(), self.starter.name())
     }
 
-    fn line(&self, late: &Late<'_>) -> LineKey {
+    fn line(&self, late: &MissedDeadline<'_>) -> LineKey {
         (late.line.workflow.clone(), late.line.name(), self.slot)
     }
 
-    fn is_starved(&self, late: &Late<'_>) -> bool {
+    fn is_starved(&self, late: &MissedDeadline<'_>) -> bool {
         late.line.task != self.phase.task
     }
 
     /// Why the deadline wasn't kept; none when it was, or when a pause keeps it from counting yet.
-    fn late<'b>(&'b self, chains: &'b [Vec<Attempt>], now: DateTime<Utc>) -> Option<Late<'b>> {
+    fn late<'b>(&'b self, chains: &'b [Vec<Attempt>], now: DateTime<Utc>) -> Option<MissedDeadline<'b>> {
         let passed = |chain| self.held_until(chain).filter(|by| *by <= now);
         if chains.is_empty() {
             let by = passed(&[]).filter(|_| !self.is_left_out())?;
-            return Some(Late { by, line: self.starter, attempt: None, why: "no task was created for it" });
+            return Some(MissedDeadline {
+                by,
+                line: self.starter,
+                attempt: None,
+                why: "no task was created for it",
+            });
         }
         chains.iter().find_map(|chain| {
             let by = passed(chain)?;
-            let own = of(&self.phase.task, chain);
+            let own = attempts_of(&self.phase.task, chain);
             if own.is_empty() {
-                return Some(self.missing(chain, by));
+                return Some(self.find_blocker(chain, by));
             }
             let late = own.iter().find(|attempt| !self.is_kept(attempt, &own, by))?;
-            Some(Late { by, line: self.phase, attempt: Some(late), why: standing(late) })
+            Some(MissedDeadline { by, line: self.phase, attempt: Some(late), why: words_of_standing(late) })
         })
     }
 
@@ -194,11 +200,11 @@ impl<'a> Due<'a> {
     }
 
     /// Nothing of the phase was created in this chain: what keeps it from that?
-    fn missing<'b>(&'b self, chain: &'b [Attempt], by: DateTime<Utc>) -> Late<'b> {
+    fn find_blocker<'b>(&'b self, chain: &'b [Attempt], by: DateTime<Utc>) -> MissedDeadline<'b> {
         let mut phase = self.phase;
         for _ in 0..self.file.phases.len() {
             let parents = self.file.parents(phase);
-            let begun: Vec<_> = parents.iter().flat_map(|parent| of(&parent.task, chain)).collect();
+            let begun: Vec<_> = parents.iter().flat_map(|parent| attempts_of(&parent.task, chain)).collect();
             let open = begun.iter().find(|attempt| {
                 let tried_again = begun.iter().any(|other| other.parent == Some(attempt.uid));
                 !is_complete(attempt) && !tried_again
@@ -207,18 +213,18 @@ impl<'a> Due<'a> {
                 let is_its =
                     |parent: &&&Phase| parent.task.topic == open.topic && parent.task.job == open.job;
                 let line = parents.iter().find(is_its).copied().unwrap_or(phase);
-                return Late { by, line, attempt: Some(open), why: standing(open) };
+                return MissedDeadline { by, line, attempt: Some(open), why: words_of_standing(open) };
             }
             match parents.first() {
                 Some(parent) if begun.is_empty() => phase = parent,
                 _ => break,
             }
         }
-        Late { by, line: phase, attempt: None, why: "no task was created for it" }
+        MissedDeadline { by, line: phase, attempt: None, why: "no task was created for it" }
     }
 
     /// What should have happened, when, and how it stands.
-    fn words(&self, late: &Late<'_>) -> String {
+    fn words(&self, late: &MissedDeadline<'_>) -> String {
         let time = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M:%S").to_string();
         let (verb, key) = match self.what {
             What::Started => ("leased", "start_by"),
@@ -233,12 +239,12 @@ impl<'a> Due<'a> {
         format!("not {verb} by {} UTC ({key}={limit} {since}): {}", time(late.by), late.why)
     }
 
-    fn words_of_starved(&self, late: &Late<'_>, names: &[String]) -> String {
+    fn words_of_starved(&self, late: &MissedDeadline<'_>, names: &[String]) -> String {
         let by = late.by.format("%Y-%m-%d %H:%M:%S");
         format!("{} can't be in time (by {by} UTC): this comes first, and {}", names.join(", "), late.why)
     }
 
-    fn alert(&self, late: &Late<'_>, msg: String, now: DateTime<Utc>) -> NewAlert {
+    fn alert(&self, late: &MissedDeadline<'_>, msg: String, now: DateTime<Utc>) -> NewAlert {
         let kind = match self.what {
             What::Started => AlertKind::NotStarted,
             What::Done => AlertKind::NotDone,
@@ -288,7 +294,7 @@ pub fn shortest_run(workflows: &Workflows) -> Option<TimeDelta> {
     workflows.phases().filter_map(|phase| phase.rule.max_run).min()
 }
 
-fn of<'b>(task: &TaskName, chain: &'b [Attempt]) -> Vec<&'b Attempt> {
+fn attempts_of<'b>(task: &TaskName, chain: &'b [Attempt]) -> Vec<&'b Attempt> {
     let own = |attempt: &&Attempt| attempt.topic == task.topic && attempt.job == task.job;
     chain.iter().filter(own).collect()
 }
@@ -297,7 +303,7 @@ fn is_complete(attempt: &Attempt) -> bool {
     matches!(attempt.result, Some(TaskResult::Complete | TaskResult::Warn))
 }
 
-fn standing(attempt: &Attempt) -> &'static str {
+fn words_of_standing(attempt: &Attempt) -> &'static str {
     match (attempt.state, attempt.result) {
         (_, Some(TaskResult::Complete | TaskResult::Warn)) => "it was late",
         (_, Some(TaskResult::Error)) => "it failed",

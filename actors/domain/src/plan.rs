@@ -41,10 +41,10 @@ pub struct Plan<'a> {
     /// By workflow and task, which is the order in which slots of one instant start.
     crons: Vec<(&'a Phase, &'a Schedule)>,
     due: BinaryHeap<Reverse<(DateTime<Utc>, usize)>>,
-    current: Option<Current<'a>>,
+    current: Option<CurrentSlot<'a>>,
 }
 
-struct Current<'a> {
+struct CurrentSlot<'a> {
     at: DateTime<Utc>,
     phase: &'a Phase,
     slot: Slot<'a>,
@@ -111,7 +111,7 @@ impl<'a> Plan<'a> {
         Self { workflows, files, until, limits, crons, due, current: None }
     }
 
-    fn next_of(&mut self, mut current: Current<'a>) -> Option<Planned<'a>> {
+    fn next_of(&mut self, mut current: CurrentSlot<'a>) -> Option<Planned<'a>> {
         let (at, phase, n) = (current.at, current.phase, current.next);
         let left = current.slot.count().saturating_sub(n);
         if left == 0 {
@@ -121,24 +121,24 @@ impl<'a> Plan<'a> {
             return Some(Planned { at, phase, what: What::More(left) });
         }
         current.next += 1;
-        let task = current.slot.task(n, HOST, &mut Zeros, at)?;
+        let task = current.slot.task(n, HOST, &mut ZeroIds, at)?;
         self.current = Some(current);
         let mut left = self.limits.followers;
-        let step = self.step(task, Vec::new(), at, self.limits.depth, &mut left);
+        let step = self.plan_task(task, Vec::new(), at, self.limits.depth, &mut left);
         Some(Planned { at, phase, what: What::Task(step) })
     }
 
-    fn begin(&mut self, at: DateTime<Utc>, n: usize) -> Option<Planned<'a>> {
+    fn begin_slot(&mut self, at: DateTime<Utc>, n: usize) -> Option<Planned<'a>> {
         let (phase, schedule) = self.crons[n];
         // A slot comes after the one before it, always.
         self.due.extend(schedule.next_after(at).map(|next| Reverse((next, n))));
         match Slot::new(phase, at, self.files) {
-            Ok(slot) => self.next_of(Current { at, phase, slot, next: 0 }),
+            Ok(slot) => self.next_of(CurrentSlot { at, phase, slot, next: 0 }),
             Err(e) => Some(Planned { at, phase, what: What::Problem(e.to_string()) }),
         }
     }
 
-    fn step(
+    fn plan_task(
         &self,
         task: NewTask,
         needs: Vec<String>,
@@ -154,16 +154,16 @@ impl<'a> Plan<'a> {
             unknown.iter().map(|key| (key.clone(), format!("{{meta:{key}}}"))).collect::<Query>().encode();
         let outcome =
             Outcome { result: TaskResult::Complete, msg: String::new(), meta, started: None, ended: None };
-        let task = done(task);
-        let decision = decide_with(self.workflows, &task, &outcome, at, HOST, &mut Zeros, self.files);
+        let task = leased_attempt(task);
+        let decision = decide_with(self.workflows, &task, &outcome, at, HOST, &mut ZeroIds, self.files);
         for child in decision.children {
             step.cut = depth == 0 || *left == 0;
             if step.cut {
                 break;
             }
             *left -= 1;
-            let needs = self.needs(&task, &child, &unknown);
-            step.children.push(self.step(child, needs, at, depth - 1, left));
+            let needs = self.required_keys(&task, &child, &unknown);
+            step.children.push(self.plan_task(child, needs, at, depth - 1, left));
         }
         let failed = decision.alerts.into_iter().filter(|alert| alert.kind == AlertKind::CreateFailed);
         step.children.extend(failed.map(|alert| Step {
@@ -191,7 +191,7 @@ impl<'a> Plan<'a> {
     }
 
     /// What a child's phase requires and isn't known.
-    fn needs(&self, parent: &Attempt, child: &NewTask, unknown: &BTreeSet<String>) -> Vec<String> {
+    fn required_keys(&self, parent: &Attempt, child: &NewTask, unknown: &BTreeSet<String>) -> Vec<String> {
         let phases = self.children_of(&parent.workflow, &parent.topic, &parent.job);
         let mut own = phases.filter(|phase| phase.task.topic == child.topic && phase.task.job == child.job);
         // Several phases of one name can't be told apart here.
@@ -214,7 +214,7 @@ impl<'a> Iterator for Plan<'a> {
                 self.due.clear();
                 return None;
             }
-            if let Some(planned) = self.begin(at, n) {
+            if let Some(planned) = self.begin_slot(at, n) {
                 return Some(planned);
             }
         }
@@ -222,14 +222,14 @@ impl<'a> Iterator for Plan<'a> {
 }
 
 /// The task as it is when its worker is through.
-fn done(task: NewTask) -> Attempt {
+fn leased_attempt(task: NewTask) -> Attempt {
     Attempt { state: TaskState::Leased, delivery: 1, not_before: None, ..task.into_attempt() }
 }
 
 /// Two plans of the same files are the same: what is random is zero.
-struct Zeros;
+struct ZeroIds;
 
-impl Ids for Zeros {
+impl Ids for ZeroIds {
     fn uid(&mut self, now: DateTime<Utc>) -> Uid {
         Uid::at(now)
     }

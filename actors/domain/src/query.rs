@@ -130,9 +130,9 @@ impl Query {
             if !text.is_empty() {
                 text.push('&');
             }
-            escape(key, true, &mut text);
+            escape_text(key, true, &mut text);
             text.push('=');
-            escape(value, false, &mut text);
+            escape_text(value, false, &mut text);
         }
         text
     }
@@ -194,11 +194,12 @@ fn parse_pair(pair: &str) -> Result<(String, String), QueryError> {
         return Err(QueryError::Semicolon { pair: pair.to_owned() });
     }
     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-    let read = |text| unescape(text).map_err(|escape| QueryError::Escape { escape, pair: pair.to_owned() });
+    let read =
+        |text| unescape_text(text).map_err(|escape| QueryError::Escape { escape, pair: pair.to_owned() });
     Ok((read(key)?, read(value)?))
 }
 
-pub(crate) fn unescape(text: &str) -> Result<String, String> {
+pub(crate) fn unescape_text(text: &str) -> Result<String, String> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut i = 0;
@@ -224,7 +225,7 @@ pub(crate) fn hex_byte(digits: &[u8]) -> Option<u8> {
     u8::try_from(high * 16 + low).ok()
 }
 
-fn escape(text: &str, is_key: bool, out: &mut String) {
+fn escape_text(text: &str, is_key: bool, out: &mut String) {
     for c in text.chars() {
         match c {
             '%' => out.push_str("%25"),

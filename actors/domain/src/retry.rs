@@ -33,14 +33,14 @@ impl RetryDelay {
     /// # Errors
     /// What to write instead.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let Some(rest) = text.strip_prefix("exp:") else { return wait(text).map(Self::Flat) };
+        let Some(rest) = text.strip_prefix("exp:") else { return parse_wait(text).map(Self::Flat) };
         let (base, max) = match rest.split_once(',') {
-            None => (wait(rest)?, LONGEST),
+            None => (parse_wait(rest)?, LONGEST),
             Some((base, max)) => {
                 let max = max.trim().strip_prefix("max=").ok_or_else(|| {
                     format!("retry_delay `{text}`: after the comma comes `max=`, like `exp:30s,max=1h`")
                 })?;
-                (wait(base)?, wait(max)?)
+                (parse_wait(base)?, parse_wait(max)?)
             }
         };
         if max < base {
@@ -55,18 +55,18 @@ impl RetryDelay {
         match self {
             Self::Default => DEFAULT,
             Self::Flat(base) => {
-                base + share(TimeDelta::milliseconds(base.num_milliseconds() * 2 / 5), random)
+                base + uniform_share(TimeDelta::milliseconds(base.num_milliseconds() * 2 / 5), random)
             }
             Self::Exponential { base, max } => {
                 let factor = 1_i32.checked_shl(retry.saturating_sub(1)).filter(|factor| *factor > 0);
                 let grown = factor.and_then(|factor| base.checked_mul(factor)).unwrap_or(max);
-                share(grown.min(max), random)
+                uniform_share(grown.min(max), random)
             }
         }
     }
 }
 
-fn wait(text: &str) -> Result<TimeDelta, String> {
+fn parse_wait(text: &str) -> Result<TimeDelta, String> {
     let text = text.trim();
     let wait = duration::parse(text).map_err(|err| format!("retry_delay: {err}"))?;
     if wait < TimeDelta::milliseconds(1) || wait > LONGEST {
@@ -76,7 +76,7 @@ fn wait(text: &str) -> Result<TimeDelta, String> {
 }
 
 /// A uniform share of `span`, both ends included.
-fn share(span: TimeDelta, random: u64) -> TimeDelta {
+fn uniform_share(span: TimeDelta, random: u64) -> TimeDelta {
     let millis = span.num_milliseconds().max(0).unsigned_abs();
     let part = (u128::from(random) * (u128::from(millis) + 1)) >> 64;
     TimeDelta::milliseconds(i64::try_from(part).unwrap_or(i64::MAX))

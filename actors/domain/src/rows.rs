@@ -51,15 +51,15 @@ pub fn read(form: Form, text: &str, most: usize, rows: &mut Vec<Row>) -> Result<
     match form {
         Form::JsonLines => {
             for row in Row::each_json_line(text) {
-                push(row?, most, rows)?;
+                push_row(row?, most, rows)?;
             }
             Ok(())
         }
-        Form::Csv => csv(text, most, rows),
+        Form::Csv => read_csv(text, most, rows),
     }
 }
 
-fn push(row: Row, most: usize, rows: &mut Vec<Row>) -> Result<(), RowError> {
+fn push_row(row: Row, most: usize, rows: &mut Vec<Row>) -> Result<(), RowError> {
     if rows.len() >= most {
         return Err(RowError::TooMany { most });
     }
@@ -67,17 +67,17 @@ fn push(row: Row, most: usize, rows: &mut Vec<Row>) -> Result<(), RowError> {
     Ok(())
 }
 
-fn csv(text: &str, most: usize, rows: &mut Vec<Row>) -> Result<(), RowError> {
+fn read_csv(text: &str, most: usize, rows: &mut Vec<Row>) -> Result<(), RowError> {
     // Lengths are compared here, for a text that says which line.
     let mut reader =
-        csv::ReaderBuilder::new().flexible(true).delimiter(delimiter(text)).from_reader(text.as_bytes());
-    let header = reader.headers().map_err(|err| bad(&err))?.clone();
+        csv::ReaderBuilder::new().flexible(true).delimiter(find_delimiter(text)).from_reader(text.as_bytes());
+    let header = reader.headers().map_err(|err| csv_error(&err))?.clone();
     let keys: Vec<_> = header.iter().map(str::trim).collect();
     if keys.iter().any(|key| key.is_empty()) && !text.trim().is_empty() {
         return Err(RowError::NoHeader);
     }
     let mut record = csv::StringRecord::new();
-    while reader.read_record(&mut record).map_err(|err| bad(&err))? {
+    while reader.read_record(&mut record).map_err(|err| csv_error(&err))? {
         // Spreadsheets leave such lines at the end.
         if record.iter().all(|value| value.trim().is_empty()) {
             continue;
@@ -87,13 +87,13 @@ fn csv(text: &str, most: usize, rows: &mut Vec<Row>) -> Result<(), RowError> {
             return Err(RowError::Values { line, values: record.len(), keys: keys.len() });
         }
         let pairs = keys.iter().zip(&record).map(|(key, value)| ((*key).to_owned(), value.to_owned()));
-        push(Row(pairs.collect()), most, rows)?;
+        push_row(Row(pairs.collect()), most, rows)?;
     }
     Ok(())
 }
 
 /// What stands between the keys of the first line: a comma where there is one, else a semicolon, else a tab.
-fn delimiter(text: &str) -> u8 {
+fn find_delimiter(text: &str) -> u8 {
     let mut is_quoted = false;
     let outside = |byte: &u8| {
         is_quoted ^= *byte == b'"';
@@ -104,7 +104,7 @@ fn delimiter(text: &str) -> u8 {
     [b',', b';', b'\t'].into_iter().find(found).unwrap_or(b',')
 }
 
-fn bad(err: &csv::Error) -> RowError {
+fn csv_error(err: &csv::Error) -> RowError {
     RowError::Csv { problem: err.to_string() }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cron::Schedule;
 use crate::duration;
-use crate::finding::{Severity, remedy};
+use crate::finding::{Severity, what_to_write};
 use crate::glob::Glob;
 use crate::query::Query;
 use crate::retry::RetryDelay;
@@ -149,10 +149,13 @@ impl Rule {
         let (query, error) = Query::parse_with_error(text);
         let mut rule = Self { query, ..Self::default() };
         if let Some(error) = error {
-            rule.block("", format!("invalid rule format: {text}: {error}"));
+            rule.add_blocker("", format!("invalid rule format: {text}: {error}"));
         }
         if text.bytes().any(|byte| byte.is_ascii_control()) {
-            rule.block("", "the rule holds a control character: take it out or write it as %0A".to_owned());
+            rule.add_blocker(
+                "",
+                "the rule holds a control character: take it out or write it as %0A".to_owned(),
+            );
         }
         rule.read_schedule(zone);
         rule.read_trigger();
@@ -203,37 +206,40 @@ impl Rule {
         self.require.iter().all(|key| parent.first(key).is_some_and(|value| !value.is_empty()))
     }
 
-    fn text(&self, key: &str) -> Option<String> {
+    fn text_of(&self, key: &str) -> Option<String> {
         self.query.first_any_case(key).map(str::to_owned)
     }
 
-    fn filled(&self, key: &str) -> Option<String> {
-        self.text(key).filter(|text| !text.is_empty())
+    fn filled_text(&self, key: &str) -> Option<String> {
+        self.text_of(key).filter(|text| !text.is_empty())
     }
 
     fn read_schedule(&mut self, zone: Tz) {
-        self.cron = self.filled("cron");
+        self.cron = self.filled_text("cron");
         let Some(spec) = self.cron.clone() else { return };
         match Schedule::parse(&spec, zone) {
             Ok(schedule) => self.schedule = Some(schedule),
-            Err(e) => self.block("cron", format!("invalid cron: {spec}: {e}")),
+            Err(e) => self.add_blocker("cron", format!("invalid cron: {spec}: {e}")),
         }
     }
 
     fn read_trigger(&mut self) {
-        self.job = self.text("job").unwrap_or_default();
-        self.files = self.filled("files");
+        self.job = self.text_of("job").unwrap_or_default();
+        self.files = self.filled_text("files");
         if let Some(Err(err)) = self.files.as_deref().map(Glob::parse) {
-            self.error("files", format!("files: {err}; no file starts it so"));
+            self.add_error("files", format!("files: {err}; no file starts it so"));
         }
-        if let Some(text) = self.filled("count") {
+        if let Some(text) = self.filled_text("count") {
             match text.parse() {
                 Ok(count) if count > MAX_FILES => {
                     self.count = count;
-                    self.error("count", format!("count `{count}` is too many: at most {MAX_FILES} count"));
+                    self.add_error(
+                        "count",
+                        format!("count `{count}` is too many: at most {MAX_FILES} count"),
+                    );
                 }
                 Ok(count) => self.count = count,
-                Err(_) => self.warn(
+                Err(_) => self.add_warning(
                     "count",
                     format!("count `{text}` is no whole number and ignored: write one, like 24"),
                 ),
@@ -253,7 +259,7 @@ impl Rule {
         }
         self.require = meta_keys(&text);
         if !text.is_empty() && self.require.is_empty() {
-            self.warn(
+            self.add_warning(
                 "require",
                 format!("require `{text}` asks for nothing: write it like require={{meta:file}}"),
             );
@@ -264,32 +270,35 @@ impl Rule {
     fn read_batch(&mut self) {
         self.offset = self.batch_duration("offset");
         self.span = self.batch_duration("for");
-        if let Some(text) = self.filled("by") {
+        if let Some(text) = self.filled_text("by") {
             self.by = By::parse(&text).unwrap_or_default();
             if By::parse(&text).is_none() {
-                self.warn(
+                self.add_warning(
                     "by",
                     format!("by `{text}` is unknown, day counts: write hour, day, week or month"),
                 );
             }
         }
-        self.meta_file = self.filled("meta-file");
+        self.meta_file = self.filled_text("meta-file");
         let lists: Vec<String> = self.query.all_any_case("meta").map(str::to_owned).collect();
         for list in &lists {
             self.read_meta(list);
         }
         if self.meta_file.is_some() && !self.meta.is_empty() {
-            self.block("meta-file", "meta and meta-file are both there: use one of them".to_owned());
+            self.add_blocker("meta-file", "meta and meta-file are both there: use one of them".to_owned());
         }
         if let Err(e) = rows_of(&self.meta) {
-            self.block("meta", e.to_string());
+            self.add_blocker("meta", e.to_string());
         }
     }
 
     /// `key:a,b,c|key:1,2,3`
     fn read_meta(&mut self, text: &str) {
         if text.is_empty() {
-            self.block("meta", "meta is empty: write it like meta=key:a,b,c, or take it out".to_owned());
+            self.add_blocker(
+                "meta",
+                "meta is empty: write it like meta=key:a,b,c, or take it out".to_owned(),
+            );
             return;
         }
         for part in text.split('|') {
@@ -297,64 +306,67 @@ impl Rule {
                 Some((key, values)) => {
                     let values = values.split(',').filter(|_| !values.is_empty()).map(str::to_owned);
                     if self.meta.insert(key.to_owned(), values.collect()).is_some() {
-                        self.warn(
+                        self.add_warning(
                             "meta",
                             format!("meta has `{key}` twice: the last one counts, take one out"),
                         );
                     }
                 }
-                None => self.block("meta", format!("`{part}` is no list: write it like key:a,b,c")),
+                None => self.add_blocker("meta", format!("`{part}` is no list: write it like key:a,b,c")),
             }
         }
     }
 
     fn batch_duration(&mut self, key: &str) -> TimeDelta {
-        let Some(text) = self.text(key) else { return TimeDelta::zero() };
+        let Some(text) = self.text_of(key) else { return TimeDelta::zero() };
         duration::parse_rule(&text).unwrap_or_else(|e| {
-            self.block(key, format!("{key}: {e}"));
+            self.add_blocker(key, format!("{key}: {e}"));
             TimeDelta::zero()
         })
     }
 
     fn read_failure(&mut self) {
-        self.retry_delay_text = self.text("retry_delay").unwrap_or_default();
+        self.retry_delay_text = self.text_of("retry_delay").unwrap_or_default();
         if !self.retry_delay_text.is_empty() {
             match RetryDelay::parse(&self.retry_delay_text) {
                 Ok(delay) => self.retry_delay = delay,
-                Err(e) => self.error("retry_delay", format!("{e}; 1 second counts instead")),
+                Err(e) => self.add_error("retry_delay", format!("{e}; 1 second counts instead")),
             }
         }
-        self.no_alert = self.text("no_alert").is_some_and(|text| !text.eq_ignore_ascii_case("false"));
+        self.no_alert = self.text_of("no_alert").is_some_and(|text| !text.eq_ignore_ascii_case("false"));
     }
 
     fn read_missed(&mut self) {
-        if let Some(text) = self.filled("missed") {
+        if let Some(text) = self.filled_text("missed") {
             self.missed = match text.to_ascii_lowercase().as_str() {
                 "none" => Missed::None,
                 "latest" => Missed::Latest,
                 "all" => Missed::All,
                 _ => {
-                    self.error("missed", format!("missed `{text}` is unknown: write none, latest or all"));
+                    self.add_error(
+                        "missed",
+                        format!("missed `{text}` is unknown: write none, latest or all"),
+                    );
                     Missed::None
                 }
             };
         }
-        self.missed_window = self.span("missed_window");
+        self.missed_window = self.limit_of("missed_window");
     }
 
     fn read_deadlines(&mut self) {
-        self.start_by = self.span("start_by");
-        self.done_by = self.span("done_by");
-        self.max_run = self.span("max_run");
+        self.start_by = self.limit_of("start_by");
+        self.done_by = self.limit_of("done_by");
+        self.max_run = self.limit_of("max_run");
         if let Some((start, done)) = self.start_by.zip(self.done_by).filter(|(start, done)| start > done) {
             let (start, done) = (duration::print(start), duration::print(done));
-            self.warn("start_by", format!("start_by {start} is after done_by {done}: exchange them"));
+            self.add_warning("start_by", format!("start_by {start} is after done_by {done}: exchange them"));
         }
     }
 
     /// A time that is longer than none; none where there is none, or it can't be read.
-    fn span(&mut self, key: &str) -> Option<TimeDelta> {
-        let text = self.filled(key)?;
+    fn limit_of(&mut self, key: &str) -> Option<TimeDelta> {
+        let text = self.filled_text(key)?;
         let what = match duration::parse(&text) {
             Ok(span) if span <= TimeDelta::zero() => {
                 format!("{key} `{text}` is no time at all: write 1h or more")
@@ -365,7 +377,7 @@ impl Rule {
             Ok(span) => return Some(span),
             Err(e) => format!("{key}: {e}"),
         };
-        self.error(key, what);
+        self.add_error(key, what);
         None
     }
 
@@ -376,25 +388,25 @@ impl Rule {
             let known = KEYS.iter().any(|known| known.eq_ignore_ascii_case(&key))
                 || key.to_ascii_lowercase().starts_with("require:");
             if !known && self.files.is_none() {
-                self.warn(&key, format!("rule key `{key}` is unknown{}", remedy(&key, &KEYS)));
+                self.add_warning(&key, format!("rule key `{key}` is unknown{}", what_to_write(&key, &KEYS)));
             }
         }
     }
 
-    fn problem(&mut self, severity: Severity, key: &str, message: String, blocks: bool) {
+    fn add_problem(&mut self, severity: Severity, key: &str, message: String, blocks: bool) {
         self.problems.push(RuleProblem { severity, key: key.to_owned(), message, blocks });
     }
 
-    fn block(&mut self, key: &str, message: String) {
-        self.problem(Severity::Error, key, message, true);
+    fn add_blocker(&mut self, key: &str, message: String) {
+        self.add_problem(Severity::Error, key, message, true);
     }
 
-    fn error(&mut self, key: &str, message: String) {
-        self.problem(Severity::Error, key, message, false);
+    fn add_error(&mut self, key: &str, message: String) {
+        self.add_problem(Severity::Error, key, message, false);
     }
 
-    fn warn(&mut self, key: &str, message: String) {
-        self.problem(Severity::Warning, key, message, false);
+    fn add_warning(&mut self, key: &str, message: String) {
+        self.add_problem(Severity::Warning, key, message, false);
     }
 }
 

@@ -144,7 +144,7 @@ impl<'a> Slot<'a> {
         let time = slot.checked_add_signed(phase.rule.offset).unwrap_or(slot);
         let rows = phase_rows(phase, files, |_| false)?;
         let mut slot = Self { phase, time, rows, count: 1 };
-        slot.count = slot.batch().map_or(1, |batch| batch.count());
+        slot.count = slot.as_batch().map_or(1, |batch| batch.count());
         Ok(slot)
     }
 
@@ -156,13 +156,13 @@ impl<'a> Slot<'a> {
 
     /// The task number `n`.
     pub fn task(&self, n: usize, host: &str, ids: &mut dyn Ids, now: DateTime<Utc>) -> Option<NewTask> {
-        match self.batch().filter(|_| n < self.count) {
+        match self.as_batch().filter(|_| n < self.count) {
             Some(batch) => batch.nth(n, now, host, ids),
             None => (n < self.count).then(|| plain_task(self.phase, self.time, host, ids, now)),
         }
     }
 
-    fn batch(&self) -> Option<Batch<'_>> {
+    fn as_batch(&self) -> Option<Batch<'_>> {
         let Phase { rule, task, workflow, template, .. } = self.phase;
         let from = cut_to_hour(self.time);
         rule.is_batch().then(|| Batch {

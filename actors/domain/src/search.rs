@@ -48,7 +48,7 @@ impl Field {
         ("msg", Self::Msg),
     ];
 
-    fn named(name: &str) -> Option<Self> {
+    fn by_name(name: &str) -> Option<Self> {
         Self::NAMED.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, field)| *field)
     }
 }
@@ -117,7 +117,7 @@ impl FromStr for Search {
         let mut terms = Vec::new();
         let mut rest = text.trim_start();
         while !rest.is_empty() {
-            let (term, behind) = term(rest)?;
+            let (term, behind) = read_term(rest)?;
             terms.push(term);
             rest = behind.trim_start();
         }
@@ -129,12 +129,12 @@ impl FromStr for Search {
 }
 
 /// The first term of a text that begins with one, and what follows it.
-fn term(text: &str) -> Result<(Term, &str), SearchError> {
+fn read_term(text: &str) -> Result<(Term, &str), SearchError> {
     let (negated, begin) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    let named = begin.split_once(':').and_then(|(name, rest)| Some((Field::named(name)?, rest)));
+    let named = begin.split_once(':').and_then(|(name, rest)| Some((Field::by_name(name)?, rest)));
     let (field, value) = named.unwrap_or((Field::Any, begin));
     let (value, rest) = value_of(value)?;
     if value.is_empty() {
@@ -176,35 +176,35 @@ impl Term {
     fn is_in(&self, row: &Row<'_>) -> bool {
         let text = self.text.as_str();
         match self.field {
-            Field::Type => equal(row.topic, text),
-            Field::Job => equal(row.job, text),
-            Field::Id => equal(row.id, text),
-            Field::Result => result(row) == text,
-            Field::Info => contains(row.info, text),
-            Field::Meta => contains(row.meta, text),
-            Field::Msg => contains(row.msg, text),
+            Field::Type => is_equal(row.topic, text),
+            Field::Job => is_equal(row.job, text),
+            Field::Id => is_equal(row.id, text),
+            Field::Result => result_name(row) == text,
+            Field::Info => contains_text(row.info, text),
+            Field::Meta => contains_text(row.meta, text),
+            Field::Msg => contains_text(row.msg, text),
             Field::Any => {
-                [row.info, row.meta, row.msg].iter().any(|hay| contains(hay, text))
-                    || named(row, text)
-                    || contains(result(row).as_bytes(), text)
+                [row.info, row.meta, row.msg].iter().any(|hay| contains_text(hay, text))
+                    || is_in_name(row, text)
+                    || contains_text(result_name(row).as_bytes(), text)
             }
         }
     }
 }
 
-fn result(row: &Row<'_>) -> &'static str {
+fn result_name(row: &Row<'_>) -> &'static str {
     row.result.map_or("running", TaskResult::as_str)
 }
 
 /// Within `topic:job`, as people write it.
-fn named(row: &Row<'_>, text: &str) -> bool {
+fn is_in_name(row: &Row<'_>, text: &str) -> bool {
     if !text.contains(':') {
-        return contains(row.topic, text) || contains(row.job, text);
+        return contains_text(row.topic, text) || contains_text(row.job, text);
     }
-    contains(&[row.topic, b":", row.job].concat(), text)
+    contains_text(&[row.topic, b":", row.job].concat(), text)
 }
 
-fn equal(hay: &[u8], text: &str) -> bool {
+fn is_equal(hay: &[u8], text: &str) -> bool {
     if text.is_ascii() {
         return hay.eq_ignore_ascii_case(text.as_bytes());
     }
@@ -212,7 +212,7 @@ fn equal(hay: &[u8], text: &str) -> bool {
 }
 
 /// Whether `text`, which is lower case, is in `hay` in any case.
-fn contains(hay: &[u8], text: &str) -> bool {
+fn contains_text(hay: &[u8], text: &str) -> bool {
     if !text.is_ascii() {
         return String::from_utf8_lossy(hay).to_lowercase().contains(text);
     }

@@ -52,7 +52,7 @@ impl Waits {
         self.total.checked_div(i32::try_from(self.count).ok()?)
     }
 
-    fn add(&mut self, wait: TimeDelta) {
+    fn add_wait(&mut self, wait: TimeDelta) {
         self.count = self.count.saturating_add(1);
         self.total = self.total.checked_add(&wait).unwrap_or(TimeDelta::MAX);
         self.longest = self.longest.max(wait);
@@ -84,7 +84,7 @@ impl Replay {
         self.per_day.values().sum()
     }
 
-    fn tell(&mut self, route: &str, now: DateTime<Utc>) {
+    fn count_message(&mut self, route: &str, now: DateTime<Utc>) {
         *self.per_day.entry(now.date_naive()).or_default() += 1;
         *self.per_route.entry(route.to_owned()).or_default() += 1;
     }
@@ -103,13 +103,13 @@ pub fn replay(ladders: &[Ladder], alerts: &[Recorded], from: DateTime<Utc>, to: 
     }
     let mut replay = Replay::default();
     for (ladder, alerts) in ladders.iter().zip(&own) {
-        Climb { ladder, left: alerts, newest: from }.replay(from, to, &mut replay);
+        RouteReplay { ladder, left: alerts, newest: from }.replay(from, to, &mut replay);
     }
     replay
 }
 
 /// One ladder on its way.
-struct Climb<'a> {
+struct RouteReplay<'a> {
     ladder: &'a Ladder,
     /// Alerts that weren't told yet.
     left: &'a [&'a Recorded],
@@ -117,23 +117,23 @@ struct Climb<'a> {
     newest: DateTime<Utc>,
 }
 
-impl Climb<'_> {
+impl RouteReplay<'_> {
     fn replay(mut self, from: DateTime<Utc>, to: DateTime<Utc>, replay: &mut Replay) {
         let mut state = LadderState::new(self.ladder.policy, from);
         loop {
             if state.incident.is_none() {
                 let Some(next) = self.left.first() else { return };
-                state.next_tick = self.skip(&state, next.at);
+                state.next_tick = self.first_tick_with_news(&state, next.at);
             }
             if state.next_tick > to {
                 replay.open += u32::from(state.incident.is_some());
                 return;
             }
-            state = self.tick(&state, replay);
+            state = self.pass_tick(&state, replay);
         }
     }
 
-    fn tick(&mut self, state: &LadderState, replay: &mut Replay) -> LadderState {
+    fn pass_tick(&mut self, state: &LadderState, replay: &mut Replay) -> LadderState {
         let now = state.next_tick;
         if let Some(until) = self.ladder.quiet.and_then(|quiet| quiet.hold(now)) {
             // The looks until then change nothing, and the last one is at the end.
@@ -142,18 +142,18 @@ impl Climb<'_> {
         let raised = self.left.partition_point(|alert| alert.at <= now);
         let (new, left) = self.left.split_at(raised);
         self.left = left;
-        let (state, told) = step(self.ladder.policy, state, now, &lines(new), None);
+        let (state, told) = step(self.ladder.policy, state, now, &count_by_line(new), None);
         match told {
             Some(Told::Summary { step, .. }) => {
-                replay.tell(&self.ladder.route, now);
+                replay.count_message(&self.ladder.route, now);
                 if let Some(first) = new.first().filter(|_| step == 1) {
                     replay.incidents += 1;
-                    replay.first.add(now - first.at);
+                    replay.first.add_wait(now - first.at);
                 }
             }
             Some(Told::AllClear { .. }) => {
-                replay.tell(&self.ladder.route, now);
-                replay.clear.add(now - self.newest);
+                replay.count_message(&self.ladder.route, now);
+                replay.clear.add_wait(now - self.newest);
             }
             Some(Told::Update { .. }) | None => {}
         }
@@ -163,7 +163,7 @@ impl Climb<'_> {
 
     /// The first tick of a ladder without an incident that matters: it sees what is raised at `at`, or it falls into
     /// quiet hours, from whose end on ticks are counted anew.
-    fn skip(&self, state: &LadderState, at: DateTime<Utc>) -> DateTime<Utc> {
+    fn first_tick_with_news(&self, state: &LadderState, at: DateTime<Utc>) -> DateTime<Utc> {
         let begin = self.ladder.quiet.and_then(|quiet| quiet.next(state.next_tick));
         first_tick(state, begin.map_or(at, |begin| begin.min(at)))
     }
@@ -177,7 +177,7 @@ fn first_tick(state: &LadderState, at: DateTime<Utc>) -> DateTime<Utc> {
     state.next_tick + TimeDelta::microseconds(ticks.saturating_mul(interval))
 }
 
-fn lines(alerts: &[&Recorded]) -> BTreeMap<String, NewLine> {
+fn count_by_line(alerts: &[&Recorded]) -> BTreeMap<String, NewLine> {
     let mut lines: BTreeMap<String, NewLine> = BTreeMap::new();
     for alert in alerts {
         let line = lines.entry(line_key(&alert.topic, &alert.job)).or_default();
@@ -282,7 +282,7 @@ mod tests {
             let until = alerts.partition_point(|alert| alert.at <= now);
             let new: Vec<&Recorded> = alerts[told_until..until].iter().collect();
             let hold = ladder.quiet.and_then(|quiet| quiet.hold(now));
-            let (next, told) = step(policy, &state, now, &lines(&new), hold);
+            let (next, told) = step(policy, &state, now, &count_by_line(&new), hold);
             let until = if hold.is_some() { told_until } else { until };
             messages += u64::from(matches!(told, Some(Told::Summary { .. } | Told::AllClear { .. })));
             (state, told_until) = (next, until);

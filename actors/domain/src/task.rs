@@ -278,15 +278,15 @@ impl Attempt {
     /// The same as a list carries it: of long texts the beginning.
     #[must_use]
     pub fn listed(mut self) -> Self {
-        self.cut.info |= shorten(&mut self.info);
-        self.cut.meta |= shorten(&mut self.meta);
-        self.cut.msg |= shorten(&mut self.msg);
+        self.cut.info |= cut_to_listed(&mut self.info);
+        self.cut.meta |= cut_to_listed(&mut self.meta);
+        self.cut.msg |= cut_to_listed(&mut self.msg);
         self
     }
 }
 
 /// Leaves what a list carries of a text; answers whether that is less.
-fn shorten(text: &mut String) -> bool {
+fn cut_to_listed(text: &mut String) -> bool {
     if text.len() <= LISTED_BYTES {
         return false;
     }

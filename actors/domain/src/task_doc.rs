@@ -12,7 +12,7 @@ use crate::task::{Attempt, InvalidResult, TaskResult, Uid};
 pub use read::read_json;
 pub use stamp::{InvalidTime, created_text, parse_time, time_text};
 
-use stamp::{Stamp, UidText};
+use stamp::{TimeText, UidText};
 
 /// A task on the wire. Empty fields aren't written, but for `type` and `info`; times stay the texts they were.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl TaskDoc {
 
 impl Serialize for TaskDoc {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let fields = Texts {
+        let fields = TaskTexts {
             topic: &self.topic,
             job: &self.job,
             info: &self.info,
@@ -125,11 +125,11 @@ pub struct AttemptDoc<'a>(pub &'a Attempt);
 impl Serialize for AttemptDoc<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(attempt) = self;
-        let created = Stamp::micros(attempt.uid.created());
-        let started = attempt.started.map(Stamp::seconds);
-        let ended = attempt.ended.map(Stamp::seconds);
+        let created = TimeText::in_micros(attempt.uid.created());
+        let started = attempt.started.map(TimeText::in_seconds);
+        let ended = attempt.ended.map(TimeText::in_seconds);
         let uid = UidText::new(attempt.uid);
-        let fields = Texts {
+        let fields = TaskTexts {
             topic: &attempt.topic,
             job: &attempt.job,
             info: &attempt.info,
@@ -138,8 +138,8 @@ impl Serialize for AttemptDoc<'_> {
             meta: &attempt.meta,
             result: attempt.result.map_or("", TaskResult::as_str),
             msg: &attempt.msg,
-            started: started.as_ref().map_or("", Stamp::as_str),
-            ended: ended.as_ref().map_or("", Stamp::as_str),
+            started: started.as_ref().map_or("", TimeText::as_str),
+            ended: ended.as_ref().map_or("", TimeText::as_str),
             uid: uid.as_str(),
             not_before: "",
         };
@@ -148,7 +148,7 @@ impl Serialize for AttemptDoc<'_> {
 }
 
 /// The texts of one task in the order in which they are written.
-struct Texts<'a> {
+struct TaskTexts<'a> {
     topic: &'a str,
     job: &'a str,
     info: &'a str,
@@ -163,7 +163,7 @@ struct Texts<'a> {
     not_before: &'a str,
 }
 
-impl Texts<'_> {
+impl TaskTexts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let optional = [
             ("created", self.created),

@@ -76,7 +76,7 @@ fn replace_tokens(text: &str, mut value: impl FnMut(&str) -> Option<String>) -> 
 /// Whether the word between braces stands for a part of the time or for the machine.
 #[must_use]
 pub fn is_time_token(token: &str) -> bool {
-    Token::parse(token).is_some()
+    TemplateToken::parse(token).is_some()
 }
 
 /// Whether the word between braces is a `meta:key` that is filled in.
@@ -86,7 +86,7 @@ pub fn is_meta_token(token: &str) -> bool {
 }
 
 /// What stands between braces.
-enum Token {
+enum TemplateToken {
     /// A part of the time, in this format.
     Time(&'static str),
     Uuid,
@@ -94,7 +94,7 @@ enum Token {
     Pod,
 }
 
-impl Token {
+impl TemplateToken {
     fn parse(token: &str) -> Option<Self> {
         Some(match token {
             "min" => Self::Time("%M"),
@@ -118,16 +118,16 @@ impl Token {
 }
 
 fn value_of(token: &str, time: NaiveDateTime, host: &str, ids: &mut dyn Ids) -> Option<String> {
-    Some(match Token::parse(token)? {
-        Token::Time(format) => time.format(format).to_string(),
-        Token::Uuid => format!("{:08x}", ids.random() >> 32),
-        Token::Host => host.to_owned(),
-        Token::Pod => pod(host).to_owned(),
+    Some(match TemplateToken::parse(token)? {
+        TemplateToken::Time(format) => time.format(format).to_string(),
+        TemplateToken::Uuid => format!("{:08x}", ids.random() >> 32),
+        TemplateToken::Host => host.to_owned(),
+        TemplateToken::Pod => pod_of_host(host).to_owned(),
     })
 }
 
 /// The last two parts of a host name between dashes: what tells apart the pods of one deployment.
-fn pod(host: &str) -> &str {
+fn pod_of_host(host: &str) -> &str {
     host.rmatch_indices('-').nth(1).map_or(host, |(place, _)| &host[place + 1..])
 }
 

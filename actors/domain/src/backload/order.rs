@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::request::{KEYS, Meta, Only, Request, Values, parse_time};
 use crate::batch::cut_to_hour;
-use crate::finding::{did_you_mean, remedy};
+use crate::finding::{did_you_mean, what_to_write};
 use crate::query::lost_plus;
 use crate::rule::By;
 use crate::workflow::{Phase, TaskName, Workflows};
@@ -126,7 +126,7 @@ impl Request {
     /// What to change.
     pub fn strict(&self) -> Result<(), RequestError> {
         if let Some(key) = &self.unknown {
-            return Err(RequestError::Unknown { key: key.clone(), remedy: remedy(key, &KEYS) });
+            return Err(RequestError::Unknown { key: key.clone(), remedy: what_to_write(key, &KEYS) });
         }
         if !self.by.is_empty() && By::parse(&self.by).is_none() {
             return Err(RequestError::By(self.by.clone()));
@@ -234,7 +234,7 @@ fn check_rule(phase: &Phase, own_rows: bool) -> Result<(), RequestError> {
 }
 
 fn check_rows(meta: &Meta) -> Result<(), RequestError> {
-    let (bytes, rows) = meta.size();
+    let (bytes, rows) = meta.size_of_rows();
     if bytes > MAX_ROWS {
         return Err(RequestError::Meta(format!(
             "its {rows} rows would have {bytes} bytes, at most {MAX_ROWS} are allowed: put them into a meta-file"

@@ -115,15 +115,15 @@ impl Meta {
     }
 
     /// How many bytes its rows take, and how many rows there are.
-    pub(super) fn size(&self) -> (usize, usize) {
+    pub(super) fn size_of_rows(&self) -> (usize, usize) {
         /// What a value takes beside its text.
-        const EACH: usize = 96;
+        const VALUE_BYTES: usize = 96;
         let rows = self.row_count();
         let bytes = |values: &Values| match values {
             Values::One(text) => text.len().saturating_mul(rows),
             Values::Many(texts) => texts.iter().map(String::len).sum(),
         };
-        let keys = self.0.keys().map(|key| key.len() + EACH).sum::<usize>().saturating_mul(rows);
+        let keys = self.0.keys().map(|key| key.len() + VALUE_BYTES).sum::<usize>().saturating_mul(rows);
         (keys.saturating_add(self.0.values().map(bytes).sum()), rows)
     }
 
@@ -188,7 +188,7 @@ impl<'de> Visitor<'de> for RequestVisitor {
         let mut request = Request::default();
         while let Some(key) = map.next_key::<String>()? {
             match KEYS.iter().find(|known| known.eq_ignore_ascii_case(&key)) {
-                Some(known) => map.next_value_seed(Into { request: &mut request, key: known })?,
+                Some(known) => map.next_value_seed(ValueSeed { request: &mut request, key: known })?,
                 None => {
                     map.next_value::<IgnoredAny>()?;
                     request.unknown.get_or_insert(key);
@@ -200,16 +200,16 @@ impl<'de> Visitor<'de> for RequestVisitor {
 }
 
 /// Reads the value of a key into a request.
-struct Into<'a> {
+struct ValueSeed<'a> {
     request: &'a mut Request,
     key: &'static str,
 }
 
-impl<'de> DeserializeSeed<'de> for Into<'_> {
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        fn set<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        fn set_field<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
             field: &mut T,
             deserializer: D,
         ) -> Result<(), D::Error> {
@@ -220,20 +220,20 @@ impl<'de> DeserializeSeed<'de> for Into<'_> {
         }
         let Self { request, key } = self;
         match key {
-            "task" => set(&mut request.task, deserializer),
-            "job" => set(&mut request.job, deserializer),
-            "at" => set(&mut request.at, deserializer),
-            "from" => set(&mut request.from, deserializer),
-            "to" => set(&mut request.to, deserializer),
-            "by" => set(&mut request.by, deserializer),
-            "template" => set(&mut request.template, deserializer),
-            "workflow" => set(&mut request.workflow, deserializer),
-            "meta" => set(&mut request.meta, deserializer),
-            "meta-file" => set(&mut request.meta_file, deserializer),
-            "execute" => set(&mut request.execute, deserializer),
-            "only" => set(&mut request.only, deserializer),
-            "background" => set(&mut request.background, deserializer),
-            "offset" => set(&mut request.offset, deserializer),
+            "task" => set_field(&mut request.task, deserializer),
+            "job" => set_field(&mut request.job, deserializer),
+            "at" => set_field(&mut request.at, deserializer),
+            "from" => set_field(&mut request.from, deserializer),
+            "to" => set_field(&mut request.to, deserializer),
+            "by" => set_field(&mut request.by, deserializer),
+            "template" => set_field(&mut request.template, deserializer),
+            "workflow" => set_field(&mut request.workflow, deserializer),
+            "meta" => set_field(&mut request.meta, deserializer),
+            "meta-file" => set_field(&mut request.meta_file, deserializer),
+            "execute" => set_field(&mut request.execute, deserializer),
+            "only" => set_field(&mut request.only, deserializer),
+            "background" => set_field(&mut request.background, deserializer),
+            "offset" => set_field(&mut request.offset, deserializer),
             _ => {
                 request.limit = Option::deserialize(deserializer)?;
                 Ok(())

@@ -10,39 +10,39 @@ const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 /// What each field allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fields {
+pub(super) struct CronFields {
     pub(super) second: u64,
     pub(super) minute: u64,
     pub(super) hour: u64,
-    pub(super) day: Set,
+    pub(super) day: DaySet,
     pub(super) month: u64,
-    pub(super) weekday: Set,
+    pub(super) weekday: DaySet,
     /// The hour field has `*` or a step: every hour counts that really passes.
     pub(super) follows_real_time: bool,
 }
 
 /// A field of days; `any` when it was written as `*` or `?`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Set {
+pub(super) struct DaySet {
     pub(super) bits: u64,
     pub(super) any: bool,
 }
 
-struct Bounds {
+struct FieldBounds {
     what: &'static str,
     min: u32,
     max: u32,
     names: &'static [&'static str],
 }
 
-const SECOND: Bounds = Bounds { what: "second", min: 0, max: 59, names: &[] };
-const MINUTE: Bounds = Bounds { what: "minute", min: 0, max: 59, names: &[] };
-const HOUR: Bounds = Bounds { what: "hour", min: 0, max: 23, names: &[] };
-const DAY: Bounds = Bounds { what: "day of month", min: 1, max: 31, names: &[] };
-const MONTH: Bounds = Bounds { what: "month", min: 1, max: 12, names: &MONTHS };
-const WEEKDAY: Bounds = Bounds { what: "day of week", min: 0, max: 6, names: &DAYS };
+const SECOND: FieldBounds = FieldBounds { what: "second", min: 0, max: 59, names: &[] };
+const MINUTE: FieldBounds = FieldBounds { what: "minute", min: 0, max: 59, names: &[] };
+const HOUR: FieldBounds = FieldBounds { what: "hour", min: 0, max: 23, names: &[] };
+const DAY: FieldBounds = FieldBounds { what: "day of month", min: 1, max: 31, names: &[] };
+const MONTH: FieldBounds = FieldBounds { what: "month", min: 1, max: 12, names: &MONTHS };
+const WEEKDAY: FieldBounds = FieldBounds { what: "day of week", min: 0, max: 6, names: &DAYS };
 
-impl Fields {
+impl CronFields {
     pub(super) fn parse(spec: &str) -> Result<Self, CronError> {
         let parts: Vec<&str> = spec.split_whitespace().collect();
         let (second, parts) = match parts.as_slice() {
@@ -56,12 +56,12 @@ impl Fields {
             }
         };
         Ok(Self {
-            second: SECOND.set(second)?.bits,
-            minute: MINUTE.set(parts[0])?.bits,
-            hour: HOUR.set(parts[1])?.bits,
-            day: DAY.set(parts[2])?,
-            month: MONTH.set(parts[3])?.bits,
-            weekday: WEEKDAY.set(parts[4])?,
+            second: SECOND.parse_set(second)?.bits,
+            minute: MINUTE.parse_set(parts[0])?.bits,
+            hour: HOUR.parse_set(parts[1])?.bits,
+            day: DAY.parse_set(parts[2])?,
+            month: MONTH.parse_set(parts[3])?.bits,
+            weekday: WEEKDAY.parse_set(parts[4])?,
             follows_real_time: parts[1].contains(['*', '?', '/']),
         })
     }
@@ -71,9 +71,9 @@ impl Fields {
         let mut date = from.date();
         let mut earliest = from.time();
         while date.year() <= last_year {
-            if !has(self.month, date.month()) {
+            if !has_bit(self.month, date.month()) {
                 date = first_of_next_month(date)?;
-            } else if let Some(time) = self.fits(date).then(|| self.next_time(earliest)).flatten() {
+            } else if let Some(time) = self.fits_date(date).then(|| self.next_time(earliest)).flatten() {
                 return Some(date.and_time(time));
             } else {
                 date = date.checked_add_days(Days::new(1))?;
@@ -84,33 +84,34 @@ impl Fields {
     }
 
     /// Both day fields restricted: either may match; else the restricted one counts.
-    fn fits(&self, date: NaiveDate) -> bool {
-        let day = has(self.day.bits, date.day());
-        let weekday = has(self.weekday.bits, date.weekday().num_days_from_sunday());
+    fn fits_date(&self, date: NaiveDate) -> bool {
+        let day = has_bit(self.day.bits, date.day());
+        let weekday = has_bit(self.weekday.bits, date.weekday().num_days_from_sunday());
         if self.day.any || self.weekday.any { day && weekday } else { day || weekday }
     }
 
     fn next_time(&self, from: NaiveTime) -> Option<NaiveTime> {
         let (hour, minute, second) = (from.hour(), from.minute(), from.second());
-        let later = |h: u32| NaiveTime::from_hms_opt(h, first(self.minute, 0)?, first(self.second, 0)?);
-        if has(self.hour, hour) {
-            let this_minute = has(self.minute, minute).then(|| first(self.second, second)).flatten();
+        let later =
+            |h: u32| NaiveTime::from_hms_opt(h, first_bit(self.minute, 0)?, first_bit(self.second, 0)?);
+        if has_bit(self.hour, hour) {
+            let this_minute = has_bit(self.minute, minute).then(|| first_bit(self.second, second)).flatten();
             if let Some(second) = this_minute {
                 return NaiveTime::from_hms_opt(hour, minute, second);
             }
-            if let Some(minute) = first(self.minute, minute + 1) {
-                return NaiveTime::from_hms_opt(hour, minute, first(self.second, 0)?);
+            if let Some(minute) = first_bit(self.minute, minute + 1) {
+                return NaiveTime::from_hms_opt(hour, minute, first_bit(self.second, 0)?);
             }
         }
-        later(first(self.hour, hour + 1)?)
+        later(first_bit(self.hour, hour + 1)?)
     }
 }
 
-impl Bounds {
-    fn set(&self, field: &str) -> Result<Set, CronError> {
-        let mut set = Set { bits: 0, any: false };
+impl FieldBounds {
+    fn parse_set(&self, field: &str) -> Result<DaySet, CronError> {
+        let mut set = DaySet { bits: 0, any: false };
         for part in field.split(',').filter(|part| !part.is_empty()) {
-            let (bits, any) = self.range(part)?;
+            let (bits, any) = self.parse_range(part)?;
             set.bits |= bits;
             set.any |= any;
         }
@@ -118,65 +119,65 @@ impl Bounds {
     }
 
     /// `a`, `a-b`, `*`, `?`, each with `/step`.
-    fn range(&self, text: &str) -> Result<(u64, bool), CronError> {
+    fn parse_range(&self, text: &str) -> Result<(u64, bool), CronError> {
         let (range, step_text) = match text.split_once('/') {
-            Some((_, step)) if step.contains('/') => return Err(self.error(text, "has two slashes")),
+            Some((_, step)) if step.contains('/') => return Err(self.part_error(text, "has two slashes")),
             Some((range, step)) => (range, Some(step)),
             None => (text, None),
         };
         let step = match step_text {
-            Some(step) => self.number(step, text)?,
+            Some(step) => self.parse_number(step, text)?,
             None => 1,
         };
         if step == 0 {
-            return Err(self.error(text, "steps by 0: a step is at least 1"));
+            return Err(self.part_error(text, "steps by 0: a step is at least 1"));
         }
         let (low, high) = range.split_once('-').unwrap_or((range, ""));
         if low == "*" || low == "?" {
-            return Ok((bits(self.min, self.max, step), step == 1));
+            return Ok((stepped_bits(self.min, self.max, step), step == 1));
         }
-        let start = self.value(low, text)?;
+        let start = self.parse_value(low, text)?;
         let end = match (range.contains('-'), step_text) {
-            (true, _) if high.contains('-') => return Err(self.error(text, "has two hyphens")),
-            (true, _) => self.value(high, text)?,
+            (true, _) if high.contains('-') => return Err(self.part_error(text, "has two hyphens")),
+            (true, _) => self.parse_value(high, text)?,
             (false, Some(_)) => self.max,
             (false, None) => start,
         };
         if start < self.min || end > self.max || start > end {
             let limits = format!("is out of range: {} to {}, low before high", self.min, self.max);
-            return Err(self.error(text, &limits));
+            return Err(self.part_error(text, &limits));
         }
-        Ok((bits(start, end, step), false))
+        Ok((stepped_bits(start, end, step), false))
     }
 
-    fn value(&self, text: &str, part: &str) -> Result<u32, CronError> {
+    fn parse_value(&self, text: &str, part: &str) -> Result<u32, CronError> {
         let name = self.names.iter().position(|name| name.eq_ignore_ascii_case(text));
         match name.and_then(|index| u32::try_from(index).ok()) {
             Some(index) => Ok(index + self.min),
-            None => self.number(text, part),
+            None => self.parse_number(text, part),
         }
     }
 
-    fn number(&self, text: &str, part: &str) -> Result<u32, CronError> {
-        text.parse().map_err(|_| self.error(part, &format!("holds `{text}`, which is no number")))
+    fn parse_number(&self, text: &str, part: &str) -> Result<u32, CronError> {
+        text.parse().map_err(|_| self.part_error(part, &format!("holds `{text}`, which is no number")))
     }
 
-    fn error(&self, part: &str, problem: &str) -> CronError {
+    fn part_error(&self, part: &str, problem: &str) -> CronError {
         CronError::new(format!("{} `{part}` {problem}", self.what))
     }
 }
 
-fn bits(start: u32, end: u32, step: u32) -> u64 {
+fn stepped_bits(start: u32, end: u32, step: u32) -> u64 {
     let step = usize::try_from(step).unwrap_or(usize::MAX);
     (start..=end).step_by(step).fold(0, |bits, n| bits | 1 << n)
 }
 
-fn has(bits: u64, n: u32) -> bool {
+fn has_bit(bits: u64, n: u32) -> bool {
     bits & (1 << n) != 0
 }
 
 /// The lowest member at or above `from`.
-fn first(bits: u64, from: u32) -> Option<u32> {
+fn first_bit(bits: u64, from: u32) -> Option<u32> {
     let rest = bits.checked_shr(from)?;
     (rest != 0).then(|| from + rest.trailing_zeros())
 }

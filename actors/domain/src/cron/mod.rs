@@ -9,7 +9,7 @@ use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
 
 use crate::duration;
-use fields::Fields;
+use fields::CronFields;
 pub(crate) use zone::first_instant;
 
 /// Slots further away than this don't come: 29 February is at most eight years off.
@@ -33,13 +33,13 @@ impl CronError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     zone: Tz,
-    kind: Kind,
+    kind: ScheduleKind,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
+enum ScheduleKind {
     Every(TimeDelta),
-    Fields(Fields),
+    CronFields(CronFields),
 }
 
 impl Schedule {
@@ -50,8 +50,8 @@ impl Schedule {
         }
         let (zone, spec) = split_zone(spec, zone)?;
         let kind = match spec.strip_prefix('@') {
-            Some(name) => descriptor(name)?,
-            None => Kind::Fields(Fields::parse(spec)?),
+            Some(name) => parse_descriptor(name)?,
+            None => ScheduleKind::CronFields(CronFields::parse(spec)?),
         };
         Ok(Self { zone, kind })
     }
@@ -60,12 +60,14 @@ impl Schedule {
     #[must_use]
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match &self.kind {
-            Kind::Every(step) => {
+            ScheduleKind::Every(step) => {
                 let whole = after.with_nanosecond(0)?;
                 whole.checked_add_signed(*step)
             }
-            Kind::Fields(fields) if fields.follows_real_time => self.next_in_real_time(fields, after),
-            Kind::Fields(fields) => self.next_by_wall_clock(fields, after),
+            ScheduleKind::CronFields(fields) if fields.follows_real_time => {
+                self.next_in_real_time(fields, after)
+            }
+            ScheduleKind::CronFields(fields) => self.next_by_wall_clock(fields, after),
         }
     }
 
@@ -73,15 +75,17 @@ impl Schedule {
     #[must_use]
     pub fn first_from(&self, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self.kind {
-            Kind::Every(_) => self.next_after(from),
-            Kind::Fields(_) => self.next_after(from.checked_sub_signed(TimeDelta::nanoseconds(1))?),
+            ScheduleKind::Every(_) => self.next_after(from),
+            ScheduleKind::CronFields(_) => {
+                self.next_after(from.checked_sub_signed(TimeDelta::nanoseconds(1))?)
+            }
         }
     }
 
     /// The last slot before `before`, looked for within some years.
     #[must_use]
     pub fn prev_before(&self, before: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        if let Kind::Every(step) = &self.kind {
+        if let ScheduleKind::Every(step) = &self.kind {
             return before.checked_sub_signed(*step);
         }
         let mut last = self.next_after(before.checked_sub_signed(TimeDelta::days(YEARS_BACK))?)?;
@@ -102,7 +106,7 @@ impl Schedule {
 
     /// The instant from which on the wall clock shows a fitting time. A local time that is skipped moves to the
     /// end of the gap, a repeated one counts the first time.
-    fn next_by_wall_clock(&self, fields: &Fields, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    fn next_by_wall_clock(&self, fields: &CronFields, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut wall = after.with_timezone(&self.zone).naive_local().with_nanosecond(0)?;
         let last_year = wall.year() + YEARS_AHEAD;
         loop {
@@ -115,11 +119,11 @@ impl Schedule {
     }
 
     /// The first instant at which the wall clock shows a fitting time, repeated times included.
-    fn next_in_real_time(&self, fields: &Fields, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    fn next_in_real_time(&self, fields: &CronFields, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut from = after.with_nanosecond(0)?.checked_add_signed(TimeDelta::seconds(1))?;
         let last_year = from.year() + YEARS_AHEAD;
         loop {
-            let offset = zone::offset(self.zone, from);
+            let offset = zone::offset_from_utc(self.zone, from);
             let wall = fields.next_wall(from.naive_utc().checked_add_signed(offset)?, last_year)?;
             let candidate = wall.checked_sub_signed(offset)?.and_utc();
             match zone::first_change(self.zone, from, candidate) {
@@ -150,26 +154,26 @@ fn split_zone(spec: &str, zone: Tz) -> Result<(Tz, &str), CronError> {
     Ok((zone, rest.trim()))
 }
 
-fn descriptor(name: &str) -> Result<Kind, CronError> {
+fn parse_descriptor(name: &str) -> Result<ScheduleKind, CronError> {
     let spec = match name {
         "yearly" | "annually" => "0 0 1 1 *",
         "monthly" => "0 0 1 * *",
         "weekly" => "0 0 * * 0",
         "daily" | "midnight" => "0 0 * * *",
         "hourly" => "0 * * * *",
-        name => return every(name),
+        name => return parse_every(name),
     };
-    Fields::parse(spec).map(Kind::Fields)
+    CronFields::parse(spec).map(ScheduleKind::CronFields)
 }
 
-fn every(name: &str) -> Result<Kind, CronError> {
+fn parse_every(name: &str) -> Result<ScheduleKind, CronError> {
     let Some(text) = name.strip_prefix("every ") else {
         return Err(CronError::new(format!(
             "`@{name}` is unknown: use @yearly, @monthly, @weekly, @daily, @hourly or `@every 5m`"
         )));
     };
     let step = duration::parse_go(text).map_err(|e| CronError::new(format!("@every: {e}")))?;
-    Ok(Kind::Every(TimeDelta::seconds(step.num_seconds().max(1))))
+    Ok(ScheduleKind::Every(TimeDelta::seconds(step.num_seconds().max(1))))
 }
 
 #[cfg(test)]

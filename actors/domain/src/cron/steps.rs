@@ -3,7 +3,7 @@
 use super::Schedule;
 
 /// A field: what it is called, its first value, how many there are, and its unit in `@every`.
-struct Field {
+struct StepField {
     what: &'static str,
     first: u32,
     count: u32,
@@ -11,13 +11,13 @@ struct Field {
     cycle: Option<(&'static str, &'static str, u32, char)>,
 }
 
-const FIELDS: [Field; 6] = [
-    Field { what: "second", first: 0, count: 60, cycle: Some(("minute", "seconds", 1, 's')) },
-    Field { what: "minute", first: 0, count: 60, cycle: Some(("hour", "minutes", 1, 'm')) },
-    Field { what: "hour", first: 0, count: 24, cycle: Some(("day", "hours", 1, 'h')) },
-    Field { what: "day of month", first: 1, count: 31, cycle: Some(("month", "days", 24, 'h')) },
-    Field { what: "month", first: 1, count: 12, cycle: None },
-    Field { what: "day of week", first: 0, count: 7, cycle: None },
+const FIELDS: [StepField; 6] = [
+    StepField { what: "second", first: 0, count: 60, cycle: Some(("minute", "seconds", 1, 's')) },
+    StepField { what: "minute", first: 0, count: 60, cycle: Some(("hour", "minutes", 1, 'm')) },
+    StepField { what: "hour", first: 0, count: 24, cycle: Some(("day", "hours", 1, 'h')) },
+    StepField { what: "day of month", first: 1, count: 31, cycle: Some(("month", "days", 24, 'h')) },
+    StepField { what: "month", first: 1, count: 12, cycle: None },
+    StepField { what: "day of week", first: 0, count: 7, cycle: None },
 ];
 
 impl Schedule {
@@ -34,7 +34,7 @@ impl Schedule {
     }
 }
 
-impl Field {
+impl StepField {
     fn told(&self, part: &str, really: &str) -> Option<String> {
         let (range, step) = part.split_once('/')?;
         let step: u32 = step.parse().ok()?;

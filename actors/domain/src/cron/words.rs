@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 
-use super::fields::Fields;
-use super::{Kind, Schedule};
+use super::fields::CronFields;
+use super::{Schedule, ScheduleKind};
 use crate::duration;
 
 /// Up to this many times of a day are listed one by one.
@@ -15,15 +15,15 @@ impl Schedule {
     #[must_use]
     pub fn words(&self) -> String {
         let words = match &self.kind {
-            Kind::Every(step) => every(*step),
-            Kind::Fields(fields) => fields_in_words(fields),
+            ScheduleKind::Every(step) => words_of_every(*step),
+            ScheduleKind::CronFields(fields) => fields_in_words(fields),
         };
         if self.zone == Tz::UTC { words } else { format!("{words}, {} time", self.zone.name()) }
     }
 }
 
-fn every(step: TimeDelta) -> String {
-    match unit(step) {
+fn words_of_every(step: TimeDelta) -> String {
+    match whole_unit(step) {
         Some((1, unit)) => format!("every {unit}"),
         Some((n, unit)) => format!("every {n} {unit}s"),
         None => format!("every {}", duration::print(step)),
@@ -31,7 +31,7 @@ fn every(step: TimeDelta) -> String {
 }
 
 /// A length in the largest unit that it is a whole number of.
-pub(crate) fn unit(length: TimeDelta) -> Option<(i64, &'static str)> {
+pub(crate) fn whole_unit(length: TimeDelta) -> Option<(i64, &'static str)> {
     let seconds = length.num_seconds();
     let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
     units
@@ -41,35 +41,36 @@ pub(crate) fn unit(length: TimeDelta) -> Option<(i64, &'static str)> {
 }
 
 /// When within a day.
-enum Time {
+enum TimesOfDay {
     /// At some times: `02:30 and 14:30`.
     At(String),
     /// Again and again: `every hour at :05`.
     Often(String),
 }
 
-fn fields_in_words(fields: &Fields) -> String {
-    let days = days(fields);
-    match time(fields) {
-        Time::At(times) if days.is_empty() => format!("every day at {times}"),
-        Time::At(times) => format!("{days} at {times}"),
-        Time::Often(often) if days.is_empty() => often,
-        Time::Often(often) => format!("{often}, {days}"),
+fn fields_in_words(fields: &CronFields) -> String {
+    let days = words_of_days(fields);
+    match words_of_times(fields) {
+        TimesOfDay::At(times) if days.is_empty() => format!("every day at {times}"),
+        TimesOfDay::At(times) => format!("{days} at {times}"),
+        TimesOfDay::Often(often) if days.is_empty() => often,
+        TimesOfDay::Often(often) => format!("{often}, {days}"),
     }
 }
 
 /// Which days; nothing for all.
-fn days(fields: &Fields) -> String {
-    let months = members(fields.month, 1, 12);
+fn words_of_days(fields: &CronFields) -> String {
+    let months = members_of_bits(fields.month, 1, 12);
     let (all_year, months) =
-        (months.len() == 12, list(&months, |month| MONTHS[month as usize - 1].to_owned()));
+        (months.len() == 12, words_of_list(&months, |month| MONTHS[month as usize - 1].to_owned()));
     // People's week begins on Monday.
     let weekday = (fields.weekday.bits & !1) | ((fields.weekday.bits & 1) << 7);
-    let weekdays = list(&members(weekday, 1, 7), |day| WEEKDAYS[day as usize - 1].to_owned());
-    let numbers = members(fields.day.bits, 1, 31);
+    let weekdays =
+        words_of_list(&members_of_bits(weekday, 1, 7), |day| WEEKDAYS[day as usize - 1].to_owned());
+    let numbers = members_of_bits(fields.day.bits, 1, 31);
     let of = if all_year { "each month" } else { months.as_str() };
     let day = if numbers.len() == 1 { "day" } else { "days" };
-    let numbers = format!("{day} {} of {of}", list(&numbers, |day| day.to_string()));
+    let numbers = format!("{day} {} of {of}", words_of_list(&numbers, |day| day.to_string()));
     match (fields.day.any, fields.weekday.any) {
         (true, true) if all_year => String::new(),
         (true, true) => format!("every day in {months}"),
@@ -81,70 +82,72 @@ fn days(fields: &Fields) -> String {
     }
 }
 
-fn time(fields: &Fields) -> Time {
-    let (hours, minutes) = (members(fields.hour, 0, 23), members(fields.minute, 0, 59));
-    let seconds = members(fields.second, 0, 59);
+fn words_of_times(fields: &CronFields) -> TimesOfDay {
+    let (hours, minutes) = (members_of_bits(fields.hour, 0, 23), members_of_bits(fields.minute, 0, 59));
+    let seconds = members_of_bits(fields.second, 0, 59);
     let time = match seconds.as_slice() {
         [0] => within_day(&hours, &minutes, ""),
         [second] => within_day(&hours, &minutes, &format!(":{second:02}")),
-        _ if hours.len() == 24 && minutes.len() == 60 => Time::Often(match cycle(&seconds, 60) {
-            Some(step) => stepped(step, "second", ""),
-            None => format!("every minute at second {}", list(&seconds, |second| second.to_string())),
+        _ if hours.len() == 24 && minutes.len() == 60 => TimesOfDay::Often(match even_step(&seconds, 60) {
+            Some(step) => words_of_step(step, "second", ""),
+            None => {
+                format!("every minute at second {}", words_of_list(&seconds, |second| second.to_string()))
+            }
         }),
         _ => {
-            let at = list(&seconds, |second| second.to_string());
+            let at = words_of_list(&seconds, |second| second.to_string());
             match within_day(&hours, &minutes, "") {
-                Time::At(times) => Time::At(format!("{times}, second {at}")),
-                Time::Often(often) => Time::Often(format!("{often}, second {at}")),
+                TimesOfDay::At(times) => TimesOfDay::At(format!("{times}, second {at}")),
+                TimesOfDay::Often(often) => TimesOfDay::Often(format!("{often}, second {at}")),
             }
         }
     };
     match time {
-        Time::Often(often) if often.is_empty() => Time::Often("never".to_owned()),
+        TimesOfDay::Often(often) if often.is_empty() => TimesOfDay::Often("never".to_owned()),
         time => time,
     }
 }
 
-fn within_day(hours: &[u32], minutes: &[u32], second: &str) -> Time {
+fn within_day(hours: &[u32], minutes: &[u32], second: &str) -> TimesOfDay {
     let clock = |hour: u32, minute: u32| format!("{hour:02}:{minute:02}{second}");
     let past = |minute: u32| format!(":{minute:02}{second}");
     if hours.len() == 24 {
-        return Time::Often(within_hour(minutes, past));
+        return TimesOfDay::Often(within_hour(minutes, past));
     }
     if hours.len() * minutes.len() <= MOST_LISTED {
         let times: Vec<String> =
             hours.iter().flat_map(|hour| minutes.iter().map(|minute| clock(*hour, *minute))).collect();
-        return Time::At(joined(times));
+        return TimesOfDay::At(join_words(times));
     }
-    if let ([minute], Some(step)) = (minutes, cycle(hours, 24)) {
+    if let ([minute], Some(step)) = (minutes, even_step(hours, 24)) {
         let from = if hours[0] == 0 { String::new() } else { format!(" from {}", clock(hours[0], *minute)) };
         let at = if from.is_empty() { format!(" at {}", past(*minute)) } else { from };
-        return Time::Often(stepped(step, "hour", &at));
+        return TimesOfDay::Often(words_of_step(step, "hour", &at));
     }
     let (first, last) = (hours[0], hours[hours.len() - 1]);
     let span = if hours.len() as u32 == last - first + 1 {
         format!("from {} to {}", clock(first, minutes[0]), clock(last, minutes[minutes.len() - 1]))
     } else {
-        format!("in the hours {}", list(hours, |hour| format!("{hour:02}")))
+        format!("in the hours {}", words_of_list(hours, |hour| format!("{hour:02}")))
     };
-    Time::Often(format!("{} {span}", within_hour(minutes, past)))
+    TimesOfDay::Often(format!("{} {span}", within_hour(minutes, past)))
 }
 
 fn within_hour(minutes: &[u32], past: impl Fn(u32) -> String) -> String {
-    match (minutes, cycle(minutes, 60)) {
+    match (minutes, even_step(minutes, 60)) {
         ([minute], _) => format!("every hour at {}", past(*minute)),
-        (_, Some(step)) if minutes[0] == 0 => stepped(step, "minute", ""),
-        (_, Some(step)) => stepped(step, "minute", &format!(" from {}", past(minutes[0]))),
-        _ => format!("every hour at {}", list(minutes, past)),
+        (_, Some(step)) if minutes[0] == 0 => words_of_step(step, "minute", ""),
+        (_, Some(step)) => words_of_step(step, "minute", &format!(" from {}", past(minutes[0]))),
+        _ => format!("every hour at {}", words_of_list(minutes, past)),
     }
 }
 
-fn stepped(step: u32, unit: &str, rest: &str) -> String {
+fn words_of_step(step: u32, unit: &str, rest: &str) -> String {
     if step == 1 { format!("every {unit}{rest}") } else { format!("every {step} {unit}s{rest}") }
 }
 
 /// The step of numbers that go round evenly, like 5, 20, 35, 50 of 60.
-fn cycle(numbers: &[u32], round: u32) -> Option<u32> {
+fn even_step(numbers: &[u32], round: u32) -> Option<u32> {
     let (first, second) = (*numbers.first()?, *numbers.get(1)?);
     let step = second - first;
     let even = numbers.windows(2).all(|pair| pair[1] - pair[0] == step);
@@ -152,12 +155,12 @@ fn cycle(numbers: &[u32], round: u32) -> Option<u32> {
     (even && whole).then_some(step)
 }
 
-fn members(bits: u64, min: u32, max: u32) -> Vec<u32> {
+fn members_of_bits(bits: u64, min: u32, max: u32) -> Vec<u32> {
     (min..=max).filter(|n| bits & (1 << n) != 0).collect()
 }
 
 /// `1, 3 and 5 to 9`.
-fn list(numbers: &[u32], name: impl Fn(u32) -> String) -> String {
+fn words_of_list(numbers: &[u32], name: impl Fn(u32) -> String) -> String {
     let mut parts = Vec::new();
     for run in numbers.chunk_by(|a, b| a + 1 == *b) {
         match run {
@@ -165,10 +168,10 @@ fn list(numbers: &[u32], name: impl Fn(u32) -> String) -> String {
             few => parts.extend(few.iter().map(|n| name(*n))),
         }
     }
-    joined(parts)
+    join_words(parts)
 }
 
-fn joined(mut parts: Vec<String>) -> String {
+fn join_words(mut parts: Vec<String>) -> String {
     let last = parts.pop().unwrap_or_default();
     if parts.is_empty() { last } else { format!("{} and {last}", parts.join(", ")) }
 }

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 const DATE_LINE: TimeDelta = TimeDelta::hours(12);
 
 /// How far local time is ahead of UTC at an instant.
-pub(super) fn offset(zone: Tz, at: DateTime<Utc>) -> TimeDelta {
+pub(super) fn offset_from_utc(zone: Tz, at: DateTime<Utc>) -> TimeDelta {
     let offset = zone.offset_from_utc_datetime(&at.naive_utc()).fix();
     TimeDelta::seconds(i64::from(offset.local_minus_utc()))
 }
@@ -21,8 +21,8 @@ pub(crate) fn first_instant(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Ut
 }
 
 fn end_of_gap(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
-    let before = offset(zone, wall.checked_sub_signed(TimeDelta::days(2))?.and_utc());
-    let after = offset(zone, wall.checked_add_signed(TimeDelta::days(2))?.and_utc());
+    let before = offset_from_utc(zone, wall.checked_sub_signed(TimeDelta::days(2))?.and_utc());
+    let after = offset_from_utc(zone, wall.checked_add_signed(TimeDelta::days(2))?.and_utc());
     if after <= before || after - before >= DATE_LINE {
         return None;
     }
@@ -34,11 +34,11 @@ fn end_of_gap(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
 /// The first change of the clock after `low`, up to `high`. Where they are far apart it may have been changed there and
 /// back in between; never twice in a day.
 pub(super) fn first_change(zone: Tz, low: DateTime<Utc>, high: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let old = offset(zone, low);
+    let old = offset_from_utc(zone, low);
     let mut from = low;
     while from < high {
         let to = from.checked_add_signed(TimeDelta::days(1)).map_or(high, |day| day.min(high));
-        if offset(zone, to) != old {
+        if offset_from_utc(zone, to) != old {
             return Some(change_between(zone, from, to));
         }
         from = to;
@@ -48,10 +48,10 @@ pub(super) fn first_change(zone: Tz, low: DateTime<Utc>, high: DateTime<Utc>) ->
 
 /// The first instant after `low` with another offset than `low` has; `high` has another one.
 pub(super) fn change_between(zone: Tz, mut low: DateTime<Utc>, mut high: DateTime<Utc>) -> DateTime<Utc> {
-    let old = offset(zone, low);
+    let old = offset_from_utc(zone, low);
     while high - low > TimeDelta::seconds(1) {
         let middle = low + TimeDelta::seconds((high - low).num_seconds() / 2);
-        if offset(zone, middle) == old {
+        if offset_from_utc(zone, middle) == old {
             low = middle;
         } else {
             high = middle;

@@ -6,7 +6,7 @@ use chrono::{NaiveDate, NaiveTime};
 use chrono_tz::TZ_VARIANTS;
 
 use super::*;
-use crate::cron::zone::{change_between, offset};
+use crate::cron::zone::{change_between, offset_from_utc};
 
 /// A change of the clocks: from then on local time is `after` ahead of UTC instead of `before`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,9 +25,9 @@ fn changes(zone: Tz) -> Vec<Change> {
     let mut low = year(2000);
     while low < year(2041) {
         let high = low + TimeDelta::days(5);
-        while offset(zone, low) != offset(zone, high) {
+        while offset_from_utc(zone, low) != offset_from_utc(zone, high) {
             let at = change_between(zone, low, high);
-            changes.push(Change { at, before: offset(zone, low), after: offset(zone, at) });
+            changes.push(Change { at, before: offset_from_utc(zone, low), after: offset_from_utc(zone, at) });
             low = at;
         }
         low = high;

@@ -1,6 +1,6 @@
 //! What is stated around a record: by the headers of the request, and by the envelopes that the record lies in.
 
-use super::fields::Fields;
+use super::fields::JsonFields;
 use super::{FileEvent, MAX_TEXT};
 
 /// The headers in which senders state something about an event.
@@ -38,7 +38,7 @@ impl Headers {
         self.0.is_empty()
     }
 
-    fn text(&self, name: &str) -> String {
+    fn text_of(&self, name: &str) -> String {
         let found = self.0.iter().find(|(key, _)| *key == name);
         found.map_or_else(String::new, |(_, value)| value.clone())
     }
@@ -46,7 +46,7 @@ impl Headers {
 
 /// What is known of a record before it is read.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Context {
+pub(super) struct RecordContext {
     /// Why it starts nothing, by what was stated so far.
     pub(super) why: Option<String>,
     /// What it is about, where it names no file.
@@ -59,31 +59,33 @@ pub(super) struct Context {
     pub(super) depth: usize,
 }
 
-impl Context {
+impl RecordContext {
     pub(super) fn of_headers(headers: &Headers) -> Self {
-        let text = |name: &str| headers.text(name);
-        let mut context = Self::default().pushed(&text, &text("x-goog-pubsub-message-id"));
+        let text = |name: &str| headers.text_of(name);
+        let mut context = Self::default().in_push(&text, &text("x-goog-pubsub-message-id"));
         context.about = text("x-goog-resource-uri");
         if !matches!(text("x-goog-resource-state").as_str(), "" | "exists") {
-            let why =
-                format!("{}: only an object that exists starts tasks", cut(&text("x-goog-resource-state")));
+            let why = format!(
+                "{}: only an object that exists starts tasks",
+                cut_text(&text("x-goog-resource-state"))
+            );
             context = context.or_why(Some(why));
         }
         if !matches!(text("x-amz-sns-message-type").as_str(), "" | "Notification") {
-            context = context.or_why(Some(unconfirmed(&text("x-amz-sns-message-type"))));
+            context = context.or_why(Some(why_unconfirmed(&text("x-amz-sns-message-type"))));
         }
         let cloud_event = |name: &str| text(&format!("ce-{name}"));
         context.cloud_event(&cloud_event)
     }
 
     /// One envelope deeper.
-    pub(super) fn within(&self) -> Self {
+    pub(super) fn one_deeper(&self) -> Self {
         Self { depth: self.depth + 1, ..self.clone() }
     }
 
     /// Within the message of Pub/Sub that has these attributes. GCS says in them what happened, and may leave the
     /// object itself out.
-    pub(super) fn pushed(mut self, attribute: &dyn Fn(&str) -> String, id: &str) -> Self {
+    pub(super) fn in_push(mut self, attribute: &dyn Fn(&str) -> String, id: &str) -> Self {
         // As a header is named.
         let text = |name: &str| Some(attribute(name)).filter(|text| !text.is_empty());
         let (bucket, object) = (text("bucketid"), text("objectid"));
@@ -120,7 +122,7 @@ impl Context {
     /// Of a kind: only a new object starts tasks. Not said, it may be one.
     pub(super) fn of_kind(self, kind: &str, wanted: &str) -> Self {
         let is_other = !kind.is_empty() && !is_new(kind);
-        self.or_why(is_other.then(|| format!("{}: only {wanted} starts tasks", cut(kind))))
+        self.or_why(is_other.then(|| format!("{}: only {wanted} starts tasks", cut_text(kind))))
     }
 
     /// In a message that is told apart by its id.
@@ -138,7 +140,7 @@ impl Context {
     }
 
     /// About this, where nothing else is said.
-    pub(super) fn about(mut self, about: String) -> Self {
+    pub(super) fn or_about(mut self, about: String) -> Self {
         if !about.is_empty() {
             self.about = about;
         }
@@ -146,7 +148,7 @@ impl Context {
     }
 
     /// A file with what its envelope says where it says nothing itself.
-    pub(super) fn completed(&self, mut file: FileEvent) -> FileEvent {
+    pub(super) fn complete_file(&self, mut file: FileEvent) -> FileEvent {
         if file.path.is_empty() && !self.file.path.is_empty() {
             file.path.clone_from(&self.file.path);
             file.created.clone_from(&self.file.created);
@@ -162,21 +164,21 @@ impl Context {
 }
 
 /// Why what SNS sends about a subscription itself starts nothing.
-pub(super) fn unconfirmed(kind: &str) -> String {
+pub(super) fn why_unconfirmed(kind: &str) -> String {
     match kind {
         "SubscriptionConfirmation" => {
             format!("{kind}: open the `SubscribeURL` of this message once, then SNS sends events")
         }
-        kind => format!("{}: only Notification starts tasks", cut(kind)),
+        kind => format!("{}: only Notification starts tasks", cut_text(kind)),
     }
 }
 
 /// Texts of an event within one envelope.
-pub(super) fn texts(fields: &Fields) -> impl Fn(&str) -> String {
+pub(super) fn texts_of(fields: &JsonFields) -> impl Fn(&str) -> String {
     |name| fields.text(name)
 }
 
-fn cut(text: &str) -> String {
+fn cut_text(text: &str) -> String {
     text.chars().take(MAX_TEXT).collect()
 }
 

@@ -4,9 +4,9 @@ use serde_json::{Map, Value};
 
 /// An object whose keys count in any case, and whose values of a wrong type count as missing, as in Go.
 #[derive(Debug, Default)]
-pub(super) struct Fields(pub(super) Map<String, Value>);
+pub(super) struct JsonFields(pub(super) Map<String, Value>);
 
-impl Fields {
+impl JsonFields {
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
         let any_case = || self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         self.0.get(name).or_else(|| any_case().map(|(_, value)| value))

@@ -11,9 +11,9 @@ mod tests;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
-use self::context::Context;
+use self::context::RecordContext;
 pub use self::context::{HEADERS, Headers};
-use self::fields::Fields;
+use self::fields::JsonFields;
 
 use crate::task_time::path_time;
 
@@ -110,7 +110,7 @@ impl FileEvent {
         path_time(&self.path)
     }
 
-    fn of_stat(stat: &Fields) -> Self {
+    fn of_stat(stat: &JsonFields) -> Self {
         let (checksum, created) = (stat.text("checksum"), stat.text("created"));
         let told = !checksum.is_empty() || !created.is_empty();
         let version = if told { format!("{checksum} {created}") } else { String::new() };
@@ -125,7 +125,7 @@ impl FileEvent {
         }
     }
 
-    fn of_gcs(object: &Fields, id: &str) -> Self {
+    fn of_gcs(object: &JsonFields, id: &str) -> Self {
         let created = DateTime::parse_from_rfc3339(&object.text("timeCreated"));
         let seconds = |at: DateTime<_>| at.to_utc().to_rfc3339_opts(SecondsFormat::Secs, true);
         Self {
@@ -139,7 +139,7 @@ impl FileEvent {
         }
     }
 
-    fn checked(self) -> Result<Self, FileEventError> {
+    fn check_lengths(self) -> Result<Self, FileEventError> {
         if self.path.is_empty() {
             return Err(FileEventError::NoPath);
         }
@@ -171,11 +171,11 @@ pub fn is_folder_marker(path: &str) -> bool {
 /// # Errors
 /// What to send instead, where no record can be read.
 pub fn parse(body: &[u8], headers: &Headers) -> Result<Vec<Arrival>, FileEventError> {
-    let context = Context::of_headers(headers);
+    let context = RecordContext::of_headers(headers);
     let body = if body.is_empty() && !headers.is_empty() { b"{}" } else { body };
     let body = serde_json::from_slice(body).map_err(|err| FileEventError::Json(err.to_string()))?;
     let mut records = Vec::new();
-    envelope::read(body, &context, &mut records);
+    envelope::read_records(body, &context, &mut records);
     if records.len() > MAX_RECORDS {
         return Err(FileEventError::TooMany(records.len()));
     }
@@ -192,27 +192,29 @@ pub fn parse(body: &[u8], headers: &Headers) -> Result<Vec<Arrival>, FileEventEr
 }
 
 /// A stat, or an object of GCS: that has an id and a name.
-fn plain(fields: &Fields, context: &Context) -> Result<Arrival, FileEventError> {
+fn judge_plain(fields: &JsonFields, context: &RecordContext) -> Result<Arrival, FileEventError> {
     let (id, name) = (fields.text("id"), fields.text("name"));
     if id.is_empty() || name.is_empty() {
-        return judge(FileEvent::of_stat(fields), context);
+        return judge_file(FileEvent::of_stat(fields), context);
     }
     // So an object is told of that a newer version of it replaced.
     let why = fields.has("timeDeleted").then(|| "timeDeleted: the object is gone".to_owned());
-    judge(FileEvent::of_gcs(fields, &id), &context.clone().or_why(why))
+    judge_file(FileEvent::of_gcs(fields, &id), &context.clone().or_why(why))
 }
 
 /// What an event about a file comes to, with all that was stated around it.
-fn judge(file: FileEvent, context: &Context) -> Result<Arrival, FileEventError> {
-    let mut file = context.completed(file);
+fn judge_file(file: FileEvent, context: &RecordContext) -> Result<Arrival, FileEventError> {
+    let mut file = context.complete_file(file);
     let is_marker = is_folder_marker(&file.path);
     let marker = || is_marker.then(|| "the marker of a folder: only files start tasks".to_owned());
-    let Some(why) = context.why.clone().or_else(marker) else { return file.checked().map(Arrival::File) };
+    let Some(why) = context.why.clone().or_else(marker) else {
+        return file.check_lengths().map(Arrival::File);
+    };
     if file.path.is_empty() {
         file.path.clone_from(&context.about);
     }
     if file.path.is_empty() {
         file.path.clone_from(&why);
     }
-    Ok(Arrival::Ignored { file: file.checked()?, why })
+    Ok(Arrival::Ignored { file: file.check_lengths()?, why })
 }

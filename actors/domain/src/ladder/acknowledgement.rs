@@ -59,7 +59,7 @@ impl LadderState {
         next.acknowledgements.push(by);
         let excess = next.acknowledgements.len().saturating_sub(MOST);
         next.acknowledgements.drain(..excess);
-        let told = next.update(false);
+        let told = next.next_update(false);
         Some((next, lines, told))
     }
 

@@ -34,7 +34,7 @@ impl Over {
 
     /// Whether what comes now is still the same coming back.
     pub(super) fn is_recent(&self, policy: Policy, now: DateTime<Utc>) -> bool {
-        self.at <= now && now - self.at < policy.bounds().1
+        self.at <= now && now - self.at < policy.usable_bounds().1
     }
 }
 
@@ -72,11 +72,11 @@ impl Incident {
         }
         self.back = self.back.saturating_add(u32::from(after_quiet));
         // Within one look it came, went, and came again.
-        if stretches(policy, new_lines) > 1 {
+        if count_stretches(policy, new_lines) > 1 {
             self.back = self.back.max(BACK);
         }
         let told = self.told.unwrap_or(self.opened);
-        let again = policy.bounds().1.checked_mul(REMINDED).unwrap_or(TimeDelta::MAX);
+        let again = policy.usable_bounds().1.checked_mul(REMINDED).unwrap_or(TimeDelta::MAX);
         self.comes_and_goes() && now - told < again
     }
 
@@ -86,7 +86,7 @@ impl Incident {
         if !self.comes_and_goes() {
             return policy.quiet_ticks;
         }
-        let (min, max) = policy.bounds();
+        let (min, max) = policy.usable_bounds();
         let micros = |time: TimeDelta| time.num_microseconds().unwrap_or(i64::MAX).max(1);
         let ticks = u32::try_from(micros(max).saturating_sub(1) / micros(min) + 1).unwrap_or(u32::MAX);
         policy.quiet_ticks.max(ticks)
@@ -94,10 +94,10 @@ impl Incident {
 }
 
 /// How many stretches these alerts are, with a pause between each.
-fn stretches(policy: Policy, lines: &BTreeMap<String, NewLine>) -> usize {
+fn count_stretches(policy: Policy, lines: &BTreeMap<String, NewLine>) -> usize {
     let mut raised: Vec<_> = lines.values().flat_map(|line| &line.raised).copied().collect();
     raised.sort_unstable();
-    let pause = policy.bounds().0.checked_mul(PARTED).unwrap_or(TimeDelta::MAX);
+    let pause = policy.usable_bounds().0.checked_mul(PARTED).unwrap_or(TimeDelta::MAX);
     1 + raised.windows(2).filter(|pair| pair[1] - pair[0] >= pause).count()
 }
 

@@ -30,29 +30,29 @@ impl Policy {
     }
 
     /// The bounds, made usable: an interval of nothing would never end, one upside down has no room.
-    pub(super) fn bounds(self) -> (TimeDelta, TimeDelta) {
+    pub(super) fn usable_bounds(self) -> (TimeDelta, TimeDelta) {
         let min = whole_micros(self.min).max(TimeDelta::milliseconds(1));
         (min, whole_micros(self.max).max(min))
     }
 
-    pub(super) fn clamp(self, interval: TimeDelta) -> TimeDelta {
-        let (min, max) = self.bounds();
+    pub(super) fn clamp_interval(self, interval: TimeDelta) -> TimeDelta {
+        let (min, max) = self.usable_bounds();
         whole_micros(interval).clamp(min, max)
     }
 
-    pub(super) fn longer(self, interval: TimeDelta) -> TimeDelta {
-        self.clamp(self.factor_up.times(interval))
+    pub(super) fn longer_interval(self, interval: TimeDelta) -> TimeDelta {
+        self.clamp_interval(self.factor_up.times_interval(interval))
     }
 
-    pub(super) fn shorter(self, interval: TimeDelta) -> TimeDelta {
-        self.clamp(self.factor_down.part_of(interval))
+    pub(super) fn shorter_interval(self, interval: TimeDelta) -> TimeDelta {
+        self.clamp_interval(self.factor_down.part_of(interval))
     }
 }
 
 /// In words: `5m to 1h20m, ×2.0 up, ÷2.0 down, over after 1 quiet tick`.
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (min, max) = self.bounds();
+        let (min, max) = self.usable_bounds();
         write!(f, "{} to {}, ×{} up, ÷{} down", print(min), print(max), self.factor_up, self.factor_down)?;
         let s = if self.quiet_ticks == 1 { "" } else { "s" };
         write!(f, ", over after {} quiet tick{s}", self.quiet_ticks)
@@ -86,15 +86,15 @@ impl Factor {
         f64::from(self.0) / 1_000.0
     }
 
-    fn times(self, interval: TimeDelta) -> TimeDelta {
-        self.scaled(interval, i128::from(self.0), 1_000)
+    fn times_interval(self, interval: TimeDelta) -> TimeDelta {
+        self.scale_interval(interval, i128::from(self.0), 1_000)
     }
 
     fn part_of(self, interval: TimeDelta) -> TimeDelta {
-        self.scaled(interval, 1_000, i128::from(self.0.max(1)))
+        self.scale_interval(interval, 1_000, i128::from(self.0.max(1)))
     }
 
-    fn scaled(self, interval: TimeDelta, times: i128, parts: i128) -> TimeDelta {
+    fn scale_interval(self, interval: TimeDelta, times: i128, parts: i128) -> TimeDelta {
         let micros = i128::from(interval.num_microseconds().unwrap_or(i64::MAX)) * times / parts;
         TimeDelta::microseconds(i64::try_from(micros).unwrap_or(i64::MAX))
     }
@@ -163,8 +163,8 @@ mod tests {
     #[test]
     fn a_factor_lengthens_and_shortens() {
         let factor: Factor = "1.5".parse().unwrap();
-        assert_eq!(factor.times(TimeDelta::minutes(10)), TimeDelta::minutes(15));
+        assert_eq!(factor.times_interval(TimeDelta::minutes(10)), TimeDelta::minutes(15));
         assert_eq!(factor.part_of(TimeDelta::minutes(15)), TimeDelta::minutes(10));
-        assert_eq!(Factor::MOST.times(TimeDelta::MAX), TimeDelta::microseconds(i64::MAX));
+        assert_eq!(Factor::MOST.times_interval(TimeDelta::MAX), TimeDelta::microseconds(i64::MAX));
     }
 }

@@ -36,7 +36,7 @@ impl QuietHours {
     /// When the quiet hours end that `now` lies in; none outside of them.
     #[must_use]
     pub fn hold(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let wall = self.wall(now);
+        let wall = self.wall_clock(now);
         let time = wall.time();
         let within = if self.from < self.to {
             (self.from..self.to).contains(&time)
@@ -58,13 +58,13 @@ impl QuietHours {
         if self.hold(now).is_some() {
             return Some(now);
         }
-        let wall = self.wall(now);
+        let wall = self.wall_clock(now);
         let days = u64::from(wall.time() >= self.from);
         let begin = wall.date().checked_add_days(Days::new(days))?.and_time(self.from);
         first_instant(self.zone, begin).map(|begin| begin.max(now))
     }
 
-    fn wall(&self, now: DateTime<Utc>) -> NaiveDateTime {
+    fn wall_clock(&self, now: DateTime<Utc>) -> NaiveDateTime {
         self.zone.from_utc_datetime(&now.naive_utc()).naive_local()
     }
 }

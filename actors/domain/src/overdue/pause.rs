@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{AT_ONCE, Due, of};
+use super::{AT_ONCE, Due, attempts_of};
 use crate::cron::Schedule;
 use crate::task::Attempt;
 use crate::workflow::{Phase, TaskName, WorkflowFile};
@@ -26,7 +26,7 @@ pub struct Pause {
 }
 
 impl Pause {
-    fn contains(&self, at: DateTime<Utc>) -> bool {
+    fn contains_time(&self, at: DateTime<Utc>) -> bool {
         self.since <= at && self.until.is_none_or(|until| at < until)
     }
 }
@@ -74,7 +74,7 @@ impl Due<'_> {
     /// Its slot fell into a pause of what starts it.
     pub(super) fn is_left_out(&self) -> bool {
         let starter = self.starter.name();
-        self.pauses.iter().any(|pause| pause.task == starter && pause.contains(self.slot))
+        self.pauses.iter().any(|pause| pause.task == starter && pause.contains_time(self.slot))
     }
 
     /// The deadline of a chain: what a pause held counts from its end. None while one holds it.
@@ -89,11 +89,11 @@ impl Due<'_> {
     /// Whether the pause held the slot or a task of this chain; or, where the phase wasn't reached yet, would.
     fn is_held(&self, chain: &[Attempt], pause: &Pause, by: DateTime<Utc>) -> bool {
         if pause.task == self.starter.name() {
-            return pause.contains(self.slot);
+            return pause.contains_time(self.slot);
         }
-        let reached = of(&TaskName::parse(&pause.task), chain);
+        let reached = attempts_of(&TaskName::parse(&pause.task), chain);
         // Retries of what was created before go on.
-        let was_kept = |attempt: &&Attempt| attempt.retry == 0 && pause.contains(attempt.uid.created());
-        if reached.is_empty() { pause.contains(by) } else { reached.iter().any(was_kept) }
+        let was_kept = |attempt: &&Attempt| attempt.retry == 0 && pause.contains_time(attempt.uid.created());
+        if reached.is_empty() { pause.contains_time(by) } else { reached.iter().any(was_kept) }
     }
 }

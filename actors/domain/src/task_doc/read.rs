@@ -23,14 +23,14 @@ pub fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
 
 impl<'de> Deserialize<'de> for TaskDoc {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(DocVisitor)
+        deserializer.deserialize_any(TaskDocVisitor)
     }
 }
 
 /// Names in any case, null for empty, the last of a repeated field, unknown ones passed over: as Go reads JSON.
-struct DocVisitor;
+struct TaskDocVisitor;
 
-impl<'de> Visitor<'de> for DocVisitor {
+impl<'de> Visitor<'de> for TaskDocVisitor {
     type Value = TaskDoc;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,9 +43,9 @@ impl<'de> Visitor<'de> for DocVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TaskDoc, A::Error> {
         let mut doc = TaskDoc::default();
-        while let Some(field) = map.next_key::<Field>()? {
-            match doc.field(field) {
-                Some(text) => map.next_value_seed(TextSeed { field, text })?,
+        while let Some(field) = map.next_key::<TaskField>()? {
+            match doc.field_mut(field) {
+                Some(text) => map.next_value_seed(TaskTextSeed { field, text })?,
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -56,28 +56,28 @@ impl<'de> Visitor<'de> for DocVisitor {
 }
 
 impl TaskDoc {
-    fn field(&mut self, field: Field) -> Option<&mut String> {
+    fn field_mut(&mut self, field: TaskField) -> Option<&mut String> {
         Some(match field {
-            Field::Type => &mut self.topic,
-            Field::Job => &mut self.job,
-            Field::Info => &mut self.info,
-            Field::Created => &mut self.created,
-            Field::Id => &mut self.id,
-            Field::Meta => &mut self.meta,
-            Field::Result => &mut self.result,
-            Field::Msg => &mut self.msg,
-            Field::Started => &mut self.started,
-            Field::Ended => &mut self.ended,
-            Field::Uid => &mut self.uid,
-            Field::NotBefore => &mut self.not_before,
-            Field::Unknown => return None,
+            TaskField::Type => &mut self.topic,
+            TaskField::Job => &mut self.job,
+            TaskField::Info => &mut self.info,
+            TaskField::Created => &mut self.created,
+            TaskField::Id => &mut self.id,
+            TaskField::Meta => &mut self.meta,
+            TaskField::Result => &mut self.result,
+            TaskField::Msg => &mut self.msg,
+            TaskField::Started => &mut self.started,
+            TaskField::Ended => &mut self.ended,
+            TaskField::Uid => &mut self.uid,
+            TaskField::NotBefore => &mut self.not_before,
+            TaskField::Unknown => return None,
         })
     }
 }
 
 /// A field of Task JSON.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Field {
+enum TaskField {
     Type,
     Job,
     Info,
@@ -93,7 +93,7 @@ enum Field {
     Unknown,
 }
 
-impl Field {
+impl TaskField {
     const NAMES: [(Self, &'static str); 12] = [
         (Self::Type, "type"),
         (Self::Job, "job"),
@@ -114,39 +114,39 @@ impl Field {
         found.map_or(Self::Unknown, |(field, _)| *field)
     }
 
-    fn name(self) -> &'static str {
+    fn wire_name(self) -> &'static str {
         Self::NAMES.iter().find(|(field, _)| *field == self).map_or("", |(_, name)| name)
     }
 }
 
-impl<'de> Deserialize<'de> for Field {
+impl<'de> Deserialize<'de> for TaskField {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_identifier(FieldVisitor)
+        deserializer.deserialize_identifier(TaskFieldVisitor)
     }
 }
 
-struct FieldVisitor;
+struct TaskFieldVisitor;
 
-impl Visitor<'_> for FieldVisitor {
-    type Value = Field;
+impl Visitor<'_> for TaskFieldVisitor {
+    type Value = TaskField;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name of a field")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Field, E> {
+    fn visit_str<E>(self, name: &str) -> Result<TaskField, E> {
         // To Go the long s is an s in another case.
-        Ok(if name.contains('ſ') { Field::of(&name.replace('ſ', "s")) } else { Field::of(name) })
+        Ok(if name.contains('ſ') { TaskField::of(&name.replace('ſ', "s")) } else { TaskField::of(name) })
     }
 }
 
 /// Reads one value into its field; null leaves what is there.
-struct TextSeed<'a> {
-    field: Field,
+struct TaskTextSeed<'a> {
+    field: TaskField,
     text: &'a mut String,
 }
 
-impl<'de> DeserializeSeed<'de> for TextSeed<'_> {
+impl<'de> DeserializeSeed<'de> for TaskTextSeed<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -154,11 +154,11 @@ impl<'de> DeserializeSeed<'de> for TextSeed<'_> {
     }
 }
 
-impl Visitor<'_> for TextSeed<'_> {
+impl Visitor<'_> for TaskTextSeed<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.field.name();
+        let name = self.field.wire_name();
         write!(f, "a text in `{name}`: write \"{name}\":\"…\" or leave it out")
     }
 
@@ -185,9 +185,9 @@ fn replace_lone_surrogates(text: &str) -> Option<String> {
     let mut replaced = false;
     while let Some(at) = rest.find('\\') {
         let escape = &rest[at..];
-        let unit = surrogate(escape);
+        let unit = leading_surrogate(escape);
         let paired = unit.is_some_and(|unit| unit < 0xdc00)
-            && escape.get(6..).and_then(surrogate).is_some_and(|unit| unit >= 0xdc00);
+            && escape.get(6..).and_then(leading_surrogate).is_some_and(|unit| unit >= 0xdc00);
         let length = match unit {
             Some(_) if paired => 12,
             Some(_) => 6,
@@ -203,7 +203,7 @@ fn replace_lone_surrogates(text: &str) -> Option<String> {
 }
 
 /// The surrogate that a text begins with, written as `\ud83d`.
-fn surrogate(text: &str) -> Option<u16> {
+fn leading_surrogate(text: &str) -> Option<u16> {
     let unit = u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()?;
     (0xd800..0xe000).contains(&unit).then_some(unit)
 }

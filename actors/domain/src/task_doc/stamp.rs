@@ -9,13 +9,13 @@ use crate::task::Uid;
 /// When an attempt was created, with the microseconds that tell it from others.
 #[must_use]
 pub fn created_text(uid: Uid) -> String {
-    Stamp::micros(uid.created()).as_str().to_owned()
+    TimeText::in_micros(uid.created()).as_str().to_owned()
 }
 
 /// A time on the wire: RFC 3339 in UTC, whole seconds.
 #[must_use]
 pub fn time_text(at: DateTime<Utc>) -> String {
-    Stamp::seconds(at).as_str().to_owned()
+    TimeText::in_seconds(at).as_str().to_owned()
 }
 
 /// A text that is no time.
@@ -34,34 +34,34 @@ pub fn parse_time(text: &str) -> Result<DateTime<Utc>, InvalidTime> {
 }
 
 /// `2026-03-01T12:00:00.000123Z` on the stack.
-pub(super) struct Stamp {
+pub(super) struct TimeText {
     bytes: [u8; 27],
     length: usize,
 }
 
-impl Stamp {
-    pub(super) fn seconds(at: DateTime<Utc>) -> Self {
+impl TimeText {
+    pub(super) fn in_seconds(at: DateTime<Utc>) -> Self {
         let mut bytes = *b"0000-00-00T00:00:00Z       ";
         Self::date_and_time(at, &mut bytes);
         Self { bytes, length: 20 }
     }
 
-    pub(super) fn micros(at: DateTime<Utc>) -> Self {
+    pub(super) fn in_micros(at: DateTime<Utc>) -> Self {
         let mut bytes = *b"0000-00-00T00:00:00.000000Z";
         Self::date_and_time(at, &mut bytes);
         // A leap second is written as the last microsecond before it ends.
-        digits(&mut bytes[20..26], (at.nanosecond() / 1000).min(999_999));
+        write_digits(&mut bytes[20..26], (at.nanosecond() / 1000).min(999_999));
         Self { bytes, length: 27 }
     }
 
     fn date_and_time(at: DateTime<Utc>, bytes: &mut [u8; 27]) {
         // RFC 3339 has years of four digits only.
-        digits(&mut bytes[0..4], u32::try_from(at.year().clamp(0, 9999)).unwrap_or(0));
-        digits(&mut bytes[5..7], at.month());
-        digits(&mut bytes[8..10], at.day());
-        digits(&mut bytes[11..13], at.hour());
-        digits(&mut bytes[14..16], at.minute());
-        digits(&mut bytes[17..19], at.second());
+        write_digits(&mut bytes[0..4], u32::try_from(at.year().clamp(0, 9999)).unwrap_or(0));
+        write_digits(&mut bytes[5..7], at.month());
+        write_digits(&mut bytes[8..10], at.day());
+        write_digits(&mut bytes[11..13], at.hour());
+        write_digits(&mut bytes[14..16], at.minute());
+        write_digits(&mut bytes[17..19], at.second());
     }
 
     pub(super) fn as_str(&self) -> &str {
@@ -70,7 +70,7 @@ impl Stamp {
 }
 
 /// Fills `place` with the last decimal digits of `number`.
-fn digits(place: &mut [u8], number: u32) {
+fn write_digits(place: &mut [u8], number: u32) {
     let mut rest = number;
     for byte in place.iter_mut().rev() {
         *byte = b'0' + u8::try_from(rest % 10).unwrap_or(0);
@@ -125,7 +125,7 @@ mod tests {
         #[test]
         fn any_time_is_written(seconds in -9_000_000_000_000_i64..9_000_000_000_000, nanos in 0_u32..2_000_000_000) {
             if let Some(at) = DateTime::from_timestamp(seconds, nanos) {
-                prop_assert_eq!((time_text(at).len(), Stamp::micros(at).as_str().len()), (20, 27));
+                prop_assert_eq!((time_text(at).len(), TimeText::in_micros(at).as_str().len()), (20, 27));
             }
         }
     }

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::graph::Graph;
+use super::graph::PhaseGraph;
 use super::{Finding, Phase, Severity, WorkflowFile};
 use crate::finding::did_you_mean;
 
 /// Marks phases on a circle, and lists circles, unknown parents and names that come twice.
-pub(super) fn between_phases(phases: &mut [Phase], graph: &Graph) -> Vec<Finding> {
+pub(super) fn between_phases(phases: &mut [Phase], graph: &PhaseGraph) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let circles = circles(phases, graph);
+    let circles = words_of_circles(phases, graph);
     for (phase, circle) in phases.iter_mut().zip(circles) {
         if let Some(circle) = circle {
             phase.cyclic = true;
@@ -17,7 +17,7 @@ pub(super) fn between_phases(phases: &mut [Phase], graph: &Graph) -> Vec<Finding
                 "{} depends on itself: {circle}: nothing on that circle starts it, take one dependsOn out",
                 phase.task
             );
-            findings.push(finding(phase, phase.places.depends_on, Severity::Error, message.clone()));
+            findings.push(finding_at(phase, phase.places.depends_on, Severity::Error, message.clone()));
             phase.problems.push(message);
         }
     }
@@ -25,9 +25,9 @@ pub(super) fn between_phases(phases: &mut [Phase], graph: &Graph) -> Vec<Finding
     let mut seen = HashMap::new();
     for (index, phase) in phases.iter().enumerate() {
         findings.extend(unknown_parent(phase, phases, graph));
-        let same = *seen.entry(text(phase)).or_insert(index);
+        let same = *seen.entry(texts_of_phase(phase)).or_insert(index);
         findings.extend(match same == index {
-            true => repeated(index, phases, graph),
+            true => repeated_name(index, phases, graph),
             false => Some(same_as(phase, &phases[same])),
         });
     }
@@ -48,13 +48,13 @@ pub(super) fn without_slots(file: &WorkflowFile) -> Vec<Finding> {
                 "{key} counts from the slots of cron, and none starts {}: take it out, or use max_run",
                 phase.task
             );
-            finding(phase, phase.places.task, Severity::Warning, message)
+            finding_at(phase, phase.places.task, Severity::Warning, message)
         })
         .collect()
 }
 
 /// All that is written in a phase.
-fn text(phase: &Phase) -> [&str; 4] {
+fn texts_of_phase(phase: &Phase) -> [&str; 4] {
     [&phase.task_text, &phase.rule_text, &phase.depends_on_text, &phase.template]
 }
 
@@ -63,7 +63,7 @@ fn same_as(phase: &Phase, first: &Phase) -> Finding {
         "the same phase is in line {}: its tasks would start twice, take one of them out",
         first.line
     );
-    finding(phase, phase.places.task, Severity::Warning, message)
+    finding_at(phase, phase.places.task, Severity::Warning, message)
 }
 
 /// A circle takes time to find: in large files only the first ones are named in full.
@@ -73,13 +73,13 @@ const MOST_NAMED: usize = 50;
 const MOST_STEPS: usize = 8;
 
 /// For each phase on a circle, the tasks of it.
-fn circles(phases: &[Phase], graph: &Graph) -> Vec<Option<String>> {
+fn words_of_circles(phases: &[Phase], graph: &PhaseGraph) -> Vec<Option<String>> {
     let mut left = MOST_NAMED;
     let mut name = |index: usize| {
         if !graph.is_cyclic(index) {
             return None;
         }
-        let path = if left > 0 { graph.circle(index, phases) } else { vec![index] };
+        let path = if left > 0 { graph.circle_from(index, phases) } else { vec![index] };
         left = left.saturating_sub(1);
         let mut names: Vec<String> = path.iter().map(|index| phases[*index].name()).collect();
         if names.len() > MOST_STEPS {
@@ -90,27 +90,28 @@ fn circles(phases: &[Phase], graph: &Graph) -> Vec<Option<String>> {
     (0..phases.len()).map(&mut name).collect()
 }
 
-fn finding(phase: &Phase, (line, column): (usize, usize), severity: Severity, message: String) -> Finding {
+fn finding_at(phase: &Phase, (line, column): (usize, usize), severity: Severity, message: String) -> Finding {
     Finding { file: phase.workflow.clone(), line, column, severity, message }
 }
 
 /// Looking for a similar name takes time for each phase: in large files only the first ones are looked at.
 const MOST_COMPARED: usize = 500;
 
-fn unknown_parent(phase: &Phase, phases: &[Phase], graph: &Graph) -> Option<Finding> {
-    let parent = phase.depends_on.as_ref().filter(|parent| !graph.has(parent))?;
+fn unknown_parent(phase: &Phase, phases: &[Phase], graph: &PhaseGraph) -> Option<Finding> {
+    let parent = phase.depends_on.as_ref().filter(|parent| !graph.has_phase(parent))?;
     let names: Vec<String> = phases.iter().take(MOST_COMPARED).map(Phase::name).collect();
     let hint = did_you_mean(&parent.to_string(), names.iter().map(String::as_str));
     let remedy =
         if hint.is_empty() { ": parents are looked for in the same file, write one of them" } else { &hint };
     let message = format!("parent task not found: {}{remedy}", phase.depends_on_text);
-    Some(finding(phase, phase.places.depends_on, Severity::Error, message))
+    Some(finding_at(phase, phase.places.depends_on, Severity::Error, message))
 }
 
 /// Several schedules of one task are fine; else only the first phase of a name is ever found.
-fn repeated(index: usize, phases: &[Phase], graph: &Graph) -> Option<Finding> {
+fn repeated_name(index: usize, phases: &[Phase], graph: &PhaseGraph) -> Option<Finding> {
     let phase = &phases[index];
-    let first = graph.named(&phase.task.topic, &phase.task.job).first().map(|first| &phases[*first])?;
+    let first =
+        graph.phases_named(&phase.task.topic, &phase.task.job).first().map(|first| &phases[*first])?;
     let is_start = |phase: &Phase| phase.rule.cron.is_some() || phase.rule.files.is_some();
     let same = (first.retry, first.rule.retry_delay, first.rule.no_alert)
         == (phase.retry, phase.rule.retry_delay, phase.rule.no_alert);
@@ -124,5 +125,5 @@ fn repeated(index: usize, phases: &[Phase], graph: &Graph) -> Option<Finding> {
         "{} is there twice: for retries and alerts only the one in line {} counts, give this one a job of its own",
         phase.task, first.line
     );
-    Some(finding(phase, phase.places.task, Severity::Warning, message))
+    Some(finding_at(phase, phase.places.task, Severity::Warning, message))
 }

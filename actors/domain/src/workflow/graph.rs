@@ -7,11 +7,11 @@ use super::{Phase, TaskName};
 
 /// Lookups within one file, made once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Graph {
+pub(super) struct PhaseGraph {
     /// Phases by topic and job, as written.
-    named: HashMap<String, HashMap<String, Named>>,
+    named: HashMap<String, HashMap<String, NamedPhases>>,
     /// Phases by the topic that they follow.
-    followers: HashMap<String, Followers>,
+    followers: HashMap<String, TopicFollowers>,
     /// The place of each phase in the order of names.
     rank: Vec<usize>,
     /// For each phase, whether what it follows follows it.
@@ -19,13 +19,13 @@ pub(super) struct Graph {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Named {
+struct NamedPhases {
     node: usize,
     phases: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Followers {
+struct TopicFollowers {
     /// The node that stands for any job of the topic.
     node: usize,
     of_any_job: Vec<usize>,
@@ -34,20 +34,21 @@ struct Followers {
     circles: HashMap<String, Vec<usize>>,
 }
 
-impl Graph {
+impl PhaseGraph {
     pub(super) fn new(phases: &[Phase]) -> Self {
-        let mut graph = Self { rank: ranks(phases), ..Self::default() };
+        let mut graph = Self { rank: ranks_by_name(phases), ..Self::default() };
         let mut nodes = 0..;
         let mut fresh = || nodes.next().unwrap_or_default();
         for (index, phase) in phases.iter().enumerate() {
             let jobs = graph.named.entry(phase.task.topic.clone()).or_default();
-            let named =
-                jobs.entry(phase.task.job.clone()).or_insert_with(|| Named { node: fresh(), phases: vec![] });
+            let named = jobs
+                .entry(phase.task.job.clone())
+                .or_insert_with(|| NamedPhases { node: fresh(), phases: vec![] });
             named.phases.push(index);
             if let Some(parent) = &phase.depends_on {
                 let followers = graph.followers.entry(parent.topic.clone());
-                let followers =
-                    followers.or_insert_with(|| Followers { node: fresh(), ..Followers::default() });
+                let followers = followers
+                    .or_insert_with(|| TopicFollowers { node: fresh(), ..TopicFollowers::default() });
                 match parent.job.as_str() {
                     "" => followers.of_any_job.push(index),
                     job => followers.by_job.entry(job.to_owned()).or_default().push(index),
@@ -60,12 +61,12 @@ impl Graph {
     }
 
     /// The phases of that name.
-    pub(super) fn named(&self, topic: &str, job: &str) -> &[usize] {
+    pub(super) fn phases_named(&self, topic: &str, job: &str) -> &[usize] {
         self.named.get(topic).and_then(|jobs| jobs.get(job)).map_or(&[], |named| &named.phases)
     }
 
     /// The phases that follow a task, by name; those that would lead back to it are left out.
-    pub(super) fn children(&self, topic: &str, job: &str) -> Vec<usize> {
+    pub(super) fn children_of(&self, topic: &str, job: &str) -> Vec<usize> {
         let Some(followers) = self.followers.get(topic) else { return Vec::new() };
         let of_job = followers.by_job.get(job).into_iter().flatten();
         let circle = followers.circles.get(job);
@@ -77,7 +78,7 @@ impl Graph {
     }
 
     /// Whether there is a phase that `name` means: of that job, or of any when it names none.
-    pub(super) fn has(&self, name: &TaskName) -> bool {
+    pub(super) fn has_phase(&self, name: &TaskName) -> bool {
         self.named.get(&name.topic).is_some_and(|jobs| name.job.is_empty() || jobs.contains_key(&name.job))
     }
 
@@ -87,7 +88,7 @@ impl Graph {
     }
 
     /// The way from a phase on a circle back to it: each starts the next.
-    pub(super) fn circle(&self, start: usize, phases: &[Phase]) -> Vec<usize> {
+    pub(super) fn circle_from(&self, start: usize, phases: &[Phase]) -> Vec<usize> {
         let mut came_from: HashMap<usize, usize> = HashMap::new();
         let mut seen: HashSet<&TaskName> = HashSet::new();
         let mut queue = VecDeque::from([start]);
@@ -113,7 +114,7 @@ impl Graph {
     /// The phases that a `dependsOn` means, as written.
     pub(super) fn meant_by(&self, name: &TaskName) -> Vec<usize> {
         if !name.job.is_empty() {
-            return self.named(&name.topic, &name.job).to_vec();
+            return self.phases_named(&name.topic, &name.job).to_vec();
         }
         let jobs = self.named.get(&name.topic).into_iter().flatten();
         let mut meant: Vec<usize> = jobs.flat_map(|(_, named)| named.phases.iter().copied()).collect();
@@ -135,7 +136,7 @@ impl Graph {
             edges[followers.node]
                 .extend(followers.of_any_job.iter().filter_map(|i| self.node_of(&phases[*i])));
         }
-        let circle = components(&edges);
+        let circle = strong_components(&edges);
         self.cyclic = phases.iter().map(|phase| self.follows_itself(phase, &circle)).collect();
         self.note_circles(phases, &circle);
     }
@@ -181,7 +182,7 @@ impl Graph {
     }
 }
 
-fn ranks(phases: &[Phase]) -> Vec<usize> {
+fn ranks_by_name(phases: &[Phase]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..phases.len()).collect();
     order.sort_by_cached_key(|index| (phases[*index].task.to_string(), *index));
     let mut ranks = vec![0; phases.len()];
@@ -192,7 +193,7 @@ fn ranks(phases: &[Phase]) -> Vec<usize> {
 }
 
 /// The strongly connected component of each node (Kosaraju, without recursion).
-fn components(edges: &[Vec<usize>]) -> Vec<usize> {
+fn strong_components(edges: &[Vec<usize>]) -> Vec<usize> {
     let mut backwards = vec![Vec::new(); edges.len()];
     for (from, targets) in edges.iter().enumerate() {
         for target in targets {

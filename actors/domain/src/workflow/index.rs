@@ -72,7 +72,7 @@ impl Workflows {
     /// phase that would lead back to the task isn't among them.
     pub fn children(&self, workflow: &str, topic: &str, job: &str) -> impl Iterator<Item = &Phase> + use<'_> {
         let file = self.file(workflow);
-        let children = file.map(|file| file.graph.children(topic, job)).unwrap_or_default();
+        let children = file.map(|file| file.graph.children_of(topic, job)).unwrap_or_default();
         children.into_iter().filter_map(move |index| file?.phases.get(index))
     }
 

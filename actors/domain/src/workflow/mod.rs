@@ -71,12 +71,12 @@ pub struct Phase {
     pub problems: Vec<String>,
     /// What it follows follows it: nothing on that circle starts it.
     pub cyclic: bool,
-    places: Places,
+    places: PhasePlaces,
 }
 
 /// Line and column of what findings point at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Places {
+struct PhasePlaces {
     task: (usize, usize),
     depends_on: (usize, usize),
     template: (usize, usize),
@@ -119,7 +119,7 @@ pub struct WorkflowFile {
     pub phases: Vec<Phase>,
     /// What its author should know.
     pub findings: Vec<Finding>,
-    graph: graph::Graph,
+    graph: graph::PhaseGraph,
 }
 
 impl WorkflowFile {
@@ -128,8 +128,8 @@ impl WorkflowFile {
     /// # Errors
     /// When the file can't be read at all; problems of single phases are in its findings.
     pub fn parse(path: &str, text: &str, hash: &str, zone: Tz) -> Result<Self, Vec<Finding>> {
-        let (mut phases, mut findings) = parse::phases(path, text, zone)?;
-        let graph = graph::Graph::new(&phases);
+        let (mut phases, mut findings) = parse::read_phases(path, text, zone)?;
+        let graph = graph::PhaseGraph::new(&phases);
         findings.extend(check::between_phases(&mut phases, &graph));
         let mut file = Self { path: path.to_owned(), hash: hash.to_owned(), phases, findings, graph };
         let without_slots = check::without_slots(&file);
@@ -141,7 +141,7 @@ impl WorkflowFile {
     /// The first phase of that name.
     #[must_use]
     pub fn phase(&self, topic: &str, job: &str) -> Option<&Phase> {
-        self.graph.named(topic, job).first().and_then(|index| self.phases.get(*index))
+        self.graph.phases_named(topic, job).first().and_then(|index| self.phases.get(*index))
     }
 
     /// The phases that one follows.
@@ -155,18 +155,21 @@ impl WorkflowFile {
     /// follows.
     #[must_use]
     pub fn starters(&self, index: usize) -> Vec<&Phase> {
-        self.before(index).map(|(_, phase)| phase).filter(|phase| phase.rule.schedule.is_some()).collect()
+        self.phases_before(index)
+            .map(|(_, phase)| phase)
+            .filter(|phase| phase.rule.schedule.is_some())
+            .collect()
     }
 
     /// The phases on the ways from one to that at this place, with both.
     #[must_use]
     pub fn ways(&self, from: &Phase, index: usize) -> Vec<&Phase> {
-        let leads_from = |index| self.before(index).any(|(_, phase)| std::ptr::eq(phase, from));
-        self.before(index).filter(|(index, _)| leads_from(*index)).map(|(_, phase)| phase).collect()
+        let leads_from = |index| self.phases_before(index).any(|(_, phase)| std::ptr::eq(phase, from));
+        self.phases_before(index).filter(|(index, _)| leads_from(*index)).map(|(_, phase)| phase).collect()
     }
 
     /// The phase at this place, what it follows, and so on.
-    fn before(&self, index: usize) -> impl Iterator<Item = (usize, &Phase)> {
+    fn phases_before(&self, index: usize) -> impl Iterator<Item = (usize, &Phase)> {
         let mut seen = std::collections::BTreeSet::from([index]);
         let mut to_see = vec![index];
         std::iter::from_fn(move || {

@@ -6,20 +6,24 @@ use chrono_tz::Tz;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::lint::{At, lints, place_in_rule};
-use super::{Finding, Phase, Places, Severity, TaskName};
-use crate::finding::{nearest, remedy};
+use super::lint::{PlaceInPhase, lints_of_phase, place_in_rule};
+use super::{Finding, Phase, PhasePlaces, Severity, TaskName};
+use crate::finding::{nearest, what_to_write};
 use crate::rule::Rule;
 
 const KEYS: [&str; 5] = ["task", "dependsOn", "rule", "retry", "template"];
 
 /// Reads the phases of a file. A file with a value of the wrong type is not read at all, so that its last good
 /// version stays.
-pub(super) fn phases(path: &str, text: &str, zone: Tz) -> Result<(Vec<Phase>, Vec<Finding>), Vec<Finding>> {
+pub(super) fn read_phases(
+    path: &str,
+    text: &str,
+    zone: Tz,
+) -> Result<(Vec<Phase>, Vec<Finding>), Vec<Finding>> {
     let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-    let mut reader = Reader { path, text, zone, line_starts, findings: Vec::new(), unreadable: false };
+    let mut reader = PhaseReader { path, text, zone, line_starts, findings: Vec::new(), unreadable: false };
     if text.starts_with('\u{feff}') {
-        reader.reject(0..0, "the file begins with a byte order mark: save it as UTF-8 without one");
+        reader.add_error(0..0, "the file begins with a byte order mark: save it as UTF-8 without one");
         return Err(reader.findings);
     }
     let table = match DeTable::parse(text) {
@@ -29,11 +33,11 @@ pub(super) fn phases(path: &str, text: &str, zone: Tz) -> Result<(Vec<Phase>, Ve
             if message == "duplicate key" {
                 message.push_str(": take one of them out, or write [[phase]] before the next phase");
             }
-            reader.reject(err.span().unwrap_or_default(), message);
+            reader.add_error(err.span().unwrap_or_default(), message);
             return Err(reader.findings);
         }
     };
-    let mut phases = reader.groups(table);
+    let mut phases = reader.read_groups(table);
     reader.findings.sort();
     if reader.unreadable {
         return Err(reader.findings);
@@ -42,7 +46,7 @@ pub(super) fn phases(path: &str, text: &str, zone: Tz) -> Result<(Vec<Phase>, Ve
     Ok((phases.into_iter().map(|(_, phase)| phase).collect(), reader.findings))
 }
 
-struct Reader<'a> {
+struct PhaseReader<'a> {
     path: &'a str,
     text: &'a str,
     zone: Tz,
@@ -53,7 +57,7 @@ struct Reader<'a> {
 
 type Place = Range<usize>;
 
-impl Reader<'_> {
+impl PhaseReader<'_> {
     fn line_and_column(&self, place: &Place) -> (usize, usize) {
         let line = self.line_starts.partition_point(|start| *start <= place.start);
         let start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
@@ -61,57 +65,62 @@ impl Reader<'_> {
         (line, before.chars().count() + 1)
     }
 
-    fn add(&mut self, place: &Place, severity: Severity, message: impl Into<String>) {
+    fn add_finding(&mut self, place: &Place, severity: Severity, message: impl Into<String>) {
         let (line, column) = self.line_and_column(place);
         let (file, message) = (self.path.to_owned(), message.into());
         self.findings.push(Finding { file, line, column, severity, message });
     }
 
-    fn warn(&mut self, place: &Place, message: impl Into<String>) {
-        self.add(place, Severity::Warning, message);
+    fn add_warning(&mut self, place: &Place, message: impl Into<String>) {
+        self.add_finding(place, Severity::Warning, message);
     }
 
-    fn reject(&mut self, place: Place, message: impl Into<String>) {
-        self.add(&place, Severity::Error, message);
+    fn add_error(&mut self, place: Place, message: impl Into<String>) {
+        self.add_finding(&place, Severity::Error, message);
         self.unreadable = true;
     }
 
     /// `[[phase]]` and `[[Phase]]` in one file are one list.
-    fn groups(&mut self, table: DeTable<'_>) -> Vec<(usize, Phase)> {
+    fn read_groups(&mut self, table: DeTable<'_>) -> Vec<(usize, Phase)> {
         let mut phases = Vec::new();
         for (key, value) in table {
             let place = key.span();
             let name = key.into_inner();
             if name.eq_ignore_ascii_case("phase") {
-                self.group(&name, place, value.into_inner(), &mut phases);
+                self.read_group(&name, place, value.into_inner(), &mut phases);
             } else if nearest(&name, ["phase"]).is_some() {
                 // Other keys may be notes of the author.
-                self.warn(&place, format!("`{name}` is unknown: did you mean `phase`?"));
+                self.add_warning(&place, format!("`{name}` is unknown: did you mean `phase`?"));
             }
         }
         phases
     }
 
-    fn group(&mut self, name: &str, place: Place, value: DeValue<'_>, phases: &mut Vec<(usize, Phase)>) {
+    fn read_group(&mut self, name: &str, place: Place, value: DeValue<'_>, phases: &mut Vec<(usize, Phase)>) {
         let DeValue::Array(tables) = value else {
-            self.reject(place, format!("`{name}` is {}: write [[{name}]] before each phase", kind(&value)));
+            self.add_error(
+                place,
+                format!("`{name}` is {}: write [[{name}]] before each phase", kind_of_value(&value)),
+            );
             return;
         };
         for table in tables {
             let start = table.span();
             match table.into_inner() {
-                DeValue::Table(table) => phases.push((start.start, self.phase(&start, table))),
+                DeValue::Table(table) => phases.push((start.start, self.read_phase(&start, table))),
                 other => {
-                    let message =
-                        format!("`{name}` holds {}: write [[{name}]] before each phase", kind(&other));
-                    self.reject(start, message);
+                    let message = format!(
+                        "`{name}` holds {}: write [[{name}]] before each phase",
+                        kind_of_value(&other)
+                    );
+                    self.add_error(start, message);
                 }
             }
         }
     }
 
-    fn phase(&mut self, place: &Place, table: DeTable<'_>) -> Phase {
-        let mut fields = Fields { all: place.clone(), ..Fields::default() };
+    fn read_phase(&mut self, place: &Place, table: DeTable<'_>) -> Phase {
+        let mut fields = PhaseFields { all: place.clone(), ..PhaseFields::default() };
         let others_unreadable = std::mem::take(&mut self.unreadable);
         let mut entries: Vec<_> = table.into_iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
@@ -124,22 +133,25 @@ impl Reader<'_> {
                 "rule" => &mut fields.rule,
                 "template" => &mut fields.template,
                 "retry" => {
-                    fields.retry = self.retry(&value);
+                    fields.retry = self.read_retry(&value);
                     continue;
                 }
                 _ => {
-                    self.warn(&key_place, format!("`{name}` is unknown{}", remedy(&name, &KEYS)));
+                    self.add_warning(
+                        &key_place,
+                        format!("`{name}` is unknown{}", what_to_write(&name, &KEYS)),
+                    );
                     continue;
                 }
             };
             if field.is_some() {
-                self.warn(&key_place, format!("`{name}` is there twice: the last one counts"));
+                self.add_warning(&key_place, format!("`{name}` is there twice: the last one counts"));
             }
             *field = self.text_of(&name, value);
         }
-        let mut phase = self.build(&fields);
+        let mut phase = self.build_phase(&fields);
         if !self.unreadable {
-            self.judge(&mut phase, &fields);
+            self.judge_phase(&mut phase, &fields);
         }
         self.unreadable |= others_unreadable;
         phase
@@ -150,31 +162,34 @@ impl Reader<'_> {
         match value.into_inner() {
             DeValue::String(text) => Some((text.into_owned(), place)),
             other => {
-                self.reject(place, format!("`{name}` is {}: write a text in quotes", kind(&other)));
+                self.add_error(
+                    place,
+                    format!("`{name}` is {}: write a text in quotes", kind_of_value(&other)),
+                );
                 None
             }
         }
     }
 
-    fn retry(&mut self, value: &Spanned<DeValue<'_>>) -> u32 {
+    fn read_retry(&mut self, value: &Spanned<DeValue<'_>>) -> u32 {
         let number = match value.get_ref() {
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok(),
             _ => None,
         };
         if let Some(number @ ..0) = number {
-            self.warn(&value.span(), format!("retry {number} is below none: it counts as 0"));
+            self.add_warning(&value.span(), format!("retry {number} is below none: it counts as 0"));
         }
         let retries = number.and_then(|number| u32::try_from(number.max(0)).ok());
         retries.unwrap_or_else(|| {
             let message = "`retry` is how often a failed task is tried again: write a number, like 3";
-            self.reject(value.span(), message);
+            self.add_error(value.span(), message);
             0
         })
     }
 
-    fn build(&self, fields: &Fields) -> Phase {
-        let place = |field: &Field| field.as_ref().map_or(&fields.all, |(_, place)| place).clone();
-        let text = |field: &Field| field.as_ref().map(|(text, _)| text.clone()).unwrap_or_default();
+    fn build_phase(&self, fields: &PhaseFields) -> Phase {
+        let place = |field: &PhaseField| field.as_ref().map_or(&fields.all, |(_, place)| place).clone();
+        let text = |field: &PhaseField| field.as_ref().map(|(text, _)| text.clone()).unwrap_or_default();
         let (rule_text, task_text, depends_on_text) =
             (text(&fields.rule), text(&fields.task), text(&fields.depends_on));
         let rule = Rule::parse(&rule_text, self.zone);
@@ -197,7 +212,7 @@ impl Reader<'_> {
             column,
             problems: Vec::new(),
             cyclic: false,
-            places: Places {
+            places: PhasePlaces {
                 task: self.line_and_column(&place(&fields.task)),
                 depends_on: self.line_and_column(&place(&fields.depends_on)),
                 template: self.line_and_column(&place(&fields.template)),
@@ -205,36 +220,37 @@ impl Reader<'_> {
         }
     }
 
-    fn judge(&mut self, phase: &mut Phase, fields: &Fields) {
+    fn judge_phase(&mut self, phase: &mut Phase, fields: &PhaseFields) {
         let task = fields.task.as_ref().map_or(&fields.all, |(_, place)| place);
         let rule = fields.rule.as_ref().map_or(&fields.all, |(_, place)| place);
         if phase.task.topic.is_empty() {
             let message = "the phase has no task: write task = \"topic\" or \"topic:job\"".to_owned();
-            self.add(task, Severity::Error, message.clone());
+            self.add_finding(task, Severity::Error, message.clone());
             phase.problems.push(message);
         }
         for problem in &phase.rule.problems {
-            let place = self.within(fields, &fields.rule, place_in_rule(&phase.rule_text, &problem.key));
-            self.add(&place, problem.severity, problem.message.clone());
+            let place =
+                self.place_within(fields, &fields.rule, place_in_rule(&phase.rule_text, &problem.key));
+            self.add_finding(&place, problem.severity, problem.message.clone());
         }
-        for lint in lints(phase) {
+        for lint in lints_of_phase(phase) {
             let place = match lint.at {
-                At::Task(at) => self.within(fields, &fields.task, at),
-                At::DependsOn(at) => self.within(fields, &fields.depends_on, at),
-                At::Rule(at) => self.within(fields, &fields.rule, at),
-                At::Template(at) => self.within(fields, &fields.template, at),
+                PlaceInPhase::Task(at) => self.place_within(fields, &fields.task, at),
+                PlaceInPhase::DependsOn(at) => self.place_within(fields, &fields.depends_on, at),
+                PlaceInPhase::Rule(at) => self.place_within(fields, &fields.rule, at),
+                PlaceInPhase::Template(at) => self.place_within(fields, &fields.template, at),
             };
             if lint.severity == Severity::Error {
                 phase.problems.push(lint.message.clone());
             }
-            self.add(&place, lint.severity, lint.message);
+            self.add_finding(&place, lint.severity, lint.message);
         }
         let status = phase.rule.status(phase.depends_on.is_some());
         if let Some(status) = &status
             && !phase.rule.problems.iter().any(|problem| problem.message == *status)
         {
             // Not wrong: its tasks may come by REST, and their retries are found here.
-            self.warn(rule, status.clone());
+            self.add_warning(rule, status.clone());
         }
         phase.problems.extend(status);
         let errors = phase.rule.problems.iter().filter(|problem| problem.severity == Severity::Error);
@@ -244,7 +260,7 @@ impl Reader<'_> {
     }
 
     /// Where the byte `at` of a value is written; where the value is when it is written with escapes.
-    fn within(&self, fields: &Fields, field: &Field, at: usize) -> Place {
+    fn place_within(&self, fields: &PhaseFields, field: &PhaseField, at: usize) -> Place {
         let Some((value, place)) = field else { return fields.all.clone() };
         let written = self.text.get(place.clone()).unwrap_or_default();
         match written.find(value.as_str()) {
@@ -254,19 +270,19 @@ impl Reader<'_> {
     }
 }
 
-type Field = Option<(String, Place)>;
+type PhaseField = Option<(String, Place)>;
 
 #[derive(Default)]
-struct Fields {
+struct PhaseFields {
     all: Place,
-    task: Field,
-    depends_on: Field,
-    rule: Field,
-    template: Field,
+    task: PhaseField,
+    depends_on: PhaseField,
+    rule: PhaseField,
+    template: PhaseField,
     retry: u32,
 }
 
-fn kind(value: &DeValue<'_>) -> &'static str {
+fn kind_of_value(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a text",
         DeValue::Integer(_) => "a number",

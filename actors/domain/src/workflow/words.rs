@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::Phase;
 use crate::cron::Schedule;
-use crate::cron::words::unit;
+use crate::cron::words::whole_unit;
 use crate::duration;
 use crate::rule::{By, Rule};
 
@@ -15,7 +15,9 @@ impl Phase {
         let mut parts = Vec::new();
         if let Some(cron) = &self.rule.cron {
             let when = self.rule.schedule.as_ref().map(Schedule::words);
-            parts.push(when.unwrap_or_else(|| format!("never: `{cron}` can't be read")) + &about(&self.rule));
+            parts.push(
+                when.unwrap_or_else(|| format!("never: `{cron}` can't be read")) + &words_of_time(&self.rule),
+            );
         }
         if let Some(files) = &self.rule.files {
             parts.push(match self.rule.count {
@@ -24,17 +26,17 @@ impl Phase {
             });
         }
         if self.depends_on.is_some() {
-            parts.push(format!("after {} completes{}", self.depends_on_text, required(&self.rule)));
+            parts.push(format!("after {} completes{}", self.depends_on_text, words_of_required(&self.rule)));
         }
         if parts.is_empty() {
             return "by nothing: its tasks come over REST".to_owned();
         }
-        parts.join("; and ") + &rows(&self.rule)
+        parts.join("; and ") + &words_of_rows(&self.rule)
     }
 }
 
 /// Which time the tasks of a slot are about.
-fn about(rule: &Rule) -> String {
+fn words_of_time(rule: &Rule) -> String {
     if !rule.span.is_zero() {
         let side = if rule.span < TimeDelta::zero() { "back to" } else { "up to" };
         let by = match rule.by {
@@ -43,20 +45,23 @@ fn about(rule: &Rule) -> String {
             By::Week => "week",
             By::Month => "month",
         };
-        let from =
-            if rule.offset.is_zero() { String::new() } else { format!(" from {}", apart(rule.offset)) };
-        return format!(", for each {by}{from} {side} {}", apart(rule.offset + rule.span));
+        let from = if rule.offset.is_zero() {
+            String::new()
+        } else {
+            format!(" from {}", words_of_distance(rule.offset))
+        };
+        return format!(", for each {by}{from} {side} {}", words_of_distance(rule.offset + rule.span));
     }
     match rule.offset {
         offset if offset.is_zero() => String::new(),
-        offset => format!(", about {}", apart(offset)),
+        offset => format!(", about {}", words_of_distance(offset)),
     }
 }
 
 /// How far a time is from the slot: `the hour before`, `2 days after`.
-fn apart(offset: TimeDelta) -> String {
+fn words_of_distance(offset: TimeDelta) -> String {
     let side = if offset < TimeDelta::zero() { "before" } else { "after" };
-    match unit(offset.abs()) {
+    match whole_unit(offset.abs()) {
         Some((1, unit)) => format!("the {unit} {side}"),
         Some((n, unit)) => format!("{n} {unit}s {side}"),
         None if offset.is_zero() => "the slot".to_owned(),
@@ -64,14 +69,14 @@ fn apart(offset: TimeDelta) -> String {
     }
 }
 
-fn required(rule: &Rule) -> String {
+fn words_of_required(rule: &Rule) -> String {
     match rule.require.as_slice() {
         [] => String::new(),
         keys => format!(" with {} in its meta", keys.join(" and ")),
     }
 }
 
-fn rows(rule: &Rule) -> String {
+fn words_of_rows(rule: &Rule) -> String {
     let listed = rule.meta.values().map(Vec::len).max();
     match (&rule.meta_file, listed) {
         (Some(path), _) => format!(", a task for each row of {path}"),

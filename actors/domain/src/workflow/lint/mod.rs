@@ -13,52 +13,52 @@ use crate::rule;
 
 /// One thing that is wrong, by its place in a value of the phase.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Lint {
-    pub(super) at: At,
+pub(super) struct PhaseLint {
+    pub(super) at: PlaceInPhase,
     pub(super) severity: Severity,
     pub(super) message: String,
 }
 
 /// A byte of one of the phase's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum At {
+pub(super) enum PlaceInPhase {
     Task(usize),
     DependsOn(usize),
     Rule(usize),
     Template(usize),
 }
 
-impl Lint {
-    fn warning(at: At, message: impl Into<String>) -> Self {
+impl PhaseLint {
+    fn warning(at: PlaceInPhase, message: impl Into<String>) -> Self {
         Self { at, severity: Severity::Warning, message: message.into() }
     }
 }
 
 /// All that is wrong with a phase on its own.
-pub(super) fn lints(phase: &Phase) -> Vec<Lint> {
-    let pairs = pairs(&phase.rule_text);
-    let mut lints = names(phase);
-    lints.extend(twice(&pairs));
-    lints.extend(pairs.iter().filter_map(|pair| pair.lint(phase)));
+pub(super) fn lints_of_phase(phase: &Phase) -> Vec<PhaseLint> {
+    let pairs = pairs_of_rule(&phase.rule_text);
+    let mut lints = lints_of_names(phase);
+    lints.extend(repeated_keys(&pairs));
+    lints.extend(pairs.iter().filter_map(|pair| pair.find_lint(phase)));
     lints.extend(template::lints(phase));
     lints
 }
 
 /// A key of a rule and its value, where they stand.
-struct Pair {
+struct RulePair {
     key: String,
     value: String,
     at: usize,
     value_at: usize,
 }
 
-fn pairs(rule: &str) -> Vec<Pair> {
+fn pairs_of_rule(rule: &str) -> Vec<RulePair> {
     let mut at = 0;
     let mut pairs = Vec::new();
     for text in rule.split('&') {
         let value_at = at + text.find('=').map_or(text.len(), |equals| equals + 1);
         if let Some((key, value)) = Query::lenient(text).pairs().next() {
-            pairs.push(Pair { key: key.to_ascii_lowercase(), value: value.to_owned(), at, value_at });
+            pairs.push(RulePair { key: key.to_ascii_lowercase(), value: value.to_owned(), at, value_at });
         }
         at += text.len() + 1;
     }
@@ -70,18 +70,18 @@ fn pairs(rule: &str) -> Vec<Pair> {
 pub(super) fn place_in_rule(rule: &str, key: &str) -> usize {
     let known = rule::KEYS.iter().any(|known| known.eq_ignore_ascii_case(key));
     let lower = key.to_ascii_lowercase();
-    let found = pairs(rule).into_iter().find(|pair| {
+    let found = pairs_of_rule(rule).into_iter().find(|pair| {
         let is_documented_form = pair.key.split(':').next() == Some("require") && lower == "require";
         pair.key == lower || is_documented_form
     });
     match found {
         Some(pair) if known => pair.value_at,
         Some(pair) => pair.at,
-        None => unreadable(rule).unwrap_or_default(),
+        None => unreadable_place(rule).unwrap_or_default(),
     }
 }
 
-fn unreadable(rule: &str) -> Option<usize> {
+fn unreadable_place(rule: &str) -> Option<usize> {
     let mut at = 0;
     for text in rule.split('&') {
         if let Some(control) = text.find(|c: char| c.is_ascii_control()) {
@@ -96,26 +96,26 @@ fn unreadable(rule: &str) -> Option<usize> {
 }
 
 /// The first value counts, but for lists.
-fn twice(pairs: &[Pair]) -> Vec<Lint> {
+fn repeated_keys(pairs: &[RulePair]) -> Vec<PhaseLint> {
     let mut seen = HashSet::new();
-    let single = |pair: &&Pair| {
+    let single = |pair: &&RulePair| {
         rule::KEYS.contains(&pair.key.as_str()) && !["require", "meta"].contains(&pair.key.as_str())
     };
     let again = pairs.iter().filter(single).filter(|pair| !seen.insert(&pair.key));
     again
         .map(|pair| {
             let message = format!("`{}` is there twice: the first one counts, take one out", pair.key);
-            Lint::warning(At::Rule(pair.at), message)
+            PhaseLint::warning(PlaceInPhase::Rule(pair.at), message)
         })
         .collect()
 }
 
-impl Pair {
+impl RulePair {
     /// What is wrong with a pair in the rule of that phase.
-    fn lint(&self, phase: &Phase) -> Option<Lint> {
+    fn find_lint(&self, phase: &Phase) -> Option<PhaseLint> {
         let rule = &phase.rule;
         let key = self.key.as_str();
-        let warn = |message: String| Some(Lint::warning(At::Rule(self.at), message));
+        let warn = |message: String| Some(PhaseLint::warning(PlaceInPhase::Rule(self.at), message));
         let of_value = self.never_fires(phase).or_else(|| self.misleading_step(phase));
         if let Some(lint) = of_value.or_else(|| self.lost_plus(phase)).or_else(|| self.without_unit()) {
             return Some(lint);
@@ -150,12 +150,12 @@ impl Pair {
         }
     }
 
-    fn never_fires(&self, phase: &Phase) -> Option<Lint> {
+    fn never_fires(&self, phase: &Phase) -> Option<PhaseLint> {
         let schedule = phase.rule.schedule.as_ref().filter(|_| self.key == "cron")?;
         // Any start will do: a schedule that comes at all comes within the eight years that are looked at.
         let is_dead = schedule.next_after(DateTime::UNIX_EPOCH).is_none();
-        is_dead.then(|| Lint {
-            at: At::Rule(self.value_at),
+        is_dead.then(|| PhaseLint {
+            at: PlaceInPhase::Rule(self.value_at),
             severity: Severity::Error,
             message: format!(
                 "cron `{}` never fires: none of its months has such a day; write one that comes",
@@ -164,14 +164,14 @@ impl Pair {
         })
     }
 
-    fn misleading_step(&self, phase: &Phase) -> Option<Lint> {
+    fn misleading_step(&self, phase: &Phase) -> Option<PhaseLint> {
         let schedule = phase.rule.schedule.as_ref().filter(|_| self.key == "cron")?;
         let told = schedule.misleading_step(&self.value)?;
-        Some(Lint::warning(At::Rule(self.value_at), format!("cron `{}`: {told}", self.value)))
+        Some(PhaseLint::warning(PlaceInPhase::Rule(self.value_at), format!("cron `{}`: {told}", self.value)))
     }
 
     /// A plus is a space in a rule. In a schedule it often is meant as one, but not in a zone like `Etc/GMT+10`.
-    fn lost_plus(&self, phase: &Phase) -> Option<Lint> {
+    fn lost_plus(&self, phase: &Phase) -> Option<PhaseLint> {
         let written = phase.rule_text.get(self.value_at..)?.split('&').next()?;
         let at = written.find('+')?;
         if self.key == "cron" {
@@ -183,7 +183,11 @@ impl Pair {
                 self.value
             );
             let severity = Severity::Error;
-            return is_zone.then_some(Lint { at: At::Rule(self.value_at + at), severity, message });
+            return is_zone.then_some(PhaseLint {
+                at: PlaceInPhase::Rule(self.value_at + at),
+                severity,
+                message,
+            });
         }
         let is_known = rule::KEYS.contains(&self.key.as_str());
         (is_known || phase.rule.files.is_some()).then(|| {
@@ -191,37 +195,41 @@ impl Pair {
                 "`{}` reads `{}`: a `+` in a rule is a space; write %2B for a plus",
                 self.key, self.value
             );
-            Lint::warning(At::Rule(self.value_at + at), message)
+            PhaseLint::warning(PlaceInPhase::Rule(self.value_at + at), message)
         })
     }
 
     /// What Go makes of a bare number is hardly what anyone means.
-    fn without_unit(&self) -> Option<Lint> {
+    fn without_unit(&self) -> Option<PhaseLint> {
         let is_duration = ["offset", "for"].contains(&self.key.as_str());
         let number: i64 = self.value.parse().ok().filter(|number| is_duration && *number != 0)?;
         let message =
             format!("{} `{number}` counts as {number} nanoseconds: write a unit, like {number}h", self.key);
-        Some(Lint::warning(At::Rule(self.value_at), message))
+        Some(PhaseLint::warning(PlaceInPhase::Rule(self.value_at), message))
     }
 }
 
 /// What stands after the job in `topic:job:more`.
-fn more_than_a_job(text: &str, at: fn(usize) -> At) -> Option<Lint> {
+fn more_than_a_job(text: &str, at: fn(usize) -> PlaceInPhase) -> Option<PhaseLint> {
     let (place, _) = text.match_indices(':').nth(1)?;
     let message =
         format!("`{}` doesn't count: a task is `topic` or `topic:job`; take it out", &text[place..]);
-    Some(Lint::warning(at(place), message))
+    Some(PhaseLint::warning(at(place), message))
 }
 
-fn names(phase: &Phase) -> Vec<Lint> {
-    let mut lints: Vec<Lint> = more_than_a_job(&phase.task_text, At::Task).into_iter().collect();
-    lints.extend(more_than_a_job(&phase.depends_on_text, At::DependsOn));
+fn lints_of_names(phase: &Phase) -> Vec<PhaseLint> {
+    let mut lints: Vec<PhaseLint> =
+        more_than_a_job(&phase.task_text, PlaceInPhase::Task).into_iter().collect();
+    lints.extend(more_than_a_job(&phase.depends_on_text, PlaceInPhase::DependsOn));
     let parts = [&phase.task.topic, &phase.task.job];
     if let Some(part) = parts.into_iter().find(|part| !is_leasable(part)) {
         let message = format!(
             "no worker can ask for `{part}`: write 1 to 200 letters, digits, dots, dashes or underscores"
         );
-        lints.push(Lint::warning(At::Task(phase.task_text.find(part.as_str()).unwrap_or_default()), message));
+        lints.push(PhaseLint::warning(
+            PlaceInPhase::Task(phase.task_text.find(part.as_str()).unwrap_or_default()),
+            message,
+        ));
     }
     lints
 }

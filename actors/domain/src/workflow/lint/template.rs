@@ -1,6 +1,6 @@
 //! Tokens that stay as they are, and keys that nobody sets.
 
-use super::{At, Lint};
+use super::{PhaseLint, PlaceInPhase};
 use crate::finding::nearest;
 use crate::template::{is_meta_token, is_time_token, meta_keys};
 use crate::workflow::Phase;
@@ -23,20 +23,20 @@ const TOKENS: [&str; 14] = [
     "pod",
 ];
 
-pub(super) fn lints(phase: &Phase) -> Vec<Lint> {
+pub(super) fn lints(phase: &Phase) -> Vec<PhaseLint> {
     let template = phase.template.as_str();
     let fragment = template.find('#').filter(|place| *place > 0).unwrap_or(template.len());
-    let mut lints: Vec<Lint> = tokens(template)
+    let mut lints: Vec<PhaseLint> = tokens_in(template)
         .filter_map(|(at, token)| {
             let message = match token.strip_prefix("meta:") {
-                Some(key) => meta(phase, key, is_meta_token(token))?,
-                None if !is_time_token(token) => unknown(token)?,
+                Some(key) => meta_without_value(phase, key, is_meta_token(token))?,
+                None if !is_time_token(token) => unknown_token(token)?,
                 None if at > fragment => {
                     format!("`{{{token}}}` stays as it is: what follows `#` isn't filled in; move it before the `#`")
                 }
                 None => return None,
             };
-            Some(Lint::warning(At::Template(at), message))
+            Some(PhaseLint::warning(PlaceInPhase::Template(at), message))
         })
         .collect();
     lints.extend(same_tasks(phase));
@@ -44,7 +44,7 @@ pub(super) fn lints(phase: &Phase) -> Vec<Lint> {
 }
 
 /// What stands between braces, and where.
-fn tokens(template: &str) -> impl Iterator<Item = (usize, &str)> {
+fn tokens_in(template: &str) -> impl Iterator<Item = (usize, &str)> {
     template.match_indices('{').filter_map(|(at, _)| {
         let rest = &template[at + 1..];
         // A brace that is followed by another one opens nothing.
@@ -54,7 +54,7 @@ fn tokens(template: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// Braces around anything but a word are meant as they are: they may be JSON.
-fn unknown(token: &str) -> Option<String> {
+fn unknown_token(token: &str) -> Option<String> {
     let is_word =
         !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || b"_- ".contains(&b));
     let hint = match nearest(token.trim(), TOKENS) {
@@ -65,7 +65,7 @@ fn unknown(token: &str) -> Option<String> {
 }
 
 /// A `{meta:key}` that nobody sets. A parent's worker may set any, and so may the rows of a file.
-fn meta(phase: &Phase, key: &str, is_known: bool) -> Option<String> {
+fn meta_without_value(phase: &Phase, key: &str, is_known: bool) -> Option<String> {
     if !is_known {
         return Some(format!(
             "`{{meta:{key}}}` stays as it is: a key has letters, digits and underscores only; write another one"
@@ -85,7 +85,7 @@ fn meta(phase: &Phase, key: &str, is_known: bool) -> Option<String> {
 }
 
 /// Rows that the template doesn't tell apart start the same task several times.
-fn same_tasks(phase: &Phase) -> Option<Lint> {
+fn same_tasks(phase: &Phase) -> Option<PhaseLint> {
     let lists = &phase.rule.meta;
     let rows = lists.values().map(Vec::len).max().unwrap_or_default();
     let used = meta_keys(&phase.template);
@@ -96,5 +96,5 @@ fn same_tasks(phase: &Phase) -> Option<Lint> {
     let key = lists.keys().next()?;
     let message =
         format!("{rows} tasks that are all the same: use meta in the template, like {{meta:{key}}}");
-    Some(Lint::warning(At::Template(0), message))
+    Some(PhaseLint::warning(PlaceInPhase::Template(0), message))
 }
