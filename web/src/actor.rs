@@ -16,10 +16,6 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt::task::JoinHandle;
 use actix_web::web;
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::Pong;
-use flowlord_kernel::{
-    Activity, Guarded, IdGenerator, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
-};
 use flowlord_messages::alerts::{
     Acknowledge, AddSilence, CountNotifications, LadderStates, ListIncidents, ListSilences, RemoveSilence,
 };
@@ -33,6 +29,7 @@ use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::files::{FileArrived, ListFiles, WatchedPlaces};
 use flowlord_messages::find::FindTasks;
 use flowlord_messages::grid::{ReadHours, ReadSlots};
+use flowlord_messages::health::Pong;
 use flowlord_messages::hint::{Changed, SnapshotsChanged};
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
@@ -47,6 +44,9 @@ use flowlord_messages::scheduler::{NextRuns, PausePhase};
 use flowlord_messages::snapshot::{BackUp, ListSnapshots, ReadBackup, TakeSnapshot};
 use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken};
 use flowlord_messages::write::{CancelTask, CreateTasks, EnqueueMessage, RerunTasks};
+use flowlord_messages::{
+    Activity, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
+};
 
 use crate::api::{Api, ApiRef};
 use crate::auth::Access;
@@ -125,7 +125,7 @@ pub struct Deps {
     /// The clock.
     pub clock: SharedClock,
     /// The source of ids.
-    pub mint: IdGenerator,
+    pub mint: Mint,
     /// Work under way.
     pub activity: Activity,
     /// Restarts.

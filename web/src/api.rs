@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix_web::dev::ServiceRequest;
 use actix_web::{HttpRequest, web};
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 
 use crate::actor::{Config, Deps};
 use crate::auth::{Failures, Tokens};
@@ -95,9 +95,8 @@ impl Api {
         if open <= most || is_watching(request.path()) {
             return Ok(());
         }
-        let detail = format!(
-            "{open} connections are open, at most {most} may be: close some, or raise limits.connections"
-        );
+        let detail =
+            format!("{open} connections are open, at most {most} may be: close some, or raise limits.connections");
         Err(Problem::new(Code::Busy, detail).hanging_up())
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 
 use crate::problem::Problem;
 

@@ -14,7 +14,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{ACCEPT, AUTHORIZATION, HeaderMap};
 use actix_web::{HttpMessage as _, HttpRequest};
 use flowlord_domain::Role;
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use flowlord_messages::token::TokenHash;
 
 pub(crate) use failures::Failures;

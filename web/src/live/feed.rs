@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use flowlord_domain::Attempt;
-use flowlord_kernel::{Error, Result};
 use flowlord_messages::backload::ReadBackload;
 use flowlord_messages::changes::{Changes, TakeChanges};
 use flowlord_messages::read::{AlertsByRow, AttemptsById, DayStats};
+use flowlord_messages::{Error, Result};
 use futures_util::future::try_join_all;
 use serde::Serialize;
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix_web::web::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use flowlord_messages::changes::TakeChanges;
 use serde::Serialize;
 use tokio::sync::broadcast;
@@ -127,7 +127,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Subscription {
     hub: Arc<Hub>,
-    clock: flowlord_kernel::SharedClock,
+    clock: flowlord_messages::SharedClock,
     missed: VecDeque<Arc<Event>>,
     events: broadcast::Receiver<Arc<Event>>,
     /// What the subscriber knows, for its first line.
@@ -232,8 +232,7 @@ pub(crate) async fn subscribe(api: &Api, after: Option<&str>) -> Result<Subscrip
         return Err(Problem::new(Code::Stopping, "the service is stopping: there are no more events"));
     };
     if state.subscribers >= MAX_SUBSCRIBERS {
-        let detail =
-            format!("there are {MAX_SUBSCRIBERS} subscribers already: close some, or read the lists");
+        let detail = format!("there are {MAX_SUBSCRIBERS} subscribers already: close some, or read the lists");
         return Err(Problem::new(Code::Busy, detail));
     }
     let events = out.subscribe();

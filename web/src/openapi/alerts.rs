@@ -1,7 +1,7 @@
 //! What went wrong, and what is told of it.
 
 use flowlord_domain::AlertKind;
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use serde_json::{Value, json};
 
 use super::lists::{day, texts};

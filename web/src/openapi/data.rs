@@ -1,7 +1,7 @@
 //! The service itself.
 
 use flowlord_domain::Role;
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use flowlord_messages::audit::Action;
 use serde_json::{Value, json};
 

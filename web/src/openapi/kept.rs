@@ -1,6 +1,6 @@
 //! Kept from the reference system.
 
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use serde_json::{Value, json};
 
 use super::operation::{Operation, schema};

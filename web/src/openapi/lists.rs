@@ -1,6 +1,6 @@
 //! Tasks, workflows, files and backloads: looked at and changed.
 
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use serde_json::{Value, json};
 
 use super::operation::{Operation, list_of, schema};

@@ -1,7 +1,7 @@
 //! One request that can be made, and every answer to it.
 
 use flowlord_domain::Role;
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use serde_json::{Map, Value, json};
 
 use crate::auth::needed;

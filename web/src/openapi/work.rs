@@ -1,6 +1,6 @@
 //! What workers ask, and how tasks come to be.
 
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use serde_json::json;
 
 use super::operation::{Operation, list_of, schema};

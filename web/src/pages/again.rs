@@ -1,7 +1,7 @@
 //! Tasks that run again by a form, and what came of it in words.
 
 use flowlord_domain::Attempt;
-use flowlord_kernel::Error;
+use flowlord_messages::Error;
 
 use super::Notice;
 use crate::api::Api;

@@ -37,7 +37,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 use askama::Template;
-use flowlord_kernel::{Code, Error};
+use flowlord_messages::{Code, Error};
 
 pub(crate) use calendar::Shown;
 pub(crate) use layout::{Layout, Section};

@@ -10,7 +10,7 @@ use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION};
 use actix_web::web::{Bytes, Path, Payload};
 use flowlord_domain::backload::{Only, Request};
 use flowlord_domain::{Attempt, NewTask};
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use flowlord_messages::backload::{
     BackloadState, ChangeBackload, CheckBackload, ExecuteBackload, Failure, Finished, MAX_FAILURES,
     MAX_WAITED, PlanBackload, Planned, ReadBackload, ReadBackloads,

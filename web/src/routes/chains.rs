@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::web::Path;
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use flowlord_messages::read::ChainBeginning;
 
 use crate::api::ApiRef;

@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 use askama::Template;
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 
 use crate::api::ApiRef;
 use crate::pages::{Layout, Section, html};

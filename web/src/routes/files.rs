@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use flowlord_domain::file_event::{Arrival, FileEventError, Headers, parse};
 use flowlord_domain::{Attempt, TaskState};
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use flowlord_messages::files::{FileArrived, ListFiles, PhaseOutcome, Recorded, StartedTask, WatchedPlaces};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 

@@ -6,9 +6,9 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use chrono::{DateTime, Utc};
-use flowlord_kernel::{Code, Ping};
 use flowlord_messages::rowlog::{ReadShipping, Shipping};
 use flowlord_messages::snapshot::{BackupState, ReadBackup};
+use flowlord_messages::{Code, Ping};
 use futures_util::future::join_all;
 use serde_json::{Map, Value};
 

@@ -6,7 +6,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Payload;
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 
 use crate::api::ApiRef;
 use crate::auth::caller_name;

@@ -7,7 +7,7 @@ use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 use flowlord_domain::{Ids as _, TaskResult};
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use flowlord_messages::find::FindTasks;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
 use flowlord_messages::notifier::{AwaitMessage, Colour, Fate, Payload};

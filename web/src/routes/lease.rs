@@ -6,11 +6,10 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpMessage as _, HttpRequest};
 use chrono::TimeDelta;
-use flowlord_kernel::{Code, Error, Port};
-use flowlord_messages::LeaseToken;
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::write::{Claim, Granted};
+use flowlord_messages::{Code, Error, LeaseToken, Port};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 

@@ -31,7 +31,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::web::{self, PathConfig, ServiceConfig};
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, Scope, guard};
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use serde::Serialize;
 
 use crate::api::ApiRef;

@@ -11,10 +11,10 @@ use flowlord_domain::query::Query;
 use flowlord_domain::rerun::rerun;
 use flowlord_domain::task_doc::parse_time;
 use flowlord_domain::{Attempt, NewTask, TaskState, Uid};
-use flowlord_kernel::{Code, Error};
 use flowlord_messages::find::{FindTasks, TaskPage};
 use flowlord_messages::read::{AttemptsById, Chain, LaterAttempts, TaskFilter};
 use flowlord_messages::write::{CancelTask, RerunTasks};
+use flowlord_messages::{Code, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -12,7 +12,7 @@ use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::query::Query;
 use flowlord_domain::task_doc::{parse_time, time_text};
 use flowlord_domain::{Ids as _, Uid};
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::read::{Known, KnownTasks};
 use flowlord_messages::write::Claim;

@@ -3,7 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use flowlord_messages::alerts::{AddSilence, ListSilences, RemoveSilence};
 use serde::Deserialize;
 

@@ -3,7 +3,7 @@
 
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use flowlord_messages::notifier::SlackCall;
 
 use crate::api::ApiRef;

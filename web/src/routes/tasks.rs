@@ -6,9 +6,9 @@ use actix_web::web::{Path, Payload};
 use chrono::{DateTime, Utc};
 use flowlord_domain::query::Query;
 use flowlord_domain::{Attempt, Ids as _, Lane, NewTask, Uid};
-use flowlord_kernel::{Code, IdGenerator};
 use flowlord_messages::read::AttemptsById;
 use flowlord_messages::write::{CreateTasks, IdempotencyKey};
+use flowlord_messages::{Code, Mint};
 use serde_json::value::RawValue;
 
 use crate::api::{Api, ApiRef};
@@ -79,7 +79,7 @@ fn created(tasks: &[Attempt], is_list: bool) -> Answer {
     }
 }
 
-fn new_task(mut doc: Doc<'_>, now: DateTime<Utc>, mint: &IdGenerator) -> Result<NewTask, Problem> {
+fn new_task(mut doc: Doc<'_>, now: DateTime<Utc>, mint: &Mint) -> Result<NewTask, Problem> {
     let mut ids = mint.clone();
     let given = |field| doc.get(field).filter(|text| !text.is_empty());
     check_name("topic", required("type", given(Field::Type), "the topic, like \"load\"")?)?;

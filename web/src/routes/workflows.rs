@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::Path;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::workflow::Finding;
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use flowlord_messages::library::{Current, CurrentWorkflows, Reload};
 use flowlord_messages::read::{LastSlots, ReadPaused};
 use flowlord_messages::scheduler::NextRuns;

@@ -10,7 +10,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use flowlord_domain::query::Query;
 use flowlord_domain::task_time::task_time;
 use flowlord_domain::{Attempt, Lane, TaskState, Uid};
-use flowlord_kernel::Code;
+use flowlord_messages::Code;
 use flowlord_messages::read::{AttemptsById, Beginning, ChainBeginning};
 
 pub(crate) use self::act::act;

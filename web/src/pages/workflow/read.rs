@@ -103,7 +103,7 @@ fn scheduled(current: &Current, asked: &Asked) -> (Vec<Key>, usize) {
     (keys, more)
 }
 
-type Answered<T> = flowlord_kernel::Result<T>;
+type Answered<T> = flowlord_messages::Result<T>;
 
 /// The phase that the address names, else the first of the file that a schedule starts, else the first.
 async fn choose(api: &Api, asked: &Asked, current: &Current) -> Answered<Option<Chosen>> {
