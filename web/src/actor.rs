@@ -52,6 +52,7 @@ use crate::api::{Api, ApiRef};
 use crate::auth::Access;
 use crate::live;
 use crate::looking::Lookers;
+use crate::routes;
 use crate::server::{self, Connections};
 use crate::tls::{self, TlsError, TlsFiles};
 
@@ -351,7 +352,7 @@ impl Web {
         let stopping = Arc::new(AtomicBool::new(false));
         let address = config.listen;
         let tls = config.tls.as_ref().map(tls::config).transpose()?;
-        let api = web::Data::new(Api::new(config, deps, Arc::clone(&stopping)));
+        let api = web::Data::new(Api::new(config, deps, routes::table(), Arc::clone(&stopping)));
         let connections = api.connections.clone();
         let (server, lookers) =
             server::serve(listener, &api, tls).map_err(|source| StartError::Address { address, source })?;

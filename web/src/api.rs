@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use actix_web::dev::ServiceRequest;
 use actix_web::{HttpRequest, web};
 use flowlord_messages::Code;
 
@@ -18,7 +17,7 @@ use crate::pages::about::Sizes;
 use crate::polls::Polls;
 use crate::problem::Problem;
 use crate::request_id::RequestIds;
-use crate::routes::health::is_watching;
+use crate::route::RouteTable;
 use crate::server::Connections;
 
 /// Shared by all requests.
@@ -26,6 +25,7 @@ use crate::server::Connections;
 pub(crate) struct Api {
     pub(crate) config: Config,
     pub(crate) deps: Deps,
+    pub(crate) routes: RouteTable,
     pub(crate) hosts: Hosts,
     pub(crate) base: Base,
     pub(crate) tokens: Tokens,
@@ -44,7 +44,7 @@ pub(crate) struct Api {
 pub(crate) type ApiRef = web::Data<Api>;
 
 impl Api {
-    pub(crate) fn new(config: Config, deps: Deps, stopping: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(config: Config, deps: Deps, routes: RouteTable, stopping: Arc<AtomicBool>) -> Self {
         let request_ids = RequestIds::new(config.started_at);
         let hub = Arc::new(Hub::new(config.started_at));
         let hosts = Hosts::new(config.listen, config.public_url.as_deref());
@@ -52,6 +52,7 @@ impl Api {
         Self {
             config,
             deps,
+            routes,
             hosts,
             base,
             tokens: Tokens::default(),
@@ -88,11 +89,10 @@ impl Api {
             || self.config.access.proxies.is_https(peer, request.headers())
     }
 
-    /// Refuses a request when there are too many connections. Whoever looks after the service is answered all the
-    /// same.
-    pub(crate) fn room_for(&self, request: &ServiceRequest) -> Result<(), Problem> {
+    /// Refuses a request when there are too many connections.
+    pub(crate) fn check_connections(&self) -> Result<(), Problem> {
         let (open, most) = (self.connections.open(), self.config.limits.connections);
-        if open <= most || is_watching(request.path()) {
+        if open <= most {
             return Ok(());
         }
         let detail =

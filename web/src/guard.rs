@@ -40,15 +40,17 @@ pub(crate) async fn guard(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = api.request_ids.of(request.headers());
-    let let_in = match api.room_for(&request).and_then(|()| api.hosts.check(&request)) {
-        Ok(()) => admit(&api, &request).await,
+    let found = api.routes.find(request.method(), request.match_info().as_str());
+    let has_room = if found.is_watch() { Ok(()) } else { api.check_connections() };
+    let let_in = match has_room.and_then(|()| api.hosts.check(&request, found.is_watch())) {
+        Ok(()) => admit(&api, &request, &found).await,
         Err(refused) => Err(refused),
     };
     let caller = match let_in {
         Ok(caller) => caller,
         Err(problem) => return Ok(refusal(&api, request, problem, &id)),
     };
-    let trail = Trail::of(&request, &caller);
+    let trail = Trail::of(&request, &found, &caller);
     if caller.who.is_some() {
         request.extensions_mut().insert(caller.clone());
     }
@@ -62,13 +64,13 @@ pub(crate) async fn guard(
             return Err(Problem::new(Code::Internal, detail).of(id, &api.base).into());
         }
     };
-    meter(answer.request(), answer.status().as_u16(), begun.elapsed());
+    meter(answer.request().method(), &found, answer.status().as_u16(), begun.elapsed());
     if log::log_enabled!(log::Level::Debug) {
         let (status, request) = (answer.status().as_u16(), answer.request());
         log::debug!(
             "event=request status={status} method={} path={:?} request_id={id:?}",
             request.method(),
-            hooks::shown(request.path())
+            hooks::shown(request.match_info().as_str())
         );
     }
     if answer.status().is_server_error() {
@@ -76,7 +78,7 @@ pub(crate) async fn guard(
         log::warn!(
             "event=request_failed status={status} method={} path={:?} request_id={id:?}",
             request.method(),
-            hooks::shown(request.path())
+            hooks::shown(request.match_info().as_str())
         );
     }
     if let Some(trail) = trail {
@@ -118,7 +120,8 @@ fn refusal(
 fn refuse(api: &Api, problem: Problem, request: &ServiceRequest, id: &HeaderValue) -> HttpResponse {
     match problem.code() {
         Code::Unauthorized
-            if hooks::token(request.path()).is_none() && wants_page(request.method(), request.headers()) =>
+            if hooks::token(request.match_info().as_str()).is_none()
+                && wants_page(request.method(), request.headers()) =>
         {
             let next = request.uri().path_and_query().map_or("/", |path| path.as_str());
             let mut query = Query::default();

@@ -8,7 +8,6 @@ use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN
 use flowlord_messages::Code;
 
 use crate::problem::Problem;
-use crate::routes::health::is_watching;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -30,15 +29,18 @@ impl Hosts {
         Self { only_own_names: listen.ip().is_loopback(), public }
     }
 
-    /// Refuses requests that a foreign page makes a browser send.
-    pub(crate) fn check(&self, request: &ServiceRequest) -> Result<(), Problem> {
+    /// Refuses requests that a foreign page makes a browser send. A program that somebody set up brings a token of its
+    /// own, or watches the service.
+    pub(crate) fn check(&self, request: &ServiceRequest, is_watch: bool) -> Result<(), Problem> {
         let header = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
         let host = header(HOST);
         if let Some(host) = host
             && self.only_own_names
             && !self.is_own(host)
         {
-            return Err(foreign(self.unknown_name(host, is_of_a_program(request))));
+            return Err(foreign(
+                self.unknown_name(host, is_watch || request.headers().contains_key(AUTHORIZATION)),
+            ));
         }
         if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
             return Ok(());
@@ -99,11 +101,6 @@ fn foreign(detail: String) -> Problem {
     Problem::new(Code::ForbiddenOrigin, detail)
 }
 
-/// Whether a program asks that somebody set up: it brings a token of its own, or watches the service.
-fn is_of_a_program(request: &ServiceRequest) -> bool {
-    request.headers().contains_key(AUTHORIZATION) || is_watching(request.path())
-}
-
 /// Whether it can stand in an address.
 fn is_plain(host: &str) -> bool {
     !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte))
@@ -156,18 +153,19 @@ mod tests {
             ("", false),
         ] {
             let request = TestRequest::get().insert_header((HOST, host)).to_srv_request();
-            assert_eq!(hosts().check(&request).is_ok(), good, "{host}");
+            assert_eq!(hosts().check(&request, false).is_ok(), good, "{host}");
         }
         let elsewhere = Hosts::new("0.0.0.0:8080".parse().unwrap(), None);
         let request = TestRequest::get().insert_header((HOST, "any.example.org")).to_srv_request();
-        assert!(elsewhere.check(&request).is_ok(), "beyond loopback there are tokens");
+        assert!(elsewhere.check(&request, false).is_ok(), "beyond loopback there are tokens");
     }
 
     #[test]
     fn a_program_is_told_which_name_to_set_and_a_page_is_not() {
         let detail = |hosts: &Hosts, request: TestRequest, host: &str| {
             let request = request.insert_header((HOST, host)).to_srv_request();
-            hosts.check(&request).unwrap_err().detail().to_owned()
+            let is_watch = crate::routes::table().find(request.method(), request.path()).is_watch();
+            hosts.check(&request, is_watch).unwrap_err().detail().to_owned()
         };
         let unnamed = Hosts::new("127.0.0.1:8080".parse().unwrap(), None);
         let with_token =
@@ -212,8 +210,11 @@ mod tests {
                 request = request.insert_header((HOST, "localhost:8080"));
                 headers.iter().fold(request, |r, header| r.insert_header(*header)).to_srv_request()
             };
-            assert_eq!(hosts().check(&with(TestRequest::post())).is_ok(), good, "{headers:?}");
-            assert!(hosts().check(&with(TestRequest::get())).is_ok(), "reading is no change: {headers:?}");
+            assert_eq!(hosts().check(&with(TestRequest::post()), false).is_ok(), good, "{headers:?}");
+            assert!(
+                hosts().check(&with(TestRequest::get()), false).is_ok(),
+                "reading is no change: {headers:?}"
+            );
         }
     }
 }

@@ -23,6 +23,7 @@ mod params;
 mod polls;
 mod problem;
 mod request_id;
+mod route;
 mod routes;
 mod server;
 mod socket;
@@ -37,5 +38,10 @@ mod tests;
 pub use actor::{Config, Deps, Kept, Limits, Metrics, StartError, StopWeb, Unready, Web, bind};
 pub use auth::{Access, Proxies, new_token};
 pub use base::public_url;
-pub use openapi::document as openapi;
 pub use tls::{TlsError, TlsFiles};
+
+/// The OpenAPI document, of a service whose paths are below a base path.
+#[must_use]
+pub fn openapi(version: &str, base: &str) -> serde_json::Value {
+    openapi::document(&routes::table(), version, base)
+}

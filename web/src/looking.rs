@@ -30,8 +30,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::api::ApiRef;
 use crate::guard::refused;
-use crate::meter::is_hot;
 use crate::problem::Problem;
+use crate::route::RouteClass;
 use crate::server::app;
 
 /// How many answers each thread has under way: one waits for the database while another is written. The fewer, the more
@@ -108,29 +108,17 @@ pub(crate) async fn looking(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if !is_looked_at(request.method(), request.path()) {
-        if is_hot(request.path()) {
+    match api.routes.find(request.method(), request.match_info().as_str()).class() {
+        RouteClass::View => {}
+        RouteClass::Work => {
             lookers.queue.worked.fetch_add(1, Ordering::Relaxed);
+            return next.call(request).await;
         }
-        return next.call(request).await;
+        RouteClass::Direct | RouteClass::Watch => return next.call(request).await,
     }
     match lookers.queue.ask(Asked::of(&request)).await {
         Ok(seen) => Ok(request.into_response(seen.answer())),
         Err(problem) => Ok(refused(&api, request, problem)),
-    }
-}
-
-/// Whether it only reads what people look at. Not what watches the service, nor what goes on for long.
-fn is_looked_at(method: &Method, path: &str) -> bool {
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        return false;
-    }
-    match path.strip_prefix("/api/v1/") {
-        Some(path) => !matches!(path, "events" | "snapshots"),
-        None => {
-            matches!(path, "/" | "/info" | "/recap")
-                || ["/web/", "/task/", "/workflow"].iter().any(|start| path.starts_with(start))
-        }
     }
 }
 
@@ -354,17 +342,21 @@ mod tests {
         Seen { status: StatusCode::OK, headers: Vec::new(), body: Bytes::new() }
     }
 
+    fn is_looked_at(method: Method, path: &str) -> bool {
+        crate::routes::table().find(&method, path).class() == RouteClass::View
+    }
+
     #[test]
     fn what_is_read_by_people_is_handed_over_and_what_works_or_watches_is_not() {
         for path in
             ["/", "/web/task", "/web/task/1", "/api/v1/tasks", "/api/v1/workflows/a.toml", "/info", "/task/x"]
         {
-            assert!(is_looked_at(&Method::GET, path) && is_looked_at(&Method::HEAD, path), "{path}");
-            assert!(!is_looked_at(&Method::POST, path), "{path}");
+            assert!(is_looked_at(Method::GET, path) && is_looked_at(Method::HEAD, path), "{path}");
+            assert!(!is_looked_at(Method::POST, path), "{path}");
         }
         for path in ["/healthz", "/readyz", "/metrics", "/api/v1/events", "/assets/x/y", "/login", "/refresh"]
         {
-            assert!(!is_looked_at(&Method::GET, path), "{path}");
+            assert!(!is_looked_at(Method::GET, path), "{path}");
         }
     }
 

@@ -194,5 +194,8 @@ pub(crate) fn app(
         InitError = (),
     >,
 > {
-    App::new().app_data(api).wrap(from_fn(guard)).configure(routes::configure)
+    App::new()
+        .app_data(api.clone())
+        .wrap(from_fn(guard))
+        .configure(|config| routes::configure(&api.routes, config))
 }

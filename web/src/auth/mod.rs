@@ -2,7 +2,6 @@
 
 mod failures;
 pub(crate) mod hooks;
-mod needs;
 mod proxies;
 mod session;
 mod tokens;
@@ -18,7 +17,6 @@ use flowlord_messages::Code;
 use flowlord_messages::token::TokenHash;
 
 pub(crate) use failures::Failures;
-pub(crate) use needs::needed;
 pub use proxies::Proxies;
 pub(crate) use session::{COOKIE, LASTS, Session};
 pub use tokens::new_token;
@@ -26,6 +24,7 @@ pub(crate) use tokens::{Tokens, hash_of};
 
 use crate::api::Api;
 use crate::problem::Problem;
+use crate::route::RouteMatch;
 
 /// How requests are let in.
 #[derive(Debug, Clone, Default)]
@@ -64,10 +63,14 @@ impl Caller {
 }
 
 /// Lets a request in, or says why not.
-pub(crate) async fn admit(api: &Api, request: &ServiceRequest) -> Result<Caller, Problem> {
+pub(crate) async fn admit(
+    api: &Api,
+    request: &ServiceRequest,
+    found: &RouteMatch<'_>,
+) -> Result<Caller, Problem> {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let from = api.config.access.proxies.client(peer, request.headers());
-    if let Some(token) = hooks::token(request.path()) {
+    if let Some(token) = hooks::token(request.match_info().as_str()) {
         return admit_push(api, token, from).await;
     }
     let presented = presented(request);
@@ -76,21 +79,20 @@ pub(crate) async fn admit(api: &Api, request: &ServiceRequest) -> Result<Caller,
     if presented.is_none() && api.config.access.anonymous {
         return Ok(anyone);
     }
-    let pattern = request.match_pattern();
-    let pattern = pattern.as_deref().unwrap_or_default();
-    let needed = match needed(request.method(), pattern) {
+    let needed = match found.role {
         None => return Ok(anyone),
-        Some(_) if pattern == "/metrics" && api.config.access.open_metrics => return Ok(anyone),
+        Some(_) if found.is_watch() && api.config.access.open_metrics => return Ok(anyone),
         Some(needed) => needed,
     };
     let Some(presented) = presented else { return Err(unauthorized("it has no token")) };
     let who = identify(api, &presented, from).await?;
     if !who.role.covers(needed) {
         let detail = format!(
-            "{} is the token of a {}: {} {pattern} needs the role {needed}",
+            "{} is the token of a {}: {} {} needs the role {needed}",
             who.name,
             who.role,
-            request.method()
+            request.method(),
+            found.pattern.unwrap_or_default()
         );
         return Err(Problem::new(Code::Forbidden, detail));
     }

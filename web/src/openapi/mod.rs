@@ -4,19 +4,16 @@
 //! error table and of the rules that let requests in. A test holds it complete: every registered route, and every
 //! status of each, provoked.
 
-mod alerts;
-mod data;
-mod kept;
-mod lists;
 mod operation;
 mod schemas;
-mod work;
+mod values;
 
 use serde_json::{Map, Value, json};
 
-pub(crate) use operation::Operation;
-#[cfg(test)]
-pub(crate) use work::EXAMPLE_PUSH_TOKEN;
+use crate::route::RouteTable;
+
+pub(crate) use operation::{Operation, list_of, schema};
+pub(crate) use values::{day_schema, one_of, texts};
 
 /// What operations are about, in the order in which they are shown.
 pub(crate) const TAGS: [(&str, &str); 6] = [
@@ -28,18 +25,11 @@ pub(crate) const TAGS: [(&str, &str); 6] = [
     ("kept", "Kept from the reference system: same paths, same JSON."),
 ];
 
-/// Every operation.
-pub(crate) fn operations() -> Vec<Operation> {
-    [work::operations(), lists::operations(), alerts::operations(), data::operations(), kept::operations()]
-        .concat()
-}
-
 /// The document, of a service whose paths are below a base path.
-#[must_use]
-pub fn document(version: &str, base: &str) -> Value {
+pub(crate) fn document(routes: &RouteTable, version: &str, base: &str) -> Value {
     let mut paths = Map::new();
-    for operation in operations() {
-        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+    for operation in routes.operations() {
+        let path = paths.entry(operation.path.as_str()).or_insert_with(|| json!({}));
         path[operation.method] = operation.document();
     }
     json!({

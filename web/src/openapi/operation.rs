@@ -1,10 +1,9 @@
 //! One request that can be made, and every answer to it.
 
+use actix_web::http::Method;
 use flowlord_domain::Role;
 use flowlord_messages::Code;
 use serde_json::{Map, Value, json};
-
-use crate::auth::needed;
 
 /// Where a parameter stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +56,10 @@ pub(crate) struct Success {
 #[derive(Debug, Clone)]
 pub(crate) struct Operation {
     pub(crate) method: &'static str,
-    pub(crate) path: &'static str,
+    /// Without what its parameters must look like: `{file:.*}` is `{file}`.
+    pub(crate) path: String,
+    /// The role that it needs; none where anyone is let in.
+    pub(crate) role: Option<Role>,
     pub(crate) tag: &'static str,
     pub(crate) summary: &'static str,
     pub(crate) says: &'static str,
@@ -93,26 +95,31 @@ pub(crate) fn list_of(name: &str) -> Value {
 }
 
 impl Operation {
-    pub(crate) fn new(
-        method: &'static str,
-        path: &'static str,
-        tag: &'static str,
-        summary: &'static str,
-    ) -> Self {
-        let (parameters, successes) = (Vec::new(), Vec::new());
-        let mut codes = vec![Code::ForbiddenOrigin];
-        if role(method, path).is_some() {
-            codes = GUARDED.to_vec();
+    /// A method of a route.
+    pub(crate) fn new(method: &Method, pattern: &str, role: Option<Role>) -> Self {
+        let method = match *method {
+            Method::POST => "post",
+            Method::DELETE => "delete",
+            _ => "get",
+        };
+        let codes = if role.is_some() { GUARDED } else { &[Code::ForbiddenOrigin] };
+        Self {
+            method,
+            path: plain(pattern),
+            role,
+            tag: "",
+            summary: "",
+            says: "",
+            parameters: Vec::new(),
+            body: None,
+            successes: Vec::new(),
+            codes: codes.to_vec(),
         }
-        Self { method, path, tag, summary, says: "", parameters, body: None, successes, codes }
     }
 
-    pub(crate) fn get(path: &'static str, tag: &'static str, summary: &'static str) -> Self {
-        Self::new("get", path, tag, summary)
-    }
-
-    pub(crate) fn post(path: &'static str, tag: &'static str, summary: &'static str) -> Self {
-        Self::new("post", path, tag, summary)
+    /// What it is about, one of [`super::TAGS`], and what it does.
+    pub(crate) fn about(self, tag: &'static str, summary: &'static str) -> Self {
+        Self { tag, summary, ..self }
     }
 
     pub(crate) fn says(mut self, says: &'static str) -> Self {
@@ -214,15 +221,10 @@ impl Operation {
         self
     }
 
-    /// The role that it needs; none where anyone is let in.
-    pub(crate) fn role(&self) -> Option<Role> {
-        role(self.method, self.path)
-    }
-
     /// Its path with its examples.
     pub(crate) fn example_path(&self) -> String {
         self.parameters.iter().filter(|parameter| parameter.place == Place::Path).fold(
-            self.path.to_owned(),
+            self.path.clone(),
             |path, parameter| {
                 path.replace(&format!("{{{}}}", parameter.name), parameter.example.unwrap_or("x"))
             },
@@ -284,7 +286,7 @@ impl Operation {
         if let Some(body) = &self.body {
             document["requestBody"] = body.document();
         }
-        document["security"] = match self.role() {
+        document["security"] = match self.role {
             // A push token stands in the address.
             None | Some(Role::Push) => json!([]),
             Some(_) => json!([{"token": []}, {"session": []}, {}]),
@@ -312,9 +314,16 @@ impl Operation {
     }
 }
 
-fn role(method: &str, path: &str) -> Option<Role> {
-    let method = method.to_uppercase().parse().unwrap_or_default();
-    needed(&method, path)
+fn plain(pattern: &str) -> String {
+    let mut plain = String::new();
+    let mut in_pattern = false;
+    for c in pattern.chars() {
+        in_pattern = (in_pattern || c == ':') && c != '}';
+        if !in_pattern {
+            plain.push(c);
+        }
+    }
+    plain
 }
 
 fn example(code: Code) -> Value {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use actix_web::HttpRequest;
 use askama::Template;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use flowlord_domain::Uid;
 use flowlord_domain::query::Query;
+use flowlord_domain::{Role, Uid};
 use flowlord_messages::audit::{Action, ChangePage, ListChanges, StoredChange};
 use flowlord_messages::token::ReadTokens;
 
@@ -18,7 +18,12 @@ use super::{Layout, Link, Section, Shown, answer, read};
 use crate::api::{Api, ApiRef};
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
 use crate::routes::audit::wanted;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::view("/web/audit", Role::Admin, audit)]
+}
 
 const PATH: &str = "/web/audit";
 

@@ -3,6 +3,7 @@
 use actix_web::HttpRequest;
 use askama::Template;
 use chrono::DateTime;
+use flowlord_domain::Role;
 use flowlord_messages::files::{ListFiles, MatchState, PhaseOutcome, StoredFileEvent};
 
 use super::calendar::words;
@@ -12,6 +13,11 @@ use super::{Layout, Link, Section, Shown, answer, read};
 use crate::api::{Api, ApiRef};
 use crate::params::{Params, day};
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::view("/web/files", Role::Viewer, files)]
+}
 
 const PATH: &str = "/web/files";
 

@@ -11,7 +11,7 @@ use super::link::Link;
 use super::notice::Notice;
 use super::when::{When, long};
 use crate::api::Api;
-use crate::auth::{COOKIE, needed, role};
+use crate::auth::{COOKIE, role};
 use crate::live::here;
 use crate::routes::assets;
 
@@ -83,7 +83,10 @@ impl<'a> Layout<'a> {
         };
         let role = role(api, request).unwrap_or(Role::Viewer);
         let may_see = |path| {
-            needed(&Method::GET, path).is_none_or(|needed| needed != Role::Admin || role.covers(needed))
+            api.routes
+                .find(&Method::GET, path)
+                .role
+                .is_none_or(|needed| needed != Role::Admin || role.covers(needed))
         };
         let now = api.deps.clock.now();
         Self {

@@ -39,14 +39,33 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 use askama::Template;
 use flowlord_messages::{Code, Error};
 
+use crate::api::Api;
+use crate::auth::wants_page;
+use crate::problem::{Answer, Problem};
+use crate::route::Route;
+
 pub(crate) use calendar::Shown;
 pub(crate) use layout::{Layout, Section};
 pub(crate) use link::Link;
 pub(crate) use notice::Notice;
 
-use crate::api::Api;
-use crate::auth::wants_page;
-use crate::problem::{Answer, Problem};
+/// The routes of all pages.
+pub(crate) fn routes() -> Vec<Route> {
+    [
+        start::routes(),
+        tasks::routes(),
+        task::routes(),
+        alerts::routes(),
+        files::routes(),
+        workflow::routes(),
+        backload::routes(),
+        audit::routes(),
+        about::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use actix_web::HttpRequest;
 use askama::Template;
+use flowlord_domain::Role;
 use flowlord_messages::alerts::LadderStates;
 use flowlord_messages::find::FindTasks;
 use flowlord_messages::library::CurrentWorkflows;
@@ -17,6 +18,11 @@ use super::{Layout, Link, Section, Shown, answer, read};
 use crate::api::{Api, ApiRef};
 use crate::params::{Params, day};
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::view("/", Role::Viewer, start)]
+}
 
 /// How many tasks the page shows.
 const TASKS: usize = 25;

@@ -3,19 +3,33 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Payload;
-use flowlord_domain::AlertKind;
+use flowlord_domain::{AlertKind, Role};
+use flowlord_messages::Code;
 use flowlord_messages::alerts::Acknowledge;
+use flowlord_messages::audit::Action;
 use flowlord_messages::read::{AlertFilter, ListAlerts};
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::api::ApiRef;
 use crate::extract::{json_body, object};
+use crate::openapi::{Operation, day_schema, list_of, schema, texts};
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
 use crate::routes::{List, json};
 use crate::values::Span;
 use crate::values::matching::{HOLDS, MatchText, by, note, until};
 use crate::view::alert::{AlertView, Taken, TakenView};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/api/v1/alerts", Role::Viewer, list).documented(describe_list),
+        Route::post("/api/v1/alerts/ack", Role::Operator, acknowledge)
+            .audited(Action::Acknowledge)
+            .documented(describe_acknowledge),
+    ]
+}
 
 const EXAMPLE: &str = r#"{"match":{"type":"load"},"for":"4h","by":"ada","note":"the disk is replaced"}"#;
 
@@ -76,4 +90,39 @@ pub(crate) async fn acknowledge(api: ApiRef, request: HttpRequest, payload: Payl
     log::info!("event=acknowledge match={:?} until={until} by={:?}", said.matcher.to_string(), said.by);
     let taken = api.deps.acknowledge.call(said).await?;
     json(StatusCode::OK, &Taken::new(until, taken.iter().map(TakenView).collect()))
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    let example = json!({
+        "alert": 3, "kind": "exhausted", "at": "2026-03-02T12:00:00Z", "uid": "064c0953867001", "id": "chain-1",
+        "type": "load", "msg": "no disk", "at_once": false, "route": "default",
+    });
+    let kinds =
+        json!({"type": "array", "items": {"type": "string", "enum": AlertKind::ALL.map(AlertKind::as_str)}});
+    operation
+        .about("alerts", "Alerts")
+        .says("Newest first; those of today unless asked otherwise.")
+        .query("date", "a UTC day", day_schema())
+        .query("from", "raised at or after; a time, or a day", json!({"type": "string"}))
+        .query("to", "raised before; a time, or a day", json!({"type": "string"}))
+        .query("type", "topics", texts())
+        .query("job", "jobs", texts())
+        .query("workflow", "workflow files", texts())
+        .query("kind", "why they were raised", kinds)
+        .pages()
+        .answers(200, "alerts", list_of("Alert"), json!({"items": [example], "next": null}))
+        .asks()
+}
+
+fn describe_acknowledge(operation: Operation) -> Operation {
+    let taken = json!({"type": "object", "required": ["until", "items"], "properties": {
+        "until": {"type": "string", "format": "date-time"},
+        "items": {"type": "array", "items": {"type": "object", "required": ["route", "tasks"]}},
+    }});
+    operation.about("alerts", "Take care of what fails")
+        .says("It isn't told again until something else fails, or the time is over; an empty match means all.")
+        .body("which, and for how long", schema("Acknowledge"), json!({"match": {"type": "load"}, "for": "4h", "by": "ada", "note": "the disk is replaced"}))
+        .answers(200, "what it holds for, in each route", taken, json!({"until": "2026-03-02T16:00:00Z", "items": [{"route": "default", "tasks": ["load:daily"]}]}))
+        .fails(&[Code::InvalidRequest])
+        .asks()
 }

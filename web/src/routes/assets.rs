@@ -9,6 +9,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use flowlord_messages::Code;
 
 use crate::problem::{Answer, Problem};
+use crate::route::{ANYONE, Route};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::get("/assets/{build}/{name:.*}", ANYONE, asset)]
+}
 
 /// A file, compressed when the program was built.
 struct Embedded {

@@ -3,14 +3,22 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use chrono::NaiveDate;
+use flowlord_domain::Role;
 use flowlord_messages::audit::{Action, ListChanges, StoredChange};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::api::ApiRef;
+use crate::openapi::{Operation, schema, texts};
 use crate::params::{Params, day};
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
 use crate::routes::{LookedList, json};
 use crate::view::time::Stamp;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::view("/api/v1/audit", Role::Admin, list).documented(describe_list)]
+}
 
 #[derive(Serialize)]
 struct ChangeView<'a> {
@@ -67,4 +75,19 @@ fn action(name: &str) -> Result<Action, Problem> {
         let known = Action::ALL.map(Action::as_str).join(", ");
         Problem::invalid(format!("`action` is `{name}`: write one of {known}"))
     })
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    let example = json!({
+        "id": 7, "at": "2026-03-02T12:00:00Z", "who": "ann", "from": "192.0.2.7", "action": "token",
+        "what": "POST /api/v1/tokens", "detail": "{\"name\":\"etl\",\"role\":\"worker\"}", "status": 201,
+    });
+    operation.about("service", "What people changed")
+        .says("The changes of a day, newest first, with who made them and from where. A page looks at a bounded number of them.")
+        .query("date", "a UTC day; today unless given", json!({"type": "string", "format": "date"}))
+        .query("who", "names of tokens, or of people in Slack", texts())
+        .query("action", "kinds of change", json!({"type": "array", "items": {"type": "string", "enum": Action::ALL.map(Action::as_str)}}))
+        .pages()
+        .answers(200, "changes", schema("ChangeList"), json!({"items": [example], "next": null}))
+        .asks()
 }

@@ -3,30 +3,47 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpRequest;
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION};
 use actix_web::web::{Bytes, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
 use flowlord_domain::backload::{Only, Request};
-use flowlord_domain::{Attempt, NewTask};
+use flowlord_domain::{Attempt, NewTask, Role};
 use flowlord_messages::Code;
+use flowlord_messages::audit::Action;
 use flowlord_messages::backload::{
     BackloadState, ChangeBackload, CheckBackload, ExecuteBackload, Failure, Finished, MAX_FAILURES,
     MAX_WAITED, PlanBackload, Planned, ReadBackload, ReadBackloads,
 };
 use futures_util::stream::try_unfold;
+use serde_json::{Value, json};
 
 use crate::api::{Api, ApiRef};
 use crate::extract::{json_body, object};
 use crate::kept::backload as kept_json;
+use crate::openapi::{Operation, list_of, schema};
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
 use crate::routes::{List, json, json_text};
 use crate::trail::Trail;
 use crate::values::check_name;
 use crate::view::backload::{BackloadView, DryRunView, ExecutedView, FailureView, PlannedView};
 use crate::view::task::TaskView;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/api/v1/backload", Role::Operator, create)
+            .audited(Action::Backload)
+            .documented(describe_create),
+        Route::view("/api/v1/backloads", Role::Viewer, list).documented(describe_list),
+        Route::view("/api/v1/backloads/{id}", Role::Viewer, one).documented(describe_one),
+        Route::post("/api/v1/backloads/{id}/{change:pause|resume|cancel}", Role::Operator, change)
+            .audited(Action::Backload)
+            .documented(describe_change),
+        Route::post("/backload", Role::Operator, kept).audited(Action::Backload).documented(describe_kept),
+    ]
+}
 
 const EXAMPLE: &str = r#"{"task":"load","from":"2026-01-01","to":"2026-01-31"}"#;
 
@@ -356,4 +373,65 @@ fn id(text: &str) -> Result<i64, Problem> {
 pub(crate) fn unknown(id: &str) -> Problem {
     let detail = format!("there is no backload `{id}`; GET /api/v1/backloads lists them");
     Problem::new(Code::BackloadUnknown, detail)
+}
+
+fn describe_create(operation: Operation) -> Operation {
+    operation.about("workflows", "Fill history")
+            .says("A dry run unless `execute` is true. With `Accept: application/x-ndjson` a dry run is all its tasks, one a line.")
+            .body("which stretch", schema("BackloadRequest"), json!({"task": "load", "template": "?date={yyyy}-{mm}-{dd}", "by": "day", "from": "2026-01-01", "to": "2026-01-31"}))
+            .answers(200, "what would be, or was created", schema("Backloaded"), json!({
+                "status": "dry run: nothing is created without \"execute\":true", "count": 1, "skipped": 0,
+                "failed": [], "next": null, "tasks": [{"type": "load", "info": "?date=2026-01-01", "meta": ""}],
+            }))
+            .or_as("application/x-ndjson", json!({"type": "string"}))
+            .answers(202, "it goes on in the background: `Location` says where it stands", schema("Backloaded"), json!({}))
+            .answers(207, "some tasks could not be created", schema("Backloaded"), json!({}))
+            .fails(&[Code::InvalidRequest, Code::InvalidTopic, Code::WorkflowUnknown])
+            .asks()
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    operation
+        .about("workflows", "Backloads")
+        .says("Newest first.")
+        .pages()
+        .answers(200, "backloads", list_of("Backload"), json!({"items": [backload_example()], "next": null}))
+        .asks()
+}
+
+fn describe_one(operation: Operation) -> Operation {
+    operation
+        .about("workflows", "One backload")
+        .path("id", "its number", "4")
+        .answers(200, "how it stands, and what failed", schema("Backload"), backload_example())
+        .fails(&[Code::BackloadUnknown])
+        .asks()
+}
+
+fn describe_change(operation: Operation) -> Operation {
+    operation
+        .about("workflows", "Pause, resume or cancel a backload")
+        .path("id", "its number", "4")
+        .path("change", "pause, resume or cancel", "pause")
+        .answers(200, "how it stands now", schema("Backload"), backload_example())
+        .fails(&[Code::NotFound, Code::BackloadUnknown, Code::BackloadState])
+        .asks()
+}
+
+fn backload_example() -> Value {
+    json!({
+        "id": 4, "state": "running", "requested": "2026-03-02T12:00:00Z", "changed": "2026-03-02T12:00:01Z",
+        "count": 50, "done": 20, "created": 18, "skipped": 0, "failed": 2,
+        "request": {"topic": "load", "from": "2026-01-01T00:00:00Z"},
+    })
+}
+
+fn describe_kept(operation: Operation) -> Operation {
+    operation.about("kept", "Fill history")
+        .body("which stretch", schema("BackloadRequest"), json!({"task": "load", "template": "?date={yyyy}-{mm}-{dd}", "by": "day", "from": "2026-01-01", "to": "2026-01-31"}))
+        .answers(200, "the tasks", json!({"type": "object"}), json!({"Status": "DRY RUN ONLY", "Count": 0, "Tasks": []}))
+        .answers(202, "it goes on in the background", json!({"type": "object"}), json!({}))
+        .answers(207, "some tasks could not be created", json!({"type": "object"}), json!({}))
+        .fails(&[Code::InvalidRequest, Code::InvalidTopic, Code::WorkflowUnknown])
+        .asks()
 }

@@ -2,11 +2,17 @@
 
 use actix_web::HttpRequest;
 use askama::Template;
+use flowlord_domain::Role;
 use flowlord_messages::Code;
 
 use crate::api::ApiRef;
 use crate::pages::{Layout, Section, html};
 use crate::problem::Answer;
+use crate::route::Route;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::get("/api/docs/errors", Role::Viewer, errors)]
+}
 
 #[derive(Template)]
 #[template(path = "errors.html")]

@@ -3,13 +3,22 @@
 use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
+use flowlord_domain::Role;
+use flowlord_messages::Code;
 use futures_util::StreamExt as _;
+use serde_json::json;
 
 use crate::api::ApiRef;
 use crate::live::{Kinds, stream, subscribe};
+use crate::openapi::Operation;
 use crate::params::Params;
 use crate::problem::Answer;
+use crate::route::Route;
 use crate::socket::HangUp;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::get("/api/v1/events", Role::Viewer, events).documented(describe_events)]
+}
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -36,4 +45,15 @@ pub(crate) async fn events(api: ApiRef, request: HttpRequest) -> Answer {
         Some(hang_up) => answer.streaming(events.take_until(hang_up.wait())),
         None => answer.streaming(events),
     })
+}
+
+fn describe_events(operation: Operation) -> Operation {
+    operation.about("service", "What changes, live")
+        .says("Server-sent events: task, tasks, counts, alert, incident, workflow, snapshot, backload, file, reset. The answer goes on until the client leaves, 15 minutes are over or the service stops.")
+        .query("kind", "only these", json!({"type": "array", "items": {"type": "string", "enum": crate::live::Kind::ALL.map(crate::live::Kind::as_str)}}))
+        .query("after", "the id from which to go on", json!({"type": "string"}))
+        .header("Last-Event-ID", "the same, as browsers say it")
+        .answers_text(200, "events", &["text/event-stream"], "retry: 2000\nid: 64c0953867000-1\n\n")
+        .fails(&[Code::InvalidRequest])
+        .asks()
 }

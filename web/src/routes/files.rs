@@ -4,19 +4,30 @@ use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use flowlord_domain::file_event::{Arrival, FileEventError, Headers, parse};
-use flowlord_domain::{Attempt, TaskState};
+use flowlord_domain::{Attempt, Role, TaskState};
 use flowlord_messages::Code;
 use flowlord_messages::files::{FileArrived, ListFiles, PhaseOutcome, Recorded, StartedTask, WatchedPlaces};
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use serde_json::json;
 
 use crate::api::ApiRef;
 use crate::extract::event_body;
+use crate::openapi::{Operation, day_schema, list_of, schema};
 use crate::params::{Params, day};
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
 use crate::routes::tasks::idempotency_key;
 use crate::routes::{List, json};
 use crate::view::file::{FileEventView, OutcomeView, PlaceView, RecordedView};
 use crate::view::task::TaskView;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/api/v1/files", Role::Viewer, list).documented(describe_list),
+        Route::post("/api/v1/files", Role::Worker, arrived).documented(describe_arrived),
+        Route::view("/api/v1/files/places", Role::Viewer, places).documented(describe_places),
+    ]
+}
 
 /// How many records of one body are on their way to the database at the same time.
 const AT_ONCE: usize = 16;
@@ -121,4 +132,51 @@ pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
     events.truncate(limit);
     let next = events.last().filter(|_| more).map(|event| event.id.to_string());
     json(StatusCode::OK, &List { items: events.iter().map(FileEventView::from).collect(), next })
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    let example = json!({
+        "event": 5, "at": "2026-03-02T12:00:00Z", "source": "api", "path": "s3://bucket/in/2026-03-02.csv",
+        "phases": [],
+    });
+    operation
+        .about("workflows", "File events of a day")
+        .says("Newest first, with what each started.")
+        .query("date", "a UTC day; today unless given", day_schema())
+        .pages()
+        .answers(200, "file events", list_of("FileEvent"), json!({"items": [example], "next": null}))
+        .asks()
+}
+
+fn describe_arrived(operation: Operation) -> Operation {
+    let one_or_many = json!({"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]});
+    let recorded = json!({"anyOf": [schema("FileRecorded"), list_of("FileRecorded")]});
+    operation.about("workflows", "Tell of a file")
+        .says("Stat JSON, an object notification of GCS, S3 or MinIO, an event of EventBridge, or any of them in a CloudEvent, a Pub/Sub push or a message of SNS or SQS. What isn't about a new file is recorded and answered like one, with `ignored`. Several records are answered as `items`, each like one.")
+        .header("Idempotency-Key", "tells versions of a file apart where nothing else does")
+        .body("the event, or several", one_or_many, json!({"path": "s3://bucket/in/2026-03-02.csv", "size": 1024}))
+        .answers(200, "what it started", recorded, json!({
+            "event": 5, "path": "s3://bucket/in/2026-03-02.csv", "phases": [], "tasks": [],
+        }))
+        .fails(&[Code::InvalidRequest])
+        .asks()
+}
+
+fn describe_places(operation: Operation) -> Operation {
+    let place = json!({
+        "type": "object", "required": ["place", "files"],
+        "properties": {
+            "place": {"type": "string"}, "looked_at": {"type": "string", "format": "date-time"},
+            "files": {"type": "integer"}, "problem": {"type": "string"},
+        },
+    });
+    let list = json!({
+        "type": "object", "required": ["items", "next"],
+        "properties": {"items": {"type": "array", "items": place}, "next": {"type": "null"}},
+    });
+    operation.about("workflows", "Watched places")
+        .answers(200, "how they are", list, json!({
+            "items": [{"place": "/srv/in", "looked_at": "2026-03-02T12:00:00Z", "files": 3}], "next": null,
+        }))
+        .asks()
 }

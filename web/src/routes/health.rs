@@ -10,24 +10,29 @@ use flowlord_messages::rowlog::{ReadShipping, Shipping};
 use flowlord_messages::snapshot::{BackupState, ReadBackup};
 use flowlord_messages::{Code, Ping};
 use futures_util::future::join_all;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::api::{Api, ApiRef};
+use crate::openapi::{Operation, schema};
 use crate::problem::{Answer, Problem};
+use crate::route::{ANYONE, Route, RouteClass};
 use crate::routes::json;
 use crate::view::time::Stamp;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/healthz", ANYONE, alive).class(RouteClass::Watch).documented(describe_alive),
+        Route::get("/readyz", ANYONE, ready).class(RouteClass::Watch).documented(describe_ready),
+        Route::get("/status", ANYONE, status).class(RouteClass::Watch).documented(describe_status),
+    ]
+}
 
 /// How long an actor may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// Whether a path is asked for by those who watch the service.
-pub(crate) fn is_watching(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz" | "/status" | "/metrics")
-}
-
 /// The process answers.
 pub(crate) async fn alive(api: ApiRef) -> Answer {
-    json(StatusCode::OK, &serde_json::json!({ "status": "ok", "version": api.config.version }))
+    json(StatusCode::OK, &json!({ "status": "ok", "version": api.config.version }))
 }
 
 /// As the reference system answers it.
@@ -50,7 +55,7 @@ pub(crate) async fn ready(api: ApiRef) -> Answer {
         let problem = Problem::new(Code::NotReady, each.join("; "));
         return Err(problem.with("actors", actors));
     }
-    json(StatusCode::OK, &serde_json::json!({ "status": "ready", "actors": actors, "backup": backup }))
+    json(StatusCode::OK, &json!({ "status": "ready", "actors": actors, "backup": backup }))
 }
 
 /// Null where there is no backup place.
@@ -58,13 +63,13 @@ fn backup_detail(backup: BackupState, shipping: Shipping, now: DateTime<Utc>) ->
     let Some(place) = backup.place else { return Value::Null };
     let Shipping { on, based, until, pending, problem } = shipping;
     let age = backup.verified.as_ref().map(|newest| (now - newest.at).num_seconds());
-    serde_json::json!({
+    json!({
         "place": place,
         "snapshot": backup.verified.map(|newest| newest.location),
         "age_seconds": age,
         "next": backup.next.map(Stamp),
         "problem": backup.problem,
-        "changes": on.then(|| serde_json::json!({
+        "changes": on.then(|| json!({
             "until": until.map(Stamp),
             "lag_seconds": until.map(|until| (now - until).num_seconds()),
             "pending": pending,
@@ -84,17 +89,42 @@ pub(crate) async fn ping_all(api: &Api) -> (Vec<(&'static str, String)>, Value) 
     let mut actors = Map::new();
     for (name, answer) in join_all(pings).await {
         let detail = match answer {
-            Ok(Ok(pong)) => serde_json::json!({ "status": "ok", "restarts": pong.restarts }),
+            Ok(Ok(pong)) => json!({ "status": "ok", "restarts": pong.restarts }),
             Ok(Err(err)) => {
                 troubles.push((name, err.detail.clone()));
-                serde_json::json!({ "status": err.code.as_str(), "detail": err.detail })
+                json!({ "status": err.code.as_str(), "detail": err.detail })
             }
             Err(_) => {
                 troubles.push((name, format!("no answer within {} s", ANSWER_WITHIN.as_secs())));
-                serde_json::json!({ "status": "timeout" })
+                json!({ "status": "timeout" })
             }
         };
         actors.insert(name.to_owned(), detail);
     }
     (troubles, Value::Object(actors))
+}
+
+fn describe_alive(operation: Operation) -> Operation {
+    operation.about("service", "Whether the process lives").answers(
+        200,
+        "it does",
+        schema("Alive"),
+        json!({"status": "ok", "version": "1.0.0"}),
+    )
+}
+
+fn describe_ready(operation: Operation) -> Operation {
+    operation
+        .about("service", "Whether it can do its work")
+        .answers(
+            200,
+            "every actor answered, and the database can be written",
+            schema("Ready"),
+            json!({"status": "ready", "actors": {"db": {"status": "ok", "restarts": 0}}}),
+        )
+        .fails(&[Code::NotReady, Code::Stopping])
+}
+
+fn describe_status(operation: Operation) -> Operation {
+    operation.about("kept", "Whether the process lives").answers_text(200, "it does", &["text/plain"], "ok")
 }

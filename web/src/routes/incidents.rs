@@ -6,13 +6,21 @@ use std::str::FromStr;
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use chrono::{DateTime, Utc};
+use flowlord_domain::Role;
 use flowlord_messages::alerts::ListIncidents;
+use serde_json::json;
 
 use crate::api::ApiRef;
+use crate::openapi::{Operation, day_schema, list_of};
 use crate::params::Params;
 use crate::problem::Answer;
+use crate::route::Route;
 use crate::routes::{List, json};
 use crate::view::alert::IncidentView;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::view("/api/v1/incidents", Role::Viewer, list).documented(describe_list)]
+}
 
 /// Where the next page begins: after the incident of this opening and route.
 struct Cursor(DateTime<Utc>, String);
@@ -48,4 +56,17 @@ pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
     };
     let next = incidents.last().filter(|_| more).map(cursor);
     json(StatusCode::OK, &List { items: incidents.iter().map(IncidentView).collect(), next })
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    let example = json!({"route": "default", "opened": "2026-03-02T12:00:00Z", "closed": null, "alerts": 3, "steps": []});
+    operation
+        .about("alerts", "Incidents")
+        .says("Newest first, with what was told of each; those of today unless asked otherwise.")
+        .query("date", "a UTC day", day_schema())
+        .query("from", "not closed before; a time, or a day", json!({"type": "string"}))
+        .query("to", "opened before; a time, or a day", json!({"type": "string"}))
+        .pages()
+        .answers(200, "incidents", list_of("Incident"), json!({"items": [example], "next": null}))
+        .asks()
 }

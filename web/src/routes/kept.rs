@@ -6,8 +6,9 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
-use flowlord_domain::{Ids as _, TaskResult};
+use flowlord_domain::{Ids as _, Role, TaskResult};
 use flowlord_messages::Code;
+use flowlord_messages::audit::Action;
 use flowlord_messages::find::FindTasks;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
 use flowlord_messages::notifier::{AwaitMessage, Colour, Fate, Payload};
@@ -16,14 +17,33 @@ use flowlord_messages::retention::RemoveOld;
 use flowlord_messages::snapshot::BackUp;
 use flowlord_messages::write::{EnqueueMessage, NewMessage};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::api::{Api, ApiRef};
 use crate::kept;
 use crate::kept::info::{Service, stamp};
 use crate::kept::recap::Recap;
+use crate::openapi::Operation;
 use crate::params::day;
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
 use crate::routes::{json_text, workflows};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/info", Role::Viewer, info).documented(describe_info),
+        Route::view("/recap", Role::Viewer, recap).documented(describe_recap),
+        Route::view("/task/{id:.*}", Role::Viewer, task).documented(describe_task),
+        Route::get_or_post("/refresh", Role::Operator, refresh)
+            .audited(Action::Refresh)
+            .documented(describe_refresh),
+        Route::get_or_post("/notify", Role::Operator, notify)
+            .audited(Action::Notify)
+            .documented(describe_notify),
+        Route::view("/workflow", Role::Viewer, workflow_root).documented(describe_workflow_root),
+        Route::view("/workflow/{path:.*}", Role::Viewer, workflow).documented(describe_workflow),
+    ]
+}
 
 /// Attempts that `/recap` reads at a time.
 const STEP: usize = 1_000;
@@ -236,4 +256,79 @@ fn text(body: String) -> HttpResponse {
 
 fn typed(content_type: &'static str, body: String) -> HttpResponse {
     HttpResponse::Ok().insert_header((CONTENT_TYPE, HeaderValue::from_static(content_type))).body(body)
+}
+
+fn describe_info(operation: Operation) -> Operation {
+    operation
+        .about("kept", "What starts when")
+        .answers(
+            200,
+            "files, phases and their times",
+            json!({"type": "object"}),
+            json!({"app_name": "flowlord", "workflow": {}}),
+        )
+        .asks()
+}
+
+fn describe_recap(operation: Operation) -> Operation {
+    operation
+        .about("kept", "How today's tasks ended")
+        .says("Text, or JSON when `Accept` is exactly `application/json`.")
+        .answers_text(200, "by task and job", &["text/plain"], "load:daily\n")
+        .or_as("application/json", json!({"type": "object"}))
+        .asks()
+}
+
+fn describe_task(operation: Operation) -> Operation {
+    operation
+        .about("kept", "The attempts of a chain")
+        .says("Zero values for one that nobody knows.")
+        .path("id", "the chain", "chain-1")
+        .answers(
+            200,
+            "the attempts",
+            json!({"type": "object"}),
+            json!({"LastUpdate": "2026-03-02T12:00:00Z", "Completed": true, "Events": []}),
+        )
+        .asks()
+}
+
+fn describe_refresh(operation: Operation) -> Operation {
+    operation.about("kept", "Look at the workflow files now")
+        .says("Also removes old history and takes a snapshot. 400 while any file doesn't load; the others count all the same.")
+        .answers(200, "what changed", json!({"type": "object"}), json!({"Files": ["a.toml"], "Cache": "…", "Updated": "2026-03-02T12:00:00Z"}))
+        .fails(&[Code::InvalidRequest])
+        .asks()
+}
+
+fn describe_notify(operation: Operation) -> Operation {
+    operation
+        .about("kept", "Send a test message to Slack")
+        .says("400 when no Slack is configured.")
+        .answers_text(200, "Slack took it", &["text/plain"], "sent: Slack took the message\n")
+        .answers_text(
+            202,
+            "stored, and not sent yet",
+            &["text/plain"],
+            "stored, and not sent yet: it hasn't been tried yet\n",
+        )
+        .fails(&[Code::InvalidRequest, Code::SlackFailed])
+        .asks()
+}
+
+fn describe_workflow_root(operation: Operation) -> Operation {
+    operation
+        .about("kept", "Files and folders of the workflow root")
+        .answers_text(200, "one a line", &["text/plain"], "etl/\nmain.toml\n")
+        .asks()
+}
+
+fn describe_workflow(operation: Operation) -> Operation {
+    let types = ["text/plain", "application/toml", "application/json", "text/x-yaml"];
+    operation
+        .about("kept", "A file as it was when it loaded last, or what a folder holds")
+        .path("path", "below the workflow root", "etl/main.toml")
+        .answers_text(200, "its content", &types, "[[phase]]\n")
+        .fails(&[Code::WorkflowUnknown])
+        .asks()
 }

@@ -6,24 +6,44 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpMessage as _, HttpRequest};
 use chrono::TimeDelta;
+use flowlord_domain::Role;
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::write::{Claim, Granted};
 use flowlord_messages::{Code, Error, LeaseToken, Port};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::oneshot;
 
 use crate::api::{Api, ApiRef};
 use crate::auth::Caller;
 use crate::doc::Doc;
 use crate::extract::{json_body, object, result_body};
+use crate::openapi::{Operation, schema};
 use crate::polls::Poll;
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
 use crate::routes::{json, json_text};
 use crate::socket::HangUp;
 use crate::values::{Span, Text, between, check_worker, required, topic_filter};
 use crate::view::task::GrantedView;
 use crate::view::time::Stamp;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/api/v1/lease", Role::Worker, lease).work().long_poll().documented(describe_lease),
+        Route::post("/api/v1/lease/{lease}/result", Role::Worker, result).work().documented(describe_result),
+        Route::post("/api/v1/lease/{lease}/heartbeat", Role::Worker, heartbeat)
+            .work()
+            .documented(describe_heartbeat),
+        Route::post("/api/v1/lease/{lease}/release", Role::Worker, release)
+            .work()
+            .documented(describe_release),
+    ]
+}
+
+const LEASE: &str = "the `lease` that came with the task";
+pub(crate) const EXAMPLE_LEASE: &str = "064c0953867001-000000000000feed";
 
 /// Bounds of a lease.
 const LEASE_MIN: (TimeDelta, &str) = (TimeDelta::seconds(5), "5s");
@@ -226,6 +246,55 @@ pub(crate) async fn release(
     let delay = between("delay", release.delay.map_or(ZERO.0, |Span(delay)| delay), ZERO, DELAY_MAX)?;
     api.deps.release.call(Release { lease, delay }).await?;
     Ok(json_text(StatusCode::OK, r#"{"released":true}"#))
+}
+
+fn describe_lease(operation: Operation) -> Operation {
+    operation.about("work", "Take tasks")
+        .says("Waits up to `wait` for the first task, then answers at once with what there is; an empty list at the end of the wait.")
+        .body("which topics, and for how long", schema("Lease"), json!({"topics": ["load", "report:daily"], "worker": "w1", "max": 10, "wait": "0s"}))
+        .answers(200, "tasks, each with its lease", schema("Leased"), json!({"tasks": [{
+            "lease": EXAMPLE_LEASE, "expires": "2026-03-02T12:01:00Z", "attempt": 1,
+            "task": {"type": "load", "info": "?date=2026-03-02", "created": "2026-03-02T12:00:00.000001Z", "id": "chain-1", "uid": "064c0953867001"},
+        }]}))
+        .fails(&[Code::InvalidRequest, Code::InvalidTopic, Code::TooManyRequests])
+        .asks()
+}
+
+fn describe_heartbeat(operation: Operation) -> Operation {
+    operation
+        .about("work", "Go on with a task")
+        .says("Extends the lease, and tells how far the worker is.")
+        .path("lease", LEASE, EXAMPLE_LEASE)
+        .optional_body("how far it is", schema("Heartbeat"), json!({"progress": 0.4, "msg": "half way"}))
+        .answers(
+            200,
+            "extended",
+            schema("Extended"),
+            json!({"expires": "2026-03-02T12:02:00Z", "cancel": false}),
+        )
+        .fails(&[Code::InvalidRequest, Code::LeaseUnknown, Code::LeaseLost])
+        .asks()
+}
+
+fn describe_result(operation: Operation) -> Operation {
+    operation.about("work", "End a task")
+        .says("Answered once the result and all that follows from it are on disk. The same again is `duplicate`.")
+        .path("lease", LEASE, EXAMPLE_LEASE)
+        .body("how it ended", schema("Result"), json!({"result": "complete", "msg": "5 rows", "meta": {"rows": 5}}))
+        .answers(200, "taken", schema("Accepted"), json!({"accepted": true, "duplicate": false}))
+        .fails(&[Code::InvalidRequest, Code::LeaseUnknown, Code::TaskUnknown, Code::LeaseLost, Code::AlreadyFinished])
+        .asks()
+}
+
+fn describe_release(operation: Operation) -> Operation {
+    operation
+        .about("work", "Give a task back")
+        .says("It is ready again after `delay`; the attempt isn't counted.")
+        .path("lease", LEASE, EXAMPLE_LEASE)
+        .optional_body("how long to wait", schema("Release"), json!({"delay": "10s"}))
+        .answers(200, "given back", schema("Released"), json!({"released": true}))
+        .fails(&[Code::InvalidRequest, Code::LeaseUnknown, Code::LeaseLost])
+        .asks()
 }
 
 #[cfg(test)]

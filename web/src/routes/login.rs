@@ -15,6 +15,15 @@ use crate::extract::form_body;
 use crate::pages::{Layout, html};
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
+use crate::route::{ANYONE, Route};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/login", ANYONE, form),
+        Route::post("/login", ANYONE, login),
+        Route::post("/logout", ANYONE, logout),
+    ]
+}
 
 #[derive(Template)]
 #[template(path = "login.html")]

@@ -3,16 +3,33 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Payload;
+use flowlord_domain::Role;
+use flowlord_messages::Code;
+use flowlord_messages::audit::Action;
 use flowlord_messages::scheduler::PausePhase;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::api::{Api, ApiRef};
 use crate::extract::{json_body, object};
+use crate::openapi::Operation;
 use crate::params::Params;
 use crate::problem::Answer;
+use crate::route::Route;
 use crate::routes::json;
 use crate::values::required;
 use crate::view::time::Stamp;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/api/v1/phases/pause", Role::Operator, pause)
+            .audited(Action::Pause)
+            .documented(describe_pause),
+        Route::post("/api/v1/phases/resume", Role::Operator, resume)
+            .audited(Action::Resume)
+            .documented(describe_resume),
+    ]
+}
 
 const EXAMPLE: &str = r#"{"workflow":"etl/daily.toml","task":"load:hourly"}"#;
 
@@ -52,4 +69,34 @@ async fn set(api: &Api, request: HttpRequest, payload: Payload, paused: bool) ->
     let since = api.deps.pause.call(ask).await?;
     let (paused, paused_since) = (since.is_some(), since.map(Stamp));
     json(StatusCode::OK, &PhaseAnswer { workflow: &workflow, task: &task, paused, paused_since })
+}
+
+fn describe_pause(operation: Operation) -> Operation {
+    describe(operation.about("workflows", "Let a phase start nothing new"), true)
+}
+
+fn describe_resume(operation: Operation) -> Operation {
+    describe(operation.about("workflows", "Let a phase go on"), false).says(
+        "Slots that fell into the pause become what `missed` says; what else would have started is ready.",
+    )
+}
+
+fn describe(operation: Operation, paused: bool) -> Operation {
+    let body = json!({
+        "type": "object", "required": ["workflow", "task"], "additionalProperties": false,
+        "properties": {"workflow": {"type": "string"}, "task": {"type": "string"}},
+    });
+    let answer = json!({
+        "type": "object", "required": ["workflow", "task", "paused"],
+        "properties": {
+            "workflow": {"type": "string"}, "task": {"type": "string"}, "paused": {"type": "boolean"},
+            "paused_since": {"type": "string", "format": "date-time"},
+        },
+    });
+    let example = json!({"workflow": "etl/main.toml", "task": "load", "paused": paused});
+    operation
+        .body("which phase", body, json!({"workflow": "etl/main.toml", "task": "load"}))
+        .answers(200, "how it stands now", answer, example)
+        .fails(&[Code::InvalidRequest, Code::WorkflowUnknown])
+        .asks()
 }

@@ -10,23 +10,41 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use flowlord_domain::query::Query;
 use flowlord_domain::rerun::rerun;
 use flowlord_domain::task_doc::parse_time;
-use flowlord_domain::{Attempt, NewTask, TaskState, Uid};
+use flowlord_domain::{Attempt, NewTask, Role, TaskState, Uid};
+use flowlord_messages::audit::Action;
 use flowlord_messages::find::{FindTasks, TaskPage};
 use flowlord_messages::read::{AttemptsById, Chain, LaterAttempts, TaskFilter};
 use flowlord_messages::write::{CancelTask, RerunTasks};
 use flowlord_messages::{Code, Error};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::api::{Api, ApiRef};
 use crate::extract::{from_json, json_body, object};
 use crate::list;
+use crate::openapi::{Operation, schema};
 use crate::params::{Params, meant};
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
 use crate::routes::json;
-use crate::routes::tasks::{found, uid_of};
+use crate::routes::tasks::{found, task_example, uid_of};
 use crate::trail::Trail;
 use crate::view::task::TaskView;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/api/v1/tasks/rerun", Role::Operator, many)
+            .audited(Action::Rerun)
+            .documented(describe_many),
+        Route::post("/api/v1/tasks/{uid}/rerun", Role::Operator, one)
+            .audited(Action::Rerun)
+            .documented(describe_one),
+        Route::post("/api/v1/tasks/{uid}/cancel", Role::Operator, cancel)
+            .audited(Action::Cancel)
+            .documented(describe_cancel),
+        Route::post("/rerun", Role::Operator, kept).audited(Action::Rerun).documented(describe_kept),
+    ]
+}
 
 /// How many tasks one request may have run again.
 const MOST: usize = 10_000;
@@ -300,4 +318,61 @@ fn of_that_time(mut tasks: Vec<Attempt>, created: DateTime<Utc>) -> Option<Attem
     let within = || tasks.iter().rposition(|task| task.uid.created().trunc_subsecs(0) == created);
     let at = exact.or_else(within)?;
     Some(tasks.swap_remove(at))
+}
+
+fn describe_many(operation: Operation) -> Operation {
+    let many = json!({
+        "type": "object", "required": ["status", "count", "created", "skipped", "failed", "tasks"],
+        "properties": {
+            "status": {"type": "string"}, "count": {"type": "integer"}, "created": {"type": "integer"},
+            "skipped": {"type": "integer", "description": "those that were tried again since"},
+            "failed": {"type": "array", "items": {"type": "object"}},
+            "tasks": {"type": "array", "items": schema("Task")},
+        },
+    });
+    let none = json!({"status": "0/0 tasks run again", "count": 0, "created": 0, "skipped": 0, "failed": [], "tasks": []});
+    operation.about("tasks", "Have tasks run again")
+            .says("All that a filter of `GET /api/v1/tasks` finds, as their latest attempt; a dry run unless `execute` is true.")
+            .body("which, and whether to do it", json!({"type": "object"}), json!({"date": "2026-01-15", "result": "error", "retry": "failed", "execute": true}))
+            .answers(200, "what runs again, or would", many.clone(), none.clone())
+            .answers(207, "some could not be created", many, none)
+            .fails(&[Code::InvalidRequest])
+            .asks()
+}
+
+fn describe_one(operation: Operation) -> Operation {
+    operation.about("tasks", "Have one task run again")
+            .says("A new attempt of the same chain, with all its retries before it. With `\"execute\":false` a dry run: nothing runs, and the answer is the task that would.")
+            .path("uid", "the attempt", "064c0953867001")
+            .optional_body("whether to do it; it is done unless that is said", json!({"type": "object", "additionalProperties": false, "properties": {"execute": {"type": ["boolean", "null"]}}}), json!({"execute": true}))
+            .answers(201, "the new attempt", schema("Task"), task_example())
+            .answers(200, "the task that would be rerun", schema("Task"), task_example())
+            .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::TaskUnfinished])
+            .asks()
+}
+
+fn describe_cancel(operation: Operation) -> Operation {
+    operation.about("tasks", "Cancel a task")
+            .says("One that waits ends; the worker of one that is leased is told by its next heartbeat.")
+            .path("uid", "the attempt", "064c0953867001")
+            .optional_body("why", json!({"type": "object", "additionalProperties": false, "properties": {"note": {"type": ["string", "null"]}}}), json!({"note": "the source is wrong"}))
+            .answers(200, "as it stands now", schema("Task"), task_example())
+            .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::AlreadyFinished])
+            .asks()
+}
+
+fn describe_kept(operation: Operation) -> Operation {
+    operation
+        .about("kept", "Have one task run again")
+        .says("Named by what the reference system knows of it.")
+        .body(
+            "which",
+            json!({"type": "object"}),
+            json!({
+                "type": "load", "job": "daily", "id": "chain-1", "created": "2026-03-02T12:00:00Z",
+            }),
+        )
+        .answers(200, "the new task", schema("Task"), json!({"type": "load", "info": "?date=2026-03-02"}))
+        .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::TaskUnfinished])
+        .asks()
 }

@@ -7,26 +7,32 @@ use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::decide::Outcome;
-use flowlord_domain::envelope;
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::query::Query;
 use flowlord_domain::task_doc::{parse_time, time_text};
-use flowlord_domain::{Ids as _, Uid};
+use flowlord_domain::{Ids as _, Role, Uid, envelope};
 use flowlord_messages::Code;
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::read::{Known, KnownTasks};
 use flowlord_messages::write::Claim;
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::api::{Api, ApiRef};
 use crate::doc::{Doc, Field};
 use crate::extract::{Form, first_byte, from_json, results_body};
+use crate::openapi::{Operation, schema};
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
 use crate::routes::json;
-use crate::routes::lease::lease_token;
+use crate::routes::lease::{EXAMPLE_LEASE, lease_token};
 use crate::routes::tasks::check_id;
 use crate::values::check_name;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::post("/api/v1/results", Role::Worker, results).work().documented(describe_results)]
+}
 
 /// Results in one request. More of them than this fit into a body only when they say nothing.
 const MAX_ITEMS: usize = 50_000;
@@ -296,4 +302,18 @@ async fn submit(
         }
     }
     Ok(())
+}
+
+fn describe_results(operation: Operation) -> Operation {
+    let item = json!({"allOf": [schema("Result"), {"type": "object", "properties": {
+        "lease": {"type": "string"}, "uid": {"type": "string"}, "type": {"type": "string"}, "job": {"type": "string"},
+        "id": {"type": "string"}, "created": {"type": "string"},
+    }}]});
+    operation.about("work", "End many tasks")
+        .says("An array, or one JSON value a line (`application/x-ndjson`): results under a lease, or done tasks in Task JSON. Each is judged alone. A done task that nobody created here is recorded, with all that follows from it. The body may be in the envelope of a Pub/Sub or SNS push.")
+        .query("adopt", "`false` rejects done tasks that nobody created here", json!({"type": "boolean"}))
+        .body("results", json!({"type": "array", "items": item}), json!([{"lease": EXAMPLE_LEASE, "result": "complete"}]))
+        .answers(200, "what became of each", schema("Results"), json!({"accepted": 1, "duplicates": 0, "rejected": []}))
+        .fails(&[Code::InvalidRequest])
+        .asks()
 }

@@ -3,18 +3,35 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
+use flowlord_domain::Role;
 use flowlord_messages::Code;
 use flowlord_messages::alerts::{AddSilence, ListSilences, RemoveSilence};
+use flowlord_messages::audit::Action;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::api::ApiRef;
 use crate::extract::{json_body, object};
+use crate::openapi::{Operation, list_of, schema};
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
 use crate::routes::{List, json};
 use crate::values::matching::{MatchText, by, note, until};
 use crate::values::{Span, required};
 use crate::view::alert::SilenceView;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/api/v1/silences", Role::Viewer, list).documented(describe_list),
+        Route::post("/api/v1/silences", Role::Operator, add)
+            .audited(Action::Silence)
+            .documented(describe_add),
+        Route::delete("/api/v1/silences/{id}", Role::Operator, remove)
+            .audited(Action::Silence)
+            .documented(describe_remove),
+    ]
+}
 
 const EXAMPLE: &str = r#"{"match":{"workflow":"etl/*"},"for":"4h","by":"ada","reason":"the source moves"}"#;
 
@@ -80,4 +97,45 @@ pub(crate) async fn remove(api: ApiRef, id: Path<String>) -> Answer {
     let silence = api.deps.remove_silence.call(RemoveSilence { now, id: number }).await?;
     log::info!("event=silence_ended id={number}");
     json(StatusCode::OK, &SilenceView(&silence, now))
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    operation
+        .about("alerts", "Silences")
+        .says("Newest first; those that hold, or with `all` also those that are over.")
+        .query("all", "also those that are over", json!({"type": "string", "enum": ["true", "false"]}))
+        .pages()
+        .answers(200, "silences", list_of("Silence"), json!({"items": [silence_example()], "next": null}))
+        .asks()
+}
+
+fn describe_add(operation: Operation) -> Operation {
+    operation
+        .about("alerts", "Silence alerts")
+        .says("Alerts that match are stored, and not told.")
+        .body(
+            "which, and for how long",
+            schema("NewSilence"),
+            json!({"match": {"workflow": "etl/*"}, "for": "4h", "by": "ada", "reason": "the source moves"}),
+        )
+        .answers(201, "the silence", schema("Silence"), silence_example())
+        .fails(&[Code::InvalidRequest, Code::TooManySilences])
+        .asks()
+}
+
+fn describe_remove(operation: Operation) -> Operation {
+    operation
+        .about("alerts", "End a silence")
+        .says("What it silenced isn't told afterwards.")
+        .path("id", "its number", "7")
+        .answers(200, "the silence as it ended", schema("Silence"), silence_example())
+        .fails(&[Code::SilenceUnknown])
+        .asks()
+}
+
+fn silence_example() -> Value {
+    json!({
+        "id": 7, "match": {"workflow": "etl/*"}, "from": "2026-03-02T12:00:00Z", "until": "2026-03-02T16:00:00Z",
+        "by": "ada", "reason": "the source moves", "holds": true,
+    })
 }

@@ -9,6 +9,14 @@ use flowlord_messages::notifier::SlackCall;
 use crate::api::ApiRef;
 use crate::extract::slack_body;
 use crate::problem::{Answer, Problem};
+use crate::route::{ANYONE, Route};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        // Slack signs what it sends: it has no token.
+        Route::post("/slack/interactive", ANYONE, interactive),
+    ]
+}
 
 const TIMESTAMP: &str = "x-slack-request-timestamp";
 const SIGNATURE: &str = "x-slack-signature";

@@ -6,15 +6,30 @@ use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use chrono::{DateTime, Utc};
+use flowlord_domain::Role;
+use flowlord_messages::Code;
+use flowlord_messages::audit::Action;
 use flowlord_messages::snapshot::{ListSnapshots, Snapshot, TakeSnapshot};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::api::ApiRef;
 use crate::extract::{json_body, object};
+use crate::openapi::{Operation, schema};
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
 use crate::routes::json;
 use crate::view::time::Stamp;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/api/v1/snapshots", Role::Viewer, list).documented(describe_list),
+        Route::post("/api/v1/snapshots", Role::Admin, take)
+            .audited(Action::Snapshot)
+            .documented(describe_take),
+    ]
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,4 +79,30 @@ pub(crate) async fn list(api: ApiRef) -> Answer {
     let due: Option<DateTime<Utc>> = listed.next;
     let items = listed.items.into_iter().map(SnapshotView::from).collect();
     json(StatusCode::OK, &SnapshotsView { items, next: None, due: due.map(Stamp), problem: listed.problem })
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    operation
+        .about("service", "Snapshots")
+        .says("Those that are kept, newest first, and when the next one is made.")
+        .answers(
+            200,
+            "snapshots",
+            schema("SnapshotList"),
+            json!({"items": [snapshot_example()], "next": null, "due": null, "problem": null}),
+        )
+        .asks()
+}
+
+fn describe_take(operation: Operation) -> Operation {
+    operation.about("service", "Take a snapshot")
+            .says("Answered when it is checked and on disk.")
+            .optional_body("where; in its usual place unless given", json!({"type": "object", "additionalProperties": false, "properties": {"to": {"type": ["string", "null"]}}}), json!({}))
+            .answers(201, "taken", schema("Snapshot"), snapshot_example())
+            .fails(&[Code::InvalidRequest])
+            .asks()
+}
+
+fn snapshot_example() -> Value {
+    json!({"location": "/backup/flowlord-20260302T120000Z.db", "at": "2026-03-02T12:00:00Z", "bytes": 4096})
 }

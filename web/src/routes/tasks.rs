@@ -5,22 +5,37 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
 use chrono::{DateTime, Utc};
 use flowlord_domain::query::Query;
-use flowlord_domain::{Attempt, Ids as _, Lane, NewTask, Uid};
+use flowlord_domain::{Attempt, Ids as _, Lane, NewTask, Role, Uid};
+use flowlord_messages::audit::Action;
 use flowlord_messages::read::AttemptsById;
 use flowlord_messages::write::{CreateTasks, IdempotencyKey};
 use flowlord_messages::{Code, Mint};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::api::{Api, ApiRef};
 use crate::doc::{Doc, Field};
 use crate::extract::{first_byte, from_json, json_body, object};
 use crate::list;
+use crate::openapi::{Operation, day_schema, list_of, one_of, schema, texts};
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
 use crate::routes::{List, LookedList, json};
 use crate::values::{check_name, required};
 use crate::view::task::TaskView;
 use crate::view::time::Stamp;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/api/v1/tasks", Role::Worker, create)
+            .work()
+            .audited(Action::Create)
+            .documented(describe_create),
+        Route::view("/api/v1/tasks", Role::Viewer, list).documented(describe_list),
+        Route::view("/api/v1/tasks/{uid}", Role::Viewer, one).documented(describe_one),
+    ]
+}
 
 const EXAMPLE: &str = r#"{"type":"load","info":"?date=2026-01-15"}"#;
 
@@ -176,5 +191,65 @@ pub(crate) fn found(uid: Uid, task: Option<Attempt>) -> Result<Attempt, Problem>
             Code::TaskUnknown,
             format!("there is no task {uid}; tasks are kept as long as [history] says"),
         )
+    })
+}
+
+fn describe_create(operation: Operation) -> Operation {
+    let one_or_many = json!({"anyOf": [schema("NewTask"), {"type": "array", "items": schema("NewTask")}]});
+    let stored = json!({"anyOf": [schema("Task"), list_of("Task")]});
+    operation.about("work", "Create tasks")
+        .says("One task, or an array of which all or none are stored. One is answered as a task, many as a list.")
+        .header("Idempotency-Key", "the same request with the same key is carried out once")
+        .body("tasks", one_or_many, json!({"type": "load", "info": "?date=2026-01-15", "meta": {"file": "a.csv"}}))
+        .answers(201, "stored", stored, json!({
+            "type": "load", "info": "?date=2026-01-15", "created": "2026-03-02T12:00:00.000001Z", "id": "0195c2e0",
+            "uid": "064c0953867001", "state": "ready", "attempt": 1, "delivery": 0,
+        }))
+        .fails(&[Code::InvalidRequest, Code::InvalidTopic, Code::IdempotencyConflict])
+        .asks()
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    let sorts =
+        ["created", "started", "ended", "type", "job", "result", "info", "meta", "msg", "queue", "run"];
+    operation.about("tasks", "Find tasks")
+        .says(
+            "A page looks at a bounded number of tasks. One that says `looked_until` didn't look at all that may fit, \
+             and may hold few or none: `next` goes on there. By `created` the order is that of the whole range; any \
+             other `sort` orders pieces of the newest tasks that fit, one piece after the other.",
+        )
+        .query("date", "a UTC day of creation", day_schema())
+        .query("from", "created at or after; a time, or a day", json!({"type": "string"}))
+        .query("to", "created before; a time, or a day", json!({"type": "string"}))
+        .query("type", "topics", texts())
+        .query("job", "jobs", texts())
+        .query("result", "how they ended; running: not yet", one_of(&["complete", "error", "warn", "alert", "running"]))
+        .query("state", "where they stand", one_of(&["ready", "delayed", "leased", "done"]))
+        .query("id", "chains", texts())
+        .query("retry", "failed: dead letters, which are not tried again", json!({"type": "string", "enum": ["failed"]}))
+        .query("q", "words that must all be there, \"a phrase\", field:value, -not", json!({"type": "string", "maxLength": 1000}))
+        .query("sort", "by what", json!({"type": "string", "enum": sorts, "default": "created"}))
+        .query("order", "the least first, or the greatest", json!({"type": "string", "enum": ["asc", "desc"], "default": "desc"}))
+        .pages()
+        .answers(200, "tasks", schema("TaskList"), json!({"items": [task_example()], "next": null}))
+        .asks()
+}
+
+fn describe_one(operation: Operation) -> Operation {
+    operation
+        .about("tasks", "One attempt")
+        .path("uid", "the attempt", "064c0953867001")
+        .answers(200, "the attempt", schema("Task"), task_example())
+        .fails(&[Code::TaskUnknown])
+        .asks()
+}
+
+/// A task as examples show it.
+pub(super) fn task_example() -> Value {
+    json!({
+        "type": "load", "job": "daily", "info": "?date=2026-03-02", "created": "2026-03-02T12:00:00.000002Z",
+        "id": "chain-1", "result": "error", "msg": "no disk", "started": "2026-03-02T12:00:02Z",
+        "ended": "2026-03-02T12:00:05Z", "uid": "064c0953867002", "state": "done", "attempt": 2, "delivery": 1,
+        "worker": "w1",
     })
 }

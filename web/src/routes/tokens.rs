@@ -5,16 +5,31 @@ use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use flowlord_domain::Role;
+use flowlord_messages::Code;
+use flowlord_messages::audit::Action;
 use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::api::ApiRef;
 use crate::auth::new_token;
 use crate::extract::{json_body, object};
+use crate::openapi::{Operation, list_of};
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
 use crate::routes::{List, json};
 use crate::view::time::Stamp;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/api/v1/tokens", Role::Admin, list).documented(describe_list),
+        Route::post("/api/v1/tokens", Role::Admin, add).audited(Action::Token).documented(describe_add),
+        Route::delete("/api/v1/tokens/{name}", Role::Admin, remove)
+            .audited(Action::Token)
+            .documented(describe_remove),
+    ]
+}
 
 /// The longest name.
 const MAX_NAME: usize = 64;
@@ -80,4 +95,40 @@ pub(crate) async fn remove(api: ApiRef, name: Path<String>) -> Answer {
     api.tokens.changed();
     log::info!("event=token_removed name={name:?}");
     Ok(HttpResponse::NoContent().finish())
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    operation.about("service", "Tokens")
+            .says("Names and roles; what a token is, is shown only once.")
+            .answers(200, "tokens", list_of("Token"), json!({"items": [{"name": "etl", "role": "worker", "created": "2026-03-02T12:00:00Z"}], "next": null}))
+            .asks()
+}
+
+fn describe_add(operation: Operation) -> Operation {
+    let roles = json!({"type": "string", "enum": Role::ALL.map(Role::as_str)});
+    let name = json!({"type": "string", "pattern": "^[A-Za-z0-9._@-]{1,64}$"});
+    let wanted = json!({"type": "object", "required": ["name", "role"], "additionalProperties": false, "properties": {"name": name, "role": roles}});
+    let made = json!({"type": "object", "required": ["name", "role", "token"], "properties": {
+        "name": {"type": "string"}, "role": {"type": "string"}, "token": {"type": "string"},
+    }});
+    operation
+        .about("service", "Make a token")
+        .body("whose", wanted, json!({"name": "etl-workers", "role": "worker"}))
+        .answers(
+            201,
+            "made; it isn't shown again",
+            made,
+            json!({"name": "etl-workers", "role": "worker", "token": "…"}),
+        )
+        .fails(&[Code::InvalidRequest])
+        .asks()
+}
+
+fn describe_remove(operation: Operation) -> Operation {
+    operation
+        .about("service", "Remove a token")
+        .path("name", "whose", "etl-workers")
+        .answers_text(204, "removed", &[], "")
+        .fails(&[Code::TokenUnknown])
+        .asks()
 }

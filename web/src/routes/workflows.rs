@@ -5,17 +5,32 @@ use std::collections::HashMap;
 use actix_web::http::StatusCode;
 use actix_web::web::Path;
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::Role;
 use flowlord_domain::workflow::Finding;
 use flowlord_messages::Code;
+use flowlord_messages::audit::Action;
 use flowlord_messages::library::{Current, CurrentWorkflows, Reload};
 use flowlord_messages::read::{LastSlots, ReadPaused};
 use flowlord_messages::scheduler::NextRuns;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::api::{Api, ApiRef};
+use crate::openapi::{Operation, list_of, schema};
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
 use crate::routes::{List, json};
 use crate::view::workflow::{FileView, Times, broken_views, file_view};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/api/v1/workflows", Role::Viewer, list).documented(describe_list),
+        Route::view("/api/v1/workflows/{file:.*}", Role::Viewer, one).documented(describe_one),
+        Route::post("/api/v1/workflows/refresh", Role::Operator, refresh)
+            .audited(Action::Refresh)
+            .documented(describe_refresh),
+    ]
+}
 
 /// How far back the last run of a phase is looked for.
 const LOOK_BACK: TimeDelta = TimeDelta::days(7);
@@ -85,4 +100,40 @@ pub(crate) async fn refresh(api: ApiRef) -> Answer {
     let found = api.deps.reload.call(Reload).await?;
     let (added, changed, removed, broken) = (found.added, found.changed, found.removed, found.broken);
     json(StatusCode::OK, &RefreshAnswer { added, changed, removed, broken })
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    operation
+        .about("workflows", "Workflow files")
+        .says("Each with its phases, what its author should know, and when it runs.")
+        .answers(200, "the files", list_of("Workflow"), json!({"items": [workflow_example()], "next": null}))
+        .asks()
+}
+
+fn describe_one(operation: Operation) -> Operation {
+    operation
+        .about("workflows", "One workflow file")
+        .path("file", "its path below the workflow root, with its slashes", "etl/main.toml")
+        .answers(200, "the file", schema("Workflow"), workflow_example())
+        .fails(&[Code::WorkflowUnknown])
+        .asks()
+}
+
+fn describe_refresh(operation: Operation) -> Operation {
+    operation
+        .about("workflows", "Look at the workflow files now")
+        .answers(
+            200,
+            "what changed",
+            schema("Refreshed"),
+            json!({"added": ["a.toml"], "changed": [], "removed": [], "broken": []}),
+        )
+        .asks()
+}
+
+fn workflow_example() -> Value {
+    json!({"file": "etl/main.toml", "status": "ok", "findings": [], "phases": [{
+        "task": "extract:orders", "rule": "cron=0 * * * *", "retry": 2, "template": "?h={hh}", "line": 1,
+        "status": "ok", "next": "2026-03-02T13:00:00Z", "children": ["load"],
+    }]})
 }

@@ -33,7 +33,8 @@ pub(super) fn closed() -> (Stub, ApiRef) {
     stub.alerts(|_| Ok(Vec::new()));
     let access = Access { local: Some(hash_of("local")), ..Access::default() };
     let config = Config { access, ..config() };
-    let api = web::Data::new(Api::new(config, stub.deps(), std::sync::Arc::default()));
+    let api =
+        web::Data::new(Api::new(config, stub.deps(), crate::routes::table(), std::sync::Arc::default()));
     (stub, api)
 }
 
@@ -91,6 +92,23 @@ async fn without_a_token_programs_get_a_problem_and_people_the_login_page() {
     let basic = request(Method::GET, "/").insert_header(("authorization", "Basic YTpi"));
     assert_eq!(send(api.clone(), basic).await.code(), "unauthorized");
     assert_eq!(send(api, request(Method::GET, "/no/such/path")).await.code(), "unauthorized");
+}
+
+#[actix::test]
+async fn a_path_written_in_other_bytes_needs_the_same_role() {
+    let (_stub, api) = closed();
+    for (method, path, needed) in [
+        (Method::POST, "/api/v1/%74okens", Role::Admin),
+        (Method::GET, "/api/v1/a%75dit", Role::Admin),
+        (Method::POST, "/api/v1/%6cease", Role::Worker),
+        (Method::GET, "/%6eotify", Role::Operator),
+        (Method::POST, "/%68ooks/operator/results", Role::Push),
+    ] {
+        for role in [Role::Worker, Role::Viewer, Role::Operator] {
+            let reply = send(api.clone(), with(request(method.clone(), path), role.as_str())).await;
+            assert_eq!(reply.status != 403, role.covers(needed), "{role} {method} {path}: {reply:?}");
+        }
+    }
 }
 
 #[actix::test]
@@ -197,7 +215,12 @@ async fn tokens_are_made_shown_once_and_removed() {
 async fn metrics_may_be_open_and_a_database_that_does_not_answer_lets_nobody_in() {
     let (stub, _) = closed();
     let access = Access { open_metrics: true, ..Access::default() };
-    let api = web::Data::new(Api::new(Config { access, ..config() }, stub.deps(), std::sync::Arc::default()));
+    let api = web::Data::new(Api::new(
+        Config { access, ..config() },
+        stub.deps(),
+        crate::routes::table(),
+        std::sync::Arc::default(),
+    ));
     assert_eq!(send(api.clone(), request(Method::GET, "/metrics")).await.status, 200);
     stub.tokens_read(|_| Err(flowlord_messages::Error::new(Code::Storage, "gone")));
     assert_eq!(get(&api, "/api/v1/alerts", "viewer").await.code(), "storage");

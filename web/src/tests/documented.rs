@@ -1,23 +1,16 @@
 //! The OpenAPI document against the program: every route is in it, and every status that it promises is provoked.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use actix_web::App;
+use actix_web::http::Method;
+use actix_web::test::{TestRequest, init_service};
+use flowlord_domain::Role;
 use serde_json::Value;
 
 use super::stub::Stub;
-use crate::openapi::{TAGS, document, operations};
-use crate::routes;
-
-thread_local! {
-    static REGISTERED: RefCell<Vec<(String, &'static str)>> = RefCell::default();
-}
-
-/// Called for every path that is registered.
-pub(crate) fn register(path: &str, methods: &'static str) {
-    REGISTERED.with_borrow_mut(|all| all.push((path.to_owned(), methods)));
-}
+use crate::openapi::TAGS;
+use crate::routes::table;
 
 /// What people look at, which no program needs a description of.
 fn is_page(path: &str) -> bool {
@@ -25,64 +18,72 @@ fn is_page(path: &str) -> bool {
     pages.contains(&path) || ["/web/", "/assets/", "/api/docs"].iter().any(|begin| path.starts_with(begin))
 }
 
-/// A path as the document has it: `{file:.*}` is `{file}`.
-fn plain(path: &str) -> String {
-    let mut plain = String::new();
-    let mut in_pattern = false;
-    for c in path.chars() {
-        in_pattern = (in_pattern || c == ':') && c != '}';
-        if !in_pattern {
-            plain.push(c);
+#[test]
+fn every_route_is_described_or_a_page() {
+    let (pages, described): (Vec<_>, Vec<_>) = table()
+        .routes()
+        .iter()
+        .map(|route| (route.path, route.is_documented()))
+        .partition(|(path, _)| is_page(path));
+    let missing: Vec<_> = described.iter().filter(|(_, is_described)| !is_described).collect();
+    assert!(missing.is_empty(), "give these `.documented(…)`: {missing:?}");
+    let needless: Vec<_> = pages.iter().filter(|(_, is_described)| *is_described).collect();
+    assert!(needless.is_empty(), "these are pages: {needless:?}");
+    assert!(described.len() > 40, "{described:?}");
+}
+
+/// `{name}` and `{name:.*}` are any text, `{name:this|that}` the first of these.
+pub(super) fn example(pattern: &str) -> String {
+    let mut path = String::new();
+    let mut rest = pattern;
+    while let Some((before, parameter)) = rest.split_once('{') {
+        let (parameter, after) = parameter.split_once('}').unwrap();
+        let values = parameter.split_once(':').map_or("", |(_, values)| values);
+        let first = values.split('|').next().filter(|first| first.chars().all(|c| c.is_ascii_alphanumeric()));
+        path.extend([before, first.filter(|first| !first.is_empty()).unwrap_or("x")]);
+        rest = after;
+    }
+    path + rest
+}
+
+#[actix::test]
+async fn the_table_finds_the_route_that_the_router_takes() {
+    let table = table();
+    let service = init_service(App::new().configure(|config| table.register(config))).await;
+    for route in table.routes() {
+        for method in route.methods {
+            let path = example(route.path);
+            let found = table.find(method, &path);
+            assert_eq!((found.pattern, found.role), (Some(route.path), route.role), "{method} {path}");
+            let request = TestRequest::default().method(Method::PATCH).uri(&path).to_request();
+            let refused = actix_web::test::call_service(&service, request).await;
+            assert_eq!(refused.request().match_pattern().as_deref(), Some(route.path), "{path}");
+            let allow = refused.headers().get("allow").unwrap().to_str().unwrap();
+            assert!(allow.split(", ").any(|allowed| allowed == method.as_str()), "{path}: {allow}");
         }
     }
-    plain
-}
-
-/// Every path that the router has, with its methods.
-pub(crate) fn routed() -> impl Iterator<Item = (String, &'static str)> {
-    REGISTERED.take();
-    drop(routes::api());
-    let mut api: Vec<_> = REGISTERED.take();
-    drop(App::new().configure(routes::configure));
-    let mut all: Vec<_> = REGISTERED.take();
-    let rest = all.split_off(api.len());
-    for (path, _) in &mut api {
-        path.insert_str(0, "/api/v1");
-    }
-    api.into_iter().chain(rest)
-}
-
-/// Every method of every path that a program may use.
-fn registered() -> BTreeSet<(String, String)> {
-    let paths = routed().filter(|(path, _)| !is_page(path));
-    paths
-        .flat_map(|(path, methods)| {
-            let methods = methods.split(", ").filter(|method| *method != "HEAD");
-            methods.map(move |method| (plain(&path), method.to_lowercase())).collect::<Vec<_>>()
-        })
-        .collect()
 }
 
 #[test]
-fn every_route_is_described_and_nothing_else() {
-    let described: BTreeSet<(String, String)> = operations()
-        .iter()
-        .map(|operation| (operation.path.to_owned(), operation.method.to_owned()))
-        .collect();
-    let registered = registered();
-    let missing: Vec<_> = registered.difference(&described).collect();
-    assert!(missing.is_empty(), "describe these in web/src/openapi: {missing:?}");
-    let gone: Vec<_> = described.difference(&registered).collect();
-    assert!(gone.is_empty(), "these are described, but not served: {gone:?}");
-    assert!(registered.len() > 40, "{registered:?}");
+fn no_path_is_open_because_nobody_thought_of_it() {
+    let table = table();
+    for (method, path, role) in [
+        (Method::GET, "/what/ever/comes", Role::Viewer),
+        (Method::POST, "/what/ever/comes", Role::Operator),
+        (Method::PUT, "", Role::Operator),
+        (Method::PUT, "/api/v1/tokens", Role::Admin),
+        (Method::GET, "/hooks/x/files", Role::Push),
+    ] {
+        assert_eq!(table.find(&method, path).role, Some(role), "{method} {path}");
+    }
 }
 
 #[test]
 fn the_document_is_whole() {
-    let document = document("1.2.3", "");
+    let document = crate::openapi("1.2.3", "");
     let mut ids = BTreeSet::new();
-    for operation in operations() {
-        let described = &document["paths"][operation.path][operation.method];
+    for operation in table().operations() {
+        let described = &document["paths"][&operation.path][operation.method];
         let name = format!("{} {}", operation.method, operation.path);
         assert!(TAGS.iter().any(|(tag, _)| *tag == operation.tag), "{name}");
         assert!(ids.insert(described["operationId"].as_str().unwrap().to_owned()), "{name}");
@@ -118,8 +119,8 @@ fn collect(value: &Value, references: &mut Vec<String>) {
 async fn the_page_shows_every_operation() {
     let page = Stub::default().get("/api/docs").await;
     assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
-    for operation in operations() {
-        let (method, path) = (operation.method.to_uppercase(), operation.path);
+    for operation in table().operations() {
+        let (method, path) = (operation.method.to_uppercase(), &operation.path);
         assert!(page.text.contains(&format!("<code>{method} {path}</code>")), "{method} {path}");
         assert!(page.text.contains(&format!("id=\"{}\"", operation.anchor())), "{method} {path}");
     }

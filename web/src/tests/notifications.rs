@@ -21,7 +21,12 @@ fn open(route: &str) -> LadderStatus {
 
 /// The page of alerts of a service with or without a Slack of its own.
 async fn alerts(stub: &Stub, slack: bool) -> String {
-    let api = Data::new(Api::new(Config { slack, ..config() }, stub.deps(), Arc::default()));
+    let api = Data::new(Api::new(
+        Config { slack, ..config() },
+        stub.deps(),
+        crate::routes::table(),
+        Arc::default(),
+    ));
     send(api, request(Method::GET, "/web/alert")).await.text
 }
 
@@ -44,7 +49,12 @@ async fn without_slack_nothing_was_sent_and_the_page_says_what_to_configure() {
     assert_eq!(page.matches("Slack is not configured: no notification is sent.").count(), 1, "{page}");
     assert!(page.contains("<a href=\"/web/about#slack\">How to configure it</a>"), "{page}");
     assert!(!page.contains("103") && !page.contains("notification sent"), "{page}");
-    let api = Data::new(Api::new(Config { slack: false, ..config() }, stub.deps(), Arc::default()));
+    let api = Data::new(Api::new(
+        Config { slack: false, ..config() },
+        stub.deps(),
+        crate::routes::table(),
+        Arc::default(),
+    ));
     let about = send(api, request(Method::GET, "/web/about")).await.text;
     assert!(about.contains("<section class=\"panel\" id=\"slack\">"), "{about}");
     assert!(

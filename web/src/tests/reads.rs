@@ -306,7 +306,12 @@ async fn a_service_that_stops_is_not_ready_and_hands_out_nothing() {
     stub.lease(|_| panic!("not while stopping"));
     let api = || {
         let stopping = Arc::new(true.into());
-        actix_web::web::Data::new(crate::api::Api::new(super::stub::config(), stub.deps(), stopping))
+        actix_web::web::Data::new(crate::api::Api::new(
+            super::stub::config(),
+            stub.deps(),
+            crate::routes::table(),
+            stopping,
+        ))
     };
     assert_eq!(send(api(), request(Method::GET, "/readyz")).await.code(), "stopping");
     let lease = request(Method::POST, "/api/v1/lease").set_payload(r#"{"topics":["a"],"worker":"w"}"#);

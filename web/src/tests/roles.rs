@@ -4,43 +4,29 @@ use actix_web::http::Method;
 use flowlord_domain::Role;
 
 use super::access::{closed, with};
-use super::documented::routed;
+use super::documented::example;
 use super::stub::{request, send};
-use crate::auth::needed;
+use crate::route::Route;
+use crate::routes::table;
 
-/// Method, pattern, and a path of it.
-fn routes() -> Vec<(Method, String, String)> {
-    let mut all: Vec<_> = routed()
-        .flat_map(|(pattern, methods)| {
-            let path = example(&pattern);
-            let methods: Vec<Method> = methods.split(", ").map(|method| method.parse().unwrap()).collect();
-            methods.into_iter().map(move |method| (method, pattern.clone(), path.clone()))
-        })
-        .collect();
-    all.sort_by_key(|(method, pattern, _)| (pattern.clone(), method.to_string()));
+/// Method, pattern, rule, and a path of it.
+fn routes() -> Vec<(Method, &'static str, Option<Role>, String)> {
+    let table = table();
+    let one_by_one = |route: &Route| {
+        let (pattern, role) = (route.path, route.role);
+        route.methods.iter().map(move |method| (method.clone(), pattern, role, example(pattern)))
+    };
+    let mut all: Vec<_> = table.routes().iter().flat_map(one_by_one).collect();
+    all.sort_by_key(|(method, pattern, ..)| (*pattern, method.to_string()));
     all
-}
-
-/// `{name}` and `{name:.*}` are any text, `{name:this|that}` the first of these.
-fn example(pattern: &str) -> String {
-    let mut path = String::new();
-    let mut rest = pattern;
-    while let Some((before, parameter)) = rest.split_once('{') {
-        let (parameter, after) = parameter.split_once('}').unwrap();
-        let values = parameter.split_once(':').map_or("", |(_, values)| values);
-        let first = values.split('|').next().filter(|first| first.chars().all(|c| c.is_ascii_alphanumeric()));
-        path.extend([before, first.filter(|first| !first.is_empty()).unwrap_or("x")]);
-        rest = after;
-    }
-    path + rest
 }
 
 #[test]
 fn each_route_has_a_rule_that_somebody_looked_at() {
     let rules: Vec<String> = routes()
         .iter()
-        .map(|(method, pattern, _)| {
-            let role = needed(method, pattern).map_or("anyone", |role| role.as_str());
+        .map(|(method, pattern, role, _)| {
+            let role = role.map_or("anyone", Role::as_str);
             format!("{role:8} {method:6} {pattern}")
         })
         .collect();
@@ -49,8 +35,8 @@ fn each_route_has_a_rule_that_somebody_looked_at() {
 
 #[actix::test]
 async fn each_role_is_let_in_where_its_rule_says_and_nowhere_else() {
-    for (method, pattern, path) in routes() {
-        let Some(needed) = needed(&method, &pattern) else { continue };
+    for (method, _, needed, path) in routes() {
+        let Some(needed) = needed else { continue };
         for role in Role::ALL {
             // What the actors answer comes after the door.
             let (_stub, api) = closed();

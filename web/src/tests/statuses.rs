@@ -26,7 +26,9 @@ use super::stub::{Reply, Stub, attempt, config, granted, noon, send};
 use crate::api::{Api, ApiRef};
 use crate::auth::hash_of;
 use crate::extract::MAX_RESULTS;
-use crate::openapi::{EXAMPLE_PUSH_TOKEN, Operation, operations};
+use crate::openapi::Operation;
+use crate::routes::hooks::EXAMPLE_PUSH_TOKEN;
+use crate::routes::table;
 
 /// Everything is well.
 fn serving() -> Stub {
@@ -124,7 +126,7 @@ fn name(operation: &Operation) -> String {
 async fn the_examples_are_answered_as_the_document_says() {
     let stub = serving();
     // What goes on for ever has tests of its own.
-    for operation in operations().iter().filter(|operation| operation.path != "/api/v1/events") {
+    for operation in table().operations().iter().filter(|operation| operation.path != "/api/v1/events") {
         let reply = stub.send(example(operation)).await;
         assert_eq!(reply.status, operation.successes[0].status, "{}: {reply:?}", name(operation));
         let media = operation.document()["responses"][reply.status.to_string()]["content"].clone();
@@ -142,7 +144,7 @@ async fn the_examples_are_answered_as_the_document_says() {
 
 /// The members that an answer must have, as far as its own schema says so.
 fn required(schema: &serde_json::Value) -> Vec<(String, String)> {
-    let document = crate::openapi::document("1", "");
+    let document = crate::openapi("1", "");
     let schema = match schema["$ref"].as_str() {
         Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap().clone(),
         None => schema.clone(),
@@ -153,7 +155,7 @@ fn required(schema: &serde_json::Value) -> Vec<(String, String)> {
 
 #[actix::test]
 async fn every_problem_that_the_document_promises_can_be_provoked() {
-    for operation in operations() {
+    for operation in table().operations() {
         for code in &operation.codes {
             // A body that pauses for 30 seconds: provoked where bodies are read, for all that read one.
             if *code == Code::RequestTimeout {
@@ -170,7 +172,7 @@ async fn provoke(operation: &Operation, code: Code) -> Reply {
     match code {
         Code::Unauthorized => send(closed().1, example(operation)).await,
         Code::Forbidden => {
-            let needed = operation.role().unwrap();
+            let needed = operation.role.unwrap();
             let role = Role::ALL.into_iter().find(|role| !role.covers(needed)).unwrap().as_str();
             let path = operation.example_path().replace(EXAMPLE_PUSH_TOKEN, role);
             send(closed().1, bearer(request(operation, &path), role)).await
@@ -204,7 +206,7 @@ async fn provoke(operation: &Operation, code: Code) -> Reply {
         }
         Code::NotReady => Stub::failing(Code::Storage).send(example(operation)).await,
         Code::Stopping if operation.path == "/readyz" => {
-            let api = Api::new(config(), serving().deps(), Arc::new(true.into()));
+            let api = Api::new(config(), serving().deps(), table(), Arc::new(true.into()));
             send(web::Data::new(api), example(operation)).await
         }
         below => Stub::failing(below).send(example(operation)).await,
@@ -217,7 +219,7 @@ fn bearer(request: TestRequest, token: &str) -> TestRequest {
 
 fn without_slack() -> ApiRef {
     let config = crate::Config { slack: false, ..config() };
-    web::Data::new(Api::new(config, serving().deps(), Arc::default()))
+    web::Data::new(Api::new(config, serving().deps(), table(), Arc::default()))
 }
 
 /// A workflow file doesn't load, which `/refresh` tells.
@@ -233,7 +235,7 @@ fn mistaken(operation: &Operation, code: Code) -> (Option<String>, Option<&'stat
         return (Some(format!("{}?zzz=1", operation.example_path())), None);
     }
     let topic = code == Code::InvalidTopic;
-    let body = match operation.path {
+    let body = match operation.path.as_str() {
         "/api/v1/results" => return (Some("/api/v1/results?adopt=no".to_owned()), None),
         "/api/v1/tasks/{uid}/rerun" | "/api/v1/tasks/{uid}/cancel" => {
             return (Some(format!("{}?zzz=1", operation.example_path())), None);

@@ -1,26 +1,26 @@
 //! The trail of what people change: each request of theirs that was carried out is stored, before it is answered.
 
-mod action;
-
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use actix_web::HttpMessage as _;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
 use flowlord_domain::Role;
 use flowlord_messages::audit::{Change, RecordChange};
 
 use crate::api::Api;
-use crate::auth::{Caller, hooks, needed};
-use crate::meter::is_hot;
+use crate::auth::{Caller, hooks};
+use crate::route::{AuditedAction, Route, RouteMatch};
 
 /// The longest path and the longest body in an entry, in characters.
 const MAX_TEXT: usize = 1_000;
 
 /// What a handler adds to the entry of its request. Kept in the request's extensions while one is written.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Trail(Rc<RefCell<Noted>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Trail {
+    action: AuditedAction,
+    noted: Rc<RefCell<Noted>>,
+}
 
 #[derive(Debug, Default)]
 struct Noted {
@@ -30,46 +30,40 @@ struct Noted {
 
 impl Trail {
     /// Opens an entry if the request is a person's change.
-    pub(crate) fn of(request: &ServiceRequest, caller: &Caller) -> Option<Self> {
-        if is_hot(request.path()) && caller.who.is_none() {
-            return None;
-        }
-        let pattern = request.match_pattern()?;
-        is_change(request.method(), &pattern, caller).then(|| {
-            let trail = Self::default();
-            request.extensions_mut().insert(trail.clone());
-            trail
-        })
+    pub(crate) fn of(request: &ServiceRequest, found: &RouteMatch<'_>, caller: &Caller) -> Option<Self> {
+        let action = change(found.route?, caller)?;
+        let trail = Self { action, noted: Rc::default() };
+        request.extensions_mut().insert(trail.clone());
+        Some(trail)
     }
 
     /// The body of the request.
     pub(crate) fn note(request: &actix_web::HttpRequest, body: &[u8]) {
         if let Some(trail) = request.extensions().get::<Self>() {
-            trail.0.borrow_mut().detail = shortened(&String::from_utf8_lossy(body));
+            trail.noted.borrow_mut().detail = shortened(&String::from_utf8_lossy(body));
         }
     }
 
     /// The request was only a question, like a dry run.
     pub(crate) fn nothing_changed(request: &actix_web::HttpRequest) {
         if let Some(trail) = request.extensions().get::<Self>() {
-            trail.0.borrow_mut().nothing_changed = true;
+            trail.noted.borrow_mut().nothing_changed = true;
         }
     }
 
     /// Stores the entry of a request that was carried out.
     pub(crate) async fn store<B>(self, api: &Api, caller: &Caller, answer: &ServiceResponse<B>) {
-        let noted = self.0.take();
+        let noted = self.noted.take();
         if noted.nothing_changed || answer.status().as_u16() >= 400 {
             return;
         }
         let request = answer.request();
         let path = request.uri().path_and_query().map_or("", |path| path.as_str());
-        let pattern = request.match_pattern().unwrap_or_default();
         let change = Change {
             at: api.deps.clock.now(),
             who: caller.name().to_owned(),
             from: caller.from.map(|from| from.to_string()).unwrap_or_default(),
-            action: action::of(&pattern, request.path(), &noted.detail),
+            action: self.action.of(request.path(), &noted.detail),
             what: format!("{} {}", request.method(), shortened(&hooks::shown(path))),
             detail: noted.detail,
             status: answer.status().as_u16(),
@@ -88,18 +82,11 @@ impl Trail {
     }
 }
 
-/// Whether a request is the change of a person. What workers do all day is none, unless somebody does it with a token
-/// that isn't a worker's.
-fn is_change(method: &Method, pattern: &str, caller: &Caller) -> bool {
-    let reads = matches!(*method, Method::GET | Method::HEAD);
-    match needed(method, pattern) {
-        // Changes by GET, kept from the reference system.
-        Some(Role::Operator | Role::Admin) => !reads || matches!(pattern, "/refresh" | "/notify"),
-        Some(Role::Worker) if pattern == "/api/v1/tasks" => {
-            caller.who.as_ref().is_some_and(|who| who.role != Role::Worker)
-        }
-        _ => false,
-    }
+/// The action of a request that is the change of a person. What workers do all day is none, unless somebody does it
+/// with a token that isn't a worker's.
+fn change(route: &Route, caller: &Caller) -> Option<AuditedAction> {
+    let is_by_worker = || caller.who.as_ref().is_none_or(|who| who.role == Role::Worker);
+    route.audited.filter(|_| route.role != Some(Role::Worker) || !is_by_worker())
 }
 
 fn shortened(text: &str) -> String {
@@ -112,8 +99,12 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::http::Method;
+    use flowlord_messages::audit::Action;
+
     use super::*;
     use crate::auth::Who;
+    use crate::routes::table;
 
     fn caller(role: Role) -> Caller {
         Caller { who: Some(Who { name: "ann".to_owned(), role }), from: None }
@@ -135,8 +126,43 @@ mod tests {
             (Method::POST, "/api/v1/lease", &caller(Role::Admin), false),
             (Method::POST, "/login", &anyone, false),
         ] {
-            assert_eq!(is_change(&method, pattern, caller), expected, "{method} {pattern}");
+            let table = table();
+            let route = table.find(&method, &pattern.replace(['{', '}'], "")).route.unwrap();
+            assert_eq!(change(route, caller).is_some(), expected, "{method} {pattern}");
         }
+    }
+
+    #[test]
+    fn forms_that_do_several_things_say_which() {
+        let table = table();
+        for (path, body, action) in [
+            ("/web/alert", "route=default&do=ack", Action::Acknowledge),
+            ("/web/alert", "id=3&do=end", Action::Silence),
+            ("/web/task/1", "note=x&do=cancel", Action::Cancel),
+            ("/web/task/1", "do=again", Action::Rerun),
+            ("/web/task/1", "", Action::Other),
+            ("/web/workflow/pause", "", Action::Pause),
+            ("/web/workflow/resume", "", Action::Resume),
+            ("/api/v1/backloads/4/pause", "", Action::Backload),
+        ] {
+            let route = table.find(&Method::POST, path).route.unwrap();
+            assert_eq!(route.audited.unwrap().of(path, body), action, "{path} {body}");
+        }
+    }
+
+    #[test]
+    fn each_route_that_changes_something_has_its_kind() {
+        let table = table();
+        let is_change = |route: &&Route| {
+            let needs_person = matches!(route.role, Some(Role::Operator | Role::Admin));
+            needs_person && route.methods.iter().any(|method| !matches!(*method, Method::GET | Method::HEAD))
+        };
+        let changing: Vec<&Route> = table.routes().iter().filter(is_change).collect();
+        for route in &changing {
+            let action = route.audited.map(|action| action.of("", "do=again"));
+            assert!(action.is_some_and(|action| action != Action::Other), "{route:?}");
+        }
+        assert!(changing.len() > 20, "{}", changing.len());
     }
 
     #[test]

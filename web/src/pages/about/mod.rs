@@ -13,7 +13,6 @@ use flowlord_messages::snapshot::{ListSnapshots, Snapshot};
 use flowlord_messages::token::{ReadTokens, StoredToken};
 use serde_json::Value;
 
-pub(crate) use self::sizes::Sizes;
 use super::layout::{Layout, Section};
 use super::parts::grouped;
 use super::when::When;
@@ -22,7 +21,14 @@ use crate::api::{Api, ApiRef};
 use crate::auth::role;
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
 use crate::routes::health::ping_all;
+
+pub(crate) use self::sizes::Sizes;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::view("/web/about", Role::Viewer, page)]
+}
 
 #[derive(Template)]
 #[template(path = "about.html")]

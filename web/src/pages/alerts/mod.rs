@@ -8,14 +8,16 @@ mod routes;
 
 use actix_web::HttpRequest;
 use askama::Template;
+use flowlord_domain::Role;
+use flowlord_domain::query::Query;
 use flowlord_domain::summary::{Item, line_key, summarize};
 use flowlord_messages::alerts::{LadderStates, ListIncidents, ListSilences};
+use flowlord_messages::audit::Action;
 use flowlord_messages::read::{AlertFilter, ListAlerts, StoredAlert};
 
-pub(crate) use self::act::act;
 use self::incidents::{Incident, SilenceRow};
 use self::list::{AlertLine, COLUMNS, Order};
-use self::routes::Route;
+use self::routes::AlertRoute;
 use super::calendar::words;
 use super::parts::{Cell, Heads, Pager, grouped};
 use super::sort::heads;
@@ -24,6 +26,25 @@ use crate::api::{Api, ApiRef};
 use crate::auth::may_change;
 use crate::params::{Params, day};
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
+
+pub(crate) use self::act::act;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/web/alert", Role::Viewer, alerts),
+        Route::post("/web/alert", Role::Operator, act).audited_as(action_of_form),
+    ]
+}
+
+fn action_of_form(_: &str, form: &str) -> Action {
+    match Query::lenient(form).first("do") {
+        Some("ack") => Action::Acknowledge,
+        Some("silence" | "end") => Action::Silence,
+        Some("again") => Action::Rerun,
+        _ => Action::Other,
+    }
+}
 
 const PATH: &str = "/web/alert";
 
@@ -45,7 +66,7 @@ struct AlertsPage<'a> {
     words: String,
     /// What could not be read.
     notices: Vec<String>,
-    routes: Vec<Route>,
+    routes: Vec<AlertRoute>,
     /// Leads to how Slack is configured.
     slack: String,
     incidents: Vec<Incident>,
@@ -110,7 +131,7 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AlertsPage<'a>,
     let ladders = read("the incidents", ladders, &mut notices).unwrap_or_default();
     let incidents = read("the notifications", incidents, &mut notices).unwrap_or_default();
     let silences = read("the silences", silences, &mut notices).unwrap_or_default();
-    let routes = Route::all(api, ladders, now, &mut notices).await;
+    let routes = AlertRoute::all(api, ladders, now, &mut notices).await;
     let capped = found.len() > MOST;
     found.truncate(MOST);
     let cards = cards(&found, &params, &link);

@@ -12,7 +12,7 @@ use crate::pages::when::{When, long};
 
 /// A route.
 #[derive(Debug)]
-pub(super) struct Route {
+pub(super) struct AlertRoute {
     pub(super) name: String,
     /// Since when its incident is open.
     pub(super) since: Option<When>,
@@ -30,7 +30,7 @@ pub(super) struct Route {
     pub(super) is_configured: bool,
 }
 
-impl Route {
+impl AlertRoute {
     /// All routes, with what became of the notifications of those whose incident is open.
     pub(super) async fn all(
         api: &Api,

@@ -6,9 +6,10 @@ mod one;
 use actix_web::HttpRequest;
 use actix_web::web::{Path, Payload};
 use askama::Template;
-use flowlord_domain::NewTask;
 use flowlord_domain::query::Query;
 use flowlord_domain::template::meta_keys;
+use flowlord_domain::{NewTask, Role};
+use flowlord_messages::audit::Action;
 use flowlord_messages::backload::{BackloadState, ChangeBackload, Failure, ReadBackload, ReadBackloads};
 use flowlord_messages::library::{Current, CurrentWorkflows};
 
@@ -23,8 +24,18 @@ use super::when::When;
 use crate::api::{Api, ApiRef};
 use crate::extract::form_body;
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
 use crate::routes::backload as rest;
 use crate::trail::Trail;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/web/backload", Role::Viewer, page),
+        Route::post("/web/backload", Role::Operator, execute).audited(Action::Backload),
+        Route::post("/web/backload/{id}/{change:pause|resume|cancel}", Role::Operator, change)
+            .audited(Action::Backload),
+    ]
+}
 
 const PATH: &str = "/web/backload";
 

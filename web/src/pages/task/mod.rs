@@ -9,11 +9,11 @@ use askama::Template;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use flowlord_domain::query::Query;
 use flowlord_domain::task_time::task_time;
-use flowlord_domain::{Attempt, Lane, TaskState, Uid};
+use flowlord_domain::{Attempt, Lane, Role, TaskState, Uid};
 use flowlord_messages::Code;
+use flowlord_messages::audit::Action;
 use flowlord_messages::read::{AttemptsById, Beginning, ChainBeginning};
 
-pub(crate) use self::act::act;
 use self::graph::Graph;
 use super::rows::TaskRow;
 use super::when::{When, span};
@@ -22,6 +22,24 @@ use crate::api::{Api, ApiRef};
 use crate::auth::may_change;
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
+
+pub(crate) use self::act::act;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/web/task/{uid}", Role::Viewer, task),
+        Route::post("/web/task/{uid}", Role::Operator, act).audited_as(action_of_form),
+    ]
+}
+
+fn action_of_form(_: &str, form: &str) -> Action {
+    match Query::lenient(form).first("do") {
+        Some("again") => Action::Rerun,
+        Some("cancel") => Action::Cancel,
+        _ => Action::Other,
+    }
+}
 
 /// How many attempts of the chain are listed.
 const LISTED: usize = 200;

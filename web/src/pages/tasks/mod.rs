@@ -6,9 +6,10 @@ mod list;
 
 use actix_web::HttpRequest;
 use askama::Template;
+use flowlord_domain::Role;
+use flowlord_messages::audit::Action;
 use flowlord_messages::read::{DayStats, Stats, StatsRow};
 
-pub(crate) use self::act::again;
 use self::list::wanted;
 use super::calendar::words;
 use super::choice::Choice;
@@ -21,6 +22,16 @@ use crate::api::{Api, ApiRef};
 use crate::auth::may_change;
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
+
+pub(crate) use self::act::again;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/web/task", Role::Viewer, tasks),
+        Route::post("/web/task", Role::Operator, again).audited(Action::Rerun),
+    ]
+}
 
 const PATH: &str = "/web/task";
 

@@ -11,22 +11,38 @@ mod slots;
 use actix_web::HttpRequest;
 use askama::Template;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use flowlord_domain::Role;
 use flowlord_domain::workflow::Phase;
+use flowlord_messages::audit::Action;
 use flowlord_messages::library::Current;
 
-pub(crate) use self::act::{change, refresh};
 use self::file::FilePart;
 use self::graph::Drawing;
 use self::grid::Grid;
 use self::phases::{Filter, PhaseRow};
 use self::read::{Wanted, hour_of};
+use super::answer;
 use super::layout::{Layout, Section};
 use super::link::Link;
-use super::rows::Trouble;
-use super::{answer, rows};
+use super::rows::{self, Trouble};
 use crate::api::{Api, ApiRef};
 use crate::params::Params;
 use crate::problem::{Answer, Problem};
+use crate::route::Route;
+
+pub(crate) use self::act::{change, refresh};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/web/workflow", Role::Viewer, page),
+        Route::post("/web/workflow/refresh", Role::Operator, refresh).audited(Action::Refresh),
+        Route::post("/web/workflow/{change:pause|resume}", Role::Operator, change).audited_as(action_of_path),
+    ]
+}
+
+fn action_of_path(path: &str, _: &str) -> Action {
+    if path.ends_with("/pause") { Action::Pause } else { Action::Resume }
+}
 
 const PATH: &str = "/web/workflow";
 
