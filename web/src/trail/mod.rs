@@ -138,6 +138,7 @@ mod tests {
         for (path, body, action) in [
             ("/web/alert", "route=default&do=ack", Action::Acknowledge),
             ("/web/alert", "id=3&do=end", Action::Silence),
+            ("/web/alert", "do=rerun", Action::Rerun),
             ("/web/task/1", "note=x&do=cancel", Action::Cancel),
             ("/web/task/1", "do=again", Action::Rerun),
             ("/web/task/1", "", Action::Other),
@@ -159,8 +160,8 @@ mod tests {
         };
         let changing: Vec<&Route> = table.routes().iter().filter(is_change).collect();
         for route in &changing {
-            let action = route.audited.map(|action| action.of("", "do=again"));
-            assert!(action.is_some_and(|action| action != Action::Other), "{route:?}");
+            let says = |body| route.audited.is_some_and(|action| action.of("", body) != Action::Other);
+            assert!(says("do=ack") || says("do=again"), "{route:?}");
         }
         assert!(changing.len() > 20, "{}", changing.len());
     }

@@ -41,7 +41,7 @@ fn action_of_form(_: &str, form: &str) -> Action {
     match Query::lenient(form).first("do") {
         Some("ack") => Action::Acknowledge,
         Some("silence" | "end") => Action::Silence,
-        Some("again") => Action::Rerun,
+        Some("rerun") => Action::Rerun,
         _ => Action::Other,
     }
 }
