@@ -23,6 +23,9 @@ pub trait KernelActor: Actor<Context = Context<Self>> {
         self.kit().now()
     }
 
+    /// Does what a ping should make sure of, before it is answered.
+    fn before_pong(&mut self, _ctx: &mut Context<Self>) {}
+
     /// Waits for `asked`, then goes on with its answer. The actor handles other messages meanwhile; what was asked is
     /// forgotten when the actor restarts.
     ///

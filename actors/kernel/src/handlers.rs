@@ -14,7 +14,10 @@ macro_rules! handlers {
             type Result = $crate::Result<$crate::Pong>;
 
             fn handle(&mut self, _: $crate::Ping, ctx: &mut Self::Context) -> Self::Result {
-                $crate::guarded(self, ctx, |actor, _| Ok($crate::KernelActor::kit(actor).pong()))
+                $crate::guarded(self, ctx, |actor, ctx| {
+                    $crate::KernelActor::before_pong(actor, ctx);
+                    Ok($crate::KernelActor::kit(actor).pong())
+                })
             }
         }
     };
