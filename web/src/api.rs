@@ -95,8 +95,9 @@ impl Api {
         if open <= most {
             return Ok(());
         }
-        let detail =
-            format!("{open} connections are open, at most {most} may be: close some, or raise limits.connections");
+        let detail = format!(
+            "{open} connections are open, at most {most} may be: close some, or raise limits.connections"
+        );
         Err(Problem::new(Code::Busy, detail).hanging_up())
     }
 

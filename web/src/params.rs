@@ -115,7 +115,9 @@ impl Params {
             return Ok((from, to));
         };
         if from.or(to).is_some() {
-            return Err(Problem::invalid("`date` and `from` or `to` exclude each other: give only one of them"));
+            return Err(Problem::invalid(
+                "`date` and `from` or `to` exclude each other: give only one of them",
+            ));
         }
         let (from, to) = day(date);
         Ok((Some(from), Some(to)))

@@ -1,13 +1,16 @@
 //! The one shape of an actor: what it is given, and how it calls others.
 
+use std::panic::AssertUnwindSafe;
+
 use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{Actor, AsyncContext as _, Context, ResponseActFuture};
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt as _;
 
 use crate::environment::ActorKit;
 use crate::error::Result;
 use crate::fault::ActorCode;
-use crate::supervision::{AfterPanic, run_guarded};
+use crate::supervision::{AfterPanic, restart_after, run_guarded};
 
 /// What an asynchronous handler returns: the answer comes when a future of the actor has ended.
 pub type Reply<A, T> = ResponseActFuture<A, Result<T>>;
@@ -51,8 +54,11 @@ pub trait KernelActor: Actor<Context = Context<Self>> {
         followed: impl Future<Output = T> + 'static,
         go_on: impl FnOnce(&mut Self, T, &mut Context<Self>) + 'static,
     ) {
-        ctx.spawn(wrap_future::<_, Self>(followed).map(move |answer, actor, ctx| {
-            run_guarded(ActorCode::Continuation, actor, ctx, |actor, ctx| go_on(actor, answer, ctx));
+        ctx.spawn(wrap_future::<_, Self>(caught(followed)).map(move |answer, actor, ctx| match answer {
+            Ok(answer) => {
+                run_guarded(ActorCode::Continuation, actor, ctx, |actor, ctx| go_on(actor, answer, ctx))
+            }
+            Err(panic) => restart_after(panic.as_ref(), actor, ctx),
         }));
     }
 
@@ -66,8 +72,19 @@ pub trait KernelActor: Actor<Context = Context<Self>> {
     where
         Result<R>: AfterPanic,
     {
-        Box::pin(wrap_future::<_, Self>(asked).map(move |asked, actor, ctx| {
-            run_guarded(ActorCode::Continuation, actor, ctx, |actor, ctx| answer(actor, asked, ctx))
+        Box::pin(wrap_future::<_, Self>(caught(asked)).map(move |asked, actor, ctx| match asked {
+            Ok(asked) => {
+                run_guarded(ActorCode::Continuation, actor, ctx, |actor, ctx| answer(actor, asked, ctx))
+            }
+            Err(panic) => {
+                restart_after(panic.as_ref(), actor, ctx);
+                AfterPanic::after_panic(actor.kit().name())
+            }
         }))
     }
+}
+
+/// A panic within a future of an actor, as a value: one that unwinds through actix closes the mailbox for ever.
+fn caught<T>(future: impl Future<Output = T>) -> impl Future<Output = std::thread::Result<T>> {
+    AssertUnwindSafe(future).catch_unwind()
 }

@@ -35,6 +35,11 @@ struct DoubleLater(u32);
 #[rtype(result = "Result<()>")]
 struct AskAside(u32);
 
+/// Panics in the future that is waited for.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<()>")]
+struct PanicMeanwhile;
+
 /// Sets a timer for now.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<()>")]
@@ -49,6 +54,7 @@ clients! {
         double: Double,
         double_later: DoubleLater,
         ask_aside: AskAside,
+        panic_meanwhile: PanicMeanwhile,
         wake_now: WakeNow,
         wait: Wait | patient,
         ping: Ping,
@@ -75,6 +81,10 @@ impl Victim {
         Ok(())
     }
 
+    fn panic_meanwhile(&mut self, _: PanicMeanwhile, _: &mut Context<Self>) -> Reply<Self, ()> {
+        self.reply_after(async { panic!("planned") }, |_, (), _| Ok(()))
+    }
+
     fn wake_now(&mut self, _: WakeNow, ctx: &mut Context<Self>) -> Result<()> {
         let now = self.now();
         self.wake_at(Some(now), ctx);
@@ -91,6 +101,7 @@ handlers!(Victim {
     Double => double,
     async DoubleLater => double_later,
     AskAside => ask_aside,
+    async PanicMeanwhile => panic_meanwhile,
     WakeNow => wake_now,
     async Wait => wait,
 });
@@ -219,6 +230,15 @@ async fn a_panic_that_nobody_waits_for_restarts_the_actor() {
     while !stage.is_idle() {
         tokio::task::yield_now().await;
     }
+}
+
+#[actix::test]
+async fn a_future_that_panics_restarts_the_actor_and_answers() {
+    let stage = Stage::new();
+    let client = stage.client();
+    assert_eq!(code(client.call(PanicMeanwhile).await), Code::Internal);
+    stage.restarted(2).await;
+    assert_eq!(client.call(Double(3)).await, Ok(6), "its mailbox is kept");
 }
 
 #[actix::test]

@@ -232,7 +232,8 @@ pub(crate) async fn subscribe(api: &Api, after: Option<&str>) -> Result<Subscrip
         return Err(Problem::new(Code::Stopping, "the service is stopping: there are no more events"));
     };
     if state.subscribers >= MAX_SUBSCRIBERS {
-        let detail = format!("there are {MAX_SUBSCRIBERS} subscribers already: close some, or read the lists");
+        let detail =
+            format!("there are {MAX_SUBSCRIBERS} subscribers already: close some, or read the lists");
         return Err(Problem::new(Code::Busy, detail));
     }
     let events = out.subscribe();

@@ -88,7 +88,10 @@ async fn tasks_that_can_not_run_again_say_why_and_the_others_run() {
     let (_, told) = posted(&stub, FILTER, ticks([2, 3])).await;
     assert!(told.ends_with("=bad 1 task was rerun, 1 can't: it runs again already."), "{told}");
     let (_, told) = posted(&stub, FILTER, ticks([1, 2, 3, 4])).await;
-    let first = format!("=bad 2 tasks were rerun, 2 can't. The first: the task {} no longer exists.", finished(1).uid);
+    let first = format!(
+        "=bad 2 tasks were rerun, 2 can't. The first: the task {} no longer exists.",
+        finished(1).uid
+    );
     assert!(told.ends_with(&first), "{told}");
     stub.rerun(|_| Err(Error::new(Code::Storage, "no disk")));
     assert!(posted(&stub, FILTER, ticks([2])).await.1.ends_with("=bad no disk"));
@@ -160,7 +163,10 @@ async fn a_task_without_a_result_is_cancelled_from_its_page() {
     let long = format!("do=cancel&note={}", "x".repeat(1_001));
     assert!(posted(&stub, &path, long).await.1.contains("longer than 1000"));
     let (page, _) = page_of(&stub, Attempt { cancelled: true, ..leased(1) }).await;
-    assert!(page.contains("cancelled: its worker will be told") && !page.contains("value=\"cancel\""), "{page}");
+    assert!(
+        page.contains("cancelled: its worker will be told") && !page.contains("value=\"cancel\""),
+        "{page}"
+    );
 }
 
 #[actix::test]
@@ -220,7 +226,10 @@ async fn failed_tasks_run_again_from_the_alerts_of_the_day() {
     );
     stub.find_tasks(|_| Ok(TaskPage::default()));
     assert!(
-        posted(&stub, ALERTS, "do=rerun".to_owned()).await.1.contains("=bad none of these tasks can be rerun")
+        posted(&stub, ALERTS, "do=rerun".to_owned())
+            .await
+            .1
+            .contains("=bad none of these tasks can be rerun")
     );
     stub.find_tasks(|_| Ok(listed(vec![finished(1); 501])));
     assert!(posted(&stub, ALERTS, "do=rerun".to_owned()).await.1.contains("=bad more than 500 tasks failed"));

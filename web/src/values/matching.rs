@@ -47,7 +47,9 @@ pub(crate) fn until(
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, Problem> {
     match (span, until) {
-        (Some(_), Some(_)) => Err(Problem::invalid("`for` and `until` exclude each other: give only one of them")),
+        (Some(_), Some(_)) => {
+            Err(Problem::invalid("`for` and `until` exclude each other: give only one of them"))
+        }
         (Some(Span(span)), None) => Ok(Some(now + between("for", span, SHORTEST, LONGEST)?)),
         (None, Some(text)) => {
             let at = DateTime::parse_from_rfc3339(text).map(|at| at.to_utc()).map_err(|_| {
@@ -82,9 +84,7 @@ pub(crate) fn by(given: Option<String>, request: &HttpRequest) -> Result<String,
 pub(crate) fn note(name: &str, given: Option<String>) -> Result<Option<String>, Problem> {
     let text = given.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     if text.as_ref().is_some_and(|text| text.chars().count() > MAX_NOTE) {
-        return Err(Problem::invalid(format!(
-            "`{name}` is longer than {MAX_NOTE} characters: shorten it"
-        )));
+        return Err(Problem::invalid(format!("`{name}` is longer than {MAX_NOTE} characters: shorten it")));
     }
     Ok(text)
 }

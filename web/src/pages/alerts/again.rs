@@ -40,7 +40,8 @@ async fn of_incident(api: &Api, route: &str) -> Result<Vec<Attempt>, Problem> {
     let ladders = api.deps.ladders.call(LadderStates).await?;
     let open = ladders.into_iter().find(|ladder| ladder.route == route);
     let Some((opened, tasks)) = open.and_then(|ladder| Some((ladder.incident_since?, ladder.tasks))) else {
-        let detail = format!("no incident of route `{route}` is open: rerun the failed tasks of the day instead");
+        let detail =
+            format!("no incident of route `{route}` is open: rerun the failed tasks of the day instead");
         return Err(Problem::new(Code::NotFound, detail));
     };
     let lines: BTreeSet<&str> = tasks.iter().map(String::as_str).collect();
