@@ -1,50 +1,49 @@
-//! Results that wait for the next round, with the way back for their answers.
+//! Results that wait for the next round, with the senders of their answers.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use actix::Context;
+use actix::Actor;
 use actix::dev::{MessageResponse, OneshotSender};
 use flowlord_domain::decide::Outcome;
-use flowlord_kernel::Result;
+use flowlord_kernel::{AfterPanic, Result};
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::write::{Applied, Claim};
 
-use crate::Ingest;
-
-type Answer = Result<Vec<Result<Applied>>>;
+type ResultAnswers = Result<Vec<Result<Applied>>>;
+type SharedQueue = Rc<RefCell<VecDeque<SubmittedResults>>>;
 
 /// Results of one message.
 #[derive(Debug)]
-pub(crate) struct Submitted {
+pub(crate) struct SubmittedResults {
     pub(crate) results: Vec<(Claim, Outcome)>,
-    back: Option<OneshotSender<Answer>>,
+    answer_sender: Option<OneshotSender<ResultAnswers>>,
 }
 
-impl Submitted {
-    pub(crate) fn answer(self, answer: Answer) {
-        if let Some(back) = self.back {
-            let _nobody_waits_any_more = back.send(answer);
+impl SubmittedResults {
+    pub(crate) fn send_answers(self, answers: ResultAnswers) {
+        if let Some(sender) = self.answer_sender {
+            let _nobody_waits_any_more = sender.send(answers);
         }
     }
 }
 
-/// What waits.
+/// Results in the order of their arrival.
 #[derive(Debug, Default)]
-pub(crate) struct Inbox(Rc<RefCell<VecDeque<Submitted>>>);
+pub(crate) struct ResultInbox(SharedQueue);
 
-impl Inbox {
-    /// The response to a message: puts it into the inbox together with its way back.
-    pub(crate) fn collect(&self, message: SubmitResults) -> Collected {
-        Collected { inbox: Rc::clone(&self.0), message }
+impl ResultInbox {
+    /// The response to a message: puts its results into the inbox together with the sender of their answers.
+    pub(crate) fn collect(&self, message: SubmitResults) -> CollectedResults {
+        CollectedResults(Ok((Rc::clone(&self.0), message.results)))
     }
 
-    /// Takes messages until they hold `size` results, at least one.
-    pub(crate) fn take(&self, size: usize) -> Vec<Submitted> {
+    /// Takes messages until they hold `count` results; the last message may have more.
+    pub(crate) fn take_results(&self, count: usize) -> Vec<SubmittedResults> {
         let mut waiting = self.0.borrow_mut();
         let (mut taken, mut results) = (Vec::new(), 0);
-        while results < size
+        while results < count
             && let Some(submitted) = waiting.pop_front()
         {
             results += submitted.results.len();
@@ -54,15 +53,21 @@ impl Inbox {
     }
 }
 
-/// See [`Inbox::collect`].
+/// See [`ResultInbox::collect`].
 #[derive(Debug)]
-pub struct Collected {
-    inbox: Rc<RefCell<VecDeque<Submitted>>>,
-    message: SubmitResults,
+pub struct CollectedResults(Result<(SharedQueue, Vec<(Claim, Outcome)>)>);
+
+impl<A: Actor> MessageResponse<A, SubmitResults> for CollectedResults {
+    fn handle(self, _ctx: &mut A::Context, answer_sender: Option<OneshotSender<ResultAnswers>>) {
+        match self.0 {
+            Ok((inbox, results)) => inbox.borrow_mut().push_back(SubmittedResults { results, answer_sender }),
+            Err(err) => SubmittedResults { results: Vec::new(), answer_sender }.send_answers(Err(err)),
+        }
+    }
 }
 
-impl MessageResponse<Ingest, SubmitResults> for Collected {
-    fn handle(self, _ctx: &mut Context<Ingest>, back: Option<OneshotSender<Answer>>) {
-        self.inbox.borrow_mut().push_back(Submitted { results: self.message.results, back });
+impl AfterPanic for CollectedResults {
+    fn after_panic(actor: &str) -> Self {
+        Self(AfterPanic::after_panic(actor))
     }
 }

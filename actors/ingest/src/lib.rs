@@ -9,39 +9,33 @@ mod tests;
 
 use std::sync::Arc;
 
-use actix::fut::{ActorFutureExt as _, wrap_future};
-use actix::{
-    Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, Supervised, Supervisor,
-};
+use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Message, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::decide::{Outcome, decide_with};
 use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{Attempt, Decision};
-use flowlord_kernel::Pong;
-use flowlord_kernel::{
-    Activity, Busy, Code, Error, Guarded, IdGenerator, Ping, Port, Result, SharedClock, Supervision, Tick,
-    Timer, Wakes, guarded,
-};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Result, Timer, Wakes, handlers};
+use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::ingest::SubmitResults;
-use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows, WorkflowsChanged};
+use flowlord_messages::library::{Current, CurrentWorkflows, WorkflowsChanged};
 use flowlord_messages::read::AttemptsById;
-use flowlord_messages::write::{Applied, ApplyOutcomes, Claim};
+use flowlord_messages::write::{ApplyOutcomes, Claim};
 
-use crate::inbox::{Collected, Inbox, Submitted};
-use crate::round::Round;
-use crate::rows::Rows;
+use crate::inbox::{CollectedResults, ResultInbox};
+use crate::round::ResultRound;
+use crate::rows::MetaFileRows;
 
 /// How many rounds of read, decide and store may be under way; what arrives meanwhile is the next one.
-const ROUNDS: usize = 8;
+const MAX_ROUNDS: usize = 8;
 
 /// How many rounds may wait for meta files besides.
-const WAITING: usize = 64;
+const MAX_WAITING_ROUNDS: usize = 64;
 
 /// Results per round, so that one of them needn't wait for thousands.
-const ROUND_SIZE: usize = 256;
+const RESULTS_PER_ROUND: usize = 256;
 
-/// After a failed look at the workflows, when to try again.
-const TRY_AGAIN: TimeDelta = TimeDelta::seconds(1);
+/// When to ask again for the workflows after the library failed to answer.
+const RETRY_DELAY: TimeDelta = TimeDelta::seconds(1);
 
 /// What the operator chose.
 #[derive(Debug, Clone)]
@@ -53,22 +47,14 @@ pub struct Config {
 /// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// The clock.
-    pub clock: SharedClock,
-    /// The source of ids and jitter.
-    pub mint: IdGenerator,
-    /// Work under way.
-    pub activity: Activity,
-    /// Restarts.
-    pub supervision: Supervision,
-    /// To the DB readers.
-    pub attempts: Port<AttemptsById>,
-    /// To the DB owner.
-    pub apply: Port<ApplyOutcomes>,
-    /// To the library, at the start.
-    pub workflows: Port<CurrentWorkflows>,
-    /// To the library.
-    pub rows: Port<MetaRows>,
+    /// Clock, ids and supervision.
+    pub kit: ActorKit,
+    /// Stores what was decided.
+    pub writer: DatabaseWriter,
+    /// Reads the attempts that results are for.
+    pub reader: DatabaseReader,
+    /// Knows the workflows at the start, and the rows of meta files.
+    pub library: LibraryClient,
 }
 
 /// The actor.
@@ -78,169 +64,145 @@ pub struct Ingest {
     deps: Deps,
     /// None until the library answered: results wait so long.
     workflows: Option<Arc<Workflows>>,
-    inbox: Inbox,
+    inbox: ResultInbox,
     rounds: usize,
-    waiting: usize,
+    waiting_rounds: usize,
     timer: Timer,
 }
 
 /// Starts rounds; sent by the actor to itself, so that it runs once the mailbox is empty.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Work;
+struct StartRounds;
 
 impl Ingest {
     /// Starts it in `arbiter`.
     #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
-            timer: Timer::new(deps.clock.clone()),
+            timer: Timer::default(),
             config,
             deps,
             workflows: None,
-            inbox: Inbox::default(),
+            inbox: ResultInbox::default(),
             rounds: 0,
-            waiting: 0,
+            waiting_rounds: 0,
         })
     }
 
-    fn read_workflows(&mut self, busy: Option<Busy>, ctx: &mut Context<Self>) {
-        let call = wrap_future::<_, Self>(self.deps.workflows.call(CurrentWorkflows));
-        ctx.spawn(call.map(move |current, this, ctx| {
-            match current {
-                Ok(Current { workflows, .. }) => {
-                    this.workflows.get_or_insert(workflows);
-                    this.work(ctx);
-                }
-                Err(err) => {
-                    log::warn!("event=workflows_unread actor=ingest error={err:?}");
-                    let retry = this.deps.clock.now() + TRY_AGAIN;
-                    this.timer.set(Some(retry), ctx, |this| &mut this.timer);
-                }
+    fn read_workflows(&mut self, ctx: &mut Context<Self>) {
+        self.ask(ctx, self.deps.library.call(CurrentWorkflows), |this, current, ctx| match current {
+            Ok(Current { workflows, .. }) => {
+                this.workflows.get_or_insert(workflows);
+                this.start_rounds(StartRounds, ctx);
             }
-            drop(busy);
-        }));
+            Err(err) => {
+                log::warn!("event=workflows_unread actor=ingest error={err:?}");
+                let retry = this.now() + RETRY_DELAY;
+                this.wake_at(Some(retry), ctx);
+            }
+        });
     }
 
-    fn work(&mut self, ctx: &mut Context<Self>) {
-        while self.workflows.is_some() && self.rounds < ROUNDS {
-            let submitted = self.inbox.take(ROUND_SIZE);
+    fn collect_results(&mut self, message: SubmitResults, ctx: &mut Context<Self>) -> CollectedResults {
+        ctx.notify(StartRounds);
+        self.inbox.collect(message)
+    }
+
+    fn replace_workflows(&mut self, changed: WorkflowsChanged, _: &mut Context<Self>) {
+        self.workflows = Some(changed.workflows);
+    }
+
+    fn start_rounds(&mut self, _: StartRounds, ctx: &mut Context<Self>) {
+        while self.workflows.is_some() && self.rounds < MAX_ROUNDS {
+            let submitted = self.inbox.take_results(RESULTS_PER_ROUND);
             if submitted.is_empty() {
                 break;
             }
             self.rounds += 1;
-            self.read(submitted, ctx);
+            let round = ResultRound { submitted, ..ResultRound::default() };
+            let stored = self.deps.reader.call(AttemptsById { uids: round.stored_uids() });
+            self.ask(ctx, stored, move |this, stored, ctx| match stored {
+                Ok(stored) => this.decide_or_wait(round.with_attempts(stored), ctx),
+                Err(err) => this.fail_round(round, &err, ctx),
+            });
         }
     }
 
-    fn read(&mut self, submitted: Vec<Submitted>, ctx: &mut Context<Self>) {
-        let busy = self.deps.activity.begin();
-        let round = Round { submitted, ..Round::default() };
-        let call =
-            wrap_future::<_, Self>(self.deps.attempts.call(AttemptsById { uids: round.stored_uids() }));
-        ctx.spawn(call.map(move |stored, this, ctx| {
-            guarded(this, ctx, |this, ctx| match stored {
-                Ok(stored) => this.go_on(round.with_attempts(stored), busy, ctx),
-                Err(err) => this.end_round(round, Err(err), ctx),
-            });
-        }));
-    }
-
-    /// Decides all but what has to wait for a meta file: a store that is slow holds up nobody else.
-    fn go_on(&mut self, round: Round, busy: Busy, ctx: &mut Context<Self>) {
+    /// Decides all but what has to wait for a meta file: a storage that is slow holds up nobody else.
+    fn decide_or_wait(&mut self, round: ResultRound, ctx: &mut Context<Self>) {
         let workflows = self.workflows.clone().unwrap_or_default();
-        let (round, waiting) = round.split(&workflows);
+        let (round, waiting) = round.split_by_meta_files(&workflows);
         if !waiting.submitted.is_empty() {
             self.read_rows(waiting, ctx);
         }
         if round.submitted.is_empty() {
-            self.end_round(round, Ok(Vec::new()), ctx);
+            self.end_round(&round, ctx);
         } else {
-            self.decide(round, busy, ctx);
+            self.decide_round(round, ctx);
         }
     }
 
-    fn read_rows(&mut self, mut round: Round, ctx: &mut Context<Self>) {
-        self.waiting += 1;
-        if self.waiting > WAITING {
+    fn read_rows(&mut self, mut round: ResultRound, ctx: &mut Context<Self>) {
+        self.waiting_rounds += 1;
+        if self.waiting_rounds > MAX_WAITING_ROUNDS {
             let busy = Error::new(Code::Busy, "many results wait for meta files already; send it again");
-            return self.end_round(round, Err(busy), ctx);
+            return self.fail_round(round, &busy, ctx);
         }
-        let busy = self.deps.activity.begin();
-        let read = rows::read(self.deps.rows.clone(), round.needs.clone());
-        ctx.spawn(wrap_future::<_, Self>(read).map(move |rows, this, ctx| {
+        let rows = MetaFileRows::read_all(self.deps.library.clone(), round.meta_files.clone());
+        self.ask(ctx, rows, move |this, rows, ctx| {
             round.rows = rows;
-            guarded(this, ctx, |this, ctx| this.decide(round, busy, ctx));
-        }));
+            this.decide_round(round, ctx);
+        });
     }
 
-    fn decide(&mut self, round: Round, busy: Busy, ctx: &mut Context<Self>) {
-        let now = self.deps.clock.now();
-        let mut known = Vec::with_capacity(round.attempts.len());
+    fn decide_round(&mut self, mut round: ResultRound, ctx: &mut Context<Self>) {
+        let now = self.now();
+        let mut decided = Vec::with_capacity(round.attempts.len());
         let mut outcomes = Vec::with_capacity(round.attempts.len());
         for ((claim, outcome), attempt) in round.results().zip(&round.attempts) {
             let decision = match attempt {
                 Some(attempt) => self.decide_one(attempt, outcome, &round.rows, now),
-                None => Err(unknown(claim)),
+                None => Err(unknown_claim(claim)),
             };
-            known.push(decision.as_ref().map(drop).map_err(Clone::clone));
+            decided.push(decision.as_ref().map(drop).map_err(Clone::clone));
             outcomes.extend(decision.ok().map(|decision| (claim.clone(), decision)));
         }
-        self.apply(round, known, ApplyOutcomes { now, outcomes }, busy, ctx);
+        let applied = self.deps.writer.call(ApplyOutcomes { now, outcomes });
+        self.ask(ctx, applied, move |this, applied, ctx| {
+            round.send_answers(decided, applied);
+            this.end_round(&round, ctx);
+        });
     }
 
     fn decide_one(
-        &mut self,
+        &self,
         attempt: &Attempt,
         outcome: &Outcome,
-        rows: &Rows,
+        rows: &MetaFileRows,
         now: DateTime<Utc>,
     ) -> Result<Decision> {
         let none = Workflows::default();
         let workflows = self.workflows.as_deref().unwrap_or(&none);
-        rows.are_there(workflows, attempt, outcome)?;
-        let (host, ids) = (&self.config.host, &mut self.deps.mint);
+        rows.check_complete(workflows, attempt, outcome)?;
+        let (host, ids) = (&self.config.host, &mut self.deps.kit.ids());
         Ok(decide_with(workflows, attempt, outcome, now, host, ids, rows))
     }
 
-    fn apply(
-        &mut self,
-        round: Round,
-        known: Vec<Result<()>>,
-        outcomes: ApplyOutcomes,
-        busy: Busy,
-        ctx: &mut Context<Self>,
-    ) {
-        let call = wrap_future::<_, Self>(self.deps.apply.call(outcomes));
-        ctx.spawn(call.map(move |applied, this, ctx| {
-            let answers = applied.map(|applied| {
-                let mut applied = applied.into_iter();
-                let missing = || Err(Error::new(Code::Internal, "a result got no answer"));
-                let answer = |known: Result<()>| known.and_then(|()| applied.next().unwrap_or_else(missing));
-                known.into_iter().map(answer).collect()
-            });
-            this.end_round(round, answers, ctx);
-            drop(busy);
-        }));
+    fn fail_round(&mut self, mut round: ResultRound, err: &Error, ctx: &mut Context<Self>) {
+        round.send_error(err);
+        self.end_round(&round, ctx);
     }
 
-    fn end_round(&mut self, round: Round, answers: Result<Vec<Result<Applied>>>, ctx: &mut Context<Self>) {
-        let under_way = if round.needs.is_empty() { &mut self.rounds } else { &mut self.waiting };
+    /// Makes room for the next round.
+    fn end_round(&mut self, round: &ResultRound, ctx: &mut Context<Self>) {
+        let under_way = if round.meta_files.is_empty() { &mut self.rounds } else { &mut self.waiting_rounds };
         *under_way = under_way.saturating_sub(1);
-        match answers {
-            Ok(mut answers) => {
-                for submitted in round.submitted {
-                    let rest = answers.split_off(submitted.results.len());
-                    submitted.answer(Ok(std::mem::replace(&mut answers, rest)));
-                }
-            }
-            Err(err) => round.submitted.into_iter().for_each(|submitted| submitted.answer(Err(err.clone()))),
-        }
-        self.work(ctx);
+        self.start_rounds(StartRounds, ctx);
     }
 }
 
-fn unknown(claim: &Claim) -> Error {
+fn unknown_claim(claim: &Claim) -> Error {
     match claim {
         Claim::Lease(_) => Error::new(Code::LeaseUnknown, "no task was ever given under this lease"),
         Claim::Task(_) | Claim::Foreign(_) => {
@@ -250,66 +212,42 @@ fn unknown(claim: &Claim) -> Error {
     }
 }
 
+handlers!(Ingest {
+    SubmitResults => collect_results: CollectedResults,
+    StartRounds => start_rounds,
+    WorkflowsChanged => replace_workflows,
+});
+
 impl Actor for Ingest {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(4096);
-        (self.rounds, self.waiting) = (0, 0);
-        let busy = self.deps.activity.begin();
-        self.read_workflows(Some(busy), ctx);
+        self.read_workflows(ctx);
     }
 }
 
 impl Supervised for Ingest {
     fn restarting(&mut self, _ctx: &mut Self::Context) {
-        // Whoever waits for an answer hears that there is none, and asks again: results are idempotent.
-        self.inbox = Inbox::default();
-        self.timer = Timer::new(self.deps.clock.clone());
+        // Callers get an error and send their results again: results are idempotent.
+        self.inbox = ResultInbox::default();
+        (self.rounds, self.waiting_rounds) = (0, 0);
+        self.timer = Timer::default();
     }
 }
 
-impl Guarded for Ingest {
-    fn supervision(&self) -> &Supervision {
-        &self.deps.supervision
+impl KernelActor for Ingest {
+    fn kit(&self) -> &ActorKit {
+        &self.deps.kit
     }
 }
 
 impl Wakes for Ingest {
-    fn wake(&mut self, tick: Tick, ctx: &mut Context<Self>) {
-        self.read_workflows(tick.busy, ctx);
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
     }
-}
 
-impl Handler<SubmitResults> for Ingest {
-    type Result = Collected;
-
-    fn handle(&mut self, message: SubmitResults, ctx: &mut Self::Context) -> Collected {
-        ctx.notify(Work);
-        self.inbox.collect(message)
-    }
-}
-
-impl Handler<Work> for Ingest {
-    type Result = ();
-
-    fn handle(&mut self, _: Work, ctx: &mut Self::Context) {
-        guarded(self, ctx, Self::work);
-    }
-}
-
-impl Handler<WorkflowsChanged> for Ingest {
-    type Result = ();
-
-    fn handle(&mut self, changed: WorkflowsChanged, _: &mut Self::Context) {
-        self.workflows = Some(changed.workflows);
-    }
-}
-
-impl Handler<Ping> for Ingest {
-    type Result = Result<Pong>;
-
-    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Result<Pong> {
-        Ok(Pong { restarts: self.deps.supervision.restarts() })
+    fn wake(&mut self, _: DateTime<Utc>, ctx: &mut Context<Self>) {
+        self.read_workflows(ctx);
     }
 }

@@ -5,61 +5,80 @@ use std::collections::BTreeSet;
 use flowlord_domain::decide::Outcome;
 use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{Attempt, Uid};
-use flowlord_messages::write::Claim;
+use flowlord_kernel::{Code, Error, Result};
+use flowlord_messages::write::{Applied, Claim};
 
-use crate::inbox::Submitted;
-use crate::rows::{self, Rows};
+use crate::inbox::SubmittedResults;
+use crate::rows::{MetaFileRows, list_meta_files};
 
-/// Some messages, the attempts of all their results in one row, and what their children need.
+/// Some messages, the attempts of all their results one after the other, and the meta files of their children.
 #[derive(Debug, Default)]
-pub(crate) struct Round {
-    pub(crate) submitted: Vec<Submitted>,
+pub(crate) struct ResultRound {
+    pub(crate) submitted: Vec<SubmittedResults>,
     pub(crate) attempts: Vec<Option<Attempt>>,
-    pub(crate) rows: Rows,
+    pub(crate) rows: MetaFileRows,
     /// The meta files that it waits, or waited, for.
-    pub(crate) needs: BTreeSet<String>,
+    pub(crate) meta_files: BTreeSet<String>,
 }
 
-impl Round {
+impl ResultRound {
     pub(crate) fn results(&self) -> impl Iterator<Item = &(Claim, Outcome)> {
         self.submitted.iter().flat_map(|submitted| &submitted.results)
     }
 
     /// The attempts to be read: tasks that nobody created here have none.
     pub(crate) fn stored_uids(&self) -> Vec<Uid> {
-        self.results().map(|(claim, _)| claim).filter(|claim| !is_foreign(claim)).map(Claim::uid).collect()
+        let claims = self.results().map(|(claim, _)| claim);
+        claims.filter(|claim| !matches!(claim, Claim::Foreign(_))).map(Claim::uid).collect()
     }
 
-    /// With those that were read, and those that tasks created elsewhere become.
-    pub(crate) fn with_attempts(mut self, stored: Vec<Option<Attempt>>) -> Self {
+    /// Adds the attempts that were read, and those that tasks created elsewhere become.
+    pub(crate) fn with_attempts(self, stored: Vec<Option<Attempt>>) -> Self {
         let mut stored = stored.into_iter();
-        let attempt = |(claim, _): &(Claim, Outcome)| match claim {
+        let attempts = self.results().map(|(claim, _)| match claim {
             Claim::Foreign(task) => Some(task.attempt()),
             Claim::Lease(_) | Claim::Task(_) => stored.next().flatten(),
-        };
-        self.attempts = self.submitted.iter().flat_map(|submitted| &submitted.results).map(attempt).collect();
-        self
+        });
+        Self { attempts: attempts.collect(), ..self }
     }
 
-    /// What needs no meta file, and what does.
-    pub(crate) fn split(self, workflows: &Workflows) -> (Self, Self) {
-        let needs = rows::needed(workflows, self.results(), &self.attempts);
-        if needs.is_empty() {
+    /// Divides it into the messages that need no meta file, and those that do.
+    pub(crate) fn split_by_meta_files(self, workflows: &Workflows) -> (Self, Self) {
+        let meta_files = list_meta_files(workflows, self.results(), &self.attempts);
+        if meta_files.is_empty() {
             return (self, Self::default());
         }
-        let (mut at_once, mut waiting) = (Self::default(), Self { needs, ..Self::default() });
+        let (mut at_once, mut waiting) = (Self::default(), Self { meta_files, ..Self::default() });
         let mut attempts = self.attempts.into_iter();
         for submitted in self.submitted {
-            let of_it: Vec<_> = attempts.by_ref().take(submitted.results.len()).collect();
-            let waits = !rows::needed(workflows, submitted.results.iter(), &of_it).is_empty();
+            let its_attempts: Vec<_> = attempts.by_ref().take(submitted.results.len()).collect();
+            let waits = !list_meta_files(workflows, submitted.results.iter(), &its_attempts).is_empty();
             let round = if waits { &mut waiting } else { &mut at_once };
             round.submitted.push(submitted);
-            round.attempts.extend(of_it);
+            round.attempts.extend(its_attempts);
         }
         (at_once, waiting)
     }
-}
 
-fn is_foreign(claim: &Claim) -> bool {
-    matches!(claim, Claim::Foreign(_))
+    /// Answers each message: `decided` has one entry for each result, `applied` one for each that could be decided.
+    pub(crate) fn send_answers(&mut self, decided: Vec<Result<()>>, applied: Result<Vec<Result<Applied>>>) {
+        let mut applied = match applied {
+            Ok(applied) => applied.into_iter(),
+            Err(err) => return self.send_error(&err),
+        };
+        let mut answers = decided.into_iter().map(|decided| {
+            decided?;
+            applied.next().unwrap_or_else(|| Err(Error::new(Code::Internal, "a result got no answer")))
+        });
+        for submitted in self.submitted.drain(..) {
+            let its_answers = answers.by_ref().take(submitted.results.len()).collect();
+            submitted.send_answers(Ok(its_answers));
+        }
+    }
+
+    pub(crate) fn send_error(&mut self, err: &Error) {
+        for submitted in self.submitted.drain(..) {
+            submitted.send_answers(Err(err.clone()));
+        }
+    }
 }

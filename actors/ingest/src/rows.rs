@@ -1,4 +1,4 @@
-//! The rows of meta files that children bring.
+//! The rows of meta files, one for each child that they make.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -8,16 +8,17 @@ use flowlord_domain::decide::{Outcome, meta_files};
 use flowlord_domain::schedule::RowSource;
 use flowlord_domain::template::Row;
 use flowlord_domain::workflow::Workflows;
-use flowlord_kernel::{Code, Error, Port, Result};
+use flowlord_kernel::{Code, Error, Result};
+use flowlord_messages::clients::LibraryClient;
 use flowlord_messages::library::MetaRows;
 use flowlord_messages::write::Claim;
 
-/// The files of a round, read.
+/// The rows of each file of a round, or why they can't be read.
 #[derive(Debug, Default)]
-pub(crate) struct Rows(HashMap<String, Result<Arc<Vec<Row>>>>);
+pub(crate) struct MetaFileRows(HashMap<String, Result<Arc<Vec<Row>>>>);
 
-/// The files that the children of these results bring.
-pub(crate) fn needed<'a>(
+/// The meta files of the children of these results.
+pub(crate) fn list_meta_files<'a>(
     workflows: &Workflows,
     results: impl Iterator<Item = &'a (Claim, Outcome)>,
     attempts: &[Option<Attempt>],
@@ -27,22 +28,21 @@ pub(crate) fn needed<'a>(
     known.flat_map(|(attempt, outcome)| meta_files(workflows, attempt, outcome)).collect()
 }
 
-/// Reads them.
-pub(crate) async fn read(port: Port<MetaRows>, paths: BTreeSet<String>) -> Rows {
-    let mut rows = HashMap::new();
-    for path in paths {
-        let read = port.call(MetaRows { path: path.clone() }).await;
-        rows.insert(path, read);
+impl MetaFileRows {
+    pub(crate) async fn read_all(library: LibraryClient, paths: BTreeSet<String>) -> Self {
+        let mut rows = HashMap::new();
+        for path in paths {
+            let read = library.call(MetaRows { path: path.clone() }).await;
+            rows.insert(path, read);
+        }
+        Self(rows)
     }
-    Rows(rows)
-}
 
-impl Rows {
-    /// Whether all that a result needs was read, or found to be wrong.
+    /// Checks that all that a result needs was read, or found to be wrong.
     ///
     /// # Errors
     /// Why a file can't be had at the moment: the result is not taken, and comes again.
-    pub(crate) fn are_there(
+    pub(crate) fn check_complete(
         &self,
         workflows: &Workflows,
         attempt: &Attempt,
@@ -62,7 +62,7 @@ impl Rows {
     }
 }
 
-impl RowSource for Rows {
+impl RowSource for MetaFileRows {
     fn rows(&self, path: &str) -> std::result::Result<Vec<Row>, String> {
         match self.0.get(path) {
             Some(Ok(rows)) => Ok(rows.to_vec()),

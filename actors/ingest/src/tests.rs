@@ -1,12 +1,15 @@
 //! The actor against a database that knows every attempt, and a library whose meta files take their time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use actix::{Actor, Addr, Arbiter, ResponseFuture};
+use actix::{Actor, Arbiter, Handler, ResponseFuture};
 use chrono_tz::Tz;
 use flowlord_domain::workflow::WorkflowFile;
 use flowlord_domain::{TaskResult, Uid};
+use flowlord_kernel::{Activity, Environment, IdGenerator};
+use flowlord_messages::clients::IngestClient;
+use flowlord_messages::library::MetaRows;
+use flowlord_messages::write::Applied;
 use flowlord_testkit::{VirtualClock, leased};
 use tokio::sync::watch;
 
@@ -85,8 +88,7 @@ fn attempt(uid: Uid) -> Attempt {
 }
 
 struct World {
-    ingest: Addr<Ingest>,
-    activity: Activity,
+    client: IngestClient,
     readable: watch::Sender<bool>,
     asked: watch::Receiver<usize>,
 }
@@ -94,22 +96,25 @@ struct World {
 impl World {
     fn new() -> Self {
         let activity = Activity::default();
+        let environment = Environment {
+            clock: Arc::new(VirtualClock::new(DateTime::UNIX_EPOCH, activity.clone())),
+            ids: IdGenerator::seeded(7),
+            activity,
+            give_up: Arc::new(|name| panic!("{name} gave up")),
+        };
         let (readable, when) = watch::channel(false);
         let (asking, asked) = watch::channel(0);
         let stub = Stub { readable: when, asked: asking }.start();
-        let clock: SharedClock = Arc::new(VirtualClock::new(DateTime::UNIX_EPOCH, activity.clone()));
         let deps = Deps {
-            clock: Arc::clone(&clock),
-            mint: IdGenerator::seeded(7),
-            activity: activity.clone(),
-            supervision: Supervision::new("ingest", clock, Arc::new(|name| panic!("{name} gave up"))),
-            attempts: port(&stub, &activity),
-            apply: port(&stub, &activity),
-            workflows: port(&stub, &activity),
-            rows: port(&stub, &activity),
+            kit: environment.kit("ingest"),
+            writer: DatabaseWriter::unconnected().with::<ApplyOutcomes>(environment.port("stub", &stub)),
+            reader: DatabaseReader::unconnected().with::<AttemptsById>(environment.port("stub", &stub)),
+            library: LibraryClient::unconnected()
+                .with::<CurrentWorkflows>(environment.port("stub", &stub))
+                .with::<MetaRows>(environment.port("stub", &stub)),
         };
         let ingest = Ingest::start(&Arbiter::current(), Config { host: "h".to_owned() }, deps);
-        Self { ingest, activity, readable, asked }
+        Self { client: IngestClient::connect("ingest", &ingest, &environment), readable, asked }
     }
 
     /// A task is complete.
@@ -122,18 +127,9 @@ impl World {
             ended: None,
         };
         let results = vec![(Claim::Task(Uid(uid)), outcome)];
-        let submit = port::<_, SubmitResults>(&self.ingest, &self.activity).call(SubmitResults { results });
+        let submit = self.client.call(SubmitResults { results });
         submit.await.map(|answers| answers.into_iter().next().unwrap())?
     }
-}
-
-fn port<A, M>(actor: &Addr<A>, activity: &Activity) -> Port<M>
-where
-    A: Actor<Context = Context<A>> + Handler<M>,
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
-    Port::new("stub", actor.clone().recipient(), 2_048, Duration::from_secs(20), activity)
 }
 
 #[actix::test]
@@ -162,7 +158,7 @@ async fn only_so_many_wait_for_meta_files() {
     let mut asked = world.asked.clone();
     let mut waiting = tokio::task::JoinSet::new();
     let world = std::rc::Rc::new(world);
-    for nth in 1..=WAITING {
+    for nth in 1..=MAX_WAITING_ROUNDS {
         let one = std::rc::Rc::clone(&world);
         waiting.spawn_local(async move { one.complete(1).await });
         // One a round.
