@@ -1,4 +1,4 @@
-//! What people are told about slots.
+//! Alerts about slots that start nothing.
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::schedule::CreateError;
@@ -6,18 +6,18 @@ use flowlord_domain::workflow::Phase;
 use flowlord_domain::{AlertKind, NewAlert};
 
 /// A phase whose tasks of a slot could not be made.
-pub(crate) fn create_failed(
+pub(crate) fn create_failed_alert(
     phase: &Phase,
     slot: DateTime<Utc>,
     err: &CreateError,
     now: DateTime<Utc>,
 ) -> NewAlert {
-    let msg = format!("the slot of {} started nothing: {err}", slot.format("%Y-%m-%dT%H:%M:%SZ"));
-    alert(phase, AlertKind::CreateFailed, msg, slot, now)
+    let msg = format!("the slot of {} started nothing: {err}", slot_time(slot));
+    phase_alert(phase, AlertKind::CreateFailed, msg, slot, now)
 }
 
 /// An alert about a phase and one of its slots.
-pub(crate) fn alert(
+pub(crate) fn phase_alert(
     phase: &Phase,
     kind: AlertKind,
     msg: String,
@@ -36,4 +36,9 @@ pub(crate) fn alert(
         task_time: Some(slot.checked_add_signed(phase.rule.offset).unwrap_or(slot)),
         at_once: None,
     }
+}
+
+/// A slot as people read it in alerts and logs.
+pub(crate) fn slot_time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

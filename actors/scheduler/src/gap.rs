@@ -1,55 +1,55 @@
-//! Slots that nobody was there for: which of them start after all, which are recorded and told as missed.
+//! Slots that fell into downtime or a pause: which of them start after all, which are recorded and reported as missed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::cron::Schedule;
-use flowlord_domain::rule::Missed as Policy;
+use flowlord_domain::rule::Missed;
 use flowlord_domain::schedule::missed;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::write::SlotKey;
 
-use crate::alert::alert;
-use crate::plan::{Name, Planned, Slot};
+use crate::alert::{phase_alert, slot_time};
+use crate::slot::{DueSlot, PlannedPhase, SlotName};
 
-/// How many slots of one phase are told apart; of more, the latest.
-const TOLD_APART: usize = 1_000;
+/// How many slots of one phase are recorded; of more, the latest.
+const MAX_RECORDED_SLOTS: usize = 1_000;
 
 /// How many slots are walked through to count them; then most of the rest is leapt over.
-const WALKED: usize = 100_000;
+const MAX_WALKED_SLOTS: usize = 100_000;
 
-/// Slots of one name that nobody was there for.
+/// Slots of one name that fell into downtime or a pause.
 #[derive(Debug, Clone)]
-pub(crate) struct Gap {
-    pub(crate) name: Arc<Name>,
+pub(crate) struct SlotGap {
+    pub(crate) name: Arc<SlotName>,
     /// Each phase with its first slot in there.
-    pub(crate) crons: Vec<(Planned, DateTime<Utc>)>,
+    pub(crate) crons: Vec<(PlannedPhase, DateTime<Utc>)>,
     /// The first instant after it.
     pub(crate) until: DateTime<Utc>,
-    /// Somebody wanted it.
-    pub(crate) paused: bool,
+    /// Somebody paused the phase.
+    pub(crate) is_paused: bool,
 }
 
 /// What is to be stored for a name.
 #[derive(Debug, Clone)]
-pub(crate) enum Write {
+pub(crate) enum SlotWrite {
     /// A slot, with its tasks.
-    Start(Slot),
+    Start(DueSlot),
     /// Slots that don't start.
-    Missed(Missed),
+    Missed(MissedSlots),
 }
 
 /// Slots of one name that don't start.
 #[derive(Debug, Clone)]
-pub(crate) struct Missed {
-    pub(crate) name: Arc<Name>,
+pub(crate) struct MissedSlots {
+    pub(crate) name: Arc<SlotName>,
     pub(crate) slots: Vec<SlotKey>,
     pub(crate) alert: Option<NewAlert>,
 }
 
-impl Write {
-    pub(crate) fn name(&self) -> &Arc<Name> {
+impl SlotWrite {
+    pub(crate) fn slot_name(&self) -> &Arc<SlotName> {
         match self {
             Self::Start(slot) => &slot.name,
             Self::Missed(missed) => &missed.name,
@@ -57,66 +57,66 @@ impl Write {
     }
 }
 
-impl Gap {
+impl SlotGap {
     /// The first slot of all.
-    pub(crate) fn first(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn first_slot(&self) -> Option<DateTime<Utc>> {
         self.crons.iter().map(|(_, first)| *first).min()
     }
 
     /// What is to be stored, oldest first, so that what was stored before a crash is never behind what wasn't.
-    pub(crate) fn writes(&self, now: DateTime<Utc>) -> Vec<Write> {
-        let mut starting: BTreeMap<DateTime<Utc>, Vec<Planned>> = BTreeMap::new();
+    pub(crate) fn slot_writes(&self, now: DateTime<Utc>) -> Vec<SlotWrite> {
+        let mut starting: BTreeMap<DateTime<Utc>, Vec<PlannedPhase>> = BTreeMap::new();
         let mut all = BTreeSet::new();
         let mut left_out = Vec::new();
         for (phase, first) in &self.crons {
             let Some(schedule) = &phase.rule.schedule else { continue };
-            let walk = walk(schedule, *first, self.until);
+            let walk = walk_slots(schedule, *first, self.until);
             let starts = missed(&phase.rule, &walk.latest, now);
-            left_out.extend(LeftOut::new(phase, &walk, starts.len()));
+            left_out.extend(UnstartedSlots::new(phase, &walk, starts.len()));
             all.extend(walk.latest);
             for slot in starts {
                 starting.entry(slot).or_default().push(phase.clone());
             }
         }
-        let mut alert = if self.paused { None } else { LeftOut::alert(&left_out, now) };
+        let mut alert = if self.is_paused { None } else { UnstartedSlots::make_alert(&left_out, now) };
         let mut writes = Vec::new();
         let mut missed = Vec::new();
         for at in all {
             let Some(phases) = starting.remove(&at) else {
-                missed.push(self.name.slot(at));
+                missed.push(self.name.slot_key(at));
                 continue;
             };
-            writes.extend(self.missed(std::mem::take(&mut missed), &mut alert));
-            writes.push(Write::Start(Slot { name: Arc::clone(&self.name), at, phases }));
+            writes.extend(self.write_missed(std::mem::take(&mut missed), &mut alert));
+            writes.push(SlotWrite::Start(DueSlot { name: Arc::clone(&self.name), at, phases }));
         }
-        writes.extend(self.missed(missed, &mut alert));
+        writes.extend(self.write_missed(missed, &mut alert));
         writes
     }
 
     /// The alert goes with the first slots that are recorded.
-    fn missed(&self, slots: Vec<SlotKey>, alert: &mut Option<NewAlert>) -> Option<Write> {
+    fn write_missed(&self, slots: Vec<SlotKey>, alert: &mut Option<NewAlert>) -> Option<SlotWrite> {
         let name = Arc::clone(&self.name);
-        (!slots.is_empty()).then(|| Write::Missed(Missed { name, slots, alert: alert.take() }))
+        (!slots.is_empty()).then(|| SlotWrite::Missed(MissedSlots { name, slots, alert: alert.take() }))
     }
 }
 
 /// What a phase should have started and won't.
 #[derive(Debug)]
-struct LeftOut {
-    phase: Planned,
+struct UnstartedSlots {
+    phase: PlannedPhase,
     first: DateTime<Utc>,
     last: DateTime<Utc>,
     count: usize,
     more: bool,
 }
 
-impl LeftOut {
-    /// None where the rule has its way: of `missed=latest` the older slots are nobody's concern.
-    fn new(phase: &Planned, walk: &Walk, started: usize) -> Option<Self> {
+impl UnstartedSlots {
+    /// None where the rule wants no more: with `missed=latest` nobody misses the older slots.
+    fn new(phase: &PlannedPhase, walk: &SlotWalk, started: usize) -> Option<Self> {
         let satisfied = match phase.rule.missed {
-            Policy::None => false,
-            Policy::Latest => started > 0,
-            Policy::All => started >= walk.count,
+            Missed::None => false,
+            Missed::Latest => started > 0,
+            Missed::All => started >= walk.count,
         };
         let last = walk.latest.iter().rev().nth(started).or(walk.latest.first()).copied()?;
         let (first, count, more) = (walk.first, walk.count.saturating_sub(started), walk.more);
@@ -124,33 +124,31 @@ impl LeftOut {
     }
 
     /// One alert for all phases of the name.
-    fn alert(all: &[Self], now: DateTime<Utc>) -> Option<NewAlert> {
+    fn make_alert(all: &[Self], now: DateTime<Utc>) -> Option<NewAlert> {
         let first = all.iter().map(|left| left.first).min()?;
         let latest = all.iter().max_by_key(|left| left.last)?;
         let count: usize = all.iter().map(|left| left.count).sum();
         let more = if all.iter().any(|left| left.more) { "more than " } else { "" };
-        let time = |at: DateTime<Utc>| at.format("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let (from, to) = (slot_time(first), slot_time(latest.last));
         let what = match count {
-            1 => format!("the slot of {} fell into downtime and was not started", time(first)),
-            count => format!(
-                "{more}{count} slots from {} to {} fell into downtime and were not started",
-                time(first),
-                time(latest.last)
-            ),
+            1 => format!("the slot of {from} fell into downtime and was not started"),
+            count => {
+                format!("{more}{count} slots from {from} to {to} fell into downtime and were not started")
+            }
         };
-        let recorded = if count > TOLD_APART {
-            format!("; the latest {TOLD_APART} of a phase are recorded")
+        let recorded = if count > MAX_RECORDED_SLOTS {
+            format!("; the latest {MAX_RECORDED_SLOTS} of a phase are recorded")
         } else {
             String::new()
         };
         let msg = format!("{what}{recorded}; missed=latest or missed=all in the rule would start such slots");
-        Some(alert(&latest.phase, AlertKind::MissedSlot, msg, latest.last, now))
+        Some(phase_alert(&latest.phase, AlertKind::MissedSlot, msg, latest.last, now))
     }
 }
 
 /// The slots from one to another time.
 #[derive(Debug, PartialEq, Eq)]
-struct Walk {
+struct SlotWalk {
     first: DateTime<Utc>,
     /// The latest of them, oldest first.
     latest: Vec<DateTime<Utc>>,
@@ -159,69 +157,74 @@ struct Walk {
     more: bool,
 }
 
-fn walk(schedule: &Schedule, first: DateTime<Utc>, until: DateTime<Utc>) -> Walk {
+fn walk_slots(schedule: &Schedule, first: DateTime<Utc>, until: DateTime<Utc>) -> SlotWalk {
     let mut latest = VecDeque::new();
     let mut count = 0;
-    let from = |at| {
-        let slots = std::iter::successors(Some(at), |slot| schedule.next_after(*slot));
-        slots.take_while(|slot| *slot < until)
-    };
-    for slot in from(first).take(WALKED) {
+    for slot in list_slots(schedule, first, until) {
         count += 1;
-        keep(&mut latest, slot);
+        push_latest(&mut latest, slot);
     }
-    let more = latest.back().and_then(|last| leap(first, *last, until));
-    if count == WALKED
+    let more = latest.back().and_then(|last| leap_to_end(first, *last, until));
+    if count == MAX_WALKED_SLOTS
         && let Some(near) = more
     {
-        for slot in from(near).take(WALKED) {
-            keep(&mut latest, slot);
+        for slot in list_slots(schedule, near, until) {
+            push_latest(&mut latest, slot);
         }
     }
-    Walk { first, latest: latest.into(), count, more: count == WALKED && more.is_some() }
+    SlotWalk { first, latest: latest.into(), count, more: count == MAX_WALKED_SLOTS && more.is_some() }
 }
 
-fn keep(latest: &mut VecDeque<DateTime<Utc>>, slot: DateTime<Utc>) {
-    if latest.len() == TOLD_APART {
+fn list_slots(
+    schedule: &Schedule,
+    first: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> impl Iterator<Item = DateTime<Utc>> {
+    let slots = std::iter::successors(Some(first), |slot| schedule.next_after(*slot));
+    slots.take_while(move |slot| *slot < until).take(MAX_WALKED_SLOTS)
+}
+
+fn push_latest(latest: &mut VecDeque<DateTime<Utc>>, slot: DateTime<Utc>) {
+    if latest.len() == MAX_RECORDED_SLOTS {
         latest.pop_front();
     }
     latest.push_back(slot);
 }
 
 /// From the last slot walked to shortly before the end, by whole steps: an `@every` keeps its beat.
-fn leap(first: DateTime<Utc>, last: DateTime<Utc>, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let steps = i32::try_from(WALKED - 1).ok()?;
+fn leap_to_end(first: DateTime<Utc>, last: DateTime<Utc>, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let steps = i32::try_from(MAX_WALKED_SLOTS - 1).ok()?;
     let step = (last - first) / steps;
     let ahead = (until - last).num_seconds().checked_div(step.num_seconds())?;
-    let near = i32::try_from(ahead.saturating_sub(2 * i64::try_from(TOLD_APART).ok()?)).ok()?;
+    let near = i32::try_from(ahead.saturating_sub(2 * i64::try_from(MAX_RECORDED_SLOTS).ok()?)).ok()?;
     (near > 0).then(|| last + step * near)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Due;
+    use crate::plan::DueWork;
     use crate::plan::tests::{at, plan};
 
     /// What is stored for a gap from 12:00 to 15:30 of phases with these rules.
     fn writes(rules: &[&str]) -> (Vec<String>, Vec<String>) {
         let phases: Vec<_> = rules.iter().map(|rule| ("a:j", *rule)).collect();
         let mut plan = plan(&phases, at("11:30:00"));
-        let due = plan.due(at("15:31:00"));
-        let [Due::Gap(gap)] = &due[..] else { panic!("{due:?}") };
+        let due = plan.take_due(at("15:31:00"));
+        let [DueWork::Gap(gap)] = &due[..] else { panic!("{due:?}") };
         assert_eq!(gap.until, at("15:30:00"));
         let mut alerts = Vec::new();
         let hours = |slots: &[SlotKey]| -> Vec<String> {
             slots.iter().map(|slot| slot.at.format("%H:%M").to_string()).collect()
         };
-        let text = |write: &Write| match write {
-            Write::Start(slot) => format!("start {} x{}", slot.at.format("%H:%M"), slot.phases.len()),
-            Write::Missed(missed) => {
+        let text = |write: &SlotWrite| match write {
+            SlotWrite::Start(slot) => format!("start {} x{}", slot.at.format("%H:%M"), slot.phases.len()),
+            SlotWrite::Missed(missed) => {
                 alerts.extend(missed.alert.clone());
                 format!("missed {}", hours(&missed.slots).join(" "))
             }
         };
-        let writes = gap.writes(at("15:31:00")).iter().map(text).collect();
+        let writes = gap.slot_writes(at("15:31:00")).iter().map(text).collect();
         for alert in &alerts {
             assert_eq!(
                 (alert.kind, alert.topic.as_str(), alert.job.as_str()),
@@ -243,12 +246,12 @@ mod tests {
     fn of_a_pause_nobody_is_told() {
         let mut plan =
             plan(&[("a:j", "cron=0 * * * *&missed=latest"), ("a:j", "cron=30 * * * *")], at("11:30:00"));
-        let name = Name { workflow: "w.toml".to_owned(), task: "a:j".to_owned() };
-        plan.pause(name.clone());
-        let writes = plan.go_on_with(&name, at("14:10:00")).unwrap().writes(at("14:10:00"));
-        let text = |write: &Write| match write {
-            Write::Start(slot) => format!("start {}", slot.at.format("%H:%M")),
-            Write::Missed(missed) => format!("missed {} {:?}", missed.slots.len(), missed.alert),
+        let name = SlotName { workflow: "w.toml".to_owned(), task: "a:j".to_owned() };
+        plan.pause_phase(name.clone());
+        let writes = plan.resume_phase(&name, at("14:10:00")).unwrap().slot_writes(at("14:10:00"));
+        let text = |write: &SlotWrite| match write {
+            SlotWrite::Start(slot) => format!("start {}", slot.at.format("%H:%M")),
+            SlotWrite::Missed(missed) => format!("missed {} {:?}", missed.slots.len(), missed.alert),
         };
         assert_eq!(writes.iter().map(text).collect::<Vec<_>>(), ["missed 4 None", "start 14:00"]);
     }
@@ -294,8 +297,8 @@ mod tests {
 
     #[test]
     fn a_long_downtime_is_bounded() {
-        let walk = walk(&schedule("* * * * * *"), at("00:00:01"), at("01:00:01"));
-        assert_eq!((walk.count, walk.more, walk.latest.len()), (3600, false, TOLD_APART));
+        let walk = walk_slots(&schedule("* * * * * *"), at("00:00:01"), at("01:00:01"));
+        assert_eq!((walk.count, walk.more, walk.latest.len()), (3600, false, MAX_RECORDED_SLOTS));
         assert_eq!((walk.first, walk.latest.last()), (at("00:00:01"), Some(&at("01:00:00"))));
     }
 
@@ -303,8 +306,12 @@ mod tests {
     fn of_a_very_long_downtime_the_latest_slots_are_found_and_every_keeps_its_beat() {
         let first: DateTime<Utc> = "2024-03-02T00:00:00Z".parse().unwrap();
         for (cron, last) in [("* * * * * *", "12:00:00"), ("@every 7s", "11:59:56")] {
-            let walk = walk(&schedule(cron), first, at("12:00:01"));
-            assert_eq!((walk.count, walk.more, walk.latest.len()), (WALKED, true, TOLD_APART), "{cron}");
+            let walk = walk_slots(&schedule(cron), first, at("12:00:01"));
+            assert_eq!(
+                (walk.count, walk.more, walk.latest.len()),
+                (MAX_WALKED_SLOTS, true, MAX_RECORDED_SLOTS),
+                "{cron}"
+            );
             let end = *walk.latest.last().unwrap();
             assert!(at("12:00:01") - end <= chrono::TimeDelta::seconds(7), "{end} {last}");
             let beat = if cron.starts_with('@') { 7 } else { 1 };

@@ -2,45 +2,44 @@
 //!
 //! A slot is stored together with its tasks, and starts at most once: the database refuses it a second time, so
 //! this actor may forget, restart, or ask again. `plan` knows when something is due, `gap` what becomes of
-//! slots that nobody was there for, `lines` in which order all of it is stored.
+//! slots that fell into downtime or a pause, `queues` in which order all of it is stored, `writer` how.
 
 mod alert;
 mod gap;
-mod handlers;
-mod lines;
 mod plan;
-mod start;
+mod queues;
+mod slot;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use actix::fut::{ActorFutureExt as _, wrap_future};
-use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Supervised, Supervisor};
+use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::workflow::Workflows;
-use flowlord_kernel::{
-    Activity, Busy, Code, Error, Guarded, IdGenerator, Port, Result, SharedClock, Supervision, Tick, Timer,
-    Wakes, guarded,
-};
-use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, handlers};
+use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
+use flowlord_messages::hint::TasksDelayed;
+use flowlord_messages::library::{CurrentWorkflows, WorkflowsChanged};
 use flowlord_messages::read::{ReadSchedule, ScheduleInput};
-use flowlord_messages::write::{
-    CreateTasks, CronKey, PromoteDue, Promoted, RecordMissed, SaveCrons, SetPaused,
-};
+use flowlord_messages::scheduler::{NextRuns, PausePhase, PhaseTimes, StopScheduling};
+use flowlord_messages::write::{CronKey, PromoteDue, Promoted, SaveCrons, SetPaused};
 use tokio::sync::oneshot;
 
-use crate::gap::{Missed, Write};
-use crate::lines::Lines;
-use crate::plan::{Due, LATE, Plan, Slot};
-use crate::start::Starter;
+use crate::alert::slot_time;
+use crate::gap::SlotWrite;
+use crate::plan::{DueWork, MAX_LATENESS, SchedulePlan};
+use crate::queues::WriteQueues;
+use crate::slot::SlotName;
+use crate::writer::SlotWriter;
 
 /// After a failed call to the database, when to try again.
-const TRY_AGAIN: TimeDelta = TimeDelta::seconds(1);
+const RETRY_DELAY: TimeDelta = TimeDelta::seconds(1);
 
-/// How often to look even when nothing is planned: for a clock that was set back, and for a lost hint.
-const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(5);
+/// How often to check the clock even when nothing is planned: it may be set back, and a hint may be lost.
+const CHECK_INTERVAL: TimeDelta = TimeDelta::minutes(5);
 
 /// What the operator chose.
 #[derive(Debug, Clone)]
@@ -52,30 +51,14 @@ pub struct Config {
 /// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// The clock.
-    pub clock: SharedClock,
-    /// The source of ids.
-    pub mint: IdGenerator,
-    /// Work under way.
-    pub activity: Activity,
-    /// Restarts.
-    pub supervision: Supervision,
-    /// To the DB owner.
-    pub create: Port<CreateTasks>,
-    /// To the DB owner.
-    pub missed: Port<RecordMissed>,
-    /// To the DB owner.
-    pub crons: Port<SaveCrons>,
-    /// To the DB owner.
-    pub promote: Port<PromoteDue>,
-    /// To the DB owner.
-    pub pause: Port<SetPaused>,
-    /// To the DB readers, at the start.
-    pub schedule: Port<ReadSchedule>,
-    /// To the library, at the start.
-    pub workflows: Port<CurrentWorkflows>,
-    /// To the library.
-    pub rows: Port<MetaRows>,
+    /// Clock, ids and supervision.
+    pub kit: ActorKit,
+    /// Stores slots, crons and pauses, and makes delayed tasks ready.
+    pub writer: DatabaseWriter,
+    /// Knows at the start what was stored.
+    pub reader: DatabaseReader,
+    /// Knows the workflows at the start, and the rows of meta files.
+    pub library: LibraryClient,
 }
 
 /// The actor.
@@ -84,49 +67,49 @@ pub struct Scheduler {
     config: Config,
     deps: Deps,
     /// Nothing starts before what was stored is known.
-    ready: bool,
+    is_ready: bool,
     /// The process goes on where this actor was a moment ago: what came due meanwhile is late, not missed.
-    restarted: bool,
+    is_restarted: bool,
     /// The workflows that the plan was made of.
     workflows: Option<Arc<Workflows>>,
-    plan: Plan,
-    lines: Lines,
-    delayed: Delayed,
-    crons: Crons,
+    plan: SchedulePlan,
+    queues: WriteQueues,
+    delayed: DelayedTasks,
+    crons: SavedCrons,
     timer: Timer,
     /// When to read again, or to let what failed try again.
-    try_again: Option<DateTime<Utc>>,
-    look_again: DateTime<Utc>,
+    retry_at: Option<DateTime<Utc>>,
+    next_check: DateTime<Utc>,
     /// The latest time that was seen.
-    seen: DateTime<Utc>,
+    latest_time: DateTime<Utc>,
     /// Who waits for the end, once it is asked for.
     stopping: Option<Vec<oneshot::Sender<()>>>,
 }
 
 /// Tasks whose time will come.
 #[derive(Debug, Default)]
-struct Delayed {
+struct DelayedTasks {
     next: Option<DateTime<Utc>>,
     /// A step that makes them ready is under way.
-    promoting: bool,
+    is_promoting: bool,
 }
 
-impl Delayed {
-    fn no_later_than(&mut self, at: Option<DateTime<Utc>>) {
+impl DelayedTasks {
+    fn expect_by(&mut self, at: Option<DateTime<Utc>>) {
         self.next = self.next.into_iter().chain(at).min();
     }
 }
 
-/// The crons that are remembered.
+/// The crons that are stored, and since when each counts.
 #[derive(Debug, Default)]
-struct Crons {
+struct SavedCrons {
     saved: HashMap<CronKey, DateTime<Utc>>,
-    saving: bool,
+    is_saving: bool,
 }
 
-impl Crons {
-    /// What is to be saved for these to be remembered; none when they are.
-    fn change(&self, crons: &HashMap<CronKey, DateTime<Utc>>) -> Option<SaveCrons> {
+impl SavedCrons {
+    /// What is to be stored for these to be remembered; none when they are.
+    fn difference(&self, crons: &HashMap<CronKey, DateTime<Utc>>) -> Option<SaveCrons> {
         let unsaved = crons.iter().filter(|(cron, since)| self.saved.get(cron) != Some(since));
         let added: Vec<_> = unsaved.map(|(cron, since)| (cron.clone(), *since)).collect();
         let removed: Vec<_> = self.saved.keys().filter(|cron| !crons.contains_key(cron)).cloned().collect();
@@ -139,263 +122,305 @@ impl Scheduler {
     #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
-            timer: Timer::new(deps.clock.clone()),
-            look_again: deps.clock.now(),
-            seen: deps.clock.now(),
+            timer: Timer::default(),
+            next_check: deps.kit.now(),
+            latest_time: deps.kit.now(),
             config,
             deps,
-            ready: false,
-            restarted: false,
+            is_ready: false,
+            is_restarted: false,
             workflows: None,
-            plan: Plan::default(),
-            lines: Lines::default(),
-            delayed: Delayed::default(),
-            crons: Crons::default(),
-            try_again: None,
+            plan: SchedulePlan::default(),
+            queues: WriteQueues::default(),
+            delayed: DelayedTasks::default(),
+            crons: SavedCrons::default(),
+            retry_at: None,
             stopping: None,
         })
     }
 
-    /// Reads what counts now, and what was stored.
-    fn read(&mut self, busy: Option<Busy>, ctx: &mut Context<Self>) {
-        let (workflows, schedule) = (self.deps.workflows.clone(), self.deps.schedule.clone());
+    /// Reads the workflows, and what was stored.
+    fn read_schedule(&mut self, ctx: &mut Context<Self>) {
+        let (library, reader) = (self.deps.library.clone(), self.deps.reader.clone());
         let read = async move {
-            let Current { workflows, .. } = workflows.call(CurrentWorkflows).await?;
-            let schedule = schedule.call(ReadSchedule).await?;
-            Ok::<_, Error>((workflows, schedule))
+            let current = library.call(CurrentWorkflows).await?;
+            Ok::<_, Error>((current.workflows, reader.call(ReadSchedule).await?))
         };
-        ctx.spawn(wrap_future::<_, Self>(read).map(move |read, this, ctx| {
-            guarded(this, ctx, |this, ctx| {
-                let now = this.deps.clock.now();
-                match read {
-                    Ok((workflows, schedule)) => this.begin(workflows, &schedule, now, ctx),
-                    Err(err) => {
-                        log::warn!("event=schedule_unread error={err:?}");
-                        this.try_again = Some(now + TRY_AGAIN);
-                        this.set_timer(ctx);
-                    }
-                }
-            });
-            drop(busy);
-        }));
+        self.ask(ctx, read, |this, read, ctx| match read {
+            Ok((workflows, schedule)) => this.begin_schedule(workflows, &schedule, ctx),
+            Err(err) => {
+                log::warn!("event=schedule_unread error={err:?}");
+                this.retry_at = Some(this.now() + RETRY_DELAY);
+                this.set_timer(ctx);
+            }
+        });
     }
 
-    fn begin(
-        &mut self,
-        workflows: Arc<Workflows>,
-        stored: &ScheduleInput,
-        now: DateTime<Utc>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn begin_schedule(&mut self, read: Arc<Workflows>, stored: &ScheduleInput, ctx: &mut Context<Self>) {
         if self.stopping.is_some() {
             return;
         }
+        let now = self.now();
         // A hint that came while this was read is newer, or the same.
-        let workflows = self.workflows.take().unwrap_or(workflows);
-        self.plan.replace(&workflows, now);
+        let workflows = self.workflows.take().unwrap_or(read);
+        self.plan.replace_workflows(&workflows, now);
         self.workflows = Some(workflows);
-        let missed_until = if self.restarted { now - LATE } else { now };
-        for gap in self.plan.go_on(stored, now, missed_until) {
-            self.lines.add(Due::Gap(gap));
+        let missed_until = if self.is_restarted { now - MAX_LATENESS } else { now };
+        for gap in self.plan.resume_stored(stored, now, missed_until) {
+            self.queues.add_due(DueWork::Gap(gap));
         }
-        self.delayed.no_later_than(stored.next_due);
+        self.delayed.expect_by(stored.next_due);
         self.crons.saved = stored.crons.iter().cloned().collect();
         self.save_crons(ctx);
-        self.ready = true;
-        self.look_again = now + LOOK_AGAIN;
-        log::info!("event=scheduling phases={} next={:?}", self.plan.times().len(), self.plan.next());
-        self.run(now, ctx);
+        self.is_ready = true;
+        self.next_check = now + CHECK_INTERVAL;
+        let phases = self.plan.phase_times().len();
+        log::info!("event=scheduling phases={phases} next={:?}", self.plan.next_due());
+        self.start_due(now, ctx);
     }
 
-    /// Does all that is due.
-    fn run(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        if self.ready && self.stopping.is_none() {
-            self.look_at_the_clock(now);
-            if self.try_again.is_some_and(|at| at <= now) {
-                self.try_again = None;
-                self.lines.wake();
+    fn start_due(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        if self.is_ready && self.stopping.is_none() {
+            self.check_clock(now);
+            if self.retry_at.is_some_and(|at| at <= now) {
+                self.retry_at = None;
+                self.queues.retry_failed();
                 self.save_crons(ctx);
             }
-            for due in self.plan.due(now) {
-                self.lines.add(due);
+            for due in self.plan.take_due(now) {
+                self.queues.add_due(due);
             }
-            self.promote(now, ctx);
+            self.promote_delayed(now, ctx);
         }
-        self.send(now, ctx);
+        self.send_writes(now, ctx);
         self.set_timer(ctx);
     }
 
-    fn look_at_the_clock(&mut self, now: DateTime<Utc>) {
-        if now + LATE < self.seen {
-            log::warn!("event=clock_set_back from={} to={now}", self.seen);
-            self.plan.set_back(now);
-            self.seen = now;
-            self.look_again = now;
+    fn check_clock(&mut self, now: DateTime<Utc>) {
+        if now + MAX_LATENESS < self.latest_time {
+            log::warn!("event=clock_set_back from={} to={now}", self.latest_time);
+            self.plan.follow_clock_back(now);
+            self.latest_time = now;
+            self.next_check = now;
         }
-        self.seen = self.seen.max(now);
-        if self.look_again <= now {
-            self.look_again = now + LOOK_AGAIN;
+        self.latest_time = self.latest_time.max(now);
+        if self.next_check <= now {
+            self.next_check = now + CHECK_INTERVAL;
             // The hint of a delayed task may have been lost.
-            self.delayed.no_later_than(Some(now));
+            self.delayed.expect_by(Some(now));
         }
     }
 
     fn set_timer(&mut self, ctx: &mut Context<Self>) {
-        let delayed = self.delayed.next.filter(|_| !self.delayed.promoting);
-        let planned = self.plan.next().into_iter().chain(delayed).chain([self.look_again]).min();
-        let at = planned.filter(|_| self.ready).into_iter().chain(self.try_again).min();
-        self.timer.set(at.filter(|_| self.stopping.is_none()), ctx, |this| &mut this.timer);
+        let delayed = self.delayed.next.filter(|_| !self.delayed.is_promoting);
+        let planned = self.plan.next_due().into_iter().chain(delayed).chain([self.next_check]).min();
+        let at = planned.filter(|_| self.is_ready).into_iter().chain(self.retry_at).min();
+        self.wake_at(at.filter(|_| self.stopping.is_none()), ctx);
     }
 
-    /// Sends as much of what waits as may be under way.
-    fn send(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        while let Some(write) = self.lines.next(now) {
-            let busy = self.deps.activity.begin();
-            let stored = match &write {
-                Write::Start(slot) => self.start_slot(slot, now),
-                Write::Missed(missed) => self.record(missed, now),
+    /// Sends as many of the writes that wait as may be under way.
+    fn send_writes(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        while let Some(write) = self.queues.next_write(now) {
+            let writer = SlotWriter {
+                host: self.config.host.clone(),
+                ids: self.deps.kit.ids(),
+                library: self.deps.library.clone(),
+                writer: self.deps.writer.clone(),
             };
-            ctx.spawn(wrap_future::<_, Self>(stored).map(move |stored, this, ctx| {
-                guarded(this, ctx, |this, ctx| this.stored(write, stored, ctx));
-                drop(busy);
-            }));
+            let stored = async move {
+                let stored = writer.store_write(&write, now).await;
+                (write, stored)
+            };
+            self.ask(ctx, stored, |this, (write, stored), ctx| this.end_write(write, stored, ctx));
         }
         self.answer_stops();
     }
 
-    /// Stores a slot and its tasks.
-    fn start_slot(&mut self, slot: &Slot, now: DateTime<Utc>) -> Stored {
-        let starter = Starter {
-            host: self.config.host.clone(),
-            mint: self.deps.mint.clone(),
-            rows: self.deps.rows.clone(),
-            create: self.deps.create.clone(),
-        };
-        let slot = slot.clone();
-        Box::pin(async move { starter.start(&slot, now).await })
-    }
-
-    fn record(&self, missed: &Missed, now: DateTime<Utc>) -> Stored {
-        let alerts = missed.alert.clone().into_iter().collect();
-        let call = self.deps.missed.call(RecordMissed { slots: missed.slots.clone(), alerts, now });
-        Box::pin(async move { call.await.map(|()| 0) })
-    }
-
-    fn stored(&mut self, write: Write, stored: Result<usize>, ctx: &mut Context<Self>) {
-        let now = self.deps.clock.now();
+    fn end_write(&mut self, write: SlotWrite, stored: Result<usize>, ctx: &mut Context<Self>) {
+        let now = self.now();
         match stored {
             Err(err) if err.code != Code::SlotTaken => {
                 // Whether it was stored or not: the slot's key makes it safe to ask again.
-                log::warn!("event=slot_not_stored {} error={err:?}", text(&write));
-                self.lines.rest(write);
-                self.try_again.get_or_insert(now + TRY_AGAIN);
+                log::warn!("event=slot_not_stored {} error={err:?}", log_text(&write));
+                self.queues.hold_failed(write);
+                self.retry_at.get_or_insert(now + RETRY_DELAY);
             }
             stored => {
                 match (stored, &write) {
-                    (Ok(tasks), Write::Start(_)) => {
-                        log::info!("event=slot_started {} tasks={tasks}", text(&write));
+                    (Ok(tasks), SlotWrite::Start(_)) => {
+                        log::info!("event=slot_started {} tasks={tasks}", log_text(&write));
                     }
-                    (Ok(_), Write::Missed(_)) => log::warn!("event=slots_missed {}", text(&write)),
-                    (Err(_), _) => log::debug!("event=slot_taken {}", text(&write)),
+                    (Ok(_), SlotWrite::Missed(_)) => log::warn!("event=slots_missed {}", log_text(&write)),
+                    (Err(_), _) => log::debug!("event=slot_taken {}", log_text(&write)),
                 }
-                self.lines.done(write.name());
+                self.queues.end_write(write.slot_name());
             }
         }
-        self.send(now, ctx);
+        self.send_writes(now, ctx);
         self.set_timer(ctx);
     }
 
     /// Remembers the crons that count, where that changed.
     fn save_crons(&mut self, ctx: &mut Context<Self>) {
-        let crons = self.plan.crons();
-        let Some(change) = self.crons.change(&crons).filter(|_| !self.crons.saving) else { return };
-        self.crons.saving = true;
-        let busy = self.deps.activity.begin();
-        ctx.spawn(wrap_future::<_, Self>(self.deps.crons.call(change)).map(move |saved, this, ctx| {
-            guarded(this, ctx, |this, ctx| this.crons_saved(saved, crons, ctx));
-            drop(busy);
-        }));
-    }
-
-    fn crons_saved(
-        &mut self,
-        saved: Result<()>,
-        crons: HashMap<CronKey, DateTime<Utc>>,
-        ctx: &mut Context<Self>,
-    ) {
-        self.crons.saving = false;
-        match saved {
-            Ok(()) => {
-                self.crons.saved = crons;
-                // They may have changed meanwhile.
-                self.save_crons(ctx);
+        let crons = self.plan.cron_starts();
+        let Some(change) = self.crons.difference(&crons).filter(|_| !self.crons.is_saving) else { return };
+        self.crons.is_saving = true;
+        self.ask(ctx, self.deps.writer.call(change), move |this, saved, ctx| {
+            this.crons.is_saving = false;
+            match saved {
+                Ok(()) => {
+                    this.crons.saved = crons;
+                    // They may have changed meanwhile.
+                    this.save_crons(ctx);
+                }
+                Err(err) => {
+                    log::warn!("event=crons_not_saved error={err:?}");
+                    this.retry_at.get_or_insert(this.deps.kit.now() + RETRY_DELAY);
+                    this.set_timer(ctx);
+                }
             }
-            Err(err) => {
-                log::warn!("event=crons_not_saved error={err:?}");
-                self.try_again.get_or_insert(self.deps.clock.now() + TRY_AGAIN);
-                self.set_timer(ctx);
-            }
-        }
-        self.answer_stops();
+            this.answer_stops();
+        });
     }
 
     /// Makes tasks ready whose time has come.
-    fn promote(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        if self.delayed.promoting || self.delayed.next.is_none_or(|at| at > now) {
+    fn promote_delayed(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        if self.delayed.is_promoting || self.delayed.next.is_none_or(|at| at > now) {
             return;
         }
         // What is hinted at from here on may not be in the answer.
-        self.delayed = Delayed { next: None, promoting: true };
-        let busy = self.deps.activity.begin();
-        let call = self.deps.promote.call(PromoteDue { now });
-        ctx.spawn(wrap_future::<_, Self>(call).map(move |promoted, this, ctx| {
-            guarded(this, ctx, |this, ctx| this.promoted(promoted, ctx));
-            drop(busy);
-        }));
-    }
-
-    fn promoted(&mut self, promoted: Result<Promoted>, ctx: &mut Context<Self>) {
-        let now = self.deps.clock.now();
-        let next = match promoted {
-            Ok(Promoted { next, .. }) => next,
-            Err(err) => {
+        self.delayed = DelayedTasks { next: None, is_promoting: true };
+        self.ask(ctx, self.deps.writer.call(PromoteDue { now }), |this, promoted, ctx| {
+            let now = this.now();
+            let next = promoted.map(|Promoted { next, .. }| next).unwrap_or_else(|err| {
                 log::warn!("event=delayed_tasks_not_promoted error={err:?}");
-                Some(now + TRY_AGAIN)
-            }
-        };
-        self.delayed.promoting = false;
-        self.delayed.no_later_than(next);
-        self.run(now, ctx);
+                Some(now + RETRY_DELAY)
+            });
+            this.delayed.is_promoting = false;
+            this.delayed.expect_by(next);
+            this.start_due(now, ctx);
+        });
     }
 
     fn answer_stops(&mut self) {
-        if self.lines.is_idle() && !self.delayed.promoting && !self.crons.saving {
+        if self.queues.is_idle() && !self.delayed.is_promoting && !self.crons.is_saving {
             for waiting in self.stopping.iter_mut().flat_map(|waiting| waiting.drain(..)) {
                 let _nobody_waits_any_more = waiting.send(());
             }
         }
     }
+
+    fn replace_workflows(&mut self, changed: WorkflowsChanged, ctx: &mut Context<Self>) {
+        let (workflows, now) = (changed.workflows, self.now());
+        let is_same = self.workflows.as_ref().is_some_and(|known| Arc::ptr_eq(known, &workflows));
+        if self.is_ready && !is_same {
+            // What is due by the old plan is due.
+            self.start_due(now, ctx);
+            self.plan.replace_workflows(&workflows, now);
+            self.save_crons(ctx);
+        }
+        self.workflows = Some(workflows);
+        self.start_due(now, ctx);
+    }
+
+    fn expect_delayed(&mut self, hint: TasksDelayed, ctx: &mut Context<Self>) {
+        self.delayed.expect_by(Some(hint.due));
+        self.start_due(self.now(), ctx);
+    }
+
+    fn list_next_runs(&mut self, _: NextRuns, _: &mut Context<Self>) -> Result<Vec<PhaseTimes>> {
+        Ok(self.plan.phase_times())
+    }
+
+    fn pause_phase(
+        &mut self,
+        ask: PausePhase,
+        ctx: &mut Context<Self>,
+    ) -> Reply<Self, Option<DateTime<Utc>>> {
+        let PausePhase { workflow, task, paused } = ask;
+        let name = SlotName { workflow: workflow.clone(), task: task.clone() };
+        if let Err(err) = self.check_pausable(&name) {
+            return Box::pin(actix::fut::ready(Err(err)));
+        }
+        let now = self.now();
+        // What came due before it is no part of a pause.
+        self.start_due(now, ctx);
+        let set = self.deps.writer.call(SetPaused { now, workflow, task, paused });
+        self.reply_after(set, move |this, set, ctx| {
+            let since = set?;
+            this.apply_pause(name, since.is_some(), ctx);
+            Ok(since)
+        })
+    }
+
+    fn check_pausable(&self, name: &SlotName) -> Result<()> {
+        let Some(workflows) = self.workflows.as_ref().filter(|_| self.is_ready) else {
+            return Err(Error::new(Code::Busy, "the scheduler is starting; ask again"));
+        };
+        // A phase that left while it was paused can still be resumed.
+        if workflows.phase(&name.workflow, &name.task).is_some() || self.plan.is_paused(name) {
+            return Ok(());
+        }
+        let detail = match workflows.file(&name.workflow) {
+            Some(_) => format!("`{}` has no phase `{}`", name.workflow, name.task),
+            None => format!("there is no workflow file `{}`", name.workflow),
+        };
+        Err(Error::new(Code::WorkflowUnknown, format!("{detail}; GET /api/v1/workflows lists them")))
+    }
+
+    fn apply_pause(&mut self, name: SlotName, is_paused: bool, ctx: &mut Context<Self>) {
+        let now = self.now();
+        let (workflow, task) = (&name.workflow, &name.task);
+        if is_paused {
+            log::info!("event=phase_paused workflow={workflow:?} task={task:?}");
+            self.plan.pause_phase(name);
+        } else {
+            log::info!("event=phase_resumed workflow={workflow:?} task={task:?}");
+            if let Some(gap) = self.plan.resume_phase(&name, now) {
+                self.queues.add_due(DueWork::Gap(gap));
+            }
+        }
+        self.start_due(now, ctx);
+    }
+
+    fn stop_scheduling(&mut self, _: StopScheduling, ctx: &mut Context<Self>) -> Reply<Self, ()> {
+        let now = self.now();
+        let (done, stopped) = oneshot::channel();
+        if self.stopping.is_none() {
+            // What came due before the end still starts, and what failed has one more try.
+            self.start_due(now, ctx);
+            self.queues.retry_failed();
+        }
+        self.stopping.get_or_insert_default().push(done);
+        self.start_due(now, ctx);
+        // A dropped sender is a restart: nothing is under way then.
+        self.reply_after(stopped, |_, _, _| Ok(()))
+    }
 }
 
-/// How many tasks a write stored.
-type Stored = std::pin::Pin<Box<dyn Future<Output = Result<usize>>>>;
-
-fn text(write: &Write) -> String {
-    let name = write.name();
+fn log_text(write: &SlotWrite) -> String {
+    let name = write.slot_name();
     let what = match write {
-        Write::Start(slot) => format!("slot={}", slot.at.format("%Y-%m-%dT%H:%M:%SZ")),
-        Write::Missed(missed) => format!("count={}", missed.slots.len()),
+        SlotWrite::Start(slot) => format!("slot={}", slot_time(slot.at)),
+        SlotWrite::Missed(missed) => format!("count={}", missed.slots.len()),
     };
     format!("workflow={:?} task={:?} {what}", name.workflow, name.task)
 }
+
+handlers!(Scheduler {
+    WorkflowsChanged => replace_workflows,
+    TasksDelayed => expect_delayed,
+    NextRuns => list_next_runs,
+    async PausePhase => pause_phase,
+    async StopScheduling => stop_scheduling,
+});
 
 impl Actor for Scheduler {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(2048);
-        let busy = self.deps.activity.begin();
-        self.read(Some(busy), ctx);
+        self.read_schedule(ctx);
     }
 }
 
@@ -403,31 +428,40 @@ impl Supervised for Scheduler {
     fn restarting(&mut self, _ctx: &mut Self::Context) {
         // What was planned is planned again from what is stored. Nothing is under way any more: all futures of
         // the actor are gone.
-        self.ready = false;
-        self.restarted = true;
+        self.is_ready = false;
+        self.is_restarted = true;
         self.workflows = None;
-        self.plan = Plan::default();
-        self.lines = Lines::default();
-        self.delayed = Delayed::default();
-        self.crons = Crons::default();
-        self.try_again = None;
-        self.timer = Timer::new(self.deps.clock.clone());
+        self.plan = SchedulePlan::default();
+        self.queues = WriteQueues::default();
+        self.delayed = DelayedTasks::default();
+        self.crons = SavedCrons::default();
+        self.retry_at = None;
+        self.timer = Timer::default();
     }
 }
 
-impl Guarded for Scheduler {
-    fn supervision(&self) -> &Supervision {
-        &self.deps.supervision
+impl KernelActor for Scheduler {
+    fn kit(&self) -> &ActorKit {
+        &self.deps.kit
+    }
+
+    /// After the clock was set back the timer may be far away.
+    fn before_pong(&mut self, ctx: &mut Context<Self>) {
+        self.start_due(self.now(), ctx);
     }
 }
 
 impl Wakes for Scheduler {
-    fn wake(&mut self, tick: Tick, ctx: &mut Context<Self>) {
-        if self.ready {
-            self.run(tick.now, ctx);
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+
+    fn wake(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        if self.is_ready {
+            self.start_due(now, ctx);
         } else if self.stopping.is_none() {
-            self.try_again = None;
-            self.read(tick.busy, ctx);
+            self.retry_at = None;
+            self.read_schedule(ctx);
         }
     }
 }

@@ -1,75 +1,37 @@
 //! When each scheduled phase starts next.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::ops::Deref;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::cron::Schedule;
-use flowlord_domain::workflow::{Phase, WorkflowFile, Workflows};
+use flowlord_domain::workflow::Workflows;
 use flowlord_messages::read::ScheduleInput;
 use flowlord_messages::scheduler::PhaseTimes;
-use flowlord_messages::write::{CronKey, SlotKey};
+use flowlord_messages::write::CronKey;
 
-use crate::gap::Gap;
+use crate::gap::SlotGap;
+use crate::slot::{DueSlot, PlannedPhase, SlotName};
 
 /// A slot that comes up later than this is treated as one in downtime: the machine slept, or its clock was set.
-pub(crate) const LATE: TimeDelta = TimeDelta::seconds(60);
+pub(crate) const MAX_LATENESS: TimeDelta = TimeDelta::seconds(60);
 
 /// The smallest step of time that is told apart.
 const INSTANT: TimeDelta = TimeDelta::microseconds(1);
 
-/// What a slot belongs to: a task of a workflow file. Several phases may share it, each with its own cron.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Name {
-    /// The workflow file.
-    pub(crate) workflow: String,
-    /// `topic` or `topic:job`.
-    pub(crate) task: String,
-}
-
-impl Name {
-    pub(crate) fn slot(&self, at: DateTime<Utc>) -> SlotKey {
-        SlotKey { workflow: self.workflow.clone(), task: self.task.clone(), at }
-    }
-}
-
-/// A phase, kept with the file that it stands in.
-#[derive(Debug, Clone)]
-pub(crate) struct Planned {
-    file: Arc<WorkflowFile>,
-    index: usize,
-}
-
-impl Deref for Planned {
-    type Target = Phase;
-
-    fn deref(&self) -> &Phase {
-        &self.file.phases[self.index]
-    }
-}
-
-/// A slot whose time has come, and the phases that start in it.
-#[derive(Debug, Clone)]
-pub(crate) struct Slot {
-    pub(crate) name: Arc<Name>,
-    pub(crate) at: DateTime<Utc>,
-    pub(crate) phases: Vec<Planned>,
-}
-
 /// What is due.
 #[derive(Debug)]
-pub(crate) enum Due {
+pub(crate) enum DueWork {
     /// A slot, now.
-    Slot(Slot),
-    /// Slots that nobody was there for.
-    Gap(Gap),
+    Slot(DueSlot),
+    /// Slots that fell into downtime or a pause.
+    Gap(SlotGap),
 }
 
 /// A phase's cron, and where it stands.
 #[derive(Debug)]
-struct Cron {
-    phase: Planned,
+struct PlannedCron {
+    phase: PlannedPhase,
     schedule: Schedule,
     next: Option<DateTime<Utc>>,
     previous: Option<DateTime<Utc>>,
@@ -79,126 +41,128 @@ struct Cron {
 
 /// All that is scheduled under one name.
 #[derive(Debug, Default)]
-struct Entry {
-    crons: Vec<Cron>,
+struct PlannedSlots {
+    crons: Vec<PlannedCron>,
 }
 
 /// All scheduled phases.
 #[derive(Debug, Default)]
-pub(crate) struct Plan {
-    entries: HashMap<Arc<Name>, Entry>,
+pub(crate) struct SchedulePlan {
+    entries: HashMap<Arc<SlotName>, PlannedSlots>,
     /// Without those that are paused: their crons stay where they were.
-    by_time: BTreeSet<(DateTime<Utc>, Arc<Name>)>,
-    paused: HashSet<Name>,
+    by_time: BTreeSet<(DateTime<Utc>, Arc<SlotName>)>,
+    paused: HashSet<SlotName>,
 }
 
-impl Plan {
+impl SchedulePlan {
     /// Takes over the phases that count now. A phase that was there keeps its place; a new one begins at `now`.
-    pub(crate) fn replace(&mut self, workflows: &Workflows, now: DateTime<Utc>) {
+    pub(crate) fn replace_workflows(&mut self, workflows: &Workflows, now: DateTime<Utc>) {
         let known = std::mem::take(&mut self.entries);
         for file in workflows.files() {
             for (index, phase) in file.phases.iter().enumerate() {
                 let Some(schedule) = &phase.rule.schedule else { continue };
-                let name = Arc::new(Name { workflow: phase.workflow.clone(), task: phase.name() });
-                let known = known.get(&name).and_then(|entry| entry.cron(schedule));
+                let name = Arc::new(SlotName { workflow: phase.workflow.clone(), task: phase.name() });
+                let known = known.get(&name).and_then(|entry| entry.find_cron(schedule));
                 let next = known.map_or_else(|| schedule.next_after(now), |known| known.next);
                 let previous = known.and_then(|known| known.previous);
                 let since = known.map_or(now, |known| known.since);
-                let phase = Planned { file: Arc::clone(file), index };
-                let cron = Cron { phase, schedule: schedule.clone(), next, previous, since };
-                self.entries.entry(name).or_default().add(cron);
+                let phase = PlannedPhase { file: Arc::clone(file), index };
+                let cron = PlannedCron { phase, schedule: schedule.clone(), next, previous, since };
+                self.entries.entry(name).or_default().add_cron(cron);
             }
         }
-        self.order();
+        self.sort_by_time();
     }
 
-    /// Goes on where an earlier run ended, and answers what fell into downtime since: all before `until`. A cron
-    /// that didn't count then has no past.
-    pub(crate) fn go_on(
+    /// Resumes where an earlier run ended, and returns the slots before `until` that fell into downtime. A cron
+    /// that is new since then has none.
+    pub(crate) fn resume_stored(
         &mut self,
         stored: &ScheduleInput,
         now: DateTime<Utc>,
         until: DateTime<Utc>,
-    ) -> Vec<Gap> {
+    ) -> Vec<SlotGap> {
         // What was stored in the future was stored by a clock that was wrong: the plan begins at `now`.
         let slots = stored.last_slots.iter().filter(|slot| slot.at <= now);
         let last: HashMap<_, _> = slots.map(|slot| ((&slot.workflow, &slot.task), slot.at)).collect();
         let crons = stored.crons.iter().filter(|(_, since)| *since <= now);
         let since: HashMap<_, _> = crons.map(|(cron, since)| (cron, *since)).collect();
         let paused = stored.paused.iter();
-        self.paused =
-            paused.map(|phase| Name { workflow: phase.workflow.clone(), task: phase.task.clone() }).collect();
+        self.paused = paused
+            .map(|phase| SlotName { workflow: phase.workflow.clone(), task: phase.task.clone() })
+            .collect();
         let mut gaps = Vec::new();
         for (name, entry) in &mut self.entries {
             let last = last.get(&(&name.workflow, &name.task)).copied();
             for cron in &mut entry.crons {
-                let Some(since) = since.get(&cron.key(name)) else { continue };
+                let Some(since) = since.get(&cron.cron_key(name)) else { continue };
                 cron.since = *since;
                 cron.next = cron.schedule.next_after(last.map_or(*since, |last| last.max(*since)));
             }
-            // What a paused one left out is dealt with when it goes on.
-            if !self.paused.contains(&**name) && entry.next().is_some_and(|next| next < until) {
-                gaps.push(entry.skip(Arc::clone(name), until));
+            // What a paused phase left out is dealt with when it is resumed.
+            if !self.paused.contains(&**name) && entry.next_slot().is_some_and(|next| next < until) {
+                gaps.push(entry.skip_slots(Arc::clone(name), until));
             }
         }
-        gaps.sort_by(|a, b| (a.first(), &a.name).cmp(&(b.first(), &b.name)));
-        self.order();
+        gaps.sort_by(|a, b| (a.first_slot(), &a.name).cmp(&(b.first_slot(), &b.name)));
+        self.sort_by_time();
         gaps
     }
 
     /// All crons, and since when each counts.
-    pub(crate) fn crons(&self) -> HashMap<CronKey, DateTime<Utc>> {
-        let crons = |(name, entry): (&Arc<Name>, &Entry)| {
-            entry.crons.iter().map(|cron| (cron.key(name), cron.since)).collect::<Vec<_>>()
-        };
-        self.entries.iter().flat_map(crons).collect()
+    pub(crate) fn cron_starts(&self) -> HashMap<CronKey, DateTime<Utc>> {
+        self.all_crons().map(|(name, cron)| (cron.cron_key(name), cron.since)).collect()
+    }
+
+    fn all_crons(&self) -> impl Iterator<Item = (&SlotName, &PlannedCron)> {
+        self.entries.iter().flat_map(|(name, entry)| entry.crons.iter().map(|cron| (&**name, cron)))
     }
 
     /// Plans again from `now`, where that is earlier: the clock was set back. What was started before is refused
     /// by the database.
-    pub(crate) fn set_back(&mut self, now: DateTime<Utc>) {
+    pub(crate) fn follow_clock_back(&mut self, now: DateTime<Utc>) {
         for cron in self.entries.values_mut().flat_map(|entry| &mut entry.crons) {
             // One that is paused may stand before that.
             let next = cron.schedule.next_after(now);
             cron.next = cron.next.into_iter().chain(next).min();
         }
-        self.order();
+        self.sort_by_time();
     }
 
-    /// Whether a phase is paused.
-    pub(crate) fn is_paused(&self, name: &Name) -> bool {
+    /// True while the phase starts nothing.
+    pub(crate) fn is_paused(&self, name: &SlotName) -> bool {
         self.paused.contains(name)
     }
 
-    /// Takes nothing of this name until it goes on.
-    pub(crate) fn pause(&mut self, name: Name) {
+    /// Starts nothing of this name until it is resumed.
+    pub(crate) fn pause_phase(&mut self, name: SlotName) {
         self.paused.insert(name);
-        self.order();
+        self.sort_by_time();
     }
 
-    /// Goes on with a name; answers what fell into its pause.
-    pub(crate) fn go_on_with(&mut self, name: &Name, now: DateTime<Utc>) -> Option<Gap> {
+    /// Resumes a name; returns the slots that fell into its pause.
+    pub(crate) fn resume_phase(&mut self, name: &SlotName, now: DateTime<Utc>) -> Option<SlotGap> {
         if !self.paused.remove(name) {
             return None;
         }
         let (name, _) = self.entries.get_key_value(name)?;
         let name = Arc::clone(name);
         let entry = self.entries.get_mut(&name)?;
-        let fell_into = entry.next().is_some_and(|next| next < now);
-        let gap = fell_into.then(|| Gap { paused: true, ..entry.skip(name, now) });
-        self.order();
+        let fell_into = entry.next_slot().is_some_and(|next| next < now);
+        let gap = fell_into.then(|| SlotGap { is_paused: true, ..entry.skip_slots(name, now) });
+        self.sort_by_time();
         gap
     }
 
-    fn order(&mut self) {
-        let timed = |(name, entry): (&Arc<Name>, &Entry)| entry.next().map(|next| (next, Arc::clone(name)));
+    fn sort_by_time(&mut self) {
         let running = self.entries.iter().filter(|(name, _)| !self.paused.contains(&***name));
-        self.by_time = running.filter_map(timed).collect();
+        self.by_time =
+            running.filter_map(|(name, entry)| Some((entry.next_slot()?, Arc::clone(name)))).collect();
     }
 
     /// Takes what is due, in the order of time.
-    pub(crate) fn due(&mut self, now: DateTime<Utc>) -> Vec<Due> {
-        let in_time = now - LATE;
+    pub(crate) fn take_due(&mut self, now: DateTime<Utc>) -> Vec<DueWork> {
+        let in_time = now - MAX_LATENESS;
         let mut due = Vec::new();
         while let Some((at, name)) = self.by_time.pop_first() {
             if at > now {
@@ -207,92 +171,90 @@ impl Plan {
             }
             let Some(entry) = self.entries.get_mut(&name) else { continue };
             due.push(if at < in_time {
-                Due::Gap(entry.skip(Arc::clone(&name), in_time))
+                DueWork::Gap(entry.skip_slots(Arc::clone(&name), in_time))
             } else {
-                Due::Slot(entry.take(Arc::clone(&name), at))
+                DueWork::Slot(entry.take_slot(Arc::clone(&name), at))
             });
-            self.by_time.extend(entry.next().map(|next| (next, name)));
+            self.by_time.extend(entry.next_slot().map(|next| (next, name)));
         }
         due
     }
 
     /// When something is due next.
-    pub(crate) fn next(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn next_due(&self) -> Option<DateTime<Utc>> {
         self.by_time.first().map(|(at, _)| *at)
     }
 
     /// Every phase's times, by file and task.
-    pub(crate) fn times(&self) -> Vec<PhaseTimes> {
-        let times = |(name, entry): (&Arc<Name>, &Entry)| {
-            let is_paused = self.is_paused(name);
-            let times = |cron: &Cron| PhaseTimes {
+    pub(crate) fn phase_times(&self) -> Vec<PhaseTimes> {
+        let mut times: Vec<_> = self
+            .all_crons()
+            .map(|(name, cron)| PhaseTimes {
                 workflow: name.workflow.clone(),
                 task: name.task.clone(),
-                cron: cron.key(name).cron,
-                next: cron.next.filter(|_| !is_paused),
+                cron: cron.cron_key(name).cron,
+                next: cron.next.filter(|_| !self.is_paused(name)),
                 previous: cron.previous,
-            };
-            entry.crons.iter().map(times).collect::<Vec<_>>()
-        };
-        let mut times: Vec<_> = self.entries.iter().flat_map(times).collect();
+            })
+            .collect();
         times.sort_by(|a, b| (&a.workflow, &a.task, &a.cron).cmp(&(&b.workflow, &b.task, &b.cron)));
         times
     }
 }
 
-impl Cron {
-    fn key(&self, name: &Name) -> CronKey {
+impl PlannedCron {
+    fn cron_key(&self, name: &SlotName) -> CronKey {
         let cron = self.phase.rule.cron.clone().unwrap_or_default();
         CronKey { workflow: name.workflow.clone(), task: name.task.clone(), cron }
     }
 }
 
-impl Entry {
+impl PlannedSlots {
     /// The same phase written twice starts once.
-    fn add(&mut self, cron: Cron) {
-        let same = |other: &Cron| {
-            (&other.phase.rule_text, &other.phase.template) == (&cron.phase.rule_text, &cron.phase.template)
-        };
-        if !self.crons.iter().any(same) {
+    fn add_cron(&mut self, cron: PlannedCron) {
+        let (rule, template) = (&cron.phase.rule_text, &cron.phase.template);
+        if !self.crons.iter().any(|other| (&other.phase.rule_text, &other.phase.template) == (rule, template))
+        {
             self.crons.push(cron);
         }
     }
 
     /// The phase with this schedule.
-    fn cron(&self, schedule: &Schedule) -> Option<&Cron> {
+    fn find_cron(&self, schedule: &Schedule) -> Option<&PlannedCron> {
         self.crons.iter().find(|cron| cron.schedule == *schedule)
     }
 
-    fn next(&self) -> Option<DateTime<Utc>> {
+    fn next_slot(&self) -> Option<DateTime<Utc>> {
         self.crons.iter().filter_map(|cron| cron.next).min()
     }
 
     /// The slot at `at`, with all phases that have it; each moves on.
-    fn take(&mut self, name: Arc<Name>, at: DateTime<Utc>) -> Slot {
+    fn take_slot(&mut self, name: Arc<SlotName>, at: DateTime<Utc>) -> DueSlot {
         let mut phases = Vec::new();
         for cron in self.crons.iter_mut().filter(|cron| cron.next == Some(at)) {
             phases.push(cron.phase.clone());
             cron.previous = Some(at);
             cron.next = cron.schedule.next_after(at);
         }
-        Slot { name, at, phases }
+        DueSlot { name, at, phases }
     }
 
     /// Leaves out all slots before `until`.
-    fn skip(&mut self, name: Arc<Name>, until: DateTime<Utc>) -> Gap {
+    fn skip_slots(&mut self, name: Arc<SlotName>, until: DateTime<Utc>) -> SlotGap {
         let mut crons = Vec::new();
         for cron in &mut self.crons {
             let Some(first) = cron.next.filter(|next| *next < until) else { continue };
             crons.push((cron.phase.clone(), first));
             cron.next = cron.schedule.next_after(until - INSTANT);
         }
-        Gap { name, crons, until, paused: false }
+        SlotGap { name, crons, until, is_paused: false }
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use chrono_tz::Tz;
+    use flowlord_domain::workflow::WorkflowFile;
     use flowlord_messages::read::PausedPhase;
 
     use super::*;
@@ -311,22 +273,22 @@ pub(crate) mod tests {
         Workflows::new([Arc::new(WorkflowFile::parse("w.toml", &text, "h", Tz::UTC).unwrap())])
     }
 
-    pub(crate) fn plan(phases: &[(&str, &str)], now: DateTime<Utc>) -> Plan {
-        let mut plan = Plan::default();
-        plan.replace(&workflows(phases), now);
+    pub(crate) fn plan(phases: &[(&str, &str)], now: DateTime<Utc>) -> SchedulePlan {
+        let mut plan = SchedulePlan::default();
+        plan.replace_workflows(&workflows(phases), now);
         plan
     }
 
     /// What was stored: the last slots, and crons of those names that count since midnight.
     fn stored(last: &[(&str, &str)], crons: &[(&str, &str)]) -> ScheduleInput {
-        let name = |task: &str| Name { workflow: "w.toml".to_owned(), task: task.to_owned() };
+        let name = |task: &str| SlotName { workflow: "w.toml".to_owned(), task: task.to_owned() };
         let key = |task: &str, cron: &str| CronKey {
             workflow: "w.toml".to_owned(),
             task: task.to_owned(),
             cron: cron.to_owned(),
         };
         ScheduleInput {
-            last_slots: last.iter().map(|(task, slot)| name(task).slot(at(slot))).collect(),
+            last_slots: last.iter().map(|(task, slot)| name(task).slot_key(at(slot))).collect(),
             crons: crons.iter().map(|(task, cron)| (key(task, cron), at("00:00:00"))).collect(),
             next_due: None,
             paused: Vec::new(),
@@ -334,18 +296,18 @@ pub(crate) mod tests {
     }
 
     /// `task time`, with the number of phases where that isn't one; gaps as `task first.. `.
-    fn seen(due: &[Due]) -> Vec<String> {
-        let slot = |due: &Due| match due {
-            Due::Slot(slot) if slot.phases.len() == 1 => {
+    fn seen(due: &[DueWork]) -> Vec<String> {
+        let slot = |due: &DueWork| match due {
+            DueWork::Slot(slot) if slot.phases.len() == 1 => {
                 format!("{} {}", slot.name.task, slot.at.format("%H:%M:%S"))
             }
-            Due::Slot(slot) => {
+            DueWork::Slot(slot) => {
                 format!("{} {} x{}", slot.name.task, slot.at.format("%H:%M:%S"), slot.phases.len())
             }
-            Due::Gap(gap) => format!(
+            DueWork::Gap(gap) => format!(
                 "{} {}..{}",
                 gap.name.task,
-                gap.first().unwrap().format("%H:%M:%S"),
+                gap.first_slot().unwrap().format("%H:%M:%S"),
                 gap.until.format("%H:%M:%S")
             ),
         };
@@ -356,10 +318,10 @@ pub(crate) mod tests {
     fn what_is_due_comes_in_the_order_of_time_and_once() {
         let phases = [("b", "cron=0 * * * *"), ("a", "cron=0 * * * *"), ("c", "cron=30 * * * *")];
         let mut plan = plan(&phases, at("11:00:00"));
-        assert_eq!(plan.next(), Some(at("11:30:00")));
-        assert_eq!(seen(&plan.due(at("11:30:00"))), ["c 11:30:00"]);
-        assert_eq!(seen(&plan.due(at("12:00:01"))), ["a 12:00:00", "b 12:00:00"]);
-        assert!(plan.due(at("12:00:01")).is_empty());
+        assert_eq!(plan.next_due(), Some(at("11:30:00")));
+        assert_eq!(seen(&plan.take_due(at("11:30:00"))), ["c 11:30:00"]);
+        assert_eq!(seen(&plan.take_due(at("12:00:01"))), ["a 12:00:00", "b 12:00:00"]);
+        assert!(plan.take_due(at("12:00:01")).is_empty());
     }
 
     #[test]
@@ -369,9 +331,9 @@ pub(crate) mod tests {
         // The reload comes just after a slot that was not taken yet.
         let after =
             [("a", "cron=0 * * * *&retry_delay=9s"), ("new", "cron=0 * * * *"), ("moved", "cron=5 * * * *")];
-        plan.replace(&workflows(&after), at("12:00:01"));
-        assert_eq!(seen(&plan.due(at("12:00:01"))), ["a 12:00:00"]);
-        let next: Vec<_> = plan.times().iter().map(|times| times.next).collect();
+        plan.replace_workflows(&workflows(&after), at("12:00:01"));
+        assert_eq!(seen(&plan.take_due(at("12:00:01"))), ["a 12:00:00"]);
+        let next: Vec<_> = plan.phase_times().iter().map(|times| times.next).collect();
         assert_eq!(next, [Some(at("13:00:00")), Some(at("12:05:00")), Some(at("13:00:00"))]);
     }
 
@@ -385,30 +347,30 @@ pub(crate) mod tests {
             ("a", "cron=30 12 * * *"),
         ];
         let mut plan = plan(&phases, at("11:30:00"));
-        assert_eq!(seen(&plan.due(at("12:00:00"))), ["a 12:00:00 x3"]);
-        assert_eq!(seen(&plan.due(at("12:30:00"))), ["a 12:30:00"], "the same phase twice counts once");
-        assert_eq!(seen(&plan.due(at("13:00:00"))), ["a 13:00:00"]);
+        assert_eq!(seen(&plan.take_due(at("12:00:00"))), ["a 12:00:00 x3"]);
+        assert_eq!(seen(&plan.take_due(at("12:30:00"))), ["a 12:30:00"], "the same phase twice counts once");
+        assert_eq!(seen(&plan.take_due(at("13:00:00"))), ["a 13:00:00"]);
     }
 
     #[test]
     fn a_clock_set_forward_leaves_a_gap_but_for_what_is_hardly_late() {
         let mut plan = plan(&[("a", "cron=*/30 * * * * *"), ("b", "cron=0 * * * *")], at("11:59:45"));
-        assert_eq!(seen(&plan.due(at("12:00:00"))), ["a 12:00:00", "b 12:00:00"]);
-        let due = seen(&plan.due(at("15:00:20")));
+        assert_eq!(seen(&plan.take_due(at("12:00:00"))), ["a 12:00:00", "b 12:00:00"]);
+        let due = seen(&plan.take_due(at("15:00:20")));
         assert_eq!(
             due,
             ["a 12:00:30..14:59:20", "b 13:00:00..14:59:20", "a 14:59:30", "a 15:00:00", "b 15:00:00"]
         );
-        assert_eq!(seen(&plan.due(at("15:00:30"))), ["a 15:00:30"]);
+        assert_eq!(seen(&plan.take_due(at("15:00:30"))), ["a 15:00:30"]);
     }
 
     #[test]
     fn a_clock_set_back_is_followed() {
         let mut plan = plan(&[("a", "cron=0 * * * *")], at("11:30:00"));
-        assert_eq!(seen(&plan.due(at("12:00:00"))), ["a 12:00:00"]);
-        assert!(plan.due(at("11:59:59")).is_empty());
-        plan.set_back(at("03:30:00"));
-        assert_eq!(plan.next(), Some(at("04:00:00")));
+        assert_eq!(seen(&plan.take_due(at("12:00:00"))), ["a 12:00:00"]);
+        assert!(plan.take_due(at("11:59:59")).is_empty());
+        plan.follow_clock_back(at("03:30:00"));
+        assert_eq!(plan.next_due(), Some(at("04:00:00")));
     }
 
     #[test]
@@ -425,29 +387,29 @@ pub(crate) mod tests {
         let last = [("a", "11:00:00"), ("c", "14:24:00"), ("changed", "00:00:00"), ("gone", "01:00:00")];
         let crons =
             [("a", "0 * * * *"), ("c", "@every 7m"), ("changed", "0 0 * * *"), ("first", "30 13 * * *")];
-        let gaps = plan.go_on(&stored(&last, &crons), now, now);
-        let gaps: Vec<_> = gaps.into_iter().map(Due::Gap).collect();
+        let gaps = plan.resume_stored(&stored(&last, &crons), now, now);
+        let gaps: Vec<_> = gaps.into_iter().map(DueWork::Gap).collect();
         assert_eq!(seen(&gaps), ["a 12:00:00..14:30:00", "first 13:30:00..14:30:00"]);
         let next: Vec<_> =
-            plan.times().iter().map(|times| times.next.unwrap().format("%H:%M").to_string()).collect();
+            plan.phase_times().iter().map(|times| times.next.unwrap().format("%H:%M").to_string()).collect();
         assert_eq!(next, ["15:00", "15:00", "14:31", "14:35", "13:30"], "c goes on where it was");
-        let crons = plan.crons();
+        let crons = plan.cron_starts();
         let since = |task: &str| crons.iter().find(|(key, _)| key.task == task).map(|(_, since)| *since);
         assert_eq!((since("a"), since("changed")), (Some(at("00:00:00")), Some(now)));
     }
 
     #[test]
     fn a_paused_phase_takes_nothing_and_then_has_a_gap_from_where_it_was() {
-        let name = |task: &str| Name { workflow: "w.toml".to_owned(), task: task.to_owned() };
+        let name = |task: &str| SlotName { workflow: "w.toml".to_owned(), task: task.to_owned() };
         let mut plan = plan(&[("a", "cron=0 * * * *"), ("b", "cron=30 * * * *")], at("11:30:00"));
-        plan.pause(name("a"));
-        plan.pause(name("child"));
-        assert_eq!(seen(&plan.due(at("12:30:00"))), ["b 12:30:00"]);
-        let next: Vec<_> = plan.times().iter().map(|times| times.next).collect();
+        plan.pause_phase(name("a"));
+        plan.pause_phase(name("child"));
+        assert_eq!(seen(&plan.take_due(at("12:30:00"))), ["b 12:30:00"]);
+        let next: Vec<_> = plan.phase_times().iter().map(|times| times.next).collect();
         assert_eq!(next, [None, Some(at("13:30:00"))]);
         // A reload, a restart and a clock that is set back lose nothing of it.
-        plan.replace(&workflows(&[("a", "cron=0 * * * *")]), at("12:40:00"));
-        plan.set_back(at("12:20:00"));
+        plan.replace_workflows(&workflows(&[("a", "cron=0 * * * *")]), at("12:40:00"));
+        plan.follow_clock_back(at("12:20:00"));
         let paused = |task: &str| PausedPhase {
             workflow: "w.toml".to_owned(),
             task: task.to_owned(),
@@ -455,23 +417,23 @@ pub(crate) mod tests {
         };
         let mut stored = stored(&[("a", "11:00:00")], &[("a", "0 * * * *")]);
         stored.paused = vec![paused("a"), paused("gone")];
-        assert!(plan.go_on(&stored, at("14:00:00"), at("14:00:00")).is_empty());
-        assert!(plan.due(at("14:10:00")).is_empty() && plan.next().is_none());
+        assert!(plan.resume_stored(&stored, at("14:00:00"), at("14:00:00")).is_empty());
+        assert!(plan.take_due(at("14:10:00")).is_empty() && plan.next_due().is_none());
 
-        let gap = plan.go_on_with(&name("a"), at("15:00:00")).unwrap();
-        assert!(gap.paused);
-        assert_eq!(seen(&[Due::Gap(gap)]), ["a 12:00:00..15:00:00"]);
-        assert_eq!(seen(&plan.due(at("15:00:00"))), ["a 15:00:00"], "a slot of this instant isn't late");
-        assert!(plan.go_on_with(&name("a"), at("15:00:00")).is_none());
-        assert!(plan.go_on_with(&name("gone"), at("15:00:00")).is_none());
+        let gap = plan.resume_phase(&name("a"), at("15:00:00")).unwrap();
+        assert!(gap.is_paused);
+        assert_eq!(seen(&[DueWork::Gap(gap)]), ["a 12:00:00..15:00:00"]);
+        assert_eq!(seen(&plan.take_due(at("15:00:00"))), ["a 15:00:00"], "a slot of this instant isn't late");
+        assert!(plan.resume_phase(&name("a"), at("15:00:00")).is_none());
+        assert!(plan.resume_phase(&name("gone"), at("15:00:00")).is_none());
     }
 
     #[test]
     fn a_slot_at_this_very_instant_is_not_missed() {
         let mut plan = plan(&[("a", "cron=0 * * * *")], at("12:00:00"));
         let stored = stored(&[("a", "11:00:00")], &[("a", "0 * * * *")]);
-        assert!(plan.go_on(&stored, at("12:00:00"), at("12:00:00")).is_empty());
-        assert_eq!(seen(&plan.due(at("12:00:00"))), ["a 12:00:00"]);
+        assert!(plan.resume_stored(&stored, at("12:00:00"), at("12:00:00")).is_empty());
+        assert_eq!(seen(&plan.take_due(at("12:00:00"))), ["a 12:00:00"]);
     }
 
     #[test]
@@ -479,7 +441,7 @@ pub(crate) mod tests {
         let mut plan = plan(&[("a", "cron=0 * * * *")], at("12:30:00"));
         let mut stored = stored(&[("a", "22:00:00")], &[("a", "0 * * * *")]);
         stored.crons[0].1 = at("21:00:00");
-        assert!(plan.go_on(&stored, at("12:30:00"), at("12:30:00")).is_empty());
-        assert_eq!(plan.next(), Some(at("13:00:00")));
+        assert!(plan.resume_stored(&stored, at("12:30:00"), at("12:30:00")).is_empty());
+        assert_eq!(plan.next_due(), Some(at("13:00:00")));
     }
 }

@@ -8,17 +8,18 @@ mod zones;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use actix::{Actor as _, Addr, Arbiter};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
-use flowlord_kernel::{Activity, IdGenerator, Ping, Port, Result, SharedClock, Supervision};
-use flowlord_kernel::{Clock, Sleep};
+use flowlord_kernel::{Activity, Clock, Environment, IdGenerator, Ping, Port, Result, Sleep};
+use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::hint::TasksDelayed;
-use flowlord_messages::library::WorkflowsChanged;
+use flowlord_messages::library::{CurrentWorkflows, MetaRows, WorkflowsChanged};
+use flowlord_messages::read::ReadSchedule;
 use flowlord_messages::scheduler::{NextRuns, PausePhase, PhaseTimes, StopScheduling};
+use flowlord_messages::write::{CreateTasks, PromoteDue, RecordMissed, SaveCrons, SetPaused};
 use flowlord_testkit::VirtualClock;
 
 use self::stub::{Database, Stub};
@@ -66,7 +67,7 @@ impl Clock for Trap {
 struct World {
     clock: VirtualClock,
     trap: Arc<AtomicBool>,
-    activity: Activity,
+    environment: Environment,
     database: Database,
     stub: Addr<Stub>,
 }
@@ -75,16 +76,23 @@ struct World {
 struct Running {
     arbiter: Arbiter,
     scheduler: Addr<Scheduler>,
-    activity: Activity,
+    environment: Environment,
 }
 
 impl World {
     fn new(now: DateTime<Utc>, workflows: Arc<Workflows>) -> Self {
         let activity = Activity::default();
         let clock = VirtualClock::new(now, activity.clone());
+        let trap = Arc::<AtomicBool>::default();
+        let environment = Environment {
+            clock: Arc::new(Trap { clock: clock.clone(), armed: Arc::clone(&trap) }),
+            ids: IdGenerator::seeded(7),
+            activity,
+            give_up: Arc::new(|name| panic!("{name} gave up")),
+        };
         let database = Database::new(workflows);
         let stub = Stub { database: database.clone(), clock: clock.clone() }.start();
-        Self { clock, trap: Arc::default(), activity, database, stub }
+        Self { clock, trap, environment, database, stub }
     }
 
     fn port<M>(&self) -> Port<M>
@@ -93,24 +101,22 @@ impl World {
         M: actix::Message + Send + 'static,
         M::Result: Send,
     {
-        Port::new("stub", self.stub.clone().recipient(), 2_048, Duration::from_secs(20), &self.activity)
+        self.environment.port("stub", &self.stub)
     }
 
     fn deps(&self) -> Deps {
-        let shared: SharedClock = Arc::new(self.clock.clone());
         Deps {
-            clock: Arc::new(Trap { clock: self.clock.clone(), armed: Arc::clone(&self.trap) }),
-            mint: IdGenerator::seeded(7),
-            activity: self.activity.clone(),
-            supervision: Supervision::new("scheduler", shared, Arc::new(|name| panic!("{name} gave up"))),
-            create: self.port(),
-            missed: self.port(),
-            crons: self.port(),
-            promote: self.port(),
-            pause: self.port(),
-            schedule: self.port(),
-            workflows: self.port(),
-            rows: self.port(),
+            kit: self.environment.kit("scheduler"),
+            writer: DatabaseWriter::unconnected()
+                .with::<CreateTasks>(self.port())
+                .with::<RecordMissed>(self.port())
+                .with::<SaveCrons>(self.port())
+                .with::<PromoteDue>(self.port())
+                .with::<SetPaused>(self.port()),
+            reader: DatabaseReader::unconnected().with::<ReadSchedule>(self.port()),
+            library: LibraryClient::unconnected()
+                .with::<CurrentWorkflows>(self.port())
+                .with::<MetaRows>(self.port()),
         }
     }
 
@@ -119,7 +125,7 @@ impl World {
         let arbiter = Arbiter::new();
         let config = Config { host: "h".to_owned() };
         let scheduler = Scheduler::start(&arbiter.handle(), config, self.deps());
-        let running = Running { arbiter, scheduler, activity: self.activity.clone() };
+        let running = Running { arbiter, scheduler, environment: self.environment.clone() };
         running.ping().await;
         self.clock.settle().await;
         running
@@ -137,7 +143,7 @@ impl Running {
         M: actix::Message + Send + 'static,
         M::Result: Send,
     {
-        Port::new("scheduler", self.scheduler.clone().recipient(), 9, Duration::from_secs(20), &self.activity)
+        self.environment.port("scheduler", &self.scheduler)
     }
 
     async fn ping(&self) {

@@ -1,0 +1,77 @@
+//! How a slot is stored: with the tasks that it starts, or as missed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use flowlord_domain::schedule::slot_tasks_with;
+use flowlord_domain::template::Row;
+use flowlord_kernel::{Code, IdGenerator, Result};
+use flowlord_messages::clients::{DatabaseWriter, LibraryClient};
+use flowlord_messages::library::MetaRows;
+use flowlord_messages::write::{CreateTasks, RecordMissed};
+
+use crate::alert::create_failed_alert;
+use crate::gap::SlotWrite;
+use crate::slot::DueSlot;
+
+/// The rows of a meta file, or what is wrong with it.
+type MetaFileRows = std::result::Result<Arc<Vec<Row>>, String>;
+
+/// Stores slots.
+pub(crate) struct SlotWriter {
+    pub(crate) host: String,
+    pub(crate) ids: IdGenerator,
+    pub(crate) library: LibraryClient,
+    pub(crate) writer: DatabaseWriter,
+}
+
+impl SlotWriter {
+    /// Stores what is to be stored of a slot, and returns how many tasks started.
+    pub(crate) async fn store_write(self, write: &SlotWrite, now: DateTime<Utc>) -> Result<usize> {
+        match write {
+            SlotWrite::Start(slot) => self.start_slot(slot, now).await,
+            SlotWrite::Missed(missed) => {
+                let alerts = missed.alert.clone().into_iter().collect();
+                let record = RecordMissed { slots: missed.slots.clone(), alerts, now };
+                self.writer.call(record).await.map(|()| 0)
+            }
+        }
+    }
+
+    /// A slot whose tasks can't be made is stored, too, with an alert; one whose rows can't be had at the moment
+    /// isn't: it comes again.
+    async fn start_slot(mut self, slot: &DueSlot, now: DateTime<Utc>) -> Result<usize> {
+        let read = self.read_rows(slot).await?;
+        let rows = |path: &str| match read.get(path) {
+            Some(rows) => rows.clone().map(|rows| rows.to_vec()),
+            None => Err("it wasn't read".to_owned()),
+        };
+        let (mut tasks, mut alerts) = (Vec::new(), Vec::new());
+        for phase in &slot.phases {
+            match slot_tasks_with(phase, slot.at, &self.host, &mut self.ids, now, &rows) {
+                Ok(more) => tasks.extend(more),
+                Err(err) => alerts.push(create_failed_alert(phase, slot.at, &err, now)),
+            }
+        }
+        let key = slot.name.slot_key(slot.at);
+        let create = CreateTasks { now, tasks, slot: Some(key), idempotency: None, alerts };
+        self.writer.call(create).await.map(|created| created.uids.len())
+    }
+
+    async fn read_rows(&self, slot: &DueSlot) -> Result<HashMap<String, MetaFileRows>> {
+        let mut read = HashMap::new();
+        for path in slot.phases.iter().filter_map(|phase| phase.rule.meta_file.as_ref()) {
+            if read.contains_key(path) {
+                continue;
+            }
+            let rows = match self.library.call(MetaRows { path: path.clone() }).await {
+                Ok(rows) => Ok(rows),
+                Err(err) if err.code == Code::InvalidRequest => Err(err.detail),
+                Err(err) => return Err(err),
+            };
+            read.insert(path.clone(), rows);
+        }
+        Ok(read)
+    }
+}
