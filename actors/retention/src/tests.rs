@@ -1,10 +1,10 @@
 //! Days that pass in milliseconds, over a history that is a number.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use actix::Arbiter;
-use flowlord_kernel::{Clock as _, Code, Error};
+use actix::{Arbiter, Handler};
+use flowlord_kernel::{Activity, Clock as _, Code, Environment, Error, IdGenerator, Ping};
+use flowlord_messages::clients::RetentionClient;
 use flowlord_testkit::VirtualClock;
 
 use super::*;
@@ -42,7 +42,7 @@ impl Handler<RemoveHistory> for Stub {
 struct Bench {
     rows: Arc<Mutex<Rows>>,
     clock: VirtualClock,
-    again: Port<RemoveOld>,
+    client: RetentionClient,
     _arbiter: Arbiter,
 }
 
@@ -53,24 +53,24 @@ fn noon() -> DateTime<Utc> {
 async fn bench(left: usize) -> Bench {
     let activity = Activity::default();
     let clock = VirtualClock::new(noon(), activity.clone());
+    let environment = Environment {
+        clock: Arc::new(clock.clone()),
+        ids: IdGenerator::seeded(1),
+        activity,
+        give_up: Arc::new(|_: &str| panic!("gave up")),
+    };
     let arbiter = Arbiter::new();
     let rows = Arc::new(Mutex::new(Rows { left, ..Rows::default() }));
     let stub = Stub(Arc::clone(&rows), clock.clone());
     let db = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
-    let patience = Duration::from_secs(20);
-    let gave_up = Arc::new(|_: &str| panic!("gave up"));
-    let deps = Deps {
-        clock: Arc::new(clock.clone()),
-        activity: activity.clone(),
-        supervision: Supervision::new("retention", Arc::new(clock.clone()), gave_up),
-        remove: Port::new("db", db.recipient(), 16, patience, &activity),
-    };
+    let writer = DatabaseWriter::unconnected().with::<RemoveHistory>(environment.port("db", &db));
     let config = Config { retention: TimeDelta::days(7) };
+    let deps = Deps { kit: environment.kit("retention"), writer };
     let retention = Retention::start(&arbiter.handle(), config, deps);
-    Port::new("retention", retention.clone().recipient(), 1, patience, &activity).call(Ping).await.unwrap();
+    let client = RetentionClient::connect("retention", &retention, &environment);
+    environment.port("retention", &retention).call(Ping).await.unwrap();
     clock.settle().await;
-    let again = Port::new("retention", retention.recipient(), 16, patience, &activity);
-    Bench { rows, clock, again, _arbiter: arbiter }
+    Bench { rows, clock, client, _arbiter: arbiter }
 }
 
 impl Bench {
@@ -89,7 +89,7 @@ async fn old_days_leave_at_the_start_and_after_each_midnight_in_steps_with_pause
     bench.clock.advance(TimeDelta::seconds(1)).await;
     let asked = bench.asked();
     let pauses: Vec<TimeDelta> = asked.iter().map(|(when, _)| *when - noon()).collect();
-    assert_eq!(pauses, [TimeDelta::zero(), PAUSE, PAUSE * 2]);
+    assert_eq!(pauses, [TimeDelta::zero(), STEP_PAUSE, STEP_PAUSE * 2]);
     assert!(asked.iter().all(|(_, before)| *before == at("2026-03-03T00:00:00Z")), "{asked:?}");
     bench.clock.advance(TimeDelta::days(2)).await;
     let midnights = [
@@ -103,11 +103,11 @@ async fn old_days_leave_at_the_start_and_after_each_midnight_in_steps_with_pause
 async fn it_begins_when_asked_but_not_twice_at_once() {
     let bench = bench(10_000).await;
     for _ in 0..5 {
-        assert!(bench.again.hint(RemoveOld));
+        assert!(bench.client.hint(RemoveOld));
     }
     bench.clock.advance(TimeDelta::seconds(2)).await;
     assert_eq!(bench.asked().len(), 21, "one run of twenty full steps and an empty one");
-    assert!(bench.again.hint(RemoveOld));
+    assert!(bench.client.hint(RemoveOld));
     bench.clock.settle().await;
     assert_eq!(bench.asked().len(), 1);
 }
