@@ -1,27 +1,23 @@
-//! The deadman actor: while every actor answers, it asks for a URL of a watcher elsewhere. A watcher that isn't asked any
-//! more tells people, also when this machine is gone and can't.
+//! The deadman actor asks for a URL of a watcher elsewhere while every actor answers. A watcher that is no longer asked
+//! alerts people, even when this machine is gone.
 
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-use actix::fut::{ActorFutureExt as _, wrap_future};
-use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Supervised, Supervisor};
-use chrono::TimeDelta;
-use flowlord_kernel::Pong;
-use flowlord_kernel::{
-    Activity, Busy, Guarded, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
-};
+use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_kernel::{ActorKit, KernelActor, Ping, Port, Timer, Wakes, handlers};
 use futures_util::future::join_all;
 use metrics::counter;
 use reqwest::Client;
 
 /// How long an actor may take to answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the watcher may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the watcher may take to answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the operator chose.
 #[derive(Clone)]
@@ -41,17 +37,13 @@ impl std::fmt::Debug for Config {
 /// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// The clock.
-    pub clock: SharedClock,
-    /// Work under way.
-    pub activity: Activity,
-    /// Restarts.
-    pub supervision: Supervision,
-    /// To every actor that must be well.
+    /// Clock, ids and supervision.
+    pub kit: ActorKit,
+    /// Ports to all actors that must be well.
     pub pings: Vec<Port<Ping>>,
 }
 
-/// The actor.
+/// Sends heartbeats to the watcher.
 #[derive(Debug)]
 pub struct Deadman {
     config: Config,
@@ -64,34 +56,35 @@ impl Deadman {
     /// Starts it in `arbiter`.
     ///
     /// # Errors
-    /// When there is no HTTP client to be had.
+    /// When no HTTP client can be made.
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> reqwest::Result<Addr<Self>> {
-        let client = Client::builder().timeout(PATIENCE).build()?;
-        let timer = Timer::new(deps.clock.clone());
-        Ok(Supervisor::start_in_arbiter(arbiter, move |_| Self { config, deps, client, timer }))
+        let client = Client::builder().timeout(REQUEST_TIMEOUT).build()?;
+        Ok(Supervisor::start_in_arbiter(arbiter, move |_| Self {
+            config,
+            deps,
+            client,
+            timer: Timer::default(),
+        }))
     }
 
-    fn tell(&mut self, now: chrono::DateTime<chrono::Utc>, busy: Option<Busy>, ctx: &mut Context<Self>) {
+    fn send_heartbeat(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         let (client, url) = (self.client.clone(), self.config.url.clone());
-        let said = said(self.deps.pings.clone(), client, url);
-        ctx.spawn(wrap_future::<_, Self>(said).map(move |outcome, this, ctx| {
-            guarded(this, ctx, |this, ctx| {
-                counter!("flowlord_deadman_pings_total", "outcome" => outcome).increment(1);
-                let at = now.checked_add_signed(this.config.every);
-                this.timer.set(at, ctx, |this| &mut this.timer);
-            });
-            drop(busy);
-        }));
+        self.ask(ctx, send_if_well(self.deps.pings.clone(), client, url), move |this, outcome, ctx| {
+            counter!("flowlord_deadman_pings_total", "outcome" => outcome).increment(1);
+            this.wake_at(now.checked_add_signed(this.config.every), ctx);
+        });
     }
 }
 
-/// Tells the watcher if all is well; answers what became of it.
-async fn said(pings: Vec<Port<Ping>>, client: Client, url: String) -> &'static str {
+handlers!(Deadman {});
+
+/// Asks for the watcher's URL if every actor answers. Returns the outcome for the metric.
+async fn send_if_well(pings: Vec<Port<Ping>>, client: Client, url: String) -> &'static str {
     let answers = pings.iter().map(|port| async {
-        let answer = tokio::time::timeout(ANSWER_WITHIN, port.call(Ping)).await;
+        let answer = tokio::time::timeout(PING_TIMEOUT, port.call(Ping)).await;
         matches!(answer, Ok(Ok(_))).then_some(()).ok_or(port.name())
     });
-    if let Some(silent) = join_all(answers).await.into_iter().find_map(std::result::Result::err) {
+    if let Some(silent) = join_all(answers).await.into_iter().find_map(Result::err) {
         log::warn!("event=deadman_not_told reason=\"{silent} doesn't answer\"");
         return "unwell";
     }
@@ -110,33 +103,28 @@ impl Actor for Deadman {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(64);
-        let busy = self.deps.activity.begin();
-        self.tell(self.deps.clock.now(), Some(busy), ctx);
+        self.send_heartbeat(self.now(), ctx);
     }
 }
 
 impl Supervised for Deadman {
     fn restarting(&mut self, _ctx: &mut Self::Context) {
-        self.timer = Timer::new(self.deps.clock.clone());
+        self.timer = Timer::default();
     }
 }
 
-impl Guarded for Deadman {
-    fn supervision(&self) -> &Supervision {
-        &self.deps.supervision
+impl KernelActor for Deadman {
+    fn kit(&self) -> &ActorKit {
+        &self.deps.kit
     }
 }
 
 impl Wakes for Deadman {
-    fn wake(&mut self, tick: Tick, ctx: &mut Context<Self>) {
-        self.tell(tick.now, tick.busy, ctx);
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
     }
-}
 
-impl Handler<Ping> for Deadman {
-    type Result = Result<Pong>;
-
-    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Result<Pong> {
-        Ok(Pong { restarts: self.deps.supervision.restarts() })
+    fn wake(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        self.send_heartbeat(now, ctx);
     }
 }

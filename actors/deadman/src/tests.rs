@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix::Arbiter;
-use chrono::{DateTime, Utc};
-use flowlord_kernel::{Code, Error};
+use actix::{Arbiter, Handler};
+use flowlord_kernel::{Activity, Code, Environment, Error, IdGenerator, Pong};
 use flowlord_testkit::VirtualClock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -21,9 +20,9 @@ impl Actor for Neighbour {
 }
 
 impl Handler<Ping> for Neighbour {
-    type Result = Result<Pong>;
+    type Result = flowlord_kernel::Result<Pong>;
 
-    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Result<Pong> {
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> flowlord_kernel::Result<Pong> {
         match self.0.load(Ordering::SeqCst) {
             true => Ok(Pong { restarts: 0 }),
             false => Err(Error::new(Code::Storage, "planned")),
@@ -64,12 +63,13 @@ async fn the_watcher_hears_every_minute_while_all_is_well_and_nothing_else() {
     let arbiter = Arbiter::new();
     let neighbour = Neighbour(Arc::clone(&well));
     let neighbour = Neighbour::start_in_arbiter(&arbiter.handle(), |_| neighbour);
-    let deps = Deps {
+    let environment = Environment {
         clock: Arc::new(clock.clone()),
-        activity: activity.clone(),
-        supervision: Supervision::new("deadman", Arc::new(clock.clone()), Arc::new(|_| {})),
-        pings: vec![Port::new("db", neighbour.recipient(), 8, Duration::from_secs(20), &activity)],
+        ids: IdGenerator::seeded(1),
+        activity,
+        give_up: Arc::new(|_: &str| panic!("gave up")),
     };
+    let deps = Deps { kit: environment.kit("deadman"), pings: vec![environment.port("db", &neighbour)] };
     let config = Config { url, every: TimeDelta::minutes(1) };
     assert!(!format!("{config:?}").contains("secret"));
     let _deadman = Deadman::start(&arbiter.handle(), config, deps).unwrap();
