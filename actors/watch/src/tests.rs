@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use actix::Arbiter;
 use flowlord_domain::overdue::Pause;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{Attempt, TaskState, Uid};
-use flowlord_kernel::{Clock as _, Code, Error};
+use flowlord_kernel::{Activity, Clock as _, Code, Environment, Error, IdGenerator, Port};
 use flowlord_messages::library::{Current, CurrentWorkflows};
-use flowlord_messages::watch::{ReadSlotTasks, SlotTasks, WatchInput};
+use flowlord_messages::watch::{RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks, WatchInput};
 use flowlord_testkit::{VirtualClock, leased};
 
 use super::*;
@@ -114,18 +113,22 @@ impl Bench {
         let arbiter = Arbiter::new();
         let stub = rows.clone();
         let db = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
-        let patience = Duration::from_secs(20);
-        let deps = Deps {
+        let environment = Environment {
             clock: Arc::new(clock.clone()),
-            activity: activity.clone(),
-            supervision: Supervision::new("watch", Arc::new(clock.clone()), Arc::new(|_| panic!("gave up"))),
-            workflows: Port::new("library", db.clone().recipient(), 1, patience, &activity),
-            read: Port::new("db", db.clone().recipient(), 16, patience, &activity),
-            slots: Port::new("db", db.clone().recipient(), 16, patience, &activity),
-            raise: Port::new("db", db.recipient(), 16, patience, &activity),
+            ids: IdGenerator::seeded(1),
+            activity,
+            give_up: Arc::new(|_| panic!("gave up")),
+        };
+        let deps = Deps {
+            kit: environment.kit("watch"),
+            library: LibraryClient::unconnected().with::<CurrentWorkflows>(environment.port("library", &db)),
+            reader: DatabaseReader::unconnected()
+                .with::<ReadWatch>(environment.port("db", &db))
+                .with::<ReadSlotTasks>(environment.port("db", &db)),
+            writer: DatabaseWriter::unconnected().with::<RaiseBreaches>(environment.port("db", &db)),
         };
         let watch = Watch::start(&arbiter.handle(), Config { ttl: TimeDelta::hours(4) }, deps);
-        let ping = Port::new("watch", watch.recipient(), 1, patience, &activity);
+        let ping = environment.port("watch", &watch);
         ping.call(Ping).await.unwrap();
         clock.settle().await;
         Self { rows, clock, ping, arbiter }
