@@ -57,7 +57,6 @@ impl AlertKind {
     ];
 
     /// The name on the wire.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Exhausted => "exhausted",
@@ -103,7 +102,6 @@ pub struct NewAlert {
 
 impl NewAlert {
     /// An alert about a task, told by the ladder.
-    #[must_use]
     pub fn about(task: &Attempt, kind: AlertKind, msg: String, now: DateTime<Utc>) -> Self {
         Self {
             kind,
@@ -138,14 +136,12 @@ pub struct Matcher {
 
 impl Matcher {
     /// Whether an alert of this topic, job and workflow file is meant.
-    #[must_use]
     pub fn matches(&self, topic: &str, job: &str, workflow: &str) -> bool {
-        let meant = |pattern: &Option<String>, text| pattern.as_deref().is_none_or(|p| glob(p, text));
-        meant(&self.topic, topic) && meant(&self.job, job) && meant(&self.workflow, workflow)
+        let fields = [(&self.topic, topic), (&self.job, job), (&self.workflow, workflow)];
+        fields.iter().all(|(pattern, text)| pattern.as_deref().is_none_or(|pattern| glob(pattern, text)))
     }
 
     /// Whether it matches everything.
-    #[must_use]
     pub fn is_all(&self) -> bool {
         *self == Self::default()
     }
@@ -162,7 +158,6 @@ impl fmt::Display for Matcher {
 }
 
 /// Whether a text is of the pattern's form: `*` is any text, `?` any one character, all else itself.
-#[must_use]
 pub fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);

@@ -92,19 +92,16 @@ impl Plan {
     }
 
     /// What it is made of.
-    #[must_use]
     pub fn order(&self) -> &Order {
         &self.order
     }
 
     /// How many tasks there are.
-    #[must_use]
     pub fn count(&self) -> usize {
         self.count
     }
 
     /// Tells apart plans of the same order whose meta file changed in between.
-    #[must_use]
     pub fn digest(&self) -> u64 {
         let rows = self.rows.as_deref().into_iter().flatten();
         let texts = rows.flat_map(|row| row.0.iter().flat_map(|(key, value)| [key, value]));
@@ -127,24 +124,15 @@ impl Plan {
         ids: &mut dyn Ids,
     ) -> Result<NewTask, Unmade> {
         let batch = self.as_batch();
-        let unmade = |why: String| Unmade { time: batch.time(n), why };
         // Reckoned before it is made: a row may be long, and a template may name it often.
-        let row = batch.row(n);
-        let length = |key: &String| row.and_then(|row| row.get(key)).map_or(0, str::len);
-        let size: usize = self.order.template.len() + self.keys.iter().map(length).sum::<usize>();
-        if size > MAX_TEXT {
-            return Err(unmade(format!(
-                "its info would have {size} bytes, at most {MAX_TEXT} are allowed: pass what is long as a file"
-            )));
-        }
-        let task = batch.nth(n, now, host, ids).ok_or_else(|| unmade("there is no such time".to_owned()))?;
-        let size = task.info.len() + task.meta.len();
-        if size > MAX_TEXT {
-            return Err(unmade(format!(
-                "its info and meta have {size} bytes, at most {MAX_TEXT} are allowed: pass what is long as a file"
-            )));
-        }
-        Ok(task)
+        let values = self.keys.iter().filter_map(|key| batch.row(n)?.get(key));
+        check_size("its info would have", self.order.template.len() + values.map(str::len).sum::<usize>())
+            .and_then(|()| {
+                let task = batch.nth(n, now, host, ids).ok_or("there is no such time")?;
+                check_size("its info and meta have", task.info.len() + task.meta.len())?;
+                Ok(task)
+            })
+            .map_err(|why| Unmade { time: batch.time(n), why })
     }
 
     /// The tasks from number `from` on: at most `most`, and fewer when they are large.
@@ -188,8 +176,14 @@ impl Plan {
     }
 }
 
+fn check_size(says: &str, bytes: usize) -> Result<(), String> {
+    if bytes <= MAX_TEXT {
+        return Ok(());
+    }
+    Err(format!("{says} {bytes} bytes, at most {MAX_TEXT} are allowed: pass what is long as a file"))
+}
+
 /// The time that a task of a batch is about, as its meta says it: what tells apart tasks of the same info.
-#[must_use]
 pub fn slot(meta: &str) -> Option<String> {
     Query::parse_with_error(meta).0.first("cron").map(str::to_owned)
 }

@@ -12,16 +12,15 @@ use crate::template::{Row, expand_meta, render_utc};
 /// The times from `from` to `to`, both included; backwards when `to` is earlier.
 ///
 /// Never longer than `limit`, so that no request can ask for centuries of hours.
-#[must_use]
 pub fn times(from: DateTime<Utc>, to: DateTime<Utc>, by: By, limit: usize) -> Vec<DateTime<Utc>> {
-    let back = to < from;
-    let step = |n: i32| step(from, by, if back { -n } else { n });
-    let inside = |time: &DateTime<Utc>| if back { *time >= to } else { *time <= to };
-    (0..).map_while(step).take_while(inside).take(limit).collect()
+    let range = from.min(to)..=from.max(to);
+    let times = (0..).map_while(|n| nth_time(from, to, by, n));
+    times.take_while(|time| range.contains(time)).take(limit).collect()
 }
 
-/// The nth time: months count from the start, cut to the last day of theirs.
-fn step(from: DateTime<Utc>, by: By, n: i32) -> Option<DateTime<Utc>> {
+/// The nth time of a range: months count from the start, cut to the last day of theirs.
+fn nth_time(from: DateTime<Utc>, to: DateTime<Utc>, by: By, n: i32) -> Option<DateTime<Utc>> {
+    let n = if to < from { -n } else { n };
     match by {
         By::Hour => from.checked_add_signed(TimeDelta::hours(n.into())),
         By::Day => from.checked_add_signed(TimeDelta::days(n.into())),
@@ -32,13 +31,12 @@ fn step(from: DateTime<Utc>, by: By, n: i32) -> Option<DateTime<Utc>> {
 }
 
 /// How many times [`times`] lists without a limit, by reckoning.
-#[must_use]
 pub fn count(from: DateTime<Utc>, to: DateTime<Utc>, by: By) -> usize {
-    let steps = |seconds: i64| (to - from).num_seconds().abs() / seconds;
+    let length = (to - from).abs();
     let last = match by {
-        By::Hour => steps(3_600),
-        By::Day => steps(86_400),
-        By::Week => steps(7 * 86_400),
+        By::Hour => length.num_hours(),
+        By::Day => length.num_days(),
+        By::Week => length.num_weeks(),
         By::Month => last_month(from, to),
     };
     usize::try_from(last).map_or(0, |last| last.saturating_add(1))
@@ -46,15 +44,14 @@ pub fn count(from: DateTime<Utc>, to: DateTime<Utc>, by: By) -> usize {
 
 /// The number of the last month of a range; -1 when not even the first is inside.
 fn last_month(from: DateTime<Utc>, to: DateTime<Utc>) -> i64 {
-    let months = |time: DateTime<Utc>| i64::from(time.year()) * 12 + i64::from(time.month0());
-    let (back, apart) = (to < from, (months(to) - months(from)).abs());
-    let time = i32::try_from(apart).ok().and_then(|n| step(from, By::Month, if back { -n } else { n }));
-    let inside = time.is_some_and(|time| if back { time >= to } else { time <= to });
-    if inside { apart } else { apart - 1 }
+    let [first, last] = [from, to].map(|time| i64::from(time.year()) * 12 + i64::from(time.month0()));
+    let apart = (last - first).abs();
+    let time = i32::try_from(apart).ok().and_then(|n| nth_time(from, to, By::Month, n));
+    let is_inside = time.is_some_and(|time| (from.min(to)..=from.max(to)).contains(&time));
+    if is_inside { apart } else { apart - 1 }
 }
 
 /// A time cut to its hour.
-#[must_use]
 pub fn cut_to_hour(time: DateTime<Utc>) -> DateTime<Utc> {
     time.duration_trunc(TimeDelta::hours(1)).unwrap_or(time)
 }
@@ -89,7 +86,6 @@ pub const MAX_TIMES: usize = 100_000;
 
 impl Batch<'_> {
     /// How many tasks it makes: each time with each row.
-    #[must_use]
     pub fn count(&self) -> usize {
         let rows = self.rows.unwrap_or_default().len();
         // A file without rows means that there is nothing to do, but for a range that counts by itself.
@@ -101,20 +97,17 @@ impl Batch<'_> {
 
     /// The task number `n`, in the order in which they start, without making the others; none where its time is
     /// out of all bounds.
-    #[must_use]
     pub fn nth(&self, n: usize, now: DateTime<Utc>, host: &str, ids: &mut dyn Ids) -> Option<NewTask> {
         Some(self.build_task(self.time(n)?, self.row(n), now, host, ids))
     }
 
     /// The time of the task number `n`.
-    #[must_use]
     pub fn time(&self, n: usize) -> Option<DateTime<Utc>> {
         let column = i32::try_from(n / self.rows.map_or(1, <[Row]>::len).max(1)).ok()?;
-        step(self.from, self.by, if self.to < self.from { -column } else { column })
+        nth_time(self.from, self.to, self.by, column)
     }
 
     /// The row of the task number `n`: the last one first when the times go backwards.
-    #[must_use]
     pub fn row(&self, n: usize) -> Option<&Row> {
         let rows = self.rows.filter(|rows| !rows.is_empty())?;
         let at = n % rows.len();
@@ -122,7 +115,6 @@ impl Batch<'_> {
     }
 
     /// The tasks, each of a chain of its own.
-    #[must_use]
     pub fn tasks(&self, now: DateTime<Utc>, host: &str, ids: &mut dyn Ids) -> Vec<NewTask> {
         (0..self.count()).filter_map(|n| self.nth(n, now, host, ids)).collect()
     }

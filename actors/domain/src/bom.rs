@@ -3,13 +3,11 @@
 const MARK: &str = "\u{feff}";
 
 /// A text without the mark at its beginning.
-#[must_use]
 pub fn skip(text: &str) -> &str {
     text.strip_prefix(MARK).unwrap_or(text)
 }
 
 /// The bytes of a text without the mark at its beginning.
-#[must_use]
 pub fn skip_bytes(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(MARK.as_bytes()).unwrap_or(bytes)
 }

@@ -6,7 +6,6 @@ use crate::finding::{Finding, Severity};
 use crate::workflow::{Phase, Workflows};
 
 /// The findings of all files by place, with what shows only between files.
-#[must_use]
 pub fn check(workflows: &Workflows) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
         workflows.files().iter().flat_map(|file| file.findings.iter().cloned()).collect();
@@ -23,7 +22,6 @@ pub fn check(workflows: &Workflows) -> Vec<Finding> {
 }
 
 /// Whether any of them is an error.
-#[must_use]
 pub fn has_errors(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.severity == Severity::Error)
 }

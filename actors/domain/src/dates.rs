@@ -1,6 +1,6 @@
 //! Lists of times as people read them: `2024/01/15T03-2024/01/15T09`.
 
-use chrono::{DateTime, Datelike, Days, Months, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, TimeDelta, Utc};
 
 #[derive(Clone, Copy)]
 enum RunUnit {
@@ -10,7 +10,6 @@ enum RunUnit {
 }
 
 /// Joins runs of hours, days or months as `a-b`; single times are written with their hour.
-#[must_use]
 pub fn print_dates(times: impl IntoIterator<Item = DateTime<Utc>>) -> String {
     let mut times: Vec<DateTime<Utc>> = times.into_iter().collect();
     times.sort_unstable();
@@ -22,11 +21,9 @@ pub fn print_dates(times: impl IntoIterator<Item = DateTime<Utc>>) -> String {
 
 /// Months while no month comes twice, else days while no day does, else hours.
 fn unit_of_runs(times: &[DateTime<Utc>]) -> RunUnit {
-    let any_pair =
-        |same: fn(DateTime<Utc>, DateTime<Utc>) -> bool| times.windows(2).any(|w| same(w[0], w[1]));
-    if any_pair(|a, b| a.date_naive() == b.date_naive()) {
+    if times.windows(2).any(|pair| pair[0].date_naive() == pair[1].date_naive()) {
         RunUnit::Hour
-    } else if any_pair(|a, b| (a.year(), a.month()) == (b.year(), b.month())) {
+    } else if times.windows(2).any(|pair| first_of_month(pair[0]) == first_of_month(pair[1])) {
         RunUnit::Day
     } else {
         RunUnit::Month
@@ -38,10 +35,13 @@ fn is_next(step: RunUnit, a: DateTime<Utc>, b: DateTime<Utc>) -> bool {
         RunUnit::Hour => b - a == TimeDelta::hours(1),
         RunUnit::Day => a.date_naive().checked_add_days(Days::new(1)) == Some(b.date_naive()),
         RunUnit::Month => {
-            let first = |at: DateTime<Utc>| at.date_naive().with_day(1);
-            first(a).and_then(|day| day.checked_add_months(Months::new(1))) == first(b)
+            first_of_month(a).and_then(|day| day.checked_add_months(Months::new(1))) == first_of_month(b)
         }
     }
+}
+
+fn first_of_month(time: DateTime<Utc>) -> Option<NaiveDate> {
+    time.date_naive().with_day(1)
 }
 
 fn print_run(step: RunUnit, run: &[DateTime<Utc>]) -> String {

@@ -79,7 +79,6 @@ fn rename_attempt(text: &str, uid: Uid) -> String {
 }
 
 /// The meta files that must be read to know what follows from a result.
-#[must_use]
 pub fn meta_files(workflows: &Workflows, task: &Attempt, outcome: &Outcome) -> Vec<String> {
     if outcome.result != TaskResult::Complete || task.cancelled {
         return Vec::new();
@@ -144,11 +143,10 @@ impl<'a> DecisionDraft<'a> {
     ) -> Self {
         let merged = merge(&task.meta, &outcome.meta);
         let meta = Query::lenient(&merged);
-        let own_or = |own: &str, key: &str| match own {
-            "" => meta.first(key).unwrap_or_default().to_owned(),
-            own => own.to_owned(),
-        };
-        let (workflow, job) = (own_or(&task.workflow, "workflow"), own_or(&task.job, "job"));
+        let [workflow, job] = [(&task.workflow, "workflow"), (&task.job, "job")].map(|(own, key)| {
+            let found = Some(own.as_str()).filter(|own| !own.is_empty()).or_else(|| meta.first(key));
+            found.unwrap_or_default().to_owned()
+        });
         let decision = Decision {
             result: outcome.result,
             msg: outcome.msg.clone(),
@@ -193,12 +191,12 @@ impl<'a> DecisionDraft<'a> {
     fn start_child(&mut self, phase: &Phase, row: Option<&Row>, ids: &mut dyn Ids) {
         let mut meta = phase_meta(&phase.workflow, self.meta.first("cron"), &phase.task.job);
         let text = render_utc(&phase.template, self.decision.task_time, self.host, ids);
-        let own = |key: &str| row.and_then(|row| row.get(key));
-        let (info, keys) =
-            expand_meta(&text, |key| own(key).or_else(|| self.meta.first(key)).map(str::to_owned));
+        let (info, keys) = expand_meta(&text, |key| {
+            row.and_then(|row| row.get(key)).or_else(|| self.meta.first(key)).map(str::to_owned)
+        });
         // What tells the children of one parent apart goes with them.
         for key in keys {
-            if let Some(value) = own(&key) {
+            if let Some(value) = row.and_then(|row| row.get(&key)) {
                 meta.set(&key, value);
             }
         }

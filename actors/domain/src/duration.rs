@@ -43,7 +43,6 @@ pub fn parse_rule(text: &str) -> Result<TimeDelta, DurationError> {
 }
 
 /// Writes a duration as Go does: `1h30m0s`.
-#[must_use]
 pub fn go_string(duration: TimeDelta) -> String {
     let nanos = total_nanos(duration);
     let (sign, rest) = if nanos < 0 { ("-", -nanos) } else { ("", nanos) };
@@ -62,20 +61,17 @@ pub fn go_string(duration: TimeDelta) -> String {
 }
 
 /// A duration in seconds, to the nearest one.
-#[must_use]
 pub fn whole_seconds(duration: TimeDelta) -> i64 {
     duration.checked_add(&TimeDelta::milliseconds(500)).unwrap_or(duration).num_seconds()
 }
 
 /// Writes a duration as a clock shows it, `01:08:00`, to the nearest second; none below zero.
-#[must_use]
 pub fn clock(duration: TimeDelta) -> String {
     let seconds = whole_seconds(duration.max(TimeDelta::zero()));
     format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
 /// Writes a duration for people: no zero parts, days and years of 365 days, two decimals.
-#[must_use]
 pub fn print(duration: TimeDelta) -> String {
     let nanos = total_nanos(duration);
     let (sign, mut rest) = if nanos < 0 { ("-", -nanos) } else { ("", nanos) };

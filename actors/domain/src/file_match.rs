@@ -45,7 +45,6 @@ pub enum Effect {
 }
 
 /// The phases that take a file at `path`, by workflow file and as written.
-#[must_use]
 pub fn matches<'a>(workflows: &'a Workflows, path: &str) -> Vec<FileMatch<'a>> {
     let mut matches: Vec<FileMatch<'a>> = Vec::new();
     for phase in workflows.phases() {
@@ -67,7 +66,6 @@ pub fn matches<'a>(workflows: &'a Workflows, path: &str) -> Vec<FileMatch<'a>> {
 }
 
 /// How many files a task of the rule is about.
-#[must_use]
 pub fn needed(rule: &Rule) -> usize {
     usize::try_from(rule.count.clamp(1, MAX_FILES)).unwrap_or(1)
 }
@@ -87,7 +85,7 @@ impl FileMatch<'_> {
     ) -> Result<Effect, CreateError> {
         let rule = &self.phase.rule;
         // Only what keeps the rule from being read at all: a wrong schedule is none of a file's business.
-        if let Some(problem) = rule.problems.iter().find(|problem| problem.blocks && problem.key.is_empty()) {
+        if let Some(problem) = rule.find_blocker(&[""]) {
             return Err(CreateError::Rule(problem.message.clone()));
         }
         if self.phase.task.topic.is_empty() {

@@ -36,13 +36,16 @@ impl fmt::Display for Finding {
 }
 
 /// The candidate most like `word`, if any is like it.
-#[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const ALIKE: f64 = 0.84;
-    let plain = |text: &str| text.to_lowercase().replace(['-', '_'], "");
-    let word = plain(word);
-    let scored = candidates.into_iter().map(|c| (strsim::jaro_winkler(&word, &plain(c)), c));
+    let word = plain_word(word);
+    let scored = candidates.into_iter().map(|c| (strsim::jaro_winkler(&word, &plain_word(c)), c));
     scored.filter(|(score, _)| *score >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, c)| c)
+}
+
+/// A word without what people mix up most: its case, dashes and underscores.
+fn plain_word(word: &str) -> String {
+    word.to_lowercase().replace(['-', '_'], "")
 }
 
 /// `: did you mean …?` when there is something like it.

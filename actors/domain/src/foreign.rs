@@ -26,20 +26,17 @@ pub struct ForeignTask {
 
 impl ForeignTask {
     /// The instant of its creation as an id; others may have that already.
-    #[must_use]
     pub fn uid(&self) -> Uid {
         Uid::at(self.created)
     }
 
     /// How often it was tried before, as its meta says.
-    #[must_use]
     pub fn retry(&self) -> u32 {
         retries_in_meta(&Query::lenient(&self.meta))
     }
 
     /// What tells it from every other task: type, job, id and created. Programs that write whole seconds may create
     /// several tasks of one chain and job in one second, so there the info and the number of the retry count, too.
-    #[must_use]
     pub fn identity(&self) -> [String; 6] {
         let micros = self.created.timestamp_micros();
         let is_whole = micros % 1_000_000 == 0;

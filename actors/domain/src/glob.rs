@@ -62,7 +62,6 @@ impl Glob {
     }
 
     /// Whether all of a path fits.
-    #[must_use]
     pub fn matches(&self, path: &str) -> bool {
         let path: Vec<char> = path.chars().collect();
         let mut rest = path.as_slice();
@@ -71,10 +70,10 @@ impl Glob {
             if *star && chunk.is_empty() {
                 return !rest.contains(&'/');
             }
-            let fits = |rest| strip_chunk(rest, chunk).filter(|rest: &&[char]| rest.is_empty() || at < last);
             // The first place where a chunk fits is taken for good: another one is never tried.
             let within = if *star { rest.iter().position(|c| *c == '/').unwrap_or(rest.len()) } else { 0 };
-            match (0..=within).find_map(|skipped| fits(&rest[skipped..])) {
+            let mut after = (0..=within).filter_map(|skipped| strip_chunk(&rest[skipped..], chunk));
+            match after.find(|rest| rest.is_empty() || at < last) {
                 Some(after) => rest = after,
                 None => return false,
             }
@@ -86,14 +85,15 @@ impl Glob {
 /// What follows the chunk that `text` begins with.
 fn strip_chunk<'a>(text: &'a [char], chunk: &[GlobItem]) -> Option<&'a [char]> {
     let (head, rest) = text.split_at_checked(chunk.len())?;
-    let fits = |(c, item): (&char, &GlobItem)| match item {
+    let mut pairs = head.iter().zip(chunk);
+    let fits = pairs.all(|(c, item)| match item {
         GlobItem::Char(wanted) => c == wanted,
         GlobItem::Any => *c != '/',
         GlobItem::Class { negated, ranges } => {
             ranges.iter().any(|(low, high)| (low..=high).contains(&c)) != *negated
         }
-    };
-    head.iter().zip(chunk).all(fits).then_some(rest)
+    });
+    fits.then_some(rest)
 }
 
 /// Reads a class up to its end.

@@ -125,7 +125,6 @@ pub enum Told {
 
 impl LadderState {
     /// A quiet route.
-    #[must_use]
     pub fn new(policy: Policy, now: DateTime<Utc>) -> Self {
         let interval = policy.usable_bounds().0;
         let next_tick = add_interval(now, interval);
@@ -141,13 +140,11 @@ impl LadderState {
     }
 
     /// Whether it is time to look.
-    #[must_use]
     pub fn due(&self, now: DateTime<Utc>) -> bool {
         now >= self.next_tick
     }
 
     /// How long it is until the next tick; nothing when it is due.
-    #[must_use]
     pub fn wait(&self, now: DateTime<Utc>) -> TimeDelta {
         (self.next_tick - now).max(TimeDelta::zero())
     }
@@ -169,7 +166,6 @@ impl LadderState {
     /// opens: the planned tick) and the step's number.
     ///
     /// It depends on nothing but the stored state, so a step repeated after a crash gets the same key.
-    #[must_use]
     pub fn key(&self, route: &str) -> String {
         let (from, step) = match &self.incident {
             Some(incident) => (incident.opened, incident.steps),
@@ -183,7 +179,6 @@ impl LadderState {
 /// last until `hold`, nothing is told.
 ///
 /// Before the next tick nothing is told, and the alerts stay untold.
-#[must_use]
 pub fn step(
     policy: Policy,
     state: &LadderState,

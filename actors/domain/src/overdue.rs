@@ -19,6 +19,9 @@ pub use pause::Pause;
 /// How many deadlines of a phase one look takes; after a long downtime the first ones of a dense schedule.
 const AT_ONCE: usize = 1_000;
 
+/// How people read a time in UTC.
+const TIME: &str = "%Y-%m-%d %H:%M:%S";
+
 /// What a deadline is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum What {
@@ -48,7 +51,6 @@ pub struct Due<'a> {
 
 /// The deadlines that passed after one time and up to another. `pauses` are those that go on, and those that ended
 /// no longer before that than the longest limit.
-#[must_use]
 pub fn due<'a>(
     workflows: &'a Workflows,
     pauses: &'a [Pause],
@@ -67,7 +69,7 @@ pub fn due<'a>(
                     let mut judged: BTreeSet<_> =
                         slots_between(schedule, after - limit, until - limit).collect();
                     judged.extend(pause::slots_let_go(schedule, &pauses, limit, (after, until)));
-                    let due = |slot| Due {
+                    all.extend(judged.into_iter().map(|slot| Due {
                         what,
                         phase,
                         starter,
@@ -75,8 +77,7 @@ pub fn due<'a>(
                         by: slot + limit,
                         file,
                         pauses: pauses.clone(),
-                    };
-                    all.extend(judged.into_iter().map(due));
+                    }));
                 }
             }
         }
@@ -106,7 +107,6 @@ struct MissedDeadline<'a> {
 
 /// What is told of deadlines that weren't kept: a key for each, and an alert where none of the others tells of it.
 /// `chains` are all attempts of each chain that the slot started.
-#[must_use]
 pub fn breaches(
     judged: &[(Due<'_>, Vec<Vec<Attempt>>)],
     now: DateTime<Utc>,
@@ -122,7 +122,7 @@ pub fn breaches(
             names.push(due.phase.name());
         }
     }
-    let breach = |(due, late): &(&Due<'_>, MissedDeadline<'_>)| {
+    let breaches = late.iter().map(|(due, late)| {
         let line = due.line(late);
         let msg = if !due.is_starved(late) {
             Some(due.words(late))
@@ -132,8 +132,8 @@ pub fn breaches(
             behind.remove(&line).map(|names| due.words_of_starved(late, &names))
         };
         (due.key_text(), msg.map(|msg| due.alert(late, msg, now)))
-    };
-    late.iter().map(breach).collect()
+    });
+    breaches.collect()
 }
 
 /// A line of what is told, of one slot: workflow file, task, slot.
@@ -160,9 +160,8 @@ impl<'a> Due<'a> {
 
     /// Why the deadline wasn't kept; none when it was, or when a pause keeps it from counting yet.
     fn late<'b>(&'b self, chains: &'b [Vec<Attempt>], now: DateTime<Utc>) -> Option<MissedDeadline<'b>> {
-        let passed = |chain| self.held_until(chain).filter(|by| *by <= now);
         if chains.is_empty() {
-            let by = passed(&[]).filter(|_| !self.is_left_out())?;
+            let by = self.held_until(&[]).filter(|by| *by <= now && !self.is_left_out())?;
             return Some(MissedDeadline {
                 by,
                 line: self.starter,
@@ -171,7 +170,7 @@ impl<'a> Due<'a> {
             });
         }
         chains.iter().find_map(|chain| {
-            let by = passed(chain)?;
+            let by = self.held_until(chain).filter(|by| *by <= now)?;
             let own = attempts_of(&self.phase.task, chain);
             if own.is_empty() {
                 return Some(self.find_blocker(chain, by));
@@ -182,20 +181,17 @@ impl<'a> Due<'a> {
     }
 
     fn is_kept(&self, attempt: &Attempt, own: &[&Attempt], by: DateTime<Utc>) -> bool {
-        let in_time = |at: Option<DateTime<Utc>>| at.is_none_or(|at| at <= by);
+        let has_started = attempt.started.is_none_or(|at| at <= by);
+        let has_ended = attempt.ended.is_none_or(|at| at <= by);
         match self.what {
             // Of a task that was handed out again only the last time is known.
             What::Started => {
-                let ended = attempt.state == TaskState::Done && in_time(attempt.ended);
                 attempt.retry > 0
-                    || ended
+                    || attempt.state == TaskState::Done && has_ended
                     || attempt.delivery > 1
-                    || attempt.delivery == 1 && in_time(attempt.started)
+                    || attempt.delivery == 1 && has_started
             }
-            What::Done => {
-                let tried_again = own.iter().any(|other| other.parent == Some(attempt.uid));
-                tried_again || is_complete(attempt) && in_time(attempt.ended)
-            }
+            What::Done => was_tried_again(attempt, own) || is_complete(attempt) && has_ended,
         }
     }
 
@@ -205,14 +201,10 @@ impl<'a> Due<'a> {
         for _ in 0..self.file.phases.len() {
             let parents = self.file.parents(phase);
             let begun: Vec<_> = parents.iter().flat_map(|parent| attempts_of(&parent.task, chain)).collect();
-            let open = begun.iter().find(|attempt| {
-                let tried_again = begun.iter().any(|other| other.parent == Some(attempt.uid));
-                !is_complete(attempt) && !tried_again
-            });
+            let open =
+                begun.iter().find(|attempt| !is_complete(attempt) && !was_tried_again(attempt, &begun));
             if let Some(open) = open {
-                let is_its =
-                    |parent: &&&Phase| parent.task.topic == open.topic && parent.task.job == open.job;
-                let line = parents.iter().find(is_its).copied().unwrap_or(phase);
+                let line = parents.iter().find(|parent| is_of(&parent.task, open)).copied().unwrap_or(phase);
                 return MissedDeadline { by, line, attempt: Some(open), why: words_of_standing(open) };
             }
             match parents.first() {
@@ -225,22 +217,21 @@ impl<'a> Due<'a> {
 
     /// What should have happened, when, and how it stands.
     fn words(&self, late: &MissedDeadline<'_>) -> String {
-        let time = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M:%S").to_string();
         let (verb, key) = match self.what {
             What::Started => ("leased", "start_by"),
             What::Done => ("complete", "done_by"),
         };
         let limit = self.by - self.slot;
         let since = match late.by == self.by {
-            true => format!("after the slot of {}", time(self.slot)),
-            false => format!("after a pause that ended at {}", time(late.by - limit)),
+            true => format!("after the slot of {}", self.slot.format(TIME)),
+            false => format!("after a pause that ended at {}", (late.by - limit).format(TIME)),
         };
-        let limit = duration::print(limit);
-        format!("not {verb} by {} UTC ({key}={limit} {since}): {}", time(late.by), late.why)
+        let (by, limit) = (late.by.format(TIME), duration::print(limit));
+        format!("not {verb} by {by} UTC ({key}={limit} {since}): {}", late.why)
     }
 
     fn words_of_starved(&self, late: &MissedDeadline<'_>, names: &[String]) -> String {
-        let by = late.by.format("%Y-%m-%d %H:%M:%S");
+        let by = late.by.format(TIME);
         format!("{} can't be in time (by {by} UTC): this comes first, and {}", names.join(", "), late.why)
     }
 
@@ -266,7 +257,6 @@ impl<'a> Due<'a> {
 }
 
 /// A task that is at work for longer than its phase's `max_run`: the key, and what is told.
-#[must_use]
 pub fn runs_long(workflows: &Workflows, task: &Attempt, now: DateTime<Utc>) -> Option<(String, NewAlert)> {
     let phase = workflows.phase_for(&task.workflow, &task.topic, &task.job)?;
     let limit = phase.rule.max_run?;
@@ -274,7 +264,7 @@ pub fn runs_long(workflows: &Workflows, task: &Attempt, now: DateTime<Utc>) -> O
     let msg = format!(
         "at work for more than {} (max_run) since {} UTC on {}",
         duration::print(limit),
-        started.format("%Y-%m-%d %H:%M:%S"),
+        started.format(TIME),
         task.worker
     );
     let alert = NewAlert::about(task, AlertKind::RunsLong, msg, now);
@@ -282,21 +272,27 @@ pub fn runs_long(workflows: &Workflows, task: &Attempt, now: DateTime<Utc>) -> O
 }
 
 /// The longest time that a phase has to begin or end.
-#[must_use]
 pub fn longest_limit(workflows: &Workflows) -> TimeDelta {
-    let limits = |phase: &Phase| [phase.rule.start_by, phase.rule.done_by].into_iter().flatten().max();
-    workflows.phases().filter_map(limits).max().unwrap_or_default()
+    let limits = workflows.phases().flat_map(|phase| [phase.rule.start_by, phase.rule.done_by]);
+    limits.flatten().max().unwrap_or_default()
 }
 
 /// The shortest `max_run` of all phases.
-#[must_use]
 pub fn shortest_run(workflows: &Workflows) -> Option<TimeDelta> {
     workflows.phases().filter_map(|phase| phase.rule.max_run).min()
 }
 
 fn attempts_of<'b>(task: &TaskName, chain: &'b [Attempt]) -> Vec<&'b Attempt> {
-    let own = |attempt: &&Attempt| attempt.topic == task.topic && attempt.job == task.job;
-    chain.iter().filter(own).collect()
+    chain.iter().filter(|attempt| is_of(task, attempt)).collect()
+}
+
+fn is_of(task: &TaskName, attempt: &Attempt) -> bool {
+    attempt.topic == task.topic && attempt.job == task.job
+}
+
+/// Whether another attempt followed this one, so that it no longer counts.
+fn was_tried_again(attempt: &Attempt, others: &[&Attempt]) -> bool {
+    others.iter().any(|other| other.parent == Some(attempt.uid))
 }
 
 fn is_complete(attempt: &Attempt) -> bool {

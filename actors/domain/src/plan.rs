@@ -94,7 +94,6 @@ pub struct Step {
 
 impl<'a> Plan<'a> {
     /// The slots at or after `from` and before `until`.
-    #[must_use]
     pub fn new(
         workflows: &'a Workflows,
         files: &'a dyn RowSource,
@@ -105,10 +104,9 @@ impl<'a> Plan<'a> {
         let mut crons: Vec<_> =
             workflows.phases().filter_map(|phase| Some((phase, phase.rule.schedule.as_ref()?))).collect();
         crons.sort_by_cached_key(|(phase, _)| (phase.workflow.clone(), phase.name()));
-        let first =
-            |(n, (_, schedule)): (usize, &(_, &Schedule))| Some(Reverse((schedule.first_from(from)?, n)));
-        let due = crons.iter().enumerate().filter_map(first).collect();
-        Self { workflows, files, until, limits, crons, due, current: None }
+        let firsts = crons.iter().enumerate();
+        let due = firsts.filter_map(|(n, (_, schedule))| Some(Reverse((schedule.first_from(from)?, n))));
+        Self { workflows, files, until, limits, due: due.collect(), crons, current: None }
     }
 
     fn next_of(&mut self, mut current: CurrentSlot<'a>) -> Option<Planned<'a>> {

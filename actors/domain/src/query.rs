@@ -39,13 +39,11 @@ impl Query {
     }
 
     /// Reads what can be read.
-    #[must_use]
     pub fn lenient(text: &str) -> Self {
         Self::parse_with_error(text).0
     }
 
     /// Reads what can be read, and tells the first pair that can't.
-    #[must_use]
     pub fn parse_with_error(text: &str) -> (Self, Option<QueryError>) {
         let mut query = Self::default();
         let mut error = None;
@@ -59,7 +57,6 @@ impl Query {
     }
 
     /// The first value of a key.
-    #[must_use]
     pub fn first(&self, key: &str) -> Option<&str> {
         self.all(key).next()
     }
@@ -70,7 +67,6 @@ impl Query {
     }
 
     /// The first value of a key, whatever the case in which the key is written.
-    #[must_use]
     pub fn first_any_case(&self, key: &str) -> Option<&str> {
         self.all_any_case(key).next()
     }
@@ -86,7 +82,6 @@ impl Query {
     }
 
     /// Whether there is nothing in it.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
@@ -123,7 +118,6 @@ impl Query {
     }
 
     /// Writes the query. Only what would not read back is percent-encoded; a space stays a space.
-    #[must_use]
     pub fn encode(&self) -> String {
         let mut text = String::new();
         for (key, value) in &self.pairs {
@@ -145,7 +139,6 @@ impl FromIterator<(String, String)> for Query {
 }
 
 /// The task's meta with the worker's keys over it. Without anything from the worker the text stays as it is.
-#[must_use]
 pub fn merge(task_meta: &str, worker_meta: &str) -> String {
     let worker = Query::lenient(worker_meta);
     if worker.is_empty() {
@@ -179,13 +172,13 @@ pub fn merge(task_meta: &str, worker_meta: &str) -> String {
 }
 
 /// What to write instead of a time whose `+` was read as a space, as it is in every query; nothing for other texts.
-#[must_use]
 pub fn lost_plus(time: &str) -> String {
     let plain = time.trim_start();
-    let is_time = |text: &String| chrono::DateTime::parse_from_rfc3339(text).is_ok();
-    match plain.rsplit_once(' ').map(|(time, zone)| format!("{time}+{zone}")).filter(is_time) {
-        Some(time) => format!("; a `+` in a query is a space: write {}", time.replace('+', "%2B")),
-        None => String::new(),
+    match plain.rsplit_once(' ').map(|(time, zone)| format!("{time}+{zone}")) {
+        Some(time) if chrono::DateTime::parse_from_rfc3339(&time).is_ok() => {
+            format!("; a `+` in a query is a space: write {}", time.replace('+', "%2B"))
+        }
+        _ => String::new(),
     }
 }
 
@@ -220,9 +213,8 @@ pub(crate) fn unescape_text(text: &str) -> Result<String, String> {
 
 /// The byte of two hexadecimal digits.
 pub(crate) fn hex_byte(digits: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let (high, low) = (digit(*digits.first()?)?, digit(*digits.get(1)?)?);
-    u8::try_from(high * 16 + low).ok()
+    let [high, low] = digits else { return None };
+    u8::try_from(char::from(*high).to_digit(16)? * 16 + char::from(*low).to_digit(16)?).ok()
 }
 
 fn escape_text(text: &str, is_key: bool, out: &mut String) {

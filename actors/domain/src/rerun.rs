@@ -10,7 +10,6 @@ use crate::task::{Attempt, NewTask};
 const OF_RETRIES: [&str; 3] = ["retry", "retried", "delayed"];
 
 /// The same task of the same chain, with all its retries before it; `rerun=manual` in its meta says why it is there.
-#[must_use]
 pub fn rerun(task: &Attempt, ids: &mut dyn Ids, now: DateTime<Utc>) -> NewTask {
     let mut meta = Query::lenient(&task.meta);
     for key in OF_RETRIES {

@@ -50,7 +50,6 @@ impl RetryDelay {
     }
 
     /// The wait before retry number `retry` (1 for the first), with `random` as its jitter.
-    #[must_use]
     pub fn delay(self, retry: u32, random: u64) -> TimeDelta {
         match self {
             Self::Default => DEFAULT,

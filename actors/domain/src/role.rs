@@ -28,7 +28,6 @@ impl Role {
     pub const ALL: [Self; 5] = [Self::Worker, Self::Viewer, Self::Operator, Self::Admin, Self::Push];
 
     /// The name on the wire.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Worker => "worker",
@@ -41,7 +40,6 @@ impl Role {
 
     /// Whether this role may do what asks for `needed`. A token in an address is seen by more eyes than one in a header,
     /// so only one that is good for nothing else may stand there.
-    #[must_use]
     pub fn covers(self, needed: Self) -> bool {
         match self {
             Self::Admin => needed != Self::Push,

@@ -21,10 +21,9 @@ pub struct MissingKeys {
 impl MissingKeys {
     /// The keys of a template that neither a row has, nor `is_known` otherwise; none when all have a value somewhere,
     /// and where there are no rows: nothing starts then.
-    #[must_use]
     pub fn of(template: &str, rows: &[Row], is_known: impl Fn(&str) -> bool) -> Option<Self> {
-        let is_missing = |key: &String| !is_known(key) && rows.iter().all(|row| row.get(key).is_none());
-        let keys: BTreeSet<String> = meta_keys(template).into_iter().filter(is_missing).collect();
+        let mut keys = BTreeSet::from_iter(meta_keys(template));
+        keys.retain(|key| !is_known(key) && rows.iter().all(|row| row.get(key).is_none()));
         if keys.is_empty() || rows.is_empty() {
             return None;
         }

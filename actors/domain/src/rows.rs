@@ -16,7 +16,6 @@ pub enum Form {
 
 impl Form {
     /// By the file's name, whatever it is packed with.
-    #[must_use]
     pub fn of(name: &str) -> Self {
         let name = name.to_ascii_lowercase();
         let plain = name.strip_suffix(".gz").unwrap_or(&name);
@@ -38,8 +37,8 @@ pub fn rows_of(lists: &BTreeMap<String, Vec<String>>) -> Result<Vec<Row>, Length
     if let Some(other) = lists.values().find(|list| list.len() != first) {
         return Err(LengthError { first, second: other.len() });
     }
-    let row = |n: usize| Row(lists.iter().map(|(key, list)| (key.clone(), list[n].clone())).collect());
-    Ok((0..first).map(row).collect())
+    let rows = (0..first).map(|n| lists.iter().map(|(key, list)| (key.clone(), list[n].clone())).collect());
+    Ok(rows.map(Row).collect())
 }
 
 /// Reads rows into `rows`, which may hold `most` in the end.
@@ -95,13 +94,12 @@ fn read_csv(text: &str, most: usize, rows: &mut Vec<Row>) -> Result<(), RowError
 /// What stands between the keys of the first line: a comma where there is one, else a semicolon, else a tab.
 fn find_delimiter(text: &str) -> u8 {
     let mut is_quoted = false;
-    let outside = |byte: &u8| {
+    let mut header = text.lines().next().unwrap_or_default().as_bytes().to_vec();
+    header.retain(|byte| {
         is_quoted ^= *byte == b'"';
         !is_quoted
-    };
-    let header: Vec<u8> = text.lines().next().unwrap_or_default().bytes().filter(outside).collect();
-    let found = |byte: &u8| header.contains(byte);
-    [b',', b';', b'\t'].into_iter().find(found).unwrap_or(b',')
+    });
+    [b',', b';', b'\t'].into_iter().find(|byte| header.contains(byte)).unwrap_or(b',')
 }
 
 fn csv_error(err: &csv::Error) -> RowError {

@@ -105,7 +105,6 @@ pub enum By {
 
 impl By {
     /// Reads `hour`, `hourly` and so on in any case.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text.to_ascii_lowercase().as_str() {
             "hour" | "hourly" => Self::Hour,
@@ -144,7 +143,6 @@ pub struct RuleProblem {
 
 impl Rule {
     /// Reads a rule. The schedule counts in `zone` unless it names one itself.
-    #[must_use]
     pub fn parse(text: &str, zone: Tz) -> Self {
         let (query, error) = Query::parse_with_error(text);
         let mut rule = Self { query, ..Self::default() };
@@ -168,40 +166,40 @@ impl Rule {
     }
 
     /// What keeps a phase with this rule from ever starting, in the reference's words.
-    #[must_use]
     pub fn status(&self, has_parent: bool) -> Option<String> {
-        let about = |key: &str, text: &str| {
-            self.problems
-                .iter()
-                .find(|p| p.key == key && p.message.starts_with(text))
-                .map(|p| p.message.clone())
-        };
         let starts = has_parent || self.cron.is_some() || self.files.is_some();
-        about("", "invalid rule format")
-            .or_else(|| (!starts).then(|| NON_SCHEDULED.to_owned()))
-            .or_else(|| about("cron", "invalid cron"))
+        self.message_of("", "invalid rule format")
+            .or((!starts).then_some(NON_SCHEDULED))
+            .or_else(|| self.message_of("cron", "invalid cron"))
+            .map(str::to_owned)
+    }
+
+    fn message_of(&self, key: &str, start: &str) -> Option<&str> {
+        let mut of_key = self.problems.iter().filter(|problem| problem.key == key);
+        of_key.find_map(|problem| Some(problem.message.as_str()).filter(|text| text.starts_with(start)))
     }
 
     /// Why nothing may start by this rule's schedule, for, meta or offset.
-    #[must_use]
     pub fn blocked(&self) -> Option<&RuleProblem> {
         self.problems.iter().find(|problem| problem.blocks)
     }
 
+    /// The first problem with one of these keys that keeps what would start from starting.
+    pub(crate) fn find_blocker(&self, keys: &[&str]) -> Option<&RuleProblem> {
+        self.problems.iter().find(|problem| problem.blocks && keys.contains(&problem.key.as_str()))
+    }
+
     /// Whether a slot makes a batch: its times are cut to the hour.
-    #[must_use]
     pub fn is_batch(&self) -> bool {
         !self.span.is_zero() || !self.meta.is_empty() || self.meta_file.is_some()
     }
 
     /// Whether it brings its own rows.
-    #[must_use]
     pub fn has_rows(&self) -> bool {
         !self.meta.is_empty() || self.meta_file.is_some()
     }
 
     /// Whether a parent's meta has everything that is required.
-    #[must_use]
     pub fn is_ready(&self, parent: &Query) -> bool {
         self.require.iter().all(|key| parent.first(key).is_some_and(|value| !value.is_empty()))
     }

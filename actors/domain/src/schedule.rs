@@ -81,8 +81,7 @@ pub fn phase_rows(
 }
 
 fn rule_rows(rule: &Rule, files: &dyn RowSource) -> Result<Option<Vec<Row>>, CreateError> {
-    let about_rows = |key: &str| key == "meta" || key == "meta-file";
-    if let Some(problem) = rule.problems.iter().find(|problem| problem.blocks && about_rows(&problem.key)) {
+    if let Some(problem) = rule.find_blocker(&["meta", "meta-file"]) {
         return Err(CreateError::Rule(problem.message.clone()));
     }
     if !rule.has_rows() {
@@ -149,7 +148,6 @@ impl<'a> Slot<'a> {
     }
 
     /// How many tasks start.
-    #[must_use]
     pub fn count(&self) -> usize {
         self.count
     }
@@ -216,10 +214,9 @@ pub(crate) fn phase_meta(workflow: &str, cron: Option<&str>, job: &str) -> Query
 }
 
 /// Which of the slots that fell into downtime start now, oldest first.
-#[must_use]
 pub fn missed(rule: &Rule, slots: &[DateTime<Utc>], now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
-    let in_window = |slot: &DateTime<Utc>| rule.missed_window.is_none_or(|window| now - *slot <= window);
-    let mut slots: Vec<DateTime<Utc>> = slots.iter().copied().filter(in_window).collect();
+    let mut slots = slots.to_vec();
+    slots.retain(|slot| rule.missed_window.is_none_or(|window| now - *slot <= window));
     slots.sort_unstable();
     match rule.missed {
         Missed::None => Vec::new(),

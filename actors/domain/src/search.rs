@@ -159,13 +159,11 @@ fn value_of(text: &str) -> Result<(&str, &str), SearchError> {
 
 impl Search {
     /// Whether a task is found.
-    #[must_use]
     pub fn finds(&self, row: &Row<'_>) -> bool {
         self.terms.iter().all(|term| term.is_in(row) != term.negated)
     }
 
     /// The one text that a field must have as a whole, where the search says so.
-    #[must_use]
     pub fn whole(&self, field: Field) -> Option<&str> {
         let mut terms = self.terms.iter().filter(|term| term.field == field && !term.negated);
         terms.next().map(|term| term.text.as_str())
@@ -219,10 +217,10 @@ fn contains_text(hay: &[u8], text: &str) -> bool {
     let needle = text.as_bytes();
     let Some((first, last)) = needle.first().zip(hay.len().checked_sub(needle.len())) else { return false };
     let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
-    let fits =
-        |at: usize| hay.get(at..at + needle.len()).is_some_and(|part| part.eq_ignore_ascii_case(needle));
     // A loop over bytes: the compiler makes it wide, and few rows come further than this.
-    (0..=last).any(|at| hay.get(at).is_some_and(|byte| (*byte == lower || *byte == upper) && fits(at)))
+    let mut starts =
+        (0..=last).filter(|at| hay.get(*at).is_some_and(|byte| *byte == lower || *byte == upper));
+    starts.any(|at| hay.get(at..at + needle.len()).is_some_and(|part| part.eq_ignore_ascii_case(needle)))
 }
 
 impl fmt::Display for Search {

@@ -47,7 +47,6 @@ pub struct Waits {
 
 impl Waits {
     /// The mean; none where nobody waited.
-    #[must_use]
     pub fn mean(&self) -> Option<TimeDelta> {
         self.total.checked_div(i32::try_from(self.count).ok()?)
     }
@@ -79,7 +78,6 @@ pub struct Replay {
 
 impl Replay {
     /// All messages.
-    #[must_use]
     pub fn messages(&self) -> u64 {
         self.per_day.values().sum()
     }
@@ -92,13 +90,13 @@ impl Replay {
 
 /// Replays alerts, oldest first, from a quiet start at `from` up to `to`. Each goes to the first ladder that it
 /// matches; what none takes isn't told.
-#[must_use]
 pub fn replay(ladders: &[Ladder], alerts: &[Recorded], from: DateTime<Utc>, to: DateTime<Utc>) -> Replay {
     let mut own: Vec<Vec<&Recorded>> = vec![Vec::new(); ladders.len()];
     for alert in alerts.iter().filter(|alert| alert.at >= from && alert.at < to) {
-        let meant = |ladder: &Ladder| ladder.matcher.matches(&alert.topic, &alert.job, &alert.workflow);
-        if let Some(place) = ladders.iter().position(meant) {
-            own[place].push(alert);
+        let mut takers = ladders.iter().zip(&mut own);
+        let taker = takers.find(|(it, _)| it.matcher.matches(&alert.topic, &alert.job, &alert.workflow));
+        if let Some((_, own)) = taker {
+            own.push(alert);
         }
     }
     let mut replay = Replay::default();

@@ -59,13 +59,11 @@ impl fmt::Display for Line {
 }
 
 /// The name of a line, `topic:job`, or the topic alone.
-#[must_use]
 pub fn line_key(topic: &str, job: &str) -> String {
     if job.is_empty() { topic.to_owned() } else { format!("{topic}:{job}") }
 }
 
 /// One line per task and job, by count, most first, and then name.
-#[must_use]
 pub fn summarize<'a>(items: impl IntoIterator<Item = Item<'a>>) -> Vec<Line> {
     let mut groups: BTreeMap<String, (u64, Vec<DateTime<Utc>>)> = BTreeMap::new();
     for item in items {
@@ -73,15 +71,15 @@ pub fn summarize<'a>(items: impl IntoIterator<Item = Item<'a>>) -> Vec<Line> {
         *count += 1;
         times.extend(item.task_time);
     }
-    let line = |(key, (count, times))| Line { key, count, time_range: print_dates(times) };
-    let mut lines: Vec<Line> = groups.into_iter().map(line).collect();
+    let lines = groups.into_iter();
+    let lines = lines.map(|(key, (count, times))| Line { key, count, time_range: print_dates(times) });
+    let mut lines: Vec<Line> = lines.collect();
     // The map is in the order of names, and a stable sort keeps that within a count.
     lines.sort_by_key(|line| Reverse(line.count));
     lines
 }
 
 /// The alerts per line, as the ladder counts them.
-#[must_use]
 pub fn counts<'a>(items: impl IntoIterator<Item = Item<'a>>) -> BTreeMap<String, NewLine> {
     let mut counts: BTreeMap<String, NewLine> = BTreeMap::new();
     for item in items {
@@ -96,19 +94,16 @@ pub fn counts<'a>(items: impl IntoIterator<Item = Item<'a>>) -> BTreeMap<String,
 }
 
 /// The lines as text, each with its line end.
-#[must_use]
 pub fn text(lines: &[Line]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
 /// The page that lists the alerts of a day, for people to click.
-#[must_use]
 pub fn report_url(base: &str, day: NaiveDate) -> String {
     format!("{}/web/alert?date={}", base.trim_end_matches('/'), day.format("%Y-%m-%d"))
 }
 
 /// The whole message in plain text: where the report is, then the lines.
-#[must_use]
 pub fn message(base: &str, day: NaiveDate, lines: &[Line]) -> String {
     format!("see report at {}\n{}", report_url(base, day), text(lines))
 }

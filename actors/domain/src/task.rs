@@ -15,19 +15,16 @@ pub struct Uid(pub i64);
 
 impl Uid {
     /// The first id of the instant `at`.
-    #[must_use]
     pub fn at(at: DateTime<Utc>) -> Self {
         Self(at.timestamp_micros())
     }
 
     /// Whether it has the 14 digits of an id: those of 1970 to 4253.
-    #[must_use]
     pub fn is_writable(self) -> bool {
         (0..1 << 56).contains(&self.0)
     }
 
     /// When the attempt was created.
-    #[must_use]
     pub fn created(self) -> DateTime<Utc> {
         Utc.timestamp_micros(self.0).single().unwrap_or_default()
     }
@@ -86,7 +83,6 @@ impl TaskResult {
     pub const ALL: [Self; 4] = [Self::Complete, Self::Error, Self::Alert, Self::Warn];
 
     /// The name on the wire.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
@@ -132,7 +128,6 @@ pub enum TaskState {
 
 impl TaskState {
     /// The name on the wire.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",

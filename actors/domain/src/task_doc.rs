@@ -50,7 +50,6 @@ impl TaskDoc {
     }
 
     /// One attempt as it stands.
-    #[must_use]
     pub fn from_attempt(attempt: &Attempt) -> Self {
         let time = |at: Option<DateTime<Utc>>| at.map(time_text).unwrap_or_default();
         Self {
@@ -70,20 +69,17 @@ impl TaskDoc {
     }
 
     /// Which attempt it is: its `uid`, and where a worker of the reference system dropped that, its `created`.
-    #[must_use]
     pub fn uid(&self) -> Option<Uid> {
         let by_time = || parse_time(&self.created).ok().map(Uid::at).filter(|uid| uid.is_writable());
         self.uid.parse().ok().or_else(by_time)
     }
 
     /// On one line.
-    #[must_use]
     pub fn to_json(&self) -> String {
         escape_separators(serde_json::to_string(self).unwrap_or_default())
     }
 
     /// Over several lines, for people.
-    #[must_use]
     pub fn to_pretty_json(&self) -> String {
         let mut out = Vec::new();
         let formatter = serde_json::ser::PrettyFormatter::with_indent(b" ");

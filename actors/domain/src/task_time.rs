@@ -8,13 +8,11 @@ use crate::info_path::info_path;
 use crate::query::Query;
 
 /// The time of a task: `cron` of its meta, else what its info says.
-#[must_use]
 pub fn task_time(info: &str, meta: &Query) -> Option<DateTime<Utc>> {
     meta.first("cron").and_then(cron_hour).or_else(|| info_time(info))
 }
 
 /// Reads the `cron` of a meta: `2006-01-02T15` in UTC.
-#[must_use]
 pub fn cron_hour(text: &str) -> Option<DateTime<Utc>> {
     let text = two_digit_hour(text);
     (text.len() == HOUR.len()).then(|| parse_time(&text)).flatten().map(|time| time.and_utc())
@@ -32,13 +30,11 @@ pub(crate) fn two_digit_hour(text: &str) -> Cow<'_, str> {
 }
 
 /// Writes a time as the `cron` of a meta.
-#[must_use]
 pub fn cron_text(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%dT%H").to_string()
 }
 
 /// The time in an info: one of its parameters, else its path.
-#[must_use]
 pub fn info_time(info: &str) -> Option<DateTime<Utc>> {
     const SECONDS: &[&str] = &["day", "date", "timestamp", "time"];
     const HOURS: &[&str] = &["date", "hour_utc", "hour"];
@@ -52,27 +48,29 @@ pub fn info_time(info: &str) -> Option<DateTime<Utc>> {
 }
 
 /// The time in a path: in its file name, else in its folders.
-#[must_use]
 pub fn path_time(path: &str) -> Option<DateTime<Utc>> {
     let name = &path[path.rfind('/').map_or(0, |slash| slash + 1)..];
-    let in_folders = || ["9999/99/99/99", "9999/99/99", "9999-99-99", "9999/99"].into_iter();
-    let found = find_shape(name, "99999999T999999");
     // The first shape that is there decides, also when its digits make no time.
-    found
-        .or_else(|| in_folders().find_map(|shape| find_shape(path, shape)))
-        .and_then(parse_time)
-        .map(|time| time.and_utc())
+    let in_folders = ["9999/99/99/99", "9999/99/99", DAY, "9999/99"].map(|shape| (path, shape));
+    let places = [(name, "99999999T999999")].into_iter().chain(in_folders);
+    let found = places.filter_map(|(text, shape)| find_shape(text, shape)).next();
+    found.and_then(parse_time).map(|time| time.and_utc())
 }
 
 /// Shapes: 9 stands for any digit, all else for itself.
 const SECOND: &str = "9999-99-99T99:99:99Z";
-const HOUR: &str = "9999-99-99T99";
-const DAY: &str = "9999-99-99";
+pub(crate) const HOUR: &str = "9999-99-99T99";
+pub(crate) const DAY: &str = "9999-99-99";
 
+pub(crate) fn is_shaped(text: &str, shape: &str) -> bool {
+    text.len() == shape.len() && has_shape(text.as_bytes(), shape)
+}
+
+/// Whether a text begins with a shape.
 fn has_shape(text: &[u8], shape: &str) -> bool {
-    let fits =
-        |(byte, wanted): (&u8, u8)| if wanted == b'9' { byte.is_ascii_digit() } else { *byte == wanted };
-    text.len() >= shape.len() && text.iter().zip(shape.bytes()).all(fits)
+    let mut pairs = text.iter().zip(shape.bytes());
+    text.len() >= shape.len()
+        && pairs.all(|(byte, wanted)| if wanted == b'9' { byte.is_ascii_digit() } else { *byte == wanted })
 }
 
 fn find_shape<'a>(text: &'a str, shape: &str) -> Option<&'a str> {
@@ -83,25 +81,21 @@ fn find_shape<'a>(text: &'a str, shape: &str) -> Option<&'a str> {
 /// The first value of that shape right after one of the keys and `=` or `:`.
 fn find_parameter<'a>(text: &'a str, keys: &[&str], shape: &str) -> Option<&'a str> {
     let bytes = text.as_bytes();
-    let follows_key = |at: usize| {
-        let before = &bytes[..at];
-        let key = before.strip_suffix(b"=").or_else(|| before.strip_suffix(b":"));
-        key.is_some_and(|before| keys.iter().any(|key| before.ends_with(key.as_bytes())))
-    };
-    let at = (1..bytes.len()).find(|at| has_shape(&bytes[*at..], shape) && follows_key(*at))?;
+    let mut places = (1..bytes.len()).filter(|at| has_shape(&bytes[*at..], shape));
+    let at = places.find(|at| {
+        let before = bytes[..*at].strip_suffix(b"=").or_else(|| bytes[..*at].strip_suffix(b":"));
+        before.is_some_and(|before| keys.iter().any(|key| before.ends_with(key.as_bytes())))
+    })?;
     Some(&text[at..at + shape.len()])
 }
 
 /// Reads the digits of a shape: year, month, and as far as they are there day, hour, minute, second.
 fn parse_time(text: &str) -> Option<NaiveDateTime> {
-    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_digit).collect();
-    let number = |from: usize, to: usize| {
-        digits.get(from..to).map(|digits| digits.iter().fold(0_u32, |n, d| n * 10 + u32::from(d - b'0')))
-    };
-    let pair = |from: usize, missing: u32| number(from, from + 2).unwrap_or(missing);
-    let year = i32::try_from(number(0, 4)?).ok()?;
-    let date = NaiveDate::from_ymd_opt(year, pair(4, 1), pair(6, 1))?;
-    date.and_hms_opt(pair(8, 0), pair(10, 0), pair(12, 0))
+    let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(10)).collect();
+    let mut pairs = digits.chunks_exact(2).map(|pair| pair[0] * 10 + pair[1]);
+    let year = i32::try_from(pairs.next()? * 100 + pairs.next()?).ok()?;
+    let date = NaiveDate::from_ymd_opt(year, pairs.next().unwrap_or(1), pairs.next().unwrap_or(1))?;
+    date.and_hms_opt(pairs.next().unwrap_or(0), pairs.next().unwrap_or(0), pairs.next().unwrap_or(0))
 }
 
 #[cfg(test)]

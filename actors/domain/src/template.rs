@@ -35,13 +35,11 @@ pub fn expand_meta(template: &str, value: impl Fn(&str) -> Option<String>) -> (S
 }
 
 /// The keys of all `{meta:key}` of a text.
-#[must_use]
 pub fn meta_keys(text: &str) -> Vec<String> {
     expand_meta(text, |_| None).1
 }
 
 /// The year 1: how Go writes that there is no time.
-#[must_use]
 pub fn is_zero(time: NaiveDateTime) -> bool {
     use chrono::{Datelike, Timelike};
     time.year() == 1 && time.ordinal() == 1 && time.num_seconds_from_midnight() == 0 && time.nanosecond() == 0
@@ -74,13 +72,11 @@ fn replace_tokens(text: &str, mut value: impl FnMut(&str) -> Option<String>) -> 
 }
 
 /// Whether the word between braces stands for a part of the time or for the machine.
-#[must_use]
 pub fn is_time_token(token: &str) -> bool {
     TemplateToken::parse(token).is_some()
 }
 
 /// Whether the word between braces is a `meta:key` that is filled in.
-#[must_use]
 pub fn is_meta_token(token: &str) -> bool {
     meta_key(token).is_some()
 }
@@ -181,7 +177,6 @@ pub enum RowError {
 
 impl Row {
     /// Reads one JSON value: an object, or null for no values.
-    #[must_use]
     pub fn from_json(value: &Value) -> Option<Self> {
         match value {
             Value::Null => Some(Self::default()),
@@ -208,14 +203,12 @@ impl Row {
     }
 
     /// The value of a key.
-    #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(String::as_str)
     }
 }
 
 /// How a JSON value is written into a template: text as it is, numbers exactly, all else as JSON.
-#[must_use]
 pub fn json_text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),

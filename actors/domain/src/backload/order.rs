@@ -200,13 +200,8 @@ impl Request {
         now: DateTime<Utc>,
         told: &mut Vec<String>,
     ) -> Result<(DateTime<Utc>, DateTime<Utc>), RequestError> {
-        let read = |field: &'static str, text: &str| match text {
-            "" => Ok(None),
-            text => parse_time(text)
-                .map(Some)
-                .ok_or_else(|| RequestError::Time { field, text: text.chars().take(100).collect() }),
-        };
-        let (at, from, to) = (read("at", &self.at)?, read("from", &self.from)?, read("to", &self.to)?);
+        let at = read_time("at", &self.at)?;
+        let (from, to) = (read_time("from", &self.from)?, read_time("to", &self.to)?);
         let range = from.or(to).map(|either| (from.unwrap_or(either), to.unwrap_or(either)));
         let missing = match (from, to) {
             (None, Some(_)) => Some("from value not set"),
@@ -220,10 +215,19 @@ impl Request {
     }
 }
 
+fn read_time(field: &'static str, text: &str) -> Result<Option<DateTime<Utc>>, RequestError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = RequestError::Time { field, text: text.chars().take(100).collect() };
+    parse_time(text).map(Some).ok_or(wrong)
+}
+
 /// What is wrong with a rule as a whole, or with the rows that it is to bring.
 fn check_rule(phase: &Phase, own_rows: bool) -> Result<(), RequestError> {
-    let counts = |key: &str| key.is_empty() || (own_rows && (key == "meta" || key == "meta-file"));
-    match phase.rule.problems.iter().find(|problem| problem.blocks && counts(&problem.key)) {
+    // What the rule says of times doesn't count: the request has its own.
+    let keys: &[&str] = if own_rows { &["", "meta", "meta-file"] } else { &[""] };
+    match phase.rule.find_blocker(keys) {
         None => Ok(()),
         Some(problem) => Err(RequestError::Rule {
             task: phase.name(),

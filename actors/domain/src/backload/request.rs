@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde::{Deserialize, Serialize};
 
 use crate::rows::{LengthError, rows_of};
-use crate::task_time::two_digit_hour;
+use crate::task_time::{DAY, HOUR, is_shaped, two_digit_hour};
 use crate::template::Row;
 
 /// A request. Its keys may be in any case, null is as if left out, and the last of several counts: as the
@@ -98,7 +98,6 @@ pub enum Values {
 
 impl Values {
     /// The texts.
-    #[must_use]
     pub fn texts(&self) -> &[String] {
         match self {
             Self::One(text) => std::slice::from_ref(text),
@@ -109,7 +108,6 @@ impl Values {
 
 impl Meta {
     /// Whether there is none.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -119,12 +117,12 @@ impl Meta {
         /// What a value takes beside its text.
         const VALUE_BYTES: usize = 96;
         let rows = self.row_count();
-        let bytes = |values: &Values| match values {
+        let bytes = self.0.values().map(|values| match values {
             Values::One(text) => text.len().saturating_mul(rows),
             Values::Many(texts) => texts.iter().map(String::len).sum(),
-        };
+        });
         let keys = self.0.keys().map(|key| key.len() + VALUE_BYTES).sum::<usize>().saturating_mul(rows);
-        (keys.saturating_add(self.0.values().map(bytes).sum()), rows)
+        (keys.saturating_add(bytes.sum()), rows)
     }
 
     /// As many as the first list has.
@@ -136,27 +134,24 @@ impl Meta {
     /// The nth row has the nth value of each list.
     pub(super) fn rows(&self) -> Result<Vec<Row>, LengthError> {
         let count = self.row_count();
-        let list = |values: &Values| match values {
-            Values::One(text) => vec![text.clone(); count],
-            Values::Many(texts) => texts.clone(),
-        };
-        rows_of(&self.0.iter().map(|(key, values)| (key.clone(), list(values))).collect())
+        let lists = self.0.iter().map(|(key, values)| {
+            let list = match values {
+                Values::One(text) => vec![text.clone(); count],
+                Values::Many(texts) => texts.clone(),
+            };
+            (key.clone(), list)
+        });
+        rows_of(&lists.collect())
     }
 }
 
 /// Reads a time: a date, an hour of a date, or RFC 3339 as Go takes it, whose hours may have one digit and whose seconds
 /// may have a comma. None for what is none, or not of the years 1970 to 9999.
-#[must_use]
 pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     let text = &*two_digit_hour(text);
-    let shaped = |shape: &str| {
-        let fits =
-            |(byte, wanted): (u8, u8)| if wanted == b'9' { byte.is_ascii_digit() } else { byte == wanted };
-        text.len() == shape.len() && text.bytes().zip(shape.bytes()).all(fits)
-    };
-    let time = if shaped("9999-99-99") {
+    let time = if is_shaped(text, DAY) {
         NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_time(NaiveTime::MIN).and_utc()
-    } else if shaped("9999-99-99T99") {
+    } else if is_shaped(text, HOUR) {
         NaiveDateTime::parse_from_str(&format!("{text}:00"), "%Y-%m-%dT%H:%M").ok()?.and_utc()
     } else {
         // chrono also takes a small t or z, a space between, and leap seconds.

@@ -92,8 +92,6 @@ impl CronFields {
 
     fn next_time(&self, from: NaiveTime) -> Option<NaiveTime> {
         let (hour, minute, second) = (from.hour(), from.minute(), from.second());
-        let later =
-            |h: u32| NaiveTime::from_hms_opt(h, first_bit(self.minute, 0)?, first_bit(self.second, 0)?);
         if has_bit(self.hour, hour) {
             let this_minute = has_bit(self.minute, minute).then(|| first_bit(self.second, second)).flatten();
             if let Some(second) = this_minute {
@@ -103,7 +101,8 @@ impl CronFields {
                 return NaiveTime::from_hms_opt(hour, minute, first_bit(self.second, 0)?);
             }
         }
-        later(first_bit(self.hour, hour + 1)?)
+        let hour = first_bit(self.hour, hour + 1)?;
+        NaiveTime::from_hms_opt(hour, first_bit(self.minute, 0)?, first_bit(self.second, 0)?)
     }
 }
 

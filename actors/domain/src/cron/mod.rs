@@ -57,7 +57,6 @@ impl Schedule {
     }
 
     /// The first slot after `after`; none when there is none within some years.
-    #[must_use]
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match &self.kind {
             ScheduleKind::Every(step) => {
@@ -72,7 +71,6 @@ impl Schedule {
     }
 
     /// The first slot at or after `from`. An `@every` has begun at `from`.
-    #[must_use]
     pub fn first_from(&self, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self.kind {
             ScheduleKind::Every(_) => self.next_after(from),
@@ -83,7 +81,6 @@ impl Schedule {
     }
 
     /// The last slot before `before`, looked for within some years.
-    #[must_use]
     pub fn prev_before(&self, before: DateTime<Utc>) -> Option<DateTime<Utc>> {
         if let ScheduleKind::Every(step) = &self.kind {
             return before.checked_sub_signed(*step);
@@ -179,4 +176,4 @@ fn parse_every(name: &str) -> Result<ScheduleKind, CronError> {
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod zones;
+mod zone_tests;

@@ -12,7 +12,6 @@ const MOST_LISTED: usize = 6;
 
 impl Schedule {
     /// When it is: `every hour at :05`, `Monday to Friday at 02:30`. Zones other than UTC are named.
-    #[must_use]
     pub fn words(&self) -> String {
         let words = match &self.kind {
             ScheduleKind::Every(step) => words_of_every(*step),

@@ -33,7 +33,6 @@ impl Headers {
     }
 
     /// Whether the request has none of them.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

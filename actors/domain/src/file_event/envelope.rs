@@ -26,7 +26,6 @@ pub(super) fn read_records(body: Value, context: &RecordContext, records: &mut R
 }
 
 fn read_object(fields: &JsonFields, context: RecordContext, records: &mut RecordResults) {
-    let text = |name: &str| fields.text(name);
     if let Some(message) = fields.object("message").filter(|it| it.has("data") || it.has("attributes")) {
         return read_push(&message, context, records);
     }
@@ -42,10 +41,10 @@ fn read_object(fields: &JsonFields, context: RecordContext, records: &mut Record
     if fields.has("detail-type") {
         return records.push(s3::of_event_bridge(fields, context));
     }
-    if text("Event") == "s3:TestEvent" {
-        let context = context.or_about(format!("s3://{}", text("Bucket")));
-        return records
-            .push(judge_file(Default::default(), &context.of_kind(&text("Event"), "ObjectCreated")));
+    let event = fields.text("Event");
+    if event == "s3:TestEvent" {
+        let context = context.or_about(format!("s3://{}", fields.text("Bucket")));
+        return records.push(judge_file(Default::default(), &context.of_kind(&event, "ObjectCreated")));
     }
     read_carried(fields, &context, records);
 }

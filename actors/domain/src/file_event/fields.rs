@@ -8,8 +8,9 @@ pub(super) struct JsonFields(pub(super) Map<String, Value>);
 
 impl JsonFields {
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
-        let any_case = || self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-        self.0.get(name).or_else(|| any_case().map(|(_, value)| value))
+        let mut pairs = self.0.iter();
+        let any_case = pairs.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        self.0.get(name).or(any_case)
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

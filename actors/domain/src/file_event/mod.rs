@@ -99,13 +99,11 @@ pub enum FileEventError {
 
 impl FileEvent {
     /// When it was written, if that was said in a way that can be read.
-    #[must_use]
     pub fn created_at(&self) -> Option<DateTime<Utc>> {
         DateTime::parse_from_rfc3339(&self.created).ok().map(|at| at.to_utc())
     }
 
     /// The time that its path names.
-    #[must_use]
     pub fn time(&self) -> Option<DateTime<Utc>> {
         path_time(&self.path)
     }
@@ -127,13 +125,13 @@ impl FileEvent {
 
     fn of_gcs(object: &JsonFields, id: &str) -> Self {
         let created = DateTime::parse_from_rfc3339(&object.text("timeCreated"));
-        let seconds = |at: DateTime<_>| at.to_utc().to_rfc3339_opts(SecondsFormat::Secs, true);
+        let created = created.map(|at| at.to_utc().to_rfc3339_opts(SecondsFormat::Secs, true));
         Self {
             path: format!("gs://{}/{}", object.text("bucket"), object.text("name")),
             // A text in what GCS sends; the reference reads no number there.
             size: object.text("size").parse().unwrap_or_default(),
             checksum: object.text("md5Hash"),
-            created: created.map_or_else(|_| String::new(), seconds),
+            created: created.unwrap_or_default(),
             version: id.to_owned(),
             ..Self::default()
         }
@@ -160,7 +158,6 @@ impl FileEvent {
 
 /// Whether a path is the marker of a folder, which stores have none of: consoles make one as an empty object whose
 /// name ends in a slash, Hadoop one that ends in `_$folder$`.
-#[must_use]
 pub fn is_folder_marker(path: &str) -> bool {
     path.ends_with('/') || path.ends_with("_$folder$")
 }
@@ -180,12 +177,11 @@ pub fn parse(body: &[u8], headers: &Headers) -> Result<Vec<Arrival>, FileEventEr
         return Err(FileEventError::TooMany(records.len()));
     }
     let is_any_read = records.iter().any(Result::is_ok);
-    let ignored = |(nth, err): (usize, FileEventError)| Arrival::Ignored {
-        file: FileEvent { path: format!("record {}", nth + 1), ..FileEvent::default() },
-        why: err.to_string(),
-    };
-    let judged = (0..).zip(records).map(|(nth, record)| match record {
-        Err(err) if is_any_read => Ok(ignored((nth, err))),
+    let judged = (1..).zip(records).map(|(nth, record)| match record {
+        Err(err) if is_any_read => {
+            let file = FileEvent { path: format!("record {nth}"), ..FileEvent::default() };
+            Ok(Arrival::Ignored { file, why: err.to_string() })
+        }
         record => record,
     });
     judged.collect()
@@ -205,9 +201,8 @@ fn judge_plain(fields: &JsonFields, context: &RecordContext) -> Result<Arrival, 
 /// What an event about a file comes to, with all that was stated around it.
 fn judge_file(file: FileEvent, context: &RecordContext) -> Result<Arrival, FileEventError> {
     let mut file = context.complete_file(file);
-    let is_marker = is_folder_marker(&file.path);
-    let marker = || is_marker.then(|| "the marker of a folder: only files start tasks".to_owned());
-    let Some(why) = context.why.clone().or_else(marker) else {
+    let marker = is_folder_marker(&file.path).then_some("the marker of a folder: only files start tasks");
+    let Some(why) = context.why.clone().or_else(|| marker.map(str::to_owned)) else {
         return file.check_lengths().map(Arrival::File);
     };
     if file.path.is_empty() {

@@ -32,7 +32,6 @@ impl LadderState {
     /// of the incident, and those that are raised but not told yet (`new`).
     ///
     /// An open incident has one more step by it: the message about it changes.
-    #[must_use]
     pub fn acknowledged(
         &self,
         matcher: &Matcher,
@@ -65,14 +64,13 @@ impl LadderState {
 
     /// Whether all of these lines were told before and are taken care of.
     pub(super) fn takes_care_of(&self, lines: &BTreeMap<String, NewLine>) -> bool {
-        let told =
-            |line: &String| self.incident.as_ref().is_some_and(|incident| incident.lines.contains_key(line));
-        let cared = |line: &String| self.acknowledgements.iter().any(|known| known.lines.contains(line));
-        lines.keys().all(|line| told(line) && cared(line))
+        lines.keys().all(|line| {
+            self.incident.as_ref().is_some_and(|incident| incident.lines.contains_key(line))
+                && self.acknowledgements.iter().any(|known| known.lines.contains(line))
+        })
     }
 
     /// Who takes care of anything of it; none where nobody does.
-    #[must_use]
     pub fn acknowledged_by(&self) -> Option<String> {
         let names: BTreeSet<&str> = self.acknowledgements.iter().map(|known| known.by.as_str()).collect();
         (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join(", "))

@@ -86,9 +86,9 @@ impl Incident {
         if !self.comes_and_goes() {
             return policy.quiet_ticks;
         }
-        let (min, max) = policy.usable_bounds();
-        let micros = |time: TimeDelta| time.num_microseconds().unwrap_or(i64::MAX).max(1);
-        let ticks = u32::try_from(micros(max).saturating_sub(1) / micros(min) + 1).unwrap_or(u32::MAX);
+        let bounds = <[_; 2]>::from(policy.usable_bounds());
+        let [min, max] = bounds.map(|bound| bound.num_microseconds().unwrap_or(i64::MAX).max(1));
+        let ticks = u32::try_from((max - 1) / min + 1).unwrap_or(u32::MAX);
         policy.quiet_ticks.max(ticks)
     }
 }

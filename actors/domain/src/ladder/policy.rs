@@ -24,7 +24,6 @@ pub struct Policy {
 
 impl Policy {
     /// Twice as long with each summary, half as long with each quiet tick, over at the first one at the bottom.
-    #[must_use]
     pub fn new(min: TimeDelta, max: TimeDelta) -> Self {
         Self { min, max, factor_up: Factor::TWO, factor_down: Factor::TWO, quiet_ticks: 1 }
     }
@@ -81,7 +80,6 @@ impl Factor {
     pub const MOST: Self = Self(100_000);
 
     /// As a number to show.
-    #[must_use]
     pub fn as_f64(self) -> f64 {
         f64::from(self.0) / 1_000.0
     }
@@ -109,18 +107,22 @@ impl FromStr for Factor {
     type Err = FactorError;
 
     fn from_str(text: &str) -> Result<Self, FactorError> {
-        let wrong = || FactorError(text.to_owned());
-        let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
-        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.is_empty() || rest.len() > 3 || !digits(whole) || !digits(rest) {
-            return Err(wrong());
-        }
-        let whole: u32 = whole.parse().map_err(|_| wrong())?;
-        let rest: u32 = format!("{rest:0<3}").parse().map_err(|_| wrong())?;
-        let factor =
-            Self(whole.checked_mul(1_000).and_then(|whole| whole.checked_add(rest)).ok_or_else(wrong)?);
-        (Self::ONE..=Self::MOST).contains(&factor).then_some(factor).ok_or_else(wrong)
+        read_thousandths(text)
+            .map(Self)
+            .filter(|factor| (Self::ONE..=Self::MOST).contains(factor))
+            .ok_or_else(|| FactorError(text.to_owned()))
     }
+}
+
+/// `2.5` as 2,500.
+fn read_thousandths(text: &str) -> Option<u32> {
+    let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
+    // Parsing would also take a sign.
+    if rest.len() > 3 || [whole, rest].iter().any(|part| !part.bytes().all(|byte| byte.is_ascii_digit())) {
+        return None;
+    }
+    let whole: u32 = whole.parse().ok()?;
+    whole.checked_mul(1_000)?.checked_add(format!("{rest:0<3}").parse().ok()?)
 }
 
 impl fmt::Display for Factor {

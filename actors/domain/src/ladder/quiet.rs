@@ -26,15 +26,14 @@ impl QuietHours {
     /// # Errors
     /// When the text is of another form, or names no time at all.
     pub fn parse(text: &str, zone: Tz) -> Result<Self, QuietError> {
-        let wrong = || QuietError(text.to_owned());
-        let time = |text: &str| NaiveTime::parse_from_str(text.trim(), "%H:%M").map_err(|_| wrong());
-        let (from, to) = text.split_once('-').ok_or_else(wrong)?;
-        let (from, to) = (time(from)?, time(to)?);
-        if from == to { Err(wrong()) } else { Ok(Self { from, to, zone }) }
+        let read = text.split_once('-').and_then(|(from, to)| Some((read_hour(from)?, read_hour(to)?)));
+        match read.filter(|(from, to)| from != to) {
+            Some((from, to)) => Ok(Self { from, to, zone }),
+            None => Err(QuietError(text.to_owned())),
+        }
     }
 
     /// When the quiet hours end that `now` lies in; none outside of them.
-    #[must_use]
     pub fn hold(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let wall = self.wall_clock(now);
         let time = wall.time();
@@ -53,7 +52,6 @@ impl QuietHours {
     }
 
     /// When the quiet hours begin that come next; within them, now.
-    #[must_use]
     pub fn next(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         if self.hold(now).is_some() {
             return Some(now);
@@ -67,6 +65,10 @@ impl QuietHours {
     fn wall_clock(&self, now: DateTime<Utc>) -> NaiveDateTime {
         self.zone.from_utc_datetime(&now.naive_utc()).naive_local()
     }
+}
+
+fn read_hour(text: &str) -> Option<NaiveTime> {
+    NaiveTime::parse_from_str(text.trim(), "%H:%M").ok()
 }
 
 impl fmt::Display for QuietHours {

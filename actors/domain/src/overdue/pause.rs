@@ -92,8 +92,10 @@ impl Due<'_> {
             return pause.contains_time(self.slot);
         }
         let reached = attempts_of(&TaskName::parse(&pause.task), chain);
+        if reached.is_empty() {
+            return pause.contains_time(by);
+        }
         // Retries of what was created before go on.
-        let was_kept = |attempt: &&Attempt| attempt.retry == 0 && pause.contains_time(attempt.uid.created());
-        if reached.is_empty() { pause.contains_time(by) } else { reached.iter().any(was_kept) }
+        reached.iter().any(|attempt| attempt.retry == 0 && pause.contains_time(attempt.uid.created()))
     }
 }

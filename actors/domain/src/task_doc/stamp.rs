@@ -7,13 +7,11 @@ use chrono::{DateTime, Datelike, Timelike, Utc};
 use crate::task::Uid;
 
 /// When an attempt was created, with the microseconds that tell it from others.
-#[must_use]
 pub fn created_text(uid: Uid) -> String {
     TimeText::in_micros(uid.created()).as_str().to_owned()
 }
 
 /// A time on the wire: RFC 3339 in UTC, whole seconds.
-#[must_use]
 pub fn time_text(at: DateTime<Utc>) -> String {
     TimeText::in_seconds(at).as_str().to_owned()
 }

@@ -36,12 +36,10 @@ pub(super) fn between_phases(phases: &mut [Phase], graph: &PhaseGraph) -> Vec<Fi
 
 /// Deadlines of phases that no cron starts: there is no slot from which to count.
 pub(super) fn without_slots(file: &WorkflowFile) -> Vec<Finding> {
-    let counts = |(index, phase): &(usize, &Phase)| {
-        let has_one = phase.rule.start_by.or(phase.rule.done_by).is_some();
-        has_one && file.starters(*index).is_empty()
-    };
-    let without = file.phases.iter().enumerate().filter(counts);
-    without
+    let phases = file.phases.iter().enumerate();
+    phases
+        .filter(|(_, phase)| phase.rule.start_by.or(phase.rule.done_by).is_some())
+        .filter(|(index, _)| file.starters(*index).is_empty())
         .map(|(_, phase)| {
             let key = if phase.rule.start_by.is_some() { "start_by" } else { "done_by" };
             let message = format!(
@@ -75,7 +73,7 @@ const MOST_STEPS: usize = 8;
 /// For each phase on a circle, the tasks of it.
 fn words_of_circles(phases: &[Phase], graph: &PhaseGraph) -> Vec<Option<String>> {
     let mut left = MOST_NAMED;
-    let mut name = |index: usize| {
+    let circles = (0..phases.len()).map(|index| {
         if !graph.is_cyclic(index) {
             return None;
         }
@@ -86,8 +84,8 @@ fn words_of_circles(phases: &[Phase], graph: &PhaseGraph) -> Vec<Option<String>>
             names.splice(MOST_STEPS - 2..names.len() - 1, ["...".to_owned()]);
         }
         Some(names.join(" -> "))
-    };
-    (0..phases.len()).map(&mut name).collect()
+    });
+    circles.collect()
 }
 
 fn finding_at(phase: &Phase, (line, column): (usize, usize), severity: Severity, message: String) -> Finding {
@@ -112,13 +110,10 @@ fn repeated_name(index: usize, phases: &[Phase], graph: &PhaseGraph) -> Option<F
     let phase = &phases[index];
     let first =
         graph.phases_named(&phase.task.topic, &phase.task.job).first().map(|first| &phases[*first])?;
-    let is_start = |phase: &Phase| phase.rule.cron.is_some() || phase.rule.files.is_some();
+    let both_start = [first, phase].iter().all(|it| it.rule.cron.is_some() || it.rule.files.is_some());
     let same = (first.retry, first.rule.retry_delay, first.rule.no_alert)
         == (phase.retry, phase.rule.retry_delay, phase.rule.no_alert);
-    if std::ptr::eq(first, phase)
-        || phase.task.topic.is_empty()
-        || (is_start(first) && is_start(phase) && same)
-    {
+    if std::ptr::eq(first, phase) || phase.task.topic.is_empty() || (both_start && same) {
         return None;
     }
     let message = format!(

@@ -70,9 +70,8 @@ impl PhaseGraph {
         let Some(followers) = self.followers.get(topic) else { return Vec::new() };
         let of_job = followers.by_job.get(job).into_iter().flatten();
         let circle = followers.circles.get(job);
-        let leads_back = |index: &usize| circle.is_some_and(|circle| circle.binary_search(index).is_ok());
-        let mut children: Vec<usize> =
-            followers.of_any_job.iter().chain(of_job).copied().filter(|index| !leads_back(index)).collect();
+        let mut children: Vec<usize> = followers.of_any_job.iter().chain(of_job).copied().collect();
+        children.retain(|index| circle.is_none_or(|circle| circle.binary_search(index).is_err()));
         children.sort_unstable_by_key(|index| self.rank[*index]);
         children
     }
@@ -157,13 +156,10 @@ impl PhaseGraph {
             let Some(followers) = self.followers.get(topic) else { continue };
             for (job, parent) in jobs {
                 let all = followers.of_any_job.iter().chain(followers.by_job.get(job).into_iter().flatten());
-                let leads_back = |index: &&usize| {
-                    self.cyclic[**index]
-                        && self
-                            .node_of(&phases[**index])
-                            .is_some_and(|node| circle[node] == circle[parent.node])
-                };
-                let mut back: Vec<usize> = all.filter(leads_back).copied().collect();
+                let mut back: Vec<usize> = all.copied().filter(|index| self.cyclic[*index]).collect();
+                back.retain(|index| {
+                    self.node_of(&phases[*index]).is_some_and(|node| circle[node] == circle[parent.node])
+                });
                 back.sort_unstable();
                 if !back.is_empty() {
                     noted.push((topic.clone(), job.clone(), back));

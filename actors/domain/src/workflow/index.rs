@@ -18,7 +18,6 @@ pub struct Workflows {
 
 impl Workflows {
     /// Indexes files.
-    #[must_use]
     pub fn new(files: impl IntoIterator<Item = Arc<WorkflowFile>>) -> Self {
         let by_path: BTreeMap<String, Arc<WorkflowFile>> =
             files.into_iter().map(|file| (file.path.clone(), file)).collect();
@@ -34,13 +33,11 @@ impl Workflows {
     }
 
     /// The files, by path.
-    #[must_use]
     pub fn files(&self) -> &[Arc<WorkflowFile>] {
         &self.files
     }
 
     /// A file by its path.
-    #[must_use]
     pub fn file(&self, path: &str) -> Option<&Arc<WorkflowFile>> {
         let number = self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()?;
         self.files.get(number)
@@ -52,14 +49,12 @@ impl Workflows {
     }
 
     /// A phase by its file and `topic:job`; the first of several.
-    #[must_use]
     pub fn phase(&self, workflow: &str, task: &str) -> Option<&Phase> {
         let name = TaskName::parse(task);
         self.file(workflow)?.phase(&name.topic, &name.job)
     }
 
     /// The phase that a task belongs to: in its own workflow first, then in the others by path.
-    #[must_use]
     pub fn phase_for(&self, workflow: &str, topic: &str, job: &str) -> Option<&Phase> {
         let own = self.file(workflow).and_then(|file| file.phase(topic, job));
         own.or_else(|| {
@@ -77,7 +72,6 @@ impl Workflows {
     }
 
     /// Whether a phase would, through its descendants, start itself.
-    #[must_use]
     pub fn is_cyclic(&self, phase: &Phase) -> bool {
         phase.cyclic
     }

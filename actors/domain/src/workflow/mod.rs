@@ -27,11 +27,9 @@ pub struct TaskName {
 
 impl TaskName {
     /// Reads `topic` or `topic:job`; what follows a second colon doesn't count.
-    #[must_use]
     pub fn parse(text: &str) -> Self {
-        let mut parts = text.split(':');
-        let mut next = || parts.next().unwrap_or_default().to_owned();
-        Self { topic: next(), job: next() }
+        let mut parts = text.split(':').map(str::to_owned);
+        Self { topic: parts.next().unwrap_or_default(), job: parts.next().unwrap_or_default() }
     }
 }
 
@@ -84,25 +82,21 @@ struct PhasePlaces {
 
 impl Phase {
     /// `topic` or `topic:job`.
-    #[must_use]
     pub fn name(&self) -> String {
         self.task.to_string()
     }
 
     /// Line and column of its name.
-    #[must_use]
     pub fn place(&self) -> (usize, usize) {
         self.places.task
     }
 
     /// Line and column of its template.
-    #[must_use]
     pub fn template_place(&self) -> (usize, usize) {
         self.places.template
     }
 
     /// The problems in one line; empty when it is well.
-    #[must_use]
     pub fn status(&self) -> String {
         self.problems.join("; ")
     }
@@ -139,13 +133,11 @@ impl WorkflowFile {
     }
 
     /// The first phase of that name.
-    #[must_use]
     pub fn phase(&self, topic: &str, job: &str) -> Option<&Phase> {
         self.graph.phases_named(topic, job).first().and_then(|index| self.phases.get(*index))
     }
 
     /// The phases that one follows.
-    #[must_use]
     pub fn parents(&self, phase: &Phase) -> Vec<&Phase> {
         let meant = phase.depends_on.iter().flat_map(|parent| self.graph.meant_by(parent));
         meant.filter_map(|index| self.phases.get(index)).collect()
@@ -153,7 +145,6 @@ impl WorkflowFile {
 
     /// The phases with a cron by which the one at this place starts: itself, or those at the beginning of what it
     /// follows.
-    #[must_use]
     pub fn starters(&self, index: usize) -> Vec<&Phase> {
         self.phases_before(index)
             .map(|(_, phase)| phase)
@@ -162,10 +153,11 @@ impl WorkflowFile {
     }
 
     /// The phases on the ways from one to that at this place, with both.
-    #[must_use]
     pub fn ways(&self, from: &Phase, index: usize) -> Vec<&Phase> {
-        let leads_from = |index| self.phases_before(index).any(|(_, phase)| std::ptr::eq(phase, from));
-        self.phases_before(index).filter(|(index, _)| leads_from(*index)).map(|(_, phase)| phase).collect()
+        let all = self.phases_before(index);
+        all.filter(|(index, _)| self.phases_before(*index).any(|(_, phase)| std::ptr::eq(phase, from)))
+            .map(|(_, phase)| phase)
+            .collect()
     }
 
     /// The phase at this place, what it follows, and so on.

@@ -10,7 +10,6 @@ use crate::rule::{By, Rule};
 
 impl Phase {
     /// When its tasks start and what they are about: `every hour at :05, about the hour before`.
-    #[must_use]
     pub fn words(&self) -> String {
         let mut parts = Vec::new();
         if let Some(cron) = &self.rule.cron {

@@ -98,10 +98,9 @@ fn unreadable_place(rule: &str) -> Option<usize> {
 /// The first value counts, but for lists.
 fn repeated_keys(pairs: &[RulePair]) -> Vec<PhaseLint> {
     let mut seen = HashSet::new();
-    let single = |pair: &&RulePair| {
-        rule::KEYS.contains(&pair.key.as_str()) && !["require", "meta"].contains(&pair.key.as_str())
-    };
-    let again = pairs.iter().filter(single).filter(|pair| !seen.insert(&pair.key));
+    let known = pairs.iter().filter(|pair| rule::KEYS.contains(&pair.key.as_str()));
+    let single = known.filter(|pair| !["require", "meta"].contains(&pair.key.as_str()));
+    let again = single.filter(|pair| !seen.insert(&pair.key));
     again
         .map(|pair| {
             let message = format!("`{}` is there twice: the first one counts, take one out", pair.key);
