@@ -88,6 +88,50 @@ pub fn meta_files(workflows: &Workflows, task: &Attempt, outcome: &Outcome) -> V
 }
 
 /// What follows from a result, where no phase reads a meta file.
+///
+/// ```
+/// use chrono::{DateTime, TimeDelta, Utc};
+/// use chrono_tz::Tz;
+/// use flowlord_domain::decide::{Outcome, decide};
+/// use flowlord_domain::workflow::{WorkflowFile, Workflows};
+/// use flowlord_domain::{Ids, Lane, NewTask, TaskResult, Uid};
+///
+/// struct NoIds;
+/// impl Ids for NoIds {
+///     fn uid(&mut self, now: DateTime<Utc>) -> Uid {
+///         Uid::at(now)
+///     }
+///     fn random(&mut self) -> u64 {
+///         0
+///     }
+/// }
+///
+/// let text = "[[phase]]\ntask = \"load\"\nrule = \"cron=@daily&retry_delay=1m\"\nretry = 1\n";
+/// let workflows = Workflows::new([WorkflowFile::parse("w.toml", text, "", Tz::UTC).unwrap().into()]);
+/// let now: DateTime<Utc> = "2024-01-15T03:00:00Z".parse().unwrap();
+/// let task = NewTask {
+///     uid: Uid::at(now),
+///     topic: "load".to_owned(),
+///     job: String::new(),
+///     id: "chain".to_owned(),
+///     info: "?day=2024-01-14".to_owned(),
+///     meta: String::new(),
+///     workflow: "w.toml".to_owned(),
+///     parent: None,
+///     retry: 0,
+///     not_before: None,
+///     lane: Lane::Live,
+/// };
+/// let msg = "disk full".to_owned();
+/// let failed = Outcome { result: TaskResult::Error, msg, meta: String::new(), started: None, ended: None };
+///
+/// let first = decide(&workflows, &task.clone().into_attempt(), &failed, now, "host", &mut NoIds);
+/// let retry = first.retry.expect("one retry is left");
+/// assert_eq!((retry.retry, retry.not_before), (1, Some(now + TimeDelta::minutes(1))));
+/// let last = decide(&workflows, &retry.into_attempt(), &failed, now, "host", &mut NoIds);
+/// assert!(last.given_up && last.retry.is_none());
+/// assert_eq!(last.alerts[0].msg, "disk full");
+/// ```
 pub fn decide(
     workflows: &Workflows,
     task: &Attempt,

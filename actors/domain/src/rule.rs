@@ -40,6 +40,20 @@ pub const KEYS: [&str; 17] = [
 pub(crate) const MAX_FILES: i64 = 1_000;
 
 /// A phase's rule. Reading one never fails: a value that can't be read is a problem, and its default counts.
+///
+/// ```
+/// use chrono::TimeDelta;
+/// use chrono_tz::Tz;
+/// use flowlord_domain::rule::Rule;
+///
+/// let rule = Rule::parse("cron=0 3 * * *&offset=-24h&meta=region:eu,us", Tz::UTC);
+/// assert_eq!(rule.offset, TimeDelta::hours(-24));
+/// assert_eq!(rule.meta["region"], ["eu", "us"]);
+/// assert!(rule.blocked().is_none());
+///
+/// let rule = Rule::parse("cron=0 3 * * *&ofset=-24h", Tz::UTC);
+/// assert_eq!(rule.problems[0].message, "rule key `ofset` is unknown: did you mean `offset`?");
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rule {
     /// The schedule as it was written.

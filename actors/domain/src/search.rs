@@ -1,8 +1,24 @@
 //! What people write into the search box of tasks: words that must all be there, phrases in quotes, a field before
 //! a colon, a dash for what must not be there.
 //!
-//! ```text
-//! disk "no space" -retry type:load job:hourly result:error info:2026-03-02 msg:"timed out"
+//! ```
+//! use flowlord_domain::search::{Row, Search};
+//!
+//! let search: Search = r#"disk -retry type:load result:error msg:"no space""#.parse()?;
+//! let row = Row {
+//!     topic: b"load",
+//!     job: b"hourly",
+//!     id: b"chain",
+//!     result: Some(flowlord_domain::TaskResult::Error),
+//!     info: b"s3://lake/2026/03/02/",
+//!     meta: b"",
+//!     msg: b"No space left on disk",
+//! };
+//! assert!(search.finds(&row));
+//! assert!(!search.finds(&Row { result: None, ..row }), "it still runs");
+//! let error = "result:good".parse::<Search>().unwrap_err();
+//! assert_eq!(error.to_string(), "`result:good` is no result: write complete, error, warn, alert or running");
+//! # Ok::<(), flowlord_domain::search::SearchError>(())
 //! ```
 
 use std::fmt;

@@ -11,6 +11,26 @@ use crate::ids::Ids;
 ///
 /// What follows the first `#` stays as it is, unless the template begins with it. Without a time the whole
 /// template stays as it is.
+///
+/// ```
+/// use chrono::{DateTime, Utc};
+/// use flowlord_domain::template::{expand_meta, render_utc};
+/// # struct NoIds;
+/// # impl flowlord_domain::Ids for NoIds {
+/// #     fn uid(&mut self, now: DateTime<Utc>) -> flowlord_domain::Uid {
+/// #         flowlord_domain::Uid::at(now)
+/// #     }
+/// #     fn random(&mut self) -> u64 {
+/// #         0
+/// #     }
+/// # }
+///
+/// let time = "2024-01-15T03:00:00Z".parse().ok();
+/// let text = render_utc("{meta:file}?day={yyyy}-{mm}-{dd}&on={host}", time, "worker-1", &mut NoIds);
+/// assert_eq!(text, "{meta:file}?day=2024-01-15&on=worker-1");
+/// let (text, keys) = expand_meta(&text, |key| (key == "file").then(|| "s3://lake/a.csv".to_owned()));
+/// assert_eq!((text.as_str(), keys.as_slice()), ("s3://lake/a.csv?day=2024-01-15&on=worker-1", &["file".to_owned()][..]));
+/// ```
 pub fn render(template: &str, time: Option<NaiveDateTime>, host: &str, ids: &mut dyn Ids) -> String {
     let Some(time) = time.filter(|time| !is_zero(*time)) else { return template.to_owned() };
     let end = template.find('#').filter(|place| *place > 0).unwrap_or(template.len());

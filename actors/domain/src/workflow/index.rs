@@ -9,6 +9,30 @@ use super::{Phase, TaskName, WorkflowFile};
 type Place = (usize, usize);
 
 /// The workflow files that count, by path.
+///
+/// ```
+/// use chrono_tz::Tz;
+/// use flowlord_domain::workflow::{WorkflowFile, Workflows};
+///
+/// let text = r#"
+/// [[phase]]
+/// task = "load:orders"
+/// rule = "cron=0 3 * * *&offset=-24h"
+/// template = "s3://lake/orders/{yyyy}/{mm}/{dd}/"
+///
+/// [[phase]]
+/// task = "report"
+/// dependsOn = "load:orders"
+/// "#;
+/// let file = WorkflowFile::parse("orders.toml", text, "hash", Tz::UTC).expect("the file can be read");
+/// assert_eq!(file.phases[0].words(), "every day at 03:00, about the day before");
+/// let workflows = Workflows::new([file.into()]);
+/// let children: Vec<_> = workflows.children("orders.toml", "load", "orders").map(|phase| phase.name()).collect();
+/// assert_eq!(children, ["report"]);
+///
+/// let findings = WorkflowFile::parse("bad.toml", "[[phase]]\ntask = 5\n", "hash", Tz::UTC).unwrap_err();
+/// assert_eq!(findings[0].to_string(), "bad.toml:2:8: `task` is a number: write a text in quotes");
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Workflows {
     files: Vec<Arc<WorkflowFile>>,
