@@ -2,46 +2,31 @@
 //!
 //! Everything that a request needs from elsewhere goes through the ports of [`Deps`]; there is no other way to the
 //! database or to another actor.
+//!
+//! | room | holds | knows |
+//! |---|---|---|
+//! | `core` | context, routes, auth, request types, views, use cases | |
+//! | `api` | REST handlers | core |
+//! | `pages` | pages | core |
+//! | `compat` | what programs of the reference system ask for | core |
+//! | `server` | the actor, the HTTP server, the middleware, the list of all routes | everything |
 
-mod actor;
 mod api;
-mod auth;
-mod base;
-mod doc;
-mod extract;
-mod finish;
-mod guard;
-mod hosts;
-pub mod kept;
-mod list;
-mod live;
-mod looking;
-mod meter;
-mod openapi;
+pub mod compat;
+mod core;
 mod pages;
-mod params;
-mod polls;
-mod problem;
-mod request_id;
-mod route;
-mod routes;
 mod server;
-mod socket;
-mod tls;
-mod trail;
-mod values;
-mod view;
 
 #[cfg(test)]
 mod tests;
 
-pub use actor::{Config, Deps, Kept, Limits, Metrics, StartError, StopWeb, Unready, Web, bind};
-pub use auth::{Access, Proxies, new_token};
-pub use base::public_url;
-pub use tls::{TlsError, TlsFiles};
+pub use self::core::auth::{Access, Proxies, new_token};
+pub use self::core::base_path::public_url;
+pub use server::actor::{Config, Deps, Kept, Limits, Metrics, StartError, StopWeb, Unready, Web, bind};
+pub use server::tls::{TlsError, TlsFiles};
 
 /// The OpenAPI document, of a service whose paths are below a base path.
 #[must_use]
 pub fn openapi(version: &str, base: &str) -> serde_json::Value {
-    openapi::document(&routes::table(), version, base)
+    core::openapi::document(&api::table(), version, base)
 }

@@ -4,9 +4,9 @@ use flowlord_domain::Attempt;
 use flowlord_messages::Error;
 
 use super::Notice;
-use crate::api::Api;
-use crate::problem::Problem;
-use crate::routes::rerun::all_again;
+use crate::api::rerun::all_again;
+use crate::core::context::Api;
+use crate::core::problem::Problem;
 
 /// So many run again by one form.
 pub(super) const MOST: usize = 500;

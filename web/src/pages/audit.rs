@@ -15,11 +15,11 @@ use super::choice::Choice;
 use super::parts::{Cell, Pager};
 use super::when::{When, long};
 use super::{Layout, Link, Section, Shown, answer, read};
-use crate::api::{Api, ApiRef};
-use crate::params::Params;
-use crate::problem::{Answer, Problem};
-use crate::route::Route;
-use crate::routes::audit::wanted;
+use crate::api::audit::wanted;
+use crate::core::context::{Api, ApiRef};
+use crate::core::params::Params;
+use crate::core::problem::{Answer, Problem};
+use crate::core::route::Route;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/web/audit", Role::Admin, audit)]

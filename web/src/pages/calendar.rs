@@ -5,8 +5,8 @@ use chrono::{DateTime, Datelike as _, Days, Months, NaiveDate, Utc};
 use flowlord_messages::read::DayMarks;
 
 use super::link::Link;
-use crate::params::Params;
-use crate::problem::Problem;
+use crate::core::params::Params;
+use crate::core::problem::Problem;
 
 /// Where the calendar begins and ends: years that people write with four digits.
 const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;

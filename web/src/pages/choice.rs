@@ -4,7 +4,7 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 
 use super::parts::grouped;
-use crate::params::Params;
+use crate::core::params::Params;
 
 /// So many chosen values are named on the button.
 const NAMED: usize = 2;

@@ -10,10 +10,10 @@ use super::calendar::words;
 use super::parts::{Figure, Figures, Pager};
 use super::when::When;
 use super::{Layout, Link, Section, Shown, answer, read};
-use crate::api::{Api, ApiRef};
-use crate::params::{Params, day};
-use crate::problem::{Answer, Problem};
-use crate::route::Route;
+use crate::core::context::{Api, ApiRef};
+use crate::core::params::{Params, day};
+use crate::core::problem::{Answer, Problem};
+use crate::core::route::Route;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/web/files", Role::Viewer, files)]

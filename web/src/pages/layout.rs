@@ -10,10 +10,10 @@ use super::calendar::{Picker, Shown};
 use super::link::Link;
 use super::notice::Notice;
 use super::when::{When, long};
-use crate::api::Api;
-use crate::auth::{COOKIE, role};
-use crate::live::here;
-use crate::routes::assets;
+use crate::core::auth::{COOKIE, role};
+use crate::core::context::Api;
+use crate::core::live::here;
+use crate::pages::assets;
 
 /// The places of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

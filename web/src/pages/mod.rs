@@ -16,13 +16,17 @@
 pub(crate) mod about;
 mod again;
 pub(crate) mod alerts;
+pub(crate) mod assets;
 pub(crate) mod audit;
 pub(crate) mod backload;
 pub(crate) mod calendar;
 pub(crate) mod choice;
+pub(crate) mod docs;
+pub(crate) mod errors;
 pub(crate) mod files;
 pub(crate) mod layout;
 pub(crate) mod link;
+pub(crate) mod login;
 pub(crate) mod notice;
 pub(crate) mod parts;
 pub(crate) mod rows;
@@ -39,10 +43,10 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 use askama::Template;
 use flowlord_messages::{Code, Error};
 
-use crate::api::Api;
-use crate::auth::wants_page;
-use crate::problem::{Answer, Problem};
-use crate::route::Route;
+use crate::core::auth::wants_page;
+use crate::core::context::Api;
+use crate::core::problem::{Answer, Problem};
+use crate::core::route::Route;
 
 pub(crate) use calendar::Shown;
 pub(crate) use layout::{Layout, Section};
@@ -61,6 +65,10 @@ pub(crate) fn routes() -> Vec<Route> {
         backload::routes(),
         audit::routes(),
         about::routes(),
+        docs::routes(),
+        errors::routes(),
+        login::routes(),
+        assets::routes(),
     ]
     .into_iter()
     .flatten()

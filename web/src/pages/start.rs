@@ -15,10 +15,10 @@ use super::parts::{Chart, Figures, STANDINGS, parts, sum};
 use super::rows::{AlertRow, Incident, TaskRow, Trouble, incidents, troubles};
 use super::when::seconds;
 use super::{Layout, Link, Section, Shown, answer, read};
-use crate::api::{Api, ApiRef};
-use crate::params::{Params, day};
-use crate::problem::{Answer, Problem};
-use crate::route::Route;
+use crate::core::context::{Api, ApiRef};
+use crate::core::params::{Params, day};
+use crate::core::problem::{Answer, Problem};
+use crate::core::route::Route;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/", Role::Viewer, start)]

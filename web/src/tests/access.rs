@@ -9,9 +9,9 @@ use flowlord_messages::token::StoredToken;
 use serde_json::json;
 
 use super::stub::{Reply, Stub, config, noon, request, send};
-use crate::actor::Config;
-use crate::api::{Api, ApiRef};
-use crate::auth::{Access, hash_of};
+use crate::core::auth::{Access, hash_of};
+use crate::core::context::{Api, ApiRef};
+use crate::server::actor::Config;
 
 pub(super) const PEER: &str = "10.0.0.1:4000";
 
@@ -33,8 +33,7 @@ pub(super) fn closed() -> (Stub, ApiRef) {
     stub.alerts(|_| Ok(Vec::new()));
     let access = Access { local: Some(hash_of("local")), ..Access::default() };
     let config = Config { access, ..config() };
-    let api =
-        web::Data::new(Api::new(config, stub.deps(), crate::routes::table(), std::sync::Arc::default()));
+    let api = web::Data::new(Api::new(config, stub.deps(), crate::api::table(), std::sync::Arc::default()));
     (stub, api)
 }
 
@@ -218,7 +217,7 @@ async fn metrics_may_be_open_and_a_database_that_does_not_answer_lets_nobody_in(
     let api = web::Data::new(Api::new(
         Config { access, ..config() },
         stub.deps(),
-        crate::routes::table(),
+        crate::api::table(),
         std::sync::Arc::default(),
     ));
     assert_eq!(send(api.clone(), request(Method::GET, "/metrics")).await.status, 200);

@@ -10,7 +10,7 @@ use flowlord_messages::{Code, Error};
 use super::access::{closed, with};
 use super::pages::assert_strict;
 use super::stub::{Stub, noon, request, send};
-use crate::auth::hash_of;
+use crate::core::auth::hash_of;
 
 fn change(id: i64, who: &str, what: &str, action: Action) -> StoredChange {
     let change = Change {

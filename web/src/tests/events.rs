@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use super::backload::stored;
 use super::reads::stats;
 use super::stub::{Stub, alert, attempt, request, send};
-use crate::api::ApiRef;
-use crate::live::{MAX_SUBSCRIBERS, feed, here};
-use crate::server::app;
+use crate::core::context::ApiRef;
+use crate::core::live::{MAX_SUBSCRIBERS, feed, here};
+use crate::server::http_server::app;
 
 /// A client that reads one line after the other.
 struct Listener {

@@ -120,7 +120,7 @@ async fn what_is_refused_for_good_is_acknowledged_and_what_may_come_again_is_not
         let reply = stub.post(&format!("/hooks/push/{path}"), body).await.ok();
         assert_eq!((&reply["accepted"], &reply["rejected"][0]["code"]), (&json!(0), &json!(code)), "{body}");
     }
-    let large = vec![b' '; crate::extract::MAX_RESULTS + 1];
+    let large = vec![b' '; crate::core::extract::MAX_RESULTS + 1];
     assert_eq!(stub.post("/hooks/push/results", large).await.ok()["rejected"][0]["code"], "body_too_large");
     stub.submit(|_| Err(Error::new(Code::Storage, "no disk")));
     assert_eq!(stub.post("/hooks/push/results", DONE).await.code(), "storage");

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::reads::{current, finding};
 use super::stub::{Stub, after, attempt, config, finished, listed, more, noon, request, send};
-use crate::api::Api;
+use crate::core::context::Api;
 
 #[actix::test]
 async fn info_tells_when_what_starts() {
@@ -186,8 +186,7 @@ async fn a_test_message_needs_slack() {
     let stub = Stub::default();
     stub.enqueue(|_| panic!("there is no Slack"));
     let config = crate::Config { slack: false, ..config() };
-    let api =
-        actix_web::web::Data::new(Api::new(config, stub.deps(), crate::routes::table(), Arc::default()));
+    let api = actix_web::web::Data::new(Api::new(config, stub.deps(), crate::api::table(), Arc::default()));
     let (status, _, detail) = send(api, request(Method::GET, "/notify")).await.problem();
     assert_eq!(status, 400);
     assert!(detail.contains("set notify.url, or notify.token and notify.channel"), "{detail}");

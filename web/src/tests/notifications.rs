@@ -11,7 +11,7 @@ use flowlord_messages::{Code, Error};
 use super::pages::full;
 use super::stub::{Stub, config, ladder, noon, request, send};
 use crate::Config;
-use crate::api::Api;
+use crate::core::context::Api;
 
 /// An open incident of 52 alerts in 103 steps.
 fn open(route: &str) -> LadderStatus {
@@ -21,12 +21,8 @@ fn open(route: &str) -> LadderStatus {
 
 /// The page of alerts of a service with or without a Slack of its own.
 async fn alerts(stub: &Stub, slack: bool) -> String {
-    let api = Data::new(Api::new(
-        Config { slack, ..config() },
-        stub.deps(),
-        crate::routes::table(),
-        Arc::default(),
-    ));
+    let api =
+        Data::new(Api::new(Config { slack, ..config() }, stub.deps(), crate::api::table(), Arc::default()));
     send(api, request(Method::GET, "/web/alert")).await.text
 }
 
@@ -52,7 +48,7 @@ async fn without_slack_nothing_was_sent_and_the_page_says_what_to_configure() {
     let api = Data::new(Api::new(
         Config { slack: false, ..config() },
         stub.deps(),
-        crate::routes::table(),
+        crate::api::table(),
         Arc::default(),
     ));
     let about = send(api, request(Method::GET, "/web/about")).await.text;

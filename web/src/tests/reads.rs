@@ -306,10 +306,10 @@ async fn a_service_that_stops_is_not_ready_and_hands_out_nothing() {
     stub.lease(|_| panic!("not while stopping"));
     let api = || {
         let stopping = Arc::new(true.into());
-        actix_web::web::Data::new(crate::api::Api::new(
+        actix_web::web::Data::new(crate::core::context::Api::new(
             super::stub::config(),
             stub.deps(),
-            crate::routes::table(),
+            crate::api::table(),
             stopping,
         ))
     };

@@ -5,8 +5,8 @@ use actix_web::test::TestRequest;
 use flowlord_messages::Code;
 
 use super::stub::{Stub, request};
-use crate::extract::{MAX_BODY, MAX_RESULTS};
-use crate::guard::CONTENT_SECURITY_POLICY;
+use crate::core::extract::{MAX_BODY, MAX_RESULTS};
+use crate::server::middleware::request_guard::CONTENT_SECURITY_POLICY;
 
 #[actix::test]
 async fn unknown_paths_are_problems() {

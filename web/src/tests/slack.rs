@@ -7,8 +7,8 @@ use flowlord_messages::notifier::SlackCall;
 use flowlord_messages::{Code, Error};
 
 use super::stub::{Stub, send};
-use crate::auth::Access;
-use crate::extract::MAX_BODY;
+use crate::core::auth::Access;
+use crate::core::extract::MAX_BODY;
 
 const BODY: &str = "payload=%7B%22type%22%3A%22block_actions%22%7D&x=%20";
 
@@ -32,10 +32,10 @@ async fn a_click_is_handed_on_as_it_came_and_answered_with_nothing() {
     });
     let mut config = super::stub::config();
     config.access = Access { anonymous: false, ..Access::default() };
-    let api = actix_web::web::Data::new(crate::api::Api::new(
+    let api = actix_web::web::Data::new(crate::core::context::Api::new(
         config,
         stub.deps(),
-        crate::routes::table(),
+        crate::api::table(),
         Arc::default(),
     ));
     let reply = send(api, signed(BODY)).await;

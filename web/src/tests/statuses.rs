@@ -23,12 +23,12 @@ use super::access::{PEER, closed};
 use super::backload::{planning, stored};
 use super::reads::current;
 use super::stub::{Reply, Stub, attempt, config, granted, noon, send};
-use crate::api::{Api, ApiRef};
-use crate::auth::hash_of;
-use crate::extract::MAX_RESULTS;
-use crate::openapi::Operation;
-use crate::routes::hooks::EXAMPLE_PUSH_TOKEN;
-use crate::routes::table;
+use crate::api::hooks::EXAMPLE_PUSH_TOKEN;
+use crate::api::table;
+use crate::core::auth::hash_of;
+use crate::core::context::{Api, ApiRef};
+use crate::core::extract::MAX_RESULTS;
+use crate::core::openapi::Operation;
 
 /// Everything is well.
 fn serving() -> Stub {

@@ -54,10 +54,10 @@ use flowlord_messages::{
 };
 use serde_json::Value;
 
-use crate::actor::{Config, Deps, Kept, Limits, Metrics};
-use crate::api::{Api, ApiRef};
-use crate::auth::Access;
-use crate::server::app;
+use crate::core::auth::Access;
+use crate::core::context::{Api, ApiRef};
+use crate::server::actor::{Config, Deps, Kept, Limits, Metrics};
+use crate::server::http_server::app;
 
 /// Always shows the same time.
 #[derive(Debug)]
@@ -301,7 +301,7 @@ impl Stub {
     }
 
     pub(crate) fn api(&self) -> ApiRef {
-        web::Data::new(Api::new(config(), self.deps(), crate::routes::table(), Arc::default()))
+        web::Data::new(Api::new(config(), self.deps(), crate::api::table(), Arc::default()))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {

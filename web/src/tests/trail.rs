@@ -12,9 +12,9 @@ use flowlord_messages::{Code, Error};
 use serde_json::json;
 
 use super::stub::{Stub, config, noon, request, send};
-use crate::actor::Config;
-use crate::api::{Api, ApiRef};
-use crate::auth::{Access, Proxies, hash_of};
+use crate::core::auth::{Access, Proxies, hash_of};
+use crate::core::context::{Api, ApiRef};
+use crate::server::actor::Config;
 
 type Stored = Arc<Mutex<Vec<Change>>>;
 
@@ -35,7 +35,7 @@ fn closed() -> (Stub, ApiRef, Stored) {
     });
     let proxies = Proxies::parse(&["10.0.0.0/8".to_owned()]).unwrap();
     let config = Config { access: Access { proxies, ..Access::default() }, ..config() };
-    let api = web::Data::new(Api::new(config, stub.deps(), crate::routes::table(), Arc::default()));
+    let api = web::Data::new(Api::new(config, stub.deps(), crate::api::table(), Arc::default()));
     (stub, api, stored)
 }
 

@@ -17,12 +17,12 @@ use super::layout::{Layout, Section};
 use super::parts::grouped;
 use super::when::When;
 use super::{answer, read};
-use crate::api::{Api, ApiRef};
-use crate::auth::role;
-use crate::params::Params;
-use crate::problem::{Answer, Problem};
-use crate::route::Route;
-use crate::routes::health::ping_all;
+use crate::api::health::ping_all;
+use crate::core::auth::role;
+use crate::core::context::{Api, ApiRef};
+use crate::core::params::Params;
+use crate::core::problem::{Answer, Problem};
+use crate::core::route::Route;
 
 pub(crate) use self::sizes::Sizes;
 

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_messages::database::{MeasureTable, TableSize};
 
-use crate::api::ApiRef;
+use crate::core::context::ApiRef;
 
 /// So long what was counted is good enough.
 const FRESH: TimeDelta = TimeDelta::hours(1);

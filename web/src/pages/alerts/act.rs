@@ -10,14 +10,14 @@ use flowlord_messages::alerts::{Acknowledge, AddSilence, RemoveSilence};
 
 use super::PATH;
 use super::again::again;
-use crate::api::{Api, ApiRef};
-use crate::extract::form_body;
+use crate::core::audit_entry::Trail;
+use crate::core::context::{Api, ApiRef};
+use crate::core::extract::form_body;
+use crate::core::problem::{Answer, Problem};
+use crate::core::values::matching::{HOLDS, MatchText, by, note, until};
+use crate::core::values::{Span, required};
 use crate::pages::again::Done;
 use crate::pages::{Link, Notice};
-use crate::problem::{Answer, Problem};
-use crate::trail::Trail;
-use crate::values::matching::{HOLDS, MatchText, by, note, until};
-use crate::values::{Span, required};
 
 /// Does what a form asks for, and leads back to where it stood.
 pub(crate) async fn act(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {

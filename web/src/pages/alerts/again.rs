@@ -12,13 +12,13 @@ use flowlord_messages::read::TaskFilter;
 
 use super::act::Form;
 use super::{PARAMS, is_chosen};
-use crate::api::Api;
+use crate::api::rerun;
+use crate::api::tasks::uid_of;
+use crate::core::context::Api;
+use crate::core::params::{Params, day};
+use crate::core::problem::Problem;
 use crate::pages::Shown;
 use crate::pages::again::{Done, MOST};
-use crate::params::{Params, day};
-use crate::problem::Problem;
-use crate::routes::rerun;
-use crate::routes::tasks::uid_of;
 
 /// Has what the form means run again.
 pub(super) async fn again(api: &Api, request: &HttpRequest, form: &Form) -> Result<Done, Problem> {

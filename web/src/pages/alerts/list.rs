@@ -5,11 +5,11 @@ use std::cmp::Ordering;
 use flowlord_domain::AlertKind;
 use flowlord_messages::read::StoredAlert;
 
+use crate::core::params::Params;
+use crate::core::problem::Problem;
 use crate::pages::parts::Cell;
 use crate::pages::sort::Column;
 use crate::pages::when::When;
-use crate::params::Params;
-use crate::problem::Problem;
 
 pub(super) const COLUMNS: [Column; 7] = [
     Column { label: "Alerted", key: "at", figures: true },

@@ -22,11 +22,11 @@ use super::calendar::words;
 use super::parts::{Cell, Heads, Pager, grouped};
 use super::sort::heads;
 use super::{Layout, Link, Section, Shown, answer, read};
-use crate::api::{Api, ApiRef};
-use crate::auth::may_change;
-use crate::params::{Params, day};
-use crate::problem::{Answer, Problem};
-use crate::route::Route;
+use crate::core::auth::may_change;
+use crate::core::context::{Api, ApiRef};
+use crate::core::params::{Params, day};
+use crate::core::problem::{Answer, Problem};
+use crate::core::route::Route;
 
 pub(crate) use self::act::act;
 

@@ -5,7 +5,7 @@ use flowlord_messages::alerts::{
     CountNotifications, DEFAULT_ROUTE, LadderStatus, MAX_COUNTED_STEPS, Notifications,
 };
 
-use crate::api::Api;
+use crate::core::context::Api;
 use crate::pages::parts::{Cell, grouped};
 use crate::pages::read;
 use crate::pages::when::{When, long};

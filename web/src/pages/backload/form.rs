@@ -6,7 +6,7 @@ use flowlord_domain::backload::{Meta, Only, Request, Values};
 use flowlord_domain::query::Query;
 use serde::Serialize;
 
-use crate::problem::Problem;
+use crate::core::problem::Problem;
 
 /// What the names of fields for keys of meta begin with.
 const META: &str = "meta.";

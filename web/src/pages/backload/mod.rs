@@ -21,12 +21,12 @@ use super::link::Link;
 use super::notice::Notice;
 use super::parts::{Cell, Pager, grouped};
 use super::when::When;
-use crate::api::{Api, ApiRef};
-use crate::extract::form_body;
-use crate::problem::{Answer, Problem};
-use crate::route::Route;
-use crate::routes::backload as rest;
-use crate::trail::Trail;
+use crate::api::backload as rest;
+use crate::core::audit_entry::Trail;
+use crate::core::context::{Api, ApiRef};
+use crate::core::extract::form_body;
+use crate::core::problem::{Answer, Problem};
+use crate::core::route::Route;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![

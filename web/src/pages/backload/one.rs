@@ -4,11 +4,11 @@ use flowlord_domain::backload::{Only, Order};
 use flowlord_messages::backload::{BackloadState, Failure, StoredBackload};
 
 use super::{FailureRow, PATH};
+use crate::api::backload::unknown;
+use crate::core::problem::Problem;
 use crate::pages::link::Link;
 use crate::pages::parts::grouped;
 use crate::pages::when::When;
-use crate::problem::Problem;
-use crate::routes::backload::unknown;
 
 /// A row of those that were begun.
 #[derive(Debug)]

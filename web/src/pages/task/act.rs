@@ -5,14 +5,14 @@ use actix_web::web::{Path, Payload};
 use flowlord_domain::query::Query;
 use flowlord_domain::{TaskState, Uid};
 
-use crate::api::{Api, ApiRef};
-use crate::extract::form_body;
+use crate::api::rerun as rest;
+use crate::api::tasks::uid_of;
+use crate::core::audit_entry::Trail;
+use crate::core::context::{Api, ApiRef};
+use crate::core::extract::form_body;
+use crate::core::problem::{Answer, Problem};
+use crate::core::values::matching::note;
 use crate::pages::Notice;
-use crate::problem::{Answer, Problem};
-use crate::routes::rerun as rest;
-use crate::routes::tasks::uid_of;
-use crate::trail::Trail;
-use crate::values::matching::note;
 
 /// Does what a button asks for, and leads back to the task.
 pub(crate) async fn act(api: ApiRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {

@@ -9,13 +9,13 @@ use flowlord_domain::{Attempt, Uid};
 use flowlord_messages::read::AttemptsById;
 
 use super::PATH;
-use crate::api::{Api, ApiRef};
-use crate::extract::form_body;
+use crate::api::tasks::uid_of;
+use crate::core::audit_entry::Trail;
+use crate::core::context::{Api, ApiRef};
+use crate::core::extract::form_body;
+use crate::core::problem::{Answer, Problem};
 use crate::pages::again::{Done, MOST};
 use crate::pages::{Link, Notice};
-use crate::problem::{Answer, Problem};
-use crate::routes::tasks::uid_of;
-use crate::trail::Trail;
 
 /// Has the ticked tasks run again, and leads back to where they stood.
 pub(crate) async fn again(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {

@@ -6,11 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::TaskState;
 use flowlord_messages::read::{Counts, Stats, StatsRow};
 
+use crate::core::params::{Params, day};
+use crate::core::problem::Problem;
 use crate::pages::Shown;
 use crate::pages::choice::Choice;
 use crate::pages::parts::{STANDINGS, parts};
-use crate::params::{Params, day};
-use crate::problem::Problem;
 
 /// The parameters of the page. `page` is the reference system's, in old bookmarks: lists go on by cursor here.
 pub(crate) const PARAMS: &[&str] = &[

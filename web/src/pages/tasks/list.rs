@@ -4,10 +4,10 @@ use chrono::SecondsFormat;
 use flowlord_messages::find::FindTasks;
 
 use super::filter::{hour, span};
-use crate::list;
+use crate::core::params::Params;
+use crate::core::problem::Problem;
+use crate::core::task_query as list;
 use crate::pages::{Link, Shown};
-use crate::params::Params;
-use crate::problem::Problem;
 
 /// How many tasks a page of the list has.
 const ROWS: usize = 100;

@@ -18,11 +18,11 @@ use super::rows::TaskRow;
 use super::sort::{Column, heads};
 use super::when::When;
 use super::{Layout, Link, Section, Shown, answer, read};
-use crate::api::{Api, ApiRef};
-use crate::auth::may_change;
-use crate::params::Params;
-use crate::problem::{Answer, Problem};
-use crate::route::Route;
+use crate::core::auth::may_change;
+use crate::core::context::{Api, ApiRef};
+use crate::core::params::Params;
+use crate::core::problem::{Answer, Problem};
+use crate::core::route::Route;
 
 pub(crate) use self::act::again;
 

@@ -7,12 +7,12 @@ use flowlord_messages::library::Reload;
 use flowlord_messages::scheduler::PausePhase;
 
 use super::PATH;
-use crate::api::ApiRef;
-use crate::extract::form_body;
+use crate::core::audit_entry::Trail;
+use crate::core::context::ApiRef;
+use crate::core::extract::form_body;
+use crate::core::problem::Answer;
 use crate::pages::Notice;
 use crate::pages::link::Link;
-use crate::problem::Answer;
-use crate::trail::Trail;
 
 /// Looks at the files now.
 pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {

@@ -25,10 +25,10 @@ use super::answer;
 use super::layout::{Layout, Section};
 use super::link::Link;
 use super::rows::{self, Trouble};
-use crate::api::{Api, ApiRef};
-use crate::params::Params;
-use crate::problem::{Answer, Problem};
-use crate::route::Route;
+use crate::core::context::{Api, ApiRef};
+use crate::core::params::Params;
+use crate::core::problem::{Answer, Problem};
+use crate::core::route::Route;
 
 pub(crate) use self::act::{change, refresh};
 

@@ -14,10 +14,10 @@ use super::graph::Drawing;
 use super::grid::{Row, by_hour, cells};
 use super::slots::{Slot, slots};
 use super::{Asked, MOST_ROWS};
-use crate::api::Api;
+use crate::core::context::Api;
+use crate::core::problem::Problem;
 use crate::pages::link::Link;
 use crate::pages::read as part;
-use crate::problem::Problem;
 
 /// So many of the tasks of an hour are listed.
 const LISTED: usize = 50;

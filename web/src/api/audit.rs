@@ -1,0 +1,93 @@
+//! The trail of what people changed.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use chrono::NaiveDate;
+use flowlord_domain::Role;
+use flowlord_messages::audit::{Action, ListChanges, StoredChange};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::api::{LookedList, json};
+use crate::core::context::ApiRef;
+use crate::core::openapi::{Operation, schema, texts};
+use crate::core::params::{Params, day};
+use crate::core::problem::{Answer, Problem};
+use crate::core::route::Route;
+use crate::core::view::time::Stamp;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::view("/api/v1/audit", Role::Admin, list).documented(describe_list)]
+}
+
+#[derive(Serialize)]
+struct ChangeView<'a> {
+    id: i64,
+    at: Stamp,
+    who: &'a str,
+    from: &'a str,
+    action: &'static str,
+    what: &'a str,
+    detail: &'a str,
+    status: u16,
+}
+
+impl<'a> From<&'a StoredChange> for ChangeView<'a> {
+    fn from(StoredChange { id, change }: &'a StoredChange) -> Self {
+        Self {
+            id: *id,
+            at: Stamp(change.at),
+            who: &change.who,
+            from: &change.from,
+            action: change.action.as_str(),
+            what: &change.what,
+            detail: &change.detail,
+            status: change.status,
+        }
+    }
+}
+
+/// The changes of a day, newest first.
+pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
+    let params = Params::parse(request.query_string(), &["date", "who", "action", "limit", "cursor"])?;
+    let date = params.date()?.unwrap_or_else(|| api.deps.clock.now().date_naive());
+    let page = api.deps.changes.call(wanted(&params, date, params.limit()?)?).await?;
+    let items = page.changes.iter().map(ChangeView::from).collect();
+    let next = page.next.map(|next| next.to_string());
+    json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until.map(Stamp) })
+}
+
+/// Which changes a request asks for: the same for REST and for the page.
+pub(crate) fn wanted(params: &Params, date: NaiveDate, limit: usize) -> Result<ListChanges, Problem> {
+    let (from, to) = day(date);
+    Ok(ListChanges {
+        from,
+        to,
+        who: params.texts("who")?,
+        actions: params.many("action").map(action).collect::<Result<_, _>>()?,
+        after: params.cursor()?,
+        limit,
+    })
+}
+
+fn action(name: &str) -> Result<Action, Problem> {
+    Action::named(name).ok_or_else(|| {
+        let known = Action::ALL.map(Action::as_str).join(", ");
+        Problem::invalid(format!("`action` is `{name}`: write one of {known}"))
+    })
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    let example = json!({
+        "id": 7, "at": "2026-03-02T12:00:00Z", "who": "ann", "from": "192.0.2.7", "action": "token",
+        "what": "POST /api/v1/tokens", "detail": "{\"name\":\"etl\",\"role\":\"worker\"}", "status": 201,
+    });
+    operation.about("service", "What people changed")
+        .says("The changes of a day, newest first, with who made them and from where. A page looks at a bounded number of them.")
+        .query("date", "a UTC day; today unless given", json!({"type": "string", "format": "date"}))
+        .query("who", "names of tokens, or of people in Slack", texts())
+        .query("action", "kinds of change", json!({"type": "array", "items": {"type": "string", "enum": Action::ALL.map(Action::as_str)}}))
+        .pages()
+        .answers(200, "changes", schema("ChangeList"), json!({"items": [example], "next": null}))
+        .asks()
+}

@@ -1,0 +1,44 @@
+//! All attempts of a chain.
+
+use actix_web::http::StatusCode;
+use actix_web::web::Path;
+use flowlord_domain::Role;
+use flowlord_messages::Code;
+use flowlord_messages::read::ChainBeginning;
+use serde_json::json;
+
+use crate::api::tasks::task_example;
+use crate::api::{List, json};
+use crate::core::context::ApiRef;
+use crate::core::openapi::{Operation, list_of};
+use crate::core::problem::{Answer, Problem};
+use crate::core::route::Route;
+use crate::core::view::task::TaskView;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::view("/api/v1/chains/{id}", Role::Viewer, chain).documented(describe_chain)]
+}
+
+/// More attempts than a chain can have.
+const ALL: usize = 1_000_000_000;
+
+/// The attempts, oldest first; each but the first names its parent.
+pub(crate) async fn chain(api: ApiRef, path: Path<String>) -> Answer {
+    let id = path.into_inner();
+    let all = ChainBeginning { id: id.clone(), limit: ALL };
+    let tasks = api.deps.chain_beginning.call(all).await?.attempts;
+    if tasks.is_empty() {
+        return Err(Problem::new(Code::ChainUnknown, format!("no task has the id `{id}`")));
+    }
+    json(StatusCode::OK, &List { items: tasks.iter().map(TaskView).collect(), next: None })
+}
+
+fn describe_chain(operation: Operation) -> Operation {
+    operation
+        .about("tasks", "All attempts of a chain")
+        .says("A task, its retries and its children, oldest first; `parent` says which led to which.")
+        .path("id", "the chain", "chain-1")
+        .answers(200, "the attempts", list_of("Task"), json!({"items": [task_example()], "next": null}))
+        .fails(&[Code::ChainUnknown])
+        .asks()
+}

@@ -1,0 +1,182 @@
+//! Files that arrived: told, and listed with what they started.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::Payload;
+use flowlord_domain::file_event::{Arrival, FileEventError, Headers, parse};
+use flowlord_domain::{Attempt, Role, TaskState};
+use flowlord_messages::Code;
+use flowlord_messages::files::{FileArrived, ListFiles, PhaseOutcome, Recorded, StartedTask, WatchedPlaces};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use serde_json::json;
+
+use crate::api::tasks::idempotency_key;
+use crate::api::{List, json};
+use crate::core::context::ApiRef;
+use crate::core::extract::event_body;
+use crate::core::openapi::{Operation, day_schema, list_of, schema};
+use crate::core::params::{Params, day};
+use crate::core::problem::{Answer, Problem};
+use crate::core::route::Route;
+use crate::core::view::file::{FileEventView, OutcomeView, PlaceView, RecordedView};
+use crate::core::view::task::TaskView;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/api/v1/files", Role::Viewer, list).documented(describe_list),
+        Route::post("/api/v1/files", Role::Worker, arrived).documented(describe_arrived),
+        Route::view("/api/v1/files/places", Role::Viewer, places).documented(describe_places),
+    ]
+}
+
+/// How many records of one body are on their way to the database at the same time.
+const AT_ONCE: usize = 16;
+
+/// Records what a body tells of files and starts their tasks.
+pub(crate) async fn arrived(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    let body = event_body(&request, payload).await?;
+    tell(&api, &request, &body).await
+}
+
+/// Records what the headers of a request and its body tell of files. What isn't about a new file is recorded, too, and
+/// answered like one: its sender would else send it again.
+pub(crate) async fn tell(api: &ApiRef, request: &HttpRequest, body: &[u8]) -> Answer {
+    let key = idempotency_key(request)?;
+    let stated = Headers::of(|name| request.headers().get(name)?.to_str().ok());
+    let arrivals = parse(body, &stated).map_err(unreadable)?;
+    let is_one = arrivals.len() == 1;
+    let records = arrivals.into_iter().zip(0_usize..).map(|(arrival, nth)| {
+        // Of several each has a key of its own.
+        let key = key.map(|key| if nth == 0 { key.to_owned() } else { format!("{key} {nth}") });
+        record(api, arrival, key)
+    });
+    // In their order, so that files that wait for each other are counted as they came.
+    let recorded: Vec<_> = futures_util::stream::iter(records).buffered(AT_ONCE).try_collect().await?;
+    match recorded.as_slice() {
+        [one] if is_one => json(StatusCode::OK, &RecordedView::from(one)),
+        several => {
+            let items = several.iter().map(RecordedView::from).collect();
+            json(StatusCode::OK, &List { items, next: None })
+        }
+    }
+}
+
+async fn record(api: &ApiRef, arrival: Arrival, key: Option<String>) -> Result<Told, Problem> {
+    let (mut file, ignored) = match arrival {
+        Arrival::File(file) => (file, String::new()),
+        Arrival::Ignored { file, why } => (file, why),
+    };
+    if let Some(key) = key.filter(|_| file.version.is_empty()) {
+        file.version = format!("key {key}");
+    }
+    let (path, why) = (file.path.clone(), ignored.clone());
+    let Recorded { event, phases, tasks } = api.deps.arrived.call(FileArrived { file, ignored }).await?;
+    Ok(Told { event, path, why, phases, tasks: tasks.iter().map(as_started).collect() })
+}
+
+/// A record that is on disk, with what it started.
+pub(crate) struct Told {
+    event: i64,
+    path: String,
+    /// Why it started nothing; empty when it may.
+    why: String,
+    phases: Vec<PhaseOutcome>,
+    tasks: Vec<Attempt>,
+}
+
+impl<'a> From<&'a Told> for RecordedView<'a> {
+    fn from(told: &'a Told) -> Self {
+        Self {
+            event: told.event,
+            path: &told.path,
+            ignored: &told.why,
+            phases: told.phases.iter().map(OutcomeView::from).collect(),
+            tasks: told.tasks.iter().map(TaskView).collect(),
+        }
+    }
+}
+
+/// One that is kept waits for a person, not for a time.
+fn as_started(StartedTask { task, held }: &StartedTask) -> Attempt {
+    let stored = task.clone().into_attempt();
+    if *held { Attempt { state: TaskState::Delayed, ..stored } } else { stored }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
+fn unreadable(err: FileEventError) -> Problem {
+    let code = match err {
+        FileEventError::Json(_) | FileEventError::NotAnObject => Code::InvalidJson,
+        FileEventError::NoPath
+        | FileEventError::Data(_)
+        | FileEventError::TooMany(_)
+        | FileEventError::TooLong { .. } => Code::InvalidRequest,
+    };
+    Problem::new(code, err.to_string())
+}
+
+/// The watched places, and how they are.
+pub(crate) async fn places(api: ApiRef) -> Answer {
+    let places = api.deps.places.call(WatchedPlaces).await?;
+    json(StatusCode::OK, &List { items: places.iter().map(PlaceView::from).collect(), next: None })
+}
+
+/// The events of a day, newest first.
+pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
+    let params = Params::parse(request.query_string(), &["date", "limit", "cursor"])?;
+    let limit = params.limit()?;
+    let date = params.date()?.unwrap_or_else(|| api.deps.clock.now().date_naive());
+    let (from, to) = day(date);
+    let query = ListFiles { from, to, after: params.cursor()?, limit: limit + 1 };
+    let mut events = api.deps.files.call(query).await?;
+    let more = events.len() > limit;
+    events.truncate(limit);
+    let next = events.last().filter(|_| more).map(|event| event.id.to_string());
+    json(StatusCode::OK, &List { items: events.iter().map(FileEventView::from).collect(), next })
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    let example = json!({
+        "event": 5, "at": "2026-03-02T12:00:00Z", "source": "api", "path": "s3://bucket/in/2026-03-02.csv",
+        "phases": [],
+    });
+    operation
+        .about("workflows", "File events of a day")
+        .says("Newest first, with what each started.")
+        .query("date", "a UTC day; today unless given", day_schema())
+        .pages()
+        .answers(200, "file events", list_of("FileEvent"), json!({"items": [example], "next": null}))
+        .asks()
+}
+
+fn describe_arrived(operation: Operation) -> Operation {
+    let one_or_many = json!({"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]});
+    let recorded = json!({"anyOf": [schema("FileRecorded"), list_of("FileRecorded")]});
+    operation.about("workflows", "Tell of a file")
+        .says("Stat JSON, an object notification of GCS, S3 or MinIO, an event of EventBridge, or any of them in a CloudEvent, a Pub/Sub push or a message of SNS or SQS. What isn't about a new file is recorded and answered like one, with `ignored`. Several records are answered as `items`, each like one.")
+        .header("Idempotency-Key", "tells versions of a file apart where nothing else does")
+        .body("the event, or several", one_or_many, json!({"path": "s3://bucket/in/2026-03-02.csv", "size": 1024}))
+        .answers(200, "what it started", recorded, json!({
+            "event": 5, "path": "s3://bucket/in/2026-03-02.csv", "phases": [], "tasks": [],
+        }))
+        .fails(&[Code::InvalidRequest])
+        .asks()
+}
+
+fn describe_places(operation: Operation) -> Operation {
+    let place = json!({
+        "type": "object", "required": ["place", "files"],
+        "properties": {
+            "place": {"type": "string"}, "looked_at": {"type": "string", "format": "date-time"},
+            "files": {"type": "integer"}, "problem": {"type": "string"},
+        },
+    });
+    let list = json!({
+        "type": "object", "required": ["items", "next"],
+        "properties": {"items": {"type": "array", "items": place}, "next": {"type": "null"}},
+    });
+    operation.about("workflows", "Watched places")
+        .answers(200, "how they are", list, json!({
+            "items": [{"place": "/srv/in", "looked_at": "2026-03-02T12:00:00Z", "files": 3}], "next": null,
+        }))
+        .asks()
+}

@@ -1,0 +1,321 @@
+//! What workers ask: a lease, a heartbeat, a result, a release.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Path, Payload};
+use actix_web::{HttpMessage as _, HttpRequest};
+use chrono::TimeDelta;
+use flowlord_domain::Role;
+use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
+use flowlord_messages::ingest::SubmitResults;
+use flowlord_messages::write::{Claim, Granted};
+use flowlord_messages::{Code, Error, LeaseToken, Port};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::api::{json, json_text};
+use crate::core::auth::Caller;
+use crate::core::context::{Api, ApiRef};
+use crate::core::doc::Doc;
+use crate::core::extract::{json_body, object, result_body};
+use crate::core::long_poll_limit::Poll;
+use crate::core::openapi::{Operation, schema};
+use crate::core::problem::{Answer, Problem};
+use crate::core::route::Route;
+use crate::core::values::{Span, Text, between, check_worker, required, topic_filter};
+use crate::core::view::task::GrantedView;
+use crate::core::view::time::Stamp;
+use crate::server::socket::HangUp;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/api/v1/lease", Role::Worker, lease).work().long_poll().documented(describe_lease),
+        Route::post("/api/v1/lease/{lease}/result", Role::Worker, result).work().documented(describe_result),
+        Route::post("/api/v1/lease/{lease}/heartbeat", Role::Worker, heartbeat)
+            .work()
+            .documented(describe_heartbeat),
+        Route::post("/api/v1/lease/{lease}/release", Role::Worker, release)
+            .work()
+            .documented(describe_release),
+    ]
+}
+
+const LEASE: &str = "the `lease` that came with the task";
+pub(crate) const EXAMPLE_LEASE: &str = "064c0953867001-000000000000feed";
+
+/// Bounds of a lease.
+const LEASE_MIN: (TimeDelta, &str) = (TimeDelta::seconds(5), "5s");
+const LEASE_MAX: (TimeDelta, &str) = (TimeDelta::hours(24), "24h");
+/// The longest wait for a task.
+const WAIT_MAX: (TimeDelta, &str) = (TimeDelta::minutes(5), "5m");
+/// The longest delay of a release.
+const DELAY_MAX: (TimeDelta, &str) = (TimeDelta::days(7), "168h");
+const ZERO: (TimeDelta, &str) = (TimeDelta::zero(), "0s");
+/// Tasks in one answer.
+const MAX_TASKS: u64 = 100;
+/// Topics in one request.
+const MAX_TOPICS: usize = 256;
+/// How much later than asked for the end of a wait may be told.
+const WAIT_SLACK: Duration = Duration::from_secs(30);
+
+const LEASE_EXAMPLE: &str = r#"{"topics":["load","report:daily"],"worker":"w1"}"#;
+
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+struct LeaseBody<'a> {
+    topics: Option<Vec<String>>,
+    worker: Option<Text<'a>>,
+    max: Option<u64>,
+    wait: Option<Span>,
+    lease: Option<Span>,
+}
+
+impl LeaseBody<'_> {
+    fn into_lease(self, api: &Api) -> Result<(Lease, Waiting), Problem> {
+        let topics = required(
+            "topics",
+            self.topics,
+            r#"the topics to take tasks from, like ["load","report:daily"]"#,
+        )?;
+        if topics.is_empty() || topics.len() > MAX_TOPICS {
+            let detail = format!("`topics` has {} entries: write 1 to {MAX_TOPICS}", topics.len());
+            return Err(Problem::invalid(detail));
+        }
+        let topics = topics.into_iter().map(topic_filter).collect::<Result<_, _>>()?;
+        let Text(worker) = required("worker", self.worker, "a name that tells this worker from others")?;
+        check_worker(&worker)?;
+        let max = self.max.unwrap_or(1);
+        if !(1..=MAX_TASKS).contains(&max) {
+            return Err(Problem::invalid(format!(
+                "`max` is {max}: write a whole number from 1 to {MAX_TASKS}"
+            )));
+        }
+        let wait = between("wait", self.wait.map_or(ZERO.0, |Span(wait)| wait), ZERO, WAIT_MAX)?;
+        let lease = lease_time(self.lease)?.unwrap_or(api.config.lease);
+        let (reply, answer) = oneshot::channel();
+        let max = usize::try_from(max).unwrap_or(1);
+        let lease = Lease { topics, max, worker: worker.into_owned(), lease, wait, reply };
+        Ok((lease, Waiting { answer, release: api.deps.release.clone() }))
+    }
+}
+
+fn lease_time(span: Option<Span>) -> Result<Option<TimeDelta>, Problem> {
+    span.map(|Span(lease)| between("lease", lease, LEASE_MIN, LEASE_MAX)).transpose()
+}
+
+/// A worker's place in dispatch. When its connection closes this is dropped, which dispatch notices.
+struct Waiting {
+    answer: oneshot::Receiver<Result<Vec<Granted>, Error>>,
+    release: Port<Release>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.answer.close();
+        // Tasks that came while the worker went: nobody will work on them.
+        for granted in self.answer.try_recv().into_iter().flatten().flatten() {
+            self.release.hint(Release { lease: granted.lease, delay: TimeDelta::zero() });
+        }
+    }
+}
+
+/// Hands out tasks, waiting for the first one as long as the worker likes.
+pub(crate) async fn lease(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    api.refuse_when_stopping()?;
+    let body = json_body(&request, payload).await?;
+    let wanted: LeaseBody<'_> = object(&body, LEASE_EXAMPLE)?;
+    let (lease, waiting) = wanted.into_lease(&api)?;
+    let _poll = waits(&api, &request, &lease)?;
+    let Some(hang_up) = HangUp::of(&request) else { return granted(&api, lease, waiting).await };
+    tokio::select! {
+        biased;
+        // The worker may be gone: it gets no task. One that came meanwhile is given back.
+        () = hang_up.wait() => json(StatusCode::OK, &LeaseAnswer { tasks: Vec::new() }),
+        answer = granted(&api, lease, waiting) => answer,
+    }
+}
+
+/// What dispatch grants.
+async fn granted(api: &Api, lease: Lease, mut waiting: Waiting) -> Answer {
+    let longest = lease.wait.to_std().unwrap_or_default() + WAIT_SLACK;
+    api.deps.lease.call(lease).await?;
+    match tokio::time::timeout(longest, &mut waiting.answer).await {
+        Ok(Ok(granted)) => {
+            let tasks = granted?;
+            json(StatusCode::OK, &LeaseAnswer { tasks: tasks.iter().map(GrantedView).collect() })
+        }
+        Ok(Err(_)) => Err(Problem::new(Code::Stopping, "dispatch was restarted; ask again")),
+        Err(_) => Err(Problem::new(Code::Timeout, "dispatch did not answer in time; ask again")),
+    }
+}
+
+/// A request that may wait is counted, so that no caller takes all the room.
+fn waits(api: &Api, request: &HttpRequest, lease: &Lease) -> Result<Option<Poll>, Problem> {
+    if lease.wait.is_zero() {
+        return Ok(None);
+    }
+    let named = request.extensions().get::<Caller>().map(|caller| caller.name().to_owned());
+    let caller = named.or_else(|| api.client(request).map(|from| from.to_string())).unwrap_or_default();
+    api.polls.begin(caller, api.config.limits.long_polls).map(Some)
+}
+
+#[derive(Serialize)]
+struct LeaseAnswer<'a> {
+    tasks: Vec<GrantedView<'a>>,
+}
+
+/// A lease as a path names it.
+pub(crate) fn lease_token(text: &str) -> Result<LeaseToken, Problem> {
+    text.parse().map_err(|_| {
+        Problem::new(Code::LeaseUnknown, "no lease looks like this: use the `lease` that came with the task")
+    })
+}
+
+#[derive(Debug, Deserialize)]
+struct HeartbeatBody {
+    progress: Option<f64>,
+    msg: Option<String>,
+    lease: Option<Span>,
+}
+
+#[derive(Serialize)]
+struct HeartbeatAnswer {
+    expires: Stamp,
+    cancel: bool,
+}
+
+/// Keeps a lease alive.
+pub(crate) async fn heartbeat(
+    api: ApiRef,
+    path: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let lease = lease_token(&path)?;
+    let beat: HeartbeatBody = object(&body, r#"{"progress":0.4,"msg":"half way"}"#)?;
+    if let Some(progress) = beat.progress.filter(|progress| !(0.0..=1.0).contains(progress)) {
+        return Err(Problem::invalid(format!("`progress` is {progress}: write a number from 0 to 1")));
+    }
+    let by = lease_time(beat.lease)?;
+    let beat = Heartbeat { lease, by, progress: beat.progress, msg: beat.msg };
+    let extended = api.deps.heartbeat.call(beat).await?;
+    json(StatusCode::OK, &HeartbeatAnswer { expires: Stamp(extended.expires), cancel: extended.cancel })
+}
+
+/// Takes a result.
+pub(crate) async fn result(
+    api: ApiRef,
+    path: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
+    let body = result_body(&request, payload).await?;
+    let lease = lease_token(&path)?;
+    let doc: Doc<'_> = object(&body, r#"{"result":"complete","msg":"…","meta":"rows=5"}"#)?;
+    let results = vec![(Claim::Lease(lease), doc.into_outcome()?)];
+    let applied = api.deps.submit.call(SubmitResults { results }).await?.pop();
+    let applied = applied.ok_or_else(|| Problem::new(Code::Internal, "the result got no answer"))??;
+    Ok(json_text(
+        StatusCode::OK,
+        if applied.duplicate {
+            r#"{"accepted":true,"duplicate":true}"#
+        } else {
+            r#"{"accepted":true,"duplicate":false}"#
+        },
+    ))
+}
+
+#[derive(Debug, Deserialize)]
+struct ReleaseBody {
+    delay: Option<Span>,
+}
+
+/// Gives a task back.
+pub(crate) async fn release(
+    api: ApiRef,
+    path: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let lease = lease_token(&path)?;
+    let release: ReleaseBody = object(&body, r#"{"delay":"10s"}"#)?;
+    let delay = between("delay", release.delay.map_or(ZERO.0, |Span(delay)| delay), ZERO, DELAY_MAX)?;
+    api.deps.release.call(Release { lease, delay }).await?;
+    Ok(json_text(StatusCode::OK, r#"{"released":true}"#))
+}
+
+fn describe_lease(operation: Operation) -> Operation {
+    operation.about("work", "Take tasks")
+        .says("Waits up to `wait` for the first task, then answers at once with what there is; an empty list at the end of the wait.")
+        .body("which topics, and for how long", schema("Lease"), json!({"topics": ["load", "report:daily"], "worker": "w1", "max": 10, "wait": "0s"}))
+        .answers(200, "tasks, each with its lease", schema("Leased"), json!({"tasks": [{
+            "lease": EXAMPLE_LEASE, "expires": "2026-03-02T12:01:00Z", "attempt": 1,
+            "task": {"type": "load", "info": "?date=2026-03-02", "created": "2026-03-02T12:00:00.000001Z", "id": "chain-1", "uid": "064c0953867001"},
+        }]}))
+        .fails(&[Code::InvalidRequest, Code::InvalidTopic, Code::TooManyRequests])
+        .asks()
+}
+
+fn describe_heartbeat(operation: Operation) -> Operation {
+    operation
+        .about("work", "Go on with a task")
+        .says("Extends the lease, and tells how far the worker is.")
+        .path("lease", LEASE, EXAMPLE_LEASE)
+        .optional_body("how far it is", schema("Heartbeat"), json!({"progress": 0.4, "msg": "half way"}))
+        .answers(
+            200,
+            "extended",
+            schema("Extended"),
+            json!({"expires": "2026-03-02T12:02:00Z", "cancel": false}),
+        )
+        .fails(&[Code::InvalidRequest, Code::LeaseUnknown, Code::LeaseLost])
+        .asks()
+}
+
+fn describe_result(operation: Operation) -> Operation {
+    operation.about("work", "End a task")
+        .says("Answered once the result and all that follows from it are on disk. The same again is `duplicate`.")
+        .path("lease", LEASE, EXAMPLE_LEASE)
+        .body("how it ended", schema("Result"), json!({"result": "complete", "msg": "5 rows", "meta": {"rows": 5}}))
+        .answers(200, "taken", schema("Accepted"), json!({"accepted": true, "duplicate": false}))
+        .fails(&[Code::InvalidRequest, Code::LeaseUnknown, Code::TaskUnknown, Code::LeaseLost, Code::AlreadyFinished])
+        .asks()
+}
+
+fn describe_release(operation: Operation) -> Operation {
+    operation
+        .about("work", "Give a task back")
+        .says("It is ready again after `delay`; the attempt isn't counted.")
+        .path("lease", LEASE, EXAMPLE_LEASE)
+        .optional_body("how long to wait", schema("Release"), json!({"delay": "10s"}))
+        .answers(200, "given back", schema("Released"), json!({"released": true}))
+        .fails(&[Code::InvalidRequest, Code::LeaseUnknown, Code::LeaseLost])
+        .asks()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::tests::stub::{Stub, granted, token};
+
+    #[actix::test]
+    async fn tasks_for_a_worker_that_just_left_are_given_back() {
+        let stub = Stub::default();
+        let (released, mut given_back) = mpsc::unbounded_channel();
+        stub.release(move |release| {
+            released.send((release.lease, release.delay)).unwrap();
+            Ok(())
+        });
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting { answer, release: stub.deps().release };
+        reply.send(Ok(vec![granted()])).unwrap();
+        drop(waiting);
+        assert_eq!(given_back.recv().await, Some((token(), TimeDelta::zero())));
+    }
+}

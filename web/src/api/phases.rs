@@ -1,0 +1,102 @@
+//! Phases: paused, and let go on.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::Payload;
+use flowlord_domain::Role;
+use flowlord_messages::Code;
+use flowlord_messages::audit::Action;
+use flowlord_messages::scheduler::PausePhase;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::api::json;
+use crate::core::context::{Api, ApiRef};
+use crate::core::extract::{json_body, object};
+use crate::core::openapi::Operation;
+use crate::core::params::Params;
+use crate::core::problem::Answer;
+use crate::core::route::Route;
+use crate::core::values::required;
+use crate::core::view::time::Stamp;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/api/v1/phases/pause", Role::Operator, pause)
+            .audited(Action::Pause)
+            .documented(describe_pause),
+        Route::post("/api/v1/phases/resume", Role::Operator, resume)
+            .audited(Action::Resume)
+            .documented(describe_resume),
+    ]
+}
+
+const EXAMPLE: &str = r#"{"workflow":"etl/daily.toml","task":"load:hourly"}"#;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PhaseBody {
+    workflow: Option<String>,
+    task: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PhaseAnswer<'a> {
+    workflow: &'a str,
+    task: &'a str,
+    paused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused_since: Option<Stamp>,
+}
+
+/// Lets a phase start nothing new.
+pub(crate) async fn pause(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    set(&api, request, payload, true).await
+}
+
+/// Lets it go on.
+pub(crate) async fn resume(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    set(&api, request, payload, false).await
+}
+
+async fn set(api: &Api, request: HttpRequest, payload: Payload, paused: bool) -> Answer {
+    Params::none(&request)?;
+    let body = json_body(&request, payload).await?;
+    let phase: PhaseBody = object(&body, EXAMPLE)?;
+    let workflow = required("workflow", phase.workflow, "the workflow file, like \"etl/daily.toml\"")?;
+    let task = required("task", phase.task, "the phase, like \"load:hourly\"")?;
+    let ask = PausePhase { workflow: workflow.clone(), task: task.clone(), paused };
+    let since = api.deps.pause.call(ask).await?;
+    let (paused, paused_since) = (since.is_some(), since.map(Stamp));
+    json(StatusCode::OK, &PhaseAnswer { workflow: &workflow, task: &task, paused, paused_since })
+}
+
+fn describe_pause(operation: Operation) -> Operation {
+    describe(operation.about("workflows", "Let a phase start nothing new"), true)
+}
+
+fn describe_resume(operation: Operation) -> Operation {
+    describe(operation.about("workflows", "Let a phase go on"), false).says(
+        "Slots that fell into the pause become what `missed` says; what else would have started is ready.",
+    )
+}
+
+fn describe(operation: Operation, paused: bool) -> Operation {
+    let body = json!({
+        "type": "object", "required": ["workflow", "task"], "additionalProperties": false,
+        "properties": {"workflow": {"type": "string"}, "task": {"type": "string"}},
+    });
+    let answer = json!({
+        "type": "object", "required": ["workflow", "task", "paused"],
+        "properties": {
+            "workflow": {"type": "string"}, "task": {"type": "string"}, "paused": {"type": "boolean"},
+            "paused_since": {"type": "string", "format": "date-time"},
+        },
+    });
+    let example = json!({"workflow": "etl/main.toml", "task": "load", "paused": paused});
+    operation
+        .body("which phase", body, json!({"workflow": "etl/main.toml", "task": "load"}))
+        .answers(200, "how it stands now", answer, example)
+        .fails(&[Code::InvalidRequest, Code::WorkflowUnknown])
+        .asks()
+}

@@ -1,0 +1,378 @@
+//! Tasks: run again, one or many; cancelled.
+
+use std::collections::BTreeMap;
+use std::slice;
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::{Path, Payload};
+use chrono::{DateTime, SubsecRound as _, Utc};
+use flowlord_domain::query::Query;
+use flowlord_domain::rerun::rerun;
+use flowlord_domain::task_doc::parse_time;
+use flowlord_domain::{Attempt, NewTask, Role, TaskState, Uid};
+use flowlord_messages::audit::Action;
+use flowlord_messages::find::{FindTasks, TaskPage};
+use flowlord_messages::read::{AttemptsById, Chain, LaterAttempts, TaskFilter};
+use flowlord_messages::write::{CancelTask, RerunTasks};
+use flowlord_messages::{Code, Error};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::api::json;
+use crate::api::tasks::{found, task_example, uid_of};
+use crate::core::audit_entry::Trail;
+use crate::core::context::{Api, ApiRef};
+use crate::core::extract::{from_json, json_body, object};
+use crate::core::openapi::{Operation, schema};
+use crate::core::params::{Params, meant};
+use crate::core::problem::{Answer, Problem};
+use crate::core::route::Route;
+use crate::core::task_query as list;
+use crate::core::view::task::TaskView;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/api/v1/tasks/rerun", Role::Operator, many)
+            .audited(Action::Rerun)
+            .documented(describe_many),
+        Route::post("/api/v1/tasks/{uid}/rerun", Role::Operator, one)
+            .audited(Action::Rerun)
+            .documented(describe_one),
+        Route::post("/api/v1/tasks/{uid}/cancel", Role::Operator, cancel)
+            .audited(Action::Cancel)
+            .documented(describe_cancel),
+        Route::post("/rerun", Role::Operator, kept).audited(Action::Rerun).documented(describe_kept),
+    ]
+}
+
+/// How many tasks one request may have run again.
+const MOST: usize = 10_000;
+/// How many are read and stored at a time.
+const STEP: usize = 500;
+/// How many of them the answer shows.
+const SHOWN: usize = 1_000;
+/// What may choose them.
+const FILTERS: &[&str] = &["date", "from", "to", "type", "job", "result", "state", "id", "retry"];
+const EXAMPLE: &str = r#"{"date":"2026-01-15","result":"error","retry":"failed","execute":true}"#;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RerunBody {
+    execute: Option<bool>,
+}
+
+/// Has one task run again; only with `"execute":false` it says which.
+pub(crate) async fn one(api: ApiRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
+    Params::none(&request)?;
+    let body = json_body(&request, payload).await?;
+    let uid = uid_of(&path)?;
+    let RerunBody { execute } = object(&body, r#"{"execute":true}"#)?;
+    let task = read(&api, uid).await?;
+    if execute == Some(false) {
+        Trail::nothing_changed(&request);
+        refuse_unfinished(&api, &task).await?;
+        return json(StatusCode::OK, &TaskView(&task));
+    }
+    json(StatusCode::CREATED, &TaskView(&again(&api, &task).await?))
+}
+
+/// As the database would refuse it.
+async fn refuse_unfinished(api: &Api, task: &Attempt) -> Result<(), Problem> {
+    let later = api.deps.later.call(LaterAttempts { uids: vec![task.uid] }).await?.pop().flatten();
+    let last = match later {
+        Some(uid) => read(api, uid).await?,
+        None => task.clone(),
+    };
+    if last.state == TaskState::Done {
+        return Ok(());
+    }
+    let detail = format!("{} has no result yet: wait for it, or cancel it first", last.uid);
+    Err(Problem::new(Code::TaskUnfinished, detail))
+}
+
+/// The new attempt of a task.
+pub(crate) async fn again(api: &Api, task: &Attempt) -> Result<Attempt, Problem> {
+    let answer = all_again(api, slice::from_ref(task)).await?.pop();
+    Ok(answer.ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))??)
+}
+
+/// The new attempts of tasks, each judged alone, in the same order.
+pub(crate) async fn all_again(api: &Api, tasks: &[Attempt]) -> Result<Vec<Result<Attempt, Error>>, Error> {
+    let now = api.deps.clock.now();
+    let mut ids = api.deps.mint.clone();
+    let tasks: Vec<NewTask> = tasks.iter().map(|task| rerun(task, &mut ids, now)).collect();
+    let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
+    let answers = api.deps.rerun.call(RerunTasks { now, tasks }).await?;
+    let stored = expected.into_iter().zip(answers);
+    Ok(stored.map(|(new, answer)| Ok(Attempt { uid: answer?, ..new })).collect())
+}
+
+/// A task as it stands.
+pub(crate) async fn read(api: &Api, uid: Uid) -> Result<Attempt, Problem> {
+    found(uid, api.deps.attempts.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CancelBody {
+    note: Option<String>,
+}
+
+/// Ends a task, or asks its worker to.
+pub(crate) async fn cancel(
+    api: ApiRef,
+    path: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
+    Params::none(&request)?;
+    let body = json_body(&request, payload).await?;
+    let uid = uid_of(&path)?;
+    let CancelBody { note } = object(&body, r#"{"note":"the source is wrong"}"#)?;
+    json(StatusCode::OK, &TaskView(&end(&api, uid, note).await?))
+}
+
+/// Cancels a task, for a reason that may be given; and how it stands then.
+pub(crate) async fn end(api: &Api, uid: Uid, note: Option<String>) -> Result<Attempt, Problem> {
+    let note = note.filter(|note| !note.is_empty());
+    let msg = note.map_or_else(|| "cancelled".to_owned(), |note| format!("cancelled: {note}"));
+    api.deps.cancel.call(CancelTask { now: api.deps.clock.now(), uid, msg }).await?;
+    read(api, uid).await
+}
+
+/// What came of many.
+#[derive(Debug, Default, Serialize)]
+struct Many {
+    status: String,
+    /// How many were chosen.
+    count: usize,
+    created: usize,
+    /// How many have a later attempt: that one counts.
+    skipped: usize,
+    failed: Vec<Failed>,
+    /// In a dry run those that would run again, else the new ones; the first of them.
+    tasks: Vec<Value>,
+}
+
+#[derive(Debug, Serialize)]
+struct Failed {
+    uid: Uid,
+    code: &'static str,
+    detail: String,
+}
+
+/// Has all tasks of a filter run again; by default only says which.
+pub(crate) async fn many(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let (filter, execute) = wanted(&body, request.query_string())?;
+    let (chosen, skipped) = choose(&api, filter).await?;
+    let mut many = Many { count: chosen.len(), skipped, ..Many::default() };
+    if !execute {
+        Trail::nothing_changed(&request);
+        many.status = "dry run: nothing runs again without \"execute\":true".to_owned();
+        many.tasks = chosen.iter().take(SHOWN).map(shown).collect::<Result<_, _>>()?;
+        return json(StatusCode::OK, &many);
+    }
+    for step in chosen.chunks(STEP) {
+        many.take(&api, step).await?;
+    }
+    many.status = format!("{}/{} tasks run again", many.created, many.count);
+    let status = if many.failed.is_empty() { StatusCode::OK } else { StatusCode::MULTI_STATUS };
+    json(status, &many)
+}
+
+/// The filter may stand in the body, in the query string, or in both.
+fn wanted(body: &[u8], query: &str) -> Result<(TaskFilter, bool), Problem> {
+    let mut fields: BTreeMap<String, Value> = object(body, EXAMPLE)?;
+    let execute = match fields.remove("execute") {
+        None | Some(Value::Null) => false,
+        Some(execute) => from_json(execute.to_string().as_bytes())
+            .map_err(|_| Problem::invalid(format!("`execute` is {execute}: write true or false")))?,
+    };
+    if let Some(name) = fields.keys().find(|name| !FILTERS.contains(&name.as_str())) {
+        let hint = meant(name, &[FILTERS, &["execute"]].concat());
+        return Err(Problem::invalid(format!("unknown field `{name}`: {hint}")));
+    }
+    let mut params = Query::lenient(query);
+    for (name, value) in &fields {
+        for value in texts(name, value)? {
+            params.push(name, value);
+        }
+    }
+    let params = Params::parse(&params.encode(), FILTERS)?;
+    let mut filter = list::filter(&params)?;
+    if filter == TaskFilter::default() {
+        let detail = format!("say which tasks are to run again: at least one of {}", FILTERS.join(", "));
+        return Err(Problem::invalid(detail));
+    }
+    // Only what is finished can run again.
+    if filter.states.is_empty() {
+        filter.states = vec![TaskState::Done];
+    }
+    Ok((filter, execute))
+}
+
+fn texts<'a>(name: &str, value: &'a Value) -> Result<Vec<&'a str>, Problem> {
+    let wrong = || Problem::invalid(format!("`{name}` is {value}: write a text, or a list of texts"));
+    match value {
+        Value::String(text) => Ok(vec![text]),
+        Value::Array(list) => list.iter().map(|text| text.as_str().ok_or_else(wrong)).collect(),
+        _ => Err(wrong()),
+    }
+}
+
+/// The tasks of a filter, oldest first, without those that were tried again since; and how many those are.
+async fn choose(api: &Api, filter: TaskFilter) -> Result<(Vec<Attempt>, usize), Problem> {
+    let (mut chosen, mut skipped, mut step) = (Vec::new(), 0, FindTasks::oldest(filter, STEP));
+    loop {
+        let TaskPage { tasks, next, .. } = api.deps.find_tasks.call(step.clone()).await?;
+        let later = LaterAttempts { uids: tasks.iter().map(|task| task.uid).collect() };
+        let later = api.deps.later.call(later).await?;
+        let read = tasks.len();
+        let latest: Vec<_> =
+            tasks.into_iter().zip(later).filter(|(_, later)| later.is_none()).map(|(task, _)| task).collect();
+        skipped += read - latest.len();
+        chosen.extend(latest);
+        if chosen.len() > MOST {
+            let detail = format!("these are more than {MOST} tasks: choose fewer, by from and to");
+            return Err(Problem::invalid(detail));
+        }
+        if next.is_none() {
+            return Ok((chosen, skipped));
+        }
+        step.after = next;
+    }
+}
+
+impl Many {
+    /// Stores the new attempts of some. What was stored is told in any case.
+    async fn take(&mut self, api: &Api, step: &[Attempt]) -> Result<(), Problem> {
+        let answers = match all_again(api, step).await {
+            Ok(answers) => answers,
+            Err(err) if self.created == 0 && self.failed.is_empty() => return Err(err.into()),
+            Err(err) => vec![Err(err); step.len()],
+        };
+        for (task, answer) in step.iter().zip(answers) {
+            match answer {
+                Ok(new) => {
+                    self.created += 1;
+                    if self.tasks.len() < SHOWN {
+                        self.tasks.push(shown(&new)?);
+                    }
+                }
+                Err(Error { code, detail }) => {
+                    self.failed.push(Failed { uid: task.uid, code: code.as_str(), detail });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shown(task: &Attempt) -> Result<Value, Problem> {
+    serde_json::to_value(TaskView(&task.clone().listed()))
+        .map_err(|err| Problem::new(Code::Internal, format!("the task can't be written: {err}")))
+}
+
+/// The reference system's way to name a task.
+#[derive(Debug, Deserialize)]
+struct KeptBody {
+    #[serde(rename = "type", default)]
+    topic: String,
+    #[serde(default)]
+    job: String,
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    created: String,
+}
+
+const KEPT_EXAMPLE: &str = r#"{"type":"load","job":"daily","id":"…","created":"2026-01-15T05:00:00Z"}"#;
+
+/// As in the reference system: a task is named by its type, job, id and the time of its creation.
+pub(crate) async fn kept(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let wanted: KeptBody = object(&body, KEPT_EXAMPLE)?;
+    for (name, text) in [("type", &wanted.topic), ("id", &wanted.id), ("created", &wanted.created)] {
+        if text.is_empty() {
+            return Err(Problem::invalid(format!("`{name}` is missing: send the task like {KEPT_EXAMPLE}")));
+        }
+    }
+    let created = parse_time(&wanted.created).map_err(|_| {
+        Problem::invalid(format!("`created` is `{}`: write it as the task has it", wanted.created))
+    })?;
+    let attempts = api.deps.chain.call(Chain { id: wanted.id.clone() }).await?;
+    let named = attempts.into_iter().filter(|task| task.topic == wanted.topic && task.job == wanted.job);
+    let task = of_that_time(named.collect(), created).ok_or_else(|| {
+        let detail =
+            format!("no task `{}` of that type and job was created at {}", wanted.id, wanted.created);
+        Problem::new(Code::TaskUnknown, detail)
+    })?;
+    json(StatusCode::OK, &TaskView(&again(&api, &task).await?))
+}
+
+/// The one of that very time; else, as old clients know whole seconds only, the last one of that second.
+fn of_that_time(mut tasks: Vec<Attempt>, created: DateTime<Utc>) -> Option<Attempt> {
+    let exact = tasks.iter().position(|task| task.uid.created() == created);
+    let within = || tasks.iter().rposition(|task| task.uid.created().trunc_subsecs(0) == created);
+    let at = exact.or_else(within)?;
+    Some(tasks.swap_remove(at))
+}
+
+fn describe_many(operation: Operation) -> Operation {
+    let many = json!({
+        "type": "object", "required": ["status", "count", "created", "skipped", "failed", "tasks"],
+        "properties": {
+            "status": {"type": "string"}, "count": {"type": "integer"}, "created": {"type": "integer"},
+            "skipped": {"type": "integer", "description": "those that were tried again since"},
+            "failed": {"type": "array", "items": {"type": "object"}},
+            "tasks": {"type": "array", "items": schema("Task")},
+        },
+    });
+    let none = json!({"status": "0/0 tasks run again", "count": 0, "created": 0, "skipped": 0, "failed": [], "tasks": []});
+    operation.about("tasks", "Have tasks run again")
+            .says("All that a filter of `GET /api/v1/tasks` finds, as their latest attempt; a dry run unless `execute` is true.")
+            .body("which, and whether to do it", json!({"type": "object"}), json!({"date": "2026-01-15", "result": "error", "retry": "failed", "execute": true}))
+            .answers(200, "what runs again, or would", many.clone(), none.clone())
+            .answers(207, "some could not be created", many, none)
+            .fails(&[Code::InvalidRequest])
+            .asks()
+}
+
+fn describe_one(operation: Operation) -> Operation {
+    operation.about("tasks", "Have one task run again")
+            .says("A new attempt of the same chain, with all its retries before it. With `\"execute\":false` a dry run: nothing runs, and the answer is the task that would.")
+            .path("uid", "the attempt", "064c0953867001")
+            .optional_body("whether to do it; it is done unless that is said", json!({"type": "object", "additionalProperties": false, "properties": {"execute": {"type": ["boolean", "null"]}}}), json!({"execute": true}))
+            .answers(201, "the new attempt", schema("Task"), task_example())
+            .answers(200, "the task that would be rerun", schema("Task"), task_example())
+            .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::TaskUnfinished])
+            .asks()
+}
+
+fn describe_cancel(operation: Operation) -> Operation {
+    operation.about("tasks", "Cancel a task")
+            .says("One that waits ends; the worker of one that is leased is told by its next heartbeat.")
+            .path("uid", "the attempt", "064c0953867001")
+            .optional_body("why", json!({"type": "object", "additionalProperties": false, "properties": {"note": {"type": ["string", "null"]}}}), json!({"note": "the source is wrong"}))
+            .answers(200, "as it stands now", schema("Task"), task_example())
+            .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::AlreadyFinished])
+            .asks()
+}
+
+fn describe_kept(operation: Operation) -> Operation {
+    operation
+        .about("kept", "Have one task run again")
+        .says("Named by what the reference system knows of it.")
+        .body(
+            "which",
+            json!({"type": "object"}),
+            json!({
+                "type": "load", "job": "daily", "id": "chain-1", "created": "2026-03-02T12:00:00Z",
+            }),
+        )
+        .answers(200, "the new task", schema("Task"), json!({"type": "load", "info": "?date=2026-03-02"}))
+        .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::TaskUnfinished])
+        .asks()
+}

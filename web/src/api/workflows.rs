@@ -1,0 +1,139 @@
+//! Workflow files: phases, how they are, when they run.
+
+use std::collections::HashMap;
+
+use actix_web::http::StatusCode;
+use actix_web::web::Path;
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::Role;
+use flowlord_domain::workflow::Finding;
+use flowlord_messages::Code;
+use flowlord_messages::audit::Action;
+use flowlord_messages::library::{Current, CurrentWorkflows, Reload};
+use flowlord_messages::read::{LastSlots, ReadPaused};
+use flowlord_messages::scheduler::NextRuns;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::api::{List, json};
+use crate::core::context::{Api, ApiRef};
+use crate::core::openapi::{Operation, list_of, schema};
+use crate::core::problem::{Answer, Problem};
+use crate::core::route::Route;
+use crate::core::view::workflow::{FileView, Times, broken_views, file_view};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/api/v1/workflows", Role::Viewer, list).documented(describe_list),
+        Route::view("/api/v1/workflows/{file:.*}", Role::Viewer, one).documented(describe_one),
+        Route::post("/api/v1/workflows/refresh", Role::Operator, refresh)
+            .audited(Action::Refresh)
+            .documented(describe_refresh),
+    ]
+}
+
+/// How far back the last run of a phase is looked for.
+const LOOK_BACK: TimeDelta = TimeDelta::days(7);
+
+/// A time for each phase, by its file and task.
+type Named = HashMap<(String, String), DateTime<Utc>>;
+
+/// Every file.
+pub(crate) async fn list(api: ApiRef) -> Answer {
+    let (current, times) = read(&api).await?;
+    let files = current.workflows.files().iter();
+    let mut items: Vec<FileView<'_>> = files.map(|file| file_view(&current, file, &times)).collect();
+    items.extend(broken_views(&current));
+    items.sort_by_key(|item| item.file);
+    json(StatusCode::OK, &List { items, next: None })
+}
+
+/// One file.
+pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
+    let path = path.into_inner();
+    let (current, times) = read(&api).await?;
+    if let Some(file) = current.workflows.file(&path) {
+        return json(StatusCode::OK, &file_view(&current, file, &times));
+    }
+    let broken = broken_views(&current).into_iter().find(|view| view.file == path);
+    let broken = broken.ok_or_else(|| {
+        Problem::new(
+            Code::WorkflowUnknown,
+            format!("there is no workflow file `{path}`; GET /api/v1/workflows lists them"),
+        )
+    })?;
+    json(StatusCode::OK, &broken)
+}
+
+/// The files, and when their phases run.
+pub(crate) async fn read(api: &Api) -> Result<(Current, Times), Problem> {
+    let to = api.deps.clock.now();
+    let from = to - LOOK_BACK;
+    let (current, next_runs, slots, paused) = tokio::join!(
+        api.deps.workflows.call(CurrentWorkflows),
+        api.deps.next_runs.call(NextRuns),
+        api.deps.slots.call(LastSlots { from, to: to + TimeDelta::seconds(1) }),
+        api.deps.paused.call(ReadPaused),
+    );
+    let (mut last, mut missed): (Named, Named) = (HashMap::new(), HashMap::new());
+    for slot in slots? {
+        let name = (slot.key.workflow, slot.key.task);
+        if slot.started != Some(slot.key.at) {
+            missed.insert(name.clone(), slot.key.at);
+        }
+        last.extend(slot.started.map(|started| (name, started)));
+    }
+    let paused = paused?.into_iter().map(|phase| ((phase.workflow, phase.task), phase.since)).collect();
+    Ok((current?, Times { scheduled: next_runs?, last, missed, paused }))
+}
+
+#[derive(Serialize)]
+struct RefreshAnswer {
+    added: Vec<String>,
+    changed: Vec<String>,
+    removed: Vec<String>,
+    broken: Vec<Finding>,
+}
+
+/// Looks at the files now.
+pub(crate) async fn refresh(api: ApiRef) -> Answer {
+    let found = api.deps.reload.call(Reload).await?;
+    let (added, changed, removed, broken) = (found.added, found.changed, found.removed, found.broken);
+    json(StatusCode::OK, &RefreshAnswer { added, changed, removed, broken })
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    operation
+        .about("workflows", "Workflow files")
+        .says("Each with its phases, what its author should know, and when it runs.")
+        .answers(200, "the files", list_of("Workflow"), json!({"items": [workflow_example()], "next": null}))
+        .asks()
+}
+
+fn describe_one(operation: Operation) -> Operation {
+    operation
+        .about("workflows", "One workflow file")
+        .path("file", "its path below the workflow root, with its slashes", "etl/main.toml")
+        .answers(200, "the file", schema("Workflow"), workflow_example())
+        .fails(&[Code::WorkflowUnknown])
+        .asks()
+}
+
+fn describe_refresh(operation: Operation) -> Operation {
+    operation
+        .about("workflows", "Look at the workflow files now")
+        .answers(
+            200,
+            "what changed",
+            schema("Refreshed"),
+            json!({"added": ["a.toml"], "changed": [], "removed": [], "broken": []}),
+        )
+        .asks()
+}
+
+fn workflow_example() -> Value {
+    json!({"file": "etl/main.toml", "status": "ok", "findings": [], "phases": [{
+        "task": "extract:orders", "rule": "cron=0 * * * *", "retry": 2, "template": "?h={hh}", "line": 1,
+        "status": "ok", "next": "2026-03-02T13:00:00Z", "children": ["load"],
+    }]})
+}

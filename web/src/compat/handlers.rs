@@ -1,0 +1,334 @@
+//! Paths of the reference system, for programs that were written for it.
+
+use std::collections::BTreeSet;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use actix_web::web::Path;
+use actix_web::{HttpRequest, HttpResponse};
+use flowlord_domain::{Ids as _, Role, TaskResult};
+use flowlord_messages::Code;
+use flowlord_messages::audit::Action;
+use flowlord_messages::find::FindTasks;
+use flowlord_messages::library::{CurrentWorkflows, Reload};
+use flowlord_messages::notifier::{AwaitMessage, Colour, Fate, Payload};
+use flowlord_messages::read::{Chain, DayStats, ReadWorkflow, TaskFilter};
+use flowlord_messages::retention::RemoveOld;
+use flowlord_messages::snapshot::BackUp;
+use flowlord_messages::write::{EnqueueMessage, NewMessage};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::api::{json_text, workflows};
+use crate::compat as kept;
+use crate::compat::info::{Service, stamp};
+use crate::compat::recap::Recap;
+use crate::core::context::{Api, ApiRef};
+use crate::core::openapi::Operation;
+use crate::core::params::day;
+use crate::core::problem::{Answer, Problem};
+use crate::core::route::Route;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/info", Role::Viewer, info).documented(describe_info),
+        Route::view("/recap", Role::Viewer, recap).documented(describe_recap),
+        Route::view("/task/{id:.*}", Role::Viewer, task).documented(describe_task),
+        Route::get_or_post("/refresh", Role::Operator, refresh)
+            .audited(Action::Refresh)
+            .documented(describe_refresh),
+        Route::get_or_post("/notify", Role::Operator, notify)
+            .audited(Action::Notify)
+            .documented(describe_notify),
+        Route::view("/workflow", Role::Viewer, workflow_root).documented(describe_workflow_root),
+        Route::view("/workflow/{path:.*}", Role::Viewer, workflow).documented(describe_workflow),
+    ]
+}
+
+/// Attempts that `/recap` reads at a time.
+const STEP: usize = 1_000;
+
+/// What starts when.
+pub(crate) async fn info(api: ApiRef) -> Answer {
+    let (current, times) = workflows::read(&api).await?;
+    let service = Service {
+        version: &api.config.version,
+        up: api.deps.clock.now() - api.config.started_at,
+        next_look: current.next_look,
+        last_look: current.looked_at,
+    };
+    let info = kept::info::info(&service, &current.workflows, |phase| times.runs(phase));
+    Ok(json_text(StatusCode::OK, info))
+}
+
+/// The attempts of a chain; zero values for one that nobody knows.
+pub(crate) async fn task(api: ApiRef, path: Path<String>) -> Answer {
+    let id = path.into_inner();
+    let attempts = if id.is_empty() { Vec::new() } else { api.deps.chain.call(Chain { id }).await? };
+    Ok(json_text(StatusCode::OK, kept::task::chain(&attempts)))
+}
+
+/// How today's tasks ended, as text or, when nothing but JSON is accepted, as that.
+pub(crate) async fn recap(api: ApiRef, request: HttpRequest) -> Answer {
+    let recap = read_recap(&api).await?;
+    if request.headers().get(ACCEPT).is_some_and(|accept| accept == "application/json") {
+        return Ok(json_text(StatusCode::OK, recap.json()));
+    }
+    Ok(text(recap.text()))
+}
+
+/// Totals come from the rollups; only of what ended are the attempts read, in steps.
+async fn read_recap(api: &Api) -> Result<Recap, Problem> {
+    let today = api.deps.clock.now().date_naive();
+    let mut recap = Recap::new(&api.deps.stats.call(DayStats { day: today }).await?);
+    let (from, to) = day(today);
+    let filter = TaskFilter {
+        from: Some(from),
+        to: Some(to),
+        results: vec![TaskResult::Complete, TaskResult::Error],
+        ..TaskFilter::default()
+    };
+    let mut step = FindTasks::oldest(filter, STEP);
+    loop {
+        let page = api.deps.find_tasks.call(step.clone()).await?;
+        page.tasks.iter().for_each(|task| recap.add(task));
+        if page.next.is_none() {
+            return Ok(recap);
+        }
+        step.after = page.next;
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Refreshed {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<String>,
+    cache: &'static str,
+    updated: String,
+}
+
+/// Looks at the workflow files now. A file that doesn't load fails the request, as ever; the others count.
+pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {
+    api.hosts.may_change(request.headers())?;
+    let found = api.deps.reload.call(Reload).await?;
+    if let Some(first) = found.broken.first() {
+        let more = match found.broken.len() {
+            1 => String::new(),
+            count => format!(" (and {} more)", count - 1),
+        };
+        return Err(Problem::invalid(format!(
+            "{first}{more}: the last good version counts until it is mended"
+        )));
+    }
+    let mut files = found.added;
+    files.extend(found.changed);
+    files.sort();
+    files.extend(found.removed.into_iter().map(|path| format!("-{path}")));
+    let updated = kept::time(api.deps.clock.now());
+    // As ever, a refresh is also when old history leaves and a snapshot is made; neither is waited for.
+    let cache = if api.deps.remove_old.hint(RemoveOld) {
+        "history older than history.retention is being removed"
+    } else {
+        "history older than history.retention is removed after midnight"
+    };
+    api.deps.back_up.hint(BackUp);
+    Ok(json_text(StatusCode::OK, kept::pretty(&Refreshed { files, cache, updated })))
+}
+
+/// Sends a message to Slack, to see whether it gets there.
+pub(crate) async fn notify(api: ApiRef, request: HttpRequest) -> Answer {
+    api.hosts.may_change(request.headers())?;
+    if !api.config.slack {
+        return Err(Problem::invalid(
+            "no Slack is configured: set notify.url, or notify.token and notify.channel, and start again",
+        ));
+    }
+    let now = api.deps.clock.now();
+    let payload = Payload {
+        headline: format!("Test message of flowlord on {}", api.config.host),
+        lines: vec![stamp(&api.config.version, now - api.config.started_at)],
+        link: None,
+        footer: "asked for by /notify".to_owned(),
+        colour: Colour::Green,
+        incident: None,
+    };
+    let payload = serde_json::to_string(&payload)
+        .map_err(|err| Problem::new(Code::Internal, format!("the message can't be written: {err}")))?;
+    let message = NewMessage {
+        route: "default".to_owned(),
+        kind: "test".to_owned(),
+        key: format!("test:{}", api.deps.mint.clone().uid(now)),
+        payload,
+    };
+    let id = api.deps.enqueue.call(EnqueueMessage { now, message }).await?;
+    arrived(api.deps.fate.call(AwaitMessage { id }).await?)
+}
+
+/// What became of the message, in words. It isn't lost in any case: it comes when it can.
+fn arrived(fate: Fate) -> Answer {
+    let failed = |detail: String| Err(Problem::new(Code::SlackFailed, detail));
+    match fate {
+        Fate::Arrived => Ok(text("sent: Slack took the message\n".to_owned())),
+        Fate::Refused { error, retry_at } => failed(format!(
+            "the message didn't arrive: {error}; it is tried again from {} on",
+            kept::time(retry_at)
+        )),
+        Fate::Unknown { error, retry_at } => failed(format!(
+            "it is unknown whether the message arrived: {error}; it is sent again, and says so, from {} on",
+            kept::time(retry_at)
+        )),
+        Fate::Waits { ahead: 0, .. } => Ok(waits("it hasn't been tried yet")),
+        Fate::Waits { ahead, error } => {
+            let why = error.map(|error| format!(", and of the first one Slack said: {error}"));
+            let are = if ahead == 1 { "message is" } else { "messages are" };
+            Ok(waits(&format!("{ahead} {are} sent before it{}", why.unwrap_or_default())))
+        }
+    }
+}
+
+fn waits(why: &str) -> HttpResponse {
+    let mut answer = text(format!("stored, and not sent yet: {why}\n"));
+    *answer.status_mut() = StatusCode::ACCEPTED;
+    answer
+}
+
+/// The files and folders of the workflow root.
+pub(crate) async fn workflow_root(api: ApiRef) -> Answer {
+    listing(&api, "").await
+}
+
+/// A file as it was when it loaded last, or what a folder holds.
+pub(crate) async fn workflow(api: ApiRef, path: Path<String>) -> Answer {
+    let path = path.into_inner();
+    if path.split(['/', '\\']).any(|part| part == "..") {
+        return Err(missing(&path));
+    }
+    let path = path.trim_matches('/');
+    if path.is_empty() {
+        return listing(&api, path).await;
+    }
+    let Some(record) = api.deps.content.call(ReadWorkflow { path: path.to_owned() }).await? else {
+        return listing(&api, path).await;
+    };
+    if record.content.is_empty() && !record.problem.is_empty() {
+        let detail = format!("`{path}` never loaded: {}", record.problem);
+        return Err(Problem::new(Code::WorkflowUnknown, detail));
+    }
+    let content_type = match path.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("toml") => "application/toml",
+        Some("json") => "application/json",
+        Some("yaml" | "yml") => "text/x-yaml",
+        _ => TEXT,
+    };
+    Ok(typed(content_type, record.content))
+}
+
+/// Also files that never loaded: they are there, after all.
+async fn listing(api: &Api, folder: &str) -> Answer {
+    let current = api.deps.workflows.call(CurrentWorkflows).await?;
+    let loaded = current.workflows.files().iter().map(|file| file.path.as_str());
+    let broken = current.broken.iter().map(|finding| finding.file.as_str());
+    let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+    let below = loaded.chain(broken).filter_map(|path| path.strip_prefix(&prefix));
+    let names: BTreeSet<String> = below
+        .map(|rest| match rest.split_once('/') {
+            Some((folder, _)) => format!("{prefix}{folder}/\n"),
+            None => format!("{prefix}{rest}\n"),
+        })
+        .collect();
+    if names.is_empty() && !folder.is_empty() {
+        return Err(missing(folder));
+    }
+    Ok(text(names.into_iter().collect()))
+}
+
+fn missing(path: &str) -> Problem {
+    let detail = format!("there is no workflow file or folder `{path}`; GET /workflow lists them");
+    Problem::new(Code::WorkflowUnknown, detail)
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+fn text(body: String) -> HttpResponse {
+    typed(TEXT, body)
+}
+
+fn typed(content_type: &'static str, body: String) -> HttpResponse {
+    HttpResponse::Ok().insert_header((CONTENT_TYPE, HeaderValue::from_static(content_type))).body(body)
+}
+
+fn describe_info(operation: Operation) -> Operation {
+    operation
+        .about("kept", "What starts when")
+        .answers(
+            200,
+            "files, phases and their times",
+            json!({"type": "object"}),
+            json!({"app_name": "flowlord", "workflow": {}}),
+        )
+        .asks()
+}
+
+fn describe_recap(operation: Operation) -> Operation {
+    operation
+        .about("kept", "How today's tasks ended")
+        .says("Text, or JSON when `Accept` is exactly `application/json`.")
+        .answers_text(200, "by task and job", &["text/plain"], "load:daily\n")
+        .or_as("application/json", json!({"type": "object"}))
+        .asks()
+}
+
+fn describe_task(operation: Operation) -> Operation {
+    operation
+        .about("kept", "The attempts of a chain")
+        .says("Zero values for one that nobody knows.")
+        .path("id", "the chain", "chain-1")
+        .answers(
+            200,
+            "the attempts",
+            json!({"type": "object"}),
+            json!({"LastUpdate": "2026-03-02T12:00:00Z", "Completed": true, "Events": []}),
+        )
+        .asks()
+}
+
+fn describe_refresh(operation: Operation) -> Operation {
+    operation.about("kept", "Look at the workflow files now")
+        .says("Also removes old history and takes a snapshot. 400 while any file doesn't load; the others count all the same.")
+        .answers(200, "what changed", json!({"type": "object"}), json!({"Files": ["a.toml"], "Cache": "…", "Updated": "2026-03-02T12:00:00Z"}))
+        .fails(&[Code::InvalidRequest])
+        .asks()
+}
+
+fn describe_notify(operation: Operation) -> Operation {
+    operation
+        .about("kept", "Send a test message to Slack")
+        .says("400 when no Slack is configured.")
+        .answers_text(200, "Slack took it", &["text/plain"], "sent: Slack took the message\n")
+        .answers_text(
+            202,
+            "stored, and not sent yet",
+            &["text/plain"],
+            "stored, and not sent yet: it hasn't been tried yet\n",
+        )
+        .fails(&[Code::InvalidRequest, Code::SlackFailed])
+        .asks()
+}
+
+fn describe_workflow_root(operation: Operation) -> Operation {
+    operation
+        .about("kept", "Files and folders of the workflow root")
+        .answers_text(200, "one a line", &["text/plain"], "etl/\nmain.toml\n")
+        .asks()
+}
+
+fn describe_workflow(operation: Operation) -> Operation {
+    let types = ["text/plain", "application/toml", "application/json", "text/x-yaml"];
+    operation
+        .about("kept", "A file as it was when it loaded last, or what a folder holds")
+        .path("path", "below the workflow root", "etl/main.toml")
+        .answers_text(200, "its content", &types, "[[phase]]\n")
+        .fails(&[Code::WorkflowUnknown])
+        .asks()
+}

@@ -1,0 +1,107 @@
+//! The tokens as last read. They are rows; this copy is at most a few seconds old.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::{Ids, Role};
+use flowlord_messages::token::{ReadTokens, StoredToken, TokenHash};
+use sha2::{Digest as _, Sha256};
+
+use super::Who;
+use super::session::hex;
+use crate::core::context::Api;
+use crate::core::problem::Problem;
+
+/// How old the copy may be: a removed token is refused after this long.
+const FRESH: TimeDelta = TimeDelta::seconds(4);
+
+/// For a token that the copy doesn't have, it may be no older than this: a new one works at once.
+const FRESH_FOR_UNKNOWN: TimeDelta = TimeDelta::seconds(1);
+
+/// The name under which programs that can read the data folder act.
+const LOCAL: &str = "local";
+
+/// A token's owner.
+#[derive(Debug, Clone)]
+pub(crate) struct Owner {
+    name: String,
+    role: Role,
+    pub(crate) hash: TokenHash,
+}
+
+impl Owner {
+    pub(crate) fn who(&self) -> Who {
+        Who { name: self.name.clone(), role: self.role }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Copy {
+    read_at: Option<DateTime<Utc>>,
+    by_hash: HashMap<TokenHash, Owner>,
+}
+
+/// The copy.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens(Mutex<Copy>);
+
+impl Tokens {
+    fn copy(&self) -> MutexGuard<'_, Copy> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose token it is. Looked up by its hash, so what an attacker can time says nothing about a token.
+    pub(crate) async fn by_hash(&self, api: &Api, hash: &TokenHash) -> Result<Option<Who>, Problem> {
+        if api.config.access.local.as_ref() == Some(hash) {
+            return Ok(Some(Who { name: LOCAL.to_owned(), role: Role::Admin }));
+        }
+        let find = |copy: &Copy| copy.by_hash.get(hash).map(Owner::who);
+        self.find(api, find).await
+    }
+
+    /// The token of this name.
+    pub(crate) async fn by_name(&self, api: &Api, name: &str) -> Result<Option<Owner>, Problem> {
+        let find = |copy: &Copy| copy.by_hash.values().find(|owner| owner.name == name).cloned();
+        self.find(api, find).await
+    }
+
+    /// The copy is out of date: the next request reads anew.
+    pub(crate) fn changed(&self) {
+        self.copy().read_at = None;
+    }
+
+    async fn find<T>(&self, api: &Api, find: impl Fn(&Copy) -> Option<T>) -> Result<Option<T>, Problem> {
+        let now = api.deps.clock.now();
+        let (found, age) = {
+            let copy = self.copy();
+            (find(&copy), copy.read_at.map(|read_at| (now - read_at).abs()))
+        };
+        let bound = if found.is_some() { FRESH } else { FRESH_FOR_UNKNOWN };
+        if age.is_some_and(|age| age < bound) {
+            return Ok(found);
+        }
+        self.replace(api.deps.tokens_read.call(ReadTokens).await?, now);
+        Ok(find(&self.copy()))
+    }
+
+    fn replace(&self, tokens: Vec<StoredToken>, now: DateTime<Utc>) {
+        let owner = |token: StoredToken| Owner { name: token.name, role: token.role, hash: token.hash };
+        let by_hash = tokens.into_iter().map(|token| (token.hash, owner(token))).collect();
+        *self.copy() = Copy { read_at: Some(now), by_hash };
+    }
+}
+
+/// What is stored of a token.
+pub(crate) fn hash_of(token: &str) -> TokenHash {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// A new token, of 256 random bits, and its hash.
+#[must_use]
+pub fn new_token(ids: &mut dyn Ids) -> (String, TokenHash) {
+    let bits: Vec<u8> = (0..4).flat_map(|_| ids.random().to_be_bytes()).collect();
+    let token = format!("flw_{}", hex(&bits));
+    let hash = hash_of(&token);
+    (token, hash)
+}

@@ -1,0 +1,107 @@
+//! From what changed to what is told: reads the rows that changed, once for all who look on.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use flowlord_domain::Attempt;
+use flowlord_messages::backload::ReadBackload;
+use flowlord_messages::changes::{Changes, TakeChanges};
+use flowlord_messages::read::{AlertsByRow, AttemptsById, DayStats};
+use flowlord_messages::{Error, Result};
+use futures_util::future::try_join_all;
+use serde::Serialize;
+
+use super::{Kind, News};
+use crate::core::context::Api;
+use crate::core::view::alert::AlertView;
+use crate::core::view::backload::BackloadView;
+use crate::core::view::stats::{HourView, StatsView, Sum};
+use crate::core::view::task::TaskView;
+
+/// Takes what changed, reads it and tells it. What can't be read is not kept back for later: whoever looks on
+/// begins anew, and so sees what is.
+pub(crate) async fn feed(api: &Api, snapshots: bool) {
+    let told = async {
+        let changes = api.deps.take_changes.call(TakeChanges).await?;
+        news(api, changes, api.deps.clock.now()).await
+    };
+    match told.await {
+        Ok(mut news) => {
+            if snapshots {
+                news.push(News::new(Kind::Snapshot, &Nothing {}));
+            }
+            api.hub.tell(news);
+        }
+        Err(Error { code, detail }) => {
+            log::warn!("event=changes_not_read code={} detail={detail:?}", code.as_str());
+            api.hub.break_off();
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Nothing {}
+
+#[derive(Serialize)]
+struct Changed {
+    changed: u64,
+}
+
+#[derive(Serialize)]
+struct CountsNews<'a> {
+    date: NaiveDate,
+    totals: Sum,
+    hours: &'a [HourView],
+}
+
+#[derive(Serialize)]
+struct WorkflowNews<'a> {
+    file: &'a str,
+}
+
+#[derive(Serialize)]
+struct FileNews {
+    event: i64,
+}
+
+async fn news(api: &Api, changes: Changes, now: DateTime<Utc>) -> Result<Vec<News>> {
+    let mut news = Vec::new();
+    tasks(api, &changes, now, &mut news).await?;
+    if !changes.alerts.is_empty() {
+        let rows = changes.alerts.iter().copied().collect();
+        let alerts = api.deps.alerts_by_row.call(AlertsByRow { rows }).await?;
+        news.extend(alerts.iter().map(|alert| News::new(Kind::Alert, &AlertView(alert))));
+    }
+    if changes.incidents {
+        news.push(News::new(Kind::Incident, &Nothing {}));
+    }
+    news.extend(changes.workflows.iter().map(|file| News::new(Kind::Workflow, &WorkflowNews { file })));
+    let backloads = changes.backloads.iter().map(|id| api.deps.backload.call(ReadBackload { id: *id }));
+    for (stored, _) in try_join_all(backloads).await?.into_iter().flatten() {
+        news.push(News::new(Kind::Backload, &BackloadView::new(&stored, None)));
+    }
+    news.extend(changes.files.iter().map(|event| News::new(Kind::File, &FileNews { event: *event })));
+    if changes.overflowed {
+        news.push(News::new(Kind::Reset, &Nothing {}));
+    }
+    Ok(news)
+}
+
+/// Each task that changed as it is now; of a flood only how much changed. With them the totals of today.
+async fn tasks(api: &Api, changes: &Changes, now: DateTime<Utc>, news: &mut Vec<News>) -> Result<()> {
+    if !changes.has_tasks() {
+        return Ok(());
+    }
+    let today = now.date_naive();
+    let uids = changes.tasks.iter().copied().collect();
+    let (attempts, stats) = tokio::try_join!(
+        api.deps.attempts.call(AttemptsById { uids }),
+        api.deps.stats.call(DayStats { day: today })
+    )?;
+    let listed = attempts.into_iter().flatten().map(Attempt::listed);
+    news.extend(listed.map(|task| News::new(Kind::Task, &TaskView(&task))));
+    if changes.unnamed > 0 {
+        news.push(News::new(Kind::Tasks, &Changed { changed: changes.unnamed }));
+    }
+    let StatsView { totals, hours, .. } = StatsView::new(today, &stats);
+    news.push(News::new(Kind::Counts, &CountsNews { date: today, totals, hours: &hours }));
+    Ok(())
+}

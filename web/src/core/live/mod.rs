@@ -1,0 +1,293 @@
+//! What changes, told to all who look on: events with ids, the last of them kept for those who come back.
+//!
+//! Nothing is read and nothing is kept while nobody looks. A subscriber that is too slow, and one that comes back too
+//! late, is told to begin anew: it can't hold up the others.
+
+mod feed;
+mod stream;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actix_web::web::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_messages::Code;
+use flowlord_messages::changes::TakeChanges;
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+pub(crate) use feed::feed;
+pub(crate) use stream::{Kinds, stream};
+
+use crate::core::context::Api;
+use crate::core::problem::Problem;
+
+/// How many may look on at the same time.
+pub(crate) const MAX_SUBSCRIBERS: usize = 256;
+
+/// How many events are kept for those who come back, and how far behind a subscriber may be.
+const KEPT: usize = 512;
+
+/// A larger event isn't told: that something changed is.
+const MAX_BYTES: usize = 16 * 1024;
+
+/// How long events are still kept when the last one went: a browser comes back within seconds.
+const COMES_BACK: TimeDelta = TimeDelta::seconds(60);
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Task,
+    Tasks,
+    Counts,
+    Alert,
+    Incident,
+    Workflow,
+    Snapshot,
+    Backload,
+    File,
+    Reset,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Task,
+        Self::Tasks,
+        Self::Counts,
+        Self::Alert,
+        Self::Incident,
+        Self::Workflow,
+        Self::Snapshot,
+        Self::Backload,
+        Self::File,
+        Self::Reset,
+    ];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Tasks => "tasks",
+            Self::Counts => "counts",
+            Self::Alert => "alert",
+            Self::Incident => "incident",
+            Self::Workflow => "workflow",
+            Self::Snapshot => "snapshot",
+            Self::Backload => "backload",
+            Self::File => "file",
+            Self::Reset => "reset",
+        }
+    }
+}
+
+/// Something to be told: its kind and its JSON.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct News {
+    kind: Kind,
+    json: String,
+}
+
+impl News {
+    pub(crate) fn new(kind: Kind, value: &impl Serialize) -> Self {
+        // What the views hold can always be written.
+        Self { kind, json: serde_json::to_string(value).unwrap_or_else(|_| "{}".to_owned()) }
+    }
+}
+
+/// An event as it goes over the wire.
+#[derive(Debug)]
+pub(crate) struct Event {
+    number: u64,
+    kind: Kind,
+    text: Bytes,
+}
+
+/// Tells events to subscribers.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    /// Tells ids of this process from those of an earlier one.
+    epoch: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// None once the service stops.
+    out: Option<broadcast::Sender<Arc<Event>>>,
+    kept: VecDeque<Arc<Event>>,
+    /// The last event's number.
+    last: u64,
+    /// Whoever knows all up to this number can go on from there.
+    complete_since: u64,
+    subscribers: usize,
+    /// Until when somebody may still come back.
+    watched_until: Option<DateTime<Utc>>,
+}
+
+/// A place among those who look on, until dropped.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    hub: Arc<Hub>,
+    clock: flowlord_messages::SharedClock,
+    missed: VecDeque<Arc<Event>>,
+    events: broadcast::Receiver<Arc<Event>>,
+    /// What the subscriber knows, for its first line.
+    from: String,
+}
+
+impl Hub {
+    pub(crate) fn new(started_at: DateTime<Utc>) -> Self {
+        let state = State {
+            out: Some(broadcast::Sender::new(KEPT)),
+            kept: VecDeque::new(),
+            last: 0,
+            complete_since: 0,
+            subscribers: 0,
+            watched_until: None,
+        };
+        Self { epoch: format!("{:x}", started_at.timestamp_micros()), state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn id(&self, number: u64) -> String {
+        format!("{}-{number}", self.epoch)
+    }
+
+    /// Whether anybody looks on, or may come back soon.
+    pub(crate) fn is_watched(&self, now: DateTime<Utc>) -> bool {
+        let state = self.state();
+        state.subscribers > 0 || state.watched_until.is_some_and(|until| now < until)
+    }
+
+    /// Tells what is new.
+    pub(crate) fn tell(&self, news: Vec<News>) {
+        let mut state = self.state();
+        for News { kind, json } in news {
+            let number = state.last + 1;
+            let (kind, json) =
+                if json.len() > MAX_BYTES { (Kind::Reset, "{}".to_owned()) } else { (kind, json) };
+            let text = self.text(number, kind, &json);
+            state.push(Arc::new(Event { number, kind, text }));
+        }
+    }
+
+    fn text(&self, number: u64, kind: Kind, json: &str) -> Bytes {
+        Bytes::from(format!("id: {}\nevent: {}\ndata: {json}\n\n", self.id(number), kind.as_str()))
+    }
+
+    /// Something was not told: nobody can go on from before, and whoever looks on begins anew.
+    pub(crate) fn break_off(&self) {
+        let mut state = self.state();
+        let number = state.last + 1;
+        let text = self.text(number, Kind::Reset, "{}");
+        state.push(Arc::new(Event { number, kind: Kind::Reset, text }));
+        state.kept.clear();
+        state.complete_since = number;
+    }
+
+    /// Ends all that look on: the service stops.
+    pub(crate) fn close(&self) {
+        self.state().out = None;
+    }
+
+    /// What a subscriber gets that fell behind.
+    fn reset(&self) -> Bytes {
+        let last = self.state().last;
+        self.text(last, Kind::Reset, "{}")
+    }
+}
+
+impl State {
+    fn push(&mut self, event: Arc<Event>) {
+        self.last = event.number;
+        if self.kept.len() == KEPT
+            && let Some(oldest) = self.kept.pop_front()
+        {
+            self.complete_since = oldest.number;
+        }
+        self.kept.push_back(Arc::clone(&event));
+        if let Some(out) = &self.out {
+            let _nobody_looks_on = out.send(event);
+        }
+    }
+
+    /// What one missed that knows all up to `number`; none when it can't be told any more.
+    fn since(&self, number: u64) -> Option<VecDeque<Arc<Event>>> {
+        let known = (self.complete_since..=self.last).contains(&number);
+        known.then(|| self.kept.iter().filter(|event| event.number > number).cloned().collect())
+    }
+}
+
+/// Looks on from now, or from after the event that was seen last.
+///
+/// # Errors
+/// `busy` when too many do, `stopping`, and whatever the DB owner answers.
+pub(crate) async fn subscribe(api: &Api, after: Option<&str>) -> Result<Subscription, Problem> {
+    arm(api).await?;
+    let hub = Arc::clone(&api.hub);
+    let mut state = hub.state();
+    let Some(out) = &state.out else {
+        return Err(Problem::new(Code::Stopping, "the service is stopping: there are no more events"));
+    };
+    if state.subscribers >= MAX_SUBSCRIBERS {
+        let detail =
+            format!("there are {MAX_SUBSCRIBERS} subscribers already: close some, or read the lists");
+        return Err(Problem::new(Code::Busy, detail));
+    }
+    let events = out.subscribe();
+    let number = after.map(|after| hub.number(after));
+    let (from, missed) = match number
+        .map(|number| number.and_then(|number| Some((number, state.since(number)?))))
+    {
+        None => (state.last, VecDeque::new()),
+        Some(Some((number, missed))) => (number, missed),
+        Some(None) => {
+            let text = hub.text(state.last, Kind::Reset, "{}");
+            (state.last, VecDeque::from([Arc::new(Event { number: state.last, kind: Kind::Reset, text })]))
+        }
+    };
+    state.subscribers += 1;
+    drop(state);
+    let from = hub.id(from);
+    Ok(Subscription { clock: api.deps.clock.clone(), missed, events, from, hub })
+}
+
+/// The id from which somebody who reads a list now can go on: `after` of a later [`subscribe`]. None while nobody
+/// looks on, and nothing is gathered.
+pub(crate) fn here(api: &Api) -> Option<String> {
+    let now = api.deps.clock.now();
+    if !api.hub.is_watched(now) {
+        return None;
+    }
+    let mut state = api.hub.state();
+    state.watched_until = Some(now + COMES_BACK);
+    Some(api.hub.id(state.last))
+}
+
+/// What changed before anybody looked is of no concern, and the owner tells of changes only once until they are taken.
+async fn arm(api: &Api) -> Result<(), Problem> {
+    if !api.hub.is_watched(api.deps.clock.now()) {
+        api.hub.break_off();
+        api.hub.state().watched_until = Some(api.deps.clock.now() + COMES_BACK);
+        api.deps.take_changes.call(TakeChanges).await?;
+    }
+    Ok(())
+}
+
+impl Hub {
+    /// The number of an id of this process.
+    fn number(&self, id: &str) -> Option<u64> {
+        let (epoch, number) = id.split_once('-')?;
+        number.parse().ok().filter(|_| epoch == self.epoch)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut state = self.hub.state();
+        state.subscribers = state.subscribers.saturating_sub(1);
+        state.watched_until = Some(self.clock.now() + COMES_BACK);
+    }
+}

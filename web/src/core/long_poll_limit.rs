@@ -1,0 +1,71 @@
+//! How many requests each caller has that wait for tasks.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use flowlord_messages::Code;
+
+use crate::core::problem::Problem;
+
+/// Requests that wait, by caller.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Polls(Arc<Mutex<HashMap<String, usize>>>);
+
+/// One of them; it ends with its drop, also when its client hangs up.
+#[derive(Debug)]
+pub(crate) struct Poll {
+    polls: Polls,
+    caller: String,
+}
+
+impl Polls {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more, unless the caller has as many as it may.
+    pub(crate) fn begin(&self, caller: String, most: usize) -> Result<Poll, Problem> {
+        let mut all = self.all();
+        let open = all.entry(caller.clone()).or_insert(0);
+        if *open >= most {
+            let detail = format!(
+                "{most} requests of {caller} wait for tasks already: let one request lease several tasks (`max`), give \
+                 workers tokens of their own, or raise limits.long_polls"
+            );
+            return Err(Problem::new(Code::TooManyRequests, detail));
+        }
+        *open += 1;
+        drop(all);
+        Ok(Poll { polls: self.clone(), caller })
+    }
+}
+
+impl Drop for Poll {
+    fn drop(&mut self) {
+        let mut all = self.polls.all();
+        if let Some(open) = all.get_mut(&self.caller) {
+            *open -= 1;
+            if *open == 0 {
+                all.remove(&self.caller);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_caller_has_its_own_bound_and_nothing_is_left_behind() {
+        let polls = Polls::default();
+        let first = polls.begin("etl".to_owned(), 1).unwrap();
+        let problem = polls.begin("etl".to_owned(), 1).unwrap_err();
+        assert_eq!(problem.code(), Code::TooManyRequests);
+        assert!(problem.detail().contains("limits.long_polls"), "{problem}");
+        drop(polls.begin("other".to_owned(), 1).unwrap());
+        drop(first);
+        drop(polls.begin("etl".to_owned(), 1).unwrap());
+        assert!(polls.all().is_empty());
+    }
+}

@@ -1,0 +1,19 @@
+//! What the rooms share: the context of requests, the table of routes, auth, request types, views.
+
+pub(crate) mod audit_entry;
+pub(crate) mod auth;
+pub(crate) mod base_path;
+pub(crate) mod context;
+pub(crate) mod doc;
+pub(crate) mod extract;
+pub(crate) mod hosts;
+pub(crate) mod live;
+pub(crate) mod long_poll_limit;
+pub(crate) mod openapi;
+pub(crate) mod params;
+pub(crate) mod problem;
+pub(crate) mod request_id;
+pub(crate) mod route;
+pub(crate) mod task_query;
+pub(crate) mod values;
+pub(crate) mod view;

@@ -1,0 +1,59 @@
+//! The OpenAPI document: what the page at `/api/docs`, `/api/v1/openapi.json` and `flowlord openapi` show.
+//!
+//! It is written beside the code, in the words of the code: the codes of problems and the roles are those of the one
+//! error table and of the rules that let requests in. A test holds it complete: every registered route, and every
+//! status of each, provoked.
+
+mod operation;
+mod schemas;
+mod values;
+
+use serde_json::{Map, Value, json};
+
+use crate::core::route::RouteTable;
+
+pub(crate) use operation::{Operation, list_of, schema};
+pub(crate) use values::{day_schema, one_of, texts};
+
+/// What operations are about, in the order in which they are shown.
+pub(crate) const TAGS: [(&str, &str); 6] = [
+    ("work", "What workers ask: tasks, leases, results."),
+    ("tasks", "Tasks, looked at and changed by people and programs."),
+    ("workflows", "Workflow files, their phases, and history to be filled."),
+    ("alerts", "What went wrong, and what is told of it."),
+    ("service", "The service itself: totals, snapshots, tokens, events, health."),
+    ("kept", "Kept from the reference system: same paths, same JSON."),
+];
+
+/// The document, of a service whose paths are below a base path.
+pub(crate) fn document(routes: &RouteTable, version: &str, base: &str) -> Value {
+    let mut paths = Map::new();
+    for operation in routes.operations() {
+        let path = paths.entry(operation.path.as_str()).or_insert_with(|| json!({}));
+        path[operation.method] = operation.document();
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "flowlord",
+            "version": version,
+            "description": DESCRIPTION,
+            "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
+        },
+        "servers": [{"url": if base.is_empty() { "/" } else { base }}],
+        "tags": TAGS.map(|(name, says)| json!({"name": name, "description": says})),
+        "paths": paths,
+        "components": {
+            "schemas": schemas::all(),
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "made by `flowlord token add NAME --role ROLE`"},
+                "session": {"type": "apiKey", "in": "cookie", "name": crate::core::auth::COOKIE, "description": "made by the login page"},
+            },
+        },
+    })
+}
+
+const DESCRIPTION: &str = "A task orchestrator: workflows in TOML, workers over REST, summaries in Slack. \
+JSON in and out, UTF-8; times are RFC 3339 in UTC. Errors are problem documents (RFC 9457) whose `code` is stable: \
+4xx says what to change, 5xx whether to ask again. Lists answer `{\"items\":[…],\"next\":\"…\"|null}`: give `next` as \
+`cursor` for the next page; they carry an `ETag`. Every answer has an `X-Request-Id`: yours, or a new one.";

@@ -1,0 +1,27 @@
+//! What the codes of problem documents mean.
+
+use actix_web::HttpRequest;
+use askama::Template;
+use flowlord_domain::Role;
+use flowlord_messages::Code;
+
+use crate::core::context::ApiRef;
+use crate::core::problem::Answer;
+use crate::core::route::Route;
+use crate::pages::{Layout, Section, html};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::get("/api/docs/errors", Role::Viewer, errors)]
+}
+
+#[derive(Template)]
+#[template(path = "errors.html")]
+struct ErrorsPage<'a> {
+    layout: Layout<'a>,
+    codes: &'a [Code],
+}
+
+/// The page that the `type` of every problem points to.
+pub(crate) async fn errors(api: ApiRef, request: HttpRequest) -> Answer {
+    html(&ErrorsPage { layout: Layout::new(&api, &request, Section::Other), codes: Code::ALL })
+}

@@ -1,0 +1,201 @@
+//! The HTTP server: how it listens, and how many connections it has.
+
+use std::future::ready;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol};
+use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
+use actix_tls::accept::TlsError;
+use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
+use actix_web::body::BoxBody;
+use actix_web::dev::{AppConfig, Server, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::middleware::{Condition, from_fn};
+use actix_web::web::Data;
+use actix_web::{App, Error};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::watch;
+
+use crate::api as routes;
+use crate::core::base_path::without_base;
+use crate::core::context::ApiRef;
+use crate::server::middleware::request_guard::guard;
+use crate::server::middleware::view_pool::{Lookers, looking};
+use crate::server::socket::Socket;
+
+/// Headers must have come by then.
+const HEADERS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a connection without a request stays open.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long a client may take to close its side.
+const DISCONNECT_WITHIN: Duration = Duration::from_secs(2);
+
+/// How many connections may wait to be accepted: more than a fleet of workers that come back at once.
+const BACKLOG: u32 = 4_096;
+
+/// Counts the open connections.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Connections(Arc<watch::Sender<usize>>);
+
+/// One of them, while it lives.
+struct Connection(Connections);
+
+impl Connections {
+    fn begin(&self) -> Connection {
+        self.0.send_modify(|open| *open += 1);
+        Connection(self.clone())
+    }
+
+    /// How many there are.
+    pub(crate) fn open(&self) -> usize {
+        *self.0.borrow()
+    }
+
+    /// Waits until there are none.
+    pub(crate) async fn none(&self) {
+        let mut open = self.0.subscribe();
+        let _sender_is_ours = open.wait_for(|open| *open == 0).await;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|open| *open = open.saturating_sub(1));
+    }
+}
+
+/// Listens on an address.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A service that was just stopped leaves its address in use for a while otherwise.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
+/// A server on a listener; it begins its work when it is polled.
+pub(crate) fn serve(
+    listener: TcpListener,
+    api: &ApiRef,
+    tls: Option<ServerConfig>,
+) -> io::Result<(Server, Lookers)> {
+    let workers = match api.config.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        given => given,
+    };
+    let lookers = Lookers::start(api, workers);
+    let builder = Server::build().workers(workers).disable_signals();
+    let signal = builder.graceful_shutdown_signal();
+    let stopping: Stopping = Arc::new(move || {
+        let signal = signal.clone();
+        Box::pin(async move { signal.notified().await })
+    });
+    let served = Served { api: api.clone(), lookers: Data::new(lookers.clone()), stopping };
+    // The factories run once per worker: they may start nothing.
+    let server = match tls {
+        Some(tls) => builder.listen("https", listener, move || served.over_tls(tls.clone()))?,
+        None => builder.listen("http", listener, move || served.over_tcp())?,
+    };
+    Ok((server.run(), lookers))
+}
+
+/// Waits until the server stops, so that idle connections are closed then.
+type Stopping = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync>;
+
+/// What the connections of a server have in common. It does what actix-web's own server does, over sockets that notice
+/// when a client hangs up.
+#[derive(Clone)]
+struct Served {
+    api: ApiRef,
+    lookers: Data<Lookers>,
+    stopping: Stopping,
+}
+
+impl Served {
+    fn over_tcp(&self) -> impl ServiceFactory<TcpStream, Config = (), Response = (), InitError = ()> + use<> {
+        let opened = fn_service(|io: TcpStream| {
+            let peer = peer_of(&io);
+            ready(Ok::<_, DispatchError>((Socket::new(io), Protocol::Http1, peer)))
+        });
+        opened.and_then(self.http())
+    }
+
+    fn over_tls(
+        &self,
+        mut tls: ServerConfig,
+    ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), InitError = ()> + use<> {
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let mut acceptor = Acceptor::new(tls);
+        acceptor.set_handshake_timeout(HEADERS_WITHIN);
+        let opened = fn_service(|io: TlsStream<TcpStream>| {
+            let peer = peer_of(io.get_ref().0);
+            ready(Ok::<_, TlsError<io::Error, DispatchError>>((Socket::new(io), Protocol::Http1, peer)))
+        });
+        let accepted = acceptor.map_err(TlsError::into_service_error).and_then(opened);
+        accepted.and_then(self.http().map_err(TlsError::Service))
+    }
+
+    /// What answers the requests of a connection.
+    fn http<IO>(
+        &self,
+    ) -> impl ServiceFactory<
+        (Socket<IO>, Protocol, Option<SocketAddr>),
+        Config = (),
+        Response = (),
+        Error = DispatchError,
+        InitError = (),
+    > + use<IO>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let (connections, stopping) = (self.api.connections.clone(), Arc::clone(&self.stopping));
+        let has_base = Condition::new(!self.api.base.is_root(), from_fn(without_base));
+        let app = app(self.api.clone()).app_data(self.lookers.clone()).wrap(from_fn(looking)).wrap(has_base);
+        HttpService::build()
+            .graceful_shutdown_signal(move || stopping())
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(HEADERS_WITHIN)
+            .client_disconnect_timeout(DISCONNECT_WITHIN)
+            // Who closes its side after a request still reads the answer.
+            .h1_allow_half_closed(true)
+            .on_connect_ext(move |socket: &Socket<IO>, data| {
+                data.insert(connections.begin());
+                data.insert(socket.hang_up());
+            })
+            .finish(map_config(app.into_factory(), |()| AppConfig::default()))
+    }
+}
+
+/// The address of a client, to which answers go out at once.
+fn peer_of(io: &TcpStream) -> Option<SocketAddr> {
+    if let Err(err) = io.set_nodelay(true) {
+        log::debug!("event=nodelay_not_set error={err}");
+    }
+    io.peer_addr().ok()
+}
+
+/// All that is served, with what goes round it.
+pub(crate) fn app(
+    api: ApiRef,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<BoxBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .app_data(api.clone())
+        .wrap(from_fn(guard))
+        .configure(move |config| routes::configure(&api.routes, config))
+}

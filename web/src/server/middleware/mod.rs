@@ -1,0 +1,6 @@
+//! What goes round every request.
+
+pub(crate) mod encoding;
+pub(crate) mod http_metrics;
+pub(crate) mod request_guard;
+pub(crate) mod view_pool;

@@ -1,0 +1,7 @@
+//! The actor, the HTTP server and what goes round its requests.
+
+pub(crate) mod actor;
+pub(crate) mod http_server;
+pub(crate) mod middleware;
+pub(crate) mod socket;
+pub(crate) mod tls;
