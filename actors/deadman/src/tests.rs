@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::{Arbiter, Handler};
-use flowlord_kernel::{Activity, Code, Environment, Error, IdGenerator, Pong};
+use flowlord_kernel::{Activity, Code, Error, Pong};
 use flowlord_testkit::VirtualClock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -57,18 +57,12 @@ fn noon() -> DateTime<Utc> {
 async fn the_watcher_hears_every_minute_while_all_is_well_and_nothing_else() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (url, mut heard) = watcher().await;
-    let activity = Activity::default();
-    let clock = VirtualClock::new(noon(), activity.clone());
+    let clock = VirtualClock::new(noon(), Activity::default());
     let well = Arc::new(AtomicBool::new(true));
     let arbiter = Arbiter::new();
     let neighbour = Neighbour(Arc::clone(&well));
     let neighbour = Neighbour::start_in_arbiter(&arbiter.handle(), |_| neighbour);
-    let environment = Environment {
-        clock: Arc::new(clock.clone()),
-        ids: IdGenerator::seeded(1),
-        activity,
-        give_up: Arc::new(|_: &str| panic!("gave up")),
-    };
+    let environment = clock.environment();
     let deps = Deps { kit: environment.kit("deadman"), pings: vec![environment.port("db", &neighbour)] };
     let config = Config { url, every: TimeDelta::minutes(1) };
     assert!(!format!("{config:?}").contains("secret"));

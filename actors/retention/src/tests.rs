@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use actix::{Arbiter, Handler};
-use flowlord_kernel::{Activity, Clock as _, Code, Environment, Error, IdGenerator, Ping};
+use flowlord_kernel::{Activity, Clock as _, Code, Error, Ping};
 use flowlord_messages::clients::RetentionClient;
 use flowlord_testkit::VirtualClock;
 
@@ -51,14 +51,8 @@ fn noon() -> DateTime<Utc> {
 }
 
 async fn bench(left: usize) -> Bench {
-    let activity = Activity::default();
-    let clock = VirtualClock::new(noon(), activity.clone());
-    let environment = Environment {
-        clock: Arc::new(clock.clone()),
-        ids: IdGenerator::seeded(1),
-        activity,
-        give_up: Arc::new(|_: &str| panic!("gave up")),
-    };
+    let clock = VirtualClock::new(noon(), Activity::default());
+    let environment = clock.environment();
     let arbiter = Arbiter::new();
     let rows = Arc::new(Mutex::new(Rows { left, ..Rows::default() }));
     let stub = Stub(Arc::clone(&rows), clock.clone());

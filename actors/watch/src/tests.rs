@@ -7,7 +7,7 @@ use actix::Arbiter;
 use flowlord_domain::overdue::Pause;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{Attempt, TaskState, Uid};
-use flowlord_kernel::{Activity, Clock as _, Code, Environment, Error, IdGenerator, Port};
+use flowlord_kernel::{Activity, Clock as _, Code, Error, Port};
 use flowlord_messages::library::{Current, CurrentWorkflows};
 use flowlord_messages::watch::{RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks, WatchInput};
 use flowlord_testkit::{VirtualClock, leased};
@@ -108,17 +108,11 @@ fn noon() -> DateTime<Utc> {
 
 impl Bench {
     async fn start(rows: Stub, now: DateTime<Utc>) -> Self {
-        let activity = Activity::default();
-        let clock = VirtualClock::new(now, activity.clone());
+        let clock = VirtualClock::new(now, Activity::default());
         let arbiter = Arbiter::new();
         let stub = rows.clone();
         let db = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
-        let environment = Environment {
-            clock: Arc::new(clock.clone()),
-            ids: IdGenerator::seeded(1),
-            activity,
-            give_up: Arc::new(|_| panic!("gave up")),
-        };
+        let environment = clock.environment();
         let deps = Deps {
             kit: environment.kit("watch"),
             library: LibraryClient::unconnected().with::<CurrentWorkflows>(environment.port("library", &db)),

@@ -1,0 +1,257 @@
+//! The notification of a step of an escalation, and the command that stores both.
+
+use std::cmp::Reverse;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::duration;
+use flowlord_domain::ladder::{Acknowledgement, Incident, LadderState, Told, step as ladder_step};
+use flowlord_domain::summary::{Item, Line, counts, report_url, summarize};
+use flowlord_messages::alerts::Acknowledge;
+use flowlord_messages::notifier::{Colour, IncidentRef, Payload, Stage};
+use flowlord_messages::read::LadderInput;
+use flowlord_messages::write::{AdvanceLadder, IncidentRecord, NewMessage, StepRecord};
+
+use crate::Route;
+
+/// One check of a route.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RouteCheck<'a> {
+    pub(crate) route: &'a Route,
+    /// The address in links.
+    pub(crate) public_url: &'a str,
+    pub(crate) input: &'a LadderInput,
+    /// As last stored; none at the first start.
+    pub(crate) stored: Option<&'a LadderState>,
+    pub(crate) now: DateTime<Utc>,
+}
+
+impl RouteCheck<'_> {
+    fn current_state(&self) -> LadderState {
+        self.stored.cloned().unwrap_or_else(|| LadderState::new(self.route.policy, self.now))
+    }
+
+    /// The next state, and the command that stores it with its notification; none where it is stored already.
+    pub(crate) fn step(&self) -> (LadderState, Option<AdvanceLadder>) {
+        let (policy, now, state) = (self.route.policy, self.now, self.current_state());
+        let hold = self.route.quiet.and_then(|quiet| quiet.hold(now));
+        let (next, told) = ladder_step(policy, &state, now, &counts(new_items(self.input)), hold);
+        let Some(told) = told else {
+            // A check that was planned anew is stored, or the next one would plan it anew again, and so for ever.
+            let changed = next != state || self.stored.is_none();
+            return (next.clone(), changed.then(|| self.command(&next)));
+        };
+        let until = if takes_all(&told) { self.input.newest } else { 0 };
+        let mut advance = AdvanceLadder { told_until: until, ..self.command(&next) };
+        self.add_message(&mut advance, &told, &state, &next);
+        (next, Some(advance))
+    }
+
+    /// Somebody acknowledges: the next state, the command that stores it, and the tasks that it holds for.
+    pub(crate) fn acknowledge(
+        &self,
+        acknowledge: &Acknowledge,
+    ) -> Option<(LadderState, AdvanceLadder, Vec<String>)> {
+        let (now, state) = (self.now, self.current_state());
+        let by = Acknowledgement {
+            at: now,
+            until: acknowledge.until,
+            by: acknowledge.by.clone(),
+            note: acknowledge.note.clone(),
+            lines: std::collections::BTreeSet::new(),
+        };
+        let (next, lines, told) =
+            state.acknowledged(&acknowledge.matcher, by, &counts(new_items(self.input)))?;
+        let mut advance = self.command(&next);
+        if let Some(told) = told {
+            self.add_message(&mut advance, &told, &state, &next);
+            add_acknowledgement(&mut advance, acknowledge);
+        }
+        Some((next, advance, lines.into_iter().collect()))
+    }
+
+    fn command(&self, next: &LadderState) -> AdvanceLadder {
+        AdvanceLadder {
+            now: self.now,
+            route: self.route.name.clone(),
+            state: serde_json::to_string(next).unwrap_or_default(),
+            told_until: 0,
+            incident: None,
+            messages: Vec::new(),
+        }
+    }
+
+    fn add_message(
+        &self,
+        advance: &mut AdvanceLadder,
+        told: &Told,
+        before: &LadderState,
+        next: &LadderState,
+    ) {
+        let incident = next.incident.as_ref().or(before.incident.as_ref());
+        let (kind, payload) = match told {
+            Told::Summary { .. } => ("summary", self.summary_payload(told, next)),
+            Told::Update { .. } => ("update", self.update_payload(told, next)),
+            Told::AllClear { .. } => ("all_clear", self.all_clear_payload(told, before)),
+        };
+        let (opened, number) = opening_and_step(told);
+        advance.incident = Some(IncidentRecord {
+            opened,
+            closed: matches!(told, Told::AllClear { .. }).then_some(self.now),
+            alerts: incident.map_or(0, |incident| incident.alerts),
+            step: StepRecord {
+                number,
+                kind: kind.to_owned(),
+                headline: payload.headline.clone(),
+                details: if kind == "update" { Vec::new() } else { payload.lines.clone() },
+            },
+        });
+        advance.messages.push(NewMessage {
+            route: self.route.name.clone(),
+            kind: kind.to_owned(),
+            key: before.key(&self.route.name),
+            payload: to_json(&payload),
+        });
+    }
+
+    fn summary_payload(&self, told: &Told, next: &LadderState) -> Payload {
+        let lines = summarize(new_items(self.input));
+        let escalating = matches!(told, Told::Summary { escalating: true, .. });
+        let stage = if escalating { Stage::Escalating } else { Stage::Steady };
+        let mut incident = self.incident_ref(told, next, stage);
+        incident.details = line_texts(&lines);
+        let day = self.input.untold.last().map_or(self.now, |alert| alert.at);
+        Payload {
+            headline: count_headline(&lines),
+            lines: line_texts(&lines),
+            link: Some(report_url(self.public_url, day.date_naive())),
+            footer: next_update(next),
+            colour: Colour::Red,
+            incident: Some(incident),
+        }
+    }
+
+    /// Nothing new, or only what is acknowledged: all alerts so far.
+    fn update_payload(&self, told: &Told, next: &LadderState) -> Payload {
+        let easing = matches!(told, Told::Update { easing: true, .. });
+        let stage = if easing { Stage::Easing } else { Stage::Steady };
+        let lines = lines_so_far(next.incident.as_ref());
+        let (opened, _) = opening_and_step(told);
+        let easing_word = if easing { "easing: " } else { "" };
+        Payload {
+            headline: format!("{easing_word}{}", count_headline(&lines)),
+            lines: line_texts(&lines),
+            link: Some(report_url(self.public_url, opened.date_naive())),
+            footer: next_update(next),
+            colour: if easing { Colour::Yellow } else { Colour::Red },
+            incident: Some(self.incident_ref(told, next, stage)),
+        }
+    }
+
+    fn all_clear_payload(&self, told: &Told, before: &LadderState) -> Payload {
+        let Told::AllClear { lasted, alerts, lines, opened, .. } = told else {
+            return self.update_payload(told, before);
+        };
+        let mut incident = self.incident_ref(told, before, Stage::Clear);
+        incident.acknowledged_by = None;
+        incident.lasted = duration::print(*lasted);
+        Payload {
+            headline: format!("all clear: {} in {}", count_of(*alerts, "alert"), incident.lasted),
+            lines: lines.iter().map(|line| format!("{line} recovered")).collect(),
+            link: Some(report_url(self.public_url, opened.date_naive())),
+            footer: String::new(),
+            colour: Colour::Green,
+            incident: Some(incident),
+        }
+    }
+
+    fn incident_ref(&self, told: &Told, state: &LadderState, stage: Stage) -> IncidentRef {
+        let (opened, step) = opening_and_step(told);
+        IncidentRef {
+            opened,
+            step,
+            stage,
+            acknowledged_by: state.acknowledged_by(),
+            details: Vec::new(),
+            lasted: duration::print((self.now - opened).max(TimeDelta::zero())),
+            alerts: state.incident.as_ref().map_or(0, |incident| incident.alerts),
+            tasks: failing_tasks(state.incident.as_ref()),
+        }
+    }
+}
+
+/// Says in the step, and in the message's thread, who acknowledged.
+fn add_acknowledgement(advance: &mut AdvanceLadder, acknowledge: &Acknowledge) {
+    let until = acknowledge.until.format("%Y-%m-%d %H:%M");
+    let note = if acknowledge.note.is_empty() { String::new() } else { format!(": {}", acknowledge.note) };
+    let text = format!("acknowledged by {} until {until} UTC{note}", acknowledge.by);
+    if let Some(incident) = &mut advance.incident {
+        "acknowledged".clone_into(&mut incident.step.kind);
+        incident.step.headline.clone_from(&text);
+    }
+    for message in &mut advance.messages {
+        let Ok(mut payload) = serde_json::from_str::<Payload>(&message.payload) else { continue };
+        if let Some(incident) = &mut payload.incident {
+            incident.details = vec![text.clone()];
+        }
+        message.payload = to_json(&payload);
+    }
+}
+
+fn to_json(payload: &Payload) -> String {
+    serde_json::to_string(payload).unwrap_or_default()
+}
+
+/// Whether a notification tells all that is new.
+fn takes_all(told: &Told) -> bool {
+    matches!(told, Told::Summary { .. } | Told::Update { easing: false, .. })
+}
+
+/// When the incident of a notification opened, and the step's number.
+fn opening_and_step(told: &Told) -> (DateTime<Utc>, u32) {
+    match told {
+        Told::Summary { opened, step, .. }
+        | Told::Update { opened, step, .. }
+        | Told::AllClear { opened, step, .. } => (*opened, *step),
+    }
+}
+
+fn new_items(input: &LadderInput) -> impl Iterator<Item = Item<'_>> {
+    input.untold.iter().map(|alert| Item {
+        topic: &alert.topic,
+        job: &alert.job,
+        workflow: &alert.workflow,
+        task_time: alert.task_time,
+        raised: Some(alert.at),
+    })
+}
+
+pub(crate) fn failing_tasks(incident: Option<&Incident>) -> Vec<String> {
+    incident.iter().flat_map(|incident| incident.lines.keys().cloned()).collect()
+}
+
+/// All alerts of an incident so far: by count, most first, and then name.
+fn lines_so_far(incident: Option<&Incident>) -> Vec<Line> {
+    let told = incident.iter().flat_map(|incident| &incident.lines);
+    let mut lines: Vec<Line> = told
+        .map(|(key, count)| Line { key: key.clone(), count: *count, time_range: String::new() })
+        .collect();
+    lines.sort_by_key(|line| Reverse(line.count));
+    lines
+}
+
+fn line_texts(lines: &[Line]) -> Vec<String> {
+    lines.iter().map(ToString::to_string).collect()
+}
+
+fn count_headline(lines: &[Line]) -> String {
+    let count: u64 = lines.iter().map(|line| line.count).sum();
+    format!("{} in {}", count_of(count, "alert"), count_of(lines.len() as u64, "task"))
+}
+
+fn next_update(next: &LadderState) -> String {
+    format!("next update at {} UTC, if there is news", next.next_tick.format("%H:%M"))
+}
+
+fn count_of(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
