@@ -1,33 +1,33 @@
-//! The alerts actor: what people are told, and how often.
+//! The alerts actor decides what people are notified of, and how often.
 //!
-//! There is a ladder for each route. At each tick it reads what wasn't told yet, asks the ladder (a pure function),
-//! and has the ladder's new state and the message stored in one command: a restart neither repeats nor forgets. The
-//! notifier sends.
+//! Each route has an escalation of its own. At each check the actor reads the alerts that no notification has told yet,
+//! asks the policy (a pure function), and has the new state and the message stored by one command: a restart neither
+//! repeats nor forgets. The notifier sends.
 
-mod handlers;
-mod tell;
+mod notification;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
-use actix::fut::{ActorFutureExt as _, wrap_future};
-use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Supervised, Supervisor};
+use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::alert::Matcher;
 use flowlord_domain::ladder::{LadderState, Policy, QuietHours};
-use flowlord_kernel::{
-    Activity, Busy, Code, Error, Guarded, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, handlers};
+use flowlord_messages::alerts::{
+    Acknowledge, Acknowledged, DEFAULT_ROUTE, LadderStates, LadderStatus, RouteRule, SetRoutes, StopAlerting,
 };
-use flowlord_messages::alerts::{Acknowledge, Acknowledged, DEFAULT_ROUTE, RouteRule, SetRoutes};
+use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
+use flowlord_messages::hint::AlertRaised;
 use flowlord_messages::read::{LadderInput, ReadLadder};
 use flowlord_messages::write::AdvanceLadder;
 use tokio::sync::oneshot;
 
-use crate::tell::Look;
+use crate::notification::{RouteCheck, failing_tasks};
 
 /// After a failed call to the database, when to try again.
-const TRY_AGAIN: TimeDelta = TimeDelta::seconds(1);
+const RETRY_DELAY: TimeDelta = TimeDelta::seconds(1);
 
 /// What the operator chose.
 #[derive(Debug, Clone)]
@@ -38,80 +38,116 @@ pub struct Config {
     pub public_url: String,
 }
 
-/// A route, as far as it decides when people are told.
+/// A route, as far as it decides when people are notified.
 #[derive(Debug, Clone)]
 pub struct Route {
     /// Its name.
     pub name: String,
-    /// Which alerts it takes; no matter for the default one.
+    /// Which alerts it takes; ignored for the default one.
     pub matcher: Matcher,
-    /// How often it may be told.
+    /// How often it may notify.
     pub policy: Policy,
-    /// Hours in which it isn't told.
+    /// Hours in which it doesn't notify.
     pub quiet: Option<QuietHours>,
 }
 
 /// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// The clock.
-    pub clock: SharedClock,
-    /// Work under way.
-    pub activity: Activity,
-    /// Restarts.
-    pub supervision: Supervision,
-    /// To the DB owner, at the start.
-    pub routes: Port<SetRoutes>,
-    /// To the DB readers.
-    pub read: Port<ReadLadder>,
-    /// To the DB owner.
-    pub advance: Port<AdvanceLadder>,
+    /// Clock, ids and supervision.
+    pub kit: ActorKit,
+    /// Stores steps and their messages.
+    pub writer: DatabaseWriter,
+    /// Reads alerts and the state of escalation.
+    pub reader: DatabaseReader,
 }
 
-/// The actor.
+/// Escalates the alerts of each route.
 #[derive(Debug)]
 pub struct Alerts {
     public_url: String,
     deps: Deps,
-    ladders: Vec<Ladder>,
-    /// The database knows the routes; nothing is told before.
-    routed: bool,
-    stopping: bool,
+    escalations: Vec<Escalation>,
+    /// Nobody is notified before the database knows the routes.
+    are_routes_stored: bool,
+    is_stopping: bool,
     timer: Timer,
 }
 
-/// The ladder of one route.
+/// The escalation of one route.
 #[derive(Debug)]
-struct Ladder {
+struct Escalation {
     route: Route,
     /// As last stored or read; none before the first read.
     state: Option<LadderState>,
     /// A step of which nobody knows whether it was stored. It is stored again as it is: one decided anew could
-    /// take the same key for other alerts, and those would never be told.
-    unanswered: Option<(LadderState, AdvanceLadder)>,
-    looking: bool,
-    /// When to look.
-    next: Option<DateTime<Utc>>,
-    asked: VecDeque<Asked>,
+    /// take the same key for other alerts, and nobody would be notified of those.
+    unconfirmed: Option<NextStep>,
+    is_checking: bool,
+    next_check: Option<DateTime<Utc>>,
+    requests: VecDeque<AcknowledgeRequest>,
 }
 
-/// Somebody who says that they take care, and waits for the answer.
+/// The next state, and the command that stores it.
+type NextStep = (LadderState, AdvanceLadder);
+
+/// Somebody who acknowledges and waits for the answer.
 #[derive(Debug)]
-struct Asked {
-    said: Acknowledge,
-    answer: oneshot::Sender<Result<Option<Acknowledged>>>,
+struct AcknowledgeRequest {
+    acknowledge: Acknowledge,
+    reply: oneshot::Sender<Result<Option<Acknowledged>>>,
 }
 
-/// What a step is answered with once it is stored.
-type Waiting = Option<(Asked, Acknowledged)>;
+impl AcknowledgeRequest {
+    fn answer(self, answer: Result<Option<Acknowledged>>) {
+        let _nobody_waits_any_more = self.reply.send(answer);
+    }
+}
 
-impl Ladder {
+impl Escalation {
     fn new(route: Route) -> Self {
-        Self { route, state: None, unanswered: None, looking: false, next: None, asked: VecDeque::new() }
+        Self {
+            route,
+            state: None,
+            unconfirmed: None,
+            is_checking: false,
+            next_check: None,
+            requests: VecDeque::new(),
+        }
     }
 
     fn is_due(&self, now: DateTime<Utc>) -> bool {
-        !self.asked.is_empty() || self.next.is_some_and(|next| next <= now)
+        let is_time = !self.requests.is_empty() || self.next_check.is_some_and(|next| next <= now);
+        is_time && !self.is_checking
+    }
+
+    fn add_request(&mut self, acknowledge: &Acknowledge) -> oneshot::Receiver<Result<Option<Acknowledged>>> {
+        let (reply, receiver) = oneshot::channel();
+        self.requests.push_back(AcknowledgeRequest { acknowledge: acknowledge.clone(), reply });
+        receiver
+    }
+
+    fn refuse_requests(&mut self, err: &Error) {
+        for request in self.requests.drain(..) {
+            request.answer(Err(err.clone()));
+        }
+    }
+
+    /// None before the first read.
+    fn status(&self) -> Option<LadderStatus> {
+        let state = self.state.as_ref()?;
+        let incident = state.incident.as_ref();
+        Some(LadderStatus {
+            route: self.route.name.clone(),
+            policy: self.route.policy,
+            interval: state.interval,
+            next: state.next_tick,
+            incident_since: incident.map(|incident| incident.opened),
+            alerts: incident.map_or(0, |incident| incident.alerts),
+            steps: incident.map_or(0, |incident| incident.steps),
+            tasks: failing_tasks(incident),
+            acknowledged_by: state.acknowledged_by(),
+        })
     }
 }
 
@@ -120,198 +156,232 @@ impl Alerts {
     #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
-            timer: Timer::new(deps.clock.clone()),
+            timer: Timer::default(),
             public_url: config.public_url,
             deps,
-            ladders: config.routes.into_iter().map(Ladder::new).collect(),
-            routed: false,
-            stopping: false,
+            escalations: config.routes.into_iter().map(Escalation::new).collect(),
+            are_routes_stored: false,
+            is_stopping: false,
         })
     }
 
-    /// Tells the database the routes, and then looks at each.
-    fn begin(&mut self, now: DateTime<Utc>, busy: Option<Busy>, ctx: &mut Context<Self>) {
-        let others =
-            self.ladders.iter().map(|ladder| &ladder.route).filter(|route| route.name != DEFAULT_ROUTE);
-        let rule = |route: &Route| RouteRule { name: route.name.clone(), matcher: route.matcher.clone() };
-        let routes = others.map(rule).collect();
-        let call = self.deps.routes.call(SetRoutes { now, routes });
-        ctx.spawn(wrap_future::<_, Self>(call).map(move |set, this, ctx| {
-            guarded(this, ctx, |this, ctx| match set {
+    /// Stores the routes, and then checks each.
+    fn store_routes(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        let routes = self.escalations.iter().map(|escalation| &escalation.route);
+        let routes = routes
+            .filter(|route| route.name != DEFAULT_ROUTE)
+            .map(|route| RouteRule { name: route.name.clone(), matcher: route.matcher.clone() })
+            .collect();
+        self.ask(
+            ctx,
+            self.deps.writer.call(SetRoutes { now, routes }),
+            move |this, stored, ctx| match stored {
                 Ok(()) => {
-                    this.routed = true;
-                    this.ladders.iter_mut().for_each(|ladder| ladder.next = Some(now));
-                    this.look(now, ctx);
+                    this.are_routes_stored = true;
+                    this.escalations.iter_mut().for_each(|escalation| escalation.next_check = Some(now));
+                    this.check_due(now, ctx);
                 }
                 Err(err) => {
                     log::warn!("event=routes_not_set error={err:?}");
-                    this.timer.set(Some(now + TRY_AGAIN), ctx, |this| &mut this.timer);
+                    this.wake_at(Some(now + RETRY_DELAY), ctx);
                 }
-            });
-            drop(busy);
-        }));
+            },
+        );
     }
 
-    /// Looks at each route whose time has come, or where somebody asks.
-    fn look(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        if self.stopping || !self.routed {
+    /// Checks each route whose time has come, or where somebody acknowledges.
+    fn check_due(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        if self.is_stopping || !self.are_routes_stored {
             return;
         }
-        for index in 0..self.ladders.len() {
-            let ladder = &self.ladders[index];
-            if !ladder.looking && ladder.is_due(now) {
-                let busy = self.deps.activity.begin();
-                self.look_at(index, now, busy, ctx);
+        for index in 0..self.escalations.len() {
+            if self.escalations[index].is_due(now) {
+                self.check(index, now, ctx);
             }
         }
-        self.set_timer(ctx);
+        let idle = self.escalations.iter().filter(|escalation| !escalation.is_checking);
+        self.wake_at(idle.filter_map(|escalation| escalation.next_check).min(), ctx);
     }
 
-    fn set_timer(&mut self, ctx: &mut Context<Self>) {
-        let next =
-            self.ladders.iter().filter(|ladder| !ladder.looking).filter_map(|ladder| ladder.next).min();
-        self.timer.set(next.filter(|_| !self.stopping), ctx, |this| &mut this.timer);
-    }
-
-    /// Reads what wasn't told, and moves the ladder on if its time has come.
-    fn look_at(&mut self, index: usize, now: DateTime<Utc>, busy: Busy, ctx: &mut Context<Self>) {
-        let ladder = &mut self.ladders[index];
-        ladder.looking = true;
-        if let Some((next, advance)) = ladder.unanswered.take() {
-            return self.advance(index, next, advance, None, busy, ctx);
+    /// Reads the alerts that nobody was notified of, and takes the next step.
+    fn check(&mut self, index: usize, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        let escalation = &mut self.escalations[index];
+        escalation.is_checking = true;
+        if let Some(step) = escalation.unconfirmed.take() {
+            return self.store_step(index, step, None, ctx);
         }
-        let call = self.deps.read.call(ReadLadder { route: ladder.route.name.clone() });
-        ctx.spawn(wrap_future::<_, Self>(call).map(move |input, this, ctx| {
-            guarded(this, ctx, |this, ctx| match input {
-                Ok(input) => this.step(index, &input, now, busy, ctx),
-                Err(err) => this.failed(index, &err, ctx),
-            });
-        }));
+        let read = ReadLadder { route: escalation.route.name.clone() };
+        self.ask(ctx, self.deps.reader.call(read), move |this, input, ctx| match input {
+            Ok(input) => this.take_step(index, &input, now, ctx),
+            Err(err) => this.retry_later(index, &err, ctx),
+        });
     }
 
-    fn step(
-        &mut self,
-        index: usize,
-        input: &LadderInput,
-        now: DateTime<Utc>,
-        busy: Busy,
-        ctx: &mut Context<Self>,
-    ) {
-        let ladder = &mut self.ladders[index];
-        let stored = stored(input);
-        let look =
-            Look { route: &ladder.route, public_url: &self.public_url, input, stored: stored.as_ref(), now };
-        if let Some(asked) = ladder.asked.pop_front() {
-            let Some((next, advance, tasks)) = look.acknowledge(&asked.said) else {
-                let _nobody_waits_any_more = asked.answer.send(Ok(None));
-                return self.rest(index, ctx);
+    fn take_step(&mut self, index: usize, input: &LadderInput, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        let Escalation { route, requests, .. } = &mut self.escalations[index];
+        let stored = stored_state(input);
+        let check = RouteCheck { route, public_url: &self.public_url, input, stored: stored.as_ref(), now };
+        if let Some(request) = requests.pop_front() {
+            let Some((next, advance, tasks)) = check.acknowledge(&request.acknowledge) else {
+                request.answer(Ok(None));
+                return self.end_check(index, ctx);
             };
             let opened = next.incident.as_ref().map(|incident| incident.opened);
-            let answer = Acknowledged { route: ladder.route.name.clone(), opened, tasks };
-            return self.advance(index, next, advance, Some((asked, answer)), busy, ctx);
+            let answer = Acknowledged { route: route.name.clone(), opened, tasks };
+            return self.store_step(index, (next, advance), Some((request, answer)), ctx);
         }
-        let (next, advance) = look.step();
-        match advance {
-            Some(advance) => self.advance(index, next, advance, None, busy, ctx),
-            // Nothing to tell and nothing to remember, but when to look again.
-            None => self.moved(index, next, ctx),
+        match check.step() {
+            (next, Some(advance)) => self.store_step(index, (next, advance), None, ctx),
+            // Nothing to store.
+            (next, None) => self.move_on(index, next, ctx),
         }
     }
 
-    fn advance(
+    fn store_step(
         &mut self,
         index: usize,
-        next: LadderState,
-        advance: AdvanceLadder,
-        waiting: Waiting,
-        busy: Busy,
+        (next, advance): NextStep,
+        request: Option<(AcknowledgeRequest, Acknowledged)>,
         ctx: &mut Context<Self>,
     ) {
-        let again = advance.clone();
-        let call = self.deps.advance.call(advance);
-        ctx.spawn(wrap_future::<_, Self>(call).map(move |advanced, this, ctx| {
-            guarded(this, ctx, |this, ctx| {
-                if let Some((asked, answer)) = waiting {
-                    let answer = advanced.clone().map(|()| Some(answer));
-                    let _nobody_waits_any_more = asked.answer.send(answer);
+        self.ask(ctx, self.deps.writer.call(advance.clone()), move |this, stored, ctx| {
+            if let Some((request, answer)) = request {
+                request.answer(stored.clone().map(|()| Some(answer)));
+            }
+            match stored {
+                Ok(()) => this.move_on(index, next, ctx),
+                Err(err) => {
+                    let is_unknown = err.code == Code::Timeout;
+                    this.escalations[index].unconfirmed = is_unknown.then_some((next, advance));
+                    this.retry_later(index, &err, ctx);
                 }
-                match advanced {
-                    Ok(()) => this.moved(index, next, ctx),
-                    Err(err) => {
-                        let unknown = err.code == Code::Timeout;
-                        this.ladders[index].unanswered = unknown.then_some((next, again));
-                        this.failed(index, &err, ctx);
-                    }
-                }
-            });
-            drop(busy);
-        }));
+            }
+        });
     }
 
-    fn moved(&mut self, index: usize, state: LadderState, ctx: &mut Context<Self>) {
-        let ladder = &mut self.ladders[index];
-        ladder.next = Some(state.next_tick);
-        ladder.state = Some(state);
-        self.rest(index, ctx);
+    fn move_on(&mut self, index: usize, state: LadderState, ctx: &mut Context<Self>) {
+        let escalation = &mut self.escalations[index];
+        escalation.next_check = Some(state.next_tick);
+        escalation.state = Some(state);
+        self.end_check(index, ctx);
     }
 
-    fn failed(&mut self, index: usize, err: &Error, ctx: &mut Context<Self>) {
-        let ladder = &mut self.ladders[index];
-        log::warn!("event=ladder_not_moved route={} error={err:?}", ladder.route.name);
-        for asked in ladder.asked.drain(..) {
-            let _nobody_waits_any_more = asked.answer.send(Err(err.clone()));
+    fn retry_later(&mut self, index: usize, err: &Error, ctx: &mut Context<Self>) {
+        let at = self.now() + RETRY_DELAY;
+        let escalation = &mut self.escalations[index];
+        log::warn!("event=ladder_not_moved route={} error={err:?}", escalation.route.name);
+        escalation.refuse_requests(err);
+        escalation.next_check = Some(at);
+        self.end_check(index, ctx);
+    }
+
+    fn end_check(&mut self, index: usize, ctx: &mut Context<Self>) {
+        self.escalations[index].is_checking = false;
+        self.check_due(self.now(), ctx);
+    }
+
+    /// A check has its own time, and messages that go out at once are in the outbox already. But a clock that was set
+    /// back has made that time too late: then the route is checked now, and plans anew.
+    fn note_raised(&mut self, _: AlertRaised, ctx: &mut Context<Self>) {
+        let now = self.now();
+        for escalation in &mut self.escalations {
+            if escalation.state.as_ref().is_some_and(|state| state.wait(now) > state.interval) {
+                escalation.next_check = Some(now);
+            }
         }
-        ladder.next = Some(self.deps.clock.now() + TRY_AGAIN);
-        self.rest(index, ctx);
+        self.check_due(now, ctx);
     }
 
-    fn rest(&mut self, index: usize, ctx: &mut Context<Self>) {
-        self.ladders[index].looking = false;
-        self.look(self.deps.clock.now(), ctx);
-        self.set_timer(ctx);
+    /// Each route answers between two steps of its escalation.
+    fn acknowledge(
+        &mut self,
+        acknowledge: Acknowledge,
+        ctx: &mut Context<Self>,
+    ) -> Reply<Self, Vec<Acknowledged>> {
+        let mut answers = Err(Error::new(Code::Stopping, "the service is stopping"));
+        if !self.is_stopping {
+            let route = acknowledge.route.as_ref();
+            let escalations = self.escalations.iter_mut();
+            let asked =
+                escalations.filter(|escalation| route.is_none_or(|route| *route == escalation.route.name));
+            answers = Ok(asked.map(|escalation| escalation.add_request(&acknowledge)).collect::<Vec<_>>());
+            self.check_due(self.now(), ctx);
+        }
+        let acknowledged = async move {
+            let mut acknowledged = Vec::new();
+            for answer in answers? {
+                let restarted = |_| Error::new(Code::Internal, "the alerts actor was restarted: ask again");
+                acknowledged.extend(answer.await.map_err(restarted)??);
+            }
+            Ok(acknowledged)
+        };
+        self.reply_after(acknowledged, |_, acknowledged, _| acknowledged)
+    }
+
+    fn list_states(&mut self, _: LadderStates, _: &mut Context<Self>) -> Result<Vec<LadderStatus>> {
+        Ok(self.escalations.iter().filter_map(Escalation::status).collect())
+    }
+
+    /// A step under way is one command: it happens wholly or not at all, so there is nothing to wait for.
+    fn stop_alerting(&mut self, _: StopAlerting, ctx: &mut Context<Self>) -> Result<()> {
+        self.is_stopping = true;
+        let err = Error::new(Code::Stopping, "the service is stopping");
+        self.escalations.iter_mut().for_each(|escalation| escalation.refuse_requests(&err));
+        self.wake_at(None, ctx);
+        Ok(())
     }
 }
 
-/// The ladder's state as last stored. One that can't be read counts as none: telling again is better than silence.
-fn stored(input: &LadderInput) -> Option<LadderState> {
+/// The state as last stored. One that can't be read counts as none: notifying again is better than silence.
+fn stored_state(input: &LadderInput) -> Option<LadderState> {
     serde_json::from_str(input.state.as_deref()?)
         .inspect_err(|err| log::error!("event=ladder_unreadable error={err:?}"))
         .ok()
 }
+
+handlers!(Alerts {
+    AlertRaised => note_raised,
+    async Acknowledge => acknowledge,
+    LadderStates => list_states,
+    StopAlerting => stop_alerting,
+});
 
 impl Actor for Alerts {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(2048);
-        let busy = self.deps.activity.begin();
-        self.begin(self.deps.clock.now(), Some(busy), ctx);
+        self.store_routes(self.now(), ctx);
     }
 }
 
 impl Supervised for Alerts {
     fn restarting(&mut self, _ctx: &mut Self::Context) {
-        for ladder in &mut self.ladders {
-            // Whoever waits hears that there is no answer.
-            (ladder.looking, ladder.next) = (false, None);
-            ladder.asked.clear();
+        for escalation in &mut self.escalations {
+            (escalation.is_checking, escalation.next_check) = (false, None);
+            // Their callers get an error.
+            escalation.requests.clear();
         }
-        self.timer = Timer::new(self.deps.clock.clone());
+        self.timer = Timer::default();
     }
 }
 
-impl Guarded for Alerts {
-    fn supervision(&self) -> &Supervision {
-        &self.deps.supervision
+impl KernelActor for Alerts {
+    fn kit(&self) -> &ActorKit {
+        &self.deps.kit
     }
 }
 
 impl Wakes for Alerts {
-    fn wake(&mut self, tick: Tick, ctx: &mut Context<Self>) {
-        if self.routed {
-            self.look(tick.now, ctx);
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+
+    fn wake(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        if self.are_routes_stored {
+            self.check_due(now, ctx);
         } else {
-            self.begin(tick.now, tick.busy, ctx);
+            self.store_routes(now, ctx);
         }
     }
 }

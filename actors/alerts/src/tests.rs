@@ -1,13 +1,11 @@
 //! The ladder over days that pass in milliseconds, against a database of one struct.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use actix::{Actor, Arbiter, Context, Handler};
+use actix::{Arbiter, Handler};
 use flowlord_domain::AlertKind;
-use flowlord_kernel::{Clock as _, Ping};
-use flowlord_messages::alerts::{LadderStates, LadderStatus, StopAlerting};
-use flowlord_messages::hint::AlertRaised;
+use flowlord_kernel::{Activity, Clock as _, Ping, Port};
+use flowlord_messages::clients::AlertsClient;
 use flowlord_messages::notifier::{Colour, Payload, Stage};
 use flowlord_messages::read::StoredAlert;
 use flowlord_testkit::VirtualClock;
@@ -91,8 +89,7 @@ struct Bench {
     arbiter: Arbiter,
     raised: Port<AlertRaised>,
     stop: Port<StopAlerting>,
-    states: Port<LadderStates>,
-    acknowledge: Port<Acknowledge>,
+    client: AlertsClient,
 }
 
 fn noon() -> DateTime<Utc> {
@@ -105,20 +102,18 @@ impl Bench {
     }
 
     async fn with(rows: Stub, now: DateTime<Utc>, quiet: Option<QuietHours>) -> Self {
-        let activity = Activity::default();
-        let clock = VirtualClock::new(now, activity.clone());
+        let clock = VirtualClock::new(now, Activity::default());
         let arbiter = Arbiter::new();
         let handle = arbiter.handle();
         let stub = rows.clone();
         let db = Stub::start_in_arbiter(&handle, move |_| stub);
-        let patience = Duration::from_secs(20);
+        let environment = clock.environment();
         let deps = Deps {
-            clock: Arc::new(clock.clone()),
-            activity: activity.clone(),
-            supervision: Supervision::new("alerts", Arc::new(clock.clone()), Arc::new(|_| panic!("gave up"))),
-            routes: Port::new("db", db.clone().recipient(), 1, patience, &activity),
-            read: Port::new("db", db.clone().recipient(), 16, patience, &activity),
-            advance: Port::new("db", db.recipient(), 16, patience, &activity),
+            kit: environment.kit("alerts"),
+            writer: DatabaseWriter::unconnected()
+                .with::<SetRoutes>(environment.port("db", &db))
+                .with::<AdvanceLadder>(environment.port("db", &db)),
+            reader: DatabaseReader::unconnected().with::<ReadLadder>(environment.port("db", &db)),
         };
         let route = Route {
             name: DEFAULT_ROUTE.to_owned(),
@@ -129,13 +124,12 @@ impl Bench {
         let config = Config { routes: vec![route], public_url: "http://flow".to_owned() };
         let alerts = Alerts::start(&handle, config, deps);
         // Answered once it has started: before that no work is under way.
-        Port::new("alerts", alerts.clone().recipient(), 1, patience, &activity).call(Ping).await.unwrap();
+        environment.port("alerts", &alerts).call(Ping).await.unwrap();
         clock.settle().await;
-        let raised = Port::new("alerts", alerts.clone().recipient(), 16, patience, &activity);
-        let stop = Port::new("alerts", alerts.clone().recipient(), 1, patience, &activity);
-        let states = Port::new("alerts", alerts.clone().recipient(), 1, patience, &activity);
-        let acknowledge = Port::new("alerts", alerts.recipient(), 4, patience, &activity);
-        Self { rows, clock, activity, arbiter, raised, stop, states, acknowledge }
+        let raised = environment.port("alerts", &alerts);
+        let stop = environment.port("alerts", &alerts);
+        let client = AlertsClient::connect("alerts", &alerts, &environment);
+        Self { rows, clock, activity: environment.activity, arbiter, raised, stop, client }
     }
 
     async fn restart(self) -> Self {
@@ -196,7 +190,7 @@ impl Bench {
         let until = self.clock.now() + TimeDelta::hours(hours);
         let said =
             Acknowledge { route: None, matcher, until, by: "ada".to_owned(), note: "on it".to_owned() };
-        self.acknowledge.call(said).await.unwrap()
+        self.client.call(said).await.unwrap()
     }
 }
 
@@ -257,7 +251,7 @@ async fn a_storm_is_one_message_a_tick_and_ever_seldomer() {
     let lines: Vec<_> = bench.last().lines;
     let keys: Vec<_> = lines.iter().map(|line| line.split(':').next().unwrap()).collect();
     assert_eq!(keys, ["load", "audit", "extract"], "by count, and then name: {lines:?}");
-    let status = bench.states.call(LadderStates).await.unwrap();
+    let status = bench.client.call(LadderStates).await.unwrap();
     let expected = LadderStatus {
         route: "default".to_owned(),
         interval: TimeDelta::minutes(80),
@@ -401,12 +395,12 @@ async fn an_acknowledgement_that_is_not_stored_is_not_answered_as_done() {
         by: "ada".to_owned(),
         note: String::new(),
     };
-    assert_eq!(bench.acknowledge.call(said(None)).await.unwrap_err().code, Code::Storage);
-    assert_eq!(bench.acknowledge.call(said(Some("other"))).await, Ok(Vec::new()));
+    assert_eq!(bench.client.call(said(None)).await.unwrap_err().code, Code::Storage);
+    assert_eq!(bench.client.call(said(Some("other"))).await, Ok(Vec::new()));
     bench.rows.0.lock().unwrap().refuse = false;
-    assert_eq!(bench.acknowledge.call(said(Some("default"))).await.unwrap().len(), 1);
+    assert_eq!(bench.client.call(said(Some("default"))).await.unwrap().len(), 1);
     bench.stop.call(StopAlerting).await.unwrap();
-    assert_eq!(bench.acknowledge.call(said(None)).await.unwrap_err().code, Code::Stopping);
+    assert_eq!(bench.client.call(said(None)).await.unwrap_err().code, Code::Stopping);
 }
 
 #[actix::test]
