@@ -1,32 +1,26 @@
-//! The backup actor: takes snapshots when they are due, when asked, and at the stop; keeps the newest.
+//! The backup actor takes snapshots when they are due, when asked, and at the stop; it keeps the newest.
 //!
-//! The DB owner makes the copy and checks it; it counts once it was read back from its place. When the last one was
-//! taken is told by the names of the files, so a restart neither skips nor doubles one.
+//! The DB owner makes the copy and checks it; a snapshot counts once it was read back from its place. The names of the
+//! files say when the last one was taken, so a restart neither skips nor doubles one.
 
+mod alerts;
 mod place;
 mod segments;
 mod ship;
 #[cfg(test)]
 mod ship_tests;
-mod tell;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-use actix::fut::{ActorFutureExt as _, wrap_future};
-use actix::{
-    Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, ResponseFuture, Supervised, Supervisor,
-};
+use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::Pong;
 use flowlord_kernel::fault::{self, Point};
-use flowlord_kernel::{
-    Activity, Busy, Code, Error, Guarded, LatePort, Ping, Port, Result, SharedClock, Supervision, Tick,
-    Timer, Wakes, guarded,
-};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, Wakes, handlers};
 use flowlord_messages::AlertSender;
+use flowlord_messages::clients::DatabaseCopier;
 use flowlord_messages::hint::SnapshotsChanged;
 use flowlord_messages::rowlog::LogPoint;
 use flowlord_messages::snapshot::{
@@ -35,15 +29,15 @@ use flowlord_messages::snapshot::{
 };
 use tokio::sync::oneshot;
 
+use crate::alerts::RaisedAlerts;
 pub use crate::place::{Found, LogReceipt, Place, PlaceError, Receipt, taken_at};
 pub use crate::segments::SegmentName;
 pub use crate::ship::{ShipConfig, ShipDeps, Shipper};
-use crate::tell::Told;
 
 /// After a snapshot that failed, when to try again, unless the next one is due sooner.
-const TRY_AGAIN: TimeDelta = TimeDelta::minutes(10);
+const RETRY_DELAY: TimeDelta = TimeDelta::minutes(10);
 
-/// How many snapshots may wait for their turn.
+/// How many snapshots may wait to be taken.
 const MAX_WAITING: usize = 16;
 
 /// What the operator chose.
@@ -62,31 +56,27 @@ pub struct Config {
 /// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// The clock.
-    pub clock: SharedClock,
-    /// Work under way.
-    pub activity: Activity,
-    /// Restarts.
-    pub supervision: Supervision,
-    /// To the DB owner; its patience is that of a large copy.
-    pub copy: Port<CopyDatabase>,
-    /// To the DB owner.
-    pub raise: AlertSender,
-    /// To the web, for those who look on.
+    /// Clock, ids and supervision.
+    pub kit: ActorKit,
+    /// Copies the database.
+    pub copier: DatabaseCopier,
+    /// Keeps alerts until they are stored.
+    pub alert_sender: AlertSender,
+    /// Live views of the snapshots.
     pub changed: LatePort<SnapshotsChanged>,
 }
 
-type Reply = oneshot::Sender<Result<Snapshot>>;
+type SnapshotReply = oneshot::Sender<Result<Snapshot>>;
 
-/// A snapshot that is being taken or waits for its turn, and who asked for it.
+/// A snapshot that is being taken or waits to be, and who asked for it.
 #[derive(Debug)]
-struct Run {
+struct SnapshotRun {
+    /// None for the usual place.
     to: Option<PathBuf>,
-    replies: Vec<Reply>,
-    _busy: Busy,
+    replies: Vec<SnapshotReply>,
 }
 
-/// The actor.
+/// Takes snapshots, one at a time.
 #[derive(Debug)]
 pub struct Backup {
     config: Config,
@@ -94,14 +84,14 @@ pub struct Backup {
     place: Place,
     timer: Timer,
     /// The first one is being taken.
-    runs: VecDeque<Run>,
+    runs: VecDeque<SnapshotRun>,
     /// The newest one in the usual place that was verified.
     verified: Option<Snapshot>,
-    /// Up to where that one holds the log of changes.
+    /// Up to where that one holds the change log.
     log: Option<LogPoint>,
     /// Why the last one there failed.
     problem: Option<String>,
-    told: Told,
+    raised: RaisedAlerts,
 }
 
 impl Backup {
@@ -109,7 +99,7 @@ impl Backup {
     #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, place: Place, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
-            timer: Timer::new(deps.clock.clone()),
+            timer: Timer::default(),
             place,
             config,
             deps,
@@ -117,130 +107,173 @@ impl Backup {
             verified: None,
             log: None,
             problem: None,
-            told: Told::default(),
+            raised: RaisedAlerts::default(),
         })
     }
 
-    /// Reads when the last one was taken, and sets the timer to the next.
-    fn plan(&mut self, busy: Busy, ctx: &mut Context<Self>) {
+    /// Reads when the last snapshot was taken, and sets the timer to the next.
+    fn plan_next(&mut self, ctx: &mut Context<Self>) {
         let (place, spool) = (self.place.clone(), self.config.spool.clone());
         let found = async move {
             // What a copy that was cut off left there.
             let _none_is_fine = actix_rt::task::spawn_blocking(move || std::fs::remove_dir_all(spool)).await;
-            newest_verified(&place).await.map_err(|err| storage(&err))
+            newest_verified(&place).await
         };
-        ctx.spawn(wrap_future::<_, Self>(found).map(move |found: Result<_>, this, ctx| {
+        self.ask(ctx, found, |this, found, ctx| {
             match found {
                 Ok(Some((newest, log))) => (this.verified, this.log) = (Some(newest), log),
                 Ok(None) => {}
-                Err(err) => log::error!("event=snapshots_unread error={err:?}"),
+                Err(err) => log::error!("event=snapshots_unread error={:?}", storage_error(&err)),
             }
             if let Some(every) = this.config.every {
-                let now = this.deps.clock.now();
-                let last = this.verified.as_ref().map(|newest| newest.at);
-                // One of another log is none that this one's segments go on from.
-                let goes_on =
-                    this.config.chain == this.log.map(|log| log.chain) || this.config.chain.is_none();
-                // A snapshot of the future was taken before the clock was set back.
-                let due = last.filter(|last| *last <= now && goes_on).map_or(now, |last| later(last, every));
-                this.timer.set(Some(due), ctx, |this| &mut this.timer);
+                let due = this.next_due(every, this.now());
+                this.wake_at(Some(due), ctx);
             }
-            drop(busy);
-        }));
+        });
     }
 
-    fn take(
-        &mut self,
-        to: Option<PathBuf>,
-        reply: Option<Reply>,
-        busy: Option<Busy>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn next_due(&self, every: TimeDelta, now: DateTime<Utc>) -> DateTime<Utc> {
+        // The segments of one change log don't go on from the snapshot of another.
+        let is_of_log = self.config.chain.is_none() || self.config.chain == self.log.map(|log| log.chain);
+        // A snapshot of the future was taken before the clock was set back.
+        let last = self.verified.as_ref().map(|newest| newest.at).filter(|last| *last <= now && is_of_log);
+        last.map_or(now, |last| later(last, every))
+    }
+
+    /// Takes a snapshot, or shares the one that is being taken for the same place.
+    fn request_run(&mut self, to: Option<PathBuf>, reply: Option<SnapshotReply>, ctx: &mut Context<Self>) {
         if let Some(run) = self.runs.iter_mut().find(|run| run.to == to) {
             run.replies.extend(reply);
-            return;
+        } else if self.runs.len() >= MAX_WAITING {
+            let detail = "too many snapshots wait to be taken; try again later";
+            answer_all(reply, &Err(Error::new(Code::Busy, detail)));
+        } else {
+            self.queue_run(to, reply, ctx);
         }
-        if self.runs.len() >= MAX_WAITING {
-            let busy = Error::new(Code::Busy, "too many snapshots wait to be taken; try again later");
-            return answer(reply, &Err(busy));
-        }
-        self.queue(to, reply, busy, ctx);
     }
 
-    fn queue(
-        &mut self,
-        to: Option<PathBuf>,
-        reply: Option<Reply>,
-        busy: Option<Busy>,
-        ctx: &mut Context<Self>,
-    ) {
-        let busy = busy.unwrap_or_else(|| self.deps.activity.begin());
-        self.runs.push_back(Run { to, replies: reply.into_iter().collect(), _busy: busy });
+    fn queue_run(&mut self, to: Option<PathBuf>, reply: Option<SnapshotReply>, ctx: &mut Context<Self>) {
+        self.runs.push_back(SnapshotRun { to, replies: reply.into_iter().collect() });
         if self.runs.len() == 1 {
-            self.run(ctx);
+            self.begin_run(ctx);
         }
     }
 
-    /// Takes the first of those that wait.
-    fn run(&mut self, ctx: &mut Context<Self>) {
+    /// Takes the first snapshot that waits.
+    fn begin_run(&mut self, ctx: &mut Context<Self>) {
         let Some(run) = self.runs.front() else { return };
-        let (at, usual, to) = (self.deps.clock.now(), run.to.is_none(), run.to.clone());
-        let (copy, place) = (self.deps.copy.clone(), self.place.clone());
+        let (at, to) = (self.now(), run.to.clone());
+        let (copier, place) = (self.deps.copier.clone(), self.place.clone());
         let (spool, keep) = (self.config.spool.clone(), self.config.keep);
         let taken = async move {
-            let Some(to) = to else { return take_usual(&copy, &place, spool, at, keep).await };
-            let copied = copy.call(CopyDatabase { to }).await?;
+            let Some(to) = to else { return take_usual(&copier, &place, spool, at, keep).await };
+            let copied = copier.call(CopyDatabase { to }).await?;
             let location = copied.path.display().to_string();
             Ok((Snapshot { location, at, bytes: copied.bytes, verified: true }, None))
         };
-        ctx.spawn(wrap_future::<_, Self>(taken).map(move |taken, this, ctx| {
-            let taken = taken.map(|(snapshot, kept): (Snapshot, Option<Kept>)| {
-                this.log = kept.map_or(this.log, |kept| kept.log);
-                this.forget_segments(kept.and_then(|kept| kept.oldest), ctx);
-                snapshot
-            });
-            guarded(this, ctx, |this, ctx| this.taken(usual, &taken, at, ctx));
-            let done = this.runs.pop_front();
-            this.run(ctx);
-            answer(done.into_iter().flat_map(|run| run.replies), &taken);
-        }));
+        self.ask(ctx, taken, move |this, taken, ctx| this.end_run(taken, at, ctx));
     }
 
-    /// Segments that are older than every snapshot leave beside the next one.
-    fn forget_segments(&self, oldest: Option<DateTime<Utc>>, ctx: &mut Context<Self>) {
-        let (Some(oldest), Some(_)) = (oldest, self.config.chain) else { return };
-        let (place, busy) = (self.place.clone(), self.deps.activity.begin());
-        ctx.spawn(wrap_future::<_, Self>(async move {
-            if let Err(err) = place.forget_segments(oldest).await {
-                log::warn!("event=segments_not_removed error={err:?}");
+    fn end_run(
+        &mut self,
+        taken: Result<(Snapshot, Option<KeptSnapshot>)>,
+        at: DateTime<Utc>,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(run) = self.runs.pop_front() else { return };
+        let taken = taken.map(|(snapshot, kept)| {
+            if let Some(kept) = kept {
+                self.log = kept.log;
+                self.remove_old_segments(kept.oldest, ctx);
             }
-            drop(busy);
-        }));
-    }
-
-    fn taken(&mut self, usual: bool, taken: &Result<Snapshot>, at: DateTime<Utc>, ctx: &mut Context<Self>) {
-        match taken {
+            snapshot
+        });
+        match &taken {
             Ok(Snapshot { location, bytes, .. }) => {
                 log::info!("event=snapshot_taken location={location:?} bytes={bytes}");
             }
             Err(err) => log::error!("event=snapshot_failed error={err:?}"),
         }
-        if !usual {
-            return;
+        if run.to.is_none() {
+            self.note_usual(&taken, at, ctx);
         }
+        self.begin_run(ctx);
+        answer_all(run.replies, &taken);
+    }
+
+    /// Removes segments that are older than every snapshot, while the next one may be taken.
+    fn remove_old_segments(&self, oldest: Option<DateTime<Utc>>, ctx: &mut Context<Self>) {
+        let (Some(oldest), Some(_)) = (oldest, self.config.chain) else { return };
+        let place = self.place.clone();
+        self.ask(ctx, async move { place.forget_segments(oldest).await }, |_, removed, _| {
+            if let Err(err) = removed {
+                log::warn!("event=segments_not_removed error={err:?}");
+            }
+        });
+    }
+
+    /// Notes what became of a snapshot in the usual place.
+    fn note_usual(&mut self, taken: &Result<Snapshot>, at: DateTime<Utc>, ctx: &mut Context<Self>) {
         self.deps.changed.hint(SnapshotsChanged);
         if let Ok(snapshot) = taken {
             self.verified = Some(snapshot.clone());
         }
-        let problem = taken.as_ref().err().map(|err| err.detail.clone());
+        self.problem = taken.as_ref().err().map(|err| err.detail.clone());
         let newest = self.verified.as_ref().map(|newest| newest.at);
-        let alerts = self.told.judge(problem.as_deref(), newest, self.config.every, self.deps.clock.now());
-        alerts.into_iter().for_each(|alert| self.deps.raise.raise(alert));
+        let alerts = self.raised.judge(self.problem.as_deref(), newest, self.config.every, self.now());
+        alerts.into_iter().for_each(|alert| self.deps.alert_sender.raise(alert));
         if let Some(every) = self.config.every {
-            let pause = if problem.is_some() { every.min(TRY_AGAIN) } else { every };
-            self.timer.set(Some(later(at, pause)), ctx, |this| &mut this.timer);
+            let pause = if taken.is_err() { every.min(RETRY_DELAY) } else { every };
+            self.wake_at(Some(later(at, pause)), ctx);
         }
-        self.problem = problem;
+    }
+
+    fn take_snapshot(&mut self, take: TakeSnapshot, ctx: &mut Context<Self>) -> Reply<Self, Snapshot> {
+        let (reply, taken) = oneshot::channel();
+        self.request_run(take.to, Some(reply), ctx);
+        self.reply_after(taken, |_, taken, _| taken.unwrap_or_else(|_| Err(given_up("the snapshot"))))
+    }
+
+    fn back_up(&mut self, _: BackUp, ctx: &mut Context<Self>) {
+        if self.config.every.is_some() {
+            self.request_run(None, None, ctx);
+        }
+    }
+
+    fn list_snapshots(&mut self, _: ListSnapshots, _: &mut Context<Self>) -> Reply<Self, Snapshots> {
+        let place = self.place.clone();
+        self.reply_after(async move { place.list().await }, |this, listed, _| {
+            let found = listed
+                .map_err(|err| Error::new(Code::Storage, format!("the snapshots can't be listed: {err}")))?;
+            let items = found.iter().map(|found| this.place.told(found)).collect();
+            Ok(Snapshots { items, next: this.timer.at(), problem: this.problem.clone() })
+        })
+    }
+
+    fn read_state(&mut self, _: ReadBackup, _: &mut Context<Self>) -> Result<BackupState> {
+        Ok(BackupState {
+            place: self.config.every.map(|_| self.place.location("")),
+            verified: self.verified.clone(),
+            log: self.log,
+            next: self.timer.at(),
+            problem: self.problem.clone(),
+        })
+    }
+
+    fn stop_backup(&mut self, _: StopBackup, ctx: &mut Context<Self>) -> Reply<Self, ()> {
+        self.wake_at(None, ctx);
+        let mut last = None;
+        if self.config.every.take().is_some() {
+            // Not shared with one that runs: what was answered since it began belongs into the last one.
+            let (reply, taken) = oneshot::channel();
+            self.queue_run(None, Some(reply), ctx);
+            last = Some(taken);
+        }
+        let taken = async move {
+            let Some(taken) = last else { return Ok(()) };
+            taken.await.map_err(|_| given_up("the last snapshot"))?.map(drop)
+        };
+        self.reply_after(taken, |_, taken, _| taken)
     }
 }
 
@@ -248,21 +281,26 @@ fn later(at: DateTime<Utc>, pause: TimeDelta) -> DateTime<Utc> {
     at.checked_add_signed(pause).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-fn answer(replies: impl IntoIterator<Item = Reply>, taken: &Result<Snapshot>) {
+fn answer_all(replies: impl IntoIterator<Item = SnapshotReply>, taken: &Result<Snapshot>) {
     for reply in replies {
         let _nobody_waits_any_more = reply.send(taken.clone());
     }
 }
 
+/// The actor restarted before there was an answer.
+fn given_up(what: &str) -> Error {
+    Error::new(Code::Internal, format!("{what} was given up; see the log"))
+}
+
 /// What is known of a snapshot in the usual place beside itself.
 #[derive(Debug, Clone, Copy)]
-struct Kept {
+struct KeptSnapshot {
     log: Option<LogPoint>,
     /// When the oldest one was begun that stays.
     oldest: Option<DateTime<Utc>>,
 }
 
-fn storage(err: &PlaceError) -> Error {
+fn storage_error(err: &PlaceError) -> Error {
     Error::new(Code::Storage, err.to_string())
 }
 
@@ -275,19 +313,19 @@ async fn newest_verified(
     Ok(Some((place.told(newest), log.and_then(|log| log.point()))))
 }
 
-/// One more in the usual place, read back from there; then the oldest go.
+/// Takes a snapshot in the usual place, reads it back from there, and removes the oldest.
 async fn take_usual(
-    copy: &Port<CopyDatabase>,
+    copier: &DatabaseCopier,
     place: &Place,
     spool: PathBuf,
     at: DateTime<Utc>,
     keep: usize,
-) -> Result<(Snapshot, Option<Kept>)> {
+) -> Result<(Snapshot, Option<KeptSnapshot>)> {
     let name = Place::name(at);
     let there = place.local(&name);
     let spooled = there.is_none();
     let to = there.unwrap_or_else(|| spool.join(&name));
-    let copied = copy.call(CopyDatabase { to }).await?;
+    let copied = copier.call(CopyDatabase { to }).await?;
     let sent = place.send(&name, at, &copied.path, copied.log).await;
     let kept = match sent {
         Ok(_) if fault::at(Point::DuringUpload, spool.parent().unwrap_or(&spool)).is_some() => {
@@ -300,115 +338,51 @@ async fn take_usual(
         let _removed_at_the_next_start =
             actix_rt::task::spawn_blocking(move || std::fs::remove_file(&copied.path)).await;
     }
-    let found = kept.map_err(|err| storage(&err))?;
-    let old = |err| Error::new(Code::Storage, format!("old snapshots can't be removed: {err}"));
-    let oldest = place.keep(keep).await.map_err(old)?;
-    Ok((place.told(&found), Some(Kept { log: copied.log, oldest })))
+    let found = kept.map_err(|err| storage_error(&err))?;
+    let oldest = place
+        .keep(keep)
+        .await
+        .map_err(|err| Error::new(Code::Storage, format!("old snapshots can't be removed: {err}")))?;
+    Ok((place.told(&found), Some(KeptSnapshot { log: copied.log, oldest })))
 }
+
+handlers!(Backup {
+    async TakeSnapshot => take_snapshot,
+    BackUp => back_up,
+    async ListSnapshots => list_snapshots,
+    ReadBackup => read_state,
+    async StopBackup => stop_backup,
+});
 
 impl Actor for Backup {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(64);
-        let busy = self.deps.activity.begin();
-        self.plan(busy, ctx);
+        self.plan_next(ctx);
     }
 }
 
 impl Supervised for Backup {
     fn restarting(&mut self, _ctx: &mut Self::Context) {
-        // Whoever waits hears that there is no answer; the copy itself is whole or not there.
+        // Those who wait get an error; the copy itself is whole or not there.
         self.runs.clear();
-        self.timer = Timer::new(self.deps.clock.clone());
+        self.timer = Timer::default();
     }
 }
 
-impl Guarded for Backup {
-    fn supervision(&self) -> &Supervision {
-        &self.deps.supervision
+impl KernelActor for Backup {
+    fn kit(&self) -> &ActorKit {
+        &self.deps.kit
     }
 }
 
 impl Wakes for Backup {
-    fn wake(&mut self, tick: Tick, ctx: &mut Context<Self>) {
-        self.take(None, None, tick.busy, ctx);
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
     }
-}
 
-impl Handler<TakeSnapshot> for Backup {
-    type Result = ResponseFuture<Result<Snapshot>>;
-
-    fn handle(&mut self, take: TakeSnapshot, ctx: &mut Self::Context) -> Self::Result {
-        let (reply, taken) = oneshot::channel();
-        guarded(self, ctx, |this, ctx| this.take(take.to, Some(reply), None, ctx));
-        let gone = |_| Error::new(Code::Internal, "the snapshot was given up; see the log");
-        Box::pin(async move { taken.await.map_err(gone)? })
-    }
-}
-
-impl Handler<BackUp> for Backup {
-    type Result = ();
-
-    fn handle(&mut self, _: BackUp, ctx: &mut Self::Context) {
-        if self.config.every.is_some() {
-            guarded(self, ctx, |this, ctx| this.take(None, None, None, ctx));
-        }
-    }
-}
-
-impl Handler<ListSnapshots> for Backup {
-    type Result = ResponseFuture<Result<Snapshots>>;
-
-    fn handle(&mut self, _: ListSnapshots, _: &mut Self::Context) -> Self::Result {
-        let (place, next, problem) = (self.place.clone(), self.timer.at(), self.problem.clone());
-        Box::pin(async move {
-            let unread = |err| Error::new(Code::Storage, format!("the snapshots can't be listed: {err}"));
-            let items = place.list().await.map_err(unread)?.iter().map(|found| place.told(found)).collect();
-            Ok(Snapshots { items, next, problem })
-        })
-    }
-}
-
-impl Handler<ReadBackup> for Backup {
-    type Result = Result<BackupState>;
-
-    fn handle(&mut self, _: ReadBackup, _: &mut Self::Context) -> Self::Result {
-        Ok(BackupState {
-            place: self.config.every.map(|_| self.place.location("")),
-            verified: self.verified.clone(),
-            log: self.log,
-            next: self.timer.at(),
-            problem: self.problem.clone(),
-        })
-    }
-}
-
-impl Handler<StopBackup> for Backup {
-    type Result = ResponseFuture<Result<()>>;
-
-    fn handle(&mut self, _: StopBackup, ctx: &mut Self::Context) -> Self::Result {
-        self.timer.set(None, ctx, |this| &mut this.timer);
-        if self.config.every.is_none() {
-            return Box::pin(async { Ok(()) });
-        }
-        // Not shared with one that runs: what was answered since it began belongs into the last one.
-        let (reply, taken) = oneshot::channel();
-        guarded(self, ctx, |this, ctx| {
-            this.config.every = None;
-            this.queue(None, Some(reply), None, ctx);
-        });
-        Box::pin(async move {
-            let gone = |_| Error::new(Code::Internal, "the last snapshot was given up; see the log");
-            taken.await.map_err(gone)?.map(drop)
-        })
-    }
-}
-
-impl Handler<Ping> for Backup {
-    type Result = Result<Pong>;
-
-    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Result<Pong> {
-        Ok(Pong { restarts: self.deps.supervision.restarts() })
+    fn wake(&mut self, _: DateTime<Utc>, ctx: &mut Context<Self>) {
+        self.request_run(None, None, ctx);
     }
 }

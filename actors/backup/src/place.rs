@@ -1,4 +1,4 @@
-//! Where snapshots are kept: a folder, here or in an object store, of files whose names say when they were taken.
+//! A backup's place: a folder, here or in an object store, of snapshots whose names say when they were taken.
 //!
 //! Beside each lies its receipt, a small file that is written once the copy was read back and found to be what was
 //! sent: a snapshot counts from then on.
@@ -14,14 +14,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// What a name begins with, its time, and what it ends with. The names sort as the times do.
-const FORM: &str = "flowlord-%Y%m%dT%H%M%S%.6fZ.db";
+const NAME_FORMAT: &str = "flowlord-%Y%m%dT%H%M%S%.6fZ.db";
 
-/// A file of this machine is read in such pieces: however low its priority, a thread keeps its processor until a read
+/// How much of a local file is read at once: however low its priority, a thread keeps its processor until a read
 /// ends.
-const PIECE: usize = 64 * 1024;
+const READ_BYTES: usize = 64 * 1024;
 
 /// A receipt is a few lines.
-const MOST_OF_A_RECEIPT: u64 = 64 * 1024;
+const MAX_RECEIPT_BYTES: u64 = 64 * 1024;
 
 /// Why a snapshot can't be kept or had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,7 +67,7 @@ pub struct LogReceipt {
 }
 
 impl LogReceipt {
-    fn of(point: LogPoint) -> Self {
+    fn from_point(point: LogPoint) -> Self {
         Self { chain: format!("{:016x}", point.chain), position: point.position }
     }
 
@@ -79,7 +79,7 @@ impl LogReceipt {
 }
 
 impl Receipt {
-    fn text(&self) -> String {
+    fn describe(&self) -> String {
         format!("{} bytes with SHA-256 {}", self.bytes, self.sha256)
     }
 }
@@ -115,7 +115,7 @@ impl Place {
     /// The name of a snapshot begun at `at`.
     #[must_use]
     pub fn name(at: DateTime<Utc>) -> String {
-        at.format(FORM).to_string()
+        at.format(NAME_FORMAT).to_string()
     }
 
     /// How people name one of its files.
@@ -147,7 +147,7 @@ impl Place {
         Ok(found)
     }
 
-    /// A snapshot as others are told of it.
+    /// A snapshot in the form of messages.
     #[must_use]
     pub fn told(&self, found: &Found) -> Snapshot {
         let location = self.location(&found.name);
@@ -184,7 +184,7 @@ impl Place {
         if self.local(name).is_none_or(|there| there != file) {
             self.store.put_file(name, file).await?;
         }
-        Ok(Receipt { at, bytes, sha256, log: log.map(LogReceipt::of) })
+        Ok(Receipt { at, bytes, sha256, log: log.map(LogReceipt::from_point) })
     }
 
     /// Reads back what was sent and writes its receipt.
@@ -199,7 +199,7 @@ impl Place {
             return Err(err);
         }
         let text = serde_json::to_vec_pretty(receipt).unwrap_or_default();
-        self.store.put(&receipt_of(name), text).await?;
+        self.store.put(&receipt_name(name), text).await?;
         Ok(Found { name: name.to_owned(), at: receipt.at, bytes: receipt.bytes, verified: true })
     }
 
@@ -208,7 +208,7 @@ impl Place {
     /// # Errors
     /// When it can't be read.
     pub async fn receipt(&self, name: &str) -> Result<Option<Receipt>> {
-        match self.store.get(&receipt_of(name), MOST_OF_A_RECEIPT).await {
+        match self.store.get(&receipt_name(name), MAX_RECEIPT_BYTES).await {
             Ok(content) => Ok(serde_json::from_slice(&content.bytes).ok()),
             Err(flowlord_store::Error::NotFound { .. }) => Ok(None),
             Err(err) => Err(err.into()),
@@ -223,7 +223,7 @@ impl Place {
         self.store.get_file(name, to).await?;
         let Some(receipt) = self.receipt(name).await? else { return Ok(()) };
         let (bytes, sha256) = digest_of_file(to).await?;
-        self.same(name, &receipt, &Receipt { bytes, sha256, ..receipt.clone() })
+        self.check_same(name, &receipt, &Receipt { bytes, sha256, ..receipt.clone() })
     }
 
     /// Reads a snapshot through and compares it with its receipt, where it has one.
@@ -248,7 +248,7 @@ impl Place {
             listed.iter().filter(|found| found.verified).nth(newest.max(1) - 1).map(|found| found.at);
         for old in listed.iter().filter(|found| oldest.is_some_and(|oldest| found.at < oldest)) {
             // Its receipt first: without one it no longer counts.
-            self.store.remove(&receipt_of(&old.name)).await?;
+            self.store.remove(&receipt_name(&old.name)).await?;
             self.store.remove(&old.name).await?;
             log::info!("event=snapshot_removed location={:?}", self.location(&old.name));
         }
@@ -259,46 +259,46 @@ impl Place {
     async fn compare(&self, name: &str, receipt: &Receipt) -> Result<()> {
         let (bytes, sha256) = match self.local(name) {
             Some(file) => digest_of_file(&file).await?,
-            None => self.digest(name).await?,
+            None => self.digest_of_stored(name).await?,
         };
-        self.same(name, receipt, &Receipt { bytes, sha256, ..receipt.clone() })
+        self.check_same(name, receipt, &Receipt { bytes, sha256, ..receipt.clone() })
     }
 
     /// The size and hash of what a store has.
-    async fn digest(&self, name: &str) -> Result<(u64, String)> {
-        let mut counted = Counted::default();
+    async fn digest_of_stored(&self, name: &str) -> Result<(u64, String)> {
+        let mut digest = RunningDigest::default();
         self.store
             .read(name, async |piece| {
-                counted = std::mem::take(&mut counted).add(piece).await;
+                digest = std::mem::take(&mut digest).add(piece).await;
                 Ok(())
             })
             .await?;
-        Ok(counted.end())
+        Ok(digest.end())
     }
 
-    fn same(&self, name: &str, sent: &Receipt, found: &Receipt) -> Result<()> {
+    fn check_same(&self, name: &str, sent: &Receipt, found: &Receipt) -> Result<()> {
         if sent == found {
             return Ok(());
         }
-        Err(PlaceError::Differs { at: self.location(name), found: found.text(), sent: sent.text() })
+        Err(PlaceError::Differs { at: self.location(name), found: found.describe(), sent: sent.describe() })
     }
 }
 
-fn receipt_of(name: &str) -> String {
+fn receipt_name(name: &str) -> String {
     format!("{name}.json")
 }
 
 /// When a snapshot was begun, as its name tells; none for other names.
 #[must_use]
 pub fn taken_at(name: &str) -> Option<DateTime<Utc>> {
-    NaiveDateTime::parse_from_str(name, FORM).ok().map(|at| at.and_utc())
+    NaiveDateTime::parse_from_str(name, NAME_FORMAT).ok().map(|at| at.and_utc())
 }
 
 /// How many bytes there were, and their hash so far.
 #[derive(Default)]
-struct Counted(u64, Sha256);
+struct RunningDigest(u64, Sha256);
 
-impl Counted {
+impl RunningDigest {
     /// Beside the actors' thread: a large piece takes a while.
     async fn add(mut self, piece: bytes::Bytes) -> Self {
         let hashed = actix_rt::task::spawn_blocking(move || {
@@ -328,7 +328,7 @@ async fn digest_of_file(file: &Path) -> Result<(u64, String)> {
     let path = file.to_owned();
     let read = actix_rt::task::spawn_blocking(move || -> std::io::Result<(u64, String)> {
         let mut file = std::fs::File::open(path)?;
-        let (mut bytes, mut hash, mut piece) = (0_u64, Sha256::new(), vec![0; PIECE]);
+        let (mut bytes, mut hash, mut piece) = (0_u64, Sha256::new(), vec![0; READ_BYTES]);
         loop {
             let read = file.read(&mut piece)?;
             if read == 0 {

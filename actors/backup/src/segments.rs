@@ -1,5 +1,5 @@
-//! Segments of the log in the backup's place: below `log`, a folder a day, with names that say all that finding the
-//! right ones needs.
+//! Segments of the change log in the backup's place: a folder a day below `log`, with names that tell which segment is
+//! which.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use flowlord_messages::rowlog::Segment;
@@ -9,18 +9,17 @@ use futures_util::{StreamExt as _, stream};
 use crate::place::{Place, Result};
 
 const FOLDER: &str = "log";
-const DAY: &str = "%Y%m%d";
-const TIME: &str = "%Y%m%dT%H%M%S%.6fZ";
+const DAY_FORMAT: &str = "%Y%m%d";
+const TIME_FORMAT: &str = "%Y%m%dT%H%M%S%.6fZ";
 const ENDING: &str = ".ndjson.gz";
 
-/// A clock that was set back a little while the service ran hides nothing.
-const SLACK: TimeDelta = TimeDelta::hours(1);
+/// A clock that was set back a little while the service ran hides no segment.
+const CLOCK_SLACK: TimeDelta = TimeDelta::hours(1);
 
-/// As much is taken of one.
-const MOST_BYTES: u64 = 1 << 30;
+const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 
-/// As many are removed at the same time.
-const AT_ONCE: usize = 8;
+/// How many are removed at the same time.
+const MAX_REMOVALS: usize = 8;
 
 /// A segment that is in a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,20 +35,20 @@ pub struct SegmentName {
 }
 
 impl SegmentName {
-    fn of(segment: &Segment) -> Self {
+    fn from_segment(segment: &Segment) -> Self {
         let Segment { at, upto, chain, ref digest, .. } = *segment;
         Self { at, upto, chain, digest: digest.clone() }
     }
 
     fn path(&self) -> String {
         let Self { at, upto, chain, digest } = self;
-        let (day, time) = (at.format(DAY), at.format(TIME));
+        let (day, time) = (at.format(DAY_FORMAT), at.format(TIME_FORMAT));
         format!("{FOLDER}/{day}/{time}-{upto:016}-{chain:016x}-{digest}{ENDING}")
     }
 
     fn parse(name: &str) -> Option<Self> {
         let mut parts = name.strip_suffix(ENDING)?.splitn(4, '-');
-        let at = NaiveDateTime::parse_from_str(parts.next()?, TIME).ok()?.and_utc();
+        let at = NaiveDateTime::parse_from_str(parts.next()?, TIME_FORMAT).ok()?.and_utc();
         let upto = parts.next()?.parse().ok()?;
         let chain = u64::from_str_radix(parts.next()?, 16).ok()?;
         Some(Self { at, upto, chain, digest: parts.next()?.to_owned() })
@@ -63,7 +62,7 @@ impl Place {
     /// When it can't be written.
     pub async fn put_segment(&self, segment: &Segment) -> Result<()> {
         let bytes = bytes::Bytes::copy_from_slice(&segment.bytes);
-        Ok(self.store.put(&SegmentName::of(segment).path(), bytes).await?)
+        Ok(self.store.put(&SegmentName::from_segment(segment).path(), bytes).await?)
     }
 
     /// The segments of a log that were made from `since` on, up to `until`, in the order of their changes.
@@ -76,10 +75,10 @@ impl Place {
         since: DateTime<Utc>,
         until: Option<DateTime<Utc>>,
     ) -> Result<Vec<SegmentName>> {
-        let since = since - SLACK;
+        let since = since - CLOCK_SLACK;
         let mut found = Vec::new();
-        for day in self.days().await?.into_iter().filter(|day| *day >= since.date_naive()) {
-            let of_day = self.segments_of(day).await?.into_iter();
+        for day in self.list_days().await?.into_iter().filter(|day| *day >= since.date_naive()) {
+            let of_day = self.list_day(day).await?.into_iter();
             found.extend(of_day.filter(|segment| {
                 segment.chain == chain && segment.at >= since && until.is_none_or(|until| segment.at <= until)
             }));
@@ -93,7 +92,7 @@ impl Place {
     /// # Errors
     /// When it can't be read.
     pub async fn segment(&self, name: &SegmentName) -> Result<bytes::Bytes> {
-        Ok(self.store.get(&name.path(), MOST_BYTES).await?.bytes)
+        Ok(self.store.get(&name.path(), MAX_SEGMENT_BYTES).await?.bytes)
     }
 
     /// Removes what is older than every snapshot that is kept, and so leads nowhere.
@@ -101,14 +100,14 @@ impl Place {
     /// # Errors
     /// When one can't be removed; the next time does it then.
     pub async fn forget_segments(&self, before: DateTime<Utc>) -> Result<()> {
-        let before = before - SLACK;
+        let before = before - CLOCK_SLACK;
         let mut removed = 0;
-        for day in self.days().await?.into_iter().filter(|day| *day <= before.date_naive()) {
-            let old = self.segments_of(day).await?.into_iter().filter(|segment| segment.at < before);
+        for day in self.list_days().await?.into_iter().filter(|day| *day <= before.date_naive()) {
+            let old = self.list_day(day).await?.into_iter().filter(|segment| segment.at < before);
             let paths: Vec<_> = old.map(|segment| segment.path()).collect();
             removed += paths.len();
             let mut gone =
-                stream::iter(paths.iter().map(|path| self.store.remove(path))).buffer_unordered(AT_ONCE);
+                stream::iter(paths.iter().map(|path| self.store.remove(path))).buffer_unordered(MAX_REMOVALS);
             while let Some(gone) = gone.next().await {
                 gone?;
             }
@@ -119,13 +118,13 @@ impl Place {
         Ok(())
     }
 
-    async fn days(&self) -> Result<Vec<NaiveDate>> {
+    async fn list_days(&self) -> Result<Vec<NaiveDate>> {
         let folders = self.store.list_level(FOLDER, MOST_OBJECTS).await?.folders;
-        Ok(folders.iter().filter_map(|day| NaiveDate::parse_from_str(day, DAY).ok()).collect())
+        Ok(folders.iter().filter_map(|day| NaiveDate::parse_from_str(day, DAY_FORMAT).ok()).collect())
     }
 
-    async fn segments_of(&self, day: NaiveDate) -> Result<Vec<SegmentName>> {
-        let folder = format!("{FOLDER}/{}", day.format(DAY));
+    async fn list_day(&self, day: NaiveDate) -> Result<Vec<SegmentName>> {
+        let folder = format!("{FOLDER}/{}", day.format(DAY_FORMAT));
         let files = self.store.list_level(&folder, MOST_OBJECTS).await?.files;
         Ok(files.iter().filter_map(|file| SegmentName::parse(&file.path)).collect())
     }

@@ -1,12 +1,12 @@
 //! The shipper over a store that goes away and comes back, in virtual time.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use actix::{Actor, Arbiter, Context, Handler};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{Activity, IdGenerator, Ping, Port, Result, Supervision};
+use flowlord_kernel::{Activity, Ping, Port, Result};
 use flowlord_messages::AlertSender;
+use flowlord_messages::clients::{BackupClient, DatabaseCopier, DatabaseWriter};
 use flowlord_messages::rowlog::{
     ForgetChanges, LogPoint, ReadSegment, ReadShipping, RestartLog, Segment, StopShipping, Tail,
 };
@@ -117,27 +117,21 @@ fn seconds(seconds: i64) -> TimeDelta {
 impl Bench {
     async fn new(every: Option<TimeDelta>) -> Self {
         let rows = Arc::new(Mutex::new(Rows { chain: 1, base: Some(1), ..Rows::default() }));
-        let (activity, store, arbiter) = (Activity::default(), FakeStore::start(), Arbiter::new());
-        let clock = VirtualClock::new(noon(), activity.clone());
+        let (store, arbiter) = (FakeStore::start(), Arbiter::new());
+        let clock = VirtualClock::new(noon(), Activity::default());
         let stub = Stub(Arc::clone(&rows));
         let db = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
-        macro_rules! port {
-            ($to:expr) => {
-                Port::new("stub", $to.clone().recipient(), 16, Duration::from_secs(20), &activity)
-            };
-        }
-        let gave_up = Arc::new(|_: &str| panic!("gave up"));
+        let environment = clock.environment();
         let deps = ShipDeps {
-            clock: Arc::new(clock.clone()),
-            mint: IdGenerator::seeded(1),
-            activity: activity.clone(),
-            supervision: Supervision::new("shipper", Arc::new(clock.clone()), gave_up),
-            read: port!(db),
-            forget: port!(db),
-            restart: port!(db),
-            raise: AlertSender::new(port!(db), Arc::new(clock.clone()), activity.clone()),
-            backup: port!(db),
-            back_up: port!(db),
+            kit: environment.kit("shipper"),
+            copier: DatabaseCopier::unconnected().with::<ReadSegment>(environment.port("db", &db)),
+            writer: DatabaseWriter::unconnected()
+                .with::<ForgetChanges>(environment.port("db", &db))
+                .with::<RestartLog>(environment.port("db", &db)),
+            alert_sender: AlertSender::new(environment.port("db", &db), &environment),
+            backup: BackupClient::unconnected()
+                .with::<ReadBackup>(environment.port("backup", &db))
+                .with::<BackUp>(environment.port("backup", &db)),
         };
         let s3 = S3 {
             endpoint: Some(store.url()),
@@ -148,10 +142,10 @@ impl Bench {
         let stores = Stores::new(StoreConfig { s3, ..StoreConfig::default() });
         let place = Place::open(&Location::parse("s3://bucket/flow").unwrap(), &stores).unwrap();
         let shipper = Shipper::start(&arbiter.handle(), ShipConfig { every, most: 100 }, place, deps);
-        let ping: Port<Ping> = port!(shipper);
-        ping.call(Ping).await.unwrap();
+        environment.port("shipper", &shipper).call(Ping).await.unwrap();
         clock.settle().await;
-        Self { rows, clock, store, read: port!(shipper), stop: port!(shipper), _arbiter: arbiter }
+        let (read, stop) = (environment.port("shipper", &shipper), environment.port("shipper", &shipper));
+        Self { rows, clock, store, read, stop, _arbiter: arbiter }
     }
 
     fn change(&self, count: i64) {

@@ -1,11 +1,11 @@
 //! Snapshots over days that pass in milliseconds, of a database that is one text.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use actix::Arbiter;
+use actix::{Arbiter, Handler};
 use flowlord_domain::{AlertKind, NewAlert};
-use flowlord_kernel::Clock as _;
+use flowlord_kernel::{Activity, Clock as _, Ping, Port};
+use flowlord_messages::clients::BackupClient;
 use flowlord_messages::snapshot::Copied;
 use flowlord_messages::write::RaiseAlerts;
 use flowlord_store::{Hidden, Location, S3, StoreConfig, Stores};
@@ -62,11 +62,8 @@ struct Bench {
     store: FakeStore,
     folder: tempfile::TempDir,
     arbiter: Arbiter,
-    take: Port<TakeSnapshot>,
-    list: Port<ListSnapshots>,
+    client: BackupClient,
     stop: Port<StopBackup>,
-    back_up: Port<BackUp>,
-    read: Port<ReadBackup>,
 }
 
 fn noon() -> DateTime<Utc> {
@@ -94,23 +91,15 @@ impl Bench {
         now: DateTime<Utc>,
         every: Option<TimeDelta>,
     ) -> Self {
-        let activity = Activity::default();
-        let clock = VirtualClock::new(now, activity.clone());
+        let clock = VirtualClock::new(now, Activity::default());
         let arbiter = Arbiter::new();
         let stub = rows.clone();
         let db = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
-        let patience = Duration::from_secs(20);
-        let gave_up = Arc::new(|_: &str| panic!("gave up"));
+        let environment = clock.environment();
         let deps = Deps {
-            clock: Arc::new(clock.clone()),
-            activity: activity.clone(),
-            supervision: Supervision::new("backup", Arc::new(clock.clone()), gave_up),
-            copy: Port::new("db", db.clone().recipient(), 16, patience, &activity),
-            raise: AlertSender::new(
-                Port::new("db", db.recipient(), 16, patience, &activity),
-                Arc::new(clock.clone()),
-                activity.clone(),
-            ),
+            kit: environment.kit("backup"),
+            copier: DatabaseCopier::unconnected().with::<CopyDatabase>(environment.port("db", &db)),
+            alert_sender: AlertSender::new(environment.port("db", &db), &environment),
             changed: LatePort::default(),
         };
         let config = Config { spool: folder.path().join("spool"), every, keep: 3, chain: None };
@@ -123,14 +112,11 @@ impl Bench {
         let stores = Stores::new(StoreConfig { s3, ..StoreConfig::default() });
         let place = Place::open(&Location::parse(place).unwrap(), &stores).unwrap();
         let backup = Backup::start(&arbiter.handle(), config, place, deps);
-        Port::new("backup", backup.clone().recipient(), 1, patience, &activity).call(Ping).await.unwrap();
+        environment.port("backup", &backup).call(Ping).await.unwrap();
         clock.settle().await;
-        let take = Port::new("backup", backup.clone().recipient(), 64, patience, &activity);
-        let list = Port::new("backup", backup.clone().recipient(), 1, patience, &activity);
-        let stop = Port::new("backup", backup.clone().recipient(), 1, patience, &activity);
-        let read = Port::new("backup", backup.clone().recipient(), 1, patience, &activity);
-        let back_up = Port::new("backup", backup.recipient(), 1, patience, &activity);
-        Self { rows, clock, store, folder, arbiter, take, list, stop, back_up, read }
+        let client = BackupClient::connect("backup", &backup, &environment);
+        let stop = environment.port("backup", &backup);
+        Self { rows, clock, store, folder, arbiter, client, stop }
     }
 
     fn copies(&self) -> usize {
@@ -138,7 +124,7 @@ impl Bench {
     }
 
     async fn listed(&self) -> Vec<DateTime<Utc>> {
-        self.list.call(ListSnapshots).await.unwrap().items.into_iter().map(|item| item.at).collect()
+        self.client.call(ListSnapshots).await.unwrap().items.into_iter().map(|item| item.at).collect()
     }
 }
 
@@ -168,7 +154,7 @@ async fn those_who_ask_at_the_same_time_share_one() {
     let bench = Bench::new(None).await;
     bench.clock.advance(hours(72)).await;
     assert_eq!(bench.copies(), 0, "without a backup place there is one only when asked");
-    let asked: Vec<_> = (0..20).map(|_| bench.take.call(TakeSnapshot::default())).collect();
+    let asked: Vec<_> = (0..20).map(|_| bench.client.call(TakeSnapshot::default())).collect();
     let mut taken = Vec::new();
     for one in asked {
         taken.push(one.await.unwrap());
@@ -176,7 +162,7 @@ async fn those_who_ask_at_the_same_time_share_one() {
     assert!(bench.copies() < 20, "{}", bench.copies());
     assert!(taken.iter().all(|one| *one == taken[0]), "{taken:?}");
     let elsewhere = bench.folder.path().join("mine.db");
-    let other = bench.take.call(TakeSnapshot { to: Some(elsewhere.clone()) }).await.unwrap();
+    let other = bench.client.call(TakeSnapshot { to: Some(elsewhere.clone()) }).await.unwrap();
     assert_eq!(other.location, elsewhere.display().to_string());
     assert_eq!(bench.listed().await, [noon() + hours(72)], "one elsewhere isn't one of them");
 }
@@ -187,7 +173,7 @@ async fn more_than_can_wait_are_refused() {
     let to = |n: usize| Some(bench.folder.path().join(format!("{n}.db")));
     // No copy is made before all were asked for, however slowly this thread gets on.
     let copying = bench.rows.0.lock().unwrap();
-    let asked: Vec<_> = (0..40).map(|n| bench.take.call(TakeSnapshot { to: to(n) })).collect();
+    let asked: Vec<_> = (0..40).map(|n| bench.client.call(TakeSnapshot { to: to(n) })).collect();
     drop(copying);
     let mut refused = 0;
     for one in asked {
@@ -202,7 +188,7 @@ async fn one_that_fails_is_told_once_and_tried_again_until_it_is_there() {
     let bench = Bench::new(Some(hours(24))).await;
     bench.rows.0.lock().unwrap().refuse = true;
     bench.clock.advance(hours(25)).await;
-    let snapshots = bench.list.call(ListSnapshots).await.unwrap();
+    let snapshots = bench.client.call(ListSnapshots).await.unwrap();
     assert_eq!(snapshots.problem.as_deref(), Some("the disk is full"));
     {
         let mut rows = bench.rows.0.lock().unwrap();
@@ -211,10 +197,10 @@ async fn one_that_fails_is_told_once_and_tried_again_until_it_is_there() {
         assert_eq!(rows.alerts[0].msg, "no snapshot was taken: the disk is full");
         rows.refuse = false;
     }
-    bench.clock.advance(TRY_AGAIN).await;
-    let snapshots = bench.list.call(ListSnapshots).await.unwrap();
+    bench.clock.advance(RETRY_DELAY).await;
+    let snapshots = bench.client.call(ListSnapshots).await.unwrap();
     assert_eq!((snapshots.problem, snapshots.items.len()), (None, 2));
-    let asked = bench.take.call(TakeSnapshot::default()).await;
+    let asked = bench.client.call(TakeSnapshot::default()).await;
     assert!(asked.is_ok());
 }
 
@@ -243,7 +229,7 @@ async fn a_refresh_backs_up_where_there_is_a_backup() {
     for (every, copies) in [(Some(hours(24)), 2), (None, 0)] {
         let bench = Bench::new(every).await;
         bench.clock.advance(hours(1)).await;
-        assert!(bench.back_up.hint(BackUp));
+        assert!(bench.client.hint(BackUp));
         bench.clock.settle().await;
         assert_eq!(bench.copies(), copies);
     }
@@ -271,7 +257,7 @@ async fn in_an_object_store_it_counts_once_it_was_read_back() {
     assert_eq!(names.len(), 6, "each with its receipt: {names:?}");
     let spooled = std::fs::read_dir(bench.folder.path().join("spool")).unwrap().count();
     assert_eq!(spooled, 0, "nothing stays here");
-    let state = bench.read.call(ReadBackup).await.unwrap();
+    let state = bench.client.call(ReadBackup).await.unwrap();
     assert_eq!(state.place.as_deref(), Some("s3://bucket/flow"));
     let verified = state.verified.unwrap();
     assert_eq!((verified.at, verified.verified), (noon() + hours(96), true));
@@ -279,7 +265,7 @@ async fn in_an_object_store_it_counts_once_it_was_read_back() {
 
     bench.store.set_garbling(true);
     bench.clock.advance(hours(24)).await;
-    let state = bench.read.call(ReadBackup).await.unwrap();
+    let state = bench.client.call(ReadBackup).await.unwrap();
     assert!(state.problem.unwrap().contains("isn't what was sent there"));
     assert_eq!(state.verified.unwrap().at, noon() + hours(96), "the last one that is good");
     assert_eq!(bench.listed().await.len(), 3, "what is bad took no place");
@@ -289,12 +275,12 @@ async fn in_an_object_store_it_counts_once_it_was_read_back() {
 async fn what_was_sent_without_being_read_back_does_not_count_and_leaves_with_the_old() {
     let bench = Bench::remote(Some(hours(24))).await;
     fault::plan(bench.folder.path(), Point::DuringUpload, fault::Fault::Broken, 1);
-    let refused = bench.take.call(TakeSnapshot::default()).await.unwrap_err();
+    let refused = bench.client.call(TakeSnapshot::default()).await.unwrap_err();
     assert_eq!(refused.code, Code::Storage);
-    let snapshots = bench.list.call(ListSnapshots).await.unwrap().items;
+    let snapshots = bench.client.call(ListSnapshots).await.unwrap().items;
     assert_eq!(snapshots.iter().filter(|snapshot| snapshot.verified).count(), 1, "{snapshots:?}");
     bench.clock.advance(hours(24 * 4)).await;
-    let snapshots = bench.list.call(ListSnapshots).await.unwrap().items;
+    let snapshots = bench.client.call(ListSnapshots).await.unwrap().items;
     assert!(snapshots.iter().all(|snapshot| snapshot.verified), "{snapshots:?}");
     assert_eq!((snapshots.len(), bench.store.paths("bucket/flow/").len()), (3, 6));
 }
@@ -314,7 +300,7 @@ async fn a_store_that_is_away_is_one_alert_and_another_when_the_newest_grows_old
     assert_eq!(told().len(), 2, "{:?}", told());
     assert!(told()[1].contains("older than twice backup.every (20m)"), "{:?}", told());
     bench.store.set_broken(None);
-    bench.clock.advance(TRY_AGAIN).await;
-    let state = bench.read.call(ReadBackup).await.unwrap();
+    bench.clock.advance(RETRY_DELAY).await;
+    let state = bench.client.call(ReadBackup).await.unwrap();
     assert_eq!((state.problem, told().len()), (None, 2));
 }
