@@ -99,6 +99,18 @@ impl ActorKit {
         self.environment.ids.clone()
     }
 
+    /// A port of the actor to itself, for what it runs beside itself.
+    #[must_use]
+    pub fn port_to_self<A, M>(&self, actor: &Addr<A>, limits: PortLimits) -> Port<M>
+    where
+        A: Actor + Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        Port::new(self.name, actor.clone().recipient(), limits, self.activity())
+    }
+
     /// Answers a ping.
     #[must_use]
     pub fn pong(&self) -> Pong {
