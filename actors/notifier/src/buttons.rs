@@ -1,10 +1,10 @@
-//! The buttons actor: what people click in Slack, heard through Socket Mode or told by the web, and done.
+//! The buttons actor does what people click in Slack. Clicks come through Socket Mode, or from the web actor.
 //!
-//! A click is acknowledged once it is stored: what Slack takes for done is done. Apart from the notifier, so that
-//! neither waits for the other nor falls with it.
+//! A click is acknowledged once it is stored: what Slack takes for done is done. It is an actor beside the notifier, so
+//! that neither waits for the other nor fails with it.
 
-mod act;
-mod heard;
+mod actions;
+mod replay_guard;
 pub(crate) mod signature;
 mod socket;
 #[cfg(test)]
@@ -12,46 +12,28 @@ mod tests;
 
 use std::time::Duration;
 
-use actix::fut::{ActorFutureExt as _, ready, wrap_future};
-use actix::{
-    Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, ResponseActFuture, Supervised,
-    Supervisor,
-};
+use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::Ids as _;
-use flowlord_kernel::Pong;
 use flowlord_kernel::{
-    Activity, Busy, Code, Error, Guarded, IdGenerator, Ping, Port, Result, SharedClock, Supervision, Tick,
-    Timer, Wakes, guarded,
+    ActorKit, Code, Error, KernelActor, PortLimits, Reply, Result, Timer, Wakes, handlers,
 };
-use flowlord_messages::alerts::{Acknowledge, AddSilence};
-use flowlord_messages::audit::RecordChange;
-use flowlord_messages::find::FindTasks;
+use flowlord_messages::clients::{AlertsClient, DatabaseReader, DatabaseWriter};
 use flowlord_messages::notifier::{SlackCall, StopButtons};
-use flowlord_messages::outbox::ReadThreads;
-use flowlord_messages::write::{EnqueueMessage, RerunTasks};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use crate::buttons::act::Hands;
-use crate::buttons::heard::Heard;
-use crate::buttons::socket::{Ear, Ended, Interaction};
+use crate::buttons::actions::ClickActions;
+use crate::buttons::replay_guard::ReplayGuard;
+use crate::buttons::socket::{ClickReceiver, ConnectionEnd, Interaction};
 use crate::click::Click;
-use crate::line::Line;
+use crate::connector::SlackConnector;
+use crate::sender::{LONGEST_WAIT, growing_wait};
 
-/// The first wait before a new connection; it doubles with each one that fails.
-const FIRST_WAIT: TimeDelta = TimeDelta::seconds(1);
-
-/// The longest.
-const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
-
-/// How many clicks may be under way through the connection.
-const CLICKS: usize = 16;
-
-/// How long one may take, in real time: longer than Slack waits.
-const CLICK: Duration = Duration::from_secs(10);
+/// How many clicks through the connection are handled at once, and how long each may take: longer than Slack waits.
+const CLICK_LIMITS: PortLimits = PortLimits { max_under_way: 16, timeout: Duration::from_secs(10) };
 
 /// Slack waits three seconds, in real time, for an acknowledgement.
-const HANDLING: Duration = Duration::from_millis(2_500);
+const CLICK_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// What the operator chose.
 #[derive(Clone, Default)]
@@ -77,130 +59,109 @@ impl std::fmt::Debug for ButtonsConfig {
 /// What it works with.
 #[derive(Debug, Clone)]
 pub struct ButtonsDeps {
-    /// The clock.
-    pub clock: SharedClock,
-    /// The source of jitter and of ids.
-    pub mint: IdGenerator,
-    /// Work under way.
-    pub activity: Activity,
-    /// Restarts.
-    pub supervision: Supervision,
-    /// To the DB readers.
-    pub threads: Port<ReadThreads>,
-    /// To the alerts actor.
-    pub acknowledge: Port<Acknowledge>,
-    /// To the DB owner.
-    pub silence: Port<AddSilence>,
-    /// To the DB readers.
-    pub tasks: Port<FindTasks>,
-    /// To the DB owner.
-    pub rerun: Port<RerunTasks>,
-    /// To the DB owner.
-    pub enqueue: Port<EnqueueMessage>,
-    /// To the DB owner.
-    pub record_change: Port<RecordChange>,
+    /// Clock, ids and supervision.
+    pub kit: ActorKit,
+    /// Finds the incident's message and its failed tasks.
+    pub reader: DatabaseReader,
+    /// Stores what a click changes.
+    pub writer: DatabaseWriter,
+    /// Acknowledges incidents.
+    pub alerts: AlertsClient,
 }
 
-/// The actor.
+/// Does what people click in Slack.
 #[derive(Debug)]
 pub struct Buttons {
     config: ButtonsConfig,
     deps: ButtonsDeps,
     /// None where no client can be made; the reason is in the log.
-    line: Option<Line>,
+    connector: Option<SlackConnector>,
     /// The connection of Socket Mode.
     connection: Option<AbortHandle>,
     /// Connections in a row that Slack didn't greet.
     failures: u32,
     /// How long a click through the connection may take.
-    handling: Duration,
-    stopping: bool,
+    click_timeout: Duration,
+    is_stopping: bool,
     timer: Timer,
-    /// Since when it hears.
-    since: DateTime<Utc>,
+    started_at: DateTime<Utc>,
     /// Signatures of requests.
-    requests: Heard,
+    seen_requests: ReplayGuard,
     /// Ids of clicks.
-    clicks: Heard,
+    seen_clicks: ReplayGuard,
 }
 
 impl Buttons {
     /// Starts it in `arbiter`.
     #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: ButtonsConfig, deps: ButtonsDeps) -> Addr<Self> {
-        Self::start_with(arbiter, config, deps, HANDLING)
+        Self::start_with(arbiter, config, deps, CLICK_TIMEOUT)
     }
 
     fn start_with(
         arbiter: &ArbiterHandle,
         config: ButtonsConfig,
         deps: ButtonsDeps,
-        handling: Duration,
+        click_timeout: Duration,
     ) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
-            line: Line::new(&config.api_url)
+            connector: SlackConnector::new(&config.api_url)
                 .inspect_err(|err| log::error!("event=slack_unusable error={err:?}"))
                 .ok(),
-            timer: Timer::new(deps.clock.clone()),
-            since: deps.clock.now(),
+            timer: Timer::default(),
+            started_at: deps.kit.now(),
             config,
             deps,
             connection: None,
             failures: 0,
-            handling,
-            stopping: false,
-            requests: Heard::default(),
-            clicks: Heard::default(),
+            click_timeout,
+            is_stopping: false,
+            seen_requests: ReplayGuard::default(),
+            seen_clicks: ReplayGuard::default(),
         })
     }
 
-    fn connect(&mut self, busy: Option<Busy>, ctx: &mut Context<Self>) {
-        let (Some(line), Some(token)) = (self.line.clone(), self.config.app_token.clone()) else { return };
-        if self.connection.is_some() || self.stopping {
+    fn connect(&mut self, ctx: &mut Context<Self>) {
+        let (Some(connector), Some(token)) = (self.connector.clone(), self.config.app_token.clone()) else {
+            return;
+        };
+        if self.connection.is_some() || self.is_stopping {
             return;
         }
-        let busy = busy.unwrap_or_else(|| self.deps.activity.begin());
-        let heard = Port::new("buttons", ctx.address().recipient(), CLICKS, CLICK, &self.deps.activity);
+        // Under way until Slack greets, or until the next attempt is planned.
+        let (greeting, greeted) = oneshot::channel();
+        self.ask(ctx, greeted, |_, _, _| ());
+        let clicks = self.deps.kit.port_to_self(&ctx.address(), CLICK_LIMITS);
+        let receiver = ClickReceiver { clicks, timeout: self.click_timeout };
         // A task of its own: a panic within ends the connection, not the actor.
-        let ear = Ear { heard, handling: self.handling };
-        let task = actix::spawn(socket::listen(line, token, ear, busy));
+        let task = actix::spawn(socket::run_connection(connector, token, receiver, greeting));
         self.connection = Some(task.abort_handle());
-        ctx.spawn(wrap_future::<_, Self>(task).map(|ended, this, ctx| {
-            guarded(this, ctx, |this, ctx| match ended {
-                Ok(ended) => this.ended(ended, ctx),
-                Err(err) if err.is_cancelled() => {}
-                Err(err) => this.ended(Ended::early(format!("{err}")), ctx),
-            });
-        }));
+        self.follow(ctx, task, |this, ended, ctx| match ended {
+            Ok(ended) => this.plan_reconnect(ended, ctx),
+            Err(err) if err.is_cancelled() => {}
+            Err(err) => this.plan_reconnect(ConnectionEnd::before_greeting(format!("{err}")), ctx),
+        });
     }
 
-    fn ended(&mut self, ended: Ended, ctx: &mut Context<Self>) {
+    fn plan_reconnect(&mut self, ended: ConnectionEnd, ctx: &mut Context<Self>) {
         self.connection = None;
-        self.failures = if ended.greeted { 0 } else { self.failures.saturating_add(1) };
+        self.failures = if ended.is_greeted { 0 } else { self.failures.saturating_add(1) };
         let wait = match ended.remedy {
-            _ if ended.asked => TimeDelta::zero(),
+            _ if ended.is_asked => TimeDelta::zero(),
             Some(_) => LONGEST_WAIT,
-            None => self.wait(),
+            None => growing_wait(self.failures, self.deps.kit.ids()),
         };
         let (why, remedy) = (&ended.why, ended.remedy.unwrap_or("none needed: it is opened again"));
-        if ended.greeted {
-            log::info!("event=slack_connection_ended why={why:?} again_in={}s", wait.num_seconds());
+        let again_in = wait.num_seconds();
+        if ended.is_greeted {
+            log::info!("event=slack_connection_ended why={why:?} again_in={again_in}s");
         } else {
-            let again_in = wait.num_seconds();
             log::warn!("event=slack_not_connected error={why:?} again_in={again_in}s remedy={remedy:?}");
         }
-        let at = self.deps.clock.now() + wait;
-        self.timer.set(Some(at), ctx, |this| &mut this.timer);
+        let at = self.now() + wait;
+        self.wake_at(Some(at), ctx);
         // Not before the next attempt is planned: a clock that moved on meanwhile would pass it over.
-        drop(ended.busy);
-    }
-
-    /// Doubles with each failure; a random half of it is taken off.
-    fn wait(&mut self) -> TimeDelta {
-        let grown =
-            FIRST_WAIT.checked_mul(1 << self.failures.min(16)).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
-        let percent = i32::try_from(50 + self.deps.mint.random() % 51).unwrap_or(100);
-        (grown * percent / 100).max(FIRST_WAIT)
+        drop(ended.greeting);
     }
 
     fn disconnect(&mut self) {
@@ -209,46 +170,65 @@ impl Buttons {
         }
     }
 
+    fn interact(&mut self, Interaction(payload): Interaction, _: &mut Context<Self>) -> Reply<Self, ()> {
+        let click = self.read_new_click(&payload);
+        self.run_click(click)
+    }
+
+    fn call(&mut self, call: SlackCall, _: &mut Context<Self>) -> Reply<Self, ()> {
+        let click = self.verified_payload(&call).and_then(|payload| self.read_new_click(&payload));
+        self.run_click(click)
+    }
+
+    /// A click under way is stored or not; Slack tells the person when it wasn't.
+    fn stop_buttons(&mut self, _: StopButtons, ctx: &mut Context<Self>) -> Result<()> {
+        self.is_stopping = true;
+        self.wake_at(None, ctx);
+        self.disconnect();
+        Ok(())
+    }
+
     /// Does what a person clicked, once.
-    fn act(&mut self, payload: &str) -> ResponseActFuture<Self, Result<()>> {
-        let click = match self.new_click(payload) {
-            Ok(Some(click)) => click,
-            Ok(None) => return Box::pin(ready(Ok(()))),
-            Err(err) => return Box::pin(ready(Err(err))),
+    fn run_click(&self, click: Result<Option<Click>>) -> Reply<Self, ()> {
+        let id = click.as_ref().ok().and_then(|click| Some(click.as_ref()?.id.clone()));
+        let actions = ClickActions { deps: self.deps.clone(), connector: self.connector.clone() };
+        let done = async move {
+            match click? {
+                Some(click) => actions.run(click).await,
+                None => Ok(()),
+            }
         };
-        let id = click.id.clone();
-        let hands = Hands { deps: self.deps.clone(), line: self.line.clone() };
-        Box::pin(wrap_future::<_, Self>(hands.act(click)).map(move |done, this, _| {
-            if done.is_err() {
-                this.clicks.forget(&id);
+        self.reply_after(done, move |this, done, _| {
+            if let (Err(_), Some(id)) = (&done, id) {
+                this.seen_clicks.forget(&id);
             }
             done
-        }))
+        })
     }
 
     /// Reads a click; none where it is nothing of ours, or was done already.
-    fn new_click(&mut self, payload: &str) -> Result<Option<Click>> {
+    fn read_new_click(&mut self, payload: &str) -> Result<Option<Click>> {
         let click = Click::read(payload)
             .map_err(|err| Error::new(Code::InvalidRequest, format!("the click can't be read: {err}")))?;
         let Some(click) = click else { return Ok(None) };
-        let new = self.clicks.note(&click.id, self.deps.clock.now())?;
-        Ok(new.then_some(click))
+        let is_new = self.seen_clicks.add(&click.id, self.now())?;
+        Ok(is_new.then_some(click))
     }
 
-    /// What Slack posted, if it did, and for the first time.
-    fn verified(&mut self, call: &SlackCall) -> Result<String> {
+    /// The payload of a request, if Slack signed it and it comes for the first time.
+    fn verified_payload(&mut self, call: &SlackCall) -> Result<String> {
         let Some(secret) = self.config.signing_secret.as_deref().filter(|secret| !secret.is_empty()) else {
             return Err(Error::new(
                 Code::NotFound,
                 "clicks aren't heard here: set notify.signing_secret to the signing secret of the app",
             ));
         };
-        let now = self.deps.clock.now();
-        let at = signature::check(secret, &call.timestamp, &call.signature, &call.body, now)?;
-        // What was heard before a restart isn't known any more: nothing that was signed before it counts. A
+        let now = self.now();
+        let at = signature::check_signature(secret, &call.timestamp, &call.signature, &call.body, now)?;
+        // What was seen before a restart isn't known any more: nothing that was signed before it counts. A
         // signature has whole seconds. A clock that was set back must not make all requests old.
-        let early = at.timestamp() < self.since.timestamp() && now >= self.since;
-        if early || !self.requests.note(&call.signature, now)? {
+        let is_early = at.timestamp() < self.started_at.timestamp() && now >= self.started_at;
+        if is_early || !self.seen_requests.add(&call.signature, now)? {
             let why = "the request may be one that somebody recorded: it came before, or was signed before \
                        this service started. Click again";
             return Err(Error::new(Code::Unauthorized, why));
@@ -259,71 +239,40 @@ impl Buttons {
     }
 }
 
+handlers!(Buttons {
+    async Interaction => interact,
+    async SlackCall => call,
+    StopButtons => stop_buttons,
+});
+
 impl Actor for Buttons {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(2048);
-        self.connect(None, ctx);
+        self.connect(ctx);
     }
 }
 
 impl Supervised for Buttons {
     fn restarting(&mut self, _ctx: &mut Self::Context) {
         self.disconnect();
-        self.timer = Timer::new(self.deps.clock.clone());
+        self.timer = Timer::default();
     }
 }
 
-impl Guarded for Buttons {
-    fn supervision(&self) -> &Supervision {
-        &self.deps.supervision
+impl KernelActor for Buttons {
+    fn kit(&self) -> &ActorKit {
+        &self.deps.kit
     }
 }
 
 impl Wakes for Buttons {
-    fn wake(&mut self, tick: Tick, ctx: &mut Context<Self>) {
-        self.connect(tick.busy, ctx);
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
     }
-}
 
-impl Handler<Interaction> for Buttons {
-    type Result = ResponseActFuture<Self, Result<()>>;
-
-    fn handle(&mut self, Interaction(payload): Interaction, ctx: &mut Self::Context) -> Self::Result {
-        guarded(self, ctx, |this, _| -> ResponseActFuture<Self, Result<()>> { this.act(&payload) })
-    }
-}
-
-impl Handler<SlackCall> for Buttons {
-    type Result = ResponseActFuture<Self, Result<()>>;
-
-    fn handle(&mut self, call: SlackCall, ctx: &mut Self::Context) -> Self::Result {
-        guarded(self, ctx, |this, _| -> ResponseActFuture<Self, Result<()>> {
-            match this.verified(&call) {
-                Ok(payload) => this.act(&payload),
-                Err(err) => Box::pin(ready(Err(err))),
-            }
-        })
-    }
-}
-
-impl Handler<StopButtons> for Buttons {
-    type Result = Result<()>;
-
-    /// A click under way is stored or not; Slack tells the person when it wasn't.
-    fn handle(&mut self, _: StopButtons, ctx: &mut Self::Context) -> Result<()> {
-        self.stopping = true;
-        self.timer.set(None, ctx, |this| &mut this.timer);
-        self.disconnect();
-        Ok(())
-    }
-}
-
-impl Handler<Ping> for Buttons {
-    type Result = Result<Pong>;
-
-    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Result<Pong> {
-        Ok(Pong { restarts: self.deps.supervision.restarts() })
+    fn wake(&mut self, _: DateTime<Utc>, ctx: &mut Context<Self>) {
+        self.connect(ctx);
     }
 }

@@ -1,27 +1,26 @@
-//! The buttons under an incident's message, and what a click says.
+//! The buttons under an incident's message, and the clicks on them.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// Characters of a name that are kept.
-const NAME: usize = 80;
+const MAX_NAME_CHARS: usize = 80;
 
 /// A button that changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Button {
-    /// Somebody looks into it.
     Acknowledge,
-    /// Nothing of it is told for so many hours.
+    /// For so many hours.
     Silence(u8),
-    /// What failed is tried once more.
+    /// Failed tasks are tried once more.
     Rerun,
 }
 
 impl Button {
     pub(crate) const ALL: [Self; 4] = [Self::Acknowledge, Self::Silence(1), Self::Silence(4), Self::Rerun];
 
-    /// What Slack calls it by.
+    /// The action id, by which Slack names it.
     pub(crate) fn id(self) -> &'static str {
         match self {
             Self::Acknowledge => "acknowledge",
@@ -31,7 +30,7 @@ impl Button {
         }
     }
 
-    /// What is written on it.
+    /// The text on it.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Acknowledge => "Acknowledge",
@@ -56,7 +55,7 @@ impl Target {
     }
 }
 
-/// What a person did.
+/// A click of a person on a button.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Click {
     pub(crate) button: Button,
@@ -69,19 +68,19 @@ pub(crate) struct Click {
     pub(crate) response_url: Option<Url>,
 }
 
-/// As much of what Slack tells of a click as counts here.
+/// The fields of an interaction payload that count here.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Told {
+struct InteractionFields {
     r#type: String,
-    user: User,
-    actions: Vec<Action>,
+    user: SlackUser,
+    actions: Vec<BlockAction>,
     response_url: Option<Url>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct User {
+struct SlackUser {
     id: String,
     username: String,
     name: String,
@@ -89,29 +88,29 @@ struct User {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Action {
+struct BlockAction {
     action_id: String,
     value: String,
     action_ts: String,
 }
 
 impl Click {
-    /// Reads what Slack tells; none where it is nothing of ours, like a click on a link.
+    /// Reads an interaction payload; none where it is nothing of ours, like a click on a link.
     pub(crate) fn read(payload: &str) -> Result<Option<Self>, serde_json::Error> {
-        let told: Told = serde_json::from_str(payload)?;
-        let pressed = told.actions.iter().find_map(|action| {
+        let fields: InteractionFields = serde_json::from_str(payload)?;
+        let pressed = fields.actions.iter().find_map(|action| {
             let button = Button::ALL.into_iter().find(|button| button.id() == action.action_id)?;
             Some((button, action))
         });
-        let Some((button, action)) = pressed.filter(|_| told.r#type == "block_actions") else {
+        let Some((button, action)) = pressed.filter(|_| fields.r#type == "block_actions") else {
             return Ok(None);
         };
         let target = serde_json::from_str(&action.value)?;
-        let names = [&told.user.name, &told.user.username, &told.user.id];
+        let names = [&fields.user.name, &fields.user.username, &fields.user.id];
         let by = names.into_iter().find(|name| !name.trim().is_empty()).map_or("somebody", String::as_str);
-        let by = by.chars().take(NAME).collect();
-        let id = format!("{}/{}/{}", button.id(), told.user.id, action.action_ts);
-        Ok(Some(Self { button, target, by, id, response_url: told.response_url }))
+        let by = by.chars().take(MAX_NAME_CHARS).collect();
+        let id = format!("{}/{}/{}", button.id(), fields.user.id, action.action_ts);
+        Ok(Some(Self { button, target, by, id, response_url: fields.response_url }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The wire below slack-morphism: its session and its models, on a connector of our own.
+//! The HTTP connector of slack-morphism: its session and its models, on a connector of our own.
 //!
 //! The library's connector reads an answer that names no content type as JSON and then forgets its status, so that
 //! a message which a plain endpoint took would come again for ever. It also keeps connections that may be dead by
@@ -26,28 +26,28 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use url::Url;
 
 /// How long a connection may take, with its TLS: what wasn't connected surely didn't arrive.
-const CONNECTING: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// As much of an answer as is read.
-const ANSWER: usize = 64 * 1024;
+/// How much of an answer is read.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-type Answer<'a, T> = Pin<Box<dyn Future<Output = ClientResult<T>> + Send + 'a>>;
+type ConnectorFuture<'a, T> = Pin<Box<dyn Future<Output = ClientResult<T>> + Send + 'a>>;
 
 /// A connector that opens a connection for each message.
 #[derive(Debug, Clone)]
-pub(crate) struct Line {
+pub(crate) struct SlackConnector {
     client: Client,
     api_url: String,
 }
 
-impl Line {
+impl SlackConnector {
     /// To the Web API at `api_url`, and to webhooks.
     pub(crate) fn new(api_url: &str) -> reqwest::Result<Self> {
         // Set by main; a test may be first.
         let _already_set = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
             Client::builder()
-                .connect_timeout(CONNECTING)
+                .connect_timeout(CONNECT_TIMEOUT)
                 .pool_max_idle_per_host(0)
                 // A WebSocket is upgraded from it.
                 .http1_only()
@@ -85,8 +85,8 @@ impl Line {
         answer.upgrade().await.map_err(|err| format!("no WebSocket: {:?}", err.without_url()))
     }
 
-    /// Posts what a person alone is to see, to an address that came with a click.
-    pub(crate) async fn answer(&self, url: &Url, body: &impl Serialize) -> Result<(), String> {
+    /// Posts a reply that only the person who clicked sees, to an address that came with the click.
+    pub(crate) async fn post_reply(&self, url: &Url, body: &impl Serialize) -> Result<(), String> {
         let body = serde_json::to_string(body).map_err(|err| err.to_string())?;
         let sent = self.post::<serde_json::Value>(url.clone(), Ok(body), None).await;
         sent.map(drop).map_err(|err| match err {
@@ -96,7 +96,7 @@ impl Line {
     }
 
     /// Whether an address that came with a click is Slack's.
-    pub(crate) fn is_slack(&self, url: &Url) -> bool {
+    pub(crate) fn is_of_slack(&self, url: &Url) -> bool {
         let api = Url::parse(&self.api_url).ok();
         let of_api = api.is_some_and(|api| api.origin() == url.origin());
         of_api || (url.scheme() == "https" && url.host_str() == Some("hooks.slack.com"))
@@ -112,22 +112,22 @@ impl Line {
         if let Some(token) = token {
             request = request.bearer_auth(&token.token_value.0);
         }
-        let answer = request.body(body?).send().await.map_err(cut)?;
-        let answer = judge_status(answer).await?;
+        let answer = request.body(body?).send().await.map_err(protocol_error)?;
+        let answer = check_status(answer).await?;
         // A webhook says all by its status; only the Web API refuses in words.
-        let body = if token.is_some() { read(answer).await? } else { "{\"ok\":true}".to_owned() };
-        judge_words(&body)
+        let body = if token.is_some() { read_body(answer).await? } else { "{\"ok\":true}".to_owned() };
+        check_body(&body)
     }
 }
 
-/// Passes an answer with a good status.
-async fn judge_status(answer: Response) -> ClientResult<Response> {
+/// Passes on an answer with a good status.
+async fn check_status(answer: Response) -> ClientResult<Response> {
     let status = answer.status();
     if status.is_success() {
         return Ok(answer);
     }
     if status != StatusCode::TOO_MANY_REQUESTS {
-        let said = read(answer).await.unwrap_or_default();
+        let said = read_body(answer).await.unwrap_or_default();
         return Err(SlackClientError::HttpError(
             SlackClientHttpError::new(status).with_http_response_body(said),
         ));
@@ -137,44 +137,44 @@ async fn judge_status(answer: Response) -> ClientResult<Response> {
     Err(SlackClientError::RateLimitError(SlackRateLimitError::new().opt_retry_after(wait)))
 }
 
-/// Passes an answer that says that it is well.
-fn judge_words<RS: DeserializeOwned>(body: &str) -> ClientResult<RS> {
+/// Reads an answer whose body says that it is well.
+fn check_body<RS: DeserializeOwned>(body: &str) -> ClientResult<RS> {
     #[derive(Deserialize)]
-    struct Said {
+    struct ApiAnswer {
         ok: bool,
         error: Option<String>,
     }
     let unread = |err| map_serde_error(err, None);
-    let said: Said = serde_json::from_str(body).map_err(unread)?;
-    if said.ok {
+    let answer: ApiAnswer = serde_json::from_str(body).map_err(unread)?;
+    if answer.ok {
         return serde_json::from_str(body).map_err(unread);
     }
-    Err(SlackClientError::ApiError(SlackClientApiError::new(said.error.unwrap_or_default())))
+    Err(SlackClientError::ApiError(SlackClientApiError::new(answer.error.unwrap_or_default())))
 }
 
-async fn read(mut answer: Response) -> ClientResult<String> {
+async fn read_body(mut answer: Response) -> ClientResult<String> {
     let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(cut)? {
+    while let Some(chunk) = answer.chunk().await.map_err(protocol_error)? {
         body.extend_from_slice(&chunk);
-        if body.len() > ANSWER {
+        if body.len() > MAX_ANSWER_BYTES {
             break;
         }
     }
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-fn cut(err: reqwest::Error) -> SlackClientError {
+fn protocol_error(err: reqwest::Error) -> SlackClientError {
     // The address of a webhook is a secret.
     let cause = Box::new(err.without_url());
     SlackClientError::HttpProtocolError(SlackClientHttpProtocolError::new().with_cause(cause))
 }
 
-fn unused<'a, T: Send + 'a>() -> Answer<'a, T> {
+fn unsupported<'a, T: Send + 'a>() -> ConnectorFuture<'a, T> {
     let why = SlackClientSystemError::new().with_message("only JSON is posted here".to_owned());
     Box::pin(ready(Err(SlackClientError::SystemError(why))))
 }
 
-impl SlackClientHttpConnector for Line {
+impl SlackClientHttpConnector for SlackConnector {
     fn create_method_uri_path(&self, method: &str) -> ClientResult<Url> {
         Ok(format!("{}/{method}", self.api_url).parse()?)
     }
@@ -184,7 +184,7 @@ impl SlackClientHttpConnector for Line {
         url: Url,
         request: &'a RQ,
         context: SlackClientApiCallContext<'a>,
-    ) -> Answer<'a, RS>
+    ) -> ConnectorFuture<'a, RS>
     where
         RQ: Serialize + Send + Sync,
         RS: for<'de> Deserialize<'de> + Send + 'a,
@@ -193,11 +193,11 @@ impl SlackClientHttpConnector for Line {
         Box::pin(self.post(url, body, context.token))
     }
 
-    fn http_get_uri<'a, RS>(&'a self, _: Url, _: SlackClientApiCallContext<'a>) -> Answer<'a, RS>
+    fn http_get_uri<'a, RS>(&'a self, _: Url, _: SlackClientApiCallContext<'a>) -> ConnectorFuture<'a, RS>
     where
         RS: for<'de> Deserialize<'de> + Send + 'a,
     {
-        unused()
+        unsupported()
     }
 
     fn http_get_with_client_secret<'a, RS>(
@@ -205,11 +205,11 @@ impl SlackClientHttpConnector for Line {
         _: Url,
         _: &'a SlackClientId,
         _: &'a SlackClientSecret,
-    ) -> Answer<'a, RS>
+    ) -> ConnectorFuture<'a, RS>
     where
         RS: for<'de> Deserialize<'de> + Send + 'a,
     {
-        unused()
+        unsupported()
     }
 
     fn http_post_uri_multipart_form<'a, 'p, RS, PT, TS>(
@@ -218,13 +218,13 @@ impl SlackClientHttpConnector for Line {
         _: Option<FileMultipartData<'p>>,
         _: &'p PT,
         _: SlackClientApiCallContext<'a>,
-    ) -> Answer<'a, RS>
+    ) -> ConnectorFuture<'a, RS>
     where
         RS: for<'de> Deserialize<'de> + Send + 'a,
         PT: IntoIterator<Item = (&'p str, Option<TS>)> + Clone,
         TS: AsRef<str> + 'p + Send,
     {
-        unused()
+        unsupported()
     }
 
     fn http_post_uri_binary<'a, 'p, RS>(
@@ -233,10 +233,10 @@ impl SlackClientHttpConnector for Line {
         _: String,
         _: &'a [u8],
         _: SlackClientApiCallContext<'a>,
-    ) -> Answer<'a, RS>
+    ) -> ConnectorFuture<'a, RS>
     where
         RS: for<'de> Deserialize<'de> + Send + 'a,
     {
-        unused()
+        unsupported()
     }
 }

@@ -1,39 +1,39 @@
-//! The way of one message: what is asked of Slack for it, and what follows from the answer.
+//! The steps of one message's delivery: what is requested of Slack, and what follows from the answer.
 //!
-//! A bot has one message for each incident. A step of the incident edits it, and then tells in its thread what is
-//! new; so a step may be two requests. Only when both are done is its row done: after a restart the edit is made
-//! again, which changes nothing.
+//! A bot has one message for each incident. A step of the incident edits it, and then adds what is new to its thread; so
+//! a step may be two requests. Its row is done only when both are: after a restart the edit is made again, which
+//! changes nothing.
 
 use chrono::{DateTime, Utc};
 use flowlord_messages::notifier::{Colour, Payload};
-use flowlord_messages::outbox::{OutboxRow, SlackThread};
+use flowlord_messages::outbox::{MarkNotified, OutboxRow, SlackThread};
 
 use crate::message::{Remarks, SlackMessage, Style, write, write_news};
-use crate::slack::{Method, Spot};
+use crate::transport::{ApiMethod, MessageLocation};
 
-/// How far a route's next message is.
+/// What is left of a message of which a part was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// Its incident's message says it; what is new is still to be told in the thread.
-    News(SlackThread),
+pub(crate) enum RemainingPart {
+    /// Its incident's message was edited; what is new is still to be added to the thread.
+    ThreadReply(SlackThread),
     /// Its incident's message is gone: it is posted anew.
-    Anew,
+    PostAnew,
 }
 
 /// One request, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum DeliveryStep {
     /// There is nothing to do: an edit where nothing can be edited.
     Skip,
     /// A message of its own, which is the incident's from then on.
     Post,
-    /// The incident's message says something else.
+    /// The incident's message is changed.
     Edit(SlackThread),
-    /// What is new, into the thread.
-    News(SlackThread),
+    /// What is new is added to the thread.
+    Reply(SlackThread),
 }
 
-impl Step {
+impl DeliveryStep {
     /// The first step of a message: `thread` is where its incident's message is, for a bot.
     pub(crate) fn first(row: &OutboxRow, thread: Option<SlackThread>) -> Self {
         match thread {
@@ -43,16 +43,16 @@ impl Step {
         }
     }
 
-    pub(crate) fn method(&self) -> Method {
+    pub(crate) fn method(&self) -> ApiMethod {
         match self {
-            Self::Edit(_) => Method::Update,
-            _ => Method::Post,
+            Self::Edit(_) => ApiMethod::Update,
+            _ => ApiMethod::Post,
         }
     }
 
     /// Whether doing it twice shows: an edit made again changes nothing.
     pub(crate) fn shows_twice(&self) -> bool {
-        matches!(self, Self::Post | Self::News(_))
+        matches!(self, Self::Post | Self::Reply(_))
     }
 
     pub(crate) fn message(&self, payload: &Payload, style: &Style, remarks: Remarks<'_>) -> SlackMessage {
@@ -62,16 +62,16 @@ impl Step {
                 let remarks = Remarks { again: false, ..remarks };
                 write(payload, style, remarks).editing(&thread.channel, &thread.ts)
             }
-            Self::News(thread) => write_news(payload, style, remarks).in_thread(&thread.channel, &thread.ts),
+            Self::Reply(thread) => write_news(payload, style, remarks).in_thread(&thread.channel, &thread.ts),
         }
     }
 
     /// What is left to do after this step was taken.
-    pub(crate) fn rest(&self, row: &OutboxRow, payload: &Payload) -> Option<Part> {
+    pub(crate) fn remaining_part(&self, row: &OutboxRow, payload: &Payload) -> Option<RemainingPart> {
         let Self::Edit(thread) = self else { return None };
-        let silent = row.kind == "update"
+        let is_silent = row.kind == "update"
             && payload.incident.as_ref().is_none_or(|incident| incident.details.is_empty());
-        (!silent).then(|| Part::News(thread.clone()))
+        (!is_silent).then(|| RemainingPart::ThreadReply(thread.clone()))
     }
 
     /// Where the incident's message is after this step was taken, and what it says.
@@ -80,20 +80,20 @@ impl Step {
         row: &OutboxRow,
         payload: &Payload,
         via: &str,
-        spot: &Spot,
+        location: &MessageLocation,
     ) -> Option<SlackThread> {
         match self {
             Self::Skip => None,
-            Self::Edit(thread) | Self::News(thread) => {
+            Self::Edit(thread) | Self::Reply(thread) => {
                 Some(SlackThread { payload: row.payload.clone(), ..thread.clone() })
             }
             Self::Post => {
-                payload.incident.as_ref().filter(|_| !spot.ts.is_empty()).map(|incident| SlackThread {
+                payload.incident.as_ref().filter(|_| !location.ts.is_empty()).map(|incident| SlackThread {
                     route: row.route.clone(),
                     opened: incident.opened,
                     via: via.to_owned(),
-                    channel: spot.channel.clone(),
-                    ts: spot.ts.clone(),
+                    channel: location.channel.clone(),
+                    ts: location.ts.clone(),
                     payload: row.payload.clone(),
                 })
             }
@@ -101,7 +101,7 @@ impl Step {
     }
 }
 
-/// What a row says; as it stands where that can't be read, so that nothing is lost and nothing waits behind it.
+/// The payload of a row. One that can't be read is sent as it stands, so that nothing is lost or waits behind it.
 pub(crate) fn payload_of(row: &OutboxRow) -> Payload {
     serde_json::from_str(&row.payload).unwrap_or_else(|err| {
         log::error!("event=message_unreadable id={} error={err:?}", row.id);
@@ -116,43 +116,47 @@ pub(crate) fn payload_of(row: &OutboxRow) -> Payload {
     })
 }
 
-/// A message on its way.
+/// A message that is being delivered.
 #[derive(Debug, Clone)]
-pub(crate) struct Travel {
+pub(crate) struct MessageInFlight {
     pub(crate) row: OutboxRow,
     pub(crate) payload: Payload,
     pub(crate) via: String,
-    pub(crate) place: usize,
+    pub(crate) destination: usize,
 }
 
-/// What a route's actor remembers of its next message.
+/// What is remembered of a route's next message.
 #[derive(Debug, Default)]
-pub(crate) struct Lane {
-    /// Its message is on its way, from being planned to being marked.
-    pub(crate) sending: bool,
+pub(crate) struct RouteQueue {
+    /// Its message is being delivered: from the first step until it is marked.
+    pub(crate) is_sending: bool,
     /// What became of a message, where the database doesn't know yet: nothing else of the route is sent until it
     /// does. While one is on its way that is unknown, and stays so if the actor is restarted meanwhile.
-    pub(crate) unmarked: Option<flowlord_messages::outbox::MarkNotified>,
+    pub(crate) unmarked: Option<MarkNotified>,
     /// Nothing is tried before this: the database failed.
     pub(crate) rest_until: Option<DateTime<Utc>>,
     /// The message that Slack can't read as blocks.
     pub(crate) plain: Option<i64>,
-    /// How far the message with this id is, by the way of this route.
-    part: Option<(i64, String, Part)>,
+    /// What is left of the message with this id, by the destination of this route.
+    remaining: Option<(i64, String, RemainingPart)>,
 }
 
-impl Lane {
+impl RouteQueue {
     pub(crate) fn is_idle(&self) -> bool {
-        !self.sending && self.unmarked.is_none()
+        !self.is_sending && self.unmarked.is_none()
     }
 
-    /// Where the message is, if it got somewhere by the same way.
-    pub(crate) fn part(&self, travel: &Travel) -> Option<&Part> {
-        let (id, via, part) = self.part.as_ref()?;
-        (*id == travel.row.id && *via == travel.via).then_some(part)
+    pub(crate) fn rests_at(&self, now: DateTime<Utc>) -> bool {
+        self.rest_until.is_some_and(|until| until > now)
     }
 
-    pub(crate) fn go_on(&mut self, travel: &Travel, part: Option<Part>) {
-        self.part = part.map(|part| (travel.row.id, travel.via.clone(), part));
+    /// What is left of the message, if a part of it was sent by the same route.
+    pub(crate) fn remaining_part(&self, message: &MessageInFlight) -> Option<&RemainingPart> {
+        let (id, via, part) = self.remaining.as_ref()?;
+        (*id == message.row.id && *via == message.via).then_some(part)
+    }
+
+    pub(crate) fn set_remaining(&mut self, message: &MessageInFlight, part: Option<RemainingPart>) {
+        self.remaining = part.map(|part| (message.row.id, message.via.clone(), part));
     }
 }

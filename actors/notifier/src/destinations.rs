@@ -1,4 +1,5 @@
-//! The ways to Slack: which route's messages go where, which way fails, and how fast each place takes messages.
+//! The destinations of messages: which route's messages go where, which destination fails, and how fast each takes
+//! messages.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,17 +7,16 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_messages::outbox::{Outage, OutboxRow, RouteWay};
 
-use crate::slack::Slack;
+use crate::transport::SlackTransport;
 
 /// Slack takes about one message a second and channel.
-const PACE: TimeDelta = TimeDelta::seconds(1);
+const SEND_INTERVAL: TimeDelta = TimeDelta::seconds(1);
 
-/// The longest that Slack is let say to wait. A message planned for later than this was planned by a clock that
-/// has been set back since, and is due.
-pub(crate) const LONGEST_ASKED: TimeDelta = TimeDelta::hours(1);
+/// The longest wait that Slack may ask for. A message planned for later than this was planned by a clock that has been
+/// set back since, and is due.
+pub(crate) const MAX_RETRY_AFTER: TimeDelta = TimeDelta::hours(1);
 
-/// The route of all that no other is for.
-const DEFAULT: &str = "default";
+const DEFAULT_ROUTE: &str = "default";
 
 /// Where the messages of one route go.
 #[derive(Clone, Default)]
@@ -29,7 +29,7 @@ pub struct Route {
     pub token: Option<String>,
     /// The channel.
     pub channel: Option<String>,
-    /// The route whose way is taken when this one's fails for long.
+    /// The route whose destination is taken when this one's fails for long.
     pub fallback: Option<String>,
 }
 
@@ -47,53 +47,49 @@ impl std::fmt::Debug for Route {
 
 /// A channel, or a webhook's.
 #[derive(Debug)]
-pub(crate) struct Place {
-    pub(crate) slack: Slack,
+pub(crate) struct Destination {
+    pub(crate) slack: SlackTransport,
     pub(crate) channel: Option<String>,
-    /// Not before this, for the pace.
+    /// Nothing is sent before this, for the pace.
     free_at: Option<DateTime<Utc>>,
     /// A message is on its way there.
-    pub(crate) sending: bool,
+    is_sending: bool,
 }
 
+/// What is known of a route's destination.
 #[derive(Debug)]
-struct Way {
-    place: usize,
+struct RouteDestination {
+    destination: usize,
     fallback: Option<String>,
     outage: Option<Outage>,
 }
 
 /// What to do with a route's next message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// Send it by the way of this route, to this place.
-    Send { via: String, place: usize },
-    /// Look again then.
-    Wait(DateTime<Utc>),
-    /// Look again when the place's message has been sent.
-    Queue,
+pub(crate) enum NextAction {
+    /// Send it by this route, to this destination.
+    Send { via: String, destination: usize },
+    /// Nothing is to be done before.
+    WaitUntil(DateTime<Utc>),
+    /// Another message is being sent there.
+    WaitForDestination,
 }
 
-/// All ways.
+/// The destinations of all routes.
 #[derive(Debug)]
-pub(crate) struct Ways {
-    pub(crate) places: Vec<Place>,
-    ways: BTreeMap<String, Way>,
+pub(crate) struct Destinations {
+    pub(crate) all: Vec<Destination>,
+    routes: BTreeMap<String, RouteDestination>,
     default: String,
     fallback_after: TimeDelta,
 }
 
-impl Ways {
-    pub(crate) fn new(
-        routes: &[Route],
-        api_url: &str,
-        patience: Duration,
-        fallback_after: TimeDelta,
-    ) -> Self {
-        let mut places: Vec<Place> = Vec::new();
-        let mut known: Vec<(Option<&String>, Option<&String>, Option<&String>)> = Vec::new();
-        let mut ways = BTreeMap::new();
-        let nowhere = [Route { name: DEFAULT.to_owned(), ..Route::default() }];
+impl Destinations {
+    pub(crate) fn new(routes: &[Route], api_url: &str, timeout: Duration, fallback_after: TimeDelta) -> Self {
+        let mut all: Vec<Destination> = Vec::new();
+        let mut addresses: Vec<(Option<&String>, Option<&String>, Option<&String>)> = Vec::new();
+        let mut known = BTreeMap::new();
+        let nowhere = [Route { name: DEFAULT_ROUTE.to_owned(), ..Route::default() }];
         let routes = if routes.is_empty() { &nowhere } else { routes };
         for route in routes {
             // Routes that share a channel share its pace.
@@ -101,90 +97,91 @@ impl Ways {
                 Some(webhook) => (Some(webhook), None, None),
                 None => (None, route.token.as_ref(), route.channel.as_ref()),
             };
-            let place = known.iter().position(|other| *other == address).unwrap_or_else(|| {
-                known.push(address);
-                let slack = Slack::new(route, api_url, patience);
-                places.push(Place { slack, channel: route.channel.clone(), free_at: None, sending: false });
-                places.len() - 1
+            let destination = addresses.iter().position(|other| *other == address).unwrap_or_else(|| {
+                addresses.push(address);
+                let slack = SlackTransport::new(route, api_url, timeout);
+                let channel = route.channel.clone();
+                all.push(Destination { slack, channel, free_at: None, is_sending: false });
+                all.len() - 1
             });
             let fallback = route.fallback.clone().filter(|fallback| *fallback != route.name);
-            ways.insert(route.name.clone(), Way { place, fallback, outage: None });
+            known.insert(route.name.clone(), RouteDestination { destination, fallback, outage: None });
         }
-        let default = if ways.contains_key(DEFAULT) {
-            DEFAULT.to_owned()
+        let default = if known.contains_key(DEFAULT_ROUTE) {
+            DEFAULT_ROUTE.to_owned()
         } else {
             routes.first().map_or_else(String::new, |route| route.name.clone())
         };
-        Self { places, ways, default, fallback_after }
+        Self { all, routes: known, default, fallback_after }
     }
 
     /// The route itself, or the default where there is none of that name any more.
-    pub(crate) fn named<'a>(&'a self, route: &'a str) -> &'a str {
-        if self.ways.contains_key(route) { route } else { &self.default }
+    pub(crate) fn route_or_default<'a>(&'a self, route: &'a str) -> &'a str {
+        if self.routes.contains_key(route) { route } else { &self.default }
     }
 
-    /// Remembers how a way stands.
-    pub(crate) fn learn(&mut self, way: &RouteWay) {
-        if let Some(known) = self.ways.get_mut(&way.route) {
+    /// Remembers whether a route's destination fails.
+    pub(crate) fn note_outage(&mut self, way: &RouteWay) {
+        if let Some(known) = self.routes.get_mut(&way.route) {
             known.outage = way.outage;
         }
     }
 
     pub(crate) fn outage(&self, route: &str) -> Option<Outage> {
-        self.ways.get(route)?.outage
+        self.routes.get(route)?.outage
     }
 
     /// What to do with `row`, the next of its route.
-    pub(crate) fn turn(&self, row: &OutboxRow, now: DateTime<Utc>) -> Turn {
-        let (via, at) = self.choose(row, now);
+    pub(crate) fn next_action(&self, row: &OutboxRow, now: DateTime<Utc>) -> NextAction {
+        let (via, at) = self.choose_route(row, now);
         if at > now {
-            return Turn::Wait(at);
+            return NextAction::WaitUntil(at);
         }
-        let Some(way) = self.ways.get(via) else { return Turn::Queue };
-        let place = &self.places[way.place];
-        match place.free_at.filter(|at| *at > now && *at - now <= PACE) {
-            _ if place.sending => Turn::Queue,
-            Some(free_at) => Turn::Wait(free_at),
-            None => Turn::Send { via: via.to_owned(), place: way.place },
+        let Some(route) = self.routes.get(via) else { return NextAction::WaitForDestination };
+        let destination = &self.all[route.destination];
+        match destination.free_at.filter(|at| *at > now && *at - now <= SEND_INTERVAL) {
+            _ if destination.is_sending => NextAction::WaitForDestination,
+            Some(free_at) => NextAction::WaitUntil(free_at),
+            None => NextAction::Send { via: via.to_owned(), destination: route.destination },
         }
     }
 
-    /// By which way, and from when on.
-    fn choose<'a>(&'a self, row: &'a OutboxRow, now: DateTime<Utc>) -> (&'a str, DateTime<Utc>) {
-        let own = self.named(&row.route);
-        let Some(way) = self.ways.get(own) else { return (own, now) };
-        let Some(outage) = way.outage else { return (own, due(row.retry_at, now)) };
-        let own_at = due(Some(outage.retry_at), now);
-        let other = way.fallback.as_deref().and_then(|other| Some((other, self.ways.get(other)?)));
+    /// By which route, and from when on.
+    fn choose_route<'a>(&'a self, row: &'a OutboxRow, now: DateTime<Utc>) -> (&'a str, DateTime<Utc>) {
+        let own = self.route_or_default(&row.route);
+        let Some(route) = self.routes.get(own) else { return (own, now) };
+        let Some(outage) = route.outage else { return (own, due_at(row.retry_at, now)) };
+        let own_at = due_at(Some(outage.retry_at), now);
+        let other = route.fallback.as_deref().and_then(|other| Some((other, self.routes.get(other)?)));
         let Some((other, fallback)) = other.filter(|_| own_at > now) else { return (own, own_at) };
         // A clock set back makes an outage begin in the future: then it has lasted long enough.
         let long = if outage.since > now { now } else { outage.since + self.fallback_after };
-        let other_at = long.max(due(fallback.outage.map(|outage| outage.retry_at), now));
+        let other_at = long.max(due_at(fallback.outage.map(|outage| outage.retry_at), now));
         if other_at < own_at { (other, other_at) } else { (own, own_at) }
     }
 
-    /// A place begins to send.
-    pub(crate) fn begin(&mut self, place: usize) {
-        self.places[place].sending = true;
+    /// Something is being sent to a destination.
+    pub(crate) fn begin(&mut self, destination: usize) {
+        self.all[destination].is_sending = true;
     }
 
-    /// A place has sent, or tried to: each attempt counts.
-    pub(crate) fn end(&mut self, place: usize, now: DateTime<Utc>, tried: bool) {
-        let place = &mut self.places[place];
-        place.sending = false;
-        if tried && !place.slack.is_nowhere() {
-            place.free_at = Some(now + PACE);
+    /// Nothing is being sent there any more. Each attempt counts for the pace.
+    pub(crate) fn end(&mut self, destination: usize, now: DateTime<Utc>, is_tried: bool) {
+        let destination = &mut self.all[destination];
+        destination.is_sending = false;
+        if is_tried && !destination.slack.is_log_only() {
+            destination.free_at = Some(now + SEND_INTERVAL);
         }
     }
 
-    /// Nothing is on its way any more.
+    /// Nothing is being sent any more.
     pub(crate) fn reset(&mut self) {
-        for place in &mut self.places {
-            place.sending = false;
+        for destination in &mut self.all {
+            destination.is_sending = false;
         }
     }
 }
 
-fn due(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
-    at.filter(|at| *at > now && *at - now <= LONGEST_ASKED).unwrap_or(now)
+fn due_at(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
+    at.filter(|at| *at > now && *at - now <= MAX_RETRY_AFTER).unwrap_or(now)
 }

@@ -1,61 +1,52 @@
-//! The notifier actor: what is in the outbox goes to Slack, in order, one at a time.
+//! The notifier actor sends the messages of the outbox to Slack, in order, one at a time for each route.
 //!
-//! A message stays a row until Slack took it. What Slack refused comes again later; what nobody knows the fate of
-//! comes again and says so. Nothing here holds up tasks.
+//! A message stays a row until Slack took it. A message that Slack refused is sent again later; one that may have arrived
+//! is sent again too, and says so. Nothing here holds up tasks.
 
 mod buttons;
 mod click;
+mod connector;
 mod delivery;
-mod fate;
-mod line;
+mod destinations;
 pub mod message;
 mod sender;
-mod slack;
+mod status;
 #[cfg(test)]
 mod tests;
-mod ways;
+mod transport;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use actix::fut::{ActorFutureExt as _, wrap_future};
-use actix::{
-    Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, ResponseActFuture, Supervised,
-    Supervisor,
-};
+use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::Pong;
-use flowlord_kernel::{
-    Activity, Busy, Guarded, IdGenerator, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes,
-    guarded,
-};
+use flowlord_kernel::{ActorKit, Error, KernelActor, Reply, Result, Timer, Wakes, handlers};
+use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
 use flowlord_messages::hint::Notify;
-use flowlord_messages::notifier::StopNotifying;
-use flowlord_messages::outbox::{
-    MarkNotified, OutboxRow, PendingMessages, ReadMessage, ReadOutages, ReadThreads, RouteWay,
-};
+use flowlord_messages::notifier::{AwaitMessage, StopNotifying};
+use flowlord_messages::outbox::{OutboxRow, PendingMessages, ReadOutages};
 use tokio::sync::oneshot;
 
 pub use crate::buttons::{Buttons, ButtonsConfig, ButtonsDeps};
-use crate::delivery::Lane;
-use crate::fate::Waiters;
+use crate::delivery::RouteQueue;
+pub use crate::destinations::Route;
+use crate::destinations::{Destinations, NextAction};
 use crate::message::Style;
-pub use crate::ways::Route;
-use crate::ways::{Turn, Ways};
+use crate::status::StatusWaiters;
 
 /// How long Slack may take to answer, in real time.
-const PATIENCE: Duration = Duration::from_secs(10);
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How much longer those wait who want to know what became of a message, in real time.
-const WAITING: Duration = Duration::from_secs(2);
+/// How much longer a caller waits for the status of a message, in real time.
+const STATUS_GRACE: Duration = Duration::from_secs(2);
 
 /// After a failed call to the database, when to try again.
-const TRY_AGAIN: TimeDelta = TimeDelta::seconds(1);
+const RETRY_DELAY: TimeDelta = TimeDelta::seconds(1);
 
 /// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where messages go, by route; nowhere but into the log where there is none.
+    /// Where messages go, by route; only into the log where there is no route.
     pub routes: Vec<Route>,
     /// The base of the Web API.
     pub api_url: String,
@@ -63,52 +54,40 @@ pub struct Config {
     pub prefix: String,
     /// The title of each message.
     pub title: String,
-    /// How long a way must fail before the one of the fallback route is taken.
+    /// How long a destination must fail before the one of the fallback route is taken.
     pub fallback_after: TimeDelta,
-    /// Whether clicks are heard: without, there are no buttons.
+    /// Whether clicks are handled: without, there are no buttons.
     pub buttons: bool,
 }
 
 /// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// The clock.
-    pub clock: SharedClock,
-    /// The source of jitter.
-    pub mint: IdGenerator,
-    /// Work under way.
-    pub activity: Activity,
-    /// Restarts.
-    pub supervision: Supervision,
-    /// To the DB readers.
-    pub pending: Port<PendingMessages>,
-    /// To the DB readers.
-    pub outages: Port<ReadOutages>,
-    /// To the DB readers.
-    pub threads: Port<ReadThreads>,
-    /// To the DB readers.
-    pub message: Port<ReadMessage>,
-    /// To the DB owner.
-    pub mark: Port<MarkNotified>,
+    /// Clock, ids and supervision.
+    pub kit: ActorKit,
+    /// Reads the outbox.
+    pub reader: DatabaseReader,
+    /// Marks what became of messages.
+    pub writer: DatabaseWriter,
 }
 
-/// The actor.
+/// Sends the messages of the outbox.
 #[derive(Debug)]
 pub struct Notifier {
     deps: Deps,
-    ways: Ways,
+    destinations: Destinations,
     style: Style,
-    buttons: bool,
-    lanes: BTreeMap<String, Lane>,
-    waiters: Waiters,
-    /// How long those wait, in real time.
-    waiting: Duration,
-    /// The database told which ways fail.
-    ready: bool,
-    /// The outbox is being read.
-    reading: bool,
-    /// The outbox grew meanwhile, or a lane became free.
-    again: bool,
+    has_buttons: bool,
+    queues: BTreeMap<String, RouteQueue>,
+    waiters: StatusWaiters,
+    /// How long a caller waits for the status of a message, in real time.
+    status_timeout: Duration,
+    /// The database said which destinations fail.
+    knows_outages: bool,
+    is_reading: bool,
+    /// The outbox grew meanwhile, or a route's message is done.
+    is_check_needed: bool,
+    /// Who waits for the stop, once it began.
     stopping: Option<Vec<oneshot::Sender<()>>>,
     timer: Timer,
 }
@@ -117,210 +96,176 @@ impl Notifier {
     /// Starts it in `arbiter`.
     #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
-        Self::start_with(arbiter, config, deps, PATIENCE)
+        Self::start_with(arbiter, config, deps, SEND_TIMEOUT)
     }
 
-    fn start_with(arbiter: &ArbiterHandle, config: Config, deps: Deps, patience: Duration) -> Addr<Self> {
+    fn start_with(arbiter: &ArbiterHandle, config: Config, deps: Deps, timeout: Duration) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
-            timer: Timer::new(deps.clock.clone()),
-            ways: Ways::new(&config.routes, &config.api_url, patience, config.fallback_after),
+            timer: Timer::default(),
+            destinations: Destinations::new(&config.routes, &config.api_url, timeout, config.fallback_after),
             style: Style { channel: None, prefix: config.prefix, title: config.title },
-            buttons: config.buttons,
+            has_buttons: config.buttons,
             deps,
-            lanes: BTreeMap::new(),
-            waiters: Waiters::default(),
-            waiting: patience.saturating_add(WAITING),
-            ready: false,
-            reading: false,
-            again: false,
+            queues: BTreeMap::new(),
+            waiters: StatusWaiters::default(),
+            status_timeout: timeout.saturating_add(STATUS_GRACE),
+            knows_outages: false,
+            is_reading: false,
+            is_check_needed: false,
             stopping: None,
         })
     }
 
-    /// Looks for the next message of each route.
-    fn look(&mut self, busy: Option<Busy>, ctx: &mut Context<Self>) {
-        if self.reading || self.stopping.is_some() {
-            self.again = true;
+    /// Reads the next message of each route.
+    fn check_outbox(&mut self, ctx: &mut Context<Self>) {
+        if self.is_reading || self.stopping.is_some() {
+            self.is_check_needed = true;
             return;
         }
-        let busy = busy.unwrap_or_else(|| self.deps.activity.begin());
-        self.reading = true;
-        self.again = false;
-        if !self.ready {
-            let call = self.deps.outages.call(ReadOutages);
-            ctx.spawn(wrap_future::<_, Self>(call).map(move |ways, this, ctx| {
-                guarded(this, ctx, |this, ctx| this.learn(ways, busy, ctx));
-            }));
-            return;
-        }
-        let now = self.deps.clock.now();
-        self.mark_again(now, ctx);
-        let call = self.deps.pending.call(PendingMessages { limit: 1 });
-        ctx.spawn(wrap_future::<_, Self>(call).map(move |rows, this, ctx| {
-            guarded(this, ctx, |this, ctx| this.found(rows, now, busy, ctx));
-        }));
-    }
-
-    fn learn(&mut self, ways: Result<Vec<RouteWay>>, busy: Busy, ctx: &mut Context<Self>) {
-        self.reading = false;
-        match ways {
-            Ok(ways) => {
-                ways.iter().for_each(|way| self.ways.learn(way));
-                self.ready = true;
-                self.again = true;
-                self.rest(Some(busy), ctx);
-            }
-            Err(err) => self.unread(&err, busy, ctx),
-        }
-    }
-
-    fn unread(&mut self, err: &flowlord_kernel::Error, busy: Busy, ctx: &mut Context<Self>) {
-        log::warn!("event=outbox_unread error={err:?}");
-        let at = self.deps.clock.now() + TRY_AGAIN;
-        self.timer.set(Some(at), ctx, |this| &mut this.timer);
-        self.rest(Some(busy), ctx);
-    }
-
-    /// What a crash or the database left unmarked is marked before anything else of the route is sent.
-    fn mark_again(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        let due = |lane: &Lane| !lane.sending && lane.rest_until.is_none_or(|until| until <= now);
-        let unmarked = self.lanes.iter().filter(|(_, lane)| due(lane));
-        let marks: Vec<_> =
-            unmarked.filter_map(|(route, lane)| Some((route.clone(), lane.unmarked.clone()?))).collect();
-        for (route, mark) in marks {
-            let busy = self.deps.activity.begin();
-            self.mark(route, mark, busy, ctx);
-        }
-    }
-
-    fn found(
-        &mut self,
-        rows: Result<Vec<OutboxRow>>,
-        now: DateTime<Utc>,
-        busy: Busy,
-        ctx: &mut Context<Self>,
-    ) {
-        self.reading = false;
-        let rows = match rows {
-            Ok(rows) => rows,
-            Err(err) => return self.unread(&err, busy, ctx),
+        (self.is_reading, self.is_check_needed) = (true, false);
+        let now = self.now();
+        self.retry_marks(now, ctx);
+        let (reader, knows_outages) = (self.deps.reader.clone(), self.knows_outages);
+        let read = async move {
+            let outages = if knows_outages { Vec::new() } else { reader.call(ReadOutages).await? };
+            Ok((outages, reader.call(PendingMessages { limit: 1 }).await?))
         };
+        self.ask(ctx, read, move |this, read: Result<_>, ctx| {
+            this.is_reading = false;
+            match read {
+                Ok((outages, rows)) => {
+                    outages.iter().for_each(|outage| this.destinations.note_outage(outage));
+                    this.knows_outages = true;
+                    this.start_due(rows, now, ctx);
+                }
+                Err(err) => this.read_later(&err, ctx),
+            }
+            this.check_again(ctx);
+        });
+    }
+
+    fn read_later(&mut self, err: &Error, ctx: &mut Context<Self>) {
+        log::warn!("event=outbox_unread error={err:?}");
+        let at = self.now() + RETRY_DELAY;
+        self.wake_at(Some(at), ctx);
+    }
+
+    /// Marks what a crash or the database left unmarked, before anything else of the route is sent.
+    fn retry_marks(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        let due = self.queues.iter().filter(|(_, queue)| !queue.is_sending && !queue.rests_at(now));
+        let marks: Vec<_> =
+            due.filter_map(|(route, queue)| Some((route.clone(), queue.unmarked.clone()?))).collect();
+        for (route, mark) in marks {
+            self.mark(route, mark, ctx);
+        }
+    }
+
+    fn start_due(&mut self, rows: Vec<OutboxRow>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         // A route without messages needs no memory.
-        self.lanes.retain(|route, lane| !lane.is_idle() || rows.iter().any(|row| row.route == *route));
-        let mut wake = self.lanes.values().filter_map(|lane| lane.rest_until.filter(|at| *at > now)).min();
+        self.queues.retain(|route, queue| !queue.is_idle() || rows.iter().any(|row| row.route == *route));
+        let rests = self.queues.values().filter_map(|queue| queue.rest_until.filter(|at| *at > now));
+        let mut wake = rests.min();
         for row in rows {
-            let lane = self.lanes.entry(row.route.clone()).or_default();
-            if !lane.is_idle() || lane.rest_until.is_some_and(|until| until > now) {
+            let queue = self.queues.entry(row.route.clone()).or_default();
+            if !queue.is_idle() || queue.rests_at(now) {
                 continue;
             }
-            match self.ways.turn(&row, now) {
-                Turn::Send { via, place } => self.plan(row, via, place, ctx),
-                Turn::Wait(at) => wake = Some(wake.map_or(at, |wake| wake.min(at))),
-                Turn::Queue => {}
+            match self.destinations.next_action(&row, now) {
+                NextAction::Send { via, destination } => self.start_delivery(row, via, destination, ctx),
+                NextAction::WaitUntil(at) => wake = Some(wake.map_or(at, |wake| wake.min(at))),
+                NextAction::WaitForDestination => {}
             }
         }
         if self.stopping.is_none() {
-            self.timer.set(wake, ctx, |this| &mut this.timer);
+            self.wake_at(wake, ctx);
         }
-        self.rest(Some(busy), ctx);
     }
 
     /// Nothing of a route is on its way any more; it rests until `at`.
-    fn free(&mut self, route: &str, at: Option<DateTime<Utc>>, busy: Busy, ctx: &mut Context<Self>) {
-        if let Some(lane) = self.lanes.get_mut(route) {
-            lane.sending = false;
-            lane.rest_until = at;
+    fn end_delivery(&mut self, route: &str, at: Option<DateTime<Utc>>, ctx: &mut Context<Self>) {
+        if let Some(queue) = self.queues.get_mut(route) {
+            queue.is_sending = false;
+            queue.rest_until = at;
         }
         match at {
-            Some(at) if self.stopping.is_none() => {
-                self.timer.no_later_than(at, ctx, |this| &mut this.timer);
-            }
-            _ => self.again = true,
+            Some(at) if self.stopping.is_none() => self.wake_no_later_than(at, ctx),
+            _ => self.is_check_needed = true,
         }
-        self.rest(Some(busy), ctx);
+        self.check_again(ctx);
     }
 
-    /// Looks again where there may be more; at a stop, says when nothing is on its way any more.
-    fn rest(&mut self, busy: Option<Busy>, ctx: &mut Context<Self>) {
+    /// Checks the outbox again where that is needed; at a stop, answers once nothing is on its way any more.
+    fn check_again(&mut self, ctx: &mut Context<Self>) {
         if self.stopping.is_some() && !self.is_under_way() {
             for waiting in self.stopping.iter_mut().flat_map(|waiting| waiting.drain(..)) {
                 let _nobody_waits_any_more = waiting.send(());
             }
-        } else if self.again && self.stopping.is_none() && !self.reading {
-            self.look(busy, ctx);
+        } else if self.is_check_needed && self.stopping.is_none() && !self.is_reading {
+            self.check_outbox(ctx);
         }
     }
 
     fn is_under_way(&self) -> bool {
-        self.reading || self.lanes.values().any(|lane| lane.sending)
+        self.is_reading || self.queues.values().any(|queue| queue.is_sending)
+    }
+
+    fn note_added(&mut self, _: Notify, ctx: &mut Context<Self>) {
+        self.check_outbox(ctx);
+    }
+
+    fn stop_notifying(&mut self, _: StopNotifying, ctx: &mut Context<Self>) -> Reply<Self, ()> {
+        let (done, stopped) = oneshot::channel();
+        let is_under_way = self.is_under_way();
+        let waiting = self.stopping.get_or_insert_default();
+        if is_under_way {
+            waiting.push(done);
+        }
+        self.wake_at(None, ctx);
+        // A dropped sender means that there is nothing to wait for.
+        self.reply_after(stopped, |_, _, _| Ok(()))
     }
 }
+
+handlers!(Notifier {
+    Notify => note_added,
+    async AwaitMessage => await_message,
+    async StopNotifying => stop_notifying,
+});
 
 impl Actor for Notifier {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(2048);
-        self.look(None, ctx);
+        self.check_outbox(ctx);
     }
 }
 
 impl Supervised for Notifier {
     fn restarting(&mut self, _ctx: &mut Self::Context) {
-        self.reading = false;
-        self.ways.reset();
-        for lane in self.lanes.values_mut() {
-            (lane.sending, lane.rest_until) = (false, None);
+        self.is_reading = false;
+        self.destinations.reset();
+        for queue in self.queues.values_mut() {
+            (queue.is_sending, queue.rest_until) = (false, None);
         }
-        self.timer = Timer::new(self.deps.clock.clone());
+        // Nothing is on its way any more.
+        self.stopping.iter_mut().for_each(Vec::clear);
+        self.timer = Timer::default();
     }
 }
 
-impl Guarded for Notifier {
-    fn supervision(&self) -> &Supervision {
-        &self.deps.supervision
+impl KernelActor for Notifier {
+    fn kit(&self) -> &ActorKit {
+        &self.deps.kit
     }
 }
 
 impl Wakes for Notifier {
-    fn wake(&mut self, tick: Tick, ctx: &mut Context<Self>) {
-        self.look(tick.busy, ctx);
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
     }
-}
 
-impl Handler<Notify> for Notifier {
-    type Result = ();
-
-    fn handle(&mut self, _: Notify, ctx: &mut Self::Context) {
-        guarded(self, ctx, |this, ctx| this.look(None, ctx));
-    }
-}
-
-impl Handler<StopNotifying> for Notifier {
-    type Result = ResponseActFuture<Self, Result<()>>;
-
-    fn handle(&mut self, _: StopNotifying, ctx: &mut Self::Context) -> Self::Result {
-        guarded(self, ctx, |this, ctx| -> ResponseActFuture<Self, Result<()>> {
-            let (done, stopped) = oneshot::channel();
-            let under_way = this.is_under_way();
-            let waiting = this.stopping.get_or_insert_default();
-            if under_way {
-                waiting.push(done);
-            }
-            this.timer.set(None, ctx, |this| &mut this.timer);
-            // A dropped sender means that there was nothing to wait for.
-            Box::pin(wrap_future(async move {
-                let _stopped = stopped.await;
-                Ok(())
-            }))
-        })
-    }
-}
-
-impl Handler<Ping> for Notifier {
-    type Result = Result<Pong>;
-
-    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Result<Pong> {
-        Ok(Pong { restarts: self.deps.supervision.restarts() })
+    fn wake(&mut self, _: DateTime<Utc>, ctx: &mut Context<Self>) {
+        self.check_outbox(ctx);
     }
 }

@@ -14,17 +14,17 @@ use crate::click::{Button, Target};
 use text::{chunks, cut, escape, is_link, more, shorten};
 
 /// A header holds 150 characters.
-const HEADER: usize = 150;
+const MAX_HEADER_CHARS: usize = 150;
 
 /// Characters of a headline.
-const HEADLINE: usize = 1_000;
+const MAX_HEADLINE_CHARS: usize = 1_000;
 
 /// Characters of a footer, and of a name.
-const FOOTER: usize = 500;
-const NAME: usize = 100;
+const MAX_FOOTER_CHARS: usize = 500;
+const MAX_NAME_CHARS: usize = 100;
 
-/// What is said of a message that may have arrived before.
-const AGAIN: &str = "(sent again: it is unknown whether the first one arrived)";
+/// A note on a message that may have arrived before.
+const SENT_AGAIN: &str = "(sent again: it is unknown whether the first one arrived)";
 
 /// A message to a webhook or to the Web API.
 #[derive(Debug, Clone, Serialize)]
@@ -82,7 +82,7 @@ pub struct Remarks<'a> {
 /// Writes a message.
 #[must_use]
 pub fn write(payload: &Payload, style: &Style, remarks: Remarks<'_>) -> SlackMessage {
-    Writer { payload, style, remarks, lines: &payload.lines }.whole()
+    MessageWriter { payload, style, remarks, lines: &payload.lines }.write_all()
 }
 
 /// Writes what is new, for the thread of the message that says how all stands.
@@ -90,18 +90,19 @@ pub(crate) fn write_news(payload: &Payload, style: &Style, remarks: Remarks<'_>)
     let lines = payload.incident.as_ref().map_or(&[][..], |incident| &incident.details);
     let style = Style { title: String::new(), ..style.clone() };
     let payload = Payload { link: None, footer: String::new(), incident: None, ..payload.clone() };
-    Writer { payload: &payload, style: &style, remarks: Remarks { buttons: None, ..remarks }, lines }.whole()
+    MessageWriter { payload: &payload, style: &style, remarks: Remarks { buttons: None, ..remarks }, lines }
+        .write_all()
 }
 
-struct Writer<'a> {
+struct MessageWriter<'a> {
     payload: &'a Payload,
     style: &'a Style,
     remarks: Remarks<'a>,
     lines: &'a [String],
 }
 
-impl Writer<'_> {
-    fn whole(&self) -> SlackMessage {
+impl MessageWriter<'_> {
+    fn write_all(&self) -> SlackMessage {
         let content = if self.remarks.plain {
             SlackMessageContent::new().with_text(escape(&self.plain_text()))
         } else {
@@ -114,25 +115,25 @@ impl Writer<'_> {
         let (chunks, left_out) = chunks(self.lines);
         let mut blocks = Vec::new();
         if !self.style.title.trim().is_empty() {
-            let title: SlackBlockPlainTextOnly = cut(&self.style.title, HEADER).into();
+            let title: SlackBlockPlainTextOnly = cut(&self.style.title, MAX_HEADER_CHARS).into();
             blocks.push(SlackBlock::Header(SlackHeaderBlock::new(title)));
         }
-        blocks.push(section(bold(&self.headline())));
-        blocks.extend(chunks.iter().map(|chunk| section(format!("```{}```", escape(&chunk.text)))));
+        blocks.push(section_block(bold(&self.headline())));
+        blocks.extend(chunks.iter().map(|chunk| section_block(format!("```{}```", escape(&chunk.text)))));
         let buttons = self.buttons();
         let link = self.payload.link.as_ref().map(|link| match is_link(link) {
             true => format!("<{}|see report>", escape(link)),
-            false => escape(&shorten(link, FOOTER)),
+            false => escape(&shorten(link, MAX_FOOTER_CHARS)),
         });
         let notes = self.notes(left_out, link, &escape);
         if !notes.is_empty() {
-            blocks.push(context(&notes.join("\n")));
+            blocks.push(context_block(&notes.join("\n")));
         }
         if !buttons.is_empty() {
             blocks.push(SlackBlock::Actions(SlackActionsBlock::new(buttons)));
         }
         SlackMessageAttachment::new()
-            .with_color(colour(self.colour()).to_owned())
+            .with_color(hex_colour(self.colour()).to_owned())
             .with_fallback(self.plain_text())
             .with_blocks(blocks)
     }
@@ -140,7 +141,7 @@ impl Writer<'_> {
     fn headline(&self) -> String {
         let prefix =
             if self.style.prefix.is_empty() { String::new() } else { format!("[{}] ", self.style.prefix) };
-        let headline = shorten(&format!("{prefix}{}", self.payload.headline), HEADLINE);
+        let headline = shorten(&format!("{prefix}{}", self.payload.headline), MAX_HEADLINE_CHARS);
         // Slack refuses an empty text.
         if headline.trim().is_empty() { "(no headline)".to_owned() } else { headline }
     }
@@ -157,20 +158,23 @@ impl Writer<'_> {
     fn notes(&self, left_out: usize, link: Option<String>, escape: &dyn Fn(&str) -> String) -> Vec<String> {
         let mut notes: Vec<String> = more(left_out).into_iter().collect();
         if let Some(incident) = &self.payload.incident {
-            notes.extend(standing(incident).map(|standing| escape(&standing)));
+            notes.extend(stage_text(incident).map(|stage| escape(&stage)));
             if let Some(by) = &incident.acknowledged_by {
-                notes.push(escape(&format!("acknowledged by {}", shorten(by, NAME))));
+                notes.push(escape(&format!("acknowledged by {}", shorten(by, MAX_NAME_CHARS))));
             }
         }
         notes.extend(link);
         if !self.payload.footer.trim().is_empty() {
-            notes.push(escape(&shorten(&self.payload.footer, FOOTER)));
+            notes.push(escape(&shorten(&self.payload.footer, MAX_FOOTER_CHARS)));
         }
         if let Some(route) = self.remarks.instead_of {
-            notes.push(escape(&format!("(sent here: the way of route {} fails)", shorten(route, NAME))));
+            notes.push(escape(&format!(
+                "(sent here: the way of route {} fails)",
+                shorten(route, MAX_NAME_CHARS)
+            )));
         }
         if self.remarks.again {
-            notes.push(AGAIN.to_owned());
+            notes.push(SENT_AGAIN.to_owned());
         }
         notes
     }
@@ -179,15 +183,18 @@ impl Writer<'_> {
         let (chunks, _) = chunks(self.lines);
         let shown = chunks.first();
         let left_out = self.lines.len() - shown.map_or(0, |chunk| chunk.lines);
-        let link =
-            self.payload.link.as_ref().map(|link| format!("see report at {}", shorten(link, HEADLINE)));
+        let link = self
+            .payload
+            .link
+            .as_ref()
+            .map(|link| format!("see report at {}", shorten(link, MAX_HEADLINE_CHARS)));
         let mut all = vec![self.headline()];
         all.extend(shown.map(|chunk| chunk.text.clone()));
         all.extend(self.notes(left_out, link, &str::to_owned));
         all.join("\n")
     }
 
-    /// What people can do: nothing more once it is over but look.
+    /// What people can do: once it is over, only open the report.
     fn buttons(&self) -> Vec<SlackActionBlockElement> {
         let (Some(route), Some(incident)) = (self.remarks.buttons, &self.payload.incident) else {
             return Vec::new();
@@ -199,14 +206,14 @@ impl Writer<'_> {
             .into_iter()
             .filter(|button| open && !(acknowledged && *button == Button::Acknowledge));
         let value = target.value();
-        let mut buttons: Vec<_> = shown.map(|button| pressable(button, &value)).collect();
+        let mut buttons: Vec<_> = shown.map(|button| action_button(button, &value)).collect();
         let link = self.payload.link.as_ref().filter(|link| is_link(link));
         buttons.extend(link.and_then(|link| Url::parse(link).ok()).map(open_button));
         buttons.into_iter().map(SlackActionBlockElement::Button).collect()
     }
 }
 
-fn pressable(button: Button, value: &str) -> SlackBlockButtonElement {
+fn action_button(button: Button, value: &str) -> SlackBlockButtonElement {
     let element = SlackBlockButtonElement::new(button.label().into())
         .with_action_id(SlackActionId(button.id().to_owned()))
         .with_value(value.to_owned());
@@ -219,8 +226,8 @@ fn open_button(link: Url) -> SlackBlockButtonElement {
         .with_url(link)
 }
 
-/// How an open incident stands, in words for those who see no colours. The all-clear's headline says it.
-fn standing(incident: &IncidentRef) -> Option<String> {
+/// The stage of an open incident, in words for those who see no colours. The all-clear's headline says it.
+fn stage_text(incident: &IncidentRef) -> Option<String> {
     let word = match incident.stage {
         Stage::Escalating => "escalating",
         Stage::Steady => "steady",
@@ -228,10 +235,10 @@ fn standing(incident: &IncidentRef) -> Option<String> {
         Stage::Clear => return None,
     };
     let since = incident.opened.format("%H:%M");
-    Some(format!("{word}: {} since {since} UTC", alerts(incident.alerts)))
+    Some(format!("{word}: {} since {since} UTC", count_of_alerts(incident.alerts)))
 }
 
-fn alerts(count: u64) -> String {
+fn count_of_alerts(count: u64) -> String {
     if count == 1 { "1 alert".to_owned() } else { format!("{count} alerts") }
 }
 
@@ -244,17 +251,17 @@ fn bold(headline: &str) -> String {
     format!("{first}\n{}", escape(rest)).trim_end().to_owned()
 }
 
-fn section(text: String) -> SlackBlock {
+fn section_block(text: String) -> SlackBlock {
     let text = SlackBlockText::MarkDown(SlackBlockMarkDownText::new(text));
     SlackBlock::Section(SlackSectionBlock::new().with_text(text))
 }
 
-fn context(text: &str) -> SlackBlock {
+fn context_block(text: &str) -> SlackBlock {
     let text = SlackBlockMarkDownText::new(text.to_owned());
     SlackBlock::Context(SlackContextBlock::new(vec![SlackContextBlockElement::MarkDown(text)]))
 }
 
-fn colour(colour: Colour) -> &'static str {
+fn hex_colour(colour: Colour) -> &'static str {
     match colour {
         Colour::Green => "#00FF00",
         Colour::Blue => "#2210FF",

@@ -1,215 +1,215 @@
-//! One message: asked of Slack, judged, and marked in the database.
+//! The delivery of one message: sent to Slack, judged, and marked in the database.
 
 use std::time::Duration;
 
-use actix::fut::{ActorFutureExt as _, wrap_future};
-use actix::{AsyncContext as _, Context};
+use actix::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::Ids as _;
-use flowlord_kernel::{Busy, Result, guarded};
-use flowlord_messages::outbox::{
-    Delivery, MarkNotified, Outage, OutboxRow, ReadThreads, RouteWay, SlackThread,
-};
+use flowlord_kernel::{IdGenerator, KernelActor as _};
+use flowlord_messages::outbox::{Delivery, MarkNotified, Outage, OutboxRow, ReadThreads, RouteWay};
 
-use crate::delivery::{Part, Step, Travel, payload_of};
+use crate::delivery::{DeliveryStep, MessageInFlight, RemainingPart, payload_of};
+use crate::destinations::MAX_RETRY_AFTER;
 use crate::message::{Remarks, Style};
-use crate::slack::{Sent, Spot};
-use crate::ways::LONGEST_ASKED;
-use crate::{Notifier, TRY_AGAIN};
+use crate::transport::{MessageLocation, SendOutcome};
+use crate::{Notifier, RETRY_DELAY};
 
 /// The first wait after a refusal; it doubles with each further one.
-const FIRST_WAIT: TimeDelta = TimeDelta::seconds(1);
+pub(crate) const FIRST_WAIT: TimeDelta = TimeDelta::seconds(1);
 
 /// The longest wait after a refusal.
-const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
+pub(crate) const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
 
 impl Notifier {
-    /// Finds out what is to be asked of Slack.
-    pub(crate) fn plan(&mut self, row: OutboxRow, via: String, place: usize, ctx: &mut Context<Self>) {
-        let busy = self.deps.activity.begin();
-        self.ways.begin(place);
-        let travel = Travel { payload: payload_of(&row), row, via, place };
-        let lane = self.lanes.entry(travel.row.route.clone()).or_default();
-        lane.sending = true;
-        match (lane.part(&travel), travel.payload.incident.as_ref()) {
-            (Some(Part::Anew), _) => self.send(travel, Step::Post, busy, ctx),
-            (Some(Part::News(thread)), _) => {
-                let step = Step::News(thread.clone());
-                self.send(travel, step, busy, ctx);
-            }
-            (None, Some(incident)) if self.ways.places[place].slack.is_bot() => {
-                let read = ReadThreads { route: travel.row.route.clone(), opened: incident.opened };
-                let call = self.deps.threads.call(read);
-                ctx.spawn(wrap_future::<_, Self>(call).map(move |threads, this, ctx| {
-                    guarded(this, ctx, |this, ctx| this.planned(travel, threads, busy, ctx));
-                }));
-            }
-            (None, _) => {
-                let step = Step::first(&travel.row, None);
-                self.send(travel, step, busy, ctx);
-            }
-        }
-    }
-
-    fn planned(
+    /// Finds out what is to be sent to Slack, and sends it.
+    pub(crate) fn start_delivery(
         &mut self,
-        travel: Travel,
-        threads: Result<Vec<SlackThread>>,
-        busy: Busy,
+        row: OutboxRow,
+        via: String,
+        destination: usize,
         ctx: &mut Context<Self>,
     ) {
-        let now = self.deps.clock.now();
-        match threads {
-            Ok(threads) => {
-                let thread = threads.into_iter().find(|thread| thread.via == travel.via);
-                let step = Step::first(&travel.row, thread);
-                self.send(travel, step, busy, ctx);
+        self.destinations.begin(destination);
+        let message = MessageInFlight { payload: payload_of(&row), row, via, destination };
+        let queue = self.queues.entry(message.row.route.clone()).or_default();
+        queue.is_sending = true;
+        let step = match (queue.remaining_part(&message), message.payload.incident.as_ref()) {
+            (Some(RemainingPart::PostAnew), _) => DeliveryStep::Post,
+            (Some(RemainingPart::ThreadReply(thread)), _) => DeliveryStep::Reply(thread.clone()),
+            (None, Some(incident)) if self.destinations.all[destination].slack.is_bot() => {
+                let read = ReadThreads { route: message.row.route.clone(), opened: incident.opened };
+                return self.send_after_reading(message, read, ctx);
             }
-            Err(err) => {
-                log::warn!("event=thread_unread id={} error={err:?}", travel.row.id);
-                self.ways.end(travel.place, now, false);
-                self.free(&travel.row.route, Some(now + TRY_AGAIN), busy, ctx);
-            }
-        }
+            (None, _) => DeliveryStep::first(&message.row, None),
+        };
+        self.send(message, step, ctx);
     }
 
-    fn send(&mut self, travel: Travel, step: Step, busy: Busy, ctx: &mut Context<Self>) {
-        let now = self.deps.clock.now();
-        let Travel { row, payload, via, place } = &travel;
-        let place = &self.ways.places[*place];
-        if place.slack.is_nowhere() {
+    fn send_after_reading(&mut self, message: MessageInFlight, read: ReadThreads, ctx: &mut Context<Self>) {
+        self.ask(ctx, self.deps.reader.call(read), |this, threads, ctx| match threads {
+            Ok(threads) => {
+                let thread = threads.into_iter().find(|thread| thread.via == message.via);
+                let step = DeliveryStep::first(&message.row, thread);
+                this.send(message, step, ctx);
+            }
+            Err(err) => {
+                log::warn!("event=thread_unread id={} error={err:?}", message.row.id);
+                let now = this.now();
+                this.destinations.end(message.destination, now, false);
+                this.end_delivery(&message.row.route, Some(now + RETRY_DELAY), ctx);
+            }
+        });
+    }
+
+    fn send(&mut self, message: MessageInFlight, step: DeliveryStep, ctx: &mut Context<Self>) {
+        let now = self.now();
+        let MessageInFlight { row, payload, via, destination } = &message;
+        let destination = &self.destinations.all[*destination];
+        if destination.slack.is_log_only() {
             let (headline, lines) = (&payload.headline, &payload.lines);
             log::info!("event=notify kind={} headline={headline:?} lines={lines:?}", row.kind);
         }
-        let lane = self.lanes.entry(row.route.clone()).or_default();
-        if step == Step::Skip {
-            return self.sent(&travel, &step, Sent::Taken(Spot::default()), busy, ctx);
+        let queue = self.queues.entry(row.route.clone()).or_default();
+        if step == DeliveryStep::Skip {
+            return self.note_sent(&message, &step, SendOutcome::Taken(MessageLocation::default()), ctx);
         }
-        let style = Style { channel: place.channel.clone(), ..self.style.clone() };
+        let style = Style { channel: destination.channel.clone(), ..self.style.clone() };
         let remarks = Remarks {
             again: row.uncertain,
-            instead_of: (*via != self.ways.named(&row.route)).then_some(&row.route),
-            buttons: (self.buttons && place.slack.is_bot()).then_some(&row.route),
-            plain: lane.plain == Some(row.id),
+            instead_of: (*via != self.destinations.route_or_default(&row.route)).then_some(&row.route),
+            buttons: (self.has_buttons && destination.slack.is_bot()).then_some(&row.route),
+            plain: queue.plain == Some(row.id),
         };
-        let message = step.message(payload, &style, remarks);
+        let slack_message = step.message(payload, &style, remarks);
         let (error, retry_at) = ("the notifier was restarted".to_owned(), now + FIRST_WAIT);
         let delivery = if step.shows_twice() {
             Delivery::Unknown { error, retry_at }
         } else {
             Delivery::Refused { error, retry_at }
         };
-        lane.unmarked = Some(MarkNotified { now, id: row.id, delivery, way: None, thread: None });
-        let (slack, method) = (place.slack.clone(), step.method());
-        let sent = wrap_future::<_, Self>(async move { slack.send(method, &message).await });
-        ctx.spawn(sent.map(move |sent, this, ctx| {
-            guarded(this, ctx, |this, ctx| this.sent(&travel, &step, sent, busy, ctx));
-        }));
+        queue.unmarked = Some(MarkNotified { now, id: row.id, delivery, way: None, thread: None });
+        let (slack, method) = (destination.slack.clone(), step.method());
+        let sent = async move { slack.send(method, &slack_message).await };
+        self.ask(ctx, sent, move |this, sent, ctx| this.note_sent(&message, &step, sent, ctx));
     }
 
-    fn sent(&mut self, travel: &Travel, step: &Step, sent: Sent, busy: Busy, ctx: &mut Context<Self>) {
-        let now = self.deps.clock.now();
-        self.ways.end(travel.place, now, *step != Step::Skip);
-        let Travel { row, payload, via, .. } = travel;
-        let lane = self.lanes.entry(row.route.clone()).or_default();
+    fn note_sent(
+        &mut self,
+        message: &MessageInFlight,
+        step: &DeliveryStep,
+        sent: SendOutcome,
+        ctx: &mut Context<Self>,
+    ) {
+        let now = self.now();
+        let is_skipped = *step == DeliveryStep::Skip;
+        self.destinations.end(message.destination, now, !is_skipped);
+        let MessageInFlight { row, payload, via, .. } = message;
+        let queue = self.queues.entry(row.route.clone()).or_default();
         let mut thread = None;
-        let (delivery, way) = match sent {
-            Sent::Taken(spot) => {
-                let rest = step.rest(row, payload);
-                let more = rest.is_some();
-                lane.go_on(travel, rest);
-                if more {
-                    lane.unmarked = None;
-                    return self.free(&row.route, None, busy, ctx);
+        let (delivery, outage) = match sent {
+            SendOutcome::Taken(location) => {
+                let remaining = step.remaining_part(row, payload);
+                if remaining.is_some() {
+                    return self.continue_delivery(message, remaining, ctx);
                 }
+                queue.set_remaining(message, None);
                 log::debug!("event=notified id={} kind={} by={via}", row.id, row.kind);
-                thread = step.thread(row, payload, via, &spot);
-                let recovered = self.ways.outage(via).is_some() && *step != Step::Skip;
-                let nobody = *step == Step::Skip || self.ways.places[travel.place].slack.is_nowhere();
-                let delivery = if nobody { Delivery::Skipped } else { Delivery::Sent };
-                (delivery, recovered.then_some(None))
+                thread = step.thread(row, payload, via, &location);
+                let is_recovered = self.destinations.outage(via).is_some() && !is_skipped;
+                let is_for_nobody =
+                    is_skipped || self.destinations.all[message.destination].slack.is_log_only();
+                let delivery = if is_for_nobody { Delivery::Skipped } else { Delivery::Sent };
+                (delivery, is_recovered.then_some(None))
             }
-            Sent::Gone { error } if *step != Step::Post => {
+            SendOutcome::Gone { error } if *step != DeliveryStep::Post => {
                 log::info!("event=slack_message_gone id={} error={error:?}", row.id);
-                lane.go_on(travel, Some(Part::Anew));
-                lane.unmarked = None;
-                return self.free(&row.route, None, busy, ctx);
+                return self.continue_delivery(message, Some(RemainingPart::PostAnew), ctx);
             }
-            Sent::Refused { error, retry_after } => self.refused(travel, error, retry_after, now),
-            Sent::Gone { error } => self.refused(travel, error, None, now),
-            Sent::Unreadable { error } if lane.plain != Some(row.id) => {
+            SendOutcome::Unreadable { error } if queue.plain != Some(row.id) => {
                 // It must not hold up all that is behind it: the next attempt is text alone.
-                lane.plain = Some(row.id);
+                queue.plain = Some(row.id);
                 log::warn!("event=slack_unreadable id={} error={error:?}", row.id);
                 (Delivery::Refused { error, retry_at: now + FIRST_WAIT }, None)
             }
-            Sent::Unreadable { error } => self.refused(travel, error, None, now),
-            Sent::Unknown { error } if !step.shows_twice() => self.refused(travel, error, None, now),
-            Sent::Unknown { error } => {
-                let outage = self.failed(via, None, now);
+            SendOutcome::Unknown { error } if step.shows_twice() => {
+                let outage = self.next_outage(via, None, now);
                 let retry_at = outage.retry_at;
                 log::warn!("event=slack_unknown id={} by={via} error={error:?} retry_at={retry_at}", row.id);
                 (Delivery::Unknown { error, retry_at }, Some(Some(outage)))
             }
+            SendOutcome::Refused { error, retry_after } => self.refused(message, error, retry_after, now),
+            SendOutcome::Gone { error }
+            | SendOutcome::Unreadable { error }
+            | SendOutcome::Unknown { error } => self.refused(message, error, None, now),
         };
-        let way = way.map(|outage| RouteWay { route: via.clone(), outage });
+        let way = outage.map(|outage| RouteWay { route: via.clone(), outage });
         let mark = MarkNotified { now, id: row.id, delivery, way, thread };
-        self.mark(row.route.clone(), mark, busy, ctx);
+        self.mark(row.route.clone(), mark, ctx);
+    }
+
+    /// A part of the message was sent, or must be sent in another way; nothing is to be marked yet.
+    fn continue_delivery(
+        &mut self,
+        message: &MessageInFlight,
+        remaining: Option<RemainingPart>,
+        ctx: &mut Context<Self>,
+    ) {
+        let queue = self.queues.entry(message.row.route.clone()).or_default();
+        queue.set_remaining(message, remaining);
+        queue.unmarked = None;
+        self.end_delivery(&message.row.route, None, ctx);
     }
 
     fn refused(
         &mut self,
-        Travel { row, via, .. }: &Travel,
+        MessageInFlight { row, via, .. }: &MessageInFlight,
         error: String,
         retry_after: Option<Duration>,
         now: DateTime<Utc>,
     ) -> (Delivery, Option<Option<Outage>>) {
-        let outage = self.failed(via, retry_after, now);
+        let outage = self.next_outage(via, retry_after, now);
         let retry_at = outage.retry_at;
         log::warn!("event=slack_refused id={} by={via} error={error:?} retry_at={retry_at}", row.id);
         (Delivery::Refused { error, retry_at }, Some(Some(outage)))
     }
 
-    /// How a way stands that failed once more.
-    fn failed(&mut self, via: &str, retry_after: Option<Duration>, now: DateTime<Utc>) -> Outage {
-        let before = self.ways.outage(via);
+    /// The outage of a route's destination that failed once more.
+    fn next_outage(&self, via: &str, retry_after: Option<Duration>, now: DateTime<Utc>) -> Outage {
+        let before = self.destinations.outage(via);
         let failures = before.map_or(0, |outage| outage.failures);
-        let asked = retry_after.map(|wait| TimeDelta::from_std(wait).unwrap_or(LONGEST_ASKED));
-        let wait = asked.unwrap_or_else(|| self.wait(failures)).clamp(FIRST_WAIT, LONGEST_ASKED);
+        let asked = retry_after.map(|wait| TimeDelta::from_std(wait).unwrap_or(MAX_RETRY_AFTER));
+        let wait = asked.unwrap_or_else(|| growing_wait(failures, self.deps.kit.ids()));
+        let retry_at = now + wait.clamp(FIRST_WAIT, MAX_RETRY_AFTER);
         let since = before.map_or(now, |outage| outage.since);
-        Outage { since, failures: failures.saturating_add(1), retry_at: now + wait }
+        Outage { since, failures: failures.saturating_add(1), retry_at }
     }
 
-    /// Doubles with each attempt; a random half of it is taken off, so that many who wait don't come at once.
-    fn wait(&mut self, failures: u32) -> TimeDelta {
-        let grown = FIRST_WAIT.checked_mul(1 << failures.min(16)).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
-        let percent = i32::try_from(50 + self.deps.mint.random() % 51).unwrap_or(100);
-        (grown * percent / 100).max(FIRST_WAIT)
+    pub(crate) fn mark(&mut self, route: String, mark: MarkNotified, ctx: &mut Context<Self>) {
+        let queue = self.queues.entry(route.clone()).or_default();
+        queue.is_sending = true;
+        queue.unmarked = Some(mark.clone());
+        self.ask(ctx, self.deps.writer.call(mark.clone()), move |this, marked, ctx| match marked {
+            Ok(()) => {
+                mark.way.iter().for_each(|way| this.destinations.note_outage(way));
+                this.waiters.answer(mark.id, &mark.delivery);
+                if let Some(queue) = this.queues.get_mut(&route) {
+                    queue.unmarked = None;
+                }
+                this.end_delivery(&route, None, ctx);
+            }
+            Err(err) => {
+                // Read again, the row would be sent again. Marking it twice does no harm.
+                log::warn!("event=message_not_marked id={} error={err:?}", mark.id);
+                let at = this.now() + RETRY_DELAY;
+                this.end_delivery(&route, Some(at), ctx);
+            }
+        });
     }
+}
 
-    pub(crate) fn mark(&mut self, route: String, mark: MarkNotified, busy: Busy, ctx: &mut Context<Self>) {
-        let lane = self.lanes.entry(route.clone()).or_default();
-        lane.sending = true;
-        lane.unmarked = Some(mark.clone());
-        let (id, way, delivery) = (mark.id, mark.way.clone(), mark.delivery.clone());
-        let call = self.deps.mark.call(mark);
-        ctx.spawn(wrap_future::<_, Self>(call).map(move |marked, this, ctx| {
-            guarded(this, ctx, |this, ctx| match marked {
-                Ok(()) => {
-                    way.iter().for_each(|way| this.ways.learn(way));
-                    this.waiters.tell(id, &delivery);
-                    if let Some(lane) = this.lanes.get_mut(&route) {
-                        lane.unmarked = None;
-                    }
-                    this.free(&route, None, busy, ctx);
-                }
-                Err(err) => {
-                    // Read again, the row would be sent again. Marking it twice does no harm.
-                    log::warn!("event=message_not_marked id={id} error={err:?}");
-                    let at = this.deps.clock.now() + TRY_AGAIN;
-                    this.free(&route, Some(at), busy, ctx);
-                }
-            });
-        }));
-    }
+/// Doubles with each failure; a random half of it is taken off, so that many who wait don't come at once.
+pub(crate) fn growing_wait(failures: u32, mut ids: IdGenerator) -> TimeDelta {
+    let grown = FIRST_WAIT.checked_mul(1 << failures.min(16)).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+    let percent = i32::try_from(50 + ids.random() % 51).unwrap_or(100);
+    (grown * percent / 100).max(FIRST_WAIT)
 }

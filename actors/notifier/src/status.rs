@@ -1,46 +1,43 @@
-//! Whether a message arrived, for whoever asks right after it was put into the outbox.
+//! The delivery status of a message, for callers that ask right after it was put into the outbox.
 
 use std::time::Duration;
 
-use actix::fut::wrap_future;
-use actix::{Context, Handler, ResponseActFuture};
-use flowlord_kernel::{Code, Error, Port, Result, guarded};
+use actix::Context;
+use flowlord_kernel::{Code, Error, KernelActor as _, Reply, Result};
+use flowlord_messages::clients::DatabaseReader;
 use flowlord_messages::notifier::{AwaitMessage, Fate};
 use flowlord_messages::outbox::{Delivery, MessageFate, ReadMessage};
 use tokio::sync::oneshot;
 
 use crate::Notifier;
 
-/// How many may wait at the same time.
-const WAITERS: usize = 64;
+/// How many callers may wait at the same time.
+const MAX_WAITERS: usize = 64;
 
-/// Those who wait for what becomes of a message.
+/// Callers that wait for the status of a message.
 #[derive(Debug, Default)]
-pub(crate) struct Waiters(Vec<(i64, oneshot::Sender<Fate>)>);
+pub(crate) struct StatusWaiters(Vec<(i64, oneshot::Sender<Fate>)>);
 
-impl Waiters {
-    /// Tells those who wait for this message what became of it.
-    pub(crate) fn tell(&mut self, id: i64, delivery: &Delivery) {
-        let (told, waiting) = std::mem::take(&mut self.0).into_iter().partition(|(wanted, _)| *wanted == id);
-        self.0 = waiting;
-        let told: Vec<(i64, oneshot::Sender<Fate>)> = told;
-        for (_, waiter) in told {
-            let _gone = waiter.send(fate(delivery));
+impl StatusWaiters {
+    /// Answers those who wait for this message.
+    pub(crate) fn answer(&mut self, id: i64, delivery: &Delivery) {
+        for (_, waiter) in self.0.extract_if(.., |(wanted, _)| *wanted == id) {
+            let _gone = waiter.send(status_after(delivery));
         }
     }
 
     fn add(&mut self, id: i64) -> Result<oneshot::Receiver<Fate>> {
         self.0.retain(|(_, waiter)| !waiter.is_closed());
-        if self.0.len() >= WAITERS {
+        if self.0.len() >= MAX_WAITERS {
             return Err(Error::new(Code::Busy, "too many wait for a message already; try again"));
         }
-        let (tell, told) = oneshot::channel();
-        self.0.push((id, tell));
-        Ok(told)
+        let (answer, status) = oneshot::channel();
+        self.0.push((id, answer));
+        Ok(status)
     }
 }
 
-fn fate(delivery: &Delivery) -> Fate {
+fn status_after(delivery: &Delivery) -> Fate {
     match delivery.clone() {
         Delivery::Sent | Delivery::Skipped => Fate::Arrived,
         Delivery::Refused { error, retry_at } => Fate::Refused { error, retry_at },
@@ -48,39 +45,40 @@ fn fate(delivery: &Delivery) -> Fate {
     }
 }
 
-impl Handler<AwaitMessage> for Notifier {
-    type Result = ResponseActFuture<Self, Result<Fate>>;
-
-    fn handle(&mut self, AwaitMessage { id }: AwaitMessage, ctx: &mut Self::Context) -> Self::Result {
-        guarded(self, ctx, |this, _: &mut Context<Self>| -> ResponseActFuture<Self, Result<Fate>> {
-            // Whoever waits is noted before the row is read: it may be marked in between.
-            let told = this.waiters.add(id);
-            let (read, patience) = (this.deps.message.clone(), this.waiting);
-            Box::pin(wrap_future(async move { wait(id, told?, read, patience).await }))
-        })
+impl Notifier {
+    pub(crate) fn await_message(
+        &mut self,
+        AwaitMessage { id }: AwaitMessage,
+        _: &mut Context<Self>,
+    ) -> Reply<Self, Fate> {
+        // The waiter is noted before the row is read: it may be marked in between.
+        let status = self.waiters.add(id);
+        let (reader, timeout) = (self.deps.reader.clone(), self.status_timeout);
+        let known = async move { wait_for_status(id, status?, &reader, timeout).await };
+        self.reply_after(known, |_, known, _| known)
     }
 }
 
-async fn wait(
+async fn wait_for_status(
     id: i64,
-    told: oneshot::Receiver<Fate>,
-    read: Port<ReadMessage>,
-    patience: Duration,
+    status: oneshot::Receiver<Fate>,
+    reader: &DatabaseReader,
+    timeout: Duration,
 ) -> Result<Fate> {
-    match as_read(read.call(ReadMessage { id }).await?)? {
+    match stored_status(reader.call(ReadMessage { id }).await?)? {
         // Those before it wait for long already, and it with them.
         Fate::Waits { ahead, error: Some(error) } if ahead > 0 => {
             Ok(Fate::Waits { ahead, error: Some(error) })
         }
-        Fate::Waits { .. } => match tokio::time::timeout(patience, told).await {
-            Ok(Ok(fate)) => Ok(fate),
-            _ => as_read(read.call(ReadMessage { id }).await?),
+        Fate::Waits { .. } => match tokio::time::timeout(timeout, status).await {
+            Ok(Ok(status)) => Ok(status),
+            _ => stored_status(reader.call(ReadMessage { id }).await?),
         },
         known => Ok(known),
     }
 }
 
-fn as_read(row: Option<MessageFate>) -> Result<Fate> {
+fn stored_status(row: Option<MessageFate>) -> Result<Fate> {
     let row = row.ok_or_else(|| Error::new(Code::NotFound, "there is no such message"))?;
     Ok(match (row.sent, row.error, row.retry_at) {
         (Some(_), _, _) => Fate::Arrived,

@@ -7,48 +7,50 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 /// A request signed longer ago than this may be one that somebody recorded.
-const FRESH: TimeDelta = TimeDelta::minutes(5);
+const MAX_AGE: TimeDelta = TimeDelta::minutes(5);
 
-/// Why a request isn't heard.
+/// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doubt {
+pub(super) enum SignatureProblem {
     /// Signed too long ago, or in the future.
     Stale,
     /// Not signed with the secret.
     Forged,
 }
 
-impl From<Doubt> for Error {
-    fn from(doubt: Doubt) -> Self {
-        let why = match doubt {
-            Doubt::Stale => "the request was signed too long ago, or this machine's clock is wrong",
-            Doubt::Forged => "the request isn't signed with notify.signing_secret",
+impl From<SignatureProblem> for Error {
+    fn from(problem: SignatureProblem) -> Self {
+        let why = match problem {
+            SignatureProblem::Stale => {
+                "the request was signed too long ago, or this machine's clock is wrong"
+            }
+            SignatureProblem::Forged => "the request isn't signed with notify.signing_secret",
         };
         Self::new(Code::Unauthorized, why)
     }
 }
 
 /// Checks `signature` over the time and the body of a request. Answers when it was signed.
-pub(super) fn check(
+pub(super) fn check_signature(
     secret: &str,
     timestamp: &str,
     signature: &str,
     body: &str,
     now: DateTime<Utc>,
-) -> Result<DateTime<Utc>, Doubt> {
-    let signed = sign(secret, timestamp, body).ok_or(Doubt::Forged)?;
+) -> Result<DateTime<Utc>, SignatureProblem> {
+    let signed = signature_of(secret, timestamp, body).ok_or(SignatureProblem::Forged)?;
     // In constant time: how much of it is right must not be told by how long the answer takes.
     if !bool::from(signed.as_bytes().ct_eq(signature.as_bytes())) {
-        return Err(Doubt::Forged);
+        return Err(SignatureProblem::Forged);
     }
     let at = timestamp.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     match at {
-        Some(at) if (now - at).abs() <= FRESH => Ok(at),
-        _ => Err(Doubt::Stale),
+        Some(at) if (now - at).abs() <= MAX_AGE => Ok(at),
+        _ => Err(SignatureProblem::Stale),
     }
 }
 
-fn sign(secret: &str, timestamp: &str, body: &str) -> Option<String> {
+fn signature_of(secret: &str, timestamp: &str, body: &str) -> Option<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
     for part in ["v0:", timestamp, ":", body] {
         mac.update(part.as_bytes());
@@ -63,7 +65,7 @@ pub(crate) mod tests {
 
     /// As Slack signs.
     pub(crate) fn signed(secret: &str, timestamp: &str, body: &str) -> String {
-        sign(secret, timestamp, body).unwrap()
+        signature_of(secret, timestamp, body).unwrap()
     }
 
     /// The example of Slack's documentation.
@@ -82,23 +84,33 @@ pub(crate) mod tests {
     #[test]
     fn the_documented_example_holds() {
         for seconds in [-300, 0, 300] {
-            assert_eq!(check(SECRET, AT, SIGNATURE, BODY, at(seconds)), Ok(at(0)));
+            assert_eq!(check_signature(SECRET, AT, SIGNATURE, BODY, at(seconds)), Ok(at(0)));
         }
         for seconds in [-301, 301, 1_000_000] {
-            assert_eq!(check(SECRET, AT, SIGNATURE, BODY, at(seconds)), Err(Doubt::Stale));
+            assert_eq!(
+                check_signature(SECRET, AT, SIGNATURE, BODY, at(seconds)),
+                Err(SignatureProblem::Stale)
+            );
         }
     }
 
     #[test]
     fn what_differs_anywhere_is_forged() {
         let body = BODY.replace("foobar", "foobaz");
-        assert_eq!(check(SECRET, AT, SIGNATURE, &body, at(0)), Err(Doubt::Forged));
-        assert_eq!(check("other", AT, SIGNATURE, BODY, at(0)), Err(Doubt::Forged));
-        assert_eq!(check(SECRET, "1531420619", SIGNATURE, BODY, at(0)), Err(Doubt::Forged));
+        assert_eq!(check_signature(SECRET, AT, SIGNATURE, &body, at(0)), Err(SignatureProblem::Forged));
+        assert_eq!(check_signature("other", AT, SIGNATURE, BODY, at(0)), Err(SignatureProblem::Forged));
+        assert_eq!(
+            check_signature(SECRET, "1531420619", SIGNATURE, BODY, at(0)),
+            Err(SignatureProblem::Forged)
+        );
         for signature in ["", "v0=", &SIGNATURE[..60], &SIGNATURE.to_uppercase(), &format!("{SIGNATURE}0")] {
-            assert_eq!(check(SECRET, AT, signature, BODY, at(0)), Err(Doubt::Forged), "{signature}");
+            assert_eq!(
+                check_signature(SECRET, AT, signature, BODY, at(0)),
+                Err(SignatureProblem::Forged),
+                "{signature}"
+            );
         }
         let unreadable = signed(SECRET, "soon", BODY);
-        assert_eq!(check(SECRET, "soon", &unreadable, BODY, at(0)), Err(Doubt::Stale));
+        assert_eq!(check_signature(SECRET, "soon", &unreadable, BODY, at(0)), Err(SignatureProblem::Stale));
     }
 }

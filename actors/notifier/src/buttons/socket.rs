@@ -1,127 +1,144 @@
 //! Socket Mode: clicks come through a connection that we open, so that Slack needn't reach the service.
 //!
-//! slack-morphism's own client for it is part of its hyper connector (see `line`), and resolves names and checks
+//! slack-morphism's own client for it is part of its hyper connector (see `connector`), and resolves names and checks
 //! certificates in its own way. This one is upgraded from an HTTP request of the client that also sends messages:
 //! the same certificates, proxies and limits, and the WebSocket protocol by tungstenite.
 
 use std::time::Duration;
 
 use actix::Message as ActixMessage;
-use flowlord_kernel::{Busy, Port, Result};
+use flowlord_kernel::{Port, Result};
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::Upgraded;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use slack_morphism::errors::SlackClientError;
 use slack_morphism::prelude::*;
+use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::{WebSocketStream, tungstenite};
 
-use crate::line::Line;
+use crate::connector::SlackConnector;
 
 /// How long opening may take, in real time.
-const OPENING: Duration = Duration::from_secs(20);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How often we ask whether the other end is there. It has as long to answer.
-const ASKING: Duration = Duration::from_secs(30);
+/// How often the other end is pinged. It has as long to answer.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// No envelope is larger.
-const LARGEST: usize = 1024 * 1024;
+const MAX_ENVELOPE_BYTES: usize = 1024 * 1024;
 
-/// What a person did, as Slack tells it: JSON.
+/// The payload of an interaction, in JSON.
 #[derive(Debug, ActixMessage)]
 #[rtype(result = "Result<()>")]
 pub(crate) struct Interaction(pub(crate) String);
 
+/// Dropped when Slack says hello.
+pub(crate) type Greeting = oneshot::Sender<()>;
+
 /// How a connection ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct ConnectionEnd {
     /// Why; without any secret.
     pub(crate) why: String,
     /// Slack had said hello.
-    pub(crate) greeted: bool,
+    pub(crate) is_greeted: bool,
     /// Slack asked for a new one.
-    pub(crate) asked: bool,
+    pub(crate) is_asked: bool,
     /// What the operator should change: trying again soon doesn't help.
     pub(crate) remedy: Option<&'static str>,
-    /// Where Slack didn't say hello: under way until the next attempt is planned.
-    pub(crate) busy: Option<Busy>,
+    /// Where Slack didn't say hello: to be dropped when the next attempt is planned.
+    pub(crate) greeting: Option<Greeting>,
 }
 
-impl Ended {
-    pub(crate) fn early(why: impl Into<String>) -> Self {
-        Self { why: why.into(), greeted: false, asked: false, remedy: None, busy: None }
+impl ConnectionEnd {
+    pub(crate) fn before_greeting(why: impl Into<String>) -> Self {
+        Self { why: why.into(), is_greeted: false, is_asked: false, remedy: None, greeting: None }
     }
 }
 
+/// The answer of `apps.connections.open`.
 #[derive(Debug, Deserialize)]
-struct Opened {
+struct OpenedConnection {
     url: String,
 }
 
-/// What comes through a connection.
+/// A message of Slack through the connection.
 #[derive(Debug, Deserialize)]
-struct Envelope {
+struct SocketEnvelope {
     r#type: String,
     envelope_id: Option<String>,
     #[serde(default)]
     payload: Value,
 }
 
-/// Whom a connection tells, and how long that may take in real time.
+/// Takes the clicks of a connection.
 #[derive(Debug)]
-pub(crate) struct Ear {
-    pub(crate) heard: Port<Interaction>,
-    pub(crate) handling: Duration,
+pub(crate) struct ClickReceiver {
+    pub(crate) clicks: Port<Interaction>,
+    /// How long one may take, in real time.
+    pub(crate) timeout: Duration,
 }
 
-/// Opens a connection and serves it until it ends. `busy` is held until Slack said hello, or until what follows
-/// from its not doing so is planned.
-pub(crate) async fn listen(line: Line, token: String, ear: Ear, busy: Busy) -> Ended {
-    let busy = Some(busy);
-    let ended = match timeout(OPENING, open(line, token)).await {
-        Ok(Ok(socket)) => return Session { socket, ear, busy, quiet: false }.serve().await,
+/// Opens a connection and serves it until it ends. `greeting` is held until Slack said hello; where it didn't, the end
+/// of the connection holds it.
+pub(crate) async fn run_connection(
+    connector: SlackConnector,
+    token: String,
+    receiver: ClickReceiver,
+    greeting: Greeting,
+) -> ConnectionEnd {
+    let greeting = Some(greeting);
+    let ended = match timeout(OPEN_TIMEOUT, open_socket(connector, token)).await {
+        Ok(Ok(socket)) => return SocketSession { socket, receiver, greeting, is_quiet: false }.serve().await,
         Ok(Err(ended)) => ended,
-        Err(_) => Ended::early(format!("no connection within {OPENING:?}")),
+        Err(_) => ConnectionEnd::before_greeting(format!("no connection within {OPEN_TIMEOUT:?}")),
     };
-    Ended { busy, ..ended }
+    ConnectionEnd { greeting, ..ended }
 }
 
-async fn open(line: Line, token: String) -> std::result::Result<WebSocketStream<Upgraded>, Ended> {
-    let client = SlackClient::new(line.clone());
+async fn open_socket(
+    connector: SlackConnector,
+    token: String,
+) -> std::result::Result<WebSocketStream<Upgraded>, ConnectionEnd> {
+    let client = SlackClient::new(connector.clone());
     let token = SlackApiToken::new(SlackApiTokenValue::new(token));
     let session = client.open_session(&token);
     let nothing = json!({});
-    let asked = session.http_session_api.http_post::<_, Opened>("apps.connections.open", &nothing, None);
-    let opened = asked.await.map_err(|err| judge(&err))?;
-    let stream = line.upgrade(&opened.url).await.map_err(Ended::early)?;
-    let config = WebSocketConfig::default().max_message_size(Some(LARGEST)).max_frame_size(Some(LARGEST));
+    let asked =
+        session.http_session_api.http_post::<_, OpenedConnection>("apps.connections.open", &nothing, None);
+    let opened = asked.await.map_err(|err| failed_open(&err))?;
+    let stream = connector.upgrade(&opened.url).await.map_err(ConnectionEnd::before_greeting)?;
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MAX_ENVELOPE_BYTES))
+        .max_frame_size(Some(MAX_ENVELOPE_BYTES));
     Ok(WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await)
 }
 
-struct Session {
+struct SocketSession {
     socket: WebSocketStream<Upgraded>,
-    ear: Ear,
+    receiver: ClickReceiver,
     /// Until Slack said hello.
-    busy: Option<Busy>,
-    /// Nothing came since we last asked.
-    quiet: bool,
+    greeting: Option<Greeting>,
+    /// Nothing came since the last ping.
+    is_quiet: bool,
 }
 
-impl Session {
-    async fn serve(mut self) -> Ended {
-        let mut asking = interval(ASKING);
-        asking.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        asking.reset();
+impl SocketSession {
+    async fn serve(mut self) -> ConnectionEnd {
+        let mut pings = interval(PING_INTERVAL);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        pings.reset();
         loop {
             let ended = tokio::select! {
                 frame = self.socket.next() => {
-                    self.quiet = false;
-                    self.hear(frame).await
+                    self.is_quiet = false;
+                    self.receive(frame).await
                 }
-                _ = asking.tick() => self.ask().await,
+                _ = pings.tick() => self.ping().await,
             };
             if let Some(ended) = ended {
                 return ended;
@@ -129,46 +146,47 @@ impl Session {
         }
     }
 
-    fn ended(&mut self, why: impl Into<String>) -> Option<Ended> {
-        let busy = self.busy.take();
-        Some(Ended { why: why.into(), greeted: busy.is_none(), asked: false, remedy: None, busy })
+    fn end(&mut self, why: impl Into<String>) -> Option<ConnectionEnd> {
+        let greeting = self.greeting.take();
+        let is_greeted = greeting.is_none();
+        Some(ConnectionEnd { why: why.into(), is_greeted, is_asked: false, remedy: None, greeting })
     }
 
-    async fn ask(&mut self) -> Option<Ended> {
-        if std::mem::replace(&mut self.quiet, true) {
-            return self.ended("nothing came any more");
+    async fn ping(&mut self) -> Option<ConnectionEnd> {
+        if std::mem::replace(&mut self.is_quiet, true) {
+            return self.end("nothing came any more");
         }
-        self.say(Message::Ping(Vec::new().into())).await
+        self.send(Message::Ping(Vec::new().into())).await
     }
 
-    async fn say(&mut self, message: Message) -> Option<Ended> {
+    async fn send(&mut self, message: Message) -> Option<ConnectionEnd> {
         match self.socket.send(message).await {
             Ok(()) => None,
-            Err(err) => self.ended(format!("nothing can be sent: {err}")),
+            Err(err) => self.end(format!("nothing can be sent: {err}")),
         }
     }
 
-    async fn hear(&mut self, frame: Option<tungstenite::Result<Message>>) -> Option<Ended> {
+    async fn receive(&mut self, frame: Option<tungstenite::Result<Message>>) -> Option<ConnectionEnd> {
         let text = match frame {
             Some(Ok(Message::Text(text))) => text,
             // The library answers pings itself.
-            Some(Ok(Message::Close(_))) | None => return self.ended("Slack closed it"),
+            Some(Ok(Message::Close(_))) | None => return self.end("Slack closed it"),
             Some(Ok(_)) => return None,
-            Some(Err(err)) => return self.ended(format!("it was cut: {err}")),
+            Some(Err(err)) => return self.end(format!("it was cut: {err}")),
         };
-        let Ok(envelope) = serde_json::from_str::<Envelope>(&text) else {
+        let Ok(envelope) = serde_json::from_str::<SocketEnvelope>(&text) else {
             log::warn!("event=slack_envelope_unreadable");
             return None;
         };
         match envelope.r#type.as_str() {
-            "hello" => self.busy = None,
+            "hello" => self.greeting = None,
             "disconnect" => {
-                let ended = self.ended("Slack asked for a new one");
-                return ended.map(|ended| Ended { asked: true, ..ended });
+                let ended = self.end("Slack asked for a new one");
+                return ended.map(|ended| ConnectionEnd { is_asked: true, ..ended });
             }
             "interactive" => {
-                let call = self.ear.heard.call(Interaction(envelope.payload.to_string()));
-                let handled = timeout(self.ear.handling, call).await;
+                let call = self.receiver.clicks.call(Interaction(envelope.payload.to_string()));
+                let handled = timeout(self.receiver.timeout, call).await;
                 if !matches!(handled, Ok(Ok(()))) {
                     // Without an acknowledgement Slack tells the person that it didn't work.
                     log::warn!("event=slack_click_failed answer={handled:?}");
@@ -179,11 +197,11 @@ impl Session {
             _ => {}
         }
         let id = envelope.envelope_id?;
-        self.say(Message::text(json!({"envelope_id": id}).to_string())).await
+        self.send(Message::text(json!({"envelope_id": id}).to_string())).await
     }
 }
 
-fn judge(err: &SlackClientError) -> Ended {
+fn failed_open(err: &SlackClientError) -> ConnectionEnd {
     let why = match err {
         SlackClientError::ApiError(err) => format!("Slack answered {:?}", err.code),
         SlackClientError::RateLimitError(_) => "Slack asks to wait".to_owned(),
@@ -194,5 +212,5 @@ fn judge(err: &SlackClientError) -> Ended {
         "notify.app_token must be an app-level token (xapp-…) with the scope connections:write, of an app with \
          Socket Mode on",
     );
-    Ended { remedy, ..Ended::early(why) }
+    ConnectionEnd { remedy, ..ConnectionEnd::before_greeting(why) }
 }

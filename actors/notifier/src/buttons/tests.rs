@@ -7,16 +7,15 @@ mod trail;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actix::Arbiter;
-use chrono::{DateTime, Utc};
+use actix::{Arbiter, Handler};
 use flowlord_domain::{Attempt, NewTask, TaskResult, TaskState, Uid};
-use flowlord_kernel::Clock as _;
-use flowlord_messages::alerts::{Acknowledged, Silence};
-use flowlord_messages::audit::Change;
-use flowlord_messages::find::TaskPage;
+use flowlord_kernel::{Activity, Clock as _, Environment, Ping, Port, guarded};
+use flowlord_messages::alerts::{Acknowledge, Acknowledged, AddSilence, Silence};
+use flowlord_messages::audit::{Change, RecordChange};
+use flowlord_messages::find::{FindTasks, TaskPage};
 use flowlord_messages::notifier::{Colour, IncidentRef, Payload, Stage};
-use flowlord_messages::outbox::SlackThread;
-use flowlord_messages::write::NewMessage;
+use flowlord_messages::outbox::{ReadThreads, SlackThread};
+use flowlord_messages::write::{EnqueueMessage, NewMessage, RerunTasks};
 use flowlord_testkit::{FakeSlack, VirtualClock, leased};
 use serde_json::{Value, json};
 
@@ -226,35 +225,19 @@ impl Bench {
     }
 
     async fn on(app_token: Option<&str>, slack: FakeSlack, others: Others, now: DateTime<Utc>) -> Self {
-        let activity = Activity::default();
-        let clock = VirtualClock::new(now, activity.clone());
+        let clock = VirtualClock::new(now, Activity::default());
+        let environment = clock.environment();
         let arbiter = Arbiter::new();
-        let stub = others.clone();
-        let db = Others::start_in_arbiter(&arbiter.handle(), move |_| stub);
-        let give_up = Arc::new(|_: &str| panic!("gave up"));
-        let deps = ButtonsDeps {
-            clock: Arc::new(clock.clone()),
-            mint: IdGenerator::seeded(1),
-            activity: activity.clone(),
-            supervision: Supervision::new("buttons", Arc::new(clock.clone()), give_up),
-            threads: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
-            acknowledge: Port::new("alerts", db.clone().recipient(), 16, SAFETY, &activity),
-            silence: Port::new("db", db.clone().recipient(), 64, SAFETY, &activity),
-            tasks: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
-            rerun: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
-            enqueue: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
-            record_change: Port::new("db", db.recipient(), 16, SAFETY, &activity),
-        };
+        let deps = deps(&others, &arbiter, &environment);
         let config = ButtonsConfig {
             app_token: app_token.map(str::to_owned),
             signing_secret: Some("s3cret".to_owned()),
             api_url: slack.api_url(),
         };
         let actor = Buttons::start_with(&arbiter.handle(), config, deps, SAFETY);
-        Port::new("buttons", actor.clone().recipient(), 1, SAFETY, &activity).call(Ping).await.unwrap();
-        let call = Port::new("buttons", actor.clone().recipient(), 16, SAFETY, &activity);
-        let stop = Port::new("buttons", actor.clone().recipient(), 16, SAFETY, &activity);
-        let panic = Port::new("buttons", actor.recipient(), 16, SAFETY, &activity);
+        environment.port("buttons", &actor).call(Ping).await.unwrap();
+        let (call, stop) = (environment.port("buttons", &actor), environment.port("buttons", &actor));
+        let panic = environment.port("buttons", &actor);
         Self { others, slack, clock, call, stop, panic, _arbiter: arbiter }
     }
 
@@ -448,14 +431,11 @@ async fn a_click_told_of_twice_is_done_once() {
 async fn without_a_secret_nothing_is_heard() {
     for secret in [None, Some(String::new())] {
         let bench = Bench::start(None, FakeSlack::start()).await;
-        let activity = Activity::default();
-        let deps = ButtonsDeps {
-            supervision: Supervision::new("buttons", Arc::new(bench.clock.clone()), Arc::new(|_| {})),
-            ..deps_like(&bench, &activity)
-        };
+        let environment = Environment { give_up: Arc::new(|_| {}), ..bench.clock.environment() };
+        let deps = deps(&bench.others, &bench._arbiter, &environment);
         let config = ButtonsConfig { signing_secret: secret, ..ButtonsConfig::default() };
         let deaf = Buttons::start(&bench._arbiter.handle(), config, deps);
-        let call = Port::new("buttons", deaf.recipient(), 1, SAFETY, &activity);
+        let call: Port<SlackCall> = environment.port("buttons", &deaf);
         let (timestamp, body) = (noon().timestamp().to_string(), String::new());
         let signature = signed("", &timestamp, &body);
         let err = call.call(SlackCall { timestamp, signature, body }).await.unwrap_err();
@@ -464,22 +444,20 @@ async fn without_a_secret_nothing_is_heard() {
     }
 }
 
-fn deps_like(bench: &Bench, activity: &Activity) -> ButtonsDeps {
-    let stub = bench.others.clone();
-    let db = Others::start_in_arbiter(&bench._arbiter.handle(), move |_| stub);
-    let clock: SharedClock = Arc::new(bench.clock.clone());
+fn deps(others: &Others, arbiter: &Arbiter, environment: &Environment) -> ButtonsDeps {
+    let stub = others.clone();
+    let others = Others::start_in_arbiter(&arbiter.handle(), move |_| stub);
     ButtonsDeps {
-        mint: IdGenerator::seeded(1),
-        activity: activity.clone(),
-        supervision: Supervision::new("buttons", clock.clone(), Arc::new(|_| {})),
-        threads: Port::new("db", db.clone().recipient(), 1, SAFETY, activity),
-        acknowledge: Port::new("alerts", db.clone().recipient(), 1, SAFETY, activity),
-        silence: Port::new("db", db.clone().recipient(), 1, SAFETY, activity),
-        tasks: Port::new("db", db.clone().recipient(), 1, SAFETY, activity),
-        rerun: Port::new("db", db.clone().recipient(), 1, SAFETY, activity),
-        enqueue: Port::new("db", db.clone().recipient(), 1, SAFETY, activity),
-        record_change: Port::new("db", db.recipient(), 1, SAFETY, activity),
-        clock,
+        kit: environment.kit("buttons"),
+        reader: DatabaseReader::unconnected()
+            .with::<ReadThreads>(environment.port("db", &others))
+            .with::<FindTasks>(environment.port("db", &others)),
+        writer: DatabaseWriter::unconnected()
+            .with::<AddSilence>(environment.port("db", &others))
+            .with::<RerunTasks>(environment.port("db", &others))
+            .with::<EnqueueMessage>(environment.port("db", &others))
+            .with::<RecordChange>(environment.port("db", &others)),
+        alerts: AlertsClient::unconnected().with::<Acknowledge>(environment.port("alerts", &others)),
     }
 }
 

@@ -17,7 +17,7 @@ fn payload(lines: Vec<String>) -> Payload {
 
 #[test]
 fn each_colour_is_that_of_the_reference_system() {
-    let colours = [Colour::Green, Colour::Yellow, Colour::Red, Colour::Blue].map(colour);
+    let colours = [Colour::Green, Colour::Yellow, Colour::Red, Colour::Blue].map(hex_colour);
     assert_eq!(colours, ["#00FF00", "#FFFF00", "#FF0000", "#2210FF"]);
 }
 

@@ -8,13 +8,14 @@ mod routes;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actix::Arbiter;
-use flowlord_kernel::{Clock as _, Code, Error};
+use actix::{Arbiter, Handler};
+use flowlord_kernel::{Activity, Clock as _, Code, Error, Ping, Port, guarded};
 use flowlord_testkit::{FakeSlack, SlackMode, VirtualClock};
 
-use chrono::DateTime;
 use flowlord_messages::notifier::{AwaitMessage, Colour, Fate, Payload};
-use flowlord_messages::outbox::{Delivery, MessageFate, SlackThread};
+use flowlord_messages::outbox::{
+    Delivery, MarkNotified, MessageFate, ReadMessage, ReadThreads, RouteWay, SlackThread,
+};
 
 use crate::*;
 
@@ -223,32 +224,27 @@ impl Bench {
         now: DateTime<Utc>,
         patience: Duration,
     ) -> Self {
-        let activity = Activity::default();
-        let clock = VirtualClock::new(now, activity.clone());
+        let clock = VirtualClock::new(now, Activity::default());
         slack.follow(&clock);
         let arbiter = Arbiter::new();
         let stub = outbox.clone();
         let db = Outbox::start_in_arbiter(&arbiter.handle(), move |_| stub);
-        let give_up = Arc::new(|_: &str| panic!("gave up"));
+        let environment = clock.environment();
         let deps = Deps {
-            clock: Arc::new(clock.clone()),
-            mint: IdGenerator::seeded(1),
-            activity: activity.clone(),
-            supervision: Supervision::new("notifier", Arc::new(clock.clone()), give_up),
-            pending: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
-            outages: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
-            threads: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
-            message: Port::new("db", db.clone().recipient(), 16, SAFETY, &activity),
-            mark: Port::new("db", db.recipient(), 16, SAFETY, &activity),
+            kit: environment.kit("notifier"),
+            reader: DatabaseReader::unconnected()
+                .with::<PendingMessages>(environment.port("db", &db))
+                .with::<ReadOutages>(environment.port("db", &db))
+                .with::<ReadThreads>(environment.port("db", &db))
+                .with::<ReadMessage>(environment.port("db", &db)),
+            writer: DatabaseWriter::unconnected().with::<MarkNotified>(environment.port("db", &db)),
         };
         let actor = Notifier::start_with(&arbiter.handle(), config.clone(), deps, patience);
-        let notify = Port::new("notifier", actor.clone().recipient(), 16, SAFETY, &activity);
-        let stop = Port::new("notifier", actor.clone().recipient(), 16, SAFETY, &activity);
-        let fate = Port::new("notifier", actor.clone().recipient(), 128, SAFETY, &activity);
-        let waits = Port::new("notifier", actor.clone().recipient(), 1, SAFETY, &activity);
-        let panic = Port::new("notifier", actor.clone().recipient(), 1, SAFETY, &activity);
+        let (notify, stop) = (environment.port("notifier", &actor), environment.port("notifier", &actor));
+        let (fate, panic) = (environment.port("notifier", &actor), environment.port("notifier", &actor));
+        let waits = environment.port("notifier", &actor);
         // Answered once it has started: before that no work is under way.
-        Port::new("notifier", actor.recipient(), 1, SAFETY, &activity).call(Ping).await.unwrap();
+        environment.port("notifier", &actor).call(Ping).await.unwrap();
         Self { config, outbox, slack, clock, notify, stop, fate, panic, patience: waits, arbiter }
     }
 
@@ -326,7 +322,7 @@ impl Handler<Patience> for Notifier {
     type Result = Result<()>;
 
     fn handle(&mut self, patience: Patience, _: &mut Self::Context) -> Self::Result {
-        self.waiting = patience.0;
+        self.status_timeout = patience.0;
         Ok(())
     }
 }

@@ -272,6 +272,6 @@ fn no_secret_is_shown() {
     };
     let bot = Route { name: "bot".to_owned(), webhook: None, ..route.clone() };
     let routes = [route, bot];
-    let shown = format!("{routes:?} {:?}", Ways::new(&routes, "", SAFETY, TimeDelta::zero()));
+    let shown = format!("{routes:?} {:?}", Destinations::new(&routes, "", SAFETY, TimeDelta::zero()));
     assert!(!shown.contains("secret"), "{shown}");
 }

@@ -3,6 +3,7 @@
 use flowlord_testkit::SlackMode;
 
 use super::*;
+use crate::sender::FIRST_WAIT;
 
 #[actix::test]
 async fn a_connection_that_is_cut_is_opened_again() {
