@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use actix::{Addr, ArbiterHandle};
 use flowlord_alerts::Alerts;
+use flowlord_alerts::deadlines::{self, DeadlineChecker};
 use flowlord_backload::Backload;
 use flowlord_backup::{Backup, Place, ShipConfig, ShipDeps, Shipper};
 use flowlord_db::Database;
@@ -20,7 +21,6 @@ use flowlord_messages::clients::{AlertsClient, BackupClient, IngestClient};
 use flowlord_notifier::{Buttons, ButtonsConfig, ButtonsDeps, Notifier};
 use flowlord_retention::Retention;
 use flowlord_scheduler::Scheduler;
-use flowlord_watch::Watch;
 
 use crate::config::{Route, Secret};
 
@@ -131,14 +131,14 @@ impl Wiring<'_> {
         on: &ArbiterHandle,
         database: &Database,
         library: &Addr<Library>,
-    ) -> Addr<Watch> {
-        let deps = flowlord_watch::Deps {
+    ) -> Addr<DeadlineChecker> {
+        let deps = deadlines::Deps {
             kit: self.environment.kit("watch"),
             writer: self.writer(database),
             reader: self.reader(database),
             library: self.library_client(library),
         };
-        Watch::start(on, flowlord_watch::Config { ttl: self.config.tasks.ttl }, deps)
+        DeadlineChecker::start(on, deadlines::Config { ttl: self.config.tasks.ttl }, deps)
     }
 
     pub(super) fn notifier(&self, on: &ArbiterHandle, database: &Database) -> Addr<Notifier> {

@@ -3,7 +3,10 @@
 //! Each route has an escalation of its own. At each check the actor reads the alerts that no notification has told yet,
 //! asks the policy (a pure function), and has the new state and the message stored by one command: a restart neither
 //! repeats nor forgets. The notifier sends.
+//!
+//! Some of the alerts come from the [deadline checker](deadlines), an actor of its own.
 
+pub mod deadlines;
 mod notification;
 #[cfg(test)]
 mod tests;

@@ -121,8 +121,8 @@ impl Bench {
                 .with::<ReadSlotTasks>(environment.port("db", &db)),
             writer: DatabaseWriter::unconnected().with::<RaiseBreaches>(environment.port("db", &db)),
         };
-        let watch = Watch::start(&arbiter.handle(), Config { ttl: TimeDelta::hours(4) }, deps);
-        let ping = environment.port("watch", &watch);
+        let checker = DeadlineChecker::start(&arbiter.handle(), Config { ttl: TimeDelta::hours(4) }, deps);
+        let ping = environment.port("watch", &checker);
         ping.call(Ping).await.unwrap();
         clock.settle().await;
         Self { rows, clock, ping, arbiter }

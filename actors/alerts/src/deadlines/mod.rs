@@ -1,9 +1,9 @@
-//! The watch actor raises alerts about what should have happened by now and didn't.
+//! The deadline checker, the actor `watch`: it raises alerts about what should have happened by now and didn't.
 //!
 //! Each minute it reads the deadlines that passed since its last check and what became of their tasks. Alerts are
 //! stored together with how far it checked: a restart neither repeats nor forgets any.
 
-mod overdue;
+mod breaches;
 #[cfg(test)]
 mod tests;
 
@@ -36,14 +36,14 @@ pub struct Deps {
 
 /// Raises alerts about missed deadlines.
 #[derive(Debug)]
-pub struct Watch {
+pub struct DeadlineChecker {
     config: Config,
     deps: Deps,
     is_checking: bool,
     timer: Timer,
 }
 
-impl Watch {
+impl DeadlineChecker {
     /// Starts it in `arbiter`.
     #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
@@ -62,7 +62,7 @@ impl Watch {
         self.is_checking = true;
         let (deps, ttl) = (self.deps.clone(), self.config.ttl);
         let checked = async move {
-            let breaches = overdue::find_breaches(&deps, ttl, now).await?;
+            let breaches = breaches::find_breaches(&deps, ttl, now).await?;
             deps.writer.call(breaches).await
         };
         self.ask(ctx, checked, move |this, checked: Result<()>, ctx| {
@@ -75,7 +75,7 @@ impl Watch {
     }
 }
 
-impl Handler<Ping> for Watch {
+impl Handler<Ping> for DeadlineChecker {
     type Result = Result<Pong>;
 
     fn handle(&mut self, _: Ping, ctx: &mut Self::Context) -> Result<Pong> {
@@ -90,7 +90,7 @@ impl Handler<Ping> for Watch {
     }
 }
 
-impl Actor for Watch {
+impl Actor for DeadlineChecker {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
@@ -99,20 +99,20 @@ impl Actor for Watch {
     }
 }
 
-impl Supervised for Watch {
+impl Supervised for DeadlineChecker {
     fn restarting(&mut self, _ctx: &mut Self::Context) {
         self.is_checking = false;
         self.timer = Timer::default();
     }
 }
 
-impl KernelActor for Watch {
+impl KernelActor for DeadlineChecker {
     fn kit(&self) -> &ActorKit {
         &self.deps.kit
     }
 }
 
-impl Wakes for Watch {
+impl Wakes for DeadlineChecker {
     fn timer(&mut self) -> &mut Timer {
         &mut self.timer
     }

@@ -9,7 +9,7 @@ use flowlord_messages::library::CurrentWorkflows;
 use flowlord_messages::watch::{Breach, RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks};
 use flowlord_messages::write::SlotKey;
 
-use crate::Deps;
+use super::Deps;
 
 /// Deadlines that passed longer ago are ignored: after a long downtime nobody needs them.
 const LOOK_BACK: TimeDelta = TimeDelta::days(1);
