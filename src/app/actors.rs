@@ -8,18 +8,18 @@ use flowlord_alerts::deadlines::{self, DeadlineChecker};
 use flowlord_backload::Backload;
 use flowlord_backup::{Backup, Place, ShipConfig, ShipDeps, Shipper};
 use flowlord_db::Database;
-use flowlord_deadman::Deadman;
 use flowlord_dispatch::Dispatch;
 use flowlord_domain::alert::Matcher;
 use flowlord_files::Files;
 use flowlord_ingest::Ingest;
+use flowlord_janitor::heartbeat::{self, HeartbeatSender};
+use flowlord_janitor::retention::{self, HistoryRemover};
 use flowlord_kernel::{Ping, Port};
 use flowlord_library::Library;
 use flowlord_library::metafiles::MetaFiles;
 use flowlord_messages::alerts::DEFAULT_ROUTE;
 use flowlord_messages::clients::{AlertsClient, BackupClient, IngestClient};
 use flowlord_notifier::{Buttons, ButtonsConfig, ButtonsDeps, Notifier};
-use flowlord_retention::Retention;
 use flowlord_scheduler::Scheduler;
 
 use crate::config::{Route, Secret};
@@ -238,13 +238,10 @@ impl Wiring<'_> {
         Ok(Shipper::start(on, config, place, deps))
     }
 
-    pub(super) fn retention(&self, on: &ArbiterHandle, database: &Database) -> Addr<Retention> {
-        let deps = flowlord_retention::Deps {
-            kit: self.environment.kit("retention"),
-            writer: self.writer(database),
-        };
-        let config = flowlord_retention::Config { retention: self.config.history.retention };
-        Retention::start(on, config, deps)
+    pub(super) fn retention(&self, on: &ArbiterHandle, database: &Database) -> Addr<HistoryRemover> {
+        let deps = retention::Deps { kit: self.environment.kit("retention"), writer: self.writer(database) };
+        let config = retention::Config { retention: self.config.history.retention };
+        HistoryRemover::start(on, config, deps)
     }
 
     pub(super) fn backload(
@@ -267,12 +264,12 @@ impl Wiring<'_> {
         &self,
         on: &ArbiterHandle,
         pings: &[Port<Ping>],
-    ) -> anyhow::Result<Option<Addr<Deadman>>> {
+    ) -> anyhow::Result<Option<Addr<HeartbeatSender>>> {
         let deadman = &self.config.deadman;
         let Some(url) = &deadman.url else { return Ok(None) };
-        let config = flowlord_deadman::Config { url: url.expose().to_owned(), every: deadman.every };
-        let deps = flowlord_deadman::Deps { kit: self.environment.kit("deadman"), pings: pings.to_vec() };
-        Ok(Some(Deadman::start(on, config, deps)?))
+        let config = heartbeat::Config { url: url.expose().to_owned(), every: deadman.every };
+        let deps = heartbeat::Deps { kit: self.environment.kit("deadman"), pings: pings.to_vec() };
+        Ok(Some(HeartbeatSender::start(on, config, deps)?))
     }
 
     pub(super) fn files(

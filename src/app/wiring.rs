@@ -13,6 +13,7 @@ use flowlord_dispatch::Dispatch;
 use flowlord_domain::Ids as _;
 use flowlord_files::Files;
 use flowlord_ingest::Ingest;
+use flowlord_janitor::retention::HistoryRemover;
 use flowlord_kernel::{Environment, LatePort, Ping, Port, PortLimits, lower_priority};
 use flowlord_library::Library;
 use flowlord_messages::AlertSender;
@@ -21,7 +22,6 @@ use flowlord_messages::hint::SnapshotsChanged;
 use flowlord_messages::library::WorkflowsChanged;
 use flowlord_messages::token::TokenHash;
 use flowlord_notifier::{Buttons, Notifier};
-use flowlord_retention::Retention;
 use flowlord_scheduler::Scheduler;
 use flowlord_store::Stores;
 use flowlord_web::Metrics;
@@ -70,7 +70,7 @@ pub(super) struct Below {
     pub(super) buttons: Addr<Buttons>,
     pub(super) backup: Addr<Backup>,
     pub(super) shipper: Addr<Shipper>,
-    pub(super) retention: Addr<Retention>,
+    pub(super) retention: Addr<HistoryRemover>,
     pub(super) backload: Addr<Backload>,
     pub(super) files: Addr<Files>,
 }

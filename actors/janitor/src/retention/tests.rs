@@ -60,7 +60,7 @@ async fn bench(left: usize) -> Bench {
     let writer = DatabaseWriter::unconnected().with::<RemoveHistory>(environment.port("db", &db));
     let config = Config { retention: TimeDelta::days(7) };
     let deps = Deps { kit: environment.kit("retention"), writer };
-    let retention = Retention::start(&arbiter.handle(), config, deps);
+    let retention = HistoryRemover::start(&arbiter.handle(), config, deps);
     let client = RetentionClient::connect("retention", &retention, &environment);
     environment.port("retention", &retention).call(Ping).await.unwrap();
     clock.settle().await;

@@ -45,14 +45,14 @@ pub struct Deps {
 
 /// Sends heartbeats to the watcher.
 #[derive(Debug)]
-pub struct Deadman {
+pub struct HeartbeatSender {
     config: Config,
     deps: Deps,
     client: Client,
     timer: Timer,
 }
 
-impl Deadman {
+impl HeartbeatSender {
     /// Starts it in `arbiter`.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Deadman {
     }
 }
 
-handlers!(Deadman {});
+handlers!(HeartbeatSender {});
 
 /// Asks for the watcher's URL if every actor answers. Returns the outcome for the metric.
 async fn send_if_well(pings: Vec<Port<Ping>>, client: Client, url: String) -> &'static str {
@@ -98,7 +98,7 @@ async fn send_if_well(pings: Vec<Port<Ping>>, client: Client, url: String) -> &'
     }
 }
 
-impl Actor for Deadman {
+impl Actor for HeartbeatSender {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
@@ -107,19 +107,19 @@ impl Actor for Deadman {
     }
 }
 
-impl Supervised for Deadman {
+impl Supervised for HeartbeatSender {
     fn restarting(&mut self, _ctx: &mut Self::Context) {
         self.timer = Timer::default();
     }
 }
 
-impl KernelActor for Deadman {
+impl KernelActor for HeartbeatSender {
     fn kit(&self) -> &ActorKit {
         &self.deps.kit
     }
 }
 
-impl Wakes for Deadman {
+impl Wakes for HeartbeatSender {
     fn timer(&mut self) -> &mut Timer {
         &mut self.timer
     }

@@ -66,7 +66,7 @@ async fn the_watcher_hears_every_minute_while_all_is_well_and_nothing_else() {
     let deps = Deps { kit: environment.kit("deadman"), pings: vec![environment.port("db", &neighbour)] };
     let config = Config { url, every: TimeDelta::minutes(1) };
     assert!(!format!("{config:?}").contains("secret"));
-    let _deadman = Deadman::start(&arbiter.handle(), config, deps).unwrap();
+    let _deadman = HeartbeatSender::start(&arbiter.handle(), config, deps).unwrap();
     assert_eq!(heard.recv().await.unwrap(), "GET /ping/secret HTTP/1.1");
     clock.advance(TimeDelta::minutes(2)).await;
     assert_eq!(heard.recv().await.as_deref(), heard.recv().await.as_deref());

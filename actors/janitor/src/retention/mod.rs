@@ -39,7 +39,7 @@ pub struct Deps {
 
 /// Removes history that is older than the retention.
 #[derive(Debug)]
-pub struct Retention {
+pub struct HistoryRemover {
     config: Config,
     deps: Deps,
     timer: Timer,
@@ -49,7 +49,7 @@ pub struct Retention {
     removed_others: usize,
 }
 
-impl Retention {
+impl HistoryRemover {
     /// Starts it in `arbiter`.
     #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
@@ -129,9 +129,9 @@ fn next_midnight(now: DateTime<Utc>) -> DateTime<Utc> {
     next.and_time(NaiveTime::MIN).and_utc()
 }
 
-handlers!(Retention { RemoveOld => remove_old });
+handlers!(HistoryRemover { RemoveOld => remove_old });
 
-impl Actor for Retention {
+impl Actor for HistoryRemover {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
@@ -140,20 +140,20 @@ impl Actor for Retention {
     }
 }
 
-impl Supervised for Retention {
+impl Supervised for HistoryRemover {
     fn restarting(&mut self, _ctx: &mut Self::Context) {
         self.next_step = None;
         self.timer = Timer::default();
     }
 }
 
-impl KernelActor for Retention {
+impl KernelActor for HistoryRemover {
     fn kit(&self) -> &ActorKit {
         &self.deps.kit
     }
 }
 
-impl Wakes for Retention {
+impl Wakes for HistoryRemover {
     fn timer(&mut self) -> &mut Timer {
         &mut self.timer
     }
