@@ -139,17 +139,10 @@ impl Batch<'_> {
             info = expand_row(&info, row, &mut meta);
         }
         NewTask {
-            uid: ids.uid(now),
-            topic: self.topic.to_owned(),
-            job: self.job.to_owned(),
-            id: ids.chain(now),
             info,
             meta: meta.sorted().encode(),
-            workflow: self.workflow.to_owned(),
-            parent: None,
-            retry: 0,
-            not_before: None,
             lane: self.lane,
+            ..NewTask::of_new_chain((self.topic, self.job), self.workflow, now, ids)
         }
     }
 }

@@ -250,26 +250,9 @@ impl<'a> DecisionDraft<'a> {
             info,
             meta: meta.encode(),
             workflow: phase.workflow.clone(),
-            ..self.new_follower(ids)
+            ..NewTask::following(self.task, self.now, ids)
         };
         self.decision.children.push(child);
-    }
-
-    /// A task of the same chain that this one leads to.
-    fn new_follower(&self, ids: &mut dyn Ids) -> NewTask {
-        NewTask {
-            uid: ids.uid(self.now),
-            topic: self.task.topic.clone(),
-            job: self.task.job.clone(),
-            id: self.task.id.clone(),
-            info: self.task.info.clone(),
-            meta: String::new(),
-            workflow: self.task.workflow.clone(),
-            parent: Some(self.task.uid),
-            retry: 0,
-            not_before: None,
-            lane: self.task.lane,
-        }
     }
 
     fn retry_or_give_up(&mut self, ids: &mut dyn Ids) {
@@ -304,7 +287,7 @@ impl<'a> DecisionDraft<'a> {
             meta: meta.sorted().encode(),
             retry: number,
             not_before: Some(self.now.checked_add_signed(delay).unwrap_or(self.now)),
-            ..self.new_follower(ids)
+            ..NewTask::following(self.task, self.now, ids)
         });
     }
 

@@ -6,7 +6,7 @@ use crate::glob::Glob;
 use crate::ids::Ids;
 use crate::rule::{MAX_FILES, Rule};
 use crate::schedule::CreateError;
-use crate::task::{Lane, NewTask};
+use crate::task::NewTask;
 use crate::task_time::path_time;
 use crate::template::{expand_meta, render_utc};
 use crate::workflow::{Phase, Workflows};
@@ -123,17 +123,9 @@ impl FileMatch<'_> {
         let info = render_utc(template, path_time(path), host, ids);
         let (info, _) = expand_meta(&info, |key| meta.first(key).map(str::to_owned));
         NewTask {
-            uid: ids.uid(now),
-            topic: task.topic.clone(),
-            job: task.job.clone(),
-            id: ids.chain(now),
             info,
             meta: meta.sorted().encode(),
-            workflow: workflow.clone(),
-            parent: None,
-            retry: 0,
-            not_before: None,
-            lane: Lane::Live,
+            ..NewTask::of_new_chain((&task.topic, &task.job), workflow, now, ids)
         }
     }
 }

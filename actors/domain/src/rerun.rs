@@ -16,19 +16,7 @@ pub fn rerun(task: &Attempt, ids: &mut dyn Ids, now: DateTime<Utc>) -> NewTask {
         meta.remove(key);
     }
     meta.set("rerun", "manual");
-    NewTask {
-        uid: ids.uid(now),
-        topic: task.topic.clone(),
-        job: task.job.clone(),
-        id: task.id.clone(),
-        info: task.info.clone(),
-        meta: meta.sorted().encode(),
-        workflow: task.workflow.clone(),
-        parent: Some(task.uid),
-        retry: 0,
-        not_before: None,
-        lane: task.lane,
-    }
+    NewTask { meta: meta.sorted().encode(), ..NewTask::following(task, now, ids) }
 }
 
 #[cfg(test)]

@@ -185,18 +185,12 @@ fn plain_task(
     ids: &mut dyn Ids,
     now: DateTime<Utc>,
 ) -> NewTask {
+    let Phase { task, workflow, template, .. } = phase;
+    let new = NewTask::of_new_chain((&task.topic, &task.job), workflow, now, ids);
     NewTask {
-        uid: ids.uid(now),
-        topic: phase.task.topic.clone(),
-        job: phase.task.job.clone(),
-        id: ids.chain(now),
-        info: render_utc(&phase.template, Some(time), host, ids),
-        meta: phase_meta(&phase.workflow, Some(&cron_text(time)), &phase.task.job).encode(),
-        workflow: phase.workflow.clone(),
-        parent: None,
-        retry: 0,
-        not_before: None,
-        lane: Lane::Live,
+        info: render_utc(template, Some(time), host, ids),
+        meta: phase_meta(workflow, Some(&cron_text(time)), &task.job).encode(),
+        ..new
     }
 }
 

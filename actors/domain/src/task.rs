@@ -6,6 +6,8 @@ use std::str::FromStr;
 use chrono::{DateTime, TimeZone, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::ids::Ids;
+
 /// The id of one attempt: its creation instant in microseconds since 1970, moved on by one while taken.
 ///
 /// So `created` of two attempts always differs, a day is a range of ids, and no second index is needed.
@@ -176,6 +178,45 @@ pub struct NewTask {
 }
 
 impl NewTask {
+    /// The first task of a chain, ready now; what its worker is to do is left open.
+    pub(crate) fn of_new_chain(
+        (topic, job): (&str, &str),
+        workflow: &str,
+        now: DateTime<Utc>,
+        ids: &mut dyn Ids,
+    ) -> Self {
+        Self {
+            uid: ids.uid(now),
+            topic: topic.to_owned(),
+            job: job.to_owned(),
+            id: ids.chain(now),
+            info: String::new(),
+            meta: String::new(),
+            workflow: workflow.to_owned(),
+            parent: None,
+            retry: 0,
+            not_before: None,
+            lane: Lane::Live,
+        }
+    }
+
+    /// A task of the same chain that an attempt leads to, with the same info; its meta is left open.
+    pub(crate) fn following(task: &Attempt, now: DateTime<Utc>, ids: &mut dyn Ids) -> Self {
+        Self {
+            uid: ids.uid(now),
+            topic: task.topic.clone(),
+            job: task.job.clone(),
+            id: task.id.clone(),
+            info: task.info.clone(),
+            meta: String::new(),
+            workflow: task.workflow.clone(),
+            parent: Some(task.uid),
+            retry: 0,
+            not_before: None,
+            lane: task.lane,
+        }
+    }
+
     /// The attempt that it is once it is stored: not handed out yet, without a result.
     #[must_use]
     pub fn into_attempt(self) -> Attempt {

@@ -16,31 +16,31 @@ use stamp::{TimeText, UidText};
 
 /// A task on the wire. Empty fields aren't written, but for `type` and `info`; times stay the texts they were.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TaskDoc {
+pub struct TaskDoc<T = String> {
     /// The topic; `type` on the wire.
-    pub topic: String,
+    pub topic: T,
     /// The job.
-    pub job: String,
+    pub job: T,
     /// What the worker is to do.
-    pub info: String,
+    pub info: T,
     /// When the attempt was created.
-    pub created: String,
+    pub created: T,
     /// The chain.
-    pub id: String,
+    pub id: T,
     /// A URL query.
-    pub meta: String,
+    pub meta: T,
     /// How it ended.
-    pub result: String,
+    pub result: T,
     /// What the worker said.
-    pub msg: String,
+    pub msg: T,
     /// When it began.
-    pub started: String,
+    pub started: T,
     /// When it ended.
-    pub ended: String,
+    pub ended: T,
     /// The attempt.
-    pub uid: String,
+    pub uid: T,
     /// When it may be handed out; only new tasks bring it.
-    pub not_before: String,
+    pub not_before: T,
 }
 
 impl TaskDoc {
@@ -94,26 +94,6 @@ impl TaskDoc {
     }
 }
 
-impl Serialize for TaskDoc {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let fields = TaskTexts {
-            topic: &self.topic,
-            job: &self.job,
-            info: &self.info,
-            created: &self.created,
-            id: &self.id,
-            meta: &self.meta,
-            result: &self.result,
-            msg: &self.msg,
-            started: &self.started,
-            ended: &self.ended,
-            uid: &self.uid,
-            not_before: &self.not_before,
-        };
-        fields.serialize(serializer)
-    }
-}
-
 /// An attempt as Task JSON, written without a copy of its texts: hand-outs come by the thousand a second.
 #[derive(Debug, Clone, Copy)]
 pub struct AttemptDoc<'a>(pub &'a Attempt);
@@ -125,8 +105,8 @@ impl Serialize for AttemptDoc<'_> {
         let started = attempt.started.map(TimeText::in_seconds);
         let ended = attempt.ended.map(TimeText::in_seconds);
         let uid = UidText::new(attempt.uid);
-        let fields = TaskTexts {
-            topic: &attempt.topic,
+        let doc = TaskDoc {
+            topic: attempt.topic.as_str(),
             job: &attempt.job,
             info: &attempt.info,
             created: created.as_str(),
@@ -139,49 +119,35 @@ impl Serialize for AttemptDoc<'_> {
             uid: uid.as_str(),
             not_before: "",
         };
-        fields.serialize(serializer)
+        doc.serialize(serializer)
     }
 }
 
-/// The texts of one task in the order in which they are written.
-struct TaskTexts<'a> {
-    topic: &'a str,
-    job: &'a str,
-    info: &'a str,
-    created: &'a str,
-    id: &'a str,
-    meta: &'a str,
-    result: &'a str,
-    msg: &'a str,
-    started: &'a str,
-    ended: &'a str,
-    uid: &'a str,
-    not_before: &'a str,
-}
-
-impl TaskTexts<'_> {
+/// Written in the order that the reference system has.
+impl<T: AsRef<str>> Serialize for TaskDoc<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let optional = [
-            ("created", self.created),
-            ("id", self.id),
-            ("meta", self.meta),
-            ("result", self.result),
-            ("msg", self.msg),
-            ("started", self.started),
-            ("ended", self.ended),
-            ("uid", self.uid),
-            ("not_before", self.not_before),
+            ("created", &self.created),
+            ("id", &self.id),
+            ("meta", &self.meta),
+            ("result", &self.result),
+            ("msg", &self.msg),
+            ("started", &self.started),
+            ("ended", &self.ended),
+            ("uid", &self.uid),
+            ("not_before", &self.not_before),
         ];
-        let written = || optional.into_iter().filter(|(_, text)| !text.is_empty());
-        let job = (!self.job.is_empty()).then_some(self.job);
-        let length = 2 + usize::from(job.is_some()) + written().count();
+        let written = optional.map(|(name, text)| (name, text.as_ref())).into_iter();
+        let written = written.filter(|(_, text)| !text.is_empty());
+        let job = Some(self.job.as_ref()).filter(|job| !job.is_empty());
+        let length = 2 + usize::from(job.is_some()) + written.clone().count();
         let mut doc = serializer.serialize_struct("Task", length)?;
-        doc.serialize_field("type", self.topic)?;
+        doc.serialize_field("type", self.topic.as_ref())?;
         if let Some(job) = job {
             doc.serialize_field("job", job)?;
         }
-        doc.serialize_field("info", self.info)?;
-        for (name, text) in written() {
+        doc.serialize_field("info", self.info.as_ref())?;
+        for (name, text) in written {
             doc.serialize_field(name, text)?;
         }
         doc.end()
