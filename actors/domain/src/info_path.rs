@@ -102,4 +102,30 @@ mod tests {
             assert_eq!(info_path(info).as_deref(), path, "{info}");
         }
     }
+
+    #[test]
+    fn who_asks_and_which_port_may_stand_before_a_host() {
+        for (info, path) in [
+            ("s3://user:word@b:80/c", Some("/c")),
+            ("s3://us er@b/c", None),
+            ("s3://u%zz@b/c", None),
+            ("s3://u%20r@b/c", Some("/c")),
+            ("s3://b:/c", Some("/c")),
+            ("s3://b:8x/c", None),
+            ("http://[::1]x/c", None),
+            ("s3://b c/d", None),
+            ("s3://日/c", Some("/c")),
+            ("s3://b", Some("")),
+            ("a#%zz", None),
+            ("a#%20", Some("a")),
+            ("a\tb", None),
+            ("a\u{7f}b", None),
+            ("+a:b", None),
+            ("a+-.1:b", Some("")),
+            ("/a:b", Some("/a:b")),
+            ("a%2", None),
+        ] {
+            assert_eq!(info_path(info).as_deref(), path, "{info}");
+        }
+    }
 }

@@ -515,6 +515,81 @@ mod tests {
         assert_eq!(rule("require:{meta:file}").require, ["file"]);
     }
 
+    #[test]
+    fn steps_and_missed_slots_are_read_in_each_spelling() {
+        for (texts, by) in [
+            (["hour", "Hourly"], By::Hour),
+            (["day", "DAILY"], By::Day),
+            (["week", "weekly"], By::Week),
+            (["month", "monthly"], By::Month),
+        ] {
+            for text in texts {
+                assert_eq!(
+                    (By::parse(text), rule(&format!("for=1h&by={text}")).by),
+                    (Some(by), by),
+                    "{text}"
+                );
+            }
+        }
+        assert_eq!(By::parse("year"), None);
+        for (text, missed) in [("none", Missed::None), ("latest", Missed::Latest), ("All", Missed::All)] {
+            let read = rule(&format!("cron=@daily&missed={text}"));
+            assert_eq!((read.missed, read.problems), (missed, vec![]), "{text}");
+        }
+        assert_eq!(
+            rule("cron=@daily&missed=some").problems[0].message,
+            "missed `some` is unknown: write none, latest or all"
+        );
+    }
+
+    #[test]
+    fn a_phase_that_nothing_starts_says_so() {
+        let status = |text: &str, has_parent: bool| rule(text).status(has_parent).unwrap_or_default();
+        assert_eq!(status("retry_delay=1s", false), NON_SCHEDULED);
+        for (text, has_parent) in
+            [("cron=@daily", false), ("files=/a", false), ("", true), ("offset=x", true)]
+        {
+            assert_eq!(status(text, has_parent), "", "{text}");
+        }
+        assert!(status("x=%zz", false).starts_with("invalid rule format: x=%zz"));
+        assert!(status("cron=never", false).starts_with("invalid cron: never"));
+    }
+
+    #[test]
+    fn keys_of_a_parent_are_required_with_a_value() {
+        let ready = |meta: &str| rule("require={meta:a},{meta:b}").is_ready(&Query::lenient(meta));
+        assert!(ready("a=1&b=2&c="));
+        for meta in ["", "a=1", "b=2", "a=1&b=", "A=1&b=2"] {
+            assert!(!ready(meta), "{meta}");
+        }
+    }
+
+    #[test]
+    fn no_alert_counts_without_a_value_and_not_when_it_is_false() {
+        for (text, no_alert) in [
+            ("no_alert", true),
+            ("no_alert=true", true),
+            ("no_alert=", true),
+            ("no_alert=False", false),
+            ("", false),
+        ] {
+            assert_eq!(rule(text).no_alert, no_alert, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_makes_a_batch_is_a_range_or_rows() {
+        for (text, is_batch, has_rows) in [
+            ("cron=@daily", false, false),
+            ("cron=@daily&for=-1h", true, false),
+            ("cron=@daily&meta=a:1", true, true),
+            ("cron=@daily&meta-file=f", true, true),
+        ] {
+            assert_eq!((rule(text).is_batch(), rule(text).has_rows()), (is_batch, has_rows), "{text}");
+        }
+        assert_eq!(rule("a=1\tb").blocked().unwrap().key, "", "a control character");
+    }
+
     proptest! {
         #[test]
         fn any_rule_is_read(text in "((cron|for|by|meta|retry_delay|missed|x)=[-a-z0-9*%:,| ]{0,9}&?){0,4}") {

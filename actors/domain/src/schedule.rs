@@ -300,4 +300,38 @@ mod tests {
         assert_eq!(hours("missed=all"), ["06", "07", "08"]);
         assert_eq!(hours("missed=all&missed_window=2h"), ["07", "08"]);
     }
+
+    #[test]
+    fn rows_are_those_of_the_rule_and_then_those_of_its_file() {
+        let rows = |rule: &str| {
+            let text = format!("[[phase]]\ntask = \"a\"\nrule = \"{rule}\"\ntemplate = \"{{meta:k}}\"\n");
+            let file = WorkflowFile::parse("wf.toml", &text, "", Tz::UTC).unwrap();
+            let rows = Row::from_json_lines("{\"k\":\"f\"}").unwrap();
+            let read = phase_rows(&file.phases[0], &|_: &str| Ok(rows.clone()), |_| false)?;
+            Ok::<_, CreateError>(
+                read.map(|rows| rows.iter().map(|row| row.0["k"].clone()).collect::<Vec<_>>()),
+            )
+        };
+        assert_eq!(rows("cron=@daily"), Ok(None));
+        assert_eq!(rows("meta=k:1,2"), Ok(Some(vec!["1".to_owned(), "2".to_owned()])));
+        assert_eq!(rows("meta-file=f"), Ok(Some(vec!["f".to_owned()])));
+        // Only what is wrong with rows keeps them from being read.
+        assert_eq!(rows("offset=x&meta-file=f"), Ok(Some(vec!["f".to_owned()])));
+        for wrong in ["meta=k", "meta=k:1|l:1,2", "meta=k:1&meta-file=f"] {
+            assert!(matches!(rows(wrong), Err(CreateError::Rule(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_slot_has_no_task_beyond_its_last() {
+        let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=@daily\"\n[[phase]]\ntask = \"b\"\nrule = \"cron=@daily&meta=k:1,2\"\n";
+        let file = WorkflowFile::parse("wf.toml", text, "", Tz::UTC).unwrap();
+        for (phase, count) in file.phases.iter().zip([1, 2]) {
+            let time = at("2024-01-15T10:30:00Z");
+            let slot = Slot::new(phase, time, &NoFiles).unwrap();
+            assert_eq!(slot.count(), count);
+            let made = |n: usize| slot.task(n, "h", &mut FixedIds::default(), time).is_some();
+            assert_eq!([made(count - 1), made(count), made(count + 1)], [true, false, false]);
+        }
+    }
 }

@@ -346,4 +346,29 @@ mod tests {
         assert_eq!((search.whole(Field::Type), search.whole(Field::Job)), (None, None));
         assert_eq!("job:x".parse::<Search>().unwrap().whole(Field::Job), Some("x"));
     }
+
+    #[test]
+    fn letters_beyond_ascii_count_in_any_case_too() {
+        let row = Row { topic: "Über".as_bytes(), ..ROW };
+        let finds = |text: &str| text.parse::<Search>().unwrap().finds(&row);
+        assert!(finds("type:über") && finds("type:ÜBER") && finds("über"));
+        assert!(!finds("type:übe") && !finds("type:uber"));
+        assert!(!finds(&"x".repeat(100)), "longer than any text of the row");
+        assert!("x".repeat(MAX_BYTES).parse::<Search>().is_ok());
+        assert_eq!("a ".repeat(MAX_TERMS).parse::<Search>().unwrap().terms.len(), MAX_TERMS);
+    }
+
+    #[test]
+    fn a_word_is_found_in_the_name_of_a_task_as_people_write_it() {
+        for (text, is_found) in [
+            ("load", true),
+            ("hourly", true),
+            ("oad:hou", true),
+            ("load:", true),
+            (":hourly", true),
+            ("load:daily", false),
+        ] {
+            assert_eq!(finds(text), is_found, "{text}");
+        }
+    }
 }

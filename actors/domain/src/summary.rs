@@ -136,6 +136,21 @@ mod tests {
         assert_eq!(report_url("https://flow.example/sub/", today()), url);
     }
 
+    #[test]
+    fn a_message_says_where_the_report_is_and_then_its_lines() {
+        let item = |topic, job, workflow| Item { topic, job, workflow, task_time: None, raised: None };
+        let items =
+            [item("b", "", "w.toml"), item("a", "j", ""), item("b", "", "w.toml"), item("b", "", "v.toml")];
+        let text = message("https://flow.example", today(), &summarize(items));
+        let expected = "see report at https://flow.example/web/alert?date=2026-03-01\n\
+                        b:                                     3\n\
+                        a:j:                                   1\n";
+        assert_eq!(text, expected);
+        let counted = counts(items);
+        let workflows: Vec<_> = counted["b"].workflows.iter().map(String::as_str).collect();
+        assert_eq!((workflows, counted["a:j"].workflows.len()), (vec!["v.toml", "w.toml"], 0));
+    }
+
     proptest! {
         #[test]
         fn no_alert_is_lost(alerts in proptest::collection::vec(("[ab]{1,2}", "[ab]{0,1}"), 0..50)) {

@@ -233,6 +233,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_result_of_a_task_is_one_or_none_or_wrong() {
+        let read = |result: &str| TaskDoc { result: result.to_owned(), ..TaskDoc::default() }.parsed_result();
+        assert_eq!(read(""), Ok(None));
+        assert_eq!(read("warn"), Ok(Some(TaskResult::Warn)));
+        assert_eq!(read("fine"), Err(InvalidResult));
+    }
+
+    #[test]
+    fn the_separators_that_go_escapes_are_escaped() {
+        let doc = TaskDoc { info: "a\u{2028}b\u{2029}c\u{202a}".to_owned(), ..TaskDoc::default() };
+        assert_eq!(doc.to_json(), "{\"type\":\"\",\"info\":\"a\\u2028b\\u2029c\u{202a}\"}");
+        assert_eq!(doc.to_pretty_json(), "{\n \"type\": \"\",\n \"info\": \"a\\u2028b\\u2029c\u{202a}\"\n}");
+    }
+
     proptest! {
         #[test]
         fn what_is_written_reads_back(topic in ".*", info in ".*", meta in ".*") {

@@ -279,6 +279,72 @@ fn the_slot_of_a_task_is_its_cron() {
     assert_eq!(slot("acron=2026-01-01T03"), None);
 }
 
+#[test]
+fn a_rule_keeps_its_phase_from_a_backload_only_by_its_rows_or_as_a_whole() {
+    let resolved = |rule: &str, more: &str| {
+        let text = format!("[[phase]]\ntask = \"a\"\ntemplate = \"x\"\nrule = \"{rule}\"\n");
+        let file = WorkflowFile::parse("f.toml", &text, "", Tz::UTC).unwrap();
+        request(&format!("{{\"task\":\"a\"{more}}}")).resolve(&Workflows::new([file.into()]), now()).is_ok()
+    };
+    let own_rows = r#","meta":{"k":"1"}"#;
+    for (rule, phase_rows, request_rows) in [
+        ("cron=@daily", true, true),
+        ("cron=never&offset=x&for=x", true, true),
+        ("meta=k", false, true),
+        ("meta=k:1&meta-file=f", false, true),
+        ("x=%zz", false, false),
+    ] {
+        assert_eq!((resolved(rule, ""), resolved(rule, own_rows)), (phase_rows, request_rows), "{rule}");
+    }
+}
+
+#[test]
+fn each_key_of_a_request_has_its_place() {
+    let read = request(
+        r#"{"at":"1","from":"2","to":"3","by":"4","template":"5","workflow":"6","meta-file":"7","task":"8","job":"9",
+            "background":true,"execute":false,"offset":5,"limit":7,"only":"failed"}"#,
+    );
+    let texts = [
+        &read.at,
+        &read.from,
+        &read.to,
+        &read.by,
+        &read.template,
+        &read.workflow,
+        &read.meta_file,
+        &read.task,
+    ];
+    assert_eq!(texts, ["1", "2", "3", "4", "5", "6", "7", "8"]);
+    assert_eq!((read.job.as_str(), read.background, read.execute), ("9", true, false));
+    assert_eq!((read.offset, read.limit, read.only), (5, Some(7), Only::Failed));
+    let err = serde_json::from_str::<Request>("[]").unwrap_err().to_string();
+    assert!(err.contains("expected an object"), "{err}");
+}
+
+#[test]
+fn the_digest_of_rows_is_the_same_in_every_version() {
+    let order = resolve(r#"{"task":"file","at":"2026-01-01"}"#).unwrap().order;
+    let rows = vec![Row(BTreeMap::from([("key".to_owned(), "a".to_owned())]))];
+    // FNV-1a of `key`, 0xff, `a`, 0xff.
+    assert_eq!(Plan::new(order, Some(rows.into())).unwrap().digest(), 0x3366_0531_758a_b4e5);
+}
+
+#[test]
+fn a_task_may_be_as_large_as_the_limit() {
+    // The meta of the task is `cron=2026-01-01T00`.
+    let made = |length: usize| {
+        let json = serde_json::json!({"task": "t", "template": "x".repeat(length), "at": "2026-01-01"});
+        let plan = plan(&json.to_string());
+        plan.task(0, now(), "h", &mut FixedIds::default())
+            .map(|task| task.info.len())
+            .map_err(|unmade| unmade.why)
+    };
+    assert_eq!(made(MAX_TEXT - 18), Ok(MAX_TEXT - 18));
+    assert!(made(MAX_TEXT - 17).unwrap_err().starts_with("its info and meta have 1048577 bytes"));
+    assert!(made(MAX_TEXT).unwrap_err().starts_with("its info and meta have"));
+    assert!(made(MAX_TEXT + 1).unwrap_err().starts_with("its info would have 1048577 bytes"));
+}
+
 proptest! {
     #[test]
     fn a_backload_of_a_range_is_those_of_its_parts(

@@ -363,3 +363,37 @@ fn deadlines_without_slots_are_noted() {
         finding(&behind("files=/in/*.csv")).starts_with("w.toml:6:8: done_by counts from the slots of cron")
     );
 }
+
+#[test]
+fn only_errors_are_errors() {
+    let text =
+        |rule: &str| format!("[[phase]]\ntask = \"a\"\nrule = \"cron=@daily{rule}\"\ntemplate = \"x\"\n");
+    let has_errors_of = |rule: &str| {
+        let file = WorkflowFile::parse("w.toml", &text(rule), "", Tz::UTC).unwrap();
+        let found = check(&Workflows::new([Arc::new(file)]));
+        (found.len(), has_errors(&found))
+    };
+    assert_eq!(has_errors_of(""), (0, false));
+    assert_eq!(has_errors_of("&x=1"), (1, false), "a warning");
+    assert_eq!(has_errors_of("&missed=some"), (1, true));
+}
+
+#[test]
+fn a_control_character_is_pointed_at() {
+    let found = of_rule("cron=@daily&meta=k:1\t2");
+    assert_eq!(found, "29: the rule holds a control character: take it out or write it as %0A");
+}
+
+#[test]
+fn a_phase_says_where_it_stands_and_what_is_wrong_with_it() {
+    let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=61 * * * *\"\n  template = \"x\"\n[[phase]]\ntask = \"b\"\nrule = \"cron=@daily\"\n";
+    let file = WorkflowFile::parse("w.toml", text, "", Tz::UTC).unwrap();
+    let [wrong, well] = file.phases.as_slice() else { panic!("{file:?}") };
+    assert_eq!(
+        (wrong.place(), wrong.template_place(), (wrong.line, wrong.column)),
+        ((2, 8), (4, 14), (1, 1))
+    );
+    assert_eq!((well.place(), well.template_place(), well.line), ((6, 8), (5, 1), 5));
+    assert!(wrong.status().starts_with("invalid cron: 61 * * * *"), "{}", wrong.status());
+    assert_eq!(well.status(), "");
+}

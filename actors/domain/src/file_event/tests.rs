@@ -292,6 +292,53 @@ fn what_tells_of_no_file_says_what_to_send() {
     assert_eq!(told(&long), "`path` has 4097 bytes: at most 4096 are allowed");
 }
 
+#[test]
+fn a_file_knows_when_it_was_written_and_which_time_its_path_names() {
+    let event = |path: &str, created: &str| FileEvent {
+        path: path.to_owned(),
+        created: created.to_owned(),
+        ..FileEvent::default()
+    };
+    let known = event("/in/2024/01/15/a.csv", "2024-01-16T02:00:00+02:00");
+    assert_eq!(known.created_at(), "2024-01-16T00:00:00Z".parse().ok());
+    assert_eq!(known.time(), "2024-01-15T00:00:00Z".parse().ok());
+    let unknown = event("/in/a.csv", "yesterday");
+    assert_eq!((unknown.created_at(), unknown.time()), (None, None));
+}
+
+#[test]
+fn texts_of_an_event_have_a_longest_length() {
+    let told = |key: &str, length: usize| {
+        let mut stat = json!({"path": "/in/a"});
+        stat[key] = json!("x".repeat(length));
+        told_with(&[], &stat.to_string()).map(|arrivals| arrivals.len())
+    };
+    for (key, most) in [("path", MAX_PATH), ("checksum", MAX_TEXT), ("created", MAX_TEXT)] {
+        assert_eq!(told(key, most), Ok(1), "{key}");
+        let field = key;
+        assert_eq!(told(key, most + 1), Err(FileEventError::TooLong { field, length: most + 1, most }));
+    }
+    let object = |length: usize| {
+        let object = json!({"id": "x".repeat(length), "name": "a", "bucket": "b"});
+        told_with(&[], &object.to_string()).map(|arrivals| arrivals.len())
+    };
+    let most = MAX_PATH + MAX_TEXT;
+    assert_eq!(object(most), Ok(1));
+    assert_eq!(object(most + 1), Err(FileEventError::TooLong { field: "id", length: most + 1, most }));
+    let many = vec![json!({"path": "/in/a"}); MAX_RECORDS];
+    assert_eq!(told_with(&[], &json!(many).to_string()).unwrap().len(), MAX_RECORDS);
+}
+
+#[test]
+fn a_stat_is_known_by_either_of_checksum_and_time() {
+    assert_eq!(file(&json!({"path": "/in/a", "checksum": "c"})).version, "c ");
+    assert_eq!(file(&json!({"path": "/in/a", "created": "t"})).version, " t");
+    // An object of GCS has both an id and a name.
+    for stat in [json!({"path": "/in/a", "id": "7"}), json!({"path": "/in/a", "name": "a"})] {
+        assert_eq!(file(&stat).path, "/in/a", "{stat}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_read(text in "[{}\":,a-z\\[\\]0-9]{0,40}") {

@@ -169,4 +169,12 @@ mod tests {
         assert_eq!(factor.part_of(TimeDelta::minutes(15)), TimeDelta::minutes(10));
         assert_eq!(Factor::MOST.times_interval(TimeDelta::MAX), TimeDelta::microseconds(i64::MAX));
     }
+
+    #[test]
+    fn a_factor_is_shown_as_a_number() {
+        assert!(
+            (Factor(2_500).as_f64() - 2.5).abs() < f64::EPSILON
+                && (Factor::ONE.as_f64() - 1.0).abs() < f64::EPSILON
+        );
+    }
 }

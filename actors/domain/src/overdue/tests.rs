@@ -340,3 +340,14 @@ fn of_a_long_pause_the_latest_slots_are_judged() {
     assert_eq!(due.len(), AT_ONCE + 6);
     assert_eq!(due[AT_ONCE - 1].slot, at("12:00") - TimeDelta::seconds(10));
 }
+
+#[test]
+fn the_longest_limit_is_that_of_a_beginning_or_an_end() {
+    let longest = |rules: &[&str]| {
+        let phase = |rule: &&str| format!("[[phase]]\ntask = \"a\"\nrule = \"cron=@daily{rule}\"\n");
+        longest_limit(&workflows(&rules.iter().map(phase).collect::<String>()))
+    };
+    assert_eq!(longest(&["", "&max_run=9h"]), TimeDelta::zero());
+    assert_eq!(longest(&["&start_by=1h&done_by=2h", "&start_by=3h"]), TimeDelta::hours(3));
+    assert_eq!(longest(&["&start_by=1h", "&done_by=2h"]), TimeDelta::hours(2));
+}

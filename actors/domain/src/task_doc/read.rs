@@ -243,6 +243,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn null_is_an_empty_task_and_a_value_reads_like_its_text() {
+        assert_eq!(TaskDoc::parse("null").unwrap(), TaskDoc::default());
+        let value = serde_json::json!({"type": "a", "job": null, "info": "x", "more": [1]});
+        let doc: TaskDoc = serde_json::from_value(value).unwrap();
+        assert_eq!(doc, TaskDoc { topic: "a".to_owned(), info: "x".to_owned(), ..TaskDoc::default() });
+    }
+
+    #[test]
+    fn each_field_has_its_place() {
+        let fields = TaskField::NAMES.map(|(_, name)| format!("\"{name}\":\"<{name}>\""));
+        let doc = TaskDoc::parse(&format!("{{{}}}", fields.join(","))).unwrap();
+        let TaskDoc { topic, job, info, created, id, meta, result, msg, started, ended, uid, not_before } =
+            doc;
+        let read = [topic, job, info, created, id, meta, result, msg, started, ended, uid, not_before];
+        assert_eq!(read, TaskField::NAMES.map(|(_, name)| format!("<{name}>")));
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_judged(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {

@@ -122,4 +122,15 @@ mod tests {
             "every hour at :00; and after load completes with file and rows in its meta"
         );
     }
+
+    #[test]
+    fn a_range_that_ends_at_its_slot_says_so() {
+        let said = words("rule = \"cron=@daily&offset=-24h&for=24h&by=hour\"");
+        assert_eq!(said, "every day at 00:00, for each hour from the day before up to the slot");
+        let said = words("rule = \"cron=@daily&offset=90s&for=12h30m&by=week\"");
+        assert_eq!(said, "every day at 00:00, for each week from 90 seconds after up to 45090 seconds after");
+        assert!(
+            words("rule = \"cron=@daily&for=1h&by=month\"").contains("for each month up to the hour after")
+        );
+    }
 }
