@@ -28,5 +28,5 @@ pub use server::tls::{TlsError, TlsFiles};
 /// The OpenAPI document, of a service whose paths are below a base path.
 #[must_use]
 pub fn openapi(version: &str, base: &str) -> serde_json::Value {
-    core::openapi::document(&api::table(), version, base)
+    core::openapi::document(&server::routes::table(), version, base)
 }

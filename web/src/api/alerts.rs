@@ -11,7 +11,7 @@ use flowlord_messages::read::{AlertFilter, ListAlerts};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::api::{List, json};
+use crate::core::answer::{List, json};
 use crate::core::context::ApiRef;
 use crate::core::extract::{json_body, object};
 use crate::core::openapi::{Operation, day_schema, list_of, schema, texts};

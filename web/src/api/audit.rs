@@ -2,18 +2,18 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use chrono::NaiveDate;
 use flowlord_domain::Role;
-use flowlord_messages::audit::{Action, ListChanges, StoredChange};
+use flowlord_messages::audit::{Action, StoredChange};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::api::{LookedList, json};
+use crate::core::answer::{LookedList, json};
 use crate::core::context::ApiRef;
 use crate::core::openapi::{Operation, schema, texts};
-use crate::core::params::{Params, day};
-use crate::core::problem::{Answer, Problem};
+use crate::core::params::Params;
+use crate::core::problem::Answer;
 use crate::core::route::Route;
+use crate::core::use_cases::audit_log::list_changes;
 use crate::core::view::time::Stamp;
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -51,30 +51,10 @@ impl<'a> From<&'a StoredChange> for ChangeView<'a> {
 pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["date", "who", "action", "limit", "cursor"])?;
     let date = params.date()?.unwrap_or_else(|| api.deps.clock.now().date_naive());
-    let page = api.deps.changes.call(wanted(&params, date, params.limit()?)?).await?;
+    let page = api.deps.changes.call(list_changes(&params, date, params.limit()?)?).await?;
     let items = page.changes.iter().map(ChangeView::from).collect();
     let next = page.next.map(|next| next.to_string());
     json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until.map(Stamp) })
-}
-
-/// Which changes a request asks for: the same for REST and for the page.
-pub(crate) fn wanted(params: &Params, date: NaiveDate, limit: usize) -> Result<ListChanges, Problem> {
-    let (from, to) = day(date);
-    Ok(ListChanges {
-        from,
-        to,
-        who: params.texts("who")?,
-        actions: params.many("action").map(action).collect::<Result<_, _>>()?,
-        after: params.cursor()?,
-        limit,
-    })
-}
-
-fn action(name: &str) -> Result<Action, Problem> {
-    Action::named(name).ok_or_else(|| {
-        let known = Action::ALL.map(Action::as_str).join(", ");
-        Problem::invalid(format!("`action` is `{name}`: write one of {known}"))
-    })
 }
 
 fn describe_list(operation: Operation) -> Operation {

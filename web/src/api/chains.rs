@@ -8,7 +8,7 @@ use flowlord_messages::read::ChainBeginning;
 use serde_json::json;
 
 use crate::api::tasks::task_example;
-use crate::api::{List, json};
+use crate::core::answer::{List, json};
 use crate::core::context::ApiRef;
 use crate::core::openapi::{Operation, list_of};
 use crate::core::problem::{Answer, Problem};

@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::json;
 
 use crate::api::tasks::idempotency_key;
-use crate::api::{List, json};
+use crate::core::answer::{List, json};
 use crate::core::context::ApiRef;
 use crate::core::extract::event_body;
 use crate::core::openapi::{Operation, day_schema, list_of, schema};

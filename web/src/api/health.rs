@@ -1,22 +1,20 @@
 //! Whether the service is alive, and whether it can do its work.
 
-use std::time::Duration;
-
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use chrono::{DateTime, Utc};
+use flowlord_messages::Code;
 use flowlord_messages::rowlog::{ReadShipping, Shipping};
 use flowlord_messages::snapshot::{BackupState, ReadBackup};
-use flowlord_messages::{Code, Ping};
-use futures_util::future::join_all;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::api::json;
-use crate::core::context::{Api, ApiRef};
+use crate::core::answer::json;
+use crate::core::context::ApiRef;
 use crate::core::openapi::{Operation, schema};
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::{ANYONE, Route, RouteClass};
+use crate::core::use_cases::health::ping_actors;
 use crate::core::view::time::Stamp;
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -26,9 +24,6 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::get("/status", ANYONE, status).class(RouteClass::Watch).documented(describe_status),
     ]
 }
-
-/// How long an actor may take to answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// The process answers.
 pub(crate) async fn alive(api: ApiRef) -> Answer {
@@ -43,8 +38,11 @@ pub(crate) async fn status() -> HttpResponse {
 
 /// Every actor answers. How the backup is stands beside it: it takes no part in the answer.
 pub(crate) async fn ready(api: ApiRef) -> Answer {
-    let ((troubles, actors), backup, shipping) =
-        tokio::join!(ping_all(&api), api.deps.backup.call(ReadBackup), api.deps.shipping.call(ReadShipping));
+    let ((troubles, actors), backup, shipping) = tokio::join!(
+        ping_actors(&api),
+        api.deps.backup.call(ReadBackup),
+        api.deps.shipping.call(ReadShipping)
+    );
     let shipping = shipping.unwrap_or_default();
     let backup = backup.map_or(Value::Null, |backup| backup_detail(backup, shipping, api.deps.clock.now()));
     if api.is_stopping() {
@@ -77,31 +75,6 @@ fn backup_detail(backup: BackupState, shipping: Shipping, now: DateTime<Utc>) ->
             "problem": problem,
         })),
     })
-}
-
-/// Those that don't answer well, with what they say, and how each is.
-pub(crate) async fn ping_all(api: &Api) -> (Vec<(&'static str, String)>, Value) {
-    let pings = api.deps.pings.iter().map(|(name, port)| {
-        let ping = tokio::time::timeout(ANSWER_WITHIN, port.call(Ping));
-        async move { (*name, ping.await) }
-    });
-    let mut troubles = Vec::new();
-    let mut actors = Map::new();
-    for (name, answer) in join_all(pings).await {
-        let detail = match answer {
-            Ok(Ok(pong)) => json!({ "status": "ok", "restarts": pong.restarts }),
-            Ok(Err(err)) => {
-                troubles.push((name, err.detail.clone()));
-                json!({ "status": err.code.as_str(), "detail": err.detail })
-            }
-            Err(_) => {
-                troubles.push((name, format!("no answer within {} s", ANSWER_WITHIN.as_secs())));
-                json!({ "status": "timeout" })
-            }
-        };
-        actors.insert(name.to_owned(), detail);
-    }
-    (troubles, Value::Object(actors))
 }
 
 fn describe_alive(operation: Operation) -> Operation {

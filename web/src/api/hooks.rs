@@ -10,9 +10,10 @@ use flowlord_domain::Role;
 use flowlord_messages::Code;
 use serde_json::json;
 
+use crate::api::files;
 use crate::api::lease::EXAMPLE_LEASE;
 use crate::api::results::{ResultsAnswer, adopts, take};
-use crate::api::{files, json};
+use crate::core::answer::json;
 use crate::core::auth::caller_name;
 use crate::core::context::ApiRef;
 use crate::core::extract::pushed_results_body;

@@ -10,7 +10,7 @@ use flowlord_domain::Role;
 use flowlord_messages::alerts::ListIncidents;
 use serde_json::json;
 
-use crate::api::{List, json};
+use crate::core::answer::{List, json};
 use crate::core::context::ApiRef;
 use crate::core::openapi::{Operation, day_schema, list_of};
 use crate::core::params::Params;

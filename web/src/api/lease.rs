@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use crate::api::{json, json_text};
+use crate::core::answer::{json, json_text};
 use crate::core::auth::Caller;
 use crate::core::context::{Api, ApiRef};
 use crate::core::doc::Doc;

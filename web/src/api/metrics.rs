@@ -12,11 +12,11 @@ use flowlord_messages::scheduler::NextRuns;
 use flowlord_messages::snapshot::{BackupState, ReadBackup};
 use metrics::gauge;
 
-use crate::api::health::ping_all;
 use crate::core::context::{Api, ApiRef};
 use crate::core::openapi::Operation;
 use crate::core::problem::Answer;
 use crate::core::route::{Route, RouteClass};
+use crate::core::use_cases::health::ping_actors;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::get("/metrics", Role::Viewer, metrics).class(RouteClass::Watch).documented(describe_metrics)]
@@ -31,7 +31,7 @@ pub(crate) async fn metrics(api: ApiRef) -> Answer {
         api.deps.backup.call(ReadBackup),
         api.deps.shipping.call(ReadShipping),
         api.deps.next_runs.call(NextRuns),
-        ping_all(&api),
+        ping_actors(&api),
     );
     if let Ok(backlog) = backlog {
         show_backlog(&api, &backlog, now);

@@ -10,7 +10,7 @@ use flowlord_messages::scheduler::PausePhase;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::api::json;
+use crate::core::answer::json;
 use crate::core::context::{Api, ApiRef};
 use crate::core::extract::{json_body, object};
 use crate::core::openapi::Operation;

@@ -1,26 +1,21 @@
 //! Tasks: run again, one or many; cancelled.
 
 use std::collections::BTreeMap;
-use std::slice;
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
-use chrono::{DateTime, SubsecRound as _, Utc};
 use flowlord_domain::query::Query;
-use flowlord_domain::rerun::rerun;
-use flowlord_domain::task_doc::parse_time;
-use flowlord_domain::{Attempt, NewTask, Role, TaskState, Uid};
+use flowlord_domain::{Attempt, Role, TaskState, Uid};
 use flowlord_messages::audit::Action;
 use flowlord_messages::find::{FindTasks, TaskPage};
-use flowlord_messages::read::{AttemptsById, Chain, LaterAttempts, TaskFilter};
-use flowlord_messages::write::{CancelTask, RerunTasks};
+use flowlord_messages::read::{LaterAttempts, TaskFilter};
 use flowlord_messages::{Code, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::api::json;
-use crate::api::tasks::{found, task_example, uid_of};
+use crate::api::tasks::task_example;
+use crate::core::answer::json;
 use crate::core::audit_entry::Trail;
 use crate::core::context::{Api, ApiRef};
 use crate::core::extract::{from_json, json_body, object};
@@ -29,6 +24,7 @@ use crate::core::params::{Params, meant};
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
 use crate::core::task_query as list;
+use crate::core::use_cases::tasks::{cancel_task, parse_uid, read_task, rerun_task, rerun_tasks};
 use crate::core::view::task::TaskView;
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -42,7 +38,6 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::post("/api/v1/tasks/{uid}/cancel", Role::Operator, cancel)
             .audited(Action::Cancel)
             .documented(describe_cancel),
-        Route::post("/rerun", Role::Operator, kept).audited(Action::Rerun).documented(describe_kept),
     ]
 }
 
@@ -66,22 +61,22 @@ struct RerunBody {
 pub(crate) async fn one(api: ApiRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
     Params::none(&request)?;
     let body = json_body(&request, payload).await?;
-    let uid = uid_of(&path)?;
+    let uid = parse_uid(&path)?;
     let RerunBody { execute } = object(&body, r#"{"execute":true}"#)?;
-    let task = read(&api, uid).await?;
+    let task = read_task(&api, uid).await?;
     if execute == Some(false) {
         Trail::nothing_changed(&request);
         refuse_unfinished(&api, &task).await?;
         return json(StatusCode::OK, &TaskView(&task));
     }
-    json(StatusCode::CREATED, &TaskView(&again(&api, &task).await?))
+    json(StatusCode::CREATED, &TaskView(&rerun_task(&api, &task).await?))
 }
 
 /// As the database would refuse it.
 async fn refuse_unfinished(api: &Api, task: &Attempt) -> Result<(), Problem> {
     let later = api.deps.later.call(LaterAttempts { uids: vec![task.uid] }).await?.pop().flatten();
     let last = match later {
-        Some(uid) => read(api, uid).await?,
+        Some(uid) => read_task(api, uid).await?,
         None => task.clone(),
     };
     if last.state == TaskState::Done {
@@ -89,28 +84,6 @@ async fn refuse_unfinished(api: &Api, task: &Attempt) -> Result<(), Problem> {
     }
     let detail = format!("{} has no result yet: wait for it, or cancel it first", last.uid);
     Err(Problem::new(Code::TaskUnfinished, detail))
-}
-
-/// The new attempt of a task.
-pub(crate) async fn again(api: &Api, task: &Attempt) -> Result<Attempt, Problem> {
-    let answer = all_again(api, slice::from_ref(task)).await?.pop();
-    Ok(answer.ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))??)
-}
-
-/// The new attempts of tasks, each judged alone, in the same order.
-pub(crate) async fn all_again(api: &Api, tasks: &[Attempt]) -> Result<Vec<Result<Attempt, Error>>, Error> {
-    let now = api.deps.clock.now();
-    let mut ids = api.deps.mint.clone();
-    let tasks: Vec<NewTask> = tasks.iter().map(|task| rerun(task, &mut ids, now)).collect();
-    let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
-    let answers = api.deps.rerun.call(RerunTasks { now, tasks }).await?;
-    let stored = expected.into_iter().zip(answers);
-    Ok(stored.map(|(new, answer)| Ok(Attempt { uid: answer?, ..new })).collect())
-}
-
-/// A task as it stands.
-pub(crate) async fn read(api: &Api, uid: Uid) -> Result<Attempt, Problem> {
-    found(uid, api.deps.attempts.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten())
 }
 
 #[derive(Debug, Deserialize)]
@@ -128,17 +101,9 @@ pub(crate) async fn cancel(
 ) -> Answer {
     Params::none(&request)?;
     let body = json_body(&request, payload).await?;
-    let uid = uid_of(&path)?;
+    let uid = parse_uid(&path)?;
     let CancelBody { note } = object(&body, r#"{"note":"the source is wrong"}"#)?;
-    json(StatusCode::OK, &TaskView(&end(&api, uid, note).await?))
-}
-
-/// Cancels a task, for a reason that may be given; and how it stands then.
-pub(crate) async fn end(api: &Api, uid: Uid, note: Option<String>) -> Result<Attempt, Problem> {
-    let note = note.filter(|note| !note.is_empty());
-    let msg = note.map_or_else(|| "cancelled".to_owned(), |note| format!("cancelled: {note}"));
-    api.deps.cancel.call(CancelTask { now: api.deps.clock.now(), uid, msg }).await?;
-    read(api, uid).await
+    json(StatusCode::OK, &TaskView(&cancel_task(&api, uid, note).await?))
 }
 
 /// What came of many.
@@ -248,7 +213,7 @@ async fn choose(api: &Api, filter: TaskFilter) -> Result<(Vec<Attempt>, usize), 
 impl Many {
     /// Stores the new attempts of some. What was stored is told in any case.
     async fn take(&mut self, api: &Api, step: &[Attempt]) -> Result<(), Problem> {
-        let answers = match all_again(api, step).await {
+        let answers = match rerun_tasks(api, step).await {
             Ok(answers) => answers,
             Err(err) if self.created == 0 && self.failed.is_empty() => return Err(err.into()),
             Err(err) => vec![Err(err); step.len()],
@@ -273,51 +238,6 @@ impl Many {
 fn shown(task: &Attempt) -> Result<Value, Problem> {
     serde_json::to_value(TaskView(&task.clone().listed()))
         .map_err(|err| Problem::new(Code::Internal, format!("the task can't be written: {err}")))
-}
-
-/// The reference system's way to name a task.
-#[derive(Debug, Deserialize)]
-struct KeptBody {
-    #[serde(rename = "type", default)]
-    topic: String,
-    #[serde(default)]
-    job: String,
-    #[serde(default)]
-    id: String,
-    #[serde(default)]
-    created: String,
-}
-
-const KEPT_EXAMPLE: &str = r#"{"type":"load","job":"daily","id":"…","created":"2026-01-15T05:00:00Z"}"#;
-
-/// As in the reference system: a task is named by its type, job, id and the time of its creation.
-pub(crate) async fn kept(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
-    let body = json_body(&request, payload).await?;
-    let wanted: KeptBody = object(&body, KEPT_EXAMPLE)?;
-    for (name, text) in [("type", &wanted.topic), ("id", &wanted.id), ("created", &wanted.created)] {
-        if text.is_empty() {
-            return Err(Problem::invalid(format!("`{name}` is missing: send the task like {KEPT_EXAMPLE}")));
-        }
-    }
-    let created = parse_time(&wanted.created).map_err(|_| {
-        Problem::invalid(format!("`created` is `{}`: write it as the task has it", wanted.created))
-    })?;
-    let attempts = api.deps.chain.call(Chain { id: wanted.id.clone() }).await?;
-    let named = attempts.into_iter().filter(|task| task.topic == wanted.topic && task.job == wanted.job);
-    let task = of_that_time(named.collect(), created).ok_or_else(|| {
-        let detail =
-            format!("no task `{}` of that type and job was created at {}", wanted.id, wanted.created);
-        Problem::new(Code::TaskUnknown, detail)
-    })?;
-    json(StatusCode::OK, &TaskView(&again(&api, &task).await?))
-}
-
-/// The one of that very time; else, as old clients know whole seconds only, the last one of that second.
-fn of_that_time(mut tasks: Vec<Attempt>, created: DateTime<Utc>) -> Option<Attempt> {
-    let exact = tasks.iter().position(|task| task.uid.created() == created);
-    let within = || tasks.iter().rposition(|task| task.uid.created().trunc_subsecs(0) == created);
-    let at = exact.or_else(within)?;
-    Some(tasks.swap_remove(at))
 }
 
 fn describe_many(operation: Operation) -> Operation {
@@ -359,20 +279,4 @@ fn describe_cancel(operation: Operation) -> Operation {
             .answers(200, "as it stands now", schema("Task"), task_example())
             .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::AlreadyFinished])
             .asks()
-}
-
-fn describe_kept(operation: Operation) -> Operation {
-    operation
-        .about("kept", "Have one task run again")
-        .says("Named by what the reference system knows of it.")
-        .body(
-            "which",
-            json!({"type": "object"}),
-            json!({
-                "type": "load", "job": "daily", "id": "chain-1", "created": "2026-03-02T12:00:00Z",
-            }),
-        )
-        .answers(200, "the new task", schema("Task"), json!({"type": "load", "info": "?date=2026-03-02"}))
-        .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::TaskUnfinished])
-        .asks()
 }

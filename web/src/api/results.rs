@@ -19,9 +19,9 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::api::json;
 use crate::api::lease::{EXAMPLE_LEASE, lease_token};
 use crate::api::tasks::check_id;
+use crate::core::answer::json;
 use crate::core::context::{Api, ApiRef};
 use crate::core::doc::{Doc, Field};
 use crate::core::extract::{Form, first_byte, from_json, results_body};

@@ -10,7 +10,7 @@ use flowlord_messages::audit::Action;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::api::{List, json};
+use crate::core::answer::{List, json};
 use crate::core::context::ApiRef;
 use crate::core::extract::{json_body, object};
 use crate::core::openapi::{Operation, list_of, schema};

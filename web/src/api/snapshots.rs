@@ -13,7 +13,7 @@ use flowlord_messages::snapshot::{ListSnapshots, Snapshot, TakeSnapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::api::json;
+use crate::core::answer::json;
 use crate::core::context::ApiRef;
 use crate::core::extract::{json_body, object};
 use crate::core::openapi::{Operation, schema};

@@ -7,7 +7,7 @@ use flowlord_messages::Code;
 use flowlord_messages::read::DayStats;
 use serde_json::json;
 
-use crate::api::json;
+use crate::core::answer::json;
 use crate::core::context::ApiRef;
 use crate::core::openapi::{Operation, schema};
 use crate::core::params::Params;

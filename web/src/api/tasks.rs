@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
 use chrono::{DateTime, Utc};
 use flowlord_domain::query::Query;
-use flowlord_domain::{Attempt, Ids as _, Lane, NewTask, Role, Uid};
+use flowlord_domain::{Attempt, Ids as _, Lane, NewTask, Role};
 use flowlord_messages::audit::Action;
 use flowlord_messages::read::AttemptsById;
 use flowlord_messages::write::{CreateTasks, IdempotencyKey};
@@ -13,7 +13,7 @@ use flowlord_messages::{Code, Mint};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::api::{List, LookedList, json};
+use crate::core::answer::{List, LookedList, json};
 use crate::core::context::{Api, ApiRef};
 use crate::core::doc::{Doc, Field};
 use crate::core::extract::{first_byte, from_json, json_body, object};
@@ -22,6 +22,7 @@ use crate::core::params::Params;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
 use crate::core::task_query as list;
+use crate::core::use_cases::tasks::{parse_uid, read_task};
 use crate::core::values::{check_name, required};
 use crate::core::view::task::TaskView;
 use crate::core::view::time::Stamp;
@@ -174,24 +175,7 @@ pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
 
 /// One attempt.
 pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
-    let uid = uid_of(&path)?;
-    let task = api.deps.attempts.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten();
-    json(StatusCode::OK, &TaskView(&found(uid, task)?))
-}
-
-/// The task that a path names.
-pub(crate) fn uid_of(path: &str) -> Result<Uid, Problem> {
-    path.parse().map_err(|err| Problem::new(Code::TaskUnknown, format!("`{path}` is no task: {err}")))
-}
-
-/// The task, if it is there.
-pub(crate) fn found(uid: Uid, task: Option<Attempt>) -> Result<Attempt, Problem> {
-    task.ok_or_else(|| {
-        Problem::new(
-            Code::TaskUnknown,
-            format!("there is no task {uid}; tasks are kept as long as [history] says"),
-        )
-    })
+    json(StatusCode::OK, &TaskView(&read_task(&api, parse_uid(&path)?).await?))
 }
 
 fn describe_create(operation: Operation) -> Operation {

@@ -11,7 +11,7 @@ use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::api::{List, json};
+use crate::core::answer::{List, json};
 use crate::core::auth::new_token;
 use crate::core::context::ApiRef;
 use crate::core::extract::{json_body, object};

@@ -1,26 +1,22 @@
 //! Workflow files: phases, how they are, when they run.
 
-use std::collections::HashMap;
-
 use actix_web::http::StatusCode;
 use actix_web::web::Path;
-use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::Role;
 use flowlord_domain::workflow::Finding;
 use flowlord_messages::Code;
 use flowlord_messages::audit::Action;
-use flowlord_messages::library::{Current, CurrentWorkflows, Reload};
-use flowlord_messages::read::{LastSlots, ReadPaused};
-use flowlord_messages::scheduler::NextRuns;
+use flowlord_messages::library::Reload;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::api::{List, json};
-use crate::core::context::{Api, ApiRef};
+use crate::core::answer::{List, json};
+use crate::core::context::ApiRef;
 use crate::core::openapi::{Operation, list_of, schema};
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
-use crate::core::view::workflow::{FileView, Times, broken_views, file_view};
+use crate::core::use_cases::workflows::read_workflows;
+use crate::core::view::workflow::{FileView, broken_views, file_view};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -32,15 +28,9 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// How far back the last run of a phase is looked for.
-const LOOK_BACK: TimeDelta = TimeDelta::days(7);
-
-/// A time for each phase, by its file and task.
-type Named = HashMap<(String, String), DateTime<Utc>>;
-
 /// Every file.
 pub(crate) async fn list(api: ApiRef) -> Answer {
-    let (current, times) = read(&api).await?;
+    let (current, times) = read_workflows(&api).await?;
     let files = current.workflows.files().iter();
     let mut items: Vec<FileView<'_>> = files.map(|file| file_view(&current, file, &times)).collect();
     items.extend(broken_views(&current));
@@ -51,7 +41,7 @@ pub(crate) async fn list(api: ApiRef) -> Answer {
 /// One file.
 pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
     let path = path.into_inner();
-    let (current, times) = read(&api).await?;
+    let (current, times) = read_workflows(&api).await?;
     if let Some(file) = current.workflows.file(&path) {
         return json(StatusCode::OK, &file_view(&current, file, &times));
     }
@@ -63,28 +53,6 @@ pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
         )
     })?;
     json(StatusCode::OK, &broken)
-}
-
-/// The files, and when their phases run.
-pub(crate) async fn read(api: &Api) -> Result<(Current, Times), Problem> {
-    let to = api.deps.clock.now();
-    let from = to - LOOK_BACK;
-    let (current, next_runs, slots, paused) = tokio::join!(
-        api.deps.workflows.call(CurrentWorkflows),
-        api.deps.next_runs.call(NextRuns),
-        api.deps.slots.call(LastSlots { from, to: to + TimeDelta::seconds(1) }),
-        api.deps.paused.call(ReadPaused),
-    );
-    let (mut last, mut missed): (Named, Named) = (HashMap::new(), HashMap::new());
-    for slot in slots? {
-        let name = (slot.key.workflow, slot.key.task);
-        if slot.started != Some(slot.key.at) {
-            missed.insert(name.clone(), slot.key.at);
-        }
-        last.extend(slot.started.map(|started| (name, started)));
-    }
-    let paused = paused?.into_iter().map(|phase| ((phase.workflow, phase.task), phase.since)).collect();
-    Ok((current?, Times { scheduled: next_runs?, last, missed, paused }))
 }
 
 #[derive(Serialize)]

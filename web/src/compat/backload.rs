@@ -2,11 +2,118 @@
 //!
 //! An answer may have a million tasks, so it is written piece by piece.
 
-use flowlord_domain::NewTask;
-use flowlord_messages::backload::Failure;
+use std::sync::Arc;
+
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::web::{Bytes, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use flowlord_domain::backload::{Only, Request};
+use flowlord_domain::{NewTask, Role};
+use flowlord_messages::Code;
+use flowlord_messages::audit::Action;
+use flowlord_messages::backload::{Failure, Finished, MAX_FAILURES, Planned};
+use futures_util::stream::try_unfold;
 use serde::Serialize;
+use serde_json::json;
 
 use super::{compact, time};
+use crate::core::answer::json_text;
+use crate::core::audit_entry::Trail;
+use crate::core::context::ApiRef;
+use crate::core::extract::{json_body, object};
+use crate::core::openapi::{Operation, schema};
+use crate::core::problem::Answer;
+use crate::core::route::Route;
+use crate::core::use_cases::backloads::{
+    ExecutedBackload, STEP, broken_off, execute_backload, plan_backload, preview_backload,
+};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/backload", Role::Operator, backload)
+            .audited(Action::Backload)
+            .documented(describe_backload),
+    ]
+}
+
+const EXAMPLE: &str = r#"{"task":"load","from":"2026-01-01","to":"2026-01-31"}"#;
+
+/// As the reference system has it: what it passes over, this does, too.
+async fn backload(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let wanted: Request = object(&body, EXAMPLE)?;
+    let (execute, background) = (wanted.execute, wanted.background);
+    let planned = plan_backload(&api, wanted).await?;
+    if execute {
+        return Ok(executed_answer(&execute_backload(&api, planned, background).await?));
+    }
+    Trail::nothing_changed(&request);
+    Ok(dry_run(api, planned))
+}
+
+/// Where an answer that is being written stands.
+enum Writing {
+    Begin,
+    Tasks { next: usize, written: usize, failed: Vec<Failure> },
+    End,
+}
+
+/// All tasks of a dry run in one JSON document; made as the client reads them.
+fn dry_run(api: ApiRef, planned: Arc<Planned>) -> HttpResponse {
+    let text = try_unfold(Writing::Begin, move |writing| {
+        let (api, planned) = (api.clone(), Arc::clone(&planned));
+        async move {
+            let total = planned.plan.count();
+            // With `only` it isn't known before all was looked up.
+            let counted = planned.plan.order().only == Only::All;
+            Ok::<_, std::io::Error>(match writing {
+                Writing::Begin => {
+                    let status = status(false, &planned.message);
+                    let text = begin(&status, counted.then_some(total));
+                    Some((Bytes::from(text), Writing::Tasks { next: 0, written: 0, failed: Vec::new() }))
+                }
+                Writing::Tasks { next, written, failed } if next >= total => {
+                    let text = end(written > 0, (!counted).then_some(written), &failed);
+                    Some((Bytes::from(text), Writing::End))
+                }
+                Writing::Tasks { next, written, mut failed } => {
+                    let page = preview_backload(&api, &planned, next, STEP)
+                        .await
+                        .map_err(|problem| broken_off(&problem))?;
+                    let text = tasks(&page.tasks, written == 0);
+                    let room = MAX_FAILURES.saturating_sub(failed.len());
+                    failed.extend(page.failed.into_iter().take(room));
+                    let written = written + page.tasks.len();
+                    Some((Bytes::from(text), Writing::Tasks { next: page.next, written, failed }))
+                }
+                Writing::End => None,
+            })
+        }
+    });
+    HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
+        .streaming(text)
+}
+
+fn describe_backload(operation: Operation) -> Operation {
+    operation.about("kept", "Fill history")
+        .body("which stretch", schema("BackloadRequest"), json!({"task": "load", "template": "?date={yyyy}-{mm}-{dd}", "by": "day", "from": "2026-01-01", "to": "2026-01-31"}))
+        .answers(200, "the tasks", json!({"type": "object"}), json!({"Status": "DRY RUN ONLY", "Count": 0, "Tasks": []}))
+        .answers(202, "it goes on in the background", json!({"type": "object"}), json!({}))
+        .answers(207, "some tasks could not be created", json!({"type": "object"}), json!({}))
+        .fails(&[Code::InvalidRequest, Code::InvalidTopic, Code::WorkflowUnknown])
+        .asks()
+}
+
+/// The same, as the reference system tells it.
+fn executed_answer(executed: &ExecutedBackload) -> HttpResponse {
+    let Finished { created, failed, .. } = &executed.finished;
+    let all_well = !executed.goes_on && failed.is_empty();
+    let status = if all_well { status(true, &executed.planned.message) } else { executed.status() };
+    // As many as there are tasks, unless some were left out on purpose.
+    let count = if executed.finished.skipped > 0 { created.len() } else { executed.planned.plan.count() };
+    executed.located(json_text(executed.status_code(), answer(&status, count, created, failed)))
+}
 
 /// Task JSON as the reference system wrote it.
 #[derive(Serialize)]
@@ -36,13 +143,13 @@ pub fn status(executed: bool, message: &str) -> String {
 }
 
 /// Begins an answer; the count is told at its end when it isn't known before.
-pub(crate) fn begin(status: &str, count: Option<usize>) -> String {
+fn begin(status: &str, count: Option<usize>) -> String {
     let count = count.map(|count| format!(r#""Count":{count},"#)).unwrap_or_default();
     format!(r#"{{"Status":{},{count}"Tasks":"#, compact(&status))
 }
 
 /// Some more tasks; `first` is set for the first ones of an answer.
-pub(crate) fn tasks(tasks: &[NewTask], first: bool) -> String {
+fn tasks(tasks: &[NewTask], first: bool) -> String {
     let written = tasks.iter().map(|task| {
         compact(&Task {
             topic: &task.topic,
@@ -62,7 +169,7 @@ pub(crate) fn tasks(tasks: &[NewTask], first: bool) -> String {
 }
 
 /// Ends an answer: as Go does, no tasks are `null`.
-pub(crate) fn end(any: bool, count: Option<usize>, failed: &[Failure]) -> String {
+fn end(any: bool, count: Option<usize>, failed: &[Failure]) -> String {
     let mut text = if any { "]" } else { "null" }.to_owned();
     if let Some(count) = count {
         text.push_str(&format!(r#","Count":{count}"#));

@@ -19,21 +19,22 @@ use flowlord_messages::write::{EnqueueMessage, NewMessage};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::api::{json_text, workflows};
-use crate::compat as kept;
+use super::{info, pretty, task, time};
 use crate::compat::info::{Service, stamp};
 use crate::compat::recap::Recap;
+use crate::core::answer::json_text;
 use crate::core::context::{Api, ApiRef};
 use crate::core::openapi::Operation;
 use crate::core::params::day;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
+use crate::core::use_cases::workflows::read_workflows;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::view("/info", Role::Viewer, info).documented(describe_info),
+        Route::view("/info", Role::Viewer, show_info).documented(describe_info),
         Route::view("/recap", Role::Viewer, recap).documented(describe_recap),
-        Route::view("/task/{id:.*}", Role::Viewer, task).documented(describe_task),
+        Route::view("/task/{id:.*}", Role::Viewer, show_task).documented(describe_task),
         Route::get_or_post("/refresh", Role::Operator, refresh)
             .audited(Action::Refresh)
             .documented(describe_refresh),
@@ -49,23 +50,23 @@ pub(crate) fn routes() -> Vec<Route> {
 const STEP: usize = 1_000;
 
 /// What starts when.
-pub(crate) async fn info(api: ApiRef) -> Answer {
-    let (current, times) = workflows::read(&api).await?;
+async fn show_info(api: ApiRef) -> Answer {
+    let (current, times) = read_workflows(&api).await?;
     let service = Service {
         version: &api.config.version,
         up: api.deps.clock.now() - api.config.started_at,
         next_look: current.next_look,
         last_look: current.looked_at,
     };
-    let info = kept::info::info(&service, &current.workflows, |phase| times.runs(phase));
+    let info = info::info(&service, &current.workflows, |phase| times.runs(phase));
     Ok(json_text(StatusCode::OK, info))
 }
 
 /// The attempts of a chain; zero values for one that nobody knows.
-pub(crate) async fn task(api: ApiRef, path: Path<String>) -> Answer {
+async fn show_task(api: ApiRef, path: Path<String>) -> Answer {
     let id = path.into_inner();
     let attempts = if id.is_empty() { Vec::new() } else { api.deps.chain.call(Chain { id }).await? };
-    Ok(json_text(StatusCode::OK, kept::task::chain(&attempts)))
+    Ok(json_text(StatusCode::OK, task::chain(&attempts)))
 }
 
 /// How today's tasks ended, as text or, when nothing but JSON is accepted, as that.
@@ -125,7 +126,7 @@ pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {
     files.extend(found.changed);
     files.sort();
     files.extend(found.removed.into_iter().map(|path| format!("-{path}")));
-    let updated = kept::time(api.deps.clock.now());
+    let updated = time(api.deps.clock.now());
     // As ever, a refresh is also when old history leaves and a snapshot is made; neither is waited for.
     let cache = if api.deps.remove_old.hint(RemoveOld) {
         "history older than history.retention is being removed"
@@ -133,7 +134,7 @@ pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {
         "history older than history.retention is removed after midnight"
     };
     api.deps.back_up.hint(BackUp);
-    Ok(json_text(StatusCode::OK, kept::pretty(&Refreshed { files, cache, updated })))
+    Ok(json_text(StatusCode::OK, pretty(&Refreshed { files, cache, updated })))
 }
 
 /// Sends a message to Slack, to see whether it gets there.
@@ -172,11 +173,11 @@ fn arrived(fate: Fate) -> Answer {
         Fate::Arrived => Ok(text("sent: Slack took the message\n".to_owned())),
         Fate::Refused { error, retry_at } => failed(format!(
             "the message didn't arrive: {error}; it is tried again from {} on",
-            kept::time(retry_at)
+            time(retry_at)
         )),
         Fate::Unknown { error, retry_at } => failed(format!(
             "it is unknown whether the message arrived: {error}; it is sent again, and says so, from {} on",
-            kept::time(retry_at)
+            time(retry_at)
         )),
         Fate::Waits { ahead: 0, .. } => Ok(waits("it hasn't been tried yet")),
         Fate::Waits { ahead, error } => {

@@ -1,16 +1,23 @@
 //! JSON that programs of the reference system read, written as Go writes it.
 //!
-//! Each is a pure function of what the handlers of `routes` read; `tests/golden` compares them with what
+//! Each is a pure function of what its handler reads; `tests/golden` compares them with what
 //! the reference system answered.
 
 pub mod backload;
 pub(crate) mod handlers;
 pub mod info;
 pub mod recap;
+pub(crate) mod rerun;
 pub mod task;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
+
+use crate::core::route::Route;
+
+pub(crate) fn routes() -> Vec<Route> {
+    [handlers::routes(), backload::routes(), rerun::routes()].into_iter().flatten().collect()
+}
 
 /// JSON on one line.
 fn compact(value: &impl Serialize) -> String {

@@ -103,8 +103,8 @@ mod tests {
     use flowlord_messages::audit::Action;
 
     use super::*;
-    use crate::api::table;
     use crate::core::auth::Who;
+    use crate::server::routes::table;
 
     fn caller(role: Role) -> Caller {
         Caller { who: Some(Who { name: "ann".to_owned(), role }), from: None }

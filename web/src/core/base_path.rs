@@ -174,7 +174,7 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
-    use crate::api::table;
+    use crate::server::routes::table;
 
     #[test]
     fn a_public_address_is_written_in_one_way() {

@@ -164,7 +164,7 @@ mod tests {
     fn a_program_is_told_which_name_to_set_and_a_page_is_not() {
         let detail = |hosts: &Hosts, request: TestRequest, host: &str| {
             let request = request.insert_header((HOST, host)).to_srv_request();
-            let is_watch = crate::api::table().find(request.method(), request.path()).is_watch();
+            let is_watch = crate::server::routes::table().find(request.method(), request.path()).is_watch();
             hosts.check(&request, is_watch).unwrap_err().detail().to_owned()
         };
         let unnamed = Hosts::new("127.0.0.1:8080".parse().unwrap(), None);

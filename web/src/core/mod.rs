@@ -1,5 +1,6 @@
 //! What the rooms share: the context of requests, the table of routes, auth, request types, views.
 
+pub(crate) mod answer;
 pub(crate) mod audit_entry;
 pub(crate) mod auth;
 pub(crate) mod base_path;
@@ -15,5 +16,6 @@ pub(crate) mod problem;
 pub(crate) mod request_id;
 pub(crate) mod route;
 pub(crate) mod task_query;
+pub(crate) mod use_cases;
 pub(crate) mod values;
 pub(crate) mod view;

@@ -4,9 +4,9 @@ use flowlord_domain::Attempt;
 use flowlord_messages::Error;
 
 use super::Notice;
-use crate::api::rerun::all_again;
 use crate::core::context::Api;
 use crate::core::problem::Problem;
+use crate::core::use_cases::tasks::rerun_tasks;
 
 /// So many run again by one form.
 pub(super) const MOST: usize = 500;
@@ -25,7 +25,7 @@ impl Done {
         if tasks.is_empty() {
             return Ok(());
         }
-        for answer in all_again(api, tasks).await? {
+        for answer in rerun_tasks(api, tasks).await? {
             match answer {
                 Ok(_) => self.created += 1,
                 Err(Error { detail, .. }) => self.refused.push(detail),

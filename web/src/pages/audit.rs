@@ -15,11 +15,11 @@ use super::choice::Choice;
 use super::parts::{Cell, Pager};
 use super::when::{When, long};
 use super::{Layout, Link, Section, Shown, answer, read};
-use crate::api::audit::wanted;
 use crate::core::context::{Api, ApiRef};
 use crate::core::params::Params;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
+use crate::core::use_cases::audit_log::list_changes;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/web/audit", Role::Admin, audit)]
@@ -81,7 +81,7 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AuditPage<'a>, 
     let now = api.deps.clock.now();
     let shown = Shown::of(&params, now)?;
     let link = Link::of(PATH, request.query_string()).without(&["month"]);
-    let asked = wanted(&params, shown.date, ROWS)?;
+    let asked = list_changes(&params, shown.date, ROWS)?;
     let (layout, found, tokens) = tokio::join!(
         Layout::new(api, request, Section::Audit).with_picker(api, &link, shown),
         api.deps.changes.call(asked.clone()),

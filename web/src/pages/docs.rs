@@ -6,10 +6,9 @@ use askama::Template;
 use flowlord_domain::Role;
 use serde_json::json;
 
-use crate::api::json;
+use crate::core::answer::json;
 use crate::core::context::ApiRef;
-use crate::core::openapi;
-use crate::core::openapi::{Operation, TAGS};
+use crate::core::openapi::{self, Operation, TAGS};
 use crate::core::problem::Answer;
 use crate::core::route::Route;
 use crate::pages::{Layout, Section, html};

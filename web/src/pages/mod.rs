@@ -55,24 +55,22 @@ pub(crate) use notice::Notice;
 
 /// The routes of all pages.
 pub(crate) fn routes() -> Vec<Route> {
-    [
-        start::routes(),
-        tasks::routes(),
-        task::routes(),
-        alerts::routes(),
-        files::routes(),
-        workflow::routes(),
-        backload::routes(),
-        audit::routes(),
-        about::routes(),
-        docs::routes(),
-        errors::routes(),
-        login::routes(),
-        assets::routes(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let modules: &[fn() -> Vec<Route>] = &[
+        start::routes,
+        tasks::routes,
+        task::routes,
+        alerts::routes,
+        files::routes,
+        workflow::routes,
+        backload::routes,
+        audit::routes,
+        about::routes,
+        docs::routes,
+        errors::routes,
+        login::routes,
+        assets::routes,
+    ];
+    modules.iter().flat_map(|routes| routes()).collect()
 }
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");

@@ -1,11 +1,10 @@
 //! The web actor: owns the HTTP server from its first connection to its last.
 
-use std::fmt;
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use std::{fmt, io};
 
 use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{
@@ -48,15 +47,13 @@ use flowlord_messages::{
     Activity, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
 };
 
-use crate::api as routes;
 use crate::core::auth::Access;
 use crate::core::context::{Api, ApiRef};
 use crate::core::live;
-use crate::server::http_server;
-use crate::server::http_server::Connections;
+use crate::server::http_server::{self, Connections};
 use crate::server::middleware::view_pool::Lookers;
-use crate::server::tls;
-use crate::server::tls::{TlsError, TlsFiles};
+use crate::server::routes;
+use crate::server::tls::{self, TlsError, TlsFiles};
 
 /// Changes are told no more often than this.
 const PACE: TimeDelta = TimeDelta::milliseconds(500);

@@ -22,11 +22,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 
-use crate::api as routes;
 use crate::core::base_path::without_base;
 use crate::core::context::ApiRef;
 use crate::server::middleware::request_guard::guard;
 use crate::server::middleware::view_pool::{Lookers, looking};
+use crate::server::routes;
 use crate::server::socket::Socket;
 
 /// Headers must have come by then.

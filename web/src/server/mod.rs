@@ -3,5 +3,6 @@
 pub(crate) mod actor;
 pub(crate) mod http_server;
 pub(crate) mod middleware;
+pub(crate) mod routes;
 pub(crate) mod socket;
 pub(crate) mod tls;

@@ -33,7 +33,12 @@ pub(super) fn closed() -> (Stub, ApiRef) {
     stub.alerts(|_| Ok(Vec::new()));
     let access = Access { local: Some(hash_of("local")), ..Access::default() };
     let config = Config { access, ..config() };
-    let api = web::Data::new(Api::new(config, stub.deps(), crate::api::table(), std::sync::Arc::default()));
+    let api = web::Data::new(Api::new(
+        config,
+        stub.deps(),
+        crate::server::routes::table(),
+        std::sync::Arc::default(),
+    ));
     (stub, api)
 }
 
@@ -217,7 +222,7 @@ async fn metrics_may_be_open_and_a_database_that_does_not_answer_lets_nobody_in(
     let api = web::Data::new(Api::new(
         Config { access, ..config() },
         stub.deps(),
-        crate::api::table(),
+        crate::server::routes::table(),
         std::sync::Arc::default(),
     ));
     assert_eq!(send(api.clone(), request(Method::GET, "/metrics")).await.status, 200);

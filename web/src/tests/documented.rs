@@ -9,8 +9,8 @@ use flowlord_domain::Role;
 use serde_json::Value;
 
 use super::stub::Stub;
-use crate::api::table;
 use crate::core::openapi::TAGS;
+use crate::server::routes::table;
 
 /// What people look at, which no program needs a description of.
 fn is_page(path: &str) -> bool {

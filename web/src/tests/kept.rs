@@ -186,7 +186,12 @@ async fn a_test_message_needs_slack() {
     let stub = Stub::default();
     stub.enqueue(|_| panic!("there is no Slack"));
     let config = crate::Config { slack: false, ..config() };
-    let api = actix_web::web::Data::new(Api::new(config, stub.deps(), crate::api::table(), Arc::default()));
+    let api = actix_web::web::Data::new(Api::new(
+        config,
+        stub.deps(),
+        crate::server::routes::table(),
+        Arc::default(),
+    ));
     let (status, _, detail) = send(api, request(Method::GET, "/notify")).await.problem();
     assert_eq!(status, 400);
     assert!(detail.contains("set notify.url, or notify.token and notify.channel"), "{detail}");

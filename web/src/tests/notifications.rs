@@ -21,8 +21,12 @@ fn open(route: &str) -> LadderStatus {
 
 /// The page of alerts of a service with or without a Slack of its own.
 async fn alerts(stub: &Stub, slack: bool) -> String {
-    let api =
-        Data::new(Api::new(Config { slack, ..config() }, stub.deps(), crate::api::table(), Arc::default()));
+    let api = Data::new(Api::new(
+        Config { slack, ..config() },
+        stub.deps(),
+        crate::server::routes::table(),
+        Arc::default(),
+    ));
     send(api, request(Method::GET, "/web/alert")).await.text
 }
 
@@ -48,7 +52,7 @@ async fn without_slack_nothing_was_sent_and_the_page_says_what_to_configure() {
     let api = Data::new(Api::new(
         Config { slack: false, ..config() },
         stub.deps(),
-        crate::api::table(),
+        crate::server::routes::table(),
         Arc::default(),
     ));
     let about = send(api, request(Method::GET, "/web/about")).await.text;

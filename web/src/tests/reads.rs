@@ -309,7 +309,7 @@ async fn a_service_that_stops_is_not_ready_and_hands_out_nothing() {
         actix_web::web::Data::new(crate::core::context::Api::new(
             super::stub::config(),
             stub.deps(),
-            crate::api::table(),
+            crate::server::routes::table(),
             stopping,
         ))
     };

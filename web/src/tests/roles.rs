@@ -6,8 +6,8 @@ use flowlord_domain::Role;
 use super::access::{closed, with};
 use super::documented::example;
 use super::stub::{request, send};
-use crate::api::table;
 use crate::core::route::Route;
+use crate::server::routes::table;
 
 /// Method, pattern, rule, and a path of it.
 fn routes() -> Vec<(Method, &'static str, Option<Role>, String)> {

@@ -35,7 +35,7 @@ async fn a_click_is_handed_on_as_it_came_and_answered_with_nothing() {
     let api = actix_web::web::Data::new(crate::core::context::Api::new(
         config,
         stub.deps(),
-        crate::api::table(),
+        crate::server::routes::table(),
         Arc::default(),
     ));
     let reply = send(api, signed(BODY)).await;

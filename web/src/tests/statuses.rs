@@ -24,11 +24,11 @@ use super::backload::{planning, stored};
 use super::reads::current;
 use super::stub::{Reply, Stub, attempt, config, granted, noon, send};
 use crate::api::hooks::EXAMPLE_PUSH_TOKEN;
-use crate::api::table;
 use crate::core::auth::hash_of;
 use crate::core::context::{Api, ApiRef};
 use crate::core::extract::MAX_RESULTS;
 use crate::core::openapi::Operation;
+use crate::server::routes::table;
 
 /// Everything is well.
 fn serving() -> Stub {

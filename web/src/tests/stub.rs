@@ -301,7 +301,7 @@ impl Stub {
     }
 
     pub(crate) fn api(&self) -> ApiRef {
-        web::Data::new(Api::new(config(), self.deps(), crate::api::table(), Arc::default()))
+        web::Data::new(Api::new(config(), self.deps(), crate::server::routes::table(), Arc::default()))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {

@@ -35,7 +35,7 @@ fn closed() -> (Stub, ApiRef, Stored) {
     });
     let proxies = Proxies::parse(&["10.0.0.0/8".to_owned()]).unwrap();
     let config = Config { access: Access { proxies, ..Access::default() }, ..config() };
-    let api = web::Data::new(Api::new(config, stub.deps(), crate::api::table(), Arc::default()));
+    let api = web::Data::new(Api::new(config, stub.deps(), crate::server::routes::table(), Arc::default()));
     (stub, api, stored)
 }
 

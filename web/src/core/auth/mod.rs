@@ -16,15 +16,15 @@ use flowlord_domain::Role;
 use flowlord_messages::Code;
 use flowlord_messages::token::TokenHash;
 
+use crate::core::context::Api;
+use crate::core::problem::Problem;
+use crate::core::route::RouteMatch;
+
 pub(crate) use failures::Failures;
 pub use proxies::Proxies;
 pub(crate) use session::{COOKIE, LASTS, Session};
 pub use tokens::new_token;
 pub(crate) use tokens::{Tokens, hash_of};
-
-use crate::core::context::Api;
-use crate::core::problem::Problem;
-use crate::core::route::RouteMatch;
 
 /// How requests are let in.
 #[derive(Debug, Clone, Default)]

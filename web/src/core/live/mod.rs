@@ -16,11 +16,11 @@ use flowlord_messages::changes::TakeChanges;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-pub(crate) use feed::feed;
-pub(crate) use stream::{Kinds, stream};
-
 use crate::core::context::Api;
 use crate::core::problem::Problem;
+
+pub(crate) use feed::feed;
+pub(crate) use stream::{Kinds, stream};
 
 /// How many may look on at the same time.
 pub(crate) const MAX_SUBSCRIBERS: usize = 256;

@@ -9,7 +9,9 @@ use flowlord_messages::scheduler::PhaseTimes;
 use serde::Serialize;
 
 use super::time::Stamp;
-use crate::compat::info::Runs;
+
+/// The next and the last run of a phase.
+pub(crate) type PhaseRuns = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 /// When phases run.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ pub(crate) struct Times {
 
 impl Times {
     /// The next and the last run of a phase.
-    pub(crate) fn runs(&self, phase: &Phase) -> Runs {
+    pub(crate) fn runs(&self, phase: &Phase) -> PhaseRuns {
         let Some(cron) = &phase.rule.cron else { return (None, None) };
         let name = phase.name();
         let is_it = |times: &&PhaseTimes| {

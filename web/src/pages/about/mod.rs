@@ -17,12 +17,12 @@ use super::layout::{Layout, Section};
 use super::parts::grouped;
 use super::when::When;
 use super::{answer, read};
-use crate::api::health::ping_all;
 use crate::core::auth::role;
 use crate::core::context::{Api, ApiRef};
 use crate::core::params::Params;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
+use crate::core::use_cases::health::ping_actors;
 
 pub(crate) use self::sizes::Sizes;
 
@@ -132,7 +132,7 @@ async fn show<'a>(api: &'a ApiRef, request: &HttpRequest) -> Result<AboutPage<'a
         deps.backlog.call(ReadBacklog),
         deps.ladders.call(LadderStates),
         deps.snapshots.call(ListSnapshots),
-        ping_all(api),
+        ping_actors(api),
     );
     let mut notices = Vec::new();
     let database = read("the database", database, &mut notices);

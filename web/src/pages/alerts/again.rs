@@ -12,18 +12,17 @@ use flowlord_messages::read::TaskFilter;
 
 use super::act::Form;
 use super::{PARAMS, is_chosen};
-use crate::api::rerun;
-use crate::api::tasks::uid_of;
 use crate::core::context::Api;
 use crate::core::params::{Params, day};
 use crate::core::problem::Problem;
+use crate::core::use_cases::tasks::{parse_uid, read_task};
 use crate::pages::Shown;
 use crate::pages::again::{Done, MOST};
 
 /// Has what the form means run again.
 pub(super) async fn again(api: &Api, request: &HttpRequest, form: &Form) -> Result<Done, Problem> {
     let failed = match (form.text("uid"), form.text("route")) {
-        (Some(uid), _) => vec![rerun::read(api, uid_of(&uid)?).await?],
+        (Some(uid), _) => vec![read_task(api, parse_uid(&uid)?).await?],
         (None, Some(route)) => of_incident(api, &route).await?,
         (None, None) => of_day(api, request).await?,
     };

@@ -10,7 +10,7 @@ use flowlord_domain::query::Query;
 use flowlord_domain::template::meta_keys;
 use flowlord_domain::{NewTask, Role};
 use flowlord_messages::audit::Action;
-use flowlord_messages::backload::{BackloadState, ChangeBackload, Failure, ReadBackload, ReadBackloads};
+use flowlord_messages::backload::{ChangeBackload, Failure, ReadBackloads};
 use flowlord_messages::library::{Current, CurrentWorkflows};
 
 use self::form::Form;
@@ -21,12 +21,14 @@ use super::link::Link;
 use super::notice::Notice;
 use super::parts::{Cell, Pager, grouped};
 use super::when::When;
-use crate::api::backload as rest;
 use crate::core::audit_entry::Trail;
 use crate::core::context::{Api, ApiRef};
 use crate::core::extract::form_body;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
+use crate::core::use_cases::backloads::{
+    execute_backload, parse_backload_id, plan_backload, preview_backload, read_backload, state_after,
+};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -135,7 +137,7 @@ pub(crate) async fn page(api: ApiRef, request: HttpRequest) -> Answer {
 
 async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<BackloadPage<'a>, Problem> {
     let query = Query::lenient(request.query_string());
-    let id = query.first("id").map(one::id).transpose()?;
+    let id = query.first("id").map(parse_backload_id).transpose()?;
     let form = Form::read(&query);
     let current = api.deps.workflows.call(CurrentWorkflows).await?;
     let (preview, problem) = match form.preview {
@@ -164,8 +166,7 @@ async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<BackloadPage<'a
 }
 
 async fn one(api: &Api, id: i64) -> Result<One, Problem> {
-    let found = api.deps.backload.call(ReadBackload { id }).await?;
-    let (stored, failures) = found.ok_or_else(|| rest::unknown(&id.to_string()))?;
+    let (stored, failures) = read_backload(api, id).await?;
     Ok(One::new(&stored, &failures))
 }
 
@@ -173,7 +174,7 @@ async fn earlier(api: &Api, request: &HttpRequest) -> Result<(Vec<BackloadRow>, 
     let link = Link::of(PATH, request.query_string());
     let after = match link.first("cursor") {
         "" => None,
-        cursor => Some(one::id(cursor)?),
+        cursor => Some(parse_backload_id(cursor)?),
     };
     let read = ReadBackloads { running: false, after, limit: EARLIER + 1 };
     let mut stored = api.deps.backloads.call(read).await?;
@@ -187,8 +188,8 @@ async fn preview(api: &Api, form: &Form) -> Result<Preview, Problem> {
     let wanted = form.request()?;
     wanted.strict().map_err(|err| Problem::invalid(err.to_string()))?;
     let body = form::body(&wanted);
-    let planned = rest::plan(api, wanted).await?;
-    let page = rest::preview(api, &planned, 0, SHOWN).await?;
+    let planned = plan_backload(api, wanted).await?;
+    let page = preview_backload(api, &planned, 0, SHOWN).await?;
     let count = planned.plan.count();
     Ok(Preview {
         count: grouped(u64::try_from(count).unwrap_or(u64::MAX)),
@@ -221,20 +222,16 @@ async fn carry_out(api: &Api, form: &Form) -> Result<i64, Problem> {
     let wanted = form.request()?;
     wanted.strict().map_err(|err| Problem::invalid(err.to_string()))?;
     let background = wanted.background;
-    let planned = rest::plan(api, wanted).await?;
-    Ok(rest::execute_plan(api, planned, background).await?.id)
+    let planned = plan_backload(api, wanted).await?;
+    Ok(execute_backload(api, planned, background).await?.id)
 }
 
 /// Pauses, resumes or cancels one.
 pub(crate) async fn change(api: ApiRef, path: Path<(String, String)>) -> Answer {
     let (number, change) = path.into_inner();
-    let to = match change.as_str() {
-        "pause" => BackloadState::Paused,
-        "resume" => BackloadState::Running,
-        _ => BackloadState::Cancelled,
-    };
-    let id = one::id(&number)?;
-    let notice = match api.deps.change_backload.call(ChangeBackload { id, to }).await {
+    let id = parse_backload_id(&number)?;
+    let change = ChangeBackload { id, to: state_after(&change) };
+    let notice = match api.deps.change_backload.call(change).await {
         Ok(stored) => Notice::good(format!("Backload {id} is now {}.", stored.state.as_str())),
         Err(error) => Notice::bad(error.detail),
     };

@@ -4,8 +4,6 @@ use flowlord_domain::backload::{Only, Order};
 use flowlord_messages::backload::{BackloadState, Failure, StoredBackload};
 
 use super::{FailureRow, PATH};
-use crate::api::backload::unknown;
-use crate::core::problem::Problem;
 use crate::pages::link::Link;
 use crate::pages::parts::grouped;
 use crate::pages::when::When;
@@ -45,11 +43,6 @@ pub(super) struct One {
     pub(super) paused: bool,
     /// Leads to its tasks.
     pub(super) tasks: String,
-}
-
-/// The id in an address.
-pub(super) fn id(text: &str) -> Result<i64, Problem> {
-    text.parse().map_err(|_| unknown(text))
 }
 
 fn class(stored: &StoredBackload) -> &'static str {

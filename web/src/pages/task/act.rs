@@ -5,19 +5,18 @@ use actix_web::web::{Path, Payload};
 use flowlord_domain::query::Query;
 use flowlord_domain::{TaskState, Uid};
 
-use crate::api::rerun as rest;
-use crate::api::tasks::uid_of;
 use crate::core::audit_entry::Trail;
 use crate::core::context::{Api, ApiRef};
 use crate::core::extract::form_body;
 use crate::core::problem::{Answer, Problem};
+use crate::core::use_cases::tasks::{cancel_task, parse_uid, read_task, rerun_task};
 use crate::core::values::matching::note;
 use crate::pages::Notice;
 
 /// Does what a button asks for, and leads back to the task.
 pub(crate) async fn act(api: ApiRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
     let body = form_body(&request, payload).await?;
-    let uid = uid_of(&path)?;
+    let uid = parse_uid(&path)?;
     let form = Query::lenient(&String::from_utf8_lossy(&body));
     let done = match form.first("do") {
         Some("again") => again(&api, uid).await,
@@ -32,13 +31,13 @@ pub(crate) async fn act(api: ApiRef, path: Path<String>, request: HttpRequest, p
 }
 
 async fn again(api: &Api, uid: Uid) -> Result<String, Problem> {
-    let new = rest::again(api, &rest::read(api, uid).await?).await?;
+    let new = rerun_task(api, &read_task(api, uid).await?).await?;
     Ok(format!("Rerun as task {}.", new.uid))
 }
 
 async fn cancel(api: &Api, uid: Uid, given: Option<&str>) -> Result<String, Problem> {
     let reason = note("note", given.map(str::to_owned))?;
-    let task = rest::end(api, uid, reason).await?;
+    let task = cancel_task(api, uid, reason).await?;
     Ok(match task.state {
         TaskState::Leased => "Its worker will be told to stop at its next heartbeat.".to_owned(),
         _ => "The task is cancelled.".to_owned(),

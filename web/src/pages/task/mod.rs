@@ -10,9 +10,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use flowlord_domain::query::Query;
 use flowlord_domain::task_time::task_time;
 use flowlord_domain::{Attempt, Lane, Role, TaskState, Uid};
-use flowlord_messages::Code;
 use flowlord_messages::audit::Action;
-use flowlord_messages::read::{AttemptsById, Beginning, ChainBeginning};
+use flowlord_messages::read::{Beginning, ChainBeginning};
 
 use self::graph::Graph;
 use super::rows::TaskRow;
@@ -23,6 +22,7 @@ use crate::core::context::{Api, ApiRef};
 use crate::core::params::Params;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
+use crate::core::use_cases::tasks::{parse_uid, read_task};
 
 pub(crate) use self::act::act;
 
@@ -102,11 +102,8 @@ pub(crate) async fn task(api: ApiRef, path: Path<String>, request: HttpRequest) 
 
 async fn page<'a>(api: &'a Api, request: &HttpRequest, path: &str) -> Result<TaskPage<'a>, Problem> {
     Params::parse(request.query_string(), &["date"])?;
-    let unknown = |detail: String| Problem::new(Code::TaskUnknown, detail);
-    let uid: Uid = path.parse().map_err(|err| unknown(format!("`{path}` is not a task: {err}")))?;
-    let found = api.deps.attempts.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten();
-    let gone = || unknown(format!("there is no task {uid}; tasks are kept for `history.retention`"));
-    let task = found.ok_or_else(gone)?;
+    let uid = parse_uid(path)?;
+    let task = read_task(api, uid).await?;
     let mut notices = Vec::new();
     let asked = ChainBeginning { id: task.id.clone(), limit: LISTED };
     let chain = read("the chain", api.deps.chain_beginning.call(asked).await, &mut notices);

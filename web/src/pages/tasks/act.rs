@@ -9,11 +9,11 @@ use flowlord_domain::{Attempt, Uid};
 use flowlord_messages::read::AttemptsById;
 
 use super::PATH;
-use crate::api::tasks::uid_of;
 use crate::core::audit_entry::Trail;
 use crate::core::context::{Api, ApiRef};
 use crate::core::extract::form_body;
 use crate::core::problem::{Answer, Problem};
+use crate::core::use_cases::tasks::parse_uid;
 use crate::pages::again::{Done, MOST};
 use crate::pages::{Link, Notice};
 
@@ -34,7 +34,7 @@ pub(crate) async fn again(api: ApiRef, request: HttpRequest, payload: Payload) -
 /// The tasks of a form, each once, oldest first.
 fn ticked(form: &str) -> Result<Vec<Uid>, Problem> {
     let form = Query::lenient(form);
-    let uids = form.pairs().filter(|(name, _)| *name == "uid").map(|(_, uid)| uid_of(uid));
+    let uids = form.pairs().filter(|(name, _)| *name == "uid").map(|(_, uid)| parse_uid(uid));
     let uids: BTreeSet<Uid> = uids.collect::<Result<_, _>>()?;
     match uids.len() {
         0 => Err(Problem::invalid("no task is selected: select the tasks to rerun")),

@@ -343,7 +343,7 @@ mod tests {
     }
 
     fn is_looked_at(method: &Method, path: &str) -> bool {
-        crate::api::table().find(method, path).class() == RouteClass::View
+        crate::server::routes::table().find(method, path).class() == RouteClass::View
     }
 
     #[test]

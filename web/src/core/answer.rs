@@ -1,0 +1,44 @@
+//! JSON answers.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use flowlord_messages::Code;
+use serde::Serialize;
+
+use crate::core::problem::{Answer, Problem};
+use crate::core::view::time::Stamp;
+
+/// A list and where its next page begins.
+#[derive(Debug, Serialize)]
+pub(crate) struct List<T> {
+    pub(crate) items: Vec<T>,
+    pub(crate) next: Option<String>,
+}
+
+/// The same of a list of which a page looks at so much, and says how far it came.
+#[derive(Debug, Serialize)]
+pub(crate) struct LookedList<T> {
+    pub(crate) items: Vec<T>,
+    pub(crate) next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) looked_until: Option<Stamp>,
+}
+
+/// Answers JSON.
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    let mut body = Vec::with_capacity(512);
+    serde_json::to_writer(&mut body, value)
+        .map_err(|err| Problem::new(Code::Internal, format!("the answer can't be written: {err}")))?;
+    Ok(json_text(status, body))
+}
+
+/// Answers JSON that was written already.
+pub(crate) fn json_text(
+    status: StatusCode,
+    body: impl actix_web::body::MessageBody + 'static,
+) -> HttpResponse {
+    HttpResponse::build(status)
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
+        .body(body)
+}

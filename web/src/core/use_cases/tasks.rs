@@ -1,0 +1,57 @@
+//! Tasks that are read, run again or cancelled.
+
+use std::slice;
+
+use flowlord_domain::rerun::rerun;
+use flowlord_domain::{Attempt, NewTask, Uid};
+use flowlord_messages::read::AttemptsById;
+use flowlord_messages::write::{CancelTask, RerunTasks};
+use flowlord_messages::{Code, Error};
+
+use crate::core::context::Api;
+use crate::core::problem::Problem;
+
+/// The task that a path names.
+pub(crate) fn parse_uid(path: &str) -> Result<Uid, Problem> {
+    path.parse().map_err(|err| Problem::new(Code::TaskUnknown, format!("`{path}` is no task: {err}")))
+}
+
+/// The task, if it is there.
+fn found_task(uid: Uid, task: Option<Attempt>) -> Result<Attempt, Problem> {
+    task.ok_or_else(|| {
+        Problem::new(
+            Code::TaskUnknown,
+            format!("there is no task {uid}; tasks are kept as long as [history] says"),
+        )
+    })
+}
+
+/// The new attempt of a task.
+pub(crate) async fn rerun_task(api: &Api, task: &Attempt) -> Result<Attempt, Problem> {
+    let answer = rerun_tasks(api, slice::from_ref(task)).await?.pop();
+    Ok(answer.ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))??)
+}
+
+/// The new attempts of tasks, each judged alone, in the same order.
+pub(crate) async fn rerun_tasks(api: &Api, tasks: &[Attempt]) -> Result<Vec<Result<Attempt, Error>>, Error> {
+    let now = api.deps.clock.now();
+    let mut ids = api.deps.mint.clone();
+    let tasks: Vec<NewTask> = tasks.iter().map(|task| rerun(task, &mut ids, now)).collect();
+    let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
+    let answers = api.deps.rerun.call(RerunTasks { now, tasks }).await?;
+    let stored = expected.into_iter().zip(answers);
+    Ok(stored.map(|(new, answer)| Ok(Attempt { uid: answer?, ..new })).collect())
+}
+
+/// A task as it stands.
+pub(crate) async fn read_task(api: &Api, uid: Uid) -> Result<Attempt, Problem> {
+    found_task(uid, api.deps.attempts.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten())
+}
+
+/// Cancels a task, for a reason that may be given; and how it stands then.
+pub(crate) async fn cancel_task(api: &Api, uid: Uid, note: Option<String>) -> Result<Attempt, Problem> {
+    let note = note.filter(|note| !note.is_empty());
+    let msg = note.map_or_else(|| "cancelled".to_owned(), |note| format!("cancelled: {note}"));
+    api.deps.cancel.call(CancelTask { now: api.deps.clock.now(), uid, msg }).await?;
+    read_task(api, uid).await
+}

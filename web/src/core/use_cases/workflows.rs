@@ -1,0 +1,40 @@
+//! Workflow files, and when their phases run.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_messages::library::{Current, CurrentWorkflows};
+use flowlord_messages::read::{LastSlots, ReadPaused};
+use flowlord_messages::scheduler::NextRuns;
+
+use crate::core::context::Api;
+use crate::core::problem::Problem;
+use crate::core::view::workflow::Times;
+
+/// How far back the last run of a phase is looked for.
+const LOOK_BACK: TimeDelta = TimeDelta::days(7);
+
+/// A time for each phase, by its file and task.
+type TimeByPhase = HashMap<(String, String), DateTime<Utc>>;
+
+/// The files, and when their phases run.
+pub(crate) async fn read_workflows(api: &Api) -> Result<(Current, Times), Problem> {
+    let to = api.deps.clock.now();
+    let from = to - LOOK_BACK;
+    let (current, next_runs, slots, paused) = tokio::join!(
+        api.deps.workflows.call(CurrentWorkflows),
+        api.deps.next_runs.call(NextRuns),
+        api.deps.slots.call(LastSlots { from, to: to + TimeDelta::seconds(1) }),
+        api.deps.paused.call(ReadPaused),
+    );
+    let (mut last, mut missed): (TimeByPhase, TimeByPhase) = (HashMap::new(), HashMap::new());
+    for slot in slots? {
+        let name = (slot.key.workflow, slot.key.task);
+        if slot.started != Some(slot.key.at) {
+            missed.insert(name.clone(), slot.key.at);
+        }
+        last.extend(slot.started.map(|started| (name, started)));
+    }
+    let paused = paused?.into_iter().map(|phase| ((phase.workflow, phase.task), phase.since)).collect();
+    Ok((current?, Times { scheduled: next_runs?, last, missed, paused }))
+}

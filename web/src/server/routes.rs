@@ -1,0 +1,32 @@
+//! The one list of all that is served.
+
+use actix_web::HttpRequest;
+use actix_web::web::{self, PathConfig, ServiceConfig};
+use flowlord_messages::Code;
+
+use crate::core::auth;
+use crate::core::context::ApiRef;
+use crate::core::problem::{Answer, Problem};
+use crate::core::route::RouteTable;
+use crate::{api, compat, pages};
+
+pub(crate) fn table() -> RouteTable {
+    RouteTable::new([api::routes(), compat::routes(), pages::routes()].into_iter().flatten().collect())
+}
+
+/// Registers everything with a thread of the server.
+pub(crate) fn configure(table: &RouteTable, config: &mut ServiceConfig) {
+    let unreadable = PathConfig::default()
+        .error_handler(|err, _| Problem::invalid(format!("the path can't be read: {err}")).into());
+    config.app_data(unreadable);
+    table.register(config);
+    config.default_service(web::to(not_found));
+}
+
+async fn not_found(api: ApiRef, request: HttpRequest) -> Answer {
+    let path = auth::hooks::shown(request.match_info().as_str());
+    let hint = if path.starts_with("/api/") { "the paths of the API begin with " } else { "begin at " };
+    let begin = api.base.at(if path.starts_with("/api/") { "/api/v1/" } else { "/" });
+    let detail = format!("there is nothing at {path}: {hint}{begin}");
+    pages::tell(&api, &request, Problem::new(Code::NotFound, detail))
+}
