@@ -249,7 +249,8 @@ fn of_utc_day(case: &Case<'_>, tasks: &[Value], wanted: &Wanted) -> (Vec<String>
 
 /// A task as the reference's list has it.
 fn row(attempt: &Attempt) -> Value {
-    let event: Value = serde_json::from_str(&compat::task::chain(std::slice::from_ref(attempt))).expect("JSON");
+    let event: Value =
+        serde_json::from_str(&compat::task::chain(std::slice::from_ref(attempt))).expect("JSON");
     let mut row = event["Events"][0].clone();
     let fields = row.as_object_mut().expect("an object");
     for name in ["job", "result", "meta", "msg", "started", "ended"] {

@@ -1,6 +1,6 @@
 //! Histories stored at once, millions of attempts in one go: for measurements on large databases.
 //!
-//! The way is another than the owner's: nothing is on disk before the end, and indexes are built last. What it
+//! It doesn't go the way of the owner: nothing is on disk before the end, and indexes are built last. What it
 //! leaves is a database as the owner would have written it.
 
 use std::fs::File;
@@ -12,9 +12,11 @@ use rusqlite::{Connection, params};
 
 use crate::DATABASE;
 use crate::column::{self, micros};
-use crate::schema::{FolderLock, OpenError, open_writer};
-use crate::store::{Followers, Names, Store, Trouble};
-use crate::write::rollup::Deltas;
+use crate::connection::{OpenError, open_writer};
+use crate::folder_lock::FolderLock;
+use crate::sql::CachedSql as _;
+use crate::writer::context::{AfterCommit, CommandError, CommandResult, NameCache, WriteContext};
+use crate::writer::totals::HourlyTotals;
 
 /// Attempts per transaction.
 const BATCH: u64 = 200_000;
@@ -42,11 +44,11 @@ pub enum BulkError {
     Refused(flowlord_kernel::Error),
 }
 
-impl From<Trouble> for BulkError {
-    fn from(trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Refused(error) => Self::Refused(error),
-            Trouble::Sqlite(err) => Self::Sqlite(err),
+impl From<CommandError> for BulkError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Refused(error) => Self::Refused(error),
+            CommandError::Sqlite(err) => Self::Sqlite(err),
         }
     }
 }
@@ -54,8 +56,8 @@ impl From<Trouble> for BulkError {
 /// A database that is being filled. It has its name only once it is finished.
 pub struct Bulk {
     connection: Connection,
-    names: Names,
-    rollups: Deltas,
+    names: NameCache,
+    totals: HourlyTotals,
     /// The statements of the indexes that are built last.
     indexes: Vec<String>,
     added: u64,
@@ -95,8 +97,8 @@ impl Bulk {
         connection.pragma_update(None, "cache_size", -256_000)?;
         let indexes = drop_indexes(&connection)?;
         connection.execute_batch("BEGIN")?;
-        let (names, rollups) = (Names::default(), Deltas::default());
-        Ok(Self { connection, names, rollups, indexes, added: 0, folder: folder.to_owned(), _lock: lock })
+        let (names, totals) = (NameCache::default(), HourlyTotals::default());
+        Ok(Self { connection, names, totals, indexes, added: 0, folder: folder.to_owned(), _lock: lock })
     }
 
     /// Stores an attempt as it stands. Those that come in the order of their ids are stored fastest.
@@ -104,17 +106,10 @@ impl Bulk {
     /// # Errors
     /// When the id is taken, or the disk is full.
     pub fn attempt(&mut self, attempt: &Attempt) -> Result<(), BulkError> {
-        let mut followers = Followers::default();
-        let mut store = Store {
-            connection: &self.connection,
-            names: &mut self.names,
-            rollups: &mut self.rollups,
-            followers: &mut followers,
-        };
-        store.insert_attempt(attempt)?;
+        self.write(|context| Ok(context.insert_attempt(attempt)?))?;
         self.added += 1;
         if self.added.is_multiple_of(BATCH) {
-            std::mem::take(&mut self.rollups).write(&self.connection)?;
+            std::mem::take(&mut self.totals).write_to(&self.connection)?;
             self.connection.execute_batch("COMMIT; BEGIN")?;
         }
         Ok(())
@@ -125,7 +120,7 @@ impl Bulk {
     /// # Errors
     /// When the disk is full.
     pub fn alert(&mut self, alert: &NewAlert) -> Result<(), BulkError> {
-        self.store(|store| store.insert_alert(alert, true))
+        self.write(|context| context.insert_alert(alert, true))
     }
 
     /// Stores a slot that an attempt started.
@@ -133,18 +128,20 @@ impl Bulk {
     /// # Errors
     /// When the slot was stored before, or the disk is full.
     pub fn slot(&mut self, slot: &SlotKey, started: flowlord_domain::Uid) -> Result<(), BulkError> {
-        self.store(|store| store.take_slot(slot, &[started]))
+        self.write(|context| context.take_slot(slot, &[started]))
     }
 
-    fn store(&mut self, write: impl FnOnce(&mut Store<'_>) -> Result<(), Trouble>) -> Result<(), BulkError> {
-        let mut followers = Followers::default();
-        let mut store = Store {
+    fn write(
+        &mut self,
+        write: impl FnOnce(&mut WriteContext<'_>) -> CommandResult<()>,
+    ) -> Result<(), BulkError> {
+        let mut context = WriteContext {
             connection: &self.connection,
             names: &mut self.names,
-            rollups: &mut self.rollups,
-            followers: &mut followers,
+            totals: &mut self.totals,
+            effects: &mut AfterCommit::default(),
         };
-        Ok(write(&mut store)?)
+        Ok(write(&mut context)?)
     }
 
     /// Builds the indexes, brings all to disk, and gives the database its name. Answers how many attempts it holds.
@@ -152,8 +149,8 @@ impl Bulk {
     /// # Errors
     /// When the disk is full.
     pub fn finish(self) -> Result<u64, BulkError> {
-        let Self { connection, rollups, indexes, added, folder, .. } = self;
-        rollups.write(&connection)?;
+        let Self { connection, totals, indexes, added, folder, .. } = self;
+        totals.write_to(&connection)?;
         for index in &indexes {
             connection.execute_batch(index)?;
         }
@@ -182,25 +179,21 @@ fn drop_indexes(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(found.into_iter().map(|(_, sql)| sql).collect())
 }
 
-impl Store<'_> {
+impl WriteContext<'_> {
     /// Stores an attempt with whatever became of it.
     fn insert_attempt(&mut self, attempt: &Attempt) -> rusqlite::Result<()> {
-        let queue = self.queue(&attempt.topic, &attempt.job)?;
-        let workflow = self.name(&attempt.workflow)?;
-        let worker = self.name(&attempt.worker)?;
+        let queue = self.queue_id(&attempt.topic, &attempt.job)?;
+        let workflow = self.name_id(&attempt.workflow)?;
+        let worker = self.name_id(&attempt.worker)?;
         let due = match attempt.state {
             TaskState::Ready => Some(attempt.uid.created()),
             TaskState::Delayed => attempt.not_before,
             TaskState::Leased => attempt.lease_expires,
             TaskState::Done => attempt.ended,
         };
-        self.connection
-            .prepare_cached(
-                "INSERT INTO task (uid, queue, state, lane, due, lease, delivery, expired, retry, worker, workflow,
+        self.run_sql("INSERT INTO task (uid, queue, state, lane, due, lease, delivery, expired, retry, worker, workflow,
                      parent, result, progress, started, ended, chain, info, meta, msg)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
-            )?
-            .execute(params![
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)", params![
                 attempt.uid.0,
                 queue,
                 column::state(attempt.state),
@@ -222,11 +215,11 @@ impl Store<'_> {
                 attempt.meta,
                 attempt.msg,
             ])?;
-        self.rollups.created(attempt.uid, queue);
+        self.totals.add_created(attempt.uid, queue);
         if let Some(result) = attempt.result {
             let (started, ended) = (attempt.started, attempt.ended);
             let run = ended.zip(started).map_or(0, |(ended, started)| (ended - started).num_milliseconds());
-            self.rollups.ended(attempt.uid, queue, result, run.max(0));
+            self.totals.add_ended(attempt.uid, queue, result, run.max(0));
         }
         Ok(())
     }

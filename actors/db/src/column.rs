@@ -1,9 +1,10 @@
 //! How values are written in columns.
 
 use chrono::{DateTime, TimeZone, Utc};
-use flowlord_domain::{AlertKind, Lane, TaskResult, TaskState};
+use flowlord_domain::{AlertKind, Lane, TaskResult, TaskState, Uid};
 use flowlord_messages::backload::BackloadState;
 use flowlord_messages::files::{FileSource, MatchState};
+use rusqlite::Row;
 
 /// A time as microseconds since 1970.
 pub(crate) fn micros(at: DateTime<Utc>) -> i64 {
@@ -80,41 +81,80 @@ pub(crate) fn result_of(value: i64) -> TaskResult {
     }
 }
 
-// The position in `ALL` is what the column holds: new kinds go to its end.
-pub(crate) fn kind(kind: AlertKind) -> i64 {
-    AlertKind::ALL.iter().position(|known| *known == kind).map_or(-1, |at| i64::try_from(at).unwrap_or(-1))
+/// What the column of an enum holds is the position in its `ALL`: new values go to its end.
+fn position<T: PartialEq>(all: &[T], value: &T) -> i64 {
+    all.iter().position(|known| known == value).map_or(-1, |at| i64::try_from(at).unwrap_or(-1))
 }
 
-pub(crate) fn kind_of(value: i64) -> AlertKind {
-    usize::try_from(value).ok().and_then(|at| AlertKind::ALL.get(at)).copied().unwrap_or(AlertKind::Result)
+/// A value of a newer program reads as `unknown`.
+fn at_position<T: Copy>(all: &[T], position: i64, unknown: T) -> T {
+    usize::try_from(position).ok().and_then(|at| all.get(at)).copied().unwrap_or(unknown)
 }
 
-pub(crate) fn backload(state: BackloadState) -> i64 {
-    BackloadState::ALL
-        .iter()
-        .position(|known| *known == state)
-        .map_or(-1, |at| i64::try_from(at).unwrap_or(-1))
+pub(crate) fn alert_kind(kind: AlertKind) -> i64 {
+    position(&AlertKind::ALL, &kind)
 }
 
-pub(crate) fn backload_of(value: i64) -> BackloadState {
-    let known = usize::try_from(value).ok().and_then(|at| BackloadState::ALL.get(at));
-    known.copied().unwrap_or(BackloadState::Cancelled)
+pub(crate) fn alert_kind_of(value: i64) -> AlertKind {
+    at_position(&AlertKind::ALL, value, AlertKind::Result)
 }
 
-pub(crate) fn source(source: FileSource) -> i64 {
-    FileSource::ALL.iter().position(|known| *known == source).map_or(-1, |at| i64::try_from(at).unwrap_or(-1))
+pub(crate) fn backload_state(state: BackloadState) -> i64 {
+    position(&BackloadState::ALL, &state)
 }
 
-pub(crate) fn source_of(value: i64) -> FileSource {
-    let known = usize::try_from(value).ok().and_then(|at| FileSource::ALL.get(at));
-    known.copied().unwrap_or(FileSource::Api)
+pub(crate) fn backload_state_of(value: i64) -> BackloadState {
+    at_position(&BackloadState::ALL, value, BackloadState::Cancelled)
 }
 
-pub(crate) fn matched(state: MatchState) -> i64 {
-    MatchState::ALL.iter().position(|known| *known == state).map_or(-1, |at| i64::try_from(at).unwrap_or(-1))
+pub(crate) fn file_source(source: FileSource) -> i64 {
+    position(&FileSource::ALL, &source)
 }
 
-pub(crate) fn matched_of(value: i64) -> MatchState {
-    let known = usize::try_from(value).ok().and_then(|at| MatchState::ALL.get(at));
-    known.copied().unwrap_or(MatchState::Failed)
+pub(crate) fn file_source_of(value: i64) -> FileSource {
+    at_position(&FileSource::ALL, value, FileSource::Api)
+}
+
+pub(crate) fn match_state(state: MatchState) -> i64 {
+    position(&MatchState::ALL, &state)
+}
+
+pub(crate) fn match_state_of(value: i64) -> MatchState {
+    at_position(&MatchState::ALL, value, MatchState::Failed)
+}
+
+/// Reads columns as what they mean.
+pub(crate) trait ReadColumn {
+    fn time(&self, column: usize) -> rusqlite::Result<DateTime<Utc>>;
+    fn optional_time(&self, column: usize) -> rusqlite::Result<Option<DateTime<Utc>>>;
+    fn optional_uid(&self, column: usize) -> rusqlite::Result<Option<Uid>>;
+    fn optional_result(&self, column: usize) -> rusqlite::Result<Option<TaskResult>>;
+    fn count(&self, column: usize) -> rusqlite::Result<u64>;
+    fn text_or_empty(&self, column: usize) -> rusqlite::Result<String>;
+}
+
+impl ReadColumn for Row<'_> {
+    fn time(&self, column: usize) -> rusqlite::Result<DateTime<Utc>> {
+        self.get(column).map(time)
+    }
+
+    fn optional_time(&self, column: usize) -> rusqlite::Result<Option<DateTime<Utc>>> {
+        Ok(self.get::<_, Option<i64>>(column)?.map(time))
+    }
+
+    fn optional_uid(&self, column: usize) -> rusqlite::Result<Option<Uid>> {
+        Ok(self.get::<_, Option<i64>>(column)?.map(Uid))
+    }
+
+    fn optional_result(&self, column: usize) -> rusqlite::Result<Option<TaskResult>> {
+        Ok(self.get::<_, Option<i64>>(column)?.map(result_of))
+    }
+
+    fn count(&self, column: usize) -> rusqlite::Result<u64> {
+        Ok(self.get::<_, i64>(column)?.max(0).unsigned_abs())
+    }
+
+    fn text_or_empty(&self, column: usize) -> rusqlite::Result<String> {
+        Ok(self.get::<_, Option<String>>(column)?.unwrap_or_default())
+    }
 }

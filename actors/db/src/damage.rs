@@ -8,14 +8,15 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{Code, Error, SharedClock};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::DATABASE;
-use crate::gently::gently;
-use crate::snapshot::{find_damage, is_damage, read_only};
+use crate::connection::{is_damage, open_read_only};
+use crate::snapshot::lower_priority::run_at_lower_priority;
+use crate::snapshot::verify::find_damage;
+use crate::{DATABASE, utc_seconds};
 
 /// After a start that dealt with damage, how long the next restart for damage waits: a disk or memory that goes on
 /// breaking files must not become a loop of restarts.
@@ -54,7 +55,7 @@ pub struct Mark {
     pub handled: Option<Handled>,
 }
 
-fn file(data: &Path) -> PathBuf {
+fn mark_file(data: &Path) -> PathBuf {
     data.join(format!("{DATABASE}.damage"))
 }
 
@@ -64,7 +65,7 @@ impl Mark {
     /// # Errors
     /// When it is there and can't be read.
     pub fn read(data: &Path) -> io::Result<Self> {
-        match std::fs::read(file(data)) {
+        match std::fs::read(mark_file(data)) {
             Ok(text) => Ok(serde_json::from_slice(&text)?),
             Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(err) => Err(err),
@@ -79,7 +80,7 @@ impl Mark {
         let mut partial = tempfile::NamedTempFile::new_in(data)?;
         partial.write_all(&serde_json::to_vec_pretty(self)?)?;
         partial.as_file().sync_all()?;
-        partial.persist(file(data)).map_err(|err| err.error)?;
+        partial.persist(mark_file(data)).map_err(|err| err.error)?;
         File::open(data)?.sync_all()
     }
 
@@ -88,14 +89,14 @@ impl Mark {
     /// # Errors
     /// When it can't be removed.
     pub fn remove(data: &Path) -> io::Result<()> {
-        match std::fs::remove_file(file(data)) {
+        match std::fs::remove_file(mark_file(data)) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,
         }
     }
 
     /// Adds what was seen; what was seen first counts.
-    fn add(data: &Path, seen: Seen) -> io::Result<()> {
+    fn add_seen(data: &Path, seen: Seen) -> io::Result<()> {
         // One that can't be read says no more than this one.
         let mark = Self::read(data).unwrap_or_default();
         Self { seen: mark.seen.or(Some(seen)), ..mark }.write(data)
@@ -104,10 +105,10 @@ impl Mark {
 
 /// Whether damage was seen in the database since it was opened. Everything that reads or writes it has a clone.
 #[derive(Debug, Clone)]
-pub struct Damage(Arc<Inner>);
+pub struct Damage(Arc<DamageState>);
 
 #[derive(Debug)]
-struct Inner {
+struct DamageState {
     data: PathBuf,
     clock: SharedClock,
     /// What the last start did that dealt with damage.
@@ -118,42 +119,44 @@ struct Inner {
 impl Damage {
     pub(crate) fn none_yet(data: &Path, clock: SharedClock) -> Self {
         let handled = Mark::read(data).unwrap_or_default().handled;
-        Self(Arc::new(Inner { data: data.to_owned(), clock, handled, seen: watch::Sender::new(None) }))
+        Self(Arc::new(DamageState { data: data.to_owned(), clock, handled, seen: watch::Sender::new(None) }))
     }
 
     /// Judges an error met `by` a read or a write of one request. Where all of the file was found sound lately, such
     /// an error concerns that request alone.
-    pub(crate) fn note(&self, by: &str, err: &rusqlite::Error) {
+    pub(crate) fn note_error(&self, by: &str, err: &rusqlite::Error) {
         if !is_damage(err) {
             return;
         }
-        if self.lately().is_some_and(|handled| !handled.is_restored) {
+        if self.handled_lately().is_some_and(|handled| !handled.is_restored) {
             log::error!("event=damage_doubted by={by:?} error={err:?} reason=\"all was found sound lately\"");
             return;
         }
-        self.see(&format!("{by}: {err}"));
+        self.mark_seen(&format!("{by}: {err}"));
     }
 
     /// Reads the whole database, after a copy of it turned out damaged: it may be the copy alone.
     pub(crate) fn check_source(&self, database: &Path) {
-        let found = gently(|| read_only(database).and_then(|connection| find_damage(&connection)));
+        let found = run_at_lower_priority(|| {
+            open_read_only(database).and_then(|connection| find_damage(&connection))
+        });
         match found {
-            Ok(Some(problem)) => self.see(&format!("the check of a snapshot: {problem}")),
+            Ok(Some(problem)) => self.mark_seen(&format!("the check of a snapshot: {problem}")),
             Ok(None) => log::warn!("event=database_sound reason=\"a copy of it was damaged\""),
             Err(err) => log::warn!("event=database_unchecked error={err:?}"),
         }
     }
 
     /// From now on nothing is acknowledged.
-    pub(crate) fn see(&self, what: &str) {
+    pub(crate) fn mark_seen(&self, what: &str) {
         let first = Seen { at: self.0.clock.now(), what: what.to_owned() };
         let seen = self.seen().unwrap_or(first);
         // Before the restart is asked for: without its mark the next start would serve the same file again.
-        if let Err(err) = Mark::add(&self.0.data, seen.clone()) {
+        if let Err(err) = Mark::add_seen(&self.0.data, seen.clone()) {
             log::error!("event=damage_not_marked error={err:?}");
         }
         if self.0.seen.send_replace(Some(seen)).is_none() {
-            log::error!("event=database_damaged seen={what:?} restart_at={}", utc(self.restart_at()));
+            log::error!("event=database_damaged seen={what:?} restart_at={}", utc_seconds(self.restart_at()));
         }
     }
 
@@ -168,17 +171,17 @@ impl Damage {
         let Seen { at, what } = self.seen()?;
         let what = format!(
             "the database is damaged (seen at {} by {what}), and nothing of this was stored",
-            utc(at)
+            utc_seconds(at)
         );
-        let then = match self.lately() {
+        let then = match self.handled_lately() {
             None => {
                 "the service restarts, checks all of it and restores the newest sound snapshot".to_owned()
             }
             Some(handled) => format!(
                 "it was restored or checked at {} already: check the disk and the memory of this machine; the service \
                  restarts and checks it at {}",
-                utc(handled.at),
-                utc(self.restart_at())
+                utc_seconds(handled.at),
+                utc_seconds(self.restart_at())
             ),
         };
         Some(Error::new(Code::Storage, format!("{what}: {then}")))
@@ -195,11 +198,11 @@ impl Damage {
     }
 
     fn restart_at(&self) -> DateTime<Utc> {
-        self.lately().map_or_else(|| self.0.clock.now(), |handled| handled.at + RESTART_PAUSE)
+        self.handled_lately().map_or_else(|| self.0.clock.now(), |handled| handled.at + RESTART_PAUSE)
     }
 
     /// What a start did about damage less than [`RESTART_PAUSE`] ago.
-    fn lately(&self) -> Option<&Handled> {
+    fn handled_lately(&self) -> Option<&Handled> {
         let now = self.0.clock.now();
         self.0.handled.as_ref().filter(|handled| handled.at <= now && now - handled.at < RESTART_PAUSE)
     }
@@ -208,14 +211,11 @@ impl Damage {
 /// Leaves a mark where all of the database in `data` isn't sound; answers what is wrong. Hold its folder's lock.
 #[must_use]
 pub fn mark_if_damaged(data: &Path, now: DateTime<Utc>) -> Option<String> {
-    let problem = read_only(&data.join(DATABASE)).and_then(|connection| find_damage(&connection)).ok()??;
+    let problem =
+        open_read_only(&data.join(DATABASE)).and_then(|connection| find_damage(&connection)).ok()??;
     let what = format!("the check of a snapshot: {problem}");
-    if let Err(err) = Mark::add(data, Seen { at: now, what }) {
+    if let Err(err) = Mark::add_seen(data, Seen { at: now, what }) {
         log::error!("event=damage_not_marked error={err:?}");
     }
     Some(problem)
-}
-
-fn utc(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

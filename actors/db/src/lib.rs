@@ -3,47 +3,49 @@
 //! The owner is an actor alone on its thread. Whatever arrived while the last commit was written is the next
 //! transaction; every command in it has a savepoint of its own, and is answered after the commit is on disk.
 
+mod answered;
 mod bulk;
-mod changes;
+mod changelog;
 mod column;
+mod connection;
 mod damage;
 mod fault;
-mod foreign;
-mod gently;
+mod folder_lock;
 mod import;
-mod job;
-mod meters;
 mod offline;
-mod outage;
-mod owner;
-mod read;
 mod reader;
-mod restore;
-mod row;
-mod rowlog;
 mod schema;
+mod search;
 mod snapshot;
-mod store;
-mod transaction;
-mod write;
+mod sql;
+mod tables;
+mod writer;
 
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
+
 use actix::{Addr, ArbiterHandle};
+use chrono::{DateTime, SecondsFormat, Utc};
 use flowlord_kernel::{ActorKit, lower_priority};
 use r2d2::Pool;
 
 pub use bulk::{Bulk, BulkError};
+pub use changelog::apply::SegmentError;
+pub use changelog::log_point;
+pub use connection::OpenError;
 pub use damage::{Damage, Handled, Mark, RESTART_PAUSE, Seen, mark_if_damaged};
+pub use folder_lock::FolderLock;
 pub use import::{Counts, ImportError, Kind, Report, import};
 pub use offline::{OfflineError, list_alerts};
-pub use owner::{Hints, Owner};
 pub use reader::Reader;
-pub use restore::{Found, RestoreError, Restored, Restoring, look, look_through};
-pub use rowlog::{SegmentError, log_point};
-pub use schema::{FolderLock, OpenError, VERSION};
-pub use snapshot::{SnapshotError, check, copy};
+pub use schema::VERSION;
+pub use snapshot::copy::copy;
+pub use snapshot::error::SnapshotError;
+pub use snapshot::restore::{Found, RestoreError, Restored, Restoring, look, look_through};
+pub use snapshot::verify::check;
+pub use writer::{Hints, Owner};
 
 /// The name of the database in the data folder.
 pub const DATABASE: &str = "flowlord.db";
@@ -58,7 +60,7 @@ pub struct Database {
     pub owner: Addr<Owner>,
     /// Takes every query that work waits for.
     pub readers: Addr<Reader>,
-    /// Takes every query that people wait for, on threads that stand back: however many look, work goes on.
+    /// Takes every query that people wait for, on threads with lower priority: however many look, work goes on.
     pub lookers: Addr<Reader>,
     /// The log that changes of rows are noted in; none when they aren't.
     pub chain: Option<u64>,
@@ -82,33 +84,38 @@ impl Database {
     ) -> Result<Self, OpenError> {
         let path = lock.folder().join(DATABASE);
         let damage = Damage::none_yet(lock.folder(), kit.clock().clone());
-        let connection = schema::open_recording(&path, record).inspect_err(|err| {
+        let connection = connection::open_recording(&path, record).inspect_err(|err| {
             if err.is_damage() {
-                damage.see(&format!("the start: {err}"));
+                damage.mark_seen(&format!("the start: {err}"));
             }
         })?;
         let chain = log_point(&path).map(|point| point.chain);
         // Readers after the writer: a read-only connection can't make the files of a fresh database.
-        let pool = || {
-            let most = u32::try_from(READERS).unwrap_or(2);
-            Pool::builder().max_size(most).build(schema::reader_manager(&path))
-        };
-        let (reading, looking) = (pool()?, pool()?);
-        let reader = |pool: Pool<_>| {
-            let damage = damage.clone();
-            move || Reader::new(pool.clone(), damage.clone())
-        };
-        let (reader, looker) = (reader(reading), reader(looking));
+        let readers = start_readers(&path, &damage, || {})?;
+        let lookers = start_readers(&path, &damage, lower_priority)?;
         Ok(Self {
-            readers: actix::SyncArbiter::start(READERS, reader),
-            lookers: actix::SyncArbiter::start(READERS, move || {
-                lower_priority();
-                looker()
-            }),
+            readers,
+            lookers,
             owner: Owner::start(arbiter, path, record, connection, damage.clone(), kit, hints),
             chain,
             damage,
             _lock: lock,
         })
     }
+}
+
+/// Starts threads that read, each of which does `prepare` first.
+fn start_readers(path: &Path, damage: &Damage, prepare: fn()) -> Result<Addr<Reader>, OpenError> {
+    let most = u32::try_from(READERS).unwrap_or(2);
+    let pool = Pool::builder().max_size(most).build(connection::reader_manager(path))?;
+    let damage = damage.clone();
+    Ok(actix::SyncArbiter::start(READERS, move || {
+        prepare();
+        Reader::new(pool.clone(), damage.clone())
+    }))
+}
+
+/// A time as people read it.
+fn utc_seconds(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use flowlord_messages::read::{ListAlerts, StoredAlert};
 
+use crate::connection::open_read_only;
 use crate::reader::Query as _;
-use crate::schema::VERSION;
-use crate::snapshot::read_only;
+use crate::schema::{VERSION, read_version};
 
 /// Why it can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -38,11 +38,10 @@ pub enum OfflineError {
 /// When it can't be read, or another version of the program wrote it.
 pub fn list_alerts(path: &Path, query: &ListAlerts) -> Result<Vec<StoredAlert>, OfflineError> {
     let failed = |source| OfflineError::Sqlite { path: path.to_owned(), source };
-    let connection = read_only(path).map_err(failed)?;
-    let found: usize =
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    let connection = open_read_only(path).map_err(failed)?;
+    let found = read_version(&connection).map_err(failed)?;
     if found != VERSION {
         return Err(OfflineError::Version { path: path.to_owned(), found });
     }
-    query.read(&connection).map_err(failed)
+    query.read_from(&connection).map_err(failed)
 }

@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use flowlord_domain::{AlertKind, Role};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::alerts::Acknowledge;
 use flowlord_messages::audit::Action;
 use flowlord_messages::read::{AlertFilter, ListAlerts};
@@ -39,9 +39,9 @@ const FILTERS: &[&str] = &["date", "from", "to", "type", "job", "workflow", "kin
 pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), FILTERS)?;
     let limit = params.limit()?;
-    let (from, to) = params.period_or_day(api.deps.clock.now())?;
+    let (from, to) = params.period_or_day(api.deps.kit.now())?;
     let query = ListAlerts { from, to, filter: filter(&params)?, after: params.cursor()?, limit: limit + 1 };
-    let mut alerts = api.deps.alerts.call(query).await?;
+    let mut alerts = api.deps.view_reader.call(query).await?;
     let more = alerts.len() > limit;
     alerts.truncate(limit);
     let next = alerts.last().filter(|_| more).map(|alert| alert.row.to_string());
@@ -78,7 +78,7 @@ pub(crate) async fn acknowledge(api: ApiRef, request: HttpRequest, payload: Payl
     Params::none(&request)?;
     let body = json_body(&request, payload).await?;
     let wanted: Wanted = object(&body, EXAMPLE)?;
-    let now = api.deps.clock.now();
+    let now = api.deps.kit.now();
     let until = until(wanted.r#for, wanted.until.as_deref(), now)?.unwrap_or(now + HOLDS);
     let said = Acknowledge {
         route: None,
@@ -88,7 +88,7 @@ pub(crate) async fn acknowledge(api: ApiRef, request: HttpRequest, payload: Payl
         note: note("note", wanted.note)?.unwrap_or_default(),
     };
     log::info!("event=acknowledge match={:?} until={until} by={:?}", said.matcher.to_string(), said.by);
-    let taken = api.deps.acknowledge.call(said).await?;
+    let taken = api.deps.alerts.call(said).await?;
     json(StatusCode::OK, &Taken::new(until, taken.iter().map(TakenView).collect()))
 }
 

@@ -50,8 +50,8 @@ impl<'a> From<&'a StoredChange> for ChangeView<'a> {
 /// The changes of a day, newest first.
 pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["date", "who", "action", "limit", "cursor"])?;
-    let date = params.date()?.unwrap_or_else(|| api.deps.clock.now().date_naive());
-    let page = api.deps.changes.call(list_changes(&params, date, params.limit()?)?).await?;
+    let date = params.date()?.unwrap_or_else(|| api.deps.kit.now().date_naive());
+    let page = api.deps.view_reader.call(list_changes(&params, date, params.limit()?)?).await?;
     let items = page.changes.iter().map(ChangeView::from).collect();
     let next = page.next.map(|next| next.to_string());
     json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until.map(Stamp) })

@@ -8,7 +8,7 @@ use actix_web::web::{Bytes, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use flowlord_domain::backload::Request;
 use flowlord_domain::{Attempt, NewTask, Role};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::audit::Action;
 use flowlord_messages::backload::{ChangeBackload, Finished, Planned, ReadBackloads};
 use futures_util::stream::try_unfold;
@@ -124,7 +124,7 @@ pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["limit", "cursor"])?;
     let limit = params.limit()?;
     let read = ReadBackloads { running: false, after: params.cursor()?, limit: limit + 1 };
-    let mut stored = api.deps.backloads.call(read).await?;
+    let mut stored = api.deps.view_reader.call(read).await?;
     let more = stored.len() > limit;
     stored.truncate(limit);
     let next = stored.last().filter(|_| more).map(|stored| stored.id.to_string());
@@ -142,7 +142,7 @@ pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
 pub(crate) async fn change(api: ApiRef, path: Path<(String, String)>) -> Answer {
     let (number, change) = path.into_inner();
     let change = ChangeBackload { id: parse_backload_id(&number)?, to: state_after(&change) };
-    let stored = api.deps.change_backload.call(change).await?;
+    let stored = api.deps.backload.call(change).await?;
     json(StatusCode::OK, &BackloadView::new(&stored, None))
 }
 

@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::web::Path;
 use flowlord_domain::Role;
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::read::ChainBeginning;
 use serde_json::json;
 
@@ -26,7 +26,7 @@ const ALL: usize = 1_000_000_000;
 pub(crate) async fn chain(api: ApiRef, path: Path<String>) -> Answer {
     let id = path.into_inner();
     let all = ChainBeginning { id: id.clone(), limit: ALL };
-    let tasks = api.deps.chain_beginning.call(all).await?.attempts;
+    let tasks = api.deps.view_reader.call(all).await?.attempts;
     if tasks.is_empty() {
         return Err(Problem::new(Code::ChainUnknown, format!("no task has the id `{id}`")));
     }

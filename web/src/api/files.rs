@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use flowlord_domain::file_event::{Arrival, FileEventError, Headers, parse};
 use flowlord_domain::{Attempt, Role, TaskState};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::files::{FileArrived, ListFiles, PhaseOutcome, Recorded, StartedTask, WatchedPlaces};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::json;
@@ -70,7 +70,7 @@ async fn record(api: &ApiRef, arrival: Arrival, key: Option<String>) -> Result<T
         file.version = format!("key {key}");
     }
     let (path, why) = (file.path.clone(), ignored.clone());
-    let Recorded { event, phases, tasks } = api.deps.arrived.call(FileArrived { file, ignored }).await?;
+    let Recorded { event, phases, tasks } = api.deps.files.call(FileArrived { file, ignored }).await?;
     Ok(Told { event, path, why, phases, tasks: tasks.iter().map(as_started).collect() })
 }
 
@@ -116,7 +116,7 @@ fn unreadable(err: FileEventError) -> Problem {
 
 /// The watched places, and how they are.
 pub(crate) async fn places(api: ApiRef) -> Answer {
-    let places = api.deps.places.call(WatchedPlaces).await?;
+    let places = api.deps.files.call(WatchedPlaces).await?;
     json(StatusCode::OK, &List { items: places.iter().map(PlaceView::from).collect(), next: None })
 }
 
@@ -124,10 +124,10 @@ pub(crate) async fn places(api: ApiRef) -> Answer {
 pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["date", "limit", "cursor"])?;
     let limit = params.limit()?;
-    let date = params.date()?.unwrap_or_else(|| api.deps.clock.now().date_naive());
+    let date = params.date()?.unwrap_or_else(|| api.deps.kit.now().date_naive());
     let (from, to) = day(date);
     let query = ListFiles { from, to, after: params.cursor()?, limit: limit + 1 };
-    let mut events = api.deps.files.call(query).await?;
+    let mut events = api.deps.view_reader.call(query).await?;
     let more = events.len() > limit;
     events.truncate(limit);
     let next = events.last().filter(|_| more).map(|event| event.id.to_string());

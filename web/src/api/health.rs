@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use chrono::{DateTime, Utc};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::rowlog::{ReadShipping, Shipping};
 use flowlord_messages::snapshot::{BackupState, ReadBackup};
 use serde_json::{Value, json};
@@ -41,10 +41,10 @@ pub(crate) async fn ready(api: ApiRef) -> Answer {
     let ((troubles, actors), backup, shipping) = tokio::join!(
         ping_actors(&api),
         api.deps.backup.call(ReadBackup),
-        api.deps.shipping.call(ReadShipping)
+        api.deps.shipper.call(ReadShipping)
     );
     let shipping = shipping.unwrap_or_default();
-    let backup = backup.map_or(Value::Null, |backup| backup_detail(backup, shipping, api.deps.clock.now()));
+    let backup = backup.map_or(Value::Null, |backup| backup_detail(backup, shipping, api.deps.kit.now()));
     if api.is_stopping() {
         return Err(Problem::new(Code::Stopping, "the service is stopping").with("actors", actors));
     }

@@ -7,7 +7,7 @@ use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use flowlord_domain::Role;
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use serde_json::json;
 
 use crate::api::files;

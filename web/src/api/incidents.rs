@@ -45,10 +45,10 @@ impl fmt::Display for Cursor {
 pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["date", "from", "to", "limit", "cursor"])?;
     let limit = params.limit()?;
-    let (from, to) = params.period_or_day(api.deps.clock.now())?;
+    let (from, to) = params.period_or_day(api.deps.kit.now())?;
     let after = params.cursor::<Cursor>()?.map(|Cursor(opened, route)| (opened, route));
     let query = ListIncidents { from, to, after, limit: limit + 1 };
-    let mut incidents = api.deps.incidents.call(query).await?;
+    let mut incidents = api.deps.view_reader.call(query).await?;
     let more = incidents.len() > limit;
     incidents.truncate(limit);
     let cursor = |incident: &flowlord_messages::alerts::StoredIncident| {

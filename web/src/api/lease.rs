@@ -7,10 +7,11 @@ use actix_web::web::{Path, Payload};
 use actix_web::{HttpMessage as _, HttpRequest};
 use chrono::TimeDelta;
 use flowlord_domain::Role;
+use flowlord_kernel::{Code, Error, Port};
+use flowlord_messages::LeaseToken;
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::write::{Claim, Granted};
-use flowlord_messages::{Code, Error, LeaseToken, Port};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -140,7 +141,7 @@ pub(crate) async fn lease(api: ApiRef, request: HttpRequest, payload: Payload) -
 /// What dispatch grants.
 async fn granted(api: &Api, lease: Lease, mut waiting: Waiting) -> Answer {
     let longest = lease.wait.to_std().unwrap_or_default() + WAIT_SLACK;
-    api.deps.lease.call(lease).await?;
+    api.deps.dispatch.call(lease).await?;
     match tokio::time::timeout(longest, &mut waiting.answer).await {
         Ok(Ok(granted)) => {
             let tasks = granted?;
@@ -201,7 +202,7 @@ pub(crate) async fn heartbeat(
     }
     let by = lease_time(beat.lease)?;
     let beat = Heartbeat { lease, by, progress: beat.progress, msg: beat.msg };
-    let extended = api.deps.heartbeat.call(beat).await?;
+    let extended = api.deps.dispatch.call(beat).await?;
     json(StatusCode::OK, &HeartbeatAnswer { expires: Stamp(extended.expires), cancel: extended.cancel })
 }
 
@@ -216,7 +217,7 @@ pub(crate) async fn result(
     let lease = lease_token(&path)?;
     let doc: Doc<'_> = object(&body, r#"{"result":"complete","msg":"…","meta":"rows=5"}"#)?;
     let results = vec![(Claim::Lease(lease), doc.into_outcome()?)];
-    let applied = api.deps.submit.call(SubmitResults { results }).await?.pop();
+    let applied = api.deps.ingest.call(SubmitResults { results }).await?.pop();
     let applied = applied.ok_or_else(|| Problem::new(Code::Internal, "the result got no answer"))??;
     Ok(json_text(
         StatusCode::OK,
@@ -244,7 +245,7 @@ pub(crate) async fn release(
     let lease = lease_token(&path)?;
     let release: ReleaseBody = object(&body, r#"{"delay":"10s"}"#)?;
     let delay = between("delay", release.delay.map_or(ZERO.0, |Span(delay)| delay), ZERO, DELAY_MAX)?;
-    api.deps.release.call(Release { lease, delay }).await?;
+    api.deps.dispatch.call(Release { lease, delay }).await?;
     Ok(json_text(StatusCode::OK, r#"{"released":true}"#))
 }
 

@@ -24,13 +24,13 @@ pub(crate) fn routes() -> Vec<Route> {
 
 /// Everything. What can't be read now is left out, and its actor is shown as down.
 pub(crate) async fn metrics(api: ApiRef) -> Answer {
-    let now = api.deps.clock.now();
+    let now = api.deps.kit.now();
     let (backlog, ladders, backup, shipping, next_runs, (_, actors)) = tokio::join!(
-        api.deps.backlog.call(ReadBacklog),
-        api.deps.ladders.call(LadderStates),
+        api.deps.view_reader.call(ReadBacklog),
+        api.deps.alerts.call(LadderStates),
         api.deps.backup.call(ReadBackup),
-        api.deps.shipping.call(ReadShipping),
-        api.deps.next_runs.call(NextRuns),
+        api.deps.shipper.call(ReadShipping),
+        api.deps.scheduler.call(NextRuns),
         ping_actors(&api),
     );
     if let Ok(backlog) = backlog {

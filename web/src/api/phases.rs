@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use flowlord_domain::Role;
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::audit::Action;
 use flowlord_messages::scheduler::PausePhase;
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,7 @@ async fn set(api: &Api, request: HttpRequest, payload: Payload, paused: bool) ->
     let workflow = required("workflow", phase.workflow, "the workflow file, like \"etl/daily.toml\"")?;
     let task = required("task", phase.task, "the phase, like \"load:hourly\"")?;
     let ask = PausePhase { workflow: workflow.clone(), task: task.clone(), paused };
-    let since = api.deps.pause.call(ask).await?;
+    let since = api.deps.scheduler.call(ask).await?;
     let (paused, paused_since) = (since.is_some(), since.map(Stamp));
     json(StatusCode::OK, &PhaseAnswer { workflow: &workflow, task: &task, paused, paused_since })
 }

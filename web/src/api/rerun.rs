@@ -7,10 +7,10 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
 use flowlord_domain::query::Query;
 use flowlord_domain::{Attempt, Role, TaskState, Uid};
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::audit::Action;
 use flowlord_messages::find::{FindTasks, TaskPage};
 use flowlord_messages::read::{LaterAttempts, TaskFilter};
-use flowlord_messages::{Code, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -74,7 +74,7 @@ pub(crate) async fn one(api: ApiRef, path: Path<String>, request: HttpRequest, p
 
 /// As the database would refuse it.
 async fn refuse_unfinished(api: &Api, task: &Attempt) -> Result<(), Problem> {
-    let later = api.deps.later.call(LaterAttempts { uids: vec![task.uid] }).await?.pop().flatten();
+    let later = api.deps.view_reader.call(LaterAttempts { uids: vec![task.uid] }).await?.pop().flatten();
     let last = match later {
         Some(uid) => read_task(api, uid).await?,
         None => task.clone(),
@@ -191,9 +191,9 @@ fn texts<'a>(name: &str, value: &'a Value) -> Result<Vec<&'a str>, Problem> {
 async fn choose(api: &Api, filter: TaskFilter) -> Result<(Vec<Attempt>, usize), Problem> {
     let (mut chosen, mut skipped, mut step) = (Vec::new(), 0, FindTasks::oldest(filter, STEP));
     loop {
-        let TaskPage { tasks, next, .. } = api.deps.find_tasks.call(step.clone()).await?;
+        let TaskPage { tasks, next, .. } = api.deps.view_reader.call(step.clone()).await?;
         let later = LaterAttempts { uids: tasks.iter().map(|task| task.uid).collect() };
-        let later = api.deps.later.call(later).await?;
+        let later = api.deps.view_reader.call(later).await?;
         let read = tasks.len();
         let latest: Vec<_> =
             tasks.into_iter().zip(later).filter(|(_, later)| later.is_none()).map(|(task, _)| task).collect();

@@ -11,7 +11,7 @@ use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::query::Query;
 use flowlord_domain::task_doc::{parse_time, time_text};
 use flowlord_domain::{Ids as _, Role, Uid, envelope};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::read::{Known, KnownTasks};
 use flowlord_messages::write::Claim;
@@ -201,7 +201,7 @@ fn created(doc: &Doc<'_>) -> Result<Option<DateTime<Utc>>, Problem> {
 
 fn done_task(api: &Api, doc: &mut Doc<'_>, created: DateTime<Utc>) -> Arc<ForeignTask> {
     let id = doc.take(Field::Id);
-    let chain = if id.is_empty() { api.deps.mint.clone().chain(created) } else { id.clone() };
+    let chain = if id.is_empty() { api.deps.kit.ids().chain(created) } else { id.clone() };
     Arc::new(ForeignTask {
         topic: doc.take(Field::Type),
         job: doc.take(Field::Job),
@@ -258,7 +258,7 @@ async fn known(api: &Api, items: &[Item]) -> Result<Vec<Known>, Problem> {
     if tasks.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(api.deps.known_tasks.call(KnownTasks { tasks }).await?)
+    Ok(api.deps.reader.call(KnownTasks { tasks }).await?)
 }
 
 /// Refuses what can't be recorded as a task of this service.
@@ -272,7 +272,7 @@ fn adoptable(api: &Api, task: &ForeignTask, adopt: bool) -> Result<(), Problem> 
         check_name("job", &task.job)?;
     }
     check_id(&task.id)?;
-    let latest = api.deps.clock.now() + MOST_AHEAD;
+    let latest = api.deps.kit.now() + MOST_AHEAD;
     if !task.uid().is_writable() || task.created > latest {
         let detail = format!(
             "`created` is {}: it must be after 1970 and at most a day ahead of now; check the clock that wrote it",
@@ -293,7 +293,7 @@ async fn submit(
     }
     let (indexes, results): (Vec<_>, Vec<_>) =
         results.into_iter().map(|(index, claim, outcome)| (index, (claim, outcome))).unzip();
-    let applied = api.deps.submit.call(SubmitResults { results }).await?;
+    let applied = api.deps.ingest.call(SubmitResults { results }).await?;
     for (index, applied) in indexes.into_iter().zip(applied) {
         match applied {
             Ok(applied) if applied.duplicate => answer.duplicates += 1,

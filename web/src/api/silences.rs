@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
 use flowlord_domain::Role;
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::alerts::{AddSilence, ListSilences, RemoveSilence};
 use flowlord_messages::audit::Action;
 use serde::Deserialize;
@@ -51,7 +51,7 @@ pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> 
     Params::none(&request)?;
     let body = json_body(&request, payload).await?;
     let wanted: Wanted = object(&body, EXAMPLE)?;
-    let now = api.deps.clock.now();
+    let now = api.deps.kit.now();
     let until = until(wanted.r#for, wanted.until.as_deref(), now)?;
     let silence = AddSilence {
         now,
@@ -60,7 +60,7 @@ pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> 
         by: by(wanted.by, &request)?,
         reason: required("reason", note("reason", wanted.reason)?, "why these alerts aren't told")?,
     };
-    let silence = api.deps.add_silence.call(silence).await?;
+    let silence = api.deps.writer.call(silence).await?;
     log::info!(
         "event=silence_added id={} match={:?} until={} by={:?}",
         silence.id,
@@ -75,10 +75,10 @@ pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> 
 pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["all", "limit", "cursor"])?;
     let limit = params.limit()?;
-    let now = api.deps.clock.now();
+    let now = api.deps.kit.now();
     let at = (!params.switch("all")?).then_some(now);
     let mut silences =
-        api.deps.silences.call(ListSilences { at, after: params.cursor()?, limit: limit + 1 }).await?;
+        api.deps.view_reader.call(ListSilences { at, after: params.cursor()?, limit: limit + 1 }).await?;
     let more = silences.len() > limit;
     silences.truncate(limit);
     let next = silences.last().filter(|_| more).map(|silence| silence.id.to_string());
@@ -93,8 +93,8 @@ pub(crate) async fn remove(api: ApiRef, id: Path<String>) -> Answer {
         Problem::new(Code::SilenceUnknown, detail)
     };
     let number = id.parse().map_err(|_| unknown())?;
-    let now = api.deps.clock.now();
-    let silence = api.deps.remove_silence.call(RemoveSilence { now, id: number }).await?;
+    let now = api.deps.kit.now();
+    let silence = api.deps.writer.call(RemoveSilence { now, id: number }).await?;
     log::info!("event=silence_ended id={number}");
     json(StatusCode::OK, &SilenceView(&silence, now))
 }

@@ -3,7 +3,7 @@
 
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::notifier::SlackCall;
 
 use crate::core::context::ApiRef;
@@ -28,7 +28,7 @@ pub(crate) async fn interactive(api: ApiRef, request: HttpRequest, payload: Payl
     let body = slack_body(&request, payload).await?;
     // The signature is over the body as it came.
     let body = String::from_utf8(body.to_vec()).map_err(|_| Problem::invalid("the body is no UTF-8"))?;
-    api.deps.click.call(SlackCall { timestamp, signature, body }).await?;
+    api.deps.buttons.call(SlackCall { timestamp, signature, body }).await?;
     Ok(HttpResponse::Ok().finish())
 }
 

@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use chrono::{DateTime, Utc};
 use flowlord_domain::Role;
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::audit::Action;
 use flowlord_messages::snapshot::{ListSnapshots, Snapshot, TakeSnapshot};
 use serde::{Deserialize, Serialize};
@@ -69,13 +69,13 @@ pub(crate) async fn take(api: ApiRef, request: HttpRequest, payload: Payload) ->
         let detail = format!("to: `{}` isn't absolute: this service has a folder of its own", to.display());
         return Err(Problem::invalid(detail));
     }
-    let taken = api.deps.snapshot.call(TakeSnapshot { to }).await?;
+    let taken = api.deps.backup.call(TakeSnapshot { to }).await?;
     json(StatusCode::CREATED, &SnapshotView::from(taken))
 }
 
 /// Those that are there, newest first: as many as are kept, so there is never a second page.
 pub(crate) async fn list(api: ApiRef) -> Answer {
-    let listed = api.deps.snapshots.call(ListSnapshots).await?;
+    let listed = api.deps.backup.call(ListSnapshots).await?;
     let due: Option<DateTime<Utc>> = listed.next;
     let items = listed.items.into_iter().map(SnapshotView::from).collect();
     json(StatusCode::OK, &SnapshotsView { items, next: None, due: due.map(Stamp), problem: listed.problem })

@@ -3,7 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use flowlord_domain::Role;
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::read::DayStats;
 use serde_json::json;
 
@@ -22,8 +22,8 @@ pub(crate) fn routes() -> Vec<Route> {
 /// By hour, and by type and job.
 pub(crate) async fn stats(api: ApiRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["date"])?;
-    let day = params.date()?.unwrap_or_else(|| api.deps.clock.now().date_naive());
-    let stats = api.deps.stats.call(DayStats { day }).await?;
+    let day = params.date()?.unwrap_or_else(|| api.deps.kit.now().date_naive());
+    let stats = api.deps.view_reader.call(DayStats { day }).await?;
     json(StatusCode::OK, &StatsView::new(day, &stats))
 }
 

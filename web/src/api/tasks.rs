@@ -6,10 +6,10 @@ use actix_web::web::{Path, Payload};
 use chrono::{DateTime, Utc};
 use flowlord_domain::query::Query;
 use flowlord_domain::{Attempt, Ids as _, Lane, NewTask, Role};
+use flowlord_kernel::{Code, IdGenerator};
 use flowlord_messages::audit::Action;
 use flowlord_messages::read::AttemptsById;
 use flowlord_messages::write::{CreateTasks, IdempotencyKey};
-use flowlord_messages::{Code, Mint};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -49,17 +49,18 @@ const MAX_KEY: usize = 255;
 pub(crate) async fn create(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = json_body(&request, payload).await?;
     let idempotency = idempotency(&request, &body)?;
-    let now = api.deps.clock.now();
+    let now = api.deps.kit.now();
     let is_list = first_byte(&body) == Some(b'[');
     let tasks = if is_list {
         let texts: Vec<&RawValue> = from_json(&body)?;
         let numbered = texts.into_iter().enumerate();
-        let read = |text: &RawValue| new_task(object(text.get().as_bytes(), EXAMPLE)?, now, &api.deps.mint);
+        let read =
+            |text: &RawValue| new_task(object(text.get().as_bytes(), EXAMPLE)?, now, &api.deps.kit.ids());
         numbered
             .map(|(index, text)| read(text).map_err(|problem| at(index, &problem)))
             .collect::<Result<Vec<_>, _>>()?
     } else {
-        vec![new_task(object(&body, EXAMPLE)?, now, &api.deps.mint)?]
+        vec![new_task(object(&body, EXAMPLE)?, now, &api.deps.kit.ids())?]
     };
     store(&api, tasks, is_list, now, idempotency).await
 }
@@ -80,11 +81,11 @@ async fn store(
     }
     let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
     let create = CreateTasks { now, tasks, slot: None, idempotency, alerts: Vec::new() };
-    let stored = api.deps.create.call(create).await?;
+    let stored = api.deps.writer.call(create).await?;
     if !stored.repeated && expected.iter().map(|task| task.uid).eq(stored.uids.iter().copied()) {
         return created(&expected, is_list);
     }
-    let attempts = api.deps.attempts.call(AttemptsById { uids: stored.uids }).await?;
+    let attempts = api.deps.view_reader.call(AttemptsById { uids: stored.uids }).await?;
     created(&attempts.into_iter().flatten().collect::<Vec<_>>(), is_list)
 }
 
@@ -95,7 +96,7 @@ fn created(tasks: &[Attempt], is_list: bool) -> Answer {
     }
 }
 
-fn new_task(mut doc: Doc<'_>, now: DateTime<Utc>, mint: &Mint) -> Result<NewTask, Problem> {
+fn new_task(mut doc: Doc<'_>, now: DateTime<Utc>, mint: &IdGenerator) -> Result<NewTask, Problem> {
     let mut ids = mint.clone();
     let given = |field| doc.get(field).filter(|text| !text.is_empty());
     check_name("topic", required("type", given(Field::Type), "the topic, like \"load\"")?)?;
@@ -167,7 +168,7 @@ fn digest(bytes: &[u8]) -> u64 {
 /// A page of tasks.
 pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), list::PARAMETERS)?;
-    let page = api.deps.find_tasks.call(list::query(&params)?).await?;
+    let page = api.deps.view_reader.call(list::query(&params)?).await?;
     let next = page.next.map(|next| next.to_string());
     let items = page.tasks.iter().map(TaskView).collect();
     json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until.map(Stamp) })

@@ -5,7 +5,7 @@ use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use flowlord_domain::Role;
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::audit::Action;
 use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken};
 use serde::{Deserialize, Serialize};
@@ -66,9 +66,9 @@ pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> 
         return Err(Problem::invalid(detail));
     }
     let role: Role = role.parse().map_err(|err| Problem::invalid(format!("role: {err}")))?;
-    let (token, hash) = new_token(&mut api.deps.mint.clone());
-    let now = api.deps.clock.now();
-    api.deps.add_token.call(AddToken { now, name: name.clone(), role, hash }).await?;
+    let (token, hash) = new_token(&mut api.deps.kit.ids());
+    let now = api.deps.kit.now();
+    api.deps.writer.call(AddToken { now, name: name.clone(), role, hash }).await?;
     api.tokens.changed();
     log::info!("event=token_added name={name} role={role}");
     let made = Made { name: &name, role: role.as_str(), token: &token };
@@ -79,7 +79,7 @@ pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> 
 
 /// Whose there are.
 pub(crate) async fn list(api: ApiRef) -> Answer {
-    let tokens = api.deps.tokens_read.call(ReadTokens).await?;
+    let tokens = api.deps.reader.call(ReadTokens).await?;
     let view = |token: flowlord_messages::token::StoredToken| TokenView {
         name: token.name,
         role: token.role.as_str(),
@@ -91,7 +91,7 @@ pub(crate) async fn list(api: ApiRef) -> Answer {
 /// Removes one; it is refused within seconds.
 pub(crate) async fn remove(api: ApiRef, name: Path<String>) -> Answer {
     let name = name.into_inner();
-    api.deps.remove_token.call(RemoveToken { name: name.clone() }).await?;
+    api.deps.writer.call(RemoveToken { name: name.clone() }).await?;
     api.tokens.changed();
     log::info!("event=token_removed name={name:?}");
     Ok(HttpResponse::NoContent().finish())

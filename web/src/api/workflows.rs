@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::Path;
 use flowlord_domain::Role;
 use flowlord_domain::workflow::Finding;
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::audit::Action;
 use flowlord_messages::library::Reload;
 use serde::Serialize;
@@ -65,7 +65,7 @@ struct RefreshAnswer {
 
 /// Looks at the files now.
 pub(crate) async fn refresh(api: ApiRef) -> Answer {
-    let found = api.deps.reload.call(Reload).await?;
+    let found = api.deps.library.call(Reload).await?;
     let (added, changed, removed, broken) = (found.added, found.changed, found.removed, found.broken);
     json(StatusCode::OK, &RefreshAnswer { added, changed, removed, broken })
 }

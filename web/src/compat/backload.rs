@@ -9,7 +9,7 @@ use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use flowlord_domain::backload::{Only, Request};
 use flowlord_domain::{NewTask, Role};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::audit::Action;
 use flowlord_messages::backload::{Failure, Finished, MAX_FAILURES, Planned};
 use futures_util::stream::try_unfold;

@@ -7,7 +7,7 @@ use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 use flowlord_domain::{Ids as _, Role, TaskResult};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::audit::Action;
 use flowlord_messages::find::FindTasks;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
@@ -54,7 +54,7 @@ async fn show_info(api: ApiRef) -> Answer {
     let (current, times) = read_workflows(&api).await?;
     let service = Service {
         version: &api.config.version,
-        up: api.deps.clock.now() - api.config.started_at,
+        up: api.deps.kit.now() - api.config.started_at,
         next_look: current.next_look,
         last_look: current.looked_at,
     };
@@ -65,7 +65,7 @@ async fn show_info(api: ApiRef) -> Answer {
 /// The attempts of a chain; zero values for one that nobody knows.
 async fn show_task(api: ApiRef, path: Path<String>) -> Answer {
     let id = path.into_inner();
-    let attempts = if id.is_empty() { Vec::new() } else { api.deps.chain.call(Chain { id }).await? };
+    let attempts = if id.is_empty() { Vec::new() } else { api.deps.view_reader.call(Chain { id }).await? };
     Ok(json_text(StatusCode::OK, task::chain(&attempts)))
 }
 
@@ -80,8 +80,8 @@ pub(crate) async fn recap(api: ApiRef, request: HttpRequest) -> Answer {
 
 /// Totals come from the rollups; only of what ended are the attempts read, in steps.
 async fn read_recap(api: &Api) -> Result<Recap, Problem> {
-    let today = api.deps.clock.now().date_naive();
-    let mut recap = Recap::new(&api.deps.stats.call(DayStats { day: today }).await?);
+    let today = api.deps.kit.now().date_naive();
+    let mut recap = Recap::new(&api.deps.view_reader.call(DayStats { day: today }).await?);
     let (from, to) = day(today);
     let filter = TaskFilter {
         from: Some(from),
@@ -91,7 +91,7 @@ async fn read_recap(api: &Api) -> Result<Recap, Problem> {
     };
     let mut step = FindTasks::oldest(filter, STEP);
     loop {
-        let page = api.deps.find_tasks.call(step.clone()).await?;
+        let page = api.deps.view_reader.call(step.clone()).await?;
         page.tasks.iter().for_each(|task| recap.add(task));
         if page.next.is_none() {
             return Ok(recap);
@@ -112,7 +112,7 @@ struct Refreshed {
 /// Looks at the workflow files now. A file that doesn't load fails the request, as ever; the others count.
 pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {
     api.hosts.may_change(request.headers())?;
-    let found = api.deps.reload.call(Reload).await?;
+    let found = api.deps.library.call(Reload).await?;
     if let Some(first) = found.broken.first() {
         let more = match found.broken.len() {
             1 => String::new(),
@@ -126,14 +126,14 @@ pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {
     files.extend(found.changed);
     files.sort();
     files.extend(found.removed.into_iter().map(|path| format!("-{path}")));
-    let updated = time(api.deps.clock.now());
+    let updated = time(api.deps.kit.now());
     // As ever, a refresh is also when old history leaves and a snapshot is made; neither is waited for.
-    let cache = if api.deps.remove_old.hint(RemoveOld) {
+    let cache = if api.deps.retention.hint(RemoveOld) {
         "history older than history.retention is being removed"
     } else {
         "history older than history.retention is removed after midnight"
     };
-    api.deps.back_up.hint(BackUp);
+    api.deps.backup.hint(BackUp);
     Ok(json_text(StatusCode::OK, pretty(&Refreshed { files, cache, updated })))
 }
 
@@ -145,7 +145,7 @@ pub(crate) async fn notify(api: ApiRef, request: HttpRequest) -> Answer {
             "no Slack is configured: set notify.url, or notify.token and notify.channel, and start again",
         ));
     }
-    let now = api.deps.clock.now();
+    let now = api.deps.kit.now();
     let payload = Payload {
         headline: format!("Test message of flowlord on {}", api.config.host),
         lines: vec![stamp(&api.config.version, now - api.config.started_at)],
@@ -159,11 +159,11 @@ pub(crate) async fn notify(api: ApiRef, request: HttpRequest) -> Answer {
     let message = NewMessage {
         route: "default".to_owned(),
         kind: "test".to_owned(),
-        key: format!("test:{}", api.deps.mint.clone().uid(now)),
+        key: format!("test:{}", api.deps.kit.ids().uid(now)),
         payload,
     };
-    let id = api.deps.enqueue.call(EnqueueMessage { now, message }).await?;
-    arrived(api.deps.fate.call(AwaitMessage { id }).await?)
+    let id = api.deps.writer.call(EnqueueMessage { now, message }).await?;
+    arrived(api.deps.notifier.call(AwaitMessage { id }).await?)
 }
 
 /// What became of the message, in words. It isn't lost in any case: it comes when it can.
@@ -209,7 +209,7 @@ pub(crate) async fn workflow(api: ApiRef, path: Path<String>) -> Answer {
     if path.is_empty() {
         return listing(&api, path).await;
     }
-    let Some(record) = api.deps.content.call(ReadWorkflow { path: path.to_owned() }).await? else {
+    let Some(record) = api.deps.view_reader.call(ReadWorkflow { path: path.to_owned() }).await? else {
         return listing(&api, path).await;
     };
     if record.content.is_empty() && !record.problem.is_empty() {
@@ -227,7 +227,7 @@ pub(crate) async fn workflow(api: ApiRef, path: Path<String>) -> Answer {
 
 /// Also files that never loaded: they are there, after all.
 async fn listing(api: &Api, folder: &str) -> Answer {
-    let current = api.deps.workflows.call(CurrentWorkflows).await?;
+    let current = api.deps.library.call(CurrentWorkflows).await?;
     let loaded = current.workflows.files().iter().map(|file| file.path.as_str());
     let broken = current.broken.iter().map(|finding| finding.file.as_str());
     let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };

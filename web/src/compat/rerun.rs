@@ -6,7 +6,7 @@ use actix_web::web::Payload;
 use chrono::{DateTime, SubsecRound as _, Utc};
 use flowlord_domain::task_doc::parse_time;
 use flowlord_domain::{Attempt, Role};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::audit::Action;
 use flowlord_messages::read::Chain;
 use serde::Deserialize;
@@ -52,7 +52,7 @@ async fn rerun(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
     let created = parse_time(&wanted.created).map_err(|_| {
         Problem::invalid(format!("`created` is `{}`: write it as the task has it", wanted.created))
     })?;
-    let attempts = api.deps.chain.call(Chain { id: wanted.id.clone() }).await?;
+    let attempts = api.deps.view_reader.call(Chain { id: wanted.id.clone() }).await?;
     let named = attempts.into_iter().filter(|task| task.topic == wanted.topic && task.job == wanted.job);
     let task = of_that_time(named.collect(), created).ok_or_else(|| {
         let detail =

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use serde::Serialize;
 
 use crate::core::problem::{Answer, Problem};

@@ -60,7 +60,7 @@ impl Trail {
         let request = answer.request();
         let path = request.uri().path_and_query().map_or("", |path| path.as_str());
         let change = Change {
-            at: api.deps.clock.now(),
+            at: api.deps.kit.now(),
             who: caller.name().to_owned(),
             from: caller.from.map(|from| from.to_string()).unwrap_or_default(),
             action: self.action.of(request.path(), &noted.detail),
@@ -76,7 +76,7 @@ impl Trail {
             change.what,
             change.status
         );
-        if let Err(err) = api.deps.record_change.call(RecordChange { change }).await {
+        if let Err(err) = api.deps.writer.call(RecordChange { change }).await {
             log::error!("event=change_not_recorded error={err:?}");
         }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix_web::{HttpRequest, web};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 
 use crate::core::auth::{Failures, Tokens};
 use crate::core::base_path::Base;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::{Bytes, BytesMut, Payload};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 

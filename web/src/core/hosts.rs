@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 
 use crate::core::problem::Problem;
 

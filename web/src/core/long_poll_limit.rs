@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 
 use crate::core::problem::Problem;
 

@@ -7,7 +7,7 @@ use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
-use flowlord_messages::{Code, Error};
+use flowlord_kernel::{Code, Error};
 use serde::Serialize;
 
 use crate::core::base_path::Base;

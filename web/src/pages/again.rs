@@ -1,7 +1,7 @@
 //! Tasks that run again by a form, and what came of it in words.
 
 use flowlord_domain::Attempt;
-use flowlord_messages::Error;
+use flowlord_kernel::Error;
 
 use super::Notice;
 use crate::core::context::Api;

@@ -6,7 +6,7 @@ use actix_web::http::header::{
 };
 use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::{ANYONE, Route};

@@ -78,14 +78,14 @@ pub(crate) async fn audit(api: ApiRef, request: HttpRequest) -> Answer {
 
 async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AuditPage<'a>, Problem> {
     let params = Params::parse(request.query_string(), &["date", "month", "who", "action", "cursor"])?;
-    let now = api.deps.clock.now();
+    let now = api.deps.kit.now();
     let shown = Shown::of(&params, now)?;
     let link = Link::of(PATH, request.query_string()).without(&["month"]);
     let asked = list_changes(&params, shown.date, ROWS)?;
     let (layout, found, tokens) = tokio::join!(
         Layout::new(api, request, Section::Audit).with_picker(api, &link, shown),
-        api.deps.changes.call(asked.clone()),
-        api.deps.tokens_read.call(ReadTokens),
+        api.deps.view_reader.call(asked.clone()),
+        api.deps.reader.call(ReadTokens),
     );
     let mut notices = Vec::new();
     let before = match &found {
@@ -119,7 +119,7 @@ fn clear(link: &Link) -> Link {
 /// The newest day before with a change that fits. Where it can't be read, the page does without.
 async fn last_before(api: &Api, asked: ListChanges) -> Option<NaiveDate> {
     let earlier = ListChanges { to: asked.from, from: DateTime::UNIX_EPOCH, after: None, limit: 1, ..asked };
-    let page = api.deps.changes.call(earlier).await.ok()?;
+    let page = api.deps.view_reader.call(earlier).await.ok()?;
     page.changes.first().map(|last| last.change.at.date_naive())
 }
 

@@ -3,7 +3,7 @@
 use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_domain::Role;
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 
 use crate::core::context::ApiRef;
 use crate::core::problem::Answer;

@@ -107,14 +107,14 @@ pub(crate) async fn files(api: ApiRef, request: HttpRequest) -> Answer {
 
 async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<FilesPage<'a>, Problem> {
     let params = Params::parse(request.query_string(), &["date", "month", "show", "cursor"])?;
-    let shown = Shown::of(&params, api.deps.clock.now())?;
+    let shown = Shown::of(&params, api.deps.kit.now())?;
     let link = Link::of(PATH, request.query_string()).without(&["month"]);
     let which = Which::of(&params)?;
     let skip = params.cursor::<usize>()?.unwrap_or(0);
     let (from, to) = day(shown.date);
     let (layout, found) = tokio::join!(
         Layout::new(api, request, Section::Files).live(api).with_picker(api, &link, shown),
-        api.deps.files.call(ListFiles { from, to, after: None, limit: MOST + 1 }),
+        api.deps.view_reader.call(ListFiles { from, to, after: None, limit: MOST + 1 }),
     );
     let mut notices = Vec::new();
     let mut found = read("the files", found, &mut notices).unwrap_or_default();

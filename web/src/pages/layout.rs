@@ -88,7 +88,7 @@ impl<'a> Layout<'a> {
                 .role
                 .is_none_or(|needed| needed != Role::Admin || role.covers(needed))
         };
-        let now = api.deps.clock.now();
+        let now = api.deps.kit.now();
         Self {
             start: to("/"),
             navigation: NAVIGATION.into_iter().filter(|(_, path, ..)| may_see(path)).map(link).collect(),
@@ -111,7 +111,7 @@ impl<'a> Layout<'a> {
     /// With a picker of the day that is shown. Where the days can't be read, none is marked.
     pub(crate) async fn with_picker(self, api: &Api, link: &Link, shown: Shown) -> Self {
         let (from, to) = shown.month();
-        let marks = api.deps.days.call(ReadDays { from, to }).await.unwrap_or_else(|err| {
+        let marks = api.deps.view_reader.call(ReadDays { from, to }).await.unwrap_or_else(|err| {
             log::warn!("event=days_not_read error={err}");
             Vec::new()
         });

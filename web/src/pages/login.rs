@@ -45,7 +45,7 @@ pub(crate) async fn login(api: ApiRef, request: HttpRequest, payload: Payload) -
     let fields = Query::parse(&String::from_utf8_lossy(&body))
         .map_err(|err| Problem::invalid(format!("the form: {err}")))?;
     let next = own_path(fields.first("next").unwrap_or_default());
-    let (now, from) = (api.deps.clock.now(), api.client(&request));
+    let (now, from) = (api.deps.kit.now(), api.client(&request));
     api.failures.check(from, now)?;
     let hash = hash_of(fields.first("token").unwrap_or_default().trim());
     let Some(who) = api.tokens.by_hash(&api, &hash).await? else {

@@ -41,7 +41,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 use askama::Template;
-use flowlord_messages::{Code, Error};
+use flowlord_kernel::{Code, Error};
 
 use crate::core::auth::wants_page;
 use crate::core::context::Api;

@@ -58,7 +58,7 @@ pub(crate) async fn start(api: ApiRef, request: HttpRequest) -> Answer {
 /// Each part is read on its own, so that one that fails leaves the others.
 async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<StartPage<'a>, Problem> {
     let params = Params::parse(request.query_string(), &["date", "month"])?;
-    let now = api.deps.clock.now();
+    let now = api.deps.kit.now();
     let shown = Shown::of(&params, now)?;
     let (from, to) = day(shown.date);
     let filter = TaskFilter { from: Some(from), to: Some(to), ..TaskFilter::default() };
@@ -66,17 +66,17 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<StartPage<'a>, 
     let link = Link::of("/", request.query_string());
     let (layout, stats, tasks, alerts, current, ladders) = tokio::join!(
         Layout::new(api, request, Section::Start).live(api).with_picker(api, &link, shown),
-        deps.stats.call(DayStats { day: shown.date }),
-        deps.find_tasks.call(FindTasks::newest(filter, TASKS).listed()),
-        deps.alerts.call(ListAlerts {
+        deps.view_reader.call(DayStats { day: shown.date }),
+        deps.view_reader.call(FindTasks::newest(filter, TASKS).listed()),
+        deps.view_reader.call(ListAlerts {
             from,
             to,
             filter: AlertFilter::default(),
             after: None,
             limit: ALERTS + 1
         }),
-        deps.workflows.call(CurrentWorkflows),
-        deps.ladders.call(LadderStates),
+        deps.library.call(CurrentWorkflows),
+        deps.alerts.call(LadderStates),
     );
     let mut notices = Vec::new();
     let stats = read("the totals", stats, &mut notices);

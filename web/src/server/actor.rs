@@ -15,6 +15,10 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt::task::JoinHandle;
 use actix_web::web;
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_kernel::Pong;
+use flowlord_kernel::{
+    Activity, Guarded, IdGenerator, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
+};
 use flowlord_messages::alerts::{
     Acknowledge, AddSilence, CountNotifications, LadderStates, ListIncidents, ListSilences, RemoveSilence,
 };
@@ -28,7 +32,6 @@ use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::files::{FileArrived, ListFiles, WatchedPlaces};
 use flowlord_messages::find::FindTasks;
 use flowlord_messages::grid::{ReadHours, ReadSlots};
-use flowlord_messages::health::Pong;
 use flowlord_messages::hint::{Changed, SnapshotsChanged};
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{CurrentWorkflows, Reload};
@@ -43,9 +46,6 @@ use flowlord_messages::scheduler::{NextRuns, PausePhase};
 use flowlord_messages::snapshot::{BackUp, ListSnapshots, ReadBackup, TakeSnapshot};
 use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken};
 use flowlord_messages::write::{CancelTask, CreateTasks, EnqueueMessage, RerunTasks};
-use flowlord_messages::{
-    Activity, Guarded, Mint, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
-};
 
 use crate::core::auth::Access;
 use crate::core::context::{Api, ApiRef};
@@ -125,7 +125,7 @@ pub struct Deps {
     /// The clock.
     pub clock: SharedClock,
     /// The source of ids.
-    pub mint: Mint,
+    pub mint: IdGenerator,
     /// Work under way.
     pub activity: Activity,
     /// Restarts.
@@ -362,7 +362,7 @@ impl Web {
             bound: Some(server),
             lookers,
             running: None,
-            timer: Timer::new(api.deps.clock.clone()),
+            timer: Timer::new(api.deps.kit.clock().clone()),
             api,
             told: None,
             telling: false,
@@ -387,7 +387,7 @@ impl Web {
 impl Web {
     /// Something changed: it is told soon, and not more often than people can follow.
     fn tell_soon(&mut self, ctx: &mut Context<Self>) {
-        let now = self.api.deps.clock.now();
+        let now = self.api.deps.kit.now();
         if self.api.hub.is_watched(now) {
             let due = self.told.map_or(now, |told| (told + PACE).max(now));
             self.timer.no_later_than(due, ctx, |this| &mut this.timer);
@@ -439,7 +439,7 @@ impl Actor for Web {
             // A restart: a hint may have been lost with what was under way.
             None => {
                 self.telling = false;
-                self.timer = Timer::new(self.api.deps.clock.clone());
+                self.timer = Timer::new(self.api.deps.kit.clock().clone());
                 self.tell_soon(ctx);
             }
         }

@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 use actix_web::web::{self, PathConfig, ServiceConfig};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 
 use crate::core::auth;
 use crate::core::context::ApiRef;

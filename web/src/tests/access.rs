@@ -4,7 +4,7 @@ use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use actix_web::web;
 use flowlord_domain::Role;
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::token::StoredToken;
 use serde_json::json;
 
@@ -208,7 +208,7 @@ async fn tokens_are_made_shown_once_and_removed() {
     );
     stub.remove_token(|remove| match remove.name.as_str() {
         "etl" => Ok(()),
-        _ => Err(flowlord_messages::Error::new(Code::TokenUnknown, "there is no token of x")),
+        _ => Err(flowlord_kernel::Error::new(Code::TokenUnknown, "there is no token of x")),
     });
     let remove = |name: &str| with(request(Method::DELETE, &format!("/api/v1/tokens/{name}")), "admin");
     assert_eq!(send(api.clone(), remove("etl")).await.status, 204);
@@ -226,6 +226,6 @@ async fn metrics_may_be_open_and_a_database_that_does_not_answer_lets_nobody_in(
         std::sync::Arc::default(),
     ));
     assert_eq!(send(api.clone(), request(Method::GET, "/metrics")).await.status, 200);
-    stub.tokens_read(|_| Err(flowlord_messages::Error::new(Code::Storage, "gone")));
+    stub.tokens_read(|_| Err(flowlord_kernel::Error::new(Code::Storage, "gone")));
     assert_eq!(get(&api, "/api/v1/alerts", "viewer").await.code(), "storage");
 }

@@ -3,8 +3,8 @@
 use actix_web::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::AlertKind;
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::alerts::{Acknowledged, IncidentStep, Silence, StoredIncident};
-use flowlord_messages::{Code, Error};
 use serde_json::json;
 
 use super::stub::{Stub, alert, noon, request};

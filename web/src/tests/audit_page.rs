@@ -3,9 +3,9 @@
 use actix_web::http::Method;
 use chrono::TimeDelta;
 use flowlord_domain::Role;
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::audit::{Action, Change, ChangePage, StoredChange};
 use flowlord_messages::token::StoredToken;
-use flowlord_messages::{Code, Error};
 
 use super::access::{closed, with};
 use super::pages::assert_strict;

@@ -6,11 +6,11 @@ use actix_web::body::to_bytes;
 use actix_web::test::{TestRequest, init_service, try_call_service};
 use flowlord_domain::backload::{Order, Plan, Request};
 use flowlord_domain::workflow::Workflows;
+use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::backload::{
     BackloadState, ChangeBackload, CheckBackload, Checked, ExecuteBackload, Failure, Finished, PlanBackload,
     Planned, ReadBackloads, Started, StoredBackload,
 };
-use flowlord_messages::{Code, Error, Result};
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -37,7 +37,7 @@ fn executing(fail: &'static [usize], problem: Option<&'static str>) -> Stub {
         if !ask.wait {
             return Ok(Started { id: 7, done: None });
         }
-        let mut mint = flowlord_messages::Mint::seeded(1);
+        let mut mint = flowlord_kernel::IdGenerator::seeded(1);
         let chunk = ask.planned.plan.chunk(0, 99, noon(), "box", &mut mint);
         let created = chunk.tasks.into_iter().filter(|(n, _)| !fail.contains(n)).map(|(_, task)| task);
         let failure =

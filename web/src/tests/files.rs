@@ -6,10 +6,10 @@ use actix_web::test::TestRequest;
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::FilePhase;
 use flowlord_domain::{Lane, NewTask};
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::files::{
     FileArrived, FileSource, MatchState, PhaseOutcome, Recorded, StartedTask, StoredFileEvent, WatchedPlace,
 };
-use flowlord_messages::{Code, Error};
 use serde_json::json;
 
 use super::stub::{Stub, attempt, noon};

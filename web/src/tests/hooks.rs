@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use flowlord_domain::Role;
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::files::Recorded;
 use flowlord_messages::read::Known;
 use flowlord_messages::write::Applied;
-use flowlord_messages::{Code, Error};
 use serde_json::json;
 
 use super::access::closed;

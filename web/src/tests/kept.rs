@@ -6,11 +6,11 @@ use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use chrono::TimeDelta;
 use flowlord_domain::{Attempt, TaskResult, Uid};
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::library::Reloaded;
 use flowlord_messages::notifier::Fate;
 use flowlord_messages::read::{Counts, Stats, StatsRow};
 use flowlord_messages::write::WorkflowRecord;
-use flowlord_messages::{Code, Error};
 use serde_json::{Value, json};
 
 use super::reads::{current, finding};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use actix_web::http::Method;
 use actix_web::web::Data;
 use chrono::TimeDelta;
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::alerts::{LadderStatus, MAX_COUNTED_STEPS, Notifications};
-use flowlord_messages::{Code, Error};
 
 use super::pages::full;
 use super::stub::{Stub, config, ladder, noon, request, send};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::test::TestRequest;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::backload::{
     BackloadState, ChangeBackload, ExecuteBackload, Failure, PlanBackload, Started, StoredBackload,
 };
@@ -13,7 +14,6 @@ use flowlord_messages::library::Current;
 use flowlord_messages::read::{Backlog, Counts, PausedPhase};
 use flowlord_messages::scheduler::PausePhase;
 use flowlord_messages::snapshot::Snapshots;
-use flowlord_messages::{Code, Error};
 
 use super::backload::plan;
 use super::pages::assert_strict;
@@ -319,7 +319,7 @@ fn about() -> Stub {
     stub.ladders(|_| Ok(vec![ladder()]));
     stub.snapshots(|_| Ok(Snapshots { problem: Some("no room".to_owned()), ..Snapshots::default() }));
     stub.tokens_read(|_| Ok(Vec::new()));
-    stub.ping(|_| Ok(flowlord_messages::health::Pong { restarts: 1 }));
+    stub.ping(|_| Ok(flowlord_kernel::health::Pong { restarts: 1 }));
     stub
 }
 

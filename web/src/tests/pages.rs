@@ -1,10 +1,10 @@
 //! What people see.
 
 use flowlord_domain::{TaskResult, TaskState};
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::alerts::{LadderStatus, Notifications};
 use flowlord_messages::find::TaskPage;
 use flowlord_messages::read::{DayMarks, Stats};
-use flowlord_messages::{Code, Error};
 
 use actix_web::test::TestRequest;
 

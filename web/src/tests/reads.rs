@@ -6,14 +6,14 @@ use actix_web::http::Method;
 use chrono::NaiveDate;
 use chrono::TimeDelta;
 use flowlord_domain::workflow::{Finding, Severity, WorkflowFile, Workflows};
-use flowlord_messages::health::Pong;
+use flowlord_kernel::Pong;
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::library::{Current, Reloaded};
 use flowlord_messages::read::{Beginning, Counts, LastSlot, PausedPhase, Stats, StatsRow};
 use flowlord_messages::rowlog::Shipping;
 use flowlord_messages::scheduler::PhaseTimes;
 use flowlord_messages::snapshot::{BackupState, Snapshot};
 use flowlord_messages::write::SlotKey;
-use flowlord_messages::{Code, Error};
 use serde_json::json;
 
 use super::stub::{Stub, alert, attempt, finished, noon, request, send};

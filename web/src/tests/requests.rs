@@ -2,7 +2,7 @@
 
 use actix_web::http::Method;
 use actix_web::test::TestRequest;
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 
 use super::stub::{Stub, request};
 use crate::core::extract::{MAX_BODY, MAX_RESULTS};

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
 use flowlord_domain::{TaskResult, TaskState};
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::read::TaskFilter;
 use flowlord_messages::write::{Applied, Created, Extended};
-use flowlord_messages::{Code, Error};
 use serde_json::json;
 
 use super::stub::{Stub, after, attempt, finished, leased, listed, more, noon, token};

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use flowlord_domain::{Attempt, Role, Uid};
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::alerts::LadderStatus;
 use flowlord_messages::find::TaskPage;
 use flowlord_messages::read::Beginning;
-use flowlord_messages::{Code, Error};
 
 use super::access::{closed, with};
 use super::pages::{assert_strict, full};

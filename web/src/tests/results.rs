@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use actix_web::test::TestRequest;
 use flowlord_domain::Attempt;
 use flowlord_domain::foreign::ForeignTask;
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::read::Known;
 use flowlord_messages::write::{Applied, Claim};
-use flowlord_messages::{Code, Error};
 use serde_json::{Value, json};
 
 use super::stub::{Stub, attempt, token};

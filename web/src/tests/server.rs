@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use actix::{Addr, Arbiter};
 use chrono::{DateTime, Utc};
+use flowlord_kernel::Pong;
+use flowlord_kernel::{Activity, Port};
+use flowlord_kernel::{Clock, Sleep};
 use flowlord_messages::changes::Changes;
-use flowlord_messages::clock::{Clock, Sleep};
 use flowlord_messages::dispatch::Lease;
-use flowlord_messages::health::Pong;
-use flowlord_messages::{Activity, Port};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;

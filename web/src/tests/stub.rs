@@ -12,6 +12,10 @@ use actix_web::web;
 use chrono::{DateTime, Utc};
 use flowlord_domain::ladder::Policy;
 use flowlord_domain::{AlertKind, Attempt, Lane, TaskResult, TaskState, Uid};
+use flowlord_kernel::Pong;
+use flowlord_kernel::{Activity, Code, Error, IdGenerator, Ping, Port, Result, SharedClock, Supervision};
+use flowlord_kernel::{Clock, Sleep};
+use flowlord_messages::LeaseToken;
 use flowlord_messages::alerts::{
     Acknowledge, Acknowledged, AddSilence, CountNotifications, LadderStates, LadderStatus, ListIncidents,
     ListSilences, Notifications, RemoveSilence, Silence, StoredIncident,
@@ -22,7 +26,6 @@ use flowlord_messages::backload::{
     ReadBackloads, Started, StoredBackload,
 };
 use flowlord_messages::changes::{Changes, TakeChanges};
-use flowlord_messages::clock::{Clock, Sleep};
 use flowlord_messages::database::{DatabaseFacts, MeasureTable, ReadDatabase, TableSize};
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::files::{
@@ -30,7 +33,6 @@ use flowlord_messages::files::{
 };
 use flowlord_messages::find::{FindTasks, TaskCursor, TaskPage};
 use flowlord_messages::grid::{PhaseSlots, ReadHours, ReadSlots};
-use flowlord_messages::health::Pong;
 use flowlord_messages::ingest::SubmitResults;
 use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded};
 use flowlord_messages::notifier::{AwaitMessage, Fate, SlackCall};
@@ -48,9 +50,6 @@ use flowlord_messages::snapshot::{
 use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken, StoredToken};
 use flowlord_messages::write::{
     Applied, CancelTask, CreateTasks, Created, EnqueueMessage, Extended, Granted, RerunTasks, WorkflowRecord,
-};
-use flowlord_messages::{
-    Activity, Code, Error, LeaseToken, Mint, Ping, Port, Result, SharedClock, Supervision,
 };
 use serde_json::Value;
 
@@ -232,7 +231,7 @@ impl Stub {
             };
         }
         Deps {
-            mint: Mint::seeded(1),
+            mint: IdGenerator::seeded(1),
             supervision: Supervision::new("web", Arc::clone(&clock), Arc::new(|_| {})),
             create: port!(),
             lease: port!(),

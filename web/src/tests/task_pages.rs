@@ -159,7 +159,7 @@ async fn a_task_that_is_gone_says_so_and_a_chain_that_can_not_be_read_leaves_the
     assert_eq!(stub.get("/web/task/00000000000001").await.code(), "task_unknown");
     assert_eq!(stub.get("/web/task/first").await.code(), "task_unknown");
     let stub = with_chain();
-    stub.chain_beginning(|_| Err(flowlord_messages::Error::new(flowlord_messages::Code::Storage, "no disk")));
+    stub.chain_beginning(|_| Err(flowlord_kernel::Error::new(flowlord_kernel::Code::Storage, "no disk")));
     let page = stub.get(&format!("/web/task/{}", finished(3).uid)).await.text;
     assert!(page.contains("the chain can&#39;t be shown now") && page.contains("<dt>Uid</dt>"), "{page}");
 }
@@ -469,7 +469,7 @@ async fn a_part_that_can_not_be_read_leaves_the_others_on_every_page() {
     }
     let stub = full();
     stub.stats(|_| Ok(stats()));
-    stub.find_tasks(|_| Err(flowlord_messages::Error::new(flowlord_messages::Code::Storage, "no disk")));
+    stub.find_tasks(|_| Err(flowlord_kernel::Error::new(flowlord_kernel::Code::Storage, "no disk")));
     let page = stub.get("/web/task").await.text;
     assert!(page.contains("<b>7</b>") && page.contains("the tasks can&#39;t be shown now"), "{page}");
 }

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use actix_web::test::TestRequest;
 use flowlord_domain::{TaskResult, TaskState, Uid};
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::find::{FindTasks, TaskCursor, TaskPage, TaskSort};
 use flowlord_messages::read::TaskFilter;
 use flowlord_messages::write::{CreateTasks, Created};
-use flowlord_messages::{Code, Error};
 use serde_json::json;
 
 use super::stub::{Stub, attempt, finished, noon};

@@ -5,27 +5,28 @@ use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::FilePhase;
 use rusqlite::{OptionalExtension as _, params};
 
-use super::Fate;
-use super::alerts::numbered;
-use super::old::Row;
-use crate::store::Store;
+use super::RowFate;
+use super::alerts::own_instant;
+use super::old::OldRow;
+use crate::sql::CachedSql as _;
+use crate::writer::context::WriteContext;
 
-pub(super) fn take(store: &mut Store<'_>, row: &Row) -> rusqlite::Result<Fate> {
+pub(super) fn take_row(context: &mut WriteContext<'_>, row: &OldRow) -> rusqlite::Result<RowFate> {
     let path = row.text("path");
     if path.is_empty() {
-        return Ok(Fate::Left("`path` is empty"));
+        return Ok(RowFate::Left("`path` is empty"));
     }
     let Ok(Some(received)) = row.time("received_at") else {
-        return Ok(Fate::Left("`received_at` isn't a time"));
+        return Ok(RowFate::Left("`received_at` isn't a time"));
     };
     let Ok(modified) = row.time("last_modified") else {
-        return Ok(Fate::Left("`last_modified` isn't a time"));
+        return Ok(RowFate::Left("`last_modified` isn't a time"));
     };
-    let at = numbered(received, row.number);
+    let at = own_instant(received, row.number);
     let known = "SELECT 1 FROM file_event WHERE at = ?1 AND path = ?2 LIMIT 1";
-    let mut known = store.connection.prepare_cached(known)?;
+    let mut known = context.connection.prepare_cached(known)?;
     if known.query_row(params![at, path], |_| Ok(())).optional()?.is_some() {
-        return Ok(Fate::Known);
+        return Ok(RowFate::Known);
     }
     let stat = FileEvent {
         path: path.clone(),
@@ -33,18 +34,21 @@ pub(super) fn take(store: &mut Store<'_>, row: &Row) -> rusqlite::Result<Fate> {
         created: modified.map_or_else(String::new, |at| at.to_rfc3339_opts(SecondsFormat::Secs, true)),
         ..FileEvent::default()
     };
-    let event = store
-        .connection
-        .prepare_cached(
-            "INSERT INTO file_event (at, source, path, version, stat, ignored) VALUES (?1, 0, ?2, '', ?3, '')",
-        )?
-        .insert(params![at, path, serde_json::to_string(&stat).unwrap_or_default()])?;
-    started(store, row, event, received)?;
-    Ok(Fate::Taken)
+    let event = context.insert_row(
+        "INSERT INTO file_event (at, source, path, version, stat, ignored) VALUES (?1, 0, ?2, '', ?3, '')",
+        params![at, path, serde_json::to_string(&stat).unwrap_or_default()],
+    )?;
+    insert_started(context, row, event, received)?;
+    Ok(RowFate::Taken)
 }
 
 /// The tasks that it started. Which phases they were of isn't known there: their names stand for them.
-fn started(store: &mut Store<'_>, row: &Row, event: i64, received: DateTime<Utc>) -> rusqlite::Result<()> {
+fn insert_started(
+    context: &mut WriteContext<'_>,
+    row: &OldRow,
+    event: i64,
+    received: DateTime<Utc>,
+) -> rusqlite::Result<()> {
     let list = |column| serde_json::from_str::<Vec<String>>(&row.text(column)).unwrap_or_default();
     let (names, ids) = (list("task_names"), list("task_ids"));
     for (nth, name) in names.iter().enumerate() {
@@ -55,29 +59,29 @@ fn started(store: &mut Store<'_>, row: &Row, event: i64, received: DateTime<Utc>
             // Several tasks of one name are told apart by their place.
             nth: names.iter().take(nth).filter(|before| *before == name).count(),
         };
-        let phase = store.file_phase(&phase)?;
+        let phase = context.file_phase_id(&phase)?;
         let uid = match ids.get(nth) {
-            Some(id) => first_of(store, name, id, received)?,
+            Some(id) => first_attempt(context, name, id, received)?,
             None => None,
         };
-        store
-            .connection
-            .prepare_cached("INSERT INTO file_match (event, phase, state, uid) VALUES (?1, ?2, 0, ?3)")?
-            .execute(params![event, phase, uid])?;
+        context.run_sql(
+            "INSERT INTO file_match (event, phase, state, uid) VALUES (?1, ?2, 0, ?3)",
+            params![event, phase, uid],
+        )?;
     }
     Ok(())
 }
 
-fn first_of(
-    store: &mut Store<'_>,
+fn first_attempt(
+    context: &mut WriteContext<'_>,
     name: &str,
     chain: &str,
     received: DateTime<Utc>,
 ) -> rusqlite::Result<Option<i64>> {
     let (topic, job) = name.split_once(':').unwrap_or((name, ""));
-    let Some(queue) = store.known_queue(topic, job)? else { return Ok(None) };
+    let Some(queue) = context.known_queue(topic, job)? else { return Ok(None) };
     let first =
         "SELECT min(uid) FROM task INDEXED BY task_chain WHERE chain = ?1 AND uid >= ?2 AND queue = ?3";
     let since = (received - chrono::TimeDelta::seconds(1)).timestamp_micros();
-    store.connection.prepare_cached(first)?.query_row(params![chain, since, queue], |row| row.get(0))
+    context.read_value(first, params![chain, since, queue])
 }

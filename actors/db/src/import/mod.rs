@@ -15,19 +15,20 @@ mod times;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use old::OldDatabase;
 use rusqlite::Connection;
 
 use crate::DATABASE;
-use crate::schema::{self, FolderLock, OpenError};
-use crate::store::{Followers, Names, Store};
-use crate::write::rollup::Deltas;
-use old::Old;
+use crate::connection::{OpenError, open_recording};
+use crate::folder_lock::FolderLock;
+use crate::writer::context::{AfterCommit, NameCache, WriteContext};
+use crate::writer::totals::HourlyTotals;
 
 /// So many rows become one commit.
-const BATCH: usize = 50_000;
+const BATCH_ROWS: usize = 50_000;
 
 /// For the indexes of a large history, kilobytes.
-const CACHE: i64 = -256_000;
+const CACHE_KILOBYTES: i64 = -256_000;
 
 /// What is taken, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,18 +84,18 @@ impl Counts {
         self.taken + self.known + self.left.values().map(|(count, _)| count).sum::<u64>()
     }
 
-    fn count(&mut self, row: Fate, name: impl FnOnce() -> String) {
+    fn count_row(&mut self, row: RowFate, name: impl FnOnce() -> String) {
         match row {
-            Fate::Taken => self.taken += 1,
-            Fate::Known => self.known += 1,
-            Fate::Left(why) => self.left.entry(why).or_insert_with(|| (0, name())).0 += 1,
+            RowFate::Taken => self.taken += 1,
+            RowFate::Known => self.known += 1,
+            RowFate::Left(why) => self.left.entry(why).or_insert_with(|| (0, name())).0 += 1,
         }
     }
 }
 
 /// What becomes of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum RowFate {
     Taken,
     Known,
     Left(&'static str),
@@ -149,17 +150,17 @@ pub fn import(
     lock: &FolderLock,
     mut progress: impl FnMut(Kind, u64, u64),
 ) -> Result<Report, ImportError> {
-    let old = Old::open(old)?;
-    let connection = schema::open_recording(&lock.folder().join(DATABASE), None)?;
-    connection.pragma_update(None, "cache_size", CACHE).map_err(ImportError::Write)?;
-    let mut names = Names::default();
+    let old = OldDatabase::open(old)?;
+    let connection = open_recording(&lock.folder().join(DATABASE), None)?;
+    connection.pragma_update(None, "cache_size", CACHE_KILOBYTES).map_err(ImportError::Write)?;
+    let mut names = NameCache::default();
     let mut report = Report::new();
     for kind in Kind::ALL {
         let Some(table) = old.table(kind)? else { continue };
         let rows = table.count()?;
         let mut counts = Counts::default();
-        table.each_batch(BATCH, |batch| {
-            write(&connection, &mut names, batch, kind, &mut counts)?;
+        table.each_batch(BATCH_ROWS, |batch| {
+            write_batch(&connection, &mut names, batch, kind, &mut counts)?;
             progress(kind, counts.read(), rows);
             Ok(())
         })?;
@@ -170,29 +171,30 @@ pub fn import(
 }
 
 /// One commit.
-fn write(
+fn write_batch(
     connection: &Connection,
-    names: &mut Names,
-    batch: &[old::Row],
+    names: &mut NameCache,
+    batch: &[old::OldRow],
     kind: Kind,
     counts: &mut Counts,
 ) -> Result<(), ImportError> {
-    let mut rollups = Deltas::default();
+    let mut totals = HourlyTotals::default();
     let mut batch_counts = counts.clone();
     connection.execute_batch("BEGIN IMMEDIATE").map_err(ImportError::Write)?;
-    let store = &mut Store { connection, names, rollups: &mut rollups, followers: &mut Followers::default() };
+    let mut effects = AfterCommit::default();
+    let context = &mut WriteContext { connection, names, totals: &mut totals, effects: &mut effects };
     let applied = batch
         .iter()
         .try_for_each(|row| {
             let fate = match kind {
-                Kind::Tasks => tasks::take(store, row)?,
-                Kind::Alerts => alerts::take(store, row)?,
-                Kind::Files => files::take(store, row)?,
+                Kind::Tasks => tasks::take_row(context, row)?,
+                Kind::Alerts => alerts::take_row(context, row)?,
+                Kind::Files => files::take_row(context, row)?,
             };
-            batch_counts.count(fate, || row.name());
+            batch_counts.count_row(fate, || row.describe());
             Ok(())
         })
-        .and_then(|()| rollups.write(connection))
+        .and_then(|()| totals.write_to(connection))
         .and_then(|()| connection.execute_batch("COMMIT"));
     applied.map_err(ImportError::Write)?;
     *counts = batch_counts;

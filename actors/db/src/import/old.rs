@@ -3,35 +3,35 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rusqlite::Connection;
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, OpenFlags};
 
-use super::times::{self, NotATime};
+use super::times::{self, InvalidTime};
 use super::{ImportError, Kind};
-use crate::schema;
+use crate::connection::open_read_only;
+use crate::schema::is_ours;
 
 /// The schema versions of the old system that are understood.
-const KNOWN: [&str; 2] = ["1", "2"];
+const KNOWN_VERSIONS: [&str; 2] = ["1", "2"];
 
 /// The database, open for reading.
-pub(super) struct Old {
+pub(super) struct OldDatabase {
     path: PathBuf,
     connection: Connection,
 }
 
-impl Old {
+impl OldDatabase {
     pub(super) fn open(path: &Path) -> Result<Self, ImportError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let failed = |source| ImportError::Old { path: path.to_owned(), source };
-        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-        if schema::is_ours(&connection).map_err(failed)? {
+        let connection = open_read_only(path).map_err(failed)?;
+        if is_ours(&connection).map_err(failed)? {
             return Err(ImportError::Own(path.to_owned()));
         }
         let old = Self { path: path.to_owned(), connection };
         if old.table(Kind::Tasks)?.is_none() {
             return Err(ImportError::Other(old.path));
         }
-        match old.versions()?.into_iter().find(|version| !KNOWN.contains(&version.trim())) {
+        match old.versions()?.into_iter().find(|version| !KNOWN_VERSIONS.contains(&version.trim())) {
             Some(found) => Err(ImportError::Version { path: old.path, found }),
             None => Ok(old),
         }
@@ -56,9 +56,9 @@ impl Old {
     }
 
     /// One of its tables with the columns that it has; none when it isn't there.
-    pub(super) fn table(&self, kind: Kind) -> Result<Option<Table<'_>>, ImportError> {
+    pub(super) fn table(&self, kind: Kind) -> Result<Option<OldTable<'_>>, ImportError> {
         let columns = self.columns(kind.table())?;
-        Ok((!columns.is_empty()).then(|| Table { old: self, kind, columns: columns.into() }))
+        Ok((!columns.is_empty()).then(|| OldTable { old: self, kind, columns: columns.into() }))
     }
 
     /// The columns of a table in lower case; none when it isn't there.
@@ -76,13 +76,13 @@ impl Old {
 }
 
 /// A table that is there.
-pub(super) struct Table<'a> {
-    old: &'a Old,
+pub(super) struct OldTable<'a> {
+    old: &'a OldDatabase,
     kind: Kind,
     columns: Arc<[String]>,
 }
 
-impl Table<'_> {
+impl OldTable<'_> {
     pub(super) fn count(&self) -> Result<u64, ImportError> {
         let count = format!("SELECT count(*) FROM {}", self.kind.table());
         self.old.connection.query_row(&count, [], |row| row.get(0)).map_err(|source| self.old.unread(source))
@@ -92,7 +92,7 @@ impl Table<'_> {
     pub(super) fn each_batch(
         &self,
         size: usize,
-        mut each: impl FnMut(&[Row]) -> Result<(), ImportError>,
+        mut each: impl FnMut(&[OldRow]) -> Result<(), ImportError>,
     ) -> Result<(), ImportError> {
         let unread = |source| self.old.unread(source);
         let all = format!("SELECT rowid, * FROM {} ORDER BY rowid", self.kind.table());
@@ -101,9 +101,9 @@ impl Table<'_> {
         let mut batch = Vec::with_capacity(size);
         while let Some(row) = rows.next().map_err(unread)? {
             let number = row.get(0).map_err(unread)?;
-            let values = (1..=self.columns.len()).map(|nth| Ok(owned(row.get_ref(nth)?)));
+            let values = (1..=self.columns.len()).map(|nth| Ok(to_owned_value(row.get_ref(nth)?)));
             let values = values.collect::<rusqlite::Result<Vec<_>>>().map_err(unread)?;
-            batch.push(Row { number, columns: Arc::clone(&self.columns), values });
+            batch.push(OldRow { number, columns: Arc::clone(&self.columns), values });
             if batch.len() == size {
                 each(&batch)?;
                 batch.clear();
@@ -114,7 +114,7 @@ impl Table<'_> {
 }
 
 /// Texts that aren't UTF-8 become as near as can be.
-fn owned(value: ValueRef<'_>) -> Value {
+fn to_owned_value(value: ValueRef<'_>) -> Value {
     match value {
         ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
         ValueRef::Null => Value::Null,
@@ -125,14 +125,14 @@ fn owned(value: ValueRef<'_>) -> Value {
 }
 
 /// A row, whatever is in it.
-pub(super) struct Row {
+pub(super) struct OldRow {
     /// Its number in its table.
     pub(super) number: i64,
     columns: Arc<[String]>,
     values: Vec<Value>,
 }
 
-impl Row {
+impl OldRow {
     fn value(&self, column: &str) -> &Value {
         let nth = self.columns.iter().position(|name| name == column);
         nth.and_then(|nth| self.values.get(nth)).unwrap_or(&Value::Null)
@@ -156,12 +156,12 @@ impl Row {
         }
     }
 
-    pub(super) fn time(&self, column: &str) -> Result<Option<chrono::DateTime<chrono::Utc>>, NotATime> {
-        times::read(self.value(column))
+    pub(super) fn time(&self, column: &str) -> Result<Option<chrono::DateTime<chrono::Utc>>, InvalidTime> {
+        times::read_time(self.value(column))
     }
 
     /// How people find it.
-    pub(super) fn name(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let named = ["type", "task_type", "job", "id", "path", "created", "created_at", "received_at"];
         let parts = named.iter().filter(|column| self.columns.iter().any(|name| name == *column));
         let parts: Vec<_> = parts.map(|column| format!("{column}={:?}", self.text(column))).collect();

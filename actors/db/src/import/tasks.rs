@@ -5,37 +5,37 @@ use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::{TaskResult, Uid};
 use rusqlite::params;
 
-use super::Fate;
-use super::old::Row;
+use super::RowFate;
+use super::old::OldRow;
 use crate::column::micros;
-use crate::foreign::{DoneElsewhere, digest, is_recorded};
-use crate::store::Store;
+use crate::tables::tasks::elsewhere::{DoneElsewhere, foreign_digest, is_recorded};
+use crate::writer::context::WriteContext;
 
 const SECOND: i64 = 1_000_000;
 
-pub(super) fn take(store: &mut Store<'_>, row: &Row) -> rusqlite::Result<Fate> {
+pub(super) fn take_row(context: &mut WriteContext<'_>, row: &OldRow) -> rusqlite::Result<RowFate> {
     let (topic, job) = (row.text("type"), row.text("job"));
     if topic.is_empty() {
-        return Ok(Fate::Left("`type` is empty"));
+        return Ok(RowFate::Left("`type` is empty"));
     }
     let Ok(Some(created)) = row.time("created") else {
-        return Ok(Fate::Left("`created` isn't a time"));
+        return Ok(RowFate::Left("`created` isn't a time"));
     };
     let Ok(result) = row.text("result").trim().to_ascii_lowercase().parse::<TaskResult>() else {
-        return Ok(Fate::Left(unfinished(&row.text("result"))));
+        return Ok(RowFate::Left(why_left(&row.text("result"))));
     };
     if !Uid::at(created).is_writable() {
-        return Ok(Fate::Left("`created` isn't between 1970 and 4253"));
+        return Ok(RowFate::Left("`created` isn't between 1970 and 4253"));
     }
     let (Ok(started), Ok(ended)) = (row.time("started"), row.time("ended")) else {
-        return Ok(Fate::Left("`started` or `ended` isn't a time"));
+        return Ok(RowFate::Left("`started` or `ended` isn't a time"));
     };
     let (id, info, meta, msg) = (row.text("id"), row.text("info"), row.text("meta"), row.text("msg"));
     // Without an id it is a chain of its own, the same each time.
     let chain = if id.is_empty() { format!("imported-{}", micros(created)) } else { id.clone() };
     let task = ForeignTask { topic, job, id, chain, info, meta, created };
-    if known(store, &task)? {
-        return Ok(Fate::Known);
+    if is_known(context, &task)? {
+        return Ok(RowFate::Known);
     }
     let ended = ended.or(started).unwrap_or(created);
     let done = DoneElsewhere {
@@ -48,14 +48,14 @@ pub(super) fn take(store: &mut Store<'_>, row: &Row) -> rusqlite::Result<Fate> {
         msg: &msg,
         given_up: false,
     };
-    Ok(match store.insert_done_elsewhere(&done)? {
-        Some(_) => Fate::Taken,
-        None => Fate::Left("millions of others were created in the same minute"),
+    Ok(match context.insert_done_elsewhere(&done)? {
+        Some(_) => RowFate::Taken,
+        None => RowFate::Left("millions of others were created in the same minute"),
     })
 }
 
 /// What is left out could be run twice, or never: whoever starts it anew decides.
-fn unfinished(result: &str) -> &'static str {
+fn why_left(result: &str) -> &'static str {
     match result.trim() {
         "" | "running" => "it is unfinished: a backload with only=missing starts it anew",
         _ => "`result` isn't complete, error, warn or alert",
@@ -64,12 +64,12 @@ fn unfinished(result: &str) -> &'static str {
 
 /// There a chain, a type and job and a second make one attempt; here it may lie some microseconds later. Times with
 /// fractions are few enough to be looked for closely.
-fn known(store: &mut Store<'_>, task: &ForeignTask) -> rusqlite::Result<bool> {
-    let (queue, from) = (store.queue(&task.topic, &task.job)?, micros(task.created));
+fn is_known(context: &mut WriteContext<'_>, task: &ForeignTask) -> rusqlite::Result<bool> {
+    let (queue, from) = (context.queue_id(&task.topic, &task.job)?, micros(task.created));
     let within = if task.created == task.created.trunc_subsecs(0) { SECOND } else { 1_000 };
     let same = "SELECT 1 FROM task INDEXED BY task_chain
         WHERE chain = ?1 AND uid >= ?2 AND uid < ?3 AND queue = ?4 LIMIT 1";
-    let mut same = store.connection.prepare_cached(same)?;
+    let mut same = context.connection.prepare_cached(same)?;
     Ok(same.exists(params![task.chain, from, from + within, queue])?
-        || is_recorded(store.connection, &digest(task))?)
+        || is_recorded(context.connection, &foreign_digest(task))?)
 }

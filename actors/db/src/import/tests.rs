@@ -4,7 +4,7 @@ use flowlord_domain::AlertKind;
 use rusqlite::params;
 
 use super::*;
-use crate::snapshot::read_only;
+use crate::connection::{open_read_only, open_writer};
 
 /// Its tables of schema 2; schema 1 has no `date_index`.
 const SCHEMA: &str = "
@@ -53,7 +53,7 @@ impl Bench {
     }
 
     fn ours(&self) -> Connection {
-        read_only(&self.folder.path().join("data").join(DATABASE)).unwrap()
+        open_read_only(&self.folder.path().join("data").join(DATABASE)).unwrap()
     }
 
     fn column(&self, sql: &str) -> Vec<String> {
@@ -181,7 +181,7 @@ fn alerts_and_files_are_taken_once_and_nobody_is_told_again() {
     assert_eq!(left(&report[&Kind::Files]), [("`path` is empty", 1)]);
     let alerts = "SELECT format('%d %d %d %s', kind, told, uid IS NOT NULL, msg) FROM alert ORDER BY at";
     let kinds =
-        [AlertKind::Exhausted, AlertKind::CreateFailed, AlertKind::Unfinished].map(crate::column::kind);
+        [AlertKind::Exhausted, AlertKind::CreateFailed, AlertKind::Unfinished].map(crate::column::alert_kind);
     assert_eq!(
         bench.column(alerts),
         [
@@ -248,7 +248,7 @@ fn a_schema_that_is_not_known_is_refused_with_those_that_are_and_nothing_is_take
 fn a_database_of_this_program_is_not_imported() {
     let folder = tempfile::tempdir().unwrap();
     let own = folder.path().join("own.db");
-    schema::open_writer(&own).unwrap();
+    open_writer(&own).unwrap();
     let lock = FolderLock::take(&folder.path().join("data")).unwrap();
     let err = import(&own, &lock, |_, _, _| {}).unwrap_err().to_string();
     assert!(err.contains("own.db is a database of flowlord itself: `flowlord restore --from`"), "{err}");

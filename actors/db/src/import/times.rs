@@ -10,27 +10,27 @@ const FORMS: [&str; 3] = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m
 ///
 /// # Errors
 /// When it is something else than a time.
-pub(super) fn read(value: &Value) -> Result<Option<DateTime<Utc>>, NotATime> {
+pub(super) fn read_time(value: &Value) -> Result<Option<DateTime<Utc>>, InvalidTime> {
     let time = match value {
         Value::Null => return Ok(None),
-        Value::Integer(number) => of_number(*number),
+        Value::Integer(number) => from_number(*number),
         #[expect(clippy::cast_possible_truncation, reason = "a time beyond every calendar is none")]
         Value::Real(number) => DateTime::from_timestamp_micros((number * 1e6) as i64),
         Value::Text(text) if text.trim().is_empty() => return Ok(None),
-        Value::Text(text) => of_text(text.trim()),
+        Value::Text(text) => from_text(text.trim()),
         Value::Blob(_) => None,
     };
-    let time = time.ok_or(NotATime)?;
+    let time = time.ok_or(InvalidTime)?;
     let zero = NaiveDate::from_ymd_opt(1, 1, 1).is_some_and(|zero| time.date_naive() == zero);
     Ok(Some(time).filter(|_| !zero))
 }
 
-/// What isn't a time.
+/// A value that is no time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NotATime;
+pub(super) struct InvalidTime;
 
 /// Seconds, or their thousandth or millionth parts where seconds would lie beyond the year 5000.
-fn of_number(number: i64) -> Option<DateTime<Utc>> {
+fn from_number(number: i64) -> Option<DateTime<Utc>> {
     match number.unsigned_abs() {
         0..100_000_000_000 => DateTime::from_timestamp(number, 0),
         100_000_000_000..100_000_000_000_000 => DateTime::from_timestamp_millis(number),
@@ -38,7 +38,7 @@ fn of_number(number: i64) -> Option<DateTime<Utc>> {
     }
 }
 
-fn of_text(text: &str) -> Option<DateTime<Utc>> {
+fn from_text(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Some(time.to_utc());
     }
@@ -76,25 +76,25 @@ mod tests {
             "2024-01-15T05:00:00",
             "2024-01-15T05",
         ] {
-            assert_eq!(read(&Value::Text(text.to_owned())), Ok(Some(five)), "{text}");
+            assert_eq!(read_time(&Value::Text(text.to_owned())), Ok(Some(five)), "{text}");
         }
         let half = five + chrono::TimeDelta::milliseconds(500);
-        assert_eq!(read(&Value::Text("2024-01-15T05:00:00.5Z".to_owned())), Ok(Some(half)));
-        let day = read(&Value::Text("2024-01-15".to_owned())).unwrap().unwrap();
+        assert_eq!(read_time(&Value::Text("2024-01-15T05:00:00.5Z".to_owned())), Ok(Some(half)));
+        let day = read_time(&Value::Text("2024-01-15".to_owned())).unwrap().unwrap();
         assert_eq!(day.to_rfc3339(), "2024-01-15T00:00:00+00:00");
         let seconds = five.timestamp();
         for number in [seconds, seconds * 1_000, seconds * 1_000_000] {
-            assert_eq!(read(&Value::Integer(number)), Ok(Some(five)), "{number}");
+            assert_eq!(read_time(&Value::Integer(number)), Ok(Some(five)), "{number}");
         }
-        assert_eq!(read(&Value::Real(1_705_294_800.5)), Ok(Some(half)));
+        assert_eq!(read_time(&Value::Real(1_705_294_800.5)), Ok(Some(half)));
         for none in [Value::Null, Value::Text(" ".to_owned()), Value::Text("0001-01-01T00:00:00Z".to_owned())]
         {
-            assert_eq!(read(&none), Ok(None), "{none:?}");
+            assert_eq!(read_time(&none), Ok(None), "{none:?}");
         }
         for nonsense in
             [Value::Text("yesterday".to_owned()), Value::Blob(vec![1]), Value::Text("2024-13-01".to_owned())]
         {
-            assert_eq!(read(&nonsense), Err(NotATime), "{nonsense:?}");
+            assert_eq!(read_time(&nonsense), Err(InvalidTime), "{nonsense:?}");
         }
     }
 }

@@ -4,8 +4,8 @@ use flowlord_messages::audit::{Action, Change, ListChanges, RecordChange, Stored
 use flowlord_messages::write::RemoveHistory;
 
 use super::*;
-use crate::read::audit::{LOOKED_AT, WALK};
 use crate::reader::Query as _;
+use crate::tables::audit::{CHANGES_BACKWARDS, MAX_ENTRIES_READ};
 
 fn change(minutes: i64) -> Change {
     Change {
@@ -68,8 +68,8 @@ async fn changes_are_found_by_who_and_by_what_kind() {
 #[test]
 fn a_page_looks_at_so_many_and_says_where_it_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let connection = crate::schema::open_writer(&folder.path().join(crate::DATABASE)).unwrap();
-    let rows = i64::try_from(LOOKED_AT).unwrap() + 2;
+    let connection = crate::connection::open_writer(&folder.path().join(crate::DATABASE)).unwrap();
+    let rows = i64::try_from(MAX_ENTRIES_READ).unwrap() + 2;
     connection
         .execute(
             "INSERT INTO change (at, who, source, what, detail, status)
@@ -79,14 +79,14 @@ fn a_page_looks_at_so_many_and_says_where_it_goes_on() {
         )
         .unwrap();
     let asked = ListChanges { who: vec!["ann".to_owned()], ..page(None) };
-    let first = asked.read(&connection).unwrap();
+    let first = asked.read_from(&connection).unwrap();
     assert_eq!((first.changes.len(), first.next), (0, Some(3)));
     assert_eq!(first.looked_until, Some(noon() + TimeDelta::microseconds(3)));
-    let second = ListChanges { after: first.next, ..asked }.read(&connection).unwrap();
+    let second = ListChanges { after: first.next, ..asked }.read_from(&connection).unwrap();
     assert_eq!((ids(&second.changes), second.next), (vec![1], None));
 
     let plan: Vec<String> = connection
-        .prepare(&format!("EXPLAIN QUERY PLAN {WALK}"))
+        .prepare(&format!("EXPLAIN QUERY PLAN {CHANGES_BACKWARDS}"))
         .unwrap()
         .query_map(rusqlite::params![0, 0, 0, 1], |row| row.get(3))
         .unwrap()

@@ -7,7 +7,7 @@ use flowlord_messages::read::{TaskFilter, Texts};
 use rusqlite::Connection;
 
 use super::*;
-use crate::read::find::Finder;
+use crate::search::TaskFinder;
 
 const TASKS: i64 = 300;
 
@@ -85,10 +85,11 @@ fn fits(filter: &TaskFilter, search: &Search, task: &Attempt) -> bool {
 }
 
 /// All pages, one after the other, as their ids.
-fn pages(connection: &Connection, mut query: FindTasks, looked_at: usize) -> Vec<Vec<Uid>> {
+fn pages(connection: &Connection, mut query: FindTasks, max_rows: usize) -> Vec<Vec<Uid>> {
     let mut pages = Vec::new();
     loop {
-        let TaskPage { tasks, next, .. } = Finder { connection, query: &query, looked_at }.page().unwrap();
+        let TaskPage { tasks, next, .. } =
+            TaskFinder { connection, query: &query, max_rows: looked_at }.read_page().unwrap();
         pages.push(tasks.iter().map(|task| task.uid).collect());
         query.after = next.map(|next: TaskCursor| next.to_string().parse().unwrap());
         if query.after.is_none() {
@@ -212,7 +213,8 @@ async fn pages_stay_while_tasks_arrive() {
         let mut query = query(TaskFilter::default(), "", sort, false);
         let mut seen = Vec::new();
         for n in 0.. {
-            let page = Finder { connection: &connection, query: &query, looked_at: 5_000 }.page().unwrap();
+            let page =
+                TaskFinder { connection: &connection, query: &query, max_rows: 5_000 }.read_page().unwrap();
             seen.extend(page.tasks.iter().map(|task| task.uid));
             let Some(next) = page.next else { break };
             query.after = Some(next);
@@ -230,34 +232,34 @@ async fn what_was_looked_at_is_told() {
     let (db, all) = history().await;
     let connection = Connection::open(db.folder.path().join(crate::DATABASE)).unwrap();
     let rare = query(TaskFilter::default(), "info:n=037", TaskSort::Created, false);
-    let page = Finder { connection: &connection, query: &rare, looked_at: 50 }.page().unwrap();
+    let page = TaskFinder { connection: &connection, query: &rare, max_rows: 50 }.read_page().unwrap();
     let reached = all[all.len() - 50].uid;
     assert_eq!((page.tasks.len(), page.next), (0, Some(TaskCursor::After(reached))));
     assert_eq!(page.looked_until, Some(reached.created()));
-    let whole = Finder { connection: &connection, query: &rare, looked_at: 5_000 }.page().unwrap();
+    let whole = TaskFinder { connection: &connection, query: &rare, max_rows: 5_000 }.read_page().unwrap();
     assert_eq!((whole.tasks.len(), whole.next, whole.looked_until), (1, None, None));
     let sorted = query(TaskFilter::default(), "", TaskSort::Info, true);
-    let page = Finder { connection: &connection, query: &sorted, looked_at: 50 }.page().unwrap();
+    let page = TaskFinder { connection: &connection, query: &sorted, max_rows: 50 }.read_page().unwrap();
     assert_eq!((page.tasks.len(), page.looked_until), (7, Some(reached.created())));
 }
 
 #[actix::test]
 async fn every_way_to_tasks_is_an_index() {
-    use crate::read::find::Source;
+    use crate::search::TaskSource;
     let (db, _) = history().await;
     let connection = Connection::open(db.folder.path().join(crate::DATABASE)).unwrap();
     let sources = [
-        Source::All,
-        Source::Queue(1),
-        Source::Failed(1),
-        Source::QueueFailed(1, 1),
-        Source::Chain(String::new()),
-        Source::Few(Vec::new()),
+        TaskSource::All,
+        TaskSource::Queue(1),
+        TaskSource::Failed(1),
+        TaskSource::QueueFailed(1, 1),
+        TaskSource::Chain(String::new()),
+        TaskSource::Few(Vec::new()),
     ];
     for (source, order) in sources.iter().flat_map(|source| [(source, "ASC"), (source, "DESC")]) {
         let sql = format!(
             "EXPLAIN QUERY PLAN SELECT uid, info FROM {} uid BETWEEN ?1 AND ?2 ORDER BY uid {order}",
-            source.sql()
+            source.from_clause()
         );
         let mut statement = connection.prepare(&sql).unwrap();
         let values = vec![1; statement.parameter_count()];

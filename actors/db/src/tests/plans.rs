@@ -22,11 +22,11 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
 use super::alerting::{advance, alert};
 use super::*;
-use crate::job::{Job, own};
+use crate::connection::open_writer;
 use crate::reader::Query;
-use crate::schema::open_writer;
-use crate::store::Names;
-use crate::transaction::Transaction;
+use crate::writer::command::{QueuedCommand, own_command};
+use crate::writer::context::NameCache;
+use crate::writer::transaction::Transaction;
 
 thread_local! {
     static RUN: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
@@ -82,7 +82,7 @@ fn matcher(topic: &str) -> Matcher {
     Matcher { topic: Some(topic.to_owned()), ..Matcher::default() }
 }
 
-fn commands() -> Vec<Box<dyn Job>> {
+fn commands() -> Vec<Box<dyn QueuedCommand>> {
     let now = noon();
     let until = noon() + seconds(60);
     let message = NewMessage {
@@ -106,24 +106,30 @@ fn commands() -> Vec<Box<dyn Job>> {
     let routes = vec![RouteRule { name: "etl".to_owned(), matcher: matcher("e*") }];
     let urgent = NewAlert { at_once: Some("now".to_owned()), ..alert(AlertKind::Result, None) };
     vec![
-        own(SetRoutes { now, routes: routes.clone() }),
-        own(RaiseAlerts { alerts: vec![alert(AlertKind::Exhausted, None), urgent] }),
-        own(AddSilence { now, matcher: matcher("x"), until, by: "ada".to_owned(), reason: "r".to_owned() }),
-        own(RemoveSilence { now, id: 1 }),
-        own(EnqueueMessage { now, message }),
-        own(advance(0)),
-        own(AdvanceLadder { route: "gone".to_owned(), messages: Vec::new(), ..advance(0) }),
-        own(SetRoutes { now, routes }),
-        own(mark(way(outage))),
-        own(mark(way(None))),
-        own(RaiseBreaches {
+        own_command(SetRoutes { now, routes: routes.clone() }),
+        own_command(RaiseAlerts { alerts: vec![alert(AlertKind::Exhausted, None), urgent] }),
+        own_command(AddSilence {
+            now,
+            matcher: matcher("x"),
+            until,
+            by: "ada".to_owned(),
+            reason: "r".to_owned(),
+        }),
+        own_command(RemoveSilence { now, id: 1 }),
+        own_command(EnqueueMessage { now, message }),
+        own_command(advance(0)),
+        own_command(AdvanceLadder { route: "gone".to_owned(), messages: Vec::new(), ..advance(0) }),
+        own_command(SetRoutes { now, routes }),
+        own_command(mark(way(outage))),
+        own_command(mark(way(None))),
+        own_command(RaiseBreaches {
             looked_until: now,
             unfinished_until: now,
             breaches: vec![Breach { key: "b".to_owned(), alert: None }],
         }),
-        own(pause(true)),
-        own(pause(false)),
-        own(RemoveHistory { before: now, after: None, limit: 9 }),
+        own_command(pause(true)),
+        own_command(pause(false)),
+        own_command(RemoveHistory { before: now, after: None, limit: 9 }),
     ]
 }
 
@@ -132,30 +138,30 @@ fn queries(connection: &Connection) {
     let one = || vec!["a".to_owned()];
     let filter = AlertFilter { topics: one(), jobs: one(), workflows: one(), kinds: vec![AlertKind::Result] };
     for (filter, after) in [(AlertFilter::default(), None), (filter, Some(1))] {
-        ListAlerts { from, to, filter, after, limit: 9 }.read(connection).unwrap();
+        ListAlerts { from, to, filter, after, limit: 9 }.read_from(connection).unwrap();
     }
     for route in ["default", "etl"] {
-        ReadLadder { route: route.to_owned() }.read(connection).unwrap();
+        ReadLadder { route: route.to_owned() }.read_from(connection).unwrap();
     }
-    AlertsByRow { rows: vec![1] }.read(connection).unwrap();
+    AlertsByRow { rows: vec![1] }.read_from(connection).unwrap();
     for after in [None, Some((noon(), "default".to_owned()))] {
-        ListIncidents { from, to, after, limit: 9 }.read(connection).unwrap();
+        ListIncidents { from, to, after, limit: 9 }.read_from(connection).unwrap();
     }
-    CountNotifications { incidents: vec![("default".to_owned(), noon())] }.read(connection).unwrap();
+    CountNotifications { incidents: vec![("default".to_owned(), noon())] }.read_from(connection).unwrap();
     for at in [None, Some(noon())] {
-        ListSilences { at, after: None, limit: 9 }.read(connection).unwrap();
+        ListSilences { at, after: None, limit: 9 }.read_from(connection).unwrap();
     }
-    PendingMessages { limit: 1 }.read(connection).unwrap();
-    ReadOutages.read(connection).unwrap();
-    ReadThreads { route: "etl".to_owned(), opened: noon() }.read(connection).unwrap();
-    ReadMessage { id: 1 }.read(connection).unwrap();
+    PendingMessages { limit: 1 }.read_from(connection).unwrap();
+    ReadOutages.read_from(connection).unwrap();
+    ReadThreads { route: "etl".to_owned(), opened: noon() }.read_from(connection).unwrap();
+    ReadMessage { id: 1 }.read_from(connection).unwrap();
     let slot = SlotKey { workflow: "w".to_owned(), task: "a:j".to_owned(), at: noon() };
-    ReadSlotTasks { slots: vec![(slot, "@hourly".to_owned())] }.read(connection).unwrap();
+    ReadSlotTasks { slots: vec![(slot, "@hourly".to_owned())] }.read_from(connection).unwrap();
     // From where the last look was, and from far away.
     for hours in [0, 9] {
         let unfinished_before = noon() + TimeDelta::hours(hours);
         let (running_since, paused_after) = (Some(noon()), noon() - TimeDelta::days(1));
-        ReadWatch { unfinished_before, running_since, paused_after }.read(connection).unwrap();
+        ReadWatch { unfinished_before, running_since, paused_after }.read_from(connection).unwrap();
     }
 }
 
@@ -165,9 +171,9 @@ async fn every_statement_about_alerts_goes_by_an_index() {
     let path = folder.path().join(crate::DATABASE);
     let connection = open_writer(&path).unwrap();
     connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(note));
-    let mut names = Names::default();
-    let mut jobs = commands();
-    Transaction { path: &path, connection: &connection, names: &mut names }.write(&mut jobs).unwrap();
+    let mut names = NameCache::default();
+    let mut commands = commands();
+    Transaction { path: &path, connection: &connection, names: &mut names }.write_all(&mut commands).unwrap();
     queries(&connection);
     let plans = plans(&connection);
     let run: BTreeSet<&str> = plans.iter().map(|(sql, _)| sql.as_str()).collect();

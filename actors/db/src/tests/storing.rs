@@ -12,8 +12,8 @@ use flowlord_messages::write::{
 };
 
 use super::*;
-use crate::job::{Command, Queued};
-use crate::store::{Store, Trouble};
+use crate::writer::command::Command;
+use crate::writer::context::{CommandResult, WriteContext};
 
 #[actix::test]
 async fn what_was_answered_is_there_after_a_crash() {
@@ -158,19 +158,9 @@ async fn delayed_tasks_become_ready_in_their_time() {
 struct Explode;
 
 impl Command for Explode {
-    type Answer = ();
-
-    fn apply(&mut self, store: &mut Store<'_>) -> std::result::Result<(), Trouble> {
+    fn apply_to(&mut self, store: &mut WriteContext<'_>) -> CommandResult<()> {
         store.insert_task(&task("exploded", ""), noon())?;
         panic!("planned");
-    }
-}
-
-impl Handler<Explode> for Owner {
-    type Result = Queued<Explode>;
-
-    fn handle(&mut self, command: Explode, ctx: &mut Self::Context) -> Self::Result {
-        self.queued(command, ctx)
     }
 }
 

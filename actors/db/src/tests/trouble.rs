@@ -8,8 +8,8 @@ use flowlord_messages::snapshot::CopyDatabase;
 use flowlord_testkit::VirtualClock;
 
 use super::*;
-use crate::job::{Command, Queued};
-use crate::store::{Store, Trouble};
+use crate::writer::command::Command;
+use crate::writer::context::{CommandResult, WriteContext};
 
 /// A database on a clock that the test moves, with a task that was stored before anything failed.
 struct Troubled {
@@ -87,20 +87,10 @@ struct Hold {
 }
 
 impl Command for Hold {
-    type Answer = ();
-
-    fn apply(&mut self, _: &mut Store<'_>) -> std::result::Result<(), Trouble> {
+    fn apply_to(&mut self, _: &mut WriteContext<'_>) -> CommandResult<()> {
         self.begun.send(()).unwrap();
         self.until.recv().unwrap();
         Ok(())
-    }
-}
-
-impl Handler<Hold> for Owner {
-    type Result = Queued<Hold>;
-
-    fn handle(&mut self, command: Hold, ctx: &mut Self::Context) -> Self::Result {
-        self.queued(command, ctx)
     }
 }
 

@@ -7,7 +7,7 @@ use flowlord_messages::write::ExtendLease;
 use rusqlite::Connection;
 
 use super::*;
-use crate::schema::open_writer;
+use crate::connection::open_writer;
 use crate::{DATABASE, VERSION};
 
 /// One a version that people may have.

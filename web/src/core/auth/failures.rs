@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 
 use crate::core::problem::Problem;
 

@@ -13,7 +13,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{ACCEPT, AUTHORIZATION, HeaderMap};
 use actix_web::{HttpMessage as _, HttpRequest};
 use flowlord_domain::Role;
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::token::TokenHash;
 
 use crate::core::context::Api;
@@ -162,7 +162,7 @@ fn presented(request: &ServiceRequest) -> Option<Presented> {
 }
 
 async fn identify(api: &Api, presented: &Presented, from: Option<IpAddr>) -> Result<Who, Problem> {
-    let now = api.deps.clock.now();
+    let now = api.deps.kit.now();
     let known = match presented {
         Presented::Token(hash) => {
             // Before the token is looked at, so that guessing on is no use.

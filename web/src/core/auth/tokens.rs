@@ -72,7 +72,7 @@ impl Tokens {
     }
 
     async fn find<T>(&self, api: &Api, find: impl Fn(&Copy) -> Option<T>) -> Result<Option<T>, Problem> {
-        let now = api.deps.clock.now();
+        let now = api.deps.kit.now();
         let (found, age) = {
             let copy = self.copy();
             (find(&copy), copy.read_at.map(|read_at| (now - read_at).abs()))
@@ -81,7 +81,7 @@ impl Tokens {
         if age.is_some_and(|age| age < bound) {
             return Ok(found);
         }
-        self.replace(api.deps.tokens_read.call(ReadTokens).await?, now);
+        self.replace(api.deps.reader.call(ReadTokens).await?, now);
         Ok(find(&self.copy()))
     }
 

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use flowlord_domain::Attempt;
+use flowlord_kernel::{Error, Result};
 use flowlord_messages::backload::ReadBackload;
 use flowlord_messages::changes::{Changes, TakeChanges};
 use flowlord_messages::read::{AlertsByRow, AttemptsById, DayStats};
-use flowlord_messages::{Error, Result};
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
@@ -20,8 +20,8 @@ use crate::core::view::task::TaskView;
 /// begins anew, and so sees what is.
 pub(crate) async fn feed(api: &Api, snapshots: bool) {
     let told = async {
-        let changes = api.deps.take_changes.call(TakeChanges).await?;
-        news(api, changes, api.deps.clock.now()).await
+        let changes = api.deps.writer.call(TakeChanges).await?;
+        news(api, changes, api.deps.kit.now()).await
     };
     match told.await {
         Ok(mut news) => {
@@ -67,14 +67,14 @@ async fn news(api: &Api, changes: Changes, now: DateTime<Utc>) -> Result<Vec<New
     tasks(api, &changes, now, &mut news).await?;
     if !changes.alerts.is_empty() {
         let rows = changes.alerts.iter().copied().collect();
-        let alerts = api.deps.alerts_by_row.call(AlertsByRow { rows }).await?;
+        let alerts = api.deps.view_reader.call(AlertsByRow { rows }).await?;
         news.extend(alerts.iter().map(|alert| News::new(Kind::Alert, &AlertView(alert))));
     }
     if changes.incidents {
         news.push(News::new(Kind::Incident, &Nothing {}));
     }
     news.extend(changes.workflows.iter().map(|file| News::new(Kind::Workflow, &WorkflowNews { file })));
-    let backloads = changes.backloads.iter().map(|id| api.deps.backload.call(ReadBackload { id: *id }));
+    let backloads = changes.backloads.iter().map(|id| api.deps.view_reader.call(ReadBackload { id: *id }));
     for (stored, _) in try_join_all(backloads).await?.into_iter().flatten() {
         news.push(News::new(Kind::Backload, &BackloadView::new(&stored, None)));
     }
@@ -93,8 +93,8 @@ async fn tasks(api: &Api, changes: &Changes, now: DateTime<Utc>, news: &mut Vec<
     let today = now.date_naive();
     let uids = changes.tasks.iter().copied().collect();
     let (attempts, stats) = tokio::try_join!(
-        api.deps.attempts.call(AttemptsById { uids }),
-        api.deps.stats.call(DayStats { day: today })
+        api.deps.view_reader.call(AttemptsById { uids }),
+        api.deps.view_reader.call(DayStats { day: today })
     )?;
     let listed = attempts.into_iter().flatten().map(Attempt::listed);
     news.extend(listed.map(|task| News::new(Kind::Task, &TaskView(&task))));

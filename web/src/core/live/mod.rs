@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix_web::web::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::changes::TakeChanges;
 use serde::Serialize;
 use tokio::sync::broadcast;
@@ -127,7 +127,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Subscription {
     hub: Arc<Hub>,
-    clock: flowlord_messages::SharedClock,
+    clock: flowlord_kernel::SharedClock,
     missed: VecDeque<Arc<Event>>,
     events: broadcast::Receiver<Arc<Event>>,
     /// What the subscriber knows, for its first line.
@@ -251,13 +251,13 @@ pub(crate) async fn subscribe(api: &Api, after: Option<&str>) -> Result<Subscrip
     state.subscribers += 1;
     drop(state);
     let from = hub.id(from);
-    Ok(Subscription { clock: api.deps.clock.clone(), missed, events, from, hub })
+    Ok(Subscription { clock: api.deps.kit.clock().clone(), missed, events, from, hub })
 }
 
 /// The id from which somebody who reads a list now can go on: `after` of a later [`subscribe`]. None while nobody
 /// looks on, and nothing is gathered.
 pub(crate) fn here(api: &Api) -> Option<String> {
-    let now = api.deps.clock.now();
+    let now = api.deps.kit.now();
     if !api.hub.is_watched(now) {
         return None;
     }
@@ -268,10 +268,10 @@ pub(crate) fn here(api: &Api) -> Option<String> {
 
 /// What changed before anybody looked is of no concern, and the owner tells of changes only once until they are taken.
 async fn arm(api: &Api) -> Result<(), Problem> {
-    if !api.hub.is_watched(api.deps.clock.now()) {
+    if !api.hub.is_watched(api.deps.kit.now()) {
         api.hub.break_off();
-        api.hub.state().watched_until = Some(api.deps.clock.now() + COMES_BACK);
-        api.deps.take_changes.call(TakeChanges).await?;
+        api.hub.state().watched_until = Some(api.deps.kit.now() + COMES_BACK);
+        api.deps.writer.call(TakeChanges).await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use actix_web::http::Method;
 use flowlord_domain::Role;
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use serde_json::{Map, Value, json};
 
 /// Where a parameter stands.

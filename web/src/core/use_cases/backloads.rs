@@ -8,7 +8,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
 use flowlord_domain::NewTask;
 use flowlord_domain::backload::{Only, Request};
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::backload::{
     BackloadState, CheckBackload, ExecuteBackload, Failure, Finished, MAX_WAITED, PlanBackload, Planned,
     ReadBackload, StoredBackload,
@@ -25,7 +25,7 @@ pub(crate) const STEP: usize = 500;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(crate) async fn plan_backload(api: &Api, request: Request) -> Result<Arc<Planned>, Problem> {
-    let planned = api.deps.plan_backload.call(PlanBackload { request }).await?;
+    let planned = api.deps.backload.call(PlanBackload { request }).await?;
     let order = planned.plan.order();
     // Whatever no worker could ask for must not be created.
     check_name("topic", &order.topic)?;
@@ -49,8 +49,8 @@ pub(crate) async fn preview_backload(
     from: usize,
     most: usize,
 ) -> Result<BackloadPreview, Problem> {
-    let (plan, now) = (&planned.plan, api.deps.clock.now());
-    let chunk = plan.chunk(from, most, now, &api.config.host, &mut api.deps.mint.clone());
+    let (plan, now) = (&planned.plan, api.deps.kit.now());
+    let chunk = plan.chunk(from, most, now, &api.config.host, &mut api.deps.kit.ids());
     let mut tasks: Vec<NewTask> = chunk.tasks.into_iter().map(|(_, task)| task).collect();
     let all = tasks.len();
     let order = plan.order();
@@ -62,7 +62,7 @@ pub(crate) async fn preview_backload(
             tasks: tasks.iter().map(|task| (task.info.clone(), task.meta.clone())).collect(),
             count_to: 0,
         };
-        let mut wanted = api.deps.check_backload.call(check).await?.wanted.into_iter();
+        let mut wanted = api.deps.view_reader.call(check).await?.wanted.into_iter();
         tasks.retain(|_| wanted.next().unwrap_or(true));
     }
     let failed = chunk.unmade.into_iter();
@@ -96,7 +96,7 @@ pub(crate) async fn execute_backload(
     api.refuse_when_stopping()?;
     let wait = !background && planned.plan.count() <= MAX_WAITED;
     let execute = ExecuteBackload { planned: Arc::clone(&planned), wait };
-    let started = api.deps.execute_backload.call(execute).await?;
+    let started = api.deps.backload.call(execute).await?;
     let Some(done) = started.done else {
         return Ok(ExecutedBackload {
             id: started.id,
@@ -182,6 +182,6 @@ pub(crate) fn state_after(change: &str) -> BackloadState {
 
 /// A backload and what of it failed.
 pub(crate) async fn read_backload(api: &Api, id: i64) -> Result<(StoredBackload, Vec<Failure>), Problem> {
-    let found = api.deps.backload.call(ReadBackload { id }).await?;
+    let found = api.deps.view_reader.call(ReadBackload { id }).await?;
     found.ok_or_else(|| unknown_backload(&id.to_string()))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flowlord_messages::Ping;
+use flowlord_kernel::Ping;
 use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
 

@@ -4,9 +4,9 @@ use std::slice;
 
 use flowlord_domain::rerun::rerun;
 use flowlord_domain::{Attempt, NewTask, Uid};
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::read::AttemptsById;
 use flowlord_messages::write::{CancelTask, RerunTasks};
-use flowlord_messages::{Code, Error};
 
 use crate::core::context::Api;
 use crate::core::problem::Problem;
@@ -34,24 +34,24 @@ pub(crate) async fn rerun_task(api: &Api, task: &Attempt) -> Result<Attempt, Pro
 
 /// The new attempts of tasks, each judged alone, in the same order.
 pub(crate) async fn rerun_tasks(api: &Api, tasks: &[Attempt]) -> Result<Vec<Result<Attempt, Error>>, Error> {
-    let now = api.deps.clock.now();
-    let mut ids = api.deps.mint.clone();
+    let now = api.deps.kit.now();
+    let mut ids = api.deps.kit.ids();
     let tasks: Vec<NewTask> = tasks.iter().map(|task| rerun(task, &mut ids, now)).collect();
     let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
-    let answers = api.deps.rerun.call(RerunTasks { now, tasks }).await?;
+    let answers = api.deps.writer.call(RerunTasks { now, tasks }).await?;
     let stored = expected.into_iter().zip(answers);
     Ok(stored.map(|(new, answer)| Ok(Attempt { uid: answer?, ..new })).collect())
 }
 
 /// A task as it stands.
 pub(crate) async fn read_task(api: &Api, uid: Uid) -> Result<Attempt, Problem> {
-    found_task(uid, api.deps.attempts.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten())
+    found_task(uid, api.deps.view_reader.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten())
 }
 
 /// Cancels a task, for a reason that may be given; and how it stands then.
 pub(crate) async fn cancel_task(api: &Api, uid: Uid, note: Option<String>) -> Result<Attempt, Problem> {
     let note = note.filter(|note| !note.is_empty());
     let msg = note.map_or_else(|| "cancelled".to_owned(), |note| format!("cancelled: {note}"));
-    api.deps.cancel.call(CancelTask { now: api.deps.clock.now(), uid, msg }).await?;
+    api.deps.writer.call(CancelTask { now: api.deps.kit.now(), uid, msg }).await?;
     read_task(api, uid).await
 }

@@ -19,13 +19,13 @@ type TimeByPhase = HashMap<(String, String), DateTime<Utc>>;
 
 /// The files, and when their phases run.
 pub(crate) async fn read_workflows(api: &Api) -> Result<(Current, Times), Problem> {
-    let to = api.deps.clock.now();
+    let to = api.deps.kit.now();
     let from = to - LOOK_BACK;
     let (current, next_runs, slots, paused) = tokio::join!(
-        api.deps.workflows.call(CurrentWorkflows),
-        api.deps.next_runs.call(NextRuns),
-        api.deps.slots.call(LastSlots { from, to: to + TimeDelta::seconds(1) }),
-        api.deps.paused.call(ReadPaused),
+        api.deps.library.call(CurrentWorkflows),
+        api.deps.scheduler.call(NextRuns),
+        api.deps.view_reader.call(LastSlots { from, to: to + TimeDelta::seconds(1) }),
+        api.deps.view_reader.call(ReadPaused),
     );
     let (mut last, mut missed): (TimeByPhase, TimeByPhase) = (HashMap::new(), HashMap::new());
     for slot in slots? {

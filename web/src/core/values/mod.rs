@@ -8,7 +8,7 @@ use std::fmt;
 use chrono::TimeDelta;
 use flowlord_domain::duration;
 use flowlord_domain::query::Query;
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::write::TopicFilter;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 

@@ -127,11 +127,11 @@ async fn show<'a>(api: &'a ApiRef, request: &HttpRequest) -> Result<AboutPage<'a
     let deps = &api.deps;
     let may_see_tokens = role(api, request).is_some_and(|role| role.covers(Role::Admin));
     let (database, current, backlog, ladders, snapshots, (_, actors)) = tokio::join!(
-        deps.database.call(ReadDatabase),
-        deps.workflows.call(CurrentWorkflows),
-        deps.backlog.call(ReadBacklog),
-        deps.ladders.call(LadderStates),
-        deps.snapshots.call(ListSnapshots),
+        deps.view_reader.call(ReadDatabase),
+        deps.library.call(CurrentWorkflows),
+        deps.view_reader.call(ReadBacklog),
+        deps.alerts.call(LadderStates),
+        deps.backup.call(ListSnapshots),
         ping_actors(api),
     );
     let mut notices = Vec::new();
@@ -141,7 +141,7 @@ async fn show<'a>(api: &'a ApiRef, request: &HttpRequest) -> Result<AboutPage<'a
     let ladders = read("the escalation policies", ladders, &mut notices).unwrap_or_default();
     let snapshots = read("the snapshots", snapshots, &mut notices).unwrap_or_default();
     let tokens = match may_see_tokens {
-        true => read("the tokens", deps.tokens_read.call(ReadTokens).await, &mut notices),
+        true => read("the tokens", deps.reader.call(ReadTokens).await, &mut notices),
         false => None,
     };
     let tables = database.as_ref().map(|facts| facts.tables.clone()).unwrap_or_default();

@@ -61,7 +61,7 @@ impl Sizes {
 
 /// What was counted last; a count is begun where that is old.
 pub(super) async fn current(api: &ApiRef, tables: Vec<String>) -> Option<Counted> {
-    let now = api.deps.clock.now();
+    let now = api.deps.kit.now();
     let (known, begin) = api.sizes.look(now);
     if !begin {
         return known;
@@ -79,7 +79,7 @@ pub(super) async fn current(api: &ApiRef, tables: Vec<String>) -> Option<Counted
 async fn count(api: &ApiRef, names: Vec<String>, now: DateTime<Utc>) -> Option<Counted> {
     let mut tables = Vec::with_capacity(names.len());
     for table in names {
-        match api.deps.measure.call(MeasureTable { table, most_pages: MOST_PAGES }).await {
+        match api.deps.view_reader.call(MeasureTable { table, most_pages: MOST_PAGES }).await {
             Ok(size) => tables.push(size),
             Err(err) => {
                 log::warn!("event=table_not_measured error={err}");

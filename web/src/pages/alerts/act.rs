@@ -66,7 +66,7 @@ impl Form {
 }
 
 async fn acknowledge(api: &Api, request: &HttpRequest, form: &Form) -> Result<String, Problem> {
-    let now = api.deps.clock.now();
+    let now = api.deps.kit.now();
     let said = Acknowledge {
         route: form.text("route"),
         matcher: form.matcher()?,
@@ -81,7 +81,7 @@ async fn acknowledge(api: &Api, request: &HttpRequest, form: &Form) -> Result<St
         said.by
     );
     let (who, until) = (said.by.clone(), said.until.format("%Y-%m-%d %H:%M"));
-    Ok(match api.deps.acknowledge.call(said).await?.len() {
+    Ok(match api.deps.alerts.call(said).await?.len() {
         0 => "No open incident matches: there is nothing to acknowledge.".to_owned(),
         _ => format!(
             "Acknowledged by {who} until {until} UTC: no further notification unless another task fails."
@@ -90,7 +90,7 @@ async fn acknowledge(api: &Api, request: &HttpRequest, form: &Form) -> Result<St
 }
 
 async fn silence(api: &Api, request: &HttpRequest, form: &Form) -> Result<String, Problem> {
-    let now = api.deps.clock.now();
+    let now = api.deps.kit.now();
     let silence = AddSilence {
         now,
         matcher: form.matcher()?,
@@ -102,7 +102,7 @@ async fn silence(api: &Api, request: &HttpRequest, form: &Form) -> Result<String
             "why these alerts are not to be sent",
         )?,
     };
-    let made = api.deps.add_silence.call(silence).await?;
+    let made = api.deps.writer.call(silence).await?;
     log::info!("event=silence_added id={} match={:?} by={:?}", made.id, made.matcher.to_string(), made.by);
     let until = made.until.format("%Y-%m-%d %H:%M");
     Ok(format!("No notifications for {} until {until} UTC.", made.matcher))
@@ -111,7 +111,7 @@ async fn silence(api: &Api, request: &HttpRequest, form: &Form) -> Result<String
 async fn end(api: &Api, form: &Form) -> Result<String, Problem> {
     let id = form.text("id").and_then(|id| id.parse().ok());
     let id = required("id", id, "the number of the silence")?;
-    let ended = api.deps.remove_silence.call(RemoveSilence { now: api.deps.clock.now(), id }).await?;
+    let ended = api.deps.writer.call(RemoveSilence { now: api.deps.kit.now(), id }).await?;
     log::info!("event=silence_ended id={id}");
     Ok(format!("Notifications for {} are sent again.", ended.matcher))
 }

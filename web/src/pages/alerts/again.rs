@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use actix_web::HttpRequest;
 use flowlord_domain::Attempt;
 use flowlord_domain::summary::line_key;
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use flowlord_messages::alerts::LadderStates;
 use flowlord_messages::find::FindTasks;
 use flowlord_messages::read::TaskFilter;
@@ -36,7 +36,7 @@ pub(super) async fn again(api: &Api, request: &HttpRequest, form: &Form) -> Resu
 
 /// What failed for good in the open incident of a route.
 async fn of_incident(api: &Api, route: &str) -> Result<Vec<Attempt>, Problem> {
-    let ladders = api.deps.ladders.call(LadderStates).await?;
+    let ladders = api.deps.alerts.call(LadderStates).await?;
     let open = ladders.into_iter().find(|ladder| ladder.route == route);
     let Some((opened, tasks)) = open.and_then(|ladder| Some((ladder.incident_since?, ladder.tasks))) else {
         let detail =
@@ -52,7 +52,7 @@ async fn of_incident(api: &Api, route: &str) -> Result<Vec<Attempt>, Problem> {
 /// What failed for good among the tasks of the day that is shown, of the type and job that are chosen.
 async fn of_day(api: &Api, request: &HttpRequest) -> Result<Vec<Attempt>, Problem> {
     let params = Params::parse(request.query_string(), PARAMS)?;
-    let (from, to) = day(Shown::of(&params, api.deps.clock.now())?.date);
+    let (from, to) = day(Shown::of(&params, api.deps.kit.now())?.date);
     let chosen = |name| params.many(name).map(str::to_owned).collect();
     let filter = TaskFilter {
         from: Some(from),

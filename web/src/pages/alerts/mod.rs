@@ -107,7 +107,7 @@ pub(crate) async fn alerts(api: ApiRef, request: HttpRequest) -> Answer {
 
 async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AlertsPage<'a>, Problem> {
     let params = Params::parse(request.query_string(), PARAMS)?;
-    let now = api.deps.clock.now();
+    let now = api.deps.kit.now();
     let shown = Shown::of(&params, now)?;
     let link = Link::of(PATH, request.query_string()).without(&["month"]);
     let order = Order::of(&params)?;
@@ -115,16 +115,16 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AlertsPage<'a>,
     let (from, to) = day(shown.date);
     let (layout, found, ladders, incidents, silences) = tokio::join!(
         Layout::new(api, request, Section::Alerts).live(api).with_picker(api, &link, shown),
-        api.deps.alerts.call(ListAlerts {
+        api.deps.view_reader.call(ListAlerts {
             from,
             to,
             filter: AlertFilter::default(),
             after: None,
             limit: MOST + 1
         }),
-        api.deps.ladders.call(LadderStates),
-        api.deps.incidents.call(ListIncidents { from, to, after: None, limit: INCIDENTS }),
-        api.deps.silences.call(ListSilences { at: Some(now), after: None, limit: SILENCES }),
+        api.deps.alerts.call(LadderStates),
+        api.deps.view_reader.call(ListIncidents { from, to, after: None, limit: INCIDENTS }),
+        api.deps.view_reader.call(ListSilences { at: Some(now), after: None, limit: SILENCES }),
     );
     let mut notices = Vec::new();
     let mut found = read("the alerts", found, &mut notices).unwrap_or_default();

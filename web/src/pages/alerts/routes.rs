@@ -43,7 +43,7 @@ impl AlertRoute {
         let counted = if incidents.is_empty() {
             Vec::new()
         } else {
-            let answer = api.deps.notifications.call(CountNotifications { incidents }).await;
+            let answer = api.deps.view_reader.call(CountNotifications { incidents }).await;
             read("the notifications sent", answer, notices).unwrap_or_default()
         };
         let mut counted = counted.into_iter();

@@ -139,7 +139,7 @@ async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<BackloadPage<'a
     let query = Query::lenient(request.query_string());
     let id = query.first("id").map(parse_backload_id).transpose()?;
     let form = Form::read(&query);
-    let current = api.deps.workflows.call(CurrentWorkflows).await?;
+    let current = api.deps.library.call(CurrentWorkflows).await?;
     let (preview, problem) = match form.preview {
         true => match preview(api, &form).await {
             Ok(preview) => (Some(preview), None),
@@ -177,7 +177,7 @@ async fn earlier(api: &Api, request: &HttpRequest) -> Result<(Vec<BackloadRow>, 
         cursor => Some(parse_backload_id(cursor)?),
     };
     let read = ReadBackloads { running: false, after, limit: EARLIER + 1 };
-    let mut stored = api.deps.backloads.call(read).await?;
+    let mut stored = api.deps.view_reader.call(read).await?;
     let more = stored.len() > EARLIER;
     stored.truncate(EARLIER);
     let next = stored.last().filter(|_| more).map(|stored| stored.id.to_string());
@@ -231,7 +231,7 @@ pub(crate) async fn change(api: ApiRef, path: Path<(String, String)>) -> Answer 
     let (number, change) = path.into_inner();
     let id = parse_backload_id(&number)?;
     let change = ChangeBackload { id, to: state_after(&change) };
-    let notice = match api.deps.change_backload.call(change).await {
+    let notice = match api.deps.backload.call(change).await {
         Ok(stored) => Notice::good(format!("Backload {id} is now {}.", stored.state.as_str())),
         Err(error) => Notice::bad(error.detail),
     };

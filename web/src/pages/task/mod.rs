@@ -106,14 +106,14 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest, path: &str) -> Result<Tas
     let task = read_task(api, uid).await?;
     let mut notices = Vec::new();
     let asked = ChainBeginning { id: task.id.clone(), limit: LISTED };
-    let chain = read("the chain", api.deps.chain_beginning.call(asked).await, &mut notices);
+    let chain = read("the chain", api.deps.view_reader.call(asked).await, &mut notices);
     let Beginning { attempts: mut chain, mut more } = chain.unwrap_or_default();
     // The one that is looked at is listed also where it is one of the others.
     if chain.iter().all(|attempt| attempt.uid != uid) {
         chain.push(task.clone());
         more = more.saturating_sub(1);
     }
-    let now = api.deps.clock.now();
+    let now = api.deps.kit.now();
     let day = task.uid.created().date_naive();
     Ok(TaskPage {
         layout: Layout::new(api, request, Section::Tasks).live(api),

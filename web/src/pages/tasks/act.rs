@@ -44,7 +44,7 @@ fn ticked(form: &str) -> Result<Vec<Uid>, Problem> {
 }
 
 async fn run(api: &Api, uids: Vec<Uid>) -> Result<Done, Problem> {
-    let found = api.deps.attempts.call(AttemptsById { uids: uids.clone() }).await?;
+    let found = api.deps.view_reader.call(AttemptsById { uids: uids.clone() }).await?;
     let mut done = Done::default();
     let mut tasks: Vec<Attempt> = Vec::with_capacity(found.len());
     for (uid, task) in uids.into_iter().zip(found) {

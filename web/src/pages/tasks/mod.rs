@@ -94,15 +94,15 @@ pub(crate) async fn tasks(api: ApiRef, request: HttpRequest) -> Answer {
 
 async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<TasksPage<'a>, Problem> {
     let params = Params::parse(request.query_string(), filter::PARAMS)?;
-    let now = api.deps.clock.now();
+    let now = api.deps.kit.now();
     let shown = Shown::of(&params, now)?;
     let link = Link::of(PATH, request.query_string()).without(&["page", "month"]);
     let (wanted, json) = wanted(&link, &params, shown)?;
     let (sort, descending) = (wanted.sort.as_str(), !wanted.ascending);
     let (layout, stats, found) = tokio::join!(
         Layout::new(api, request, Section::Tasks).live(api).with_picker(api, &link, shown),
-        api.deps.stats.call(DayStats { day: shown.date }),
-        api.deps.find_tasks.call(wanted),
+        api.deps.view_reader.call(DayStats { day: shown.date }),
+        api.deps.view_reader.call(wanted),
     );
     let mut notices = Vec::new();
     let stats = read("the totals", stats, &mut notices).unwrap_or_default();

@@ -16,7 +16,7 @@ use crate::pages::link::Link;
 
 /// Looks at the files now.
 pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {
-    let notice = match api.deps.reload.call(Reload).await {
+    let notice = match api.deps.library.call(Reload).await {
         Ok(found) => {
             let parts = [
                 (found.added.len(), "new"),
@@ -52,7 +52,7 @@ pub(crate) async fn change(
     let fields = Query::lenient(&String::from_utf8_lossy(&body));
     let text = |name| fields.first(name).unwrap_or_default().to_owned();
     let (workflow, task, paused) = (text("workflow"), text("task"), *change == "pause");
-    let notice = match api.deps.pause.call(PausePhase { workflow, task: task.clone(), paused }).await {
+    let notice = match api.deps.scheduler.call(PausePhase { workflow, task: task.clone(), paused }).await {
         Ok(Some(_)) => Notice::good(format!("{task} is paused: its slots start no tasks.")),
         Ok(None) => Notice::good(format!("{task} is resumed.")),
         Err(error) => {

@@ -93,7 +93,7 @@ const PARAMS: [&str; 8] = ["file", "task", "job", "phase", "date", "days", "slot
 async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<WorkflowPage<'a>, Problem> {
     let params = Params::parse(request.query_string(), &PARAMS)?;
     let link = Link::of(PATH, request.query_string());
-    let asked = Asked::of(&params, api.deps.clock.now())?;
+    let asked = Asked::of(&params, api.deps.kit.now())?;
     let mut notices = Vec::new();
     let read = read::read(api, &asked, &mut notices).await?;
     let current = &read.current;

@@ -64,9 +64,9 @@ pub(super) struct Chosen {
 pub(super) async fn read(api: &Api, asked: &Asked, notices: &mut Vec<String>) -> Result<Wanted, Problem> {
     let deps = &api.deps;
     let (current, times, paused) = tokio::join!(
-        deps.workflows.call(CurrentWorkflows),
-        deps.next_runs.call(NextRuns),
-        deps.paused.call(ReadPaused),
+        deps.library.call(CurrentWorkflows),
+        deps.scheduler.call(NextRuns),
+        deps.view_reader.call(ReadPaused),
     );
     let current = current?;
     let times = part("the next runs", times, notices).unwrap_or_default();
@@ -74,8 +74,11 @@ pub(super) async fn read(api: &Api, asked: &Asked, notices: &mut Vec<String>) ->
     let (keys, more) = scheduled(&current, asked);
     let to = hour_of(asked.now) + TimeDelta::hours(1);
     let last_day = ReadSlots { phases: keys.clone(), from: asked.day_from(), to, named: 0 };
-    let (last_day, chosen, newest) =
-        tokio::join!(deps.grid.call(last_day), choose(api, asked, &current), newest(api, asked, &current),);
+    let (last_day, chosen, newest) = tokio::join!(
+        deps.view_reader.call(last_day),
+        choose(api, asked, &current),
+        newest(api, asked, &current),
+    );
     Ok(Wanted {
         times,
         paused: paused.into_iter().map(|paused| ((paused.workflow, paused.task), paused.since)).collect(),
@@ -103,7 +106,7 @@ fn scheduled(current: &Current, asked: &Asked) -> (Vec<Key>, usize) {
     (keys, more)
 }
 
-type Answered<T> = flowlord_messages::Result<T>;
+type Answered<T> = flowlord_kernel::Result<T>;
 
 /// The phase that the address names, else the first of the file that a schedule starts, else the first.
 async fn choose(api: &Api, asked: &Asked, current: &Current) -> Answered<Option<Chosen>> {
@@ -117,18 +120,18 @@ async fn choose(api: &Api, asked: &Asked, current: &Current) -> Answered<Option<
     if !scheduled {
         let queues = vec![(phase.task.topic.clone(), phase.task.job.clone())];
         let hours = ReadHours { queues, from, to, newest: false };
-        chosen.hours = api.deps.hours.call(hours).await?.pop().unwrap_or_default();
+        chosen.hours = api.deps.view_reader.call(hours).await?.pop().unwrap_or_default();
         return Ok(Some(chosen));
     }
     let phases = vec![(asked.file.clone(), phase.name())];
     let all = ReadSlots { phases: phases.clone(), from, to, named: 0 };
-    chosen.slots = api.deps.grid.call(all).await?.pop().unwrap_or_default();
+    chosen.slots = api.deps.view_reader.call(all).await?.pop().unwrap_or_default();
     if let Some(from) = asked.slot {
         let hour = ReadSlots { phases, from, to: from + TimeDelta::hours(1), named: LISTED };
-        chosen.looked_at = api.deps.grid.call(hour).await?.pop().unwrap_or_default();
+        chosen.looked_at = api.deps.view_reader.call(hour).await?.pop().unwrap_or_default();
         let uids: Vec<Uid> =
             chosen.looked_at.slots.iter().flat_map(|slot| &slot.named).copied().take(LISTED).collect();
-        let tasks = api.deps.attempts.call(AttemptsById { uids }).await?;
+        let tasks = api.deps.view_reader.call(AttemptsById { uids }).await?;
         chosen.tasks = tasks.into_iter().flatten().map(Attempt::listed).collect();
     }
     Ok(Some(chosen))
@@ -145,7 +148,7 @@ async fn newest(
     let queues = names.iter().map(|name| (name.topic.clone(), name.job.clone())).collect();
     let to = hour_of(asked.now) + TimeDelta::hours(1);
     let hours = ReadHours { queues, from: to - LOOK_BACK, to, newest: true };
-    let found = api.deps.hours.call(hours).await?;
+    let found = api.deps.view_reader.call(hours).await?;
     let newest = names
         .into_iter()
         .zip(found)

@@ -9,7 +9,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpResponse};
 use flowlord_domain::query::Query;
-use flowlord_messages::Code;
+use flowlord_kernel::Code;
 use futures_util::FutureExt as _;
 
 use crate::core::audit_entry::Trail;

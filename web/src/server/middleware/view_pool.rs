@@ -24,7 +24,7 @@ use actix_web::http::{Method, StatusCode, Uri};
 use actix_web::middleware::Next;
 use actix_web::web::{Bytes, Data};
 use actix_web::{Error, HttpResponse};
-use flowlord_messages::{Code, stand_back};
+use flowlord_kernel::{Code, lower_priority};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -131,7 +131,7 @@ impl Lookers {
             let (api, queue) = (api.clone(), Arc::clone(&queue));
             let arbiter = Arbiter::new();
             arbiter.spawn_fn(move || {
-                stand_back();
+                lower_priority();
                 actix_rt::spawn(work(api, queue));
             });
             arbiter.handle()

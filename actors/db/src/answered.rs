@@ -1,0 +1,13 @@
+//! What a message is answered with when it succeeds.
+
+use actix::Message;
+use flowlord_kernel::Result;
+
+/// Spares every command and query from naming its answer a second time.
+pub(crate) trait Answered: Message<Result = Result<Self::Answer>> {
+    type Answer;
+}
+
+impl<M: Message<Result = Result<T>>, T> Answered for M {
+    type Answer = T;
+}

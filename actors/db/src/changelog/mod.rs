@@ -1,0 +1,27 @@
+//! The change log: rows that changed, from which the backup is kept up between snapshots.
+//!
+//! Triggers of the writer's own connection note the key of each row that changes, in the transaction that changes it:
+//! so the log holds what is committed and nothing else, and a snapshot says by itself up to where it holds the log. A
+//! *segment* is the present state of all rows noted since the last one, read in one transaction: applied to what was
+//! there before, it gives the database of that moment.
+
+pub(crate) mod apply;
+pub(crate) mod log;
+pub(crate) mod read;
+pub(crate) mod record;
+mod segment;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use flowlord_messages::rowlog::LogPoint;
+
+use crate::changelog::log::read_log_point;
+use crate::connection::open_read_only;
+
+/// Up to where the database in a file holds its log; none also where it can't be read.
+#[must_use]
+pub fn log_point(path: &Path) -> Option<LogPoint> {
+    open_read_only(path).and_then(|connection| read_log_point(&connection)).ok().flatten()
+}

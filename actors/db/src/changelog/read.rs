@@ -1,0 +1,116 @@
+//! Making a segment of what was noted.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use chrono::{DateTime, Utc};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use flowlord_messages::rowlog::{Segment, Tail};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Transaction, params};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::record::{NotedTable, noted_table, quoted};
+use super::segment::{FORMAT, SegmentHeader, chain_hex, to_hex, to_json, write_line};
+use crate::column::unbits;
+
+/// What was noted since the last segment, up to now; no segment of more than `most` notes.
+pub(crate) fn read_tail(connection: &mut Connection, at: DateTime<Utc>, most: u64) -> rusqlite::Result<Tail> {
+    // All of it is of one moment.
+    let moment = connection.transaction()?;
+    let log = "SELECT chain, taken, digest, coalesce((SELECT max(seq) FROM row_change), 0) FROM row_log";
+    let log = moment.query_row(log, [], |row| {
+        Ok((unbits(row.get(0)?), row.get::<_, i64>(1)?, row.get::<_, String>(2)?, row.get::<_, i64>(3)?))
+    });
+    let (log_chain, after, previous, upto) = match log {
+        Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(Tail::default()),
+        log => log?,
+    };
+    let pending = u64::try_from(upto - after).unwrap_or_default();
+    let mut tail = Tail { chain: Some(log_chain), pending, segment: None };
+    if pending == 0 || pending > most {
+        return Ok(tail);
+    }
+    let tables = tables_between(&moment, after, upto)?;
+    let header = SegmentHeader {
+        format: FORMAT,
+        schema: moment.pragma_query_value(None, "user_version", |row| row.get(0))?,
+        chain: chain_hex(log_chain),
+        after,
+        upto,
+        at,
+        previous,
+        tables: tables.iter().map(|table| (table.name.clone(), table.columns.clone())).collect(),
+        sequences: read_sequences(&moment)?,
+    };
+    let bytes = pack_segment(&moment, &header, &tables)?;
+    let digest = to_hex(&Sha256::digest(&bytes));
+    tail.segment = Some(Segment { chain: log_chain, after, upto, at, digest, bytes });
+    Ok(tail)
+}
+
+fn tables_between(moment: &Transaction<'_>, after: i64, upto: i64) -> rusqlite::Result<Vec<NotedTable>> {
+    let names = "SELECT DISTINCT tbl FROM row_change WHERE seq > ?1 AND seq <= ?2 ORDER BY tbl";
+    let mut names = moment.prepare(names)?;
+    let names: Vec<String> =
+        names.query_map([after, upto], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    names.iter().map(|name| noted_table(moment, name)).collect()
+}
+
+fn read_sequences(moment: &Transaction<'_>) -> rusqlite::Result<BTreeMap<String, i64>> {
+    let mut sequences = moment.prepare("SELECT name, seq FROM sqlite_sequence")?;
+    let sequences = sequences.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    sequences.collect()
+}
+
+fn pack_segment(
+    moment: &Transaction<'_>,
+    header: &SegmentHeader,
+    tables: &[NotedTable],
+) -> rusqlite::Result<Vec<u8>> {
+    let mut out = GzEncoder::new(Vec::new(), Compression::fast());
+    write_line(&mut out, header).map_err(pack_error)?;
+    for table in tables {
+        write_rows(moment, header, table, &mut out)?;
+    }
+    out.finish().map_err(pack_error)
+}
+
+fn write_rows(
+    moment: &Transaction<'_>,
+    header: &SegmentHeader,
+    table: &NotedTable,
+    out: &mut impl Write,
+) -> rusqlite::Result<()> {
+    let rows = format!(
+        "SELECT c.key, t.{} IS NULL, t.* FROM
+             (SELECT DISTINCT key FROM row_change WHERE seq > ?1 AND seq <= ?2 AND tbl = ?3) AS c
+             LEFT JOIN main.{} AS t ON {}",
+        table.key.first().map(|column| quoted(column)).unwrap_or_default(),
+        quoted(&table.name),
+        table.same_row("c.key"),
+    );
+    let mut rows = moment.prepare(&rows)?;
+    let width = table.columns.len();
+    let mut rows = rows.query(params![header.after, header.upto, table.name])?;
+    while let Some(row) = rows.next()? {
+        let gone: bool = row.get(1)?;
+        let line = if gone {
+            let key: Value = row.get(0)?;
+            json!([table.name, null, to_json((&key).into())])
+        } else {
+            let values: rusqlite::Result<Vec<_>> =
+                (2..width + 2).map(|nth| row.get_ref(nth).map(to_json)).collect();
+            json!([table.name, values?])
+        };
+        write_line(out, &line).map_err(pack_error)?;
+    }
+    Ok(())
+}
+
+/// Into memory: only what can't be JSON goes wrong.
+fn pack_error(err: io::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(err.into())
+}

@@ -1,0 +1,111 @@
+//! Noting which rows change.
+
+use rusqlite::Connection;
+
+use crate::changelog::log::begin_log;
+
+/// Tables whose rows aren't noted: the log itself.
+const OWN: [&str; 2] = ["row_change", "row_log"];
+
+/// A table whose rows can be told apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NotedTable {
+    pub(super) name: String,
+    pub(super) columns: Vec<String>,
+    /// The columns of its key.
+    pub(super) key: Vec<String>,
+    /// Whether that is one integer.
+    pub(super) has_integer_key: bool,
+}
+
+impl NotedTable {
+    /// The key of `NEW` or `OLD` as it is noted.
+    fn key_of(&self, row: &str) -> String {
+        let columns: Vec<_> = self.key.iter().map(|column| format!("{row}.{}", quoted(column))).collect();
+        if self.has_integer_key { columns.concat() } else { format!("json_array({})", columns.join(", ")) }
+    }
+
+    fn trigger(&self, name: &str, event: &str, row: &str) -> String {
+        format!(
+            "CREATE TEMP TRIGGER {} AFTER {event} ON main.{} BEGIN
+                 INSERT INTO row_change (tbl, key) VALUES ('{}', {});
+             END;\n",
+            quoted(&format!("note_{}_{name}", self.name)),
+            quoted(&self.name),
+            self.name.replace('\'', "''"),
+            self.key_of(row),
+        )
+    }
+
+    /// The row `t` whose noted key is `key`.
+    pub(super) fn same_row(&self, key: &str) -> String {
+        let same = self.key.iter().enumerate().map(|(nth, column)| {
+            let value = if self.has_integer_key { key.to_owned() } else { format!("{key} ->> {nth}") };
+            format!("t.{} = {value}", quoted(column))
+        });
+        same.collect::<Vec<_>>().join(" AND ")
+    }
+}
+
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Every table that is noted.
+pub(super) fn noted_tables(connection: &Connection) -> rusqlite::Result<Vec<NotedTable>> {
+    // Neither virtual tables nor what lies behind them: those are made anew from the others.
+    let names = "SELECT name FROM pragma_table_list
+        WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
+    let names: Vec<String> =
+        connection.prepare(names)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    names
+        .iter()
+        .filter(|name| !OWN.contains(&name.as_str()))
+        .map(|name| noted_table(connection, name))
+        .collect()
+}
+
+pub(super) fn noted_table(connection: &Connection, name: &str) -> rusqlite::Result<NotedTable> {
+    let columns = "SELECT name, type, pk FROM pragma_table_info(?1) ORDER BY cid";
+    let columns: Vec<(String, String, usize)> = connection
+        .prepare(columns)?
+        .query_map([name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut key: Vec<_> = columns.iter().filter(|(.., nth)| *nth > 0).collect();
+    key.sort_by_key(|(.., nth)| *nth);
+    let has_integer_key =
+        key.len() == 1 && key.iter().all(|(_, kind, _)| kind.eq_ignore_ascii_case("INTEGER"));
+    let blobs = key.iter().any(|(_, kind, _)| kind.eq_ignore_ascii_case("BLOB"));
+    if key.is_empty() || blobs {
+        // A table of ours that breaks the rule is seen by every test that records.
+        return Err(rusqlite::Error::InvalidColumnName(format!(
+            "{name} needs a primary key of integers and texts, or its changes can't be noted"
+        )));
+    }
+    let key = key.into_iter().map(|(column, ..)| column.clone()).collect();
+    let columns = columns.iter().map(|(column, ..)| column.clone()).collect();
+    Ok(NotedTable { name: name.to_owned(), columns, key, has_integer_key })
+}
+
+/// Begins to note what changes on this connection, and a log where there is none.
+pub(crate) fn record_changes(connection: &Connection, fresh_chain: u64) -> rusqlite::Result<()> {
+    // Or the rows that a REPLACE removes go unnoticed.
+    connection.pragma_update(None, "recursive_triggers", true)?;
+    for table in noted_tables(connection)? {
+        connection.execute_batch(&triggers(&table))?;
+    }
+    begin_log(connection, fresh_chain)
+}
+
+/// On this connection only: other programs that open the file see none of it, and ours ends their log.
+fn triggers(table: &NotedTable) -> String {
+    let key = table.key.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
+    [
+        table.trigger("insert", "INSERT", "NEW"),
+        table.trigger("update", "UPDATE", "NEW"),
+        // A row that gets another key is gone under its old one.
+        table.trigger("rename", &format!("UPDATE OF {key}"), "OLD"),
+        table.trigger("delete", "DELETE", "OLD"),
+    ]
+    .concat()
+}

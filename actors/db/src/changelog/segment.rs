@@ -1,0 +1,112 @@
+//! How a segment is written: packed lines of JSON. The first one says what it is, each other one is a row.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use chrono::{DateTime, Utc};
+use rusqlite::types::{Value, ValueRef};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// The form of the lines that this program writes and reads.
+pub(super) const FORMAT: u32 = 1;
+
+/// The first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SegmentHeader {
+    pub(super) format: u32,
+    /// The version of the database.
+    pub(super) schema: usize,
+    /// The log that it is of.
+    pub(super) chain: String,
+    /// It holds what was noted after this number,
+    pub(super) after: i64,
+    /// up to this one.
+    pub(super) upto: i64,
+    /// It holds what was answered before.
+    pub(super) at: DateTime<Utc>,
+    /// The SHA-256 of the segment before; empty for the first one.
+    pub(super) previous: String,
+    /// The columns of the tables that it holds rows of.
+    pub(super) tables: BTreeMap<String, Vec<String>>,
+    /// The highest numbers ever given.
+    pub(super) sequences: BTreeMap<String, i64>,
+}
+
+/// A row as it is, or its key where it is gone.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum SegmentRow {
+    Is(Vec<Value>),
+    Gone(Value),
+}
+
+pub(super) fn chain_hex(chain: u64) -> String {
+    format!("{chain:016x}")
+}
+
+pub(super) fn write_line(out: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")
+}
+
+/// What JSON can't hold to the last bit is an object that says how it is written.
+pub(super) fn to_json(value: ValueRef<'_>) -> serde_json::Value {
+    match value {
+        ValueRef::Null => serde_json::Value::Null,
+        ValueRef::Integer(number) => number.into(),
+        ValueRef::Real(number) => json!({ "real": format!("{:016x}", number.to_bits()) }),
+        ValueRef::Text(text) => match std::str::from_utf8(text) {
+            Ok(text) => text.into(),
+            Err(_) => json!({ "text": to_hex(text) }),
+        },
+        ValueRef::Blob(bytes) => json!({ "blob": to_hex(bytes) }),
+    }
+}
+
+/// The value that [`to_json`] wrote; none when it isn't one.
+fn from_json(value: &serde_json::Value) -> Option<Value> {
+    Some(match value {
+        serde_json::Value::Null => Value::Null,
+        serde_json::Value::Number(number) => Value::Integer(number.as_i64()?),
+        serde_json::Value::String(text) => Value::Text(text.clone()),
+        serde_json::Value::Object(written) => {
+            let (how, what) = written.iter().next()?;
+            let bytes = from_hex(what.as_str()?)?;
+            match how.as_str() {
+                "real" => Value::Real(f64::from_bits(u64::from_be_bytes(bytes.try_into().ok()?))),
+                "blob" => Value::Blob(bytes),
+                // Text that isn't UTF-8 can't be bound as text: no statement of ours stores any.
+                "text" => Value::Text(String::from_utf8_lossy(&bytes).into_owned()),
+                _ => return None,
+            }
+        }
+        _ => return None,
+    })
+}
+
+/// The table and the row of a line; none when it isn't one.
+pub(super) fn read_row(line: &str) -> Option<(String, SegmentRow)> {
+    let parts: Vec<serde_json::Value> = serde_json::from_str(line).ok()?;
+    let table = parts.first()?.as_str()?.to_owned();
+    let row = match parts.get(1)? {
+        serde_json::Value::Array(values) => {
+            SegmentRow::Is(values.iter().map(from_json).collect::<Option<_>>()?)
+        }
+        serde_json::Value::Null => SegmentRow::Gone(from_json(parts.get(2)?)?),
+        _ => return None,
+    };
+    Some((table, row))
+}
+
+pub(super) fn to_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}

@@ -1,0 +1,47 @@
+//! The schema of the database, and how an older one becomes it.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::changelog::log::end_log;
+
+/// One step a version: `MIGRATIONS[n]` leads from version n to n + 1.
+const MIGRATIONS: &[&str] =
+    &[include_str!("v1.sql"), include_str!("v2.sql"), include_str!("v3.sql"), include_str!("v4.sql")];
+
+/// The version that this program writes, kept in `PRAGMA user_version`.
+pub const VERSION: usize = MIGRATIONS.len();
+
+/// Whether a database has the tables that every version of this program's has.
+pub(crate) fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
+    let tables =
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('task', 'queue', 'rollup')";
+    let found: i64 = connection.query_row(tables, [], |row| row.get(0))?;
+    // Another program may keep any number there.
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(found == 3 && version > 0)
+}
+
+pub(crate) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
+}
+
+/// The version of a database; 0 of an empty one.
+pub(crate) fn read_version(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Brings a database from the version `found` to this program's.
+pub(crate) fn migrate(connection: &mut Connection, found: usize) -> rusqlite::Result<()> {
+    for (from, step) in MIGRATIONS.iter().enumerate().skip(found) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", from + 1)?;
+        transaction.commit()?;
+        log::info!("event=schema_migrated from={from} to={}", from + 1);
+    }
+    if found > 0 && found < VERSION {
+        // What a migration changes isn't noted: the log goes on from a snapshot of afterwards.
+        end_log(connection)?;
+    }
+    Ok(())
+}

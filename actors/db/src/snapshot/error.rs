@@ -1,0 +1,72 @@
+//! What goes wrong with a copy.
+
+use std::path::{Path, PathBuf};
+
+use crate::connection::is_damage;
+use crate::schema::VERSION;
+
+/// Why there is no copy.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// There is a file of that name.
+    #[error("{0} is there already: name another file")]
+    Exists(PathBuf),
+    /// The file or its folder can't be written.
+    #[error("{path} can't be written: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// SQLite says no.
+    #[error("the copy {path} failed: {source}")]
+    Sqlite {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// What was copied isn't sound.
+    #[error("{path} is damaged: {problem}")]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What the check says.
+        problem: String,
+    },
+    /// The database turned out damaged while it was copied: what was read of it isn't to be kept.
+    #[error("damage was seen in the database while it was copied")]
+    GivenUp,
+    /// A database of another program.
+    #[error("{0} is no database of flowlord; `flowlord import` takes the history of the old system")]
+    Foreign(PathBuf),
+    /// One of a newer version.
+    #[error("{path} has schema version {found}, this program knows 1 to {VERSION}")]
+    Version {
+        /// Which.
+        path: PathBuf,
+        /// The version found.
+        found: usize,
+    },
+}
+
+impl SnapshotError {
+    pub(crate) fn for_copy(path: &Path) -> impl Fn(rusqlite::Error) -> Self {
+        |source| Self::Sqlite { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn for_path(path: &Path) -> impl Fn(std::io::Error) -> Self {
+        |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    /// Whether what was read or written isn't sound.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Sqlite { source, .. } => is_damage(source),
+            _ => false,
+        }
+    }
+}

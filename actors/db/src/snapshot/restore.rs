@@ -1,0 +1,278 @@
+//! Putting a snapshot in the place of the database.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use flowlord_messages::rowlog::LogPoint;
+
+use crate::DATABASE;
+use crate::changelog::apply::{LogReplay, SegmentError};
+use crate::column::time;
+use crate::connection::{is_damage, open_read_only};
+use crate::snapshot::copy::copy;
+use crate::snapshot::error::SnapshotError;
+use crate::snapshot::verify::{check, find_damage};
+
+/// Why nothing was restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// There is a database, and it isn't to be replaced.
+    #[error("{0} is there already: --force moves it aside and restores")]
+    Exists(PathBuf),
+    /// The snapshot can't be used.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// With its log it isn't sound.
+    #[error("the database isn't sound with the log applied: {0}")]
+    Log(String),
+    /// The folder can't be written.
+    #[error("{path} can't be written: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The snapshot that is the database now.
+    pub from: String,
+    /// The newest task that it holds.
+    pub newest: Option<DateTime<Utc>>,
+    /// How many segments of the log were applied, and up to when; none when none was.
+    pub log: Option<(usize, DateTime<Utc>)>,
+    /// Where the database is that was there before; its files keep their endings.
+    pub moved_to: Option<PathBuf>,
+}
+
+/// The state of the database file in a data folder, as far as a quick look tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// There is none.
+    Nothing,
+    /// One that opens.
+    Sound,
+    /// One that doesn't, with why.
+    Broken(String),
+}
+
+/// Looks whether there is a database that opens. Not a full check, which takes as long as reading it all.
+///
+/// # Errors
+/// When the file can't be read for a reason that isn't its content: that is no reason to replace it.
+pub fn look(data: &Path) -> Result<Found, SnapshotError> {
+    let path = data.join(DATABASE);
+    match path.metadata() {
+        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(source) => return Err(SnapshotError::Io { path, source }),
+        Ok(metadata) if metadata.len() == 0 && !beside(&path, "-wal").exists() => return Ok(Found::Nothing),
+        Ok(_) => {}
+    }
+    let opened = open_read_only(&path).and_then(|connection| {
+        let tables = "SELECT count(*) FROM sqlite_schema";
+        connection.query_row(tables, [], |row| row.get::<_, i64>(0))?;
+        connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
+    });
+    match opened {
+        Ok(_) => Ok(Found::Sound),
+        Err(err) if is_damage(&err) => Ok(Found::Broken(err.to_string())),
+        Err(source) => Err(SnapshotError::Sqlite { path, source }),
+    }
+}
+
+/// The same by reading all of it.
+///
+/// # Errors
+/// As [`look`].
+pub fn look_through(data: &Path) -> Result<Found, SnapshotError> {
+    match look(data)? {
+        Found::Sound => {}
+        found => return Ok(found),
+    }
+    let path = data.join(DATABASE);
+    let found = open_read_only(&path).and_then(|connection| find_damage(&connection));
+    Ok(found.map_err(SnapshotError::for_copy(&path))?.map_or(Found::Sound, Found::Broken))
+}
+
+/// A checked copy of a snapshot on its way to become the database of a data folder that no service uses.
+#[derive(Debug)]
+pub struct Restoring {
+    data: PathBuf,
+    fresh: PathBuf,
+    replay: Option<LogReplay>,
+}
+
+impl Restoring {
+    /// Makes the copy beside the database; nothing is moved yet.
+    ///
+    /// # Errors
+    /// When there is a database and `force` isn't set, or the snapshot isn't sound.
+    pub fn begin(snapshot: &Path, data: &Path, force: bool) -> Result<Self, RestoreError> {
+        let path = data.join(DATABASE);
+        if path.exists() && !force {
+            return Err(RestoreError::Exists(path));
+        }
+        check(snapshot)?;
+        let fresh = data.join(format!("{DATABASE}.restoring"));
+        match std::fs::remove_file(&fresh) {
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                return Err(RestoreError::Io { path: fresh, source });
+            }
+            _ => {}
+        }
+        copy(snapshot, &fresh)?;
+        let replay = LogReplay::open(&fresh).map_err(SnapshotError::for_copy(&fresh))?;
+        Ok(Self { data: data.to_owned(), fresh, replay })
+    }
+
+    /// Up to where it holds the log of changes; none where it holds none.
+    #[must_use]
+    pub fn log(&self) -> Option<LogPoint> {
+        self.replay.as_ref().map(LogReplay::point)
+    }
+
+    /// Applies the next segment of its log, whose SHA-256 is `digest` in hex.
+    ///
+    /// # Errors
+    /// Why the log ends before it; what was applied so far stays.
+    pub fn apply(&mut self, segment: &[u8], digest: &str) -> Result<(), SegmentError> {
+        match &mut self.replay {
+            Some(replay) => replay.apply(segment, digest),
+            None => Err(SegmentError::Foreign("the snapshot holds no log".to_owned())),
+        }
+    }
+
+    /// Puts it in the place of the database; one that is there is moved aside. `from` is how people name the
+    /// snapshot.
+    ///
+    /// # Errors
+    /// When the folder can't be written, or what was applied doesn't fit together.
+    pub fn finish(self, from: String, now: DateTime<Utc>) -> Result<Restored, RestoreError> {
+        let Self { data, fresh, replay } = self;
+        let io = |source| RestoreError::Io { path: data.clone(), source };
+        let log = replay.as_ref().and_then(LogReplay::applied);
+        if let Some(replay) = replay {
+            replay.finish().map_err(|err| RestoreError::Log(err.to_string()))?;
+            if log.is_some() {
+                check(&fresh).map_err(|err| RestoreError::Log(err.to_string()))?;
+            }
+            File::open(&fresh).and_then(|file| file.sync_all()).map_err(io)?;
+        }
+        let path = data.join(DATABASE);
+        let newest = newest_task(&fresh)?;
+        let moved_to = if path.exists() { Some(move_aside(&path, now).map_err(io)?) } else { None };
+        std::fs::rename(&fresh, &path).map_err(io)?;
+        File::open(&data).and_then(|folder| folder.sync_all()).map_err(io)?;
+        Ok(Restored { from, newest, log, moved_to })
+    }
+}
+
+/// With its write-ahead log, without which it isn't the same database.
+fn move_aside(path: &Path, now: DateTime<Utc>) -> std::io::Result<PathBuf> {
+    let aside = beside(path, &format!(".aside-{}", now.format("%Y%m%dT%H%M%S%.6fZ")));
+    for ending in ["-wal", "-shm", ""] {
+        match std::fs::rename(beside(path, ending), beside(&aside, ending)) {
+            Err(err) if err.kind() == ErrorKind::NotFound => {}
+            moved => moved?,
+        }
+    }
+    Ok(aside)
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+fn newest_task(path: &Path) -> Result<Option<DateTime<Utc>>, SnapshotError> {
+    let newest = open_read_only(path).and_then(|connection| {
+        connection.query_row("SELECT max(uid) FROM task", [], |row| row.get::<_, Option<i64>>(0))
+    });
+    Ok(newest.map_err(SnapshotError::for_copy(path))?.map(time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::open_writer;
+
+    fn now() -> DateTime<Utc> {
+        "2026-03-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn database(data: &Path, name: &str) {
+        let connection = open_writer(&data.join(DATABASE)).unwrap();
+        connection.execute("INSERT INTO name (text) VALUES (?1)", [name]).unwrap();
+    }
+
+    fn name(path: &Path) -> String {
+        open_read_only(path).unwrap().query_row("SELECT text FROM name", [], |row| row.get(0)).unwrap()
+    }
+
+    fn restore(snapshot: &Path, data: &Path, force: bool) -> Result<Restored, RestoreError> {
+        Restoring::begin(snapshot, data, force)?.finish(snapshot.display().to_string(), now())
+    }
+
+    fn snapshot_of(data: &Path, to: &str) -> PathBuf {
+        let to = data.join(to);
+        copy(&data.join(DATABASE), &to).unwrap();
+        to
+    }
+
+    #[test]
+    fn an_empty_folder_gets_the_snapshot() {
+        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        database(old.path(), "old");
+        let snapshot = snapshot_of(old.path(), "one.db");
+        assert_eq!(look(new.path()).unwrap(), Found::Nothing);
+        let restored = restore(&snapshot, new.path(), false).unwrap();
+        assert_eq!((restored.moved_to, restored.newest), (None, None));
+        assert_eq!(name(&new.path().join(DATABASE)), "old");
+        assert_eq!(look(new.path()).unwrap(), Found::Sound);
+    }
+
+    #[test]
+    fn a_database_is_replaced_only_by_force_and_kept_aside() {
+        let data = tempfile::tempdir().unwrap();
+        database(data.path(), "old");
+        let snapshot = snapshot_of(data.path(), "one.db");
+        open_writer(&data.path().join(DATABASE))
+            .unwrap()
+            .execute("UPDATE name SET text = 'new'", [])
+            .unwrap();
+        let refused = restore(&snapshot, data.path(), false).unwrap_err().to_string();
+        assert!(refused.contains("--force"), "{refused}");
+        assert_eq!(name(&data.path().join(DATABASE)), "new");
+        let restored = restore(&snapshot, data.path(), true).unwrap();
+        assert_eq!(name(&data.path().join(DATABASE)), "old");
+        assert_eq!(name(&restored.moved_to.unwrap()), "new");
+    }
+
+    #[test]
+    fn a_snapshot_that_is_not_sound_changes_nothing() {
+        let data = tempfile::tempdir().unwrap();
+        database(data.path(), "mine");
+        let bad = data.path().join("bad.db");
+        std::fs::write(&bad, "no database at all, but long enough to look like one ".repeat(20)).unwrap();
+        let err = restore(&bad, data.path(), true).unwrap_err().to_string();
+        assert!(err.contains("bad.db is damaged"), "{err}");
+        assert_eq!(name(&data.path().join(DATABASE)), "mine");
+    }
+
+    #[test]
+    fn a_database_that_does_not_open_is_told_from_one_that_cannot_be_read() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join(DATABASE);
+        std::fs::write(&path, "no database at all, but long enough to look like one ".repeat(20)).unwrap();
+        assert!(matches!(look(data.path()).unwrap(), Found::Broken(_)));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(matches!(look(data.path()), Err(SnapshotError::Sqlite { .. })), "{:?}", look(data.path()));
+    }
+}

@@ -1,0 +1,67 @@
+//! Statements that are prepared once and kept by their connection.
+
+use rusqlite::types::FromSql;
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, Row};
+
+/// Runs statements by their text, which is the key of the cache: so it must not hold values.
+pub(crate) trait CachedSql {
+    fn statement(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>>;
+
+    /// Answers how many rows changed.
+    fn run_sql(&self, sql: &str, values: impl Params) -> rusqlite::Result<usize> {
+        self.statement(sql)?.execute(values)
+    }
+
+    /// Answers the id of the new row.
+    fn insert_row(&self, sql: &str, values: impl Params) -> rusqlite::Result<i64> {
+        self.statement(sql)?.insert(values)
+    }
+
+    fn read_row<T>(
+        &self,
+        sql: &str,
+        values: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.statement(sql)?.query_row(values, read)
+    }
+
+    fn find_row<T>(
+        &self,
+        sql: &str,
+        values: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Option<T>> {
+        self.read_row(sql, values, read).optional()
+    }
+
+    fn read_rows<T>(
+        &self,
+        sql: &str,
+        values: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        self.statement(sql)?.query_map(values, read)?.collect()
+    }
+
+    /// The first column of the one row.
+    fn read_value<T: FromSql>(&self, sql: &str, values: impl Params) -> rusqlite::Result<T> {
+        self.read_row(sql, values, |row| row.get(0))
+    }
+
+    /// The first column of the first row, where there is one.
+    fn find_value<T: FromSql>(&self, sql: &str, values: impl Params) -> rusqlite::Result<Option<T>> {
+        self.find_row(sql, values, |row| row.get(0))
+    }
+
+    /// Whether there is a row.
+    fn has_row(&self, sql: &str, values: impl Params) -> rusqlite::Result<bool> {
+        self.statement(sql)?.exists(values)
+    }
+}
+
+impl CachedSql for Connection {
+    fn statement(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
+        self.prepare_cached(sql)
+    }
+}

@@ -1,0 +1,39 @@
+//! Commands about the change log.
+
+use flowlord_kernel::Code;
+use flowlord_messages::rowlog::{ForgetChanges, RestartLog};
+use rusqlite::params;
+
+use crate::changelog::log::restart_log;
+use crate::column::bits;
+use crate::sql::CachedSql as _;
+use crate::writer::command::Command;
+use crate::writer::context::{CommandError, CommandResult, WriteContext};
+
+impl Command for RestartLog {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+        Ok(restart_log(context.connection, self.chain)?)
+    }
+}
+
+impl Command for ForgetChanges {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<bool> {
+        let known = context.run_sql(
+            "UPDATE row_log SET taken = ?2, digest = ?3 WHERE chain = ?1 AND taken <= ?2",
+            params![bits(self.chain), self.upto, self.digest],
+        )?;
+        if known == 0 {
+            return Err(CommandError::refused(
+                Code::Internal,
+                "the log of changed rows began anew meanwhile",
+            ));
+        }
+        let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
+        // The newest stays, so that the next one's number is higher.
+        let rows = context.run_sql(
+            "DELETE FROM row_change WHERE seq < min(?1, (SELECT min(seq) FROM row_change) + ?2)",
+            params![self.upto, limit],
+        )?;
+        Ok(rows >= self.limit)
+    }
+}

@@ -1,0 +1,250 @@
+//! Files: events, what they started, which wait, and which were seen.
+
+use flowlord_domain::Uid;
+use flowlord_domain::file_event::FileEvent;
+use flowlord_domain::file_match::FilePhase;
+use flowlord_messages::files::{
+    KeepPlaces, ListFiles, MatchEffect, MatchState, NewMatch, PhaseOutcome, ReadSeen, ReadWaiting,
+    RecordFile, RecordedRow, SaveSeen, SeenFile, SeenPlace, StoredFileEvent, StoredMatch, WaitingFile,
+};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use crate::column::{self, ReadColumn as _, micros, time};
+use crate::reader::Query;
+use crate::sql::CachedSql as _;
+use crate::writer::command::Command;
+use crate::writer::context::{CommandResult, WriteContext};
+
+impl Command for RecordFile {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<RecordedRow> {
+        let mut phases = Vec::with_capacity(self.matches.len());
+        for found in &self.matches {
+            let phase = context.file_phase_id(&found.phase)?;
+            let before = context.find_taken(&self.file.path, &self.file.version, phase)?;
+            if before.is_none() {
+                let waiting = waiting_files(context.connection, phase)?;
+                // The effect was decided on outside of the transaction: other files may wait by now.
+                if !waiting.iter().map(|file| file.event).eq(found.waiting.iter().copied()) {
+                    return Ok(RecordedRow::Changed);
+                }
+            }
+            phases.push((phase, before));
+        }
+        let event = context.insert_file_event(self)?;
+        let mut outcomes = Vec::with_capacity(phases.len());
+        for (found, (phase, before)) in self.matches.iter().zip(phases) {
+            let outcome = match before {
+                Some(uid) => StoredMatch { state: MatchState::Repeated, uid, held: false },
+                None => context.apply_match(phase, found, self)?,
+            };
+            let StoredMatch { state, uid, .. } = outcome;
+            let why = match &found.effect {
+                MatchEffect::Fail { why, .. } => why.as_str(),
+                MatchEffect::Start(_) | MatchEffect::Wait | MatchEffect::Waits => "",
+            };
+            context.run_sql(
+                "INSERT INTO file_match (event, phase, state, uid, why) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![event, phase, column::match_state(state), uid.map(|uid| uid.0), why],
+            )?;
+            outcomes.push(outcome);
+        }
+        if let Some(SeenFile { place, path, etag }) = &self.seen {
+            let place = context.file_place_id(place)?;
+            context.store_seen(place, path, etag)?;
+        }
+        Ok(RecordedRow::Stored(event, outcomes))
+    }
+}
+
+impl Command for SaveSeen {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+        let place = context.file_place_id(&self.place)?;
+        for (path, etag) in &self.seen {
+            context.store_seen(place, path, etag)?;
+        }
+        for path in &self.left {
+            context.run_sql("DELETE FROM file_seen WHERE place = ?1 AND path = ?2", params![place, path])?;
+        }
+        if let Some(since) = self.since {
+            context.run_sql(
+                "UPDATE file_place SET since = coalesce(since, ?2) WHERE id = ?1",
+                params![place, micros(since)],
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Command for KeepPlaces {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+        let known: Vec<String> =
+            context.read_rows("SELECT location FROM file_place", [], |row| row.get(0))?;
+        for place in known.iter().filter(|known| !self.places.contains(known)) {
+            context.run_sql("DELETE FROM file_place WHERE location = ?1", [place])?;
+        }
+        Ok(())
+    }
+}
+
+impl WriteContext<'_> {
+    pub(crate) fn file_phase_id(&self, phase: &FilePhase) -> rusqlite::Result<i64> {
+        let FilePhase { workflow, task, pattern, nth } = phase;
+        self.run_sql(
+            "INSERT OR IGNORE INTO file_phase (workflow, task, pattern, nth) VALUES (?1, ?2, ?3, ?4)",
+            params![workflow, task, pattern, nth],
+        )?;
+        self.read_value(
+            "SELECT id FROM file_phase WHERE workflow = ?1 AND task = ?2 AND pattern = ?3 AND nth = ?4",
+            params![workflow, task, pattern, nth],
+        )
+    }
+
+    fn file_place_id(&self, location: &str) -> rusqlite::Result<i64> {
+        self.run_sql("INSERT OR IGNORE INTO file_place (location) VALUES (?1)", [location])?;
+        self.read_value("SELECT id FROM file_place WHERE location = ?1", [location])
+    }
+
+    fn store_seen(&self, place: i64, path: &str, etag: &str) -> rusqlite::Result<()> {
+        self.run_sql(
+            "INSERT OR REPLACE INTO file_seen (place, path, etag) VALUES (?1, ?2, ?3)",
+            params![place, path, etag],
+        )
+        .map(drop)
+    }
+
+    /// Whether the phase took this version of the file before, and the task that it became part of.
+    fn find_taken(&self, path: &str, version: &str, phase: i64) -> rusqlite::Result<Option<Option<Uid>>> {
+        if version.is_empty() {
+            return Ok(None);
+        }
+        self.find_row(
+            "SELECT uid FROM file_event JOIN file_match ON file_match.event = file_event.id
+                 WHERE path = ?1 AND version = ?2 AND phase = ?3 AND state < 2 LIMIT 1",
+            params![path, version, phase],
+            |row| row.optional_uid(0),
+        )
+    }
+
+    fn insert_file_event(&self, record: &RecordFile) -> rusqlite::Result<i64> {
+        let RecordFile { now, file, source, ignored, .. } = record;
+        let stat = serde_json::to_string(file).unwrap_or_default();
+        self.insert_row(
+            "INSERT INTO file_event (at, source, path, version, stat, ignored)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![micros(*now), column::file_source(*source), file.path, file.version, stat, ignored],
+        )
+    }
+
+    fn apply_match(
+        &mut self,
+        phase: i64,
+        found: &NewMatch,
+        record: &RecordFile,
+    ) -> CommandResult<StoredMatch> {
+        let state = match &found.effect {
+            MatchEffect::Start(task) => {
+                let (uid, held) = self.start_task(task, record.now)?;
+                self.run_sql(
+                    "UPDATE file_match SET state = 0, uid = ?2 WHERE phase = ?1 AND state = 1",
+                    params![phase, uid.0],
+                )?;
+                return Ok(StoredMatch { state: MatchState::Started, uid: Some(uid), held });
+            }
+            MatchEffect::Wait => MatchState::Waiting,
+            MatchEffect::Waits => MatchState::Repeated,
+            MatchEffect::Fail { alert, .. } => {
+                self.insert_alerts(std::slice::from_ref(alert))?;
+                MatchState::Failed
+            }
+        };
+        Ok(StoredMatch { state, uid: None, held: false })
+    }
+}
+
+/// The files that wait for a phase, oldest first.
+fn waiting_files(connection: &Connection, phase: i64) -> rusqlite::Result<Vec<WaitingFile>> {
+    connection.read_rows(
+        "SELECT event, path FROM file_match JOIN file_event ON file_event.id = event
+             WHERE phase = ?1 AND state = 1 ORDER BY event",
+        [phase],
+        |row| Ok(WaitingFile { event: row.get(0)?, path: row.get(1)? }),
+    )
+}
+
+impl Query for ReadWaiting {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        let mut find = connection.prepare_cached(
+            "SELECT id FROM file_phase WHERE workflow = ?1 AND task = ?2 AND pattern = ?3 AND nth = ?4",
+        )?;
+        let of_phase = |FilePhase { workflow, task, pattern, nth }: &FilePhase| {
+            let row = params![workflow, task, pattern, nth];
+            match find.query_row(row, |row| row.get(0)).optional()? {
+                Some(phase) => waiting_files(connection, phase),
+                None => Ok(Vec::new()),
+            }
+        };
+        self.phases.iter().map(of_phase).collect()
+    }
+}
+
+impl Query for ListFiles {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        let mut events = connection.read_rows(
+            "SELECT id, at, source, version, stat, ignored FROM file_event
+                 WHERE at >= ?1 AND at < ?2
+                     AND (?3 IS NULL OR (at, id) < ((SELECT at FROM file_event WHERE id = ?3), ?3))
+                 ORDER BY at DESC, id DESC LIMIT ?4",
+            params![micros(self.from), micros(self.to), self.after, self.limit],
+            event,
+        )?;
+        let mut outcomes = connection.prepare_cached(
+            "SELECT workflow, task, pattern, nth, state, uid, why
+             FROM file_match JOIN file_phase ON file_phase.id = phase WHERE event = ?1 ORDER BY phase",
+        )?;
+        for event in &mut events {
+            event.phases = outcomes.query_map([event.id], outcome)?.collect::<rusqlite::Result<_>>()?;
+        }
+        Ok(events)
+    }
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<StoredFileEvent> {
+    let stat: String = row.get(4)?;
+    let file: FileEvent = serde_json::from_str(&stat).unwrap_or_default();
+    Ok(StoredFileEvent {
+        id: row.get(0)?,
+        at: row.time(1)?,
+        file: FileEvent { version: row.get(3)?, ..file },
+        source: column::file_source_of(row.get(2)?),
+        ignored: row.get(5)?,
+        phases: Vec::new(),
+    })
+}
+
+fn outcome(row: &Row<'_>) -> rusqlite::Result<PhaseOutcome> {
+    let phase =
+        FilePhase { workflow: row.get(0)?, task: row.get(1)?, pattern: row.get(2)?, nth: row.get(3)? };
+    let uid: Option<i64> = row.get(5)?;
+    Ok(PhaseOutcome {
+        phase,
+        state: column::match_state_of(row.get(4)?),
+        uid: uid.map(Uid),
+        why: row.get(6)?,
+    })
+}
+
+impl Query for ReadSeen {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<SeenPlace> {
+        let found: Option<(i64, Option<i64>)> = connection.find_row(
+            "SELECT id, since FROM file_place WHERE location = ?1",
+            [&self.place],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let Some((place, since)) = found else { return Ok(SeenPlace::default()) };
+        let files =
+            connection.read_rows("SELECT path, etag FROM file_seen WHERE place = ?1", [place], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        Ok(SeenPlace { since: since.map(time), files })
+    }
+}

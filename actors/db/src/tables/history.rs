@@ -1,0 +1,107 @@
+//! Old history is removed, a little at a time.
+
+use flowlord_domain::Uid;
+use flowlord_messages::write::{RemoveHistory, Removed};
+use rusqlite::{Connection, params};
+
+use crate::column::{DONE, micros};
+use crate::sql::CachedSql as _;
+use crate::writer::command::Command;
+use crate::writer::context::{CommandResult, WriteContext};
+
+/// Free pages given back to the file system in one step.
+const FREED_PAGES: u32 = 256;
+
+impl Command for RemoveHistory {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Removed> {
+        let connection = context.connection;
+        let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
+        let before = micros(self.before);
+        let (tasks, next) = remove_tasks(connection, self.after, before, limit)?;
+        let mut removed = Removed { tasks, others: 0, next, more: next.is_some() };
+        for sql in REMOVE_BY_TIME {
+            let rows = connection.run_sql(sql, params![before, limit])?;
+            removed.others += rows;
+            removed.more |= rows >= self.limit;
+        }
+        let messages = remove_messages(connection, before, limit)?;
+        removed.others += messages;
+        removed.more |= messages >= self.limit;
+        let mut free = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({FREED_PAGES})"))?;
+        let mut pages = free.raw_query();
+        while pages.next()?.is_some() {}
+        Ok(removed)
+    }
+}
+
+/// Tables with an index by time. The last slot of each phase stays: it says from where on slots count.
+const REMOVE_BY_TIME: [&str; 11] = [
+    "DELETE FROM change WHERE id IN (SELECT id FROM change WHERE at < ?1 ORDER BY at LIMIT ?2)",
+    "DELETE FROM alert WHERE id IN (SELECT id FROM alert WHERE at < ?1 ORDER BY at LIMIT ?2)",
+    "DELETE FROM file_event WHERE id IN
+         (SELECT id FROM file_event WHERE at < ?1
+             AND NOT EXISTS (SELECT 1 FROM file_match WHERE event = file_event.id AND state = 1)
+          ORDER BY at LIMIT ?2)",
+    "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE at < ?1 ORDER BY at LIMIT ?2)",
+    "DELETE FROM incident WHERE (route, opened) IN
+         (SELECT route, opened FROM incident WHERE closed < ?1 ORDER BY closed LIMIT ?2)",
+    "DELETE FROM incident_step WHERE (route, opened, step) IN
+         (SELECT route, opened, step FROM incident_step AS step WHERE opened < ?1 AND NOT EXISTS
+             (SELECT 1 FROM incident WHERE incident.route = step.route AND incident.opened = step.opened)
+          ORDER BY opened LIMIT ?2)",
+    "DELETE FROM breach WHERE key IN (SELECT key FROM breach WHERE at < ?1 ORDER BY at LIMIT ?2)",
+    "DELETE FROM pause_ended WHERE (workflow, task, since) IN
+         (SELECT workflow, task, since FROM pause_ended WHERE until < ?1 ORDER BY until LIMIT ?2)",
+    "DELETE FROM silence WHERE id IN (SELECT id FROM silence WHERE until < ?1 ORDER BY until LIMIT ?2)",
+    "DELETE FROM slack_thread WHERE (route, opened, via) IN
+         (SELECT route, opened, via FROM slack_thread AS thread WHERE opened < ?1 AND NOT EXISTS
+             (SELECT 1 FROM incident WHERE incident.route = thread.route AND incident.opened = thread.opened)
+          ORDER BY opened LIMIT ?2)",
+    "DELETE FROM slot WHERE (phase, at) IN
+         (SELECT phase, at FROM slot WHERE at < ?1
+             AND at < (SELECT max(at) FROM slot AS later WHERE later.phase = slot.phase)
+          ORDER BY at LIMIT ?2)",
+];
+
+/// Removes the done ones among the next few old tasks; answers how many, and from where to go on.
+fn remove_tasks(
+    connection: &Connection,
+    after: Option<Uid>,
+    before: i64,
+    limit: i64,
+) -> rusqlite::Result<(usize, Option<Uid>)> {
+    let mut remove = connection.prepare_cached("DELETE FROM task WHERE uid = ?1")?;
+    let after = after.map_or(i64::MIN, |uid| uid.0);
+    let seen: Vec<(i64, i64)> = connection.read_rows(
+        "SELECT uid, state FROM task WHERE uid > ?1 AND uid < ?2 ORDER BY uid LIMIT ?3",
+        [after, before, limit],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let mut removed = 0;
+    for (uid, state) in &seen {
+        if *state == DONE {
+            removed += remove.execute([uid])?;
+        }
+    }
+    let full = i64::try_from(seen.len()).is_ok_and(|seen| seen == limit);
+    Ok((removed, seen.last().filter(|_| full).map(|(uid, _)| Uid(*uid))))
+}
+
+/// Messages stand in the order of their time: the first that is too young ends the search.
+fn remove_messages(connection: &Connection, before: i64, limit: i64) -> rusqlite::Result<usize> {
+    let mut read = connection.prepare_cached("SELECT id, at, sent FROM outbox ORDER BY id LIMIT ?1")?;
+    let mut remove = connection.prepare_cached("DELETE FROM outbox WHERE id = ?1")?;
+    let mut old = Vec::new();
+    let mut rows = read.query([limit])?;
+    while let Some(row) = rows.next()? {
+        let (id, at, sent): (i64, i64, Option<i64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        if at >= before {
+            break;
+        }
+        if sent.is_some() {
+            old.push(id);
+        }
+    }
+    drop(rows);
+    old.into_iter().try_fold(0, |removed, id| Ok(removed + remove.execute([id])?))
+}

@@ -1,0 +1,250 @@
+//! Leases: granted, extended, released, and taken back. Every change names the state that it expects.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::Uid;
+use flowlord_kernel::Code;
+use flowlord_messages::LeaseToken;
+use flowlord_messages::read::NextExpiry;
+use flowlord_messages::write::{
+    ExtendLease, Extended, GrantLeases, Granted, ReapLeases, Reaped, ReleaseLease, TopicFilter, WantedLease,
+};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::column::{self, DELAYED, READY, ReadColumn as _, bits, micros, unbits};
+use crate::reader::Query;
+use crate::sql::CachedSql as _;
+use crate::tables::tasks::row::{ATTEMPT_COLUMNS, read_attempt};
+use crate::writer::command::Command;
+use crate::writer::context::{CommandError, CommandResult, WriteContext};
+
+/// How many leases one command takes back.
+const REAPED_AT_ONCE: usize = 500;
+
+impl Command for GrantLeases {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
+        self.wanted.iter().map(|wanted| context.grant_leases(wanted, self.now)).collect()
+    }
+}
+
+impl WriteContext<'_> {
+    /// Takes one task of each topic in turn, live ones first, until there are enough or none is left.
+    fn grant_leases(&mut self, wanted: &WantedLease, now: DateTime<Utc>) -> CommandResult<Vec<Granted>> {
+        let mut granted = Vec::new();
+        let queues: Vec<_> =
+            wanted.topics.iter().map(|topic| self.queues_of(topic)).collect::<rusqlite::Result<_>>()?;
+        for lane in [0, 1] {
+            let mut topics: Vec<_> = (0..queues.len()).collect();
+            while !topics.is_empty() && granted.len() < wanted.max {
+                let mut left = Vec::with_capacity(topics.len());
+                for topic in topics {
+                    if granted.len() == wanted.max {
+                        break;
+                    }
+                    let Some(uid) = self.oldest_ready(&queues[topic], lane)? else { continue };
+                    granted.push(self.grant_lease(uid, wanted, granted.len(), now)?);
+                    left.push(topic);
+                }
+                topics = left;
+            }
+        }
+        Ok(granted)
+    }
+
+    fn queues_of(&mut self, filter: &TopicFilter) -> rusqlite::Result<Vec<i64>> {
+        match &filter.job {
+            // Looked up, not made: workers may ask for topics that never come.
+            Some(job) => Ok(self.known_queue(&filter.topic, job)?.into_iter().collect()),
+            None => {
+                self.read_rows("SELECT id FROM queue WHERE topic = ?1", [&filter.topic], |row| row.get(0))
+            }
+        }
+    }
+
+    fn oldest_ready(&self, queues: &[i64], lane: i64) -> rusqlite::Result<Option<i64>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT due, uid FROM task WHERE state = 0 AND queue = ?1 AND lane = ?2 ORDER BY due LIMIT 1",
+        )?;
+        let mut oldest: Option<(i64, i64)> = None;
+        for queue in queues {
+            let first =
+                statement.query_row(params![queue, lane], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            oldest = oldest.into_iter().chain(first).min();
+        }
+        Ok(oldest.map(|(_, uid)| uid))
+    }
+
+    fn grant_lease(
+        &mut self,
+        uid: i64,
+        wanted: &WantedLease,
+        index: usize,
+        now: DateTime<Utc>,
+    ) -> rusqlite::Result<Granted> {
+        let worker = self.name_id(&wanted.worker)?;
+        let expires = now + wanted.lease;
+        let secret = split_mix64(wanted.seed.wrapping_add(index as u64));
+        self.run_sql(
+            "UPDATE task SET state = 2, due = ?2, lease = ?3, delivery = delivery + 1, worker = ?4,
+                     progress = NULL, started = ?5, lease_micros = ?6 WHERE uid = ?1 AND state = 0",
+            params![uid, micros(expires), bits(secret), worker, micros(now), wanted.lease.num_microseconds()],
+        )?;
+        let task = self.read_row(concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1"), [uid], read_attempt)?;
+        Ok(Granted { lease: LeaseToken { uid: Uid(uid), secret }, expires, task })
+    }
+
+    /// The task whose lease is still `lease`, or why it isn't.
+    pub(crate) fn require_lease(&self, lease: LeaseToken) -> CommandResult<HeldTask> {
+        match self.find_task(lease.uid)? {
+            Some(task) if task.lease == Some(lease.secret) => Ok(task),
+            // An earlier lease of this task can only have been if the task was handed out before: a first lease
+            // that doesn't match was never given.
+            Some(task) if task.delivery > i64::from(task.lease.is_some()) => {
+                let detail = "the lease ran out and its task went to another worker, or it was released; \
+                              drop the work and lease again";
+                Err(CommandError::refused(Code::LeaseLost, detail))
+            }
+            _ => Err(CommandError::refused(Code::LeaseUnknown, "no task was ever given under this lease")),
+        }
+    }
+
+    /// What decides about a task's next step; none when there is no such task.
+    pub(crate) fn find_task(&self, uid: Uid) -> rusqlite::Result<Option<HeldTask>> {
+        self.find_row(
+            "SELECT state, queue, lease, delivery, started, cancelled, lease_micros FROM task WHERE uid = ?1",
+            [uid.0],
+            |row| {
+                Ok(HeldTask {
+                    state: row.get(0)?,
+                    queue: row.get(1)?,
+                    lease: row.get::<_, Option<i64>>(2)?.map(unbits),
+                    delivery: row.get(3)?,
+                    started: row.get(4)?,
+                    cancelled: row.get(5)?,
+                    length: row.get::<_, Option<i64>>(6)?.map(TimeDelta::microseconds),
+                })
+            },
+        )
+    }
+}
+
+/// A task as it stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeldTask {
+    pub(crate) state: i64,
+    pub(crate) queue: i64,
+    pub(crate) started: Option<i64>,
+    pub(crate) cancelled: bool,
+    lease: Option<u64>,
+    /// How long the lease lasts that was asked for last.
+    length: Option<TimeDelta>,
+    delivery: i64,
+}
+
+impl HeldTask {
+    /// Refuses what can only be done to a task that isn't finished.
+    fn require_unfinished(self) -> CommandResult<Self> {
+        if self.state == column::DONE {
+            let detail = "the task has its result already; drop the work and lease again";
+            return Err(CommandError::refused(Code::LeaseLost, detail));
+        }
+        Ok(self)
+    }
+}
+
+impl Command for ExtendLease {
+    /// Also a lease that ran out but whose task wasn't handed out again: its worker is still at work.
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Extended> {
+        let held = context.require_lease(self.lease)?.require_unfinished()?;
+        let length = self.by.or(held.length).unwrap_or(self.default);
+        let expires = self.now + length;
+        context.run_sql(
+            "UPDATE task SET state = 2, due = ?2, progress = coalesce(?3, progress), msg = coalesce(?4, msg),
+                     lease_micros = ?5 WHERE uid = ?1",
+            params![self.lease.uid.0, micros(expires), self.progress, self.msg, length.num_microseconds()],
+        )?;
+        Ok(Extended { expires, cancel: held.cancelled })
+    }
+}
+
+impl Command for ReleaseLease {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+        let held = context.require_lease(self.lease)?.require_unfinished()?;
+        if held.cancelled {
+            context.end_cancelled(self.lease.uid, &held, None, self.now)?;
+            return Ok(());
+        }
+        let due = self.now + self.delay;
+        let delayed = self.delay > TimeDelta::zero();
+        context.run_sql(
+            "UPDATE task SET state = ?2, due = ?3, lease = NULL, progress = NULL, worker = NULL,
+                     started = NULL WHERE uid = ?1",
+            params![self.lease.uid.0, if delayed { DELAYED } else { READY }, micros(due)],
+        )?;
+        if delayed {
+            context.effects.note_delayed(due);
+        } else {
+            context.note_requeued(self.lease.uid.0)?;
+        }
+        Ok(())
+    }
+}
+
+impl WriteContext<'_> {
+    fn note_requeued(&mut self, uid: i64) -> rusqlite::Result<()> {
+        let (topic, job): (String, String) = self.read_row(
+            "SELECT topic, job FROM task JOIN queue ON queue.id = task.queue WHERE task.uid = ?1",
+            [uid],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        self.effects.note_ready(&topic, &job);
+        Ok(())
+    }
+}
+
+impl Command for ReapLeases {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Reaped> {
+        let expired: Vec<(i64, i64, u32, bool)> = context.read_rows(
+            "SELECT uid, lease, expired, cancelled FROM task WHERE state = 2 AND due <= ?1 ORDER BY due LIMIT ?2",
+            params![micros(self.now), REAPED_AT_ONCE],
+            |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.unwrap_or(0), row.get(2)?, row.get(3)?)),
+        )?;
+        let mut reaped = Reaped { requeued: 0, exhausted: Vec::new(), next: None };
+        for (uid, secret, before, cancelled) in expired {
+            if cancelled && let Some(held) = context.find_task(Uid(uid))? {
+                context.end_cancelled(Uid(uid), &held, None, self.now)?;
+                continue;
+            }
+            if before + 1 >= self.max_deliveries {
+                reaped.exhausted.push(LeaseToken { uid: Uid(uid), secret: unbits(secret) });
+                continue;
+            }
+            // The lease stays on the row: its worker may still answer while nobody else has the task.
+            context.run_sql(
+                "UPDATE task SET state = 0, due = ?2, expired = expired + 1, progress = NULL WHERE uid = ?1",
+                params![uid, micros(self.now)],
+            )?;
+            context.note_requeued(uid)?;
+            reaped.requeued += 1;
+        }
+        reaped.next = next_expiry(context.connection)?;
+        Ok(reaped)
+    }
+}
+
+/// One step of SplitMix64: as many unrelated secrets from one seed as a hand-out needs.
+fn split_mix64(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+impl Query for NextExpiry {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        next_expiry(connection)
+    }
+}
+
+fn next_expiry(connection: &Connection) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    connection.read_row("SELECT min(due) FROM task WHERE state = 2", [], |row| row.optional_time(0))
+}

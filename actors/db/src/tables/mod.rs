@@ -1,0 +1,19 @@
+//! Commands and queries, by what they write and read.
+
+pub(crate) mod alerts;
+pub(crate) mod audit;
+pub(crate) mod backloads;
+mod changelog;
+mod database;
+mod deadlines;
+pub(crate) mod files;
+mod history;
+pub(crate) mod leases;
+mod outbox;
+mod results;
+mod schedule;
+pub(crate) mod silences;
+mod stats;
+pub(crate) mod tasks;
+mod tokens;
+mod workflows;

@@ -1,0 +1,178 @@
+//! The outbox: messages for Slack, and what became of them.
+
+use chrono::{DateTime, Utc};
+use flowlord_messages::outbox::{
+    Delivery, MarkNotified, MessageFate, Outage, OutboxRow, PendingMessages, ReadMessage, ReadOutages,
+    ReadThreads, RouteWay, SlackThread,
+};
+use flowlord_messages::write::{EnqueueMessage, NewMessage};
+use rusqlite::{Connection, params};
+
+use crate::column::{ReadColumn as _, micros};
+use crate::reader::Query;
+use crate::sql::CachedSql as _;
+use crate::writer::command::Command;
+use crate::writer::context::{CommandResult, WriteContext};
+
+impl Command for EnqueueMessage {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<i64> {
+        context.enqueue_message(&self.message, self.now)?;
+        Ok(context.read_value("SELECT id FROM outbox WHERE key = ?1", [&self.message.key])?)
+    }
+}
+
+impl Command for MarkNotified {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+        let (sent, uncertain, error, retry_at) = match &self.delivery {
+            Delivery::Sent | Delivery::Skipped => (Some(micros(self.now)), false, None, None),
+            Delivery::Refused { error, retry_at } => (None, false, Some(error), Some(micros(*retry_at))),
+            Delivery::Unknown { error, retry_at } => (None, true, Some(error), Some(micros(*retry_at))),
+        };
+        context.run_sql(
+            "UPDATE outbox SET attempts = attempts + 1, sent = ?2, uncertain = max(uncertain, ?3),
+                     error = ?4, retry_at = ?5, skipped = ?6 WHERE id = ?1 AND sent IS NULL",
+            params![self.id, sent, uncertain, error, retry_at, self.delivery == Delivery::Skipped],
+        )?;
+        if let Some(way) = &self.way {
+            context.store_outage(way)?;
+        }
+        if let Some(thread) = &self.thread {
+            context.store_thread(thread)?;
+        }
+        Ok(())
+    }
+}
+
+impl WriteContext<'_> {
+    /// Puts a message into the outbox, unless one with its key is or was there.
+    pub(crate) fn enqueue_message(
+        &mut self,
+        message: &NewMessage,
+        now: DateTime<Utc>,
+    ) -> rusqlite::Result<()> {
+        self.run_sql(
+            "INSERT OR IGNORE INTO outbox (at, route, kind, key, payload) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![micros(now), message.route, message.kind, message.key, message.payload],
+        )?;
+        self.effects.has_messages = true;
+        Ok(())
+    }
+
+    fn store_outage(&self, way: &RouteWay) -> rusqlite::Result<()> {
+        match &way.outage {
+            Some(outage) => self.run_sql(
+                "INSERT OR REPLACE INTO slack_outage (route, since, failures, retry_at)
+                     VALUES (?1, ?2, ?3, ?4)",
+                params![way.route, micros(outage.since), outage.failures, micros(outage.retry_at)],
+            )?,
+            None => self.run_sql("DELETE FROM slack_outage WHERE route = ?1", [&way.route])?,
+        };
+        Ok(())
+    }
+
+    fn store_thread(&self, thread: &SlackThread) -> rusqlite::Result<()> {
+        self.run_sql(
+            "INSERT OR REPLACE INTO slack_thread (route, opened, via, channel, ts, payload)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                thread.route,
+                micros(thread.opened),
+                thread.via,
+                thread.channel,
+                thread.ts,
+                thread.payload
+            ],
+        )?;
+        Ok(())
+    }
+}
+
+impl Query for PendingMessages {
+    /// Steps from route to route along the index, however many messages wait behind the first.
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        connection.read_rows(
+            "WITH RECURSIVE waiting (name) AS (
+                     SELECT min(route) FROM outbox WHERE sent IS NULL
+                     UNION ALL
+                     SELECT (SELECT min(route) FROM outbox WHERE sent IS NULL AND route > name)
+                     FROM waiting WHERE name IS NOT NULL
+                 )
+                 SELECT id, at, route, kind, payload, attempts, retry_at, uncertain FROM waiting
+                 JOIN outbox ON id IN (SELECT id FROM outbox WHERE sent IS NULL AND route = name
+                                       ORDER BY id LIMIT ?1)
+                 ORDER BY id",
+            [self.limit],
+            |row| {
+                Ok(OutboxRow {
+                    id: row.get(0)?,
+                    at: row.time(1)?,
+                    route: row.get(2)?,
+                    kind: row.get(3)?,
+                    payload: row.get(4)?,
+                    attempts: row.get(5)?,
+                    retry_at: row.optional_time(6)?,
+                    uncertain: row.get(7)?,
+                })
+            },
+        )
+    }
+}
+
+impl Query for ReadOutages {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        connection.read_rows(
+            "SELECT route, since, failures, retry_at FROM slack_outage ORDER BY route",
+            [],
+            |row| {
+                let outage = Outage { since: row.time(1)?, failures: row.get(2)?, retry_at: row.time(3)? };
+                Ok(RouteWay { route: row.get(0)?, outage: Some(outage) })
+            },
+        )
+    }
+}
+
+impl Query for ReadThreads {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        connection.read_rows(
+            "SELECT route, opened, via, channel, ts, payload FROM slack_thread
+                 WHERE route = ?1 AND opened = ?2 ORDER BY via <> route, via",
+            params![self.route, micros(self.opened)],
+            |row| {
+                Ok(SlackThread {
+                    route: row.get(0)?,
+                    opened: row.time(1)?,
+                    via: row.get(2)?,
+                    channel: row.get(3)?,
+                    ts: row.get(4)?,
+                    payload: row.get(5)?,
+                })
+            },
+        )
+    }
+}
+
+impl Query for ReadMessage {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        connection.find_row(
+            "SELECT sent, attempts, error, retry_at, uncertain,
+                     (SELECT count(*) FROM outbox AS first
+                      WHERE first.sent IS NULL AND first.route = outbox.route AND first.id < outbox.id),
+                     (SELECT first.error FROM outbox AS first
+                      WHERE first.sent IS NULL AND first.route = outbox.route AND first.id < outbox.id
+                      ORDER BY first.id LIMIT 1)
+                 FROM outbox WHERE id = ?1",
+            [self.id],
+            |row| {
+                Ok(MessageFate {
+                    sent: row.optional_time(0)?,
+                    attempts: row.get(1)?,
+                    error: row.get(2)?,
+                    retry_at: row.optional_time(3)?,
+                    uncertain: row.get(4)?,
+                    ahead: row.get(5)?,
+                    first_error: row.get(6)?,
+                })
+            },
+        )
+    }
+}

@@ -1,0 +1,124 @@
+//! A result and all that follows from it: one command, one transaction.
+
+use chrono::{DateTime, Utc};
+use flowlord_domain::foreign::ForeignTask;
+use flowlord_domain::{Decision, Uid};
+use flowlord_kernel::Code;
+use flowlord_messages::write::{Applied, ApplyOutcomes, Claim};
+use rusqlite::params;
+
+use crate::column::{self, DONE, micros};
+use crate::sql::CachedSql as _;
+use crate::tables::tasks::elsewhere::{DoneElsewhere, foreign_digest, is_recorded};
+use crate::writer::command::Command;
+use crate::writer::context::{CommandError, CommandResult, WriteContext, answer_each};
+
+impl Command for ApplyOutcomes {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
+        // Refusals write nothing before they refuse, so the others of the command stand.
+        let outcomes = self.outcomes.iter();
+        outcomes
+            .map(|(claim, decision)| answer_each(context.finish_task(claim, decision, self.now)))
+            .collect()
+    }
+}
+
+impl WriteContext<'_> {
+    fn finish_task(
+        &mut self,
+        claim: &Claim,
+        decision: &Decision,
+        now: DateTime<Utc>,
+    ) -> CommandResult<Applied> {
+        let uid = claim.uid();
+        let row = match claim {
+            Claim::Lease(lease) => self.require_lease(*lease)?,
+            Claim::Task(uid) => self.require_task(*uid)?,
+            Claim::Foreign(task) => return self.adopt_task(task, decision, now),
+        };
+        if row.state == DONE {
+            return self.compare_result(uid, decision);
+        }
+        let started = decision.started.map(micros).or(row.started).unwrap_or(micros(decision.ended));
+        self.store_result(uid, decision, started)?;
+        let run_millis = (micros(decision.ended) - started).max(0) / 1_000;
+        self.totals.add_ended(uid, row.queue, decision.result, run_millis);
+        self.store_followers(decision, now)?;
+        Ok(Applied { duplicate: false })
+    }
+
+    /// Records a task that nobody created here, together with its result. The first result of it stands.
+    fn adopt_task(
+        &mut self,
+        task: &ForeignTask,
+        decision: &Decision,
+        now: DateTime<Utc>,
+    ) -> CommandResult<Applied> {
+        // Also one that came twice within this transaction.
+        if is_recorded(self.connection, &foreign_digest(task))? {
+            return Ok(Applied { duplicate: true });
+        }
+        let done = DoneElsewhere {
+            task,
+            delivery: 0,
+            result: decision.result,
+            started: decision.started.unwrap_or(decision.ended),
+            ended: decision.ended,
+            meta: &decision.meta,
+            msg: &decision.msg,
+            given_up: decision.given_up,
+        };
+        let Some(uid) = self.insert_done_elsewhere(&done)? else {
+            let detail = "millions of tasks were created in the minute after `created`: there is no id left";
+            return Err(CommandError::refused(Code::InvalidRequest, detail));
+        };
+        if uid == task.uid() {
+            self.store_followers(decision, now)
+        } else {
+            self.store_followers(&decision.moved(uid), now)
+        }?;
+        Ok(Applied { duplicate: false })
+    }
+
+    /// What follows from a result.
+    fn store_followers(&mut self, decision: &Decision, now: DateTime<Utc>) -> CommandResult<()> {
+        for child in &decision.children {
+            self.start_task(child, now)?;
+        }
+        if let Some(retry) = &decision.retry {
+            self.insert_task(retry, now)?;
+        }
+        self.insert_alerts(&decision.alerts)
+    }
+
+    fn store_result(&self, uid: Uid, decision: &Decision, started: i64) -> rusqlite::Result<()> {
+        self.run_sql(
+            "UPDATE task SET state = 3, due = ?2, result = ?3, started = ?4, ended = ?2, meta = ?5, msg = ?6,
+                     given_up = ?7
+                 WHERE uid = ?1",
+            params![
+                uid.0,
+                micros(decision.ended),
+                column::result(decision.result),
+                started,
+                decision.meta,
+                decision.msg,
+                decision.given_up,
+            ],
+        )
+        .map(drop)
+    }
+
+    /// A result for a task that has one: the same again is fine, another one isn't.
+    fn compare_result(&self, uid: Uid, decision: &Decision) -> CommandResult<Applied> {
+        let same = self.read_value(
+            "SELECT result = ?2 AND msg = ?3 AND meta = ?4 FROM task WHERE uid = ?1",
+            params![uid.0, column::result(decision.result), decision.msg, decision.meta],
+        )?;
+        if same {
+            return Ok(Applied { duplicate: true });
+        }
+        let detail = "the task has another result already, which stands; to change it, rerun the task";
+        Err(CommandError::refused(Code::AlreadyFinished, detail))
+    }
+}

@@ -1,0 +1,111 @@
+//! Silences: which alerts are stored without a notification.
+
+use flowlord_domain::NewAlert;
+use flowlord_domain::alert::Matcher;
+use flowlord_kernel::Code;
+use flowlord_messages::alerts::{AddSilence, ListSilences, MAX_SILENCES, RemoveSilence, Silence};
+use rusqlite::{Connection, Row, params};
+
+use crate::column::{ReadColumn as _, micros};
+use crate::reader::Query;
+use crate::sql::CachedSql as _;
+use crate::tables::alerts::routes::{find_match, read_matcher};
+use crate::writer::command::Command;
+use crate::writer::context::{CommandError, CommandResult, WriteContext};
+
+impl Command for AddSilence {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Silence> {
+        let holding: i64 =
+            context.read_value("SELECT count(*) FROM silence WHERE until > ?1", [micros(self.now)])?;
+        if usize::try_from(holding).is_ok_and(|holding| holding >= MAX_SILENCES) {
+            let detail =
+                format!("{holding} silences hold, and more can't: end some, or make one that matches more");
+            return Err(CommandError::refused(Code::TooManySilences, detail));
+        }
+        let Matcher { topic, job, workflow } = &self.matcher;
+        let id = context.insert_row(
+            "INSERT INTO silence (since, until, topic, job, workflow, by, reason)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![micros(self.now), micros(self.until), topic, job, workflow, self.by, self.reason],
+        )?;
+        context.silence_untold(id, &self.matcher)?;
+        Ok(Silence {
+            id,
+            from: self.now,
+            until: self.until,
+            matcher: self.matcher.clone(),
+            by: self.by.clone(),
+            reason: self.reason.clone(),
+        })
+    }
+}
+
+impl Command for RemoveSilence {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Silence> {
+        let ended = context.find_row(
+            "UPDATE silence SET until = ?2 WHERE id = ?1 AND until > ?2
+                 RETURNING id, since, until, topic, job, workflow, by, reason",
+            params![self.id, micros(self.now)],
+            read_silence,
+        )?;
+        ended.ok_or_else(|| {
+            let detail = format!("no silence {} holds: it is over, or never was", self.id);
+            CommandError::refused(Code::SilenceUnknown, detail)
+        })
+    }
+}
+
+impl WriteContext<'_> {
+    /// The silence that holds for an alert.
+    pub(super) fn find_silence(&self, alert: &NewAlert) -> rusqlite::Result<Option<i64>> {
+        let holding = "SELECT topic, job, workflow, id FROM silence INDEXED BY silence_until
+             WHERE until > ?1 ORDER BY id";
+        find_match(self.connection, holding, [micros(alert.at)], alert)
+    }
+
+    /// What was raised and isn't told yet is silenced, too: whoever makes a silence knows of it.
+    fn silence_untold(&self, id: i64, matcher: &Matcher) -> rusqlite::Result<()> {
+        for (alert, topic, job, workflow) in self.untold_alerts()? {
+            if matcher.matches(&topic, &job, &workflow) {
+                self.run_sql("UPDATE alert SET told = 1, silence = ?2 WHERE id = ?1", [alert, id])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All alerts that are still to be told: id, topic, job, workflow file.
+    pub(super) fn untold_alerts(&self) -> rusqlite::Result<Vec<(i64, String, String, String)>> {
+        self.read_rows(
+            "SELECT alert.id, topic, job, coalesce(name.text, '') FROM alert INDEXED BY alert_untold
+                 JOIN queue ON queue.id = alert.queue LEFT JOIN name ON name.id = alert.workflow
+                 WHERE told = 0",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )
+    }
+}
+
+impl Query for ListSilences {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        let after = self.after.unwrap_or(i64::MAX);
+        match self.at {
+            // There are only so many that hold.
+            Some(at) => connection.read_rows("SELECT id, since, until, topic, job, workflow, by, reason FROM silence INDEXED BY silence_until
+                     WHERE until > ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3", params![micros(at), after, self.limit], read_silence),
+            None => connection.read_rows("SELECT id, since, until, topic, job, workflow, by, reason FROM silence
+                     WHERE id < ?1 ORDER BY id DESC LIMIT ?2", params![after, self.limit], read_silence),
+        }
+    }
+}
+
+/// The columns id, since, until, topic, job, workflow, by, reason.
+fn read_silence(row: &Row<'_>) -> rusqlite::Result<Silence> {
+    Ok(Silence {
+        id: row.get(0)?,
+        from: row.time(1)?,
+        until: row.time(2)?,
+        matcher: read_matcher(row, 3)?,
+        by: row.get(6)?,
+        reason: row.get(7)?,
+    })
+}

@@ -1,0 +1,138 @@
+//! Totals by hour, what the days of a calendar have, and how much there is to do.
+
+use std::ops::Range;
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
+use flowlord_domain::Uid;
+use flowlord_messages::grid::{MAX_HOURS, ReadHours};
+use flowlord_messages::read::{Backlog, Counts, DayMarks, DayStats, ReadBacklog, ReadDays, Stats, StatsRow};
+use rusqlite::{Connection, Row};
+
+use crate::column::{ReadColumn as _, micros};
+use crate::reader::Query;
+use crate::sql::CachedSql as _;
+use crate::writer::context::find_queue;
+use crate::writer::totals::hour_of;
+
+impl Query for DayStats {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Stats> {
+        let first = hour_of(Uid::at(start_of(self.day)));
+        let rows = connection.read_rows(
+            "SELECT hour - ?1, topic, job, total, complete, error, alert, warn, run_millis
+             FROM rollup JOIN queue ON queue.id = rollup.queue
+             WHERE hour >= ?1 AND hour < ?1 + 24 ORDER BY hour, topic, job",
+            [first],
+            read_stats_row,
+        )?;
+        Ok(Stats { rows })
+    }
+}
+
+fn read_stats_row(row: &Row<'_>) -> rusqlite::Result<StatsRow> {
+    Ok(StatsRow {
+        hour: row.get(0)?,
+        topic: row.get(1)?,
+        job: row.get(2)?,
+        counts: read_counts(row, 3)?,
+        run_millis: row.count(8)?,
+    })
+}
+
+/// The columns total, complete, error, alert, warn from the one with this number on.
+fn read_counts(row: &Row<'_>, first: usize) -> rusqlite::Result<Counts> {
+    Ok(Counts {
+        total: row.count(first)?,
+        complete: row.count(first + 1)?,
+        error: row.count(first + 2)?,
+        alert: row.count(first + 3)?,
+        warn: row.count(first + 4)?,
+    })
+}
+
+impl Query for ReadHours {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        let most = i64::try_from(MAX_HOURS / self.queues.len().max(1)).unwrap_or(i64::MAX).max(1);
+        let to = hour_of(Uid::at(self.to - TimeDelta::microseconds(1)));
+        let from = hour_of(Uid::at(self.from)).max(to - most + 1);
+        let hours_of = self.queues.iter().map(|(topic, job)| match find_queue(connection, topic, job)? {
+            Some(queue) => read_hours(connection, queue, from..to + 1, self.newest),
+            None => Ok(Vec::new()),
+        });
+        hours_of.collect()
+    }
+}
+
+/// Newest first. Each hour is looked up: the totals are ordered by hour, with all topics in between.
+fn read_hours(
+    connection: &Connection,
+    queue: i64,
+    range: Range<i64>,
+    only_newest: bool,
+) -> rusqlite::Result<Vec<(DateTime<Utc>, Counts)>> {
+    let counts_of = "SELECT total, complete, error, alert, warn FROM rollup WHERE hour = ?1 AND queue = ?2";
+    let mut found = Vec::new();
+    for hour in range.rev() {
+        let counts = connection.find_row(counts_of, [hour, queue], |row| read_counts(row, 0))?;
+        found.extend(counts.map(|counts| (DateTime::UNIX_EPOCH + TimeDelta::hours(hour), counts)));
+        if only_newest && !found.is_empty() {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+impl Query for ReadDays {
+    /// Looks into each index once a day: as fast for a day of a million tasks as for one of one.
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        let days = self.from.iter_days().take_while(|day| *day < self.to).take(ReadDays::MOST);
+        let marks = days.map(|day| {
+            let (from, to) = (start_of(day), start_of(day.checked_add_days(Days::new(1)).unwrap_or(day)));
+            let hours = [hour_of(Uid::at(from)), hour_of(Uid::at(to))];
+            let times = [micros(from), micros(to)];
+            Ok(DayMarks {
+                day,
+                tasks: connection
+                    .has_row("SELECT 1 FROM rollup WHERE hour >= ?1 AND hour < ?2 LIMIT 1", hours)?,
+                alerts: connection
+                    .has_row("SELECT 1 FROM alert WHERE at >= ?1 AND at < ?2 LIMIT 1", times)?,
+                files: connection
+                    .has_row("SELECT 1 FROM file_event WHERE at >= ?1 AND at < ?2 LIMIT 1", times)?,
+            })
+        });
+        marks.collect()
+    }
+}
+
+fn start_of(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(NaiveTime::MIN).and_utc()
+}
+
+impl Query for ReadBacklog {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Backlog> {
+        let ready = connection.read_rows(
+            "SELECT topic, sum(tasks), min(since) FROM queue JOIN
+                 (SELECT queue, count(*) AS tasks, min(due) AS since FROM task INDEXED BY task_ready
+                  WHERE state = 0 GROUP BY queue) ON queue = id
+             GROUP BY topic ORDER BY topic",
+            [],
+            |row| Ok((row.get(0)?, row.count(1)?, row.time(2)?)),
+        )?;
+        let unsent = "SELECT count(*) FROM outbox INDEXED BY outbox_route WHERE sent IS NULL";
+        Ok(Backlog {
+            ready,
+            delayed: count_by_topic(connection, "INDEXED BY task_delayed WHERE state = 1")?,
+            leased: count_by_topic(connection, "INDEXED BY task_leased WHERE state = 2")?,
+            messages: connection.read_row(unsent, [], |row| row.count(0))?,
+        })
+    }
+}
+
+/// How many tasks each topic has, of those that an index holds.
+fn count_by_topic(connection: &Connection, indexed: &str) -> rusqlite::Result<Vec<(String, u64)>> {
+    let sql = format!(
+        "SELECT topic, sum(tasks) FROM queue JOIN
+             (SELECT queue, count(*) AS tasks FROM task {indexed} GROUP BY queue) ON queue = id
+         GROUP BY topic ORDER BY topic"
+    );
+    connection.read_rows(&sql, [], |row| Ok((row.get(0)?, row.count(1)?)))
+}

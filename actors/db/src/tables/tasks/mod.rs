@@ -1,0 +1,270 @@
+//! Tasks: created, found by id and by chain, run again, cancelled.
+
+pub(crate) mod elsewhere;
+pub(crate) mod row;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::foreign::ForeignTask;
+use flowlord_domain::{Attempt, NewTask, TaskResult, Uid};
+use flowlord_kernel::Code;
+use flowlord_messages::read::{
+    AttemptsById, Beginning, Chain, ChainBeginning, Known, KnownTasks, LaterAttempts,
+};
+use flowlord_messages::write::{CancelTask, CreateTasks, Created, IdempotencyKey, RerunTasks};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::column::{self, DONE, LEASED, ReadColumn as _, micros, time};
+use crate::reader::Query;
+use crate::sql::CachedSql as _;
+use crate::tables::leases::HeldTask;
+use crate::tables::tasks::elsewhere::{foreign_digest, is_recorded};
+use crate::tables::tasks::row::{ATTEMPT_COLUMNS, LISTED_COLUMNS, read_attempt, read_listed};
+use crate::writer::command::Command;
+use crate::writer::context::{CommandError, CommandResult, WriteContext, answer_each};
+
+/// How long a key is remembered.
+const KEYS_KEPT: TimeDelta = TimeDelta::hours(24);
+
+impl Command for CreateTasks {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Created> {
+        if let Some(key) = &self.idempotency
+            && let Some(uids) = context.find_repeated(key, self.now)?
+        {
+            return Ok(Created { uids, repeated: true });
+        }
+        let uids = self
+            .tasks
+            .iter()
+            .map(|task| context.insert_task(task, self.now))
+            .collect::<Result<Vec<_>, _>>()?;
+        if let Some(slot) = &self.slot {
+            context.take_slot(slot, &uids)?;
+        }
+        if let Some(key) = &self.idempotency {
+            context.save_key(key, self.now, &uids)?;
+        }
+        context.insert_alerts(&self.alerts)?;
+        Ok(Created { uids, repeated: false })
+    }
+}
+
+impl Command for RerunTasks {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
+        self.tasks.iter().map(|task| answer_each(context.rerun_task(task, self.now))).collect()
+    }
+}
+
+impl Command for CancelTask {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+        let task = context.require_task(self.uid)?;
+        match task.state {
+            DONE => {
+                let detail = "the task has its result already: there is nothing to cancel";
+                return Err(CommandError::refused(Code::AlreadyFinished, detail));
+            }
+            // Its worker is asked to stop, and has the last word.
+            LEASED => {
+                context.run_sql("UPDATE task SET cancelled = 1 WHERE uid = ?1", [self.uid.0])?;
+            }
+            _ => context.end_cancelled(self.uid, &task, Some(&self.msg), self.now)?,
+        }
+        Ok(())
+    }
+}
+
+impl WriteContext<'_> {
+    /// Stores a task that starts by itself: kept as long as its phase is paused. Answers whether it is, too.
+    pub(crate) fn start_task(&mut self, task: &NewTask, now: DateTime<Utc>) -> rusqlite::Result<(Uid, bool)> {
+        if !self.is_paused(task)? {
+            return Ok((self.insert_task(task, now)?, false));
+        }
+        let kept = NewTask { not_before: Some(time(column::HELD)), ..task.clone() };
+        Ok((self.insert_task(&kept, now)?, true))
+    }
+
+    /// Stores a task under the first free id at or after its own.
+    pub(crate) fn insert_task(&mut self, task: &NewTask, now: DateTime<Utc>) -> rusqlite::Result<Uid> {
+        let queue = self.queue_id(&task.topic, &task.job)?;
+        let workflow = self.name_id(&task.workflow)?;
+        let delayed = task.not_before.filter(|at| *at > now);
+        let (state, due) = match delayed {
+            Some(at) => (column::DELAYED, at),
+            None => (column::READY, now),
+        };
+        let mut insert = self.connection.prepare_cached(
+            "INSERT OR IGNORE INTO task (uid, queue, state, lane, due, delivery, expired, retry, workflow, parent, chain,
+                 info, meta, msg)
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?7, ?8, ?9, ?10, ?11, '')",
+        )?;
+        let mut uid = task.uid;
+        loop {
+            let stored = insert.execute(params![
+                uid.0,
+                queue,
+                state,
+                column::lane(task.lane),
+                micros(due),
+                task.retry,
+                workflow,
+                task.parent.map(|parent| parent.0),
+                task.id,
+                task.info,
+                task.meta,
+            ])?;
+            if stored == 1 {
+                break;
+            }
+            uid.0 += 1;
+        }
+        drop(insert);
+        self.totals.add_created(uid, queue);
+        match delayed {
+            Some(at) => self.effects.note_delayed(at),
+            None => self.effects.note_ready(&task.topic, &task.job),
+        }
+        Ok(uid)
+    }
+
+    fn find_repeated(&self, key: &IdempotencyKey, now: DateTime<Utc>) -> CommandResult<Option<Vec<Uid>>> {
+        self.run_sql("DELETE FROM idempotency WHERE at < ?1", [micros(now - KEYS_KEPT)])?;
+        let found: Option<(i64, Vec<u8>)> =
+            self.find_row("SELECT digest, uids FROM idempotency WHERE key = ?1", [&key.key], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        match found {
+            None => Ok(None),
+            Some((digest, uids)) if digest == column::bits(key.digest) => Ok(Some(unpack_uids(&uids))),
+            Some(_) => {
+                let detail =
+                    "the Idempotency-Key came with another body before; use a new key for a new request";
+                Err(CommandError::refused(Code::IdempotencyConflict, detail))
+            }
+        }
+    }
+
+    fn save_key(&self, key: &IdempotencyKey, now: DateTime<Utc>, uids: &[Uid]) -> rusqlite::Result<()> {
+        let packed: Vec<u8> = uids.iter().flat_map(|uid| uid.0.to_be_bytes()).collect();
+        self.run_sql(
+            "INSERT INTO idempotency (key, at, digest, uids) VALUES (?1, ?2, ?3, ?4)",
+            params![key.key, micros(now), column::bits(key.digest), packed],
+        )
+        .map(drop)
+    }
+
+    fn rerun_task(&mut self, task: &NewTask, now: DateTime<Utc>) -> CommandResult<Uid> {
+        let before = task.parent.unwrap_or(task.uid);
+        if self.require_task(before)?.state != DONE {
+            let detail = format!("the task {before} has no result yet: wait for it, or cancel it first");
+            return Err(CommandError::refused(Code::TaskUnfinished, detail));
+        }
+        if let Some(uid) = later_attempt(self.connection, before)?
+            && self.require_task(uid)?.state != DONE
+        {
+            let detail =
+                format!("the task {before} runs again already, as {uid}: wait for that, or cancel it");
+            return Err(CommandError::refused(Code::TaskUnfinished, detail));
+        }
+        let uid = self.insert_task(task, now)?;
+        self.run_sql("UPDATE task SET given_up = 0 WHERE uid = ?1", [before.0])?;
+        Ok(uid)
+    }
+
+    pub(crate) fn require_task(&self, uid: Uid) -> CommandResult<HeldTask> {
+        let missing = || CommandError::refused(Code::TaskUnknown, format!("there is no task {uid}"));
+        self.find_task(uid)?.ok_or_else(missing)
+    }
+
+    /// Ends a task that somebody cancelled and nobody works on.
+    pub(crate) fn end_cancelled(
+        &mut self,
+        uid: Uid,
+        task: &HeldTask,
+        msg: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> rusqlite::Result<()> {
+        self.run_sql(
+            "UPDATE task SET state = 3, due = ?2, result = ?3, ended = ?2, cancelled = 1,
+                     msg = coalesce(?4, iif(msg = '', 'cancelled', 'cancelled: ' || msg)) WHERE uid = ?1",
+            params![uid.0, micros(now), column::result(TaskResult::Warn), msg],
+        )?;
+        let run_millis = task.started.map_or(0, |started| (micros(now) - started).max(0) / 1_000);
+        self.totals.add_ended(uid, task.queue, TaskResult::Warn, run_millis);
+        Ok(())
+    }
+}
+
+fn unpack_uids(packed: &[u8]) -> Vec<Uid> {
+    packed.as_chunks().0.iter().map(|bytes| Uid(i64::from_be_bytes(*bytes))).collect()
+}
+
+impl Query for AttemptsById {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        let mut by_id = connection.prepare_cached(concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1"))?;
+        self.uids.iter().map(|uid| by_id.query_row([uid.0], read_attempt).optional()).collect()
+    }
+}
+
+impl Query for KnownTasks {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        self.tasks.iter().map(|(uid, task)| find_known(connection, *uid, task)).collect()
+    }
+}
+
+/// A uid names its task. Without one, what was created here has an instant of its own, which comes back as it was; and so
+/// has what was created elsewhere, as it is shown here.
+fn find_known(connection: &Connection, uid: Option<Uid>, task: &ForeignTask) -> rusqlite::Result<Known> {
+    if is_recorded(connection, &foreign_digest(task))? {
+        return Ok(Known::Recorded);
+    }
+    let at = uid.unwrap_or(task.uid());
+    let is_here = connection.has_row(
+        "SELECT 1 FROM task JOIN queue ON queue.id = task.queue WHERE uid = ?1 AND
+                 (?2 OR topic = ?3 AND job = ?4 AND chain = ?5
+                     -- Several of elsewhere may have been created at a whole second.
+                     AND (foreign_digest IS NULL OR uid % 1000000 <> 0))",
+        params![at.0, uid.is_some(), task.topic, task.job, task.chain],
+    )?;
+    Ok(if is_here { Known::Created(at) } else { Known::Unknown })
+}
+
+impl Query for Chain {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        let sql = concat!(ATTEMPT_COLUMNS!(), " WHERE chain = ?1 ORDER BY task.uid");
+        connection.read_rows(sql, [&self.id], read_attempt)
+    }
+}
+
+impl Query for ChainBeginning {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Beginning> {
+        let sql = concat!(LISTED_COLUMNS!(), " WHERE chain = ?1 ORDER BY task.uid LIMIT ?2");
+        let attempts: Vec<Attempt> =
+            connection.read_rows(sql, params![self.id, self.limit], |row| read_listed(connection, row))?;
+        // Only the index is read for the rest.
+        let last = attempts.last().filter(|_| attempts.len() >= self.limit);
+        let more = last.map(|last| {
+            connection.read_value(
+                "SELECT count(*) FROM task WHERE chain = ?1 AND uid > ?2",
+                params![self.id, last.uid.0],
+            )
+        });
+        Ok(Beginning { more: more.transpose()?.unwrap_or(0), attempts })
+    }
+}
+
+impl Query for LaterAttempts {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        self.uids.iter().map(|uid| later_attempt(connection, *uid)).collect()
+    }
+}
+
+/// The newest attempt of the same task after one: of the same chain, topic, job and info.
+pub(crate) fn later_attempt(connection: &Connection, uid: Uid) -> rusqlite::Result<Option<Uid>> {
+    connection.read_row(
+        "SELECT max(later.uid) FROM task JOIN task AS later
+                 -- By the chain: the same info may stand in any number of tasks.
+                 ON later.chain = task.chain AND +later.queue = task.queue AND +later.info = task.info
+             WHERE task.uid = ?1 AND later.uid > ?1",
+        [uid.0],
+        |row| row.optional_uid(0),
+    )
+}

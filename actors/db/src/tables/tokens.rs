@@ -1,0 +1,52 @@
+//! Tokens: who may use the API.
+
+use flowlord_kernel::Code;
+use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken, StoredToken};
+use rusqlite::types::Type;
+use rusqlite::{Connection, params};
+
+use crate::column::{ReadColumn as _, micros};
+use crate::reader::Query;
+use crate::sql::CachedSql as _;
+use crate::writer::command::Command;
+use crate::writer::context::{CommandError, CommandResult, WriteContext};
+
+impl Command for AddToken {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+        let added = context.run_sql(
+            "INSERT OR IGNORE INTO token (name, role, hash, created) VALUES (?1, ?2, ?3, ?4)",
+            params![self.name, self.role.as_str(), self.hash, micros(self.now)],
+        )?;
+        if added == 0 {
+            let detail =
+                format!("there is a token of {} already: remove it, or choose another name", self.name);
+            return Err(CommandError::refused(Code::InvalidRequest, detail));
+        }
+        Ok(())
+    }
+}
+
+impl Command for RemoveToken {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+        let removed = context.run_sql("DELETE FROM token WHERE name = ?1", [&self.name])?;
+        if removed == 0 {
+            return Err(CommandError::refused(
+                Code::TokenUnknown,
+                format!("there is no token of {}", self.name),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Query for ReadTokens {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Vec<StoredToken>> {
+        connection.read_rows("SELECT name, role, hash, created FROM token ORDER BY name", [], |row| {
+            let role: String = row.get(1)?;
+            let role = role
+                .parse()
+                .map_err(|err| rusqlite::Error::FromSqlConversionFailure(1, Type::Text, Box::new(err)))?;
+            Ok(StoredToken { name: row.get(0)?, role, hash: row.get(2)?, created: row.time(3)? })
+        })
+    }
+}

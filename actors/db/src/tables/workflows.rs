@@ -1,0 +1,53 @@
+//! The workflow files as last seen.
+
+use flowlord_messages::read::{ReadWorkflow, ReadWorkflows};
+use flowlord_messages::write::{SaveWorkflows, WorkflowRecord};
+use rusqlite::{Connection, Row, params};
+
+use crate::column::micros;
+use crate::reader::Query;
+use crate::sql::CachedSql as _;
+use crate::writer::command::Command;
+use crate::writer::context::{CommandResult, WriteContext};
+
+impl Command for SaveWorkflows {
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+        for file in &self.changed {
+            context.effects.changes.workflow(&file.path);
+            context.run_sql(
+                "INSERT INTO workflow (path, changed, hash, problem, content) VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT DO UPDATE SET changed = ?2, hash = ?3, problem = ?4, content = ?5",
+                params![file.path, micros(self.now), file.hash, file.problem, file.content],
+            )?;
+        }
+        for path in &self.removed {
+            context.effects.changes.workflow(path);
+            context.run_sql("DELETE FROM workflow WHERE path = ?1", [path])?;
+        }
+        context.insert_alerts(&self.alerts)
+    }
+}
+
+impl Query for ReadWorkflows {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        connection.read_rows(
+            "SELECT path, hash, problem, content FROM workflow ORDER BY path",
+            [],
+            read_record,
+        )
+    }
+}
+
+impl Query for ReadWorkflow {
+    fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        connection.find_row(
+            "SELECT path, hash, problem, content FROM workflow WHERE path = ?1",
+            [&self.path],
+            read_record,
+        )
+    }
+}
+
+fn read_record(row: &Row<'_>) -> rusqlite::Result<WorkflowRecord> {
+    Ok(WorkflowRecord { path: row.get(0)?, hash: row.get(1)?, problem: row.get(2)?, content: row.get(3)? })
+}

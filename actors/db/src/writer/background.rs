@@ -1,0 +1,75 @@
+//! Long reads that are made beside the owner's thread, on a connection of their own.
+
+use actix::fut::{ActorFutureExt as _, ready, wrap_future};
+use actix::{Context, Handler, ResponseActFuture};
+use flowlord_kernel::{Code, Error, Result, guarded};
+use flowlord_messages::rowlog::{ReadSegment, Tail};
+use flowlord_messages::snapshot::{Copied, CopyDatabase};
+
+use super::Owner;
+use crate::changelog::log_point;
+use crate::changelog::read::read_tail;
+use crate::connection::open_read_only;
+use crate::snapshot::copy::copy_while;
+use crate::snapshot::error::SnapshotError;
+
+/// Nothing of a damaged database is read. `what` names the work in the answer to a panic.
+fn run_in_background<T: Send + 'static>(
+    owner: &Owner,
+    what: &'static str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> ResponseActFuture<Owner, Result<T>> {
+    if let Some(damaged) = owner.damage.refusal() {
+        return Box::pin(ready(Err(damaged)));
+    }
+    let ended = wrap_future::<_, Owner>(actix_rt::task::spawn_blocking(work));
+    Box::pin(ended.map(move |ended, _, _| {
+        ended.unwrap_or_else(|err| Err(Error::new(Code::Internal, format!("{what} failed inside: {err}"))))
+    }))
+}
+
+impl Handler<CopyDatabase> for Owner {
+    type Result = ResponseActFuture<Self, Result<Copied>>;
+
+    /// The owner chooses the point: after all that was sent before.
+    fn handle(&mut self, command: CopyDatabase, ctx: &mut Context<Self>) -> Self::Result {
+        guarded(self, ctx, |owner, ctx| -> Self::Result {
+            owner.flush(ctx);
+            let (from, to, damage) = (owner.path.clone(), command.to, owner.damage.clone());
+            run_in_background(owner, "the copy", move || {
+                let copied = copy_while(&from, &to, || damage.seen().is_none());
+                if copied.as_ref().is_err_and(SnapshotError::is_damage) {
+                    damage.check_source(&from);
+                }
+                let bytes = copied.map_err(|err| copy_failed(&err))?;
+                Ok(Copied { log: log_point(&to), path: to, bytes })
+            })
+        })
+    }
+}
+
+fn copy_failed(err: &SnapshotError) -> Error {
+    let code = match err {
+        SnapshotError::Exists(_) => Code::InvalidRequest,
+        _ => Code::Storage,
+    };
+    Error::new(code, err.to_string())
+}
+
+impl Handler<ReadSegment> for Owner {
+    type Result = ResponseActFuture<Self, Result<Tail>>;
+
+    fn handle(&mut self, command: ReadSegment, ctx: &mut Context<Self>) -> Self::Result {
+        guarded(self, ctx, |owner, _| -> Self::Result {
+            let (path, damage) = (owner.path.clone(), owner.damage.clone());
+            run_in_background(owner, "reading changed rows", move || {
+                let tail = open_read_only(&path)
+                    .and_then(|mut connection| read_tail(&mut connection, command.at, command.most));
+                tail.map_err(|err| {
+                    damage.note_error("a read of changed rows", &err);
+                    Error::new(Code::Storage, format!("the changed rows can't be read: {err}"))
+                })
+            })
+        })
+    }
+}

@@ -1,0 +1,44 @@
+//! What changed since the web asked last. SQLite itself tells which rows: no command can forget to.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use flowlord_domain::Uid;
+use flowlord_messages::changes::Changes;
+use rusqlite::Connection;
+use rusqlite::hooks::Action;
+
+/// Notes every row that is written. What is undone later is noted all the same: whoever looks, sees what is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ChangeRecorder(Arc<Mutex<Changes>>);
+
+impl ChangeRecorder {
+    /// Notes what this connection writes from now on.
+    pub(super) fn watch(&self, connection: &Connection) {
+        let recorder = self.clone();
+        let hooked = connection.update_hook(Some(move |action, _: &str, table: &str, row| {
+            if action != Action::SQLITE_DELETE {
+                note_row(&mut recorder.changes(), table, row, action == Action::SQLITE_INSERT);
+            }
+        }));
+        if let Err(err) = hooked {
+            log::error!("event=changes_not_heard error={err:?}");
+        }
+    }
+
+    pub(super) fn changes(&self) -> MutexGuard<'_, Changes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// SQLite doesn't tell of tables without row ids: their commands say what they change.
+fn note_row(changes: &mut Changes, table: &str, row: i64, is_new: bool) {
+    match table {
+        "task" => changes.task(Uid(row)),
+        "alert" if is_new => changes.alert(row),
+        // Told, or kept from being told.
+        "alert" | "silence" => changes.incidents = true,
+        "backload" => changes.backload(row),
+        "file_event" => changes.file(row),
+        _ => {}
+    }
+}

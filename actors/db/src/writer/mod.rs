@@ -1,0 +1,375 @@
+//! The DB owner: the one write connection, and group commit.
+
+mod background;
+mod changes;
+pub(crate) mod command;
+pub(crate) mod context;
+mod metrics;
+mod outage;
+pub(crate) mod totals;
+pub(crate) mod transaction;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use actix::dev::{MessageResponse, OneshotSender};
+use actix::{
+    Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, Supervised, Supervisor,
+};
+use chrono::{DateTime, Utc};
+use flowlord_kernel::Pong;
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Ping, Result, Timer, Wakes, guarded};
+use flowlord_messages::changes::{Changes, TakeChanges};
+use flowlord_messages::hint::{AlertRaised, Changed, Notify, TasksDelayed, TasksReady};
+use flowlord_messages::write::{Close, RaiseAlerts};
+use rusqlite::Connection;
+
+use self::changes::ChangeRecorder;
+use self::command::{Command, CommandQueue, QueuedCommand, QueuedResponse, own_command, queued_command};
+use self::context::{AfterCommit, CommandResult, NameCache, WriteContext};
+use self::metrics::WriterMetrics;
+use self::outage::{ALERT_INTERVAL, DiskOutage, RETRY_DELAY};
+use self::transaction::Transaction;
+use crate::connection::{OpenError, is_damage, reopen_recording};
+use crate::damage::Damage;
+use crate::schema::VERSION;
+
+/// A flood is cut into transactions of this many commands, so that the first of it needn't wait for the last.
+const MAX_COMMANDS: usize = 512;
+
+/// Where hints go after a commit.
+#[derive(Debug, Clone, Default)]
+pub struct Hints {
+    /// Tasks became ready.
+    pub ready: LatePort<TasksReady>,
+    /// Delayed tasks were stored.
+    pub delayed: LatePort<TasksDelayed>,
+    /// Alerts were stored.
+    pub alert: LatePort<AlertRaised>,
+    /// Messages were put into the outbox.
+    pub notify: LatePort<Notify>,
+    /// Something changed that people may look at.
+    pub changed: LatePort<Changed>,
+}
+
+/// The actor that owns the one write connection.
+pub struct Owner {
+    path: PathBuf,
+    record: Option<u64>,
+    connection: Option<Connection>,
+    names: NameCache,
+    queue: CommandQueue,
+    is_flush_due: bool,
+    kit: ActorKit,
+    hints: Hints,
+    metrics: WriterMetrics,
+    /// Once it was seen nothing is written any more.
+    damage: Damage,
+    /// While writing doesn't work; there is no connection then.
+    outage: Option<DiskOutage>,
+    last_outage_alert: Option<DateTime<Utc>>,
+    /// When writing is tried again.
+    timer: Timer,
+    is_closed: bool,
+    recorder: ChangeRecorder,
+    /// Nobody fetched the changes yet since the last hint.
+    is_change_hinted: bool,
+}
+
+impl std::fmt::Debug for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Owner").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Writes what is queued; sent by the owner to itself, so that it runs once the mailbox is empty.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Flush;
+
+impl Owner {
+    pub(crate) fn start(
+        arbiter: &ArbiterHandle,
+        path: PathBuf,
+        record: Option<u64>,
+        connection: Connection,
+        damage: Damage,
+        kit: ActorKit,
+        hints: Hints,
+    ) -> Addr<Self> {
+        let recorder = ChangeRecorder::default();
+        recorder.watch(&connection);
+        Supervisor::start_in_arbiter(arbiter, move |_| Self {
+            path,
+            record,
+            connection: Some(connection),
+            recorder,
+            is_change_hinted: false,
+            names: NameCache::default(),
+            queue: CommandQueue::default(),
+            is_flush_due: false,
+            timer: Timer::default(),
+            kit,
+            hints,
+            metrics: WriterMetrics::default(),
+            damage,
+            outage: None,
+            last_outage_alert: None,
+            is_closed: false,
+        })
+    }
+
+    /// One transaction of all that is queued: apply, commit, answer, then hint.
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        let mut commands = std::mem::take(&mut *self.queue.borrow_mut());
+        if commands.is_empty() {
+            return;
+        }
+        let effects = self.commit(&mut commands, ctx).unwrap_or_else(|error| {
+            commands.iter_mut().for_each(|command| command.fail_with(error.clone()));
+            AfterCommit::default()
+        });
+        // Whoever is answered may be idle before the hints are out: between the two something is under way.
+        let _until_hinted = self.hints.notify.begin();
+        for command in commands {
+            command.send_answer();
+        }
+        self.send_hints(effects);
+    }
+
+    fn commit(
+        &mut self,
+        commands: &mut [Box<dyn QueuedCommand>],
+        ctx: &mut Context<Self>,
+    ) -> Result<AfterCommit> {
+        if let Some(damaged) = self.damage.refusal() {
+            self.metrics.writable.set(0);
+            return Err(damaged);
+        }
+        if let Some(outage) = &mut self.outage {
+            return Err(outage.refuse_commands(commands.len()));
+        }
+        let Some(connection) = &self.connection else {
+            return Err(Error::new(Code::Stopping, "the database is closed; the service is stopping"));
+        };
+        let begun = Instant::now();
+        let written =
+            Transaction { path: &self.path, connection, names: &mut self.names }.write_all(commands);
+        self.metrics.record_commit(commands.len(), begun.elapsed());
+        written.map_err(|failure| {
+            log::error!("event=commit_failed commands={} failure={failure:?}", commands.len());
+            self.metrics.failures.increment(1);
+            self.damage.note_error("a write", &failure.err);
+            // What is damaged is written no more; its connection stays for the checkpoint at the end.
+            if self.damage.seen().is_none() {
+                self.begin_outage(&failure.err, ctx);
+            }
+            outage::answer_for(&failure)
+        })
+    }
+
+    /// After a transaction that failed nobody knows what is on disk: start again from what is.
+    fn begin_outage(&mut self, err: &rusqlite::Error, ctx: &mut Context<Self>) {
+        self.names.clear();
+        self.connection = None;
+        self.outage = Some(DiskOutage::begin(err, self.kit.now()));
+        self.metrics.writable.set(0);
+        self.retry_writing(ctx);
+    }
+
+    /// Opens the database anew and proves by a commit that it can be written; where it can't, tries again soon.
+    fn retry_writing(&mut self, ctx: &mut Context<Self>) {
+        if self.damage.seen().is_some() {
+            return;
+        }
+        let Some(mut outage) = self.outage.take() else { return };
+        let now = self.kit.now();
+        match self.prove_writable(&outage, now) {
+            Ok((connection, effects)) => {
+                self.connection = Some(connection);
+                self.metrics.writable.set(1);
+                outage.end(now);
+                self.send_hints(effects);
+            }
+            Err(OpenError::Sqlite { source, .. }) if !is_damage(&source) => {
+                outage.note_retry(&source, now);
+                self.outage = Some(outage);
+                self.wake_at(Some(now + RETRY_DELAY), ctx);
+            }
+            Err(err) => {
+                self.outage = Some(outage);
+                self.reopen_failed(&err);
+            }
+        }
+    }
+
+    /// Ends in a restart: waiting doesn't help.
+    fn reopen_failed(&self, err: &OpenError) {
+        log::error!("event=reopen_failed error={err:?}");
+        if err.is_damage() {
+            self.damage.mark_seen(&format!("a reopening: {err}"));
+        } else {
+            self.kit.give_up();
+        }
+    }
+
+    /// After a restart, which may come within an outage.
+    fn reopen(&mut self, ctx: &mut Context<Self>) {
+        if self.outage.is_some() {
+            return self.retry_writing(ctx);
+        }
+        match reopen_recording(&self.path, self.record) {
+            Ok(connection) => {
+                self.recorder.watch(&connection);
+                self.connection = Some(connection);
+            }
+            Err(OpenError::Sqlite { source, .. }) if !is_damage(&source) => self.begin_outage(&source, ctx),
+            Err(err) => self.reopen_failed(&err),
+        }
+    }
+
+    /// The proof is a real write, and with it the one alert, so that it is stored if and only if writing works.
+    fn prove_writable(
+        &mut self,
+        outage: &DiskOutage,
+        now: DateTime<Utc>,
+    ) -> std::result::Result<(Connection, AfterCommit), OpenError> {
+        let connection = outage.reopen(&self.path, self.record)?;
+        self.recorder.watch(&connection);
+        let mut commands = vec![own_command(Ping)];
+        let is_alert_due = self.last_outage_alert.is_none_or(|last| now - last >= ALERT_INTERVAL);
+        if is_alert_due {
+            commands.push(own_command(RaiseAlerts { alerts: vec![outage.to_alert(now)] }));
+        }
+        let transaction = Transaction { path: &self.path, connection: &connection, names: &mut self.names };
+        let effects = transaction
+            .write_all(&mut commands)
+            .map_err(|failure| OpenError::for_file(&self.path)(failure.err))?;
+        if is_alert_due {
+            self.last_outage_alert = Some(now);
+        }
+        Ok((connection, effects))
+    }
+
+    fn send_hints(&mut self, effects: AfterCommit) {
+        if !effects.ready.is_empty() {
+            self.hints.ready.hint(TasksReady { topics: effects.ready.into_iter().collect() });
+        }
+        if let Some(due) = effects.delayed {
+            self.hints.delayed.hint(TasksDelayed { due });
+        }
+        if effects.has_alerts {
+            self.hints.alert.hint(AlertRaised);
+        }
+        if effects.has_messages {
+            self.hints.notify.hint(Notify);
+        }
+        self.recorder.changes().add(effects.changes);
+        if !self.is_change_hinted && !self.recorder.changes().is_empty() {
+            self.is_change_hinted = self.hints.changed.hint(Changed);
+        }
+    }
+}
+
+impl Actor for Owner {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(8192);
+        self.is_flush_due = false;
+        self.metrics.writable.set(1);
+        if self.connection.is_none() && !self.is_closed {
+            self.reopen(ctx);
+        }
+    }
+}
+
+impl Supervised for Owner {
+    fn restarting(&mut self, _ctx: &mut Self::Context) {
+        // The panic may have left a transaction open; what it held was never answered.
+        self.connection = None;
+        self.queue.borrow_mut().clear();
+        self.timer = Timer::default();
+    }
+}
+
+impl Wakes for Owner {
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+
+    fn wake(&mut self, _now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        self.retry_writing(ctx);
+    }
+}
+
+impl KernelActor for Owner {
+    fn kit(&self) -> &ActorKit {
+        &self.kit
+    }
+}
+
+impl Handler<Flush> for Owner {
+    type Result = ();
+
+    fn handle(&mut self, _: Flush, ctx: &mut Self::Context) {
+        self.is_flush_due = false;
+        guarded(self, ctx, Self::flush);
+    }
+}
+
+impl<C: Command> Handler<C> for Owner {
+    type Result = QueuedResponse<C>;
+
+    fn handle(&mut self, command: C, ctx: &mut Self::Context) -> Self::Result {
+        if self.queue.borrow().len() >= MAX_COMMANDS {
+            guarded(self, ctx, Self::flush);
+        }
+        if !self.is_flush_due {
+            self.is_flush_due = true;
+            ctx.notify(Flush);
+        }
+        QueuedResponse { queue: self.queue.clone(), command }
+    }
+}
+
+impl<C: Command> MessageResponse<Owner, C> for QueuedResponse<C> {
+    fn handle(self, _ctx: &mut Context<Owner>, back: Option<OneshotSender<C::Result>>) {
+        self.queue.borrow_mut().push(queued_command(self.command, back));
+    }
+}
+
+impl Command for Ping {
+    /// Answered after a commit that writes, so that a database that can't be written doesn't look well.
+    fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Pong> {
+        context.connection.pragma_update(None, "user_version", VERSION)?;
+        Ok(Pong { restarts: 0 })
+    }
+}
+
+impl Handler<TakeChanges> for Owner {
+    type Result = Result<Changes>;
+
+    /// Between two transactions, so that what is taken is committed.
+    fn handle(&mut self, _: TakeChanges, ctx: &mut Self::Context) -> Self::Result {
+        guarded(self, ctx, |owner, _| {
+            owner.is_change_hinted = false;
+            Ok(std::mem::take(&mut *owner.recorder.changes()))
+        })
+    }
+}
+
+impl Handler<Close> for Owner {
+    type Result = Result<()>;
+
+    fn handle(&mut self, _: Close, ctx: &mut Self::Context) -> Self::Result {
+        guarded(self, ctx, |owner, ctx| {
+            owner.flush(ctx);
+            owner.is_closed = true;
+            owner.wake_at(None, ctx);
+            let Some(connection) = owner.connection.take() else { return Ok(()) };
+            let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            checkpoint.map_err(|err| Error::new(Code::Storage, format!("the checkpoint failed: {err}")))
+        })
+    }
+}
