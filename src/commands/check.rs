@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use flowlord_domain::check::{check, has_errors};
 use flowlord_domain::row_keys::MissingKeys;
 use flowlord_domain::workflow::{Finding, Phase, Severity, WorkflowFile, Workflows};
-use flowlord_library::files::{Content, Found};
+use flowlord_library::files::{FileContent, FoundFiles};
 use flowlord_library::metafiles::MetaFiles;
 use flowlord_library::source;
 use flowlord_store::{Location, Stores};
@@ -73,7 +73,7 @@ pub(super) fn line(finding: &Finding) -> String {
 
 /// The file itself, or every workflow file below the folder, by paths that the reader can open; and where the meta files
 /// of their phases are.
-fn read(path: &str) -> anyhow::Result<(Found<Content>, MetaFiles)> {
+fn read(path: &str) -> anyhow::Result<(FoundFiles<FileContent>, MetaFiles)> {
     let root = Location::parse(path)?;
     let stores = stores(&root)?;
     let mut found = contents(&root, &stores)?;
@@ -96,19 +96,19 @@ fn stores(root: &Location) -> anyhow::Result<Stores> {
 }
 
 /// The workflow files at a place, which has some.
-pub(super) fn contents(root: &Location, stores: &Stores) -> anyhow::Result<Found<Content>> {
-    let found = actix_rt::System::new().block_on(source::read(root, stores))?;
+pub(super) fn contents(root: &Location, stores: &Stores) -> anyhow::Result<FoundFiles<FileContent>> {
+    let found = actix_rt::System::new().block_on(source::read_workflow_files(root, stores))?;
     anyhow::ensure!(!found.files.is_empty(), "{root} holds no workflow files (*.toml)");
     Ok(found)
 }
 
 /// All findings: of what is skipped, of the files that don't parse, and of the others together.
-fn findings(found: &Found<Content>, meta_files: &MetaFiles) -> Vec<Finding> {
+fn findings(found: &FoundFiles<FileContent>, meta_files: &MetaFiles) -> Vec<Finding> {
     let skipped = found.skipped.entries.iter();
     let mut findings: Vec<_> =
         skipped.map(|entry| warning(&entry.path, &format!("this entry is skipped: {}", entry.why))).collect();
     let mut parsed = Vec::new();
-    for Content { path, text, hash } in &found.files {
+    for FileContent { path, text, hash } in &found.files {
         match text {
             // The zone moves cron's times, not what can be written.
             Ok(text) => match WorkflowFile::parse(path, text, hash, Tz::UTC) {
@@ -137,7 +137,7 @@ fn of_rows(phase: &Phase, meta_files: &MetaFiles) -> Option<Finding> {
     let (line, column) = phase.template_place();
     let finding =
         |severity, message| Finding { file: phase.workflow.clone(), line, column, severity, message };
-    let rows = match actix_rt::System::new().block_on(meta_files.rows(path)) {
+    let rows = match actix_rt::System::new().block_on(meta_files.read_rows(path)) {
         Ok(rows) => rows,
         Err(_) if Path::new(path).is_absolute() || path.contains("://") => return None,
         Err(err) => {

@@ -9,11 +9,11 @@ use flowlord_store::{Listing, MOST_OBJECTS, Skipped, list_folder};
 use sha2::{Digest as _, Sha256};
 
 /// How large a workflow file may be.
-pub(crate) const MOST_BYTES: u64 = 16 * 1024 * 1024;
+pub(crate) const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A file that was read.
+/// A workflow file as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Content {
+pub struct FileContent {
     /// Relative to the workflow root, with slashes; the file's name when the root is a file.
     pub path: String,
     /// What it holds; an error where that is no text.
@@ -24,7 +24,7 @@ pub struct Content {
 
 /// What is at a workflow root.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found<T> {
+pub struct FoundFiles<T> {
     /// Its workflow files, by path.
     pub files: Vec<T>,
     /// What can't be taken.
@@ -33,9 +33,9 @@ pub struct Found<T> {
     pub is_bare: bool,
 }
 
-impl<T> Found<T> {
+impl<T> FoundFiles<T> {
     /// One file that the root names.
-    pub(crate) fn one(file: Option<T>) -> Self {
+    pub(crate) fn single(file: Option<T>) -> Self {
         Self { files: file.into_iter().collect(), skipped: Skipped::default(), is_bare: false }
     }
 }
@@ -45,17 +45,17 @@ impl<T> Found<T> {
 ///
 /// # Errors
 /// When the root can't be read: what is in there is then unknown.
-pub fn read(root: &Path) -> io::Result<Found<Content>> {
+pub fn read_folder(root: &Path) -> io::Result<FoundFiles<FileContent>> {
     if std::fs::metadata(root)?.is_file() {
         let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        return Ok(Found::one(content(root, name)));
+        return Ok(FoundFiles::single(read_file(root, name)));
     }
     let is_bare = std::fs::read_dir(root)?.next().is_none();
     let Listing { objects, skipped } = list_folder(root, MOST_OBJECTS).map_err(io::Error::other)?;
     let paths = objects.into_iter().map(|object| object.path);
     let workflows = paths.filter(|path| is_named_as_workflow(Path::new(path)));
-    let files = workflows.filter_map(|path| content(&root.join(&path), path)).collect();
-    Ok(Found { files, skipped, is_bare })
+    let files = workflows.filter_map(|path| read_file(&root.join(&path), path)).collect();
+    Ok(FoundFiles { files, skipped, is_bare })
 }
 
 pub(crate) fn is_named_as_workflow(path: &Path) -> bool {
@@ -64,31 +64,32 @@ pub(crate) fn is_named_as_workflow(path: &Path) -> bool {
 
 /// A file that can't be read counts as one that is broken: it must not stop the others. None when it left
 /// meanwhile.
-fn content(path: &Path, name: String) -> Option<Content> {
+fn read_file(path: &Path, name: String) -> Option<FileContent> {
     let mut bytes = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
     let (text, hash) = match read {
         Ok(_) => {
-            let hash = hash(&bytes);
-            (text(bytes), hash)
+            let hash = content_hash(&bytes);
+            (workflow_text(bytes), hash)
         }
         Err(err) if err.kind() == io::ErrorKind::NotFound => return None,
         Err(err) => (Err(format!("the file can't be read: {err}")), format!("unreadable: {err}")),
     };
-    Some(Content { path: name, text, hash })
+    Some(FileContent { path: name, text, hash })
 }
 
 /// A file's bytes as what a workflow file holds.
-pub(crate) fn text(bytes: Vec<u8>) -> Result<String, String> {
-    if u64::try_from(bytes.len()).is_ok_and(|len| len > MOST_BYTES) {
-        return Err(format!("the file is larger than {} MiB: split it", MOST_BYTES / 1024 / 1024));
+pub(crate) fn workflow_text(bytes: Vec<u8>) -> Result<String, String> {
+    if u64::try_from(bytes.len()).is_ok_and(|len| len > MAX_FILE_BYTES) {
+        return Err(format!("the file is larger than {} MiB: split it", MAX_FILE_BYTES / 1024 / 1024));
     }
     let text =
         String::from_utf8(bytes).map_err(|_| "the file is no UTF-8 text: save it as UTF-8".to_owned())?;
     Ok(bom::skip(&text).to_owned())
 }
 
-fn hash(bytes: &[u8]) -> String {
+fn content_hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
         let _never_fails = write!(text, "{byte:02x}");
         text
@@ -110,9 +111,9 @@ mod tests {
             std::fs::write(folder.path().join(name), name).unwrap();
         }
         let paths: Vec<_> =
-            read(folder.path()).unwrap().files.into_iter().map(|content| content.path).collect();
+            read_folder(folder.path()).unwrap().files.into_iter().map(|content| content.path).collect();
         assert_eq!(paths, ["a.toml", "b/c/d.TOML"]);
-        let one = read(&folder.path().join("README.md")).unwrap().files;
+        let one = read_folder(&folder.path().join("README.md")).unwrap().files;
         assert_eq!((one.len(), one[0].path.as_str()), (1, "README.md"), "a file named is taken as it is");
     }
 
@@ -120,7 +121,7 @@ mod tests {
     fn a_file_that_is_no_text_is_broken_not_fatal() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.toml"), [0xff, 0xfe]).unwrap();
-        let read = read(folder.path()).unwrap().files;
+        let read = read_folder(folder.path()).unwrap().files;
         assert!(read[0].text.as_ref().unwrap_err().contains("UTF-8"));
         assert_eq!(read[0].hash.len(), 64);
     }
@@ -130,7 +131,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for (mark, text) in [("\u{feff}", "a = 1"), ("\u{feff}\u{feff}", "\u{feff}a = 1")] {
             std::fs::write(folder.path().join("a.toml"), format!("{mark}a = 1")).unwrap();
-            assert_eq!(read(folder.path()).unwrap().files[0].text.as_deref(), Ok(text));
+            assert_eq!(read_folder(folder.path()).unwrap().files[0].text.as_deref(), Ok(text));
         }
     }
 
@@ -138,8 +139,8 @@ mod tests {
     fn a_file_that_is_too_large_is_broken_and_its_end_not_read() {
         let folder = tempfile::tempdir().unwrap();
         let file = std::fs::File::create(folder.path().join("a.toml")).unwrap();
-        file.set_len(MOST_BYTES + 2).unwrap();
-        let read = read(folder.path()).unwrap().files;
+        file.set_len(MAX_FILE_BYTES + 2).unwrap();
+        let read = read_folder(folder.path()).unwrap().files;
         assert!(read[0].text.as_ref().unwrap_err().contains("larger than 16 MiB: split it"));
     }
 
@@ -156,7 +157,7 @@ mod tests {
         symlink("nowhere.toml", folder.path().join("dangling.toml")).unwrap();
         std::fs::create_dir(folder.path().join("folder.toml")).unwrap();
         let paths: Vec<_> =
-            read(folder.path()).unwrap().files.into_iter().map(|content| content.path).collect();
+            read_folder(folder.path()).unwrap().files.into_iter().map(|content| content.path).collect();
         assert_eq!(paths, ["a.toml"]);
     }
 
@@ -169,17 +170,17 @@ mod tests {
             std::fs::write(folder.path().join(std::ffi::OsStr::from_bytes(name)), "a").unwrap();
         }
         std::os::unix::fs::symlink("itself.toml", folder.path().join("itself.toml")).unwrap();
-        let found = read(folder.path()).unwrap();
+        let found = read_folder(folder.path()).unwrap();
         let paths: Vec<_> = found.files.iter().map(|content| content.path.as_str()).collect();
         assert_eq!(paths, ["a.toml", "b.toml"]);
         let mut odd: Vec<_> = found.skipped.entries.iter().map(|entry| entry.path.as_str()).collect();
         odd.sort_unstable();
         assert_eq!(odd, ["Icon\\r", "caf\\xE9.toml", "itself.toml"]);
-        assert!(!found.is_bare && read(tempfile::tempdir().unwrap().path()).unwrap().is_bare);
+        assert!(!found.is_bare && read_folder(tempfile::tempdir().unwrap().path()).unwrap().is_bare);
     }
 
     #[test]
     fn a_root_that_is_not_there_is_an_error() {
-        assert!(read(Path::new("/nowhere/at/all")).is_err());
+        assert!(read_folder(Path::new("/nowhere/at/all")).is_err());
     }
 }

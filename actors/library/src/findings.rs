@@ -1,4 +1,4 @@
-//! What is said of workflow files that don't load.
+//! Findings and alerts about workflow files that don't load.
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::workflow::{Finding, Severity};
@@ -6,7 +6,7 @@ use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::write::WorkflowRecord;
 use flowlord_store::Skipped;
 
-use crate::source::Seen;
+use crate::source::ScannedFile;
 
 /// Stands for the root as a whole, where that can't be read. No file is called so.
 pub(crate) const ROOT: &str = ".";
@@ -19,26 +19,26 @@ pub(crate) fn is_special(path: &str) -> bool {
     path == ROOT || path == SKIPPED
 }
 
-/// What is skipped, as a file that doesn't load while that is the same.
-pub(crate) fn seen_of(skipped: &Skipped) -> Option<Seen> {
+/// What is skipped, as if it were a file that doesn't load.
+pub(crate) fn skipped_file(skipped: &Skipped) -> Option<ScannedFile> {
     let text = Some(skipped.text()).filter(|text| !text.is_empty())?;
-    Some(Seen { path: SKIPPED.to_owned(), hash: text.clone(), text: Some(Err(text)) })
+    Some(ScannedFile { path: SKIPPED.to_owned(), hash: text.clone(), text: Some(Err(text)) })
 }
 
 /// A finding about a file as a whole.
-pub(crate) fn finding(path: &str, problem: &str) -> Finding {
+pub(crate) fn file_finding(path: &str, problem: &str) -> Finding {
     let (file, message) = (path.to_owned(), problem.to_owned());
     Finding { file, line: 1, column: 1, severity: Severity::Error, message }
 }
 
-/// Whether all that is skipped was told of before.
-pub(crate) fn is_told(record: &WorkflowRecord, known: &WorkflowRecord) -> bool {
+/// True when all that is skipped was reported before.
+pub(crate) fn is_reported(record: &WorkflowRecord, known: &WorkflowRecord) -> bool {
     record.path == SKIPPED
         && record.hash.split("; ").all(|entry| known.hash.split("; ").any(|it| it == entry))
 }
 
 /// The alert about a file that doesn't load.
-pub(crate) fn alert(record: &WorkflowRecord, now: DateTime<Utc>) -> NewAlert {
+pub(crate) fn file_alert(record: &WorkflowRecord, now: DateTime<Utc>) -> NewAlert {
     let WorkflowRecord { path, problem, content, .. } = record;
     let msg = match (path.as_str(), content.as_str()) {
         (ROOT, _) => format!("the workflow files can't be read, what was loaded before counts: {problem}"),

@@ -1,68 +1,58 @@
 //! The library actor: which workflows count.
 //!
-//! It looks at the files at its start, every `refresh`, when asked, and soon after a local one changed. A file that
-//! doesn't load keeps its last good version, also over a restart: both are rows. So do all while a store is away.
+//! It scans the files at its start, every `refresh`, when asked, and soon after a local one changed. A file that
+//! doesn't load keeps its last good version, also over a restart: both are rows. So do all while a storage is away.
 
+mod catalog;
 pub mod files;
 mod findings;
-mod look;
 pub mod metafiles;
 mod row_problems;
-mod shelf;
+mod scan;
 pub mod source;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use actix::fut::{ActorFutureExt as _, wrap_future};
-use actix::{
-    Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, ResponseActFuture, Supervised,
-    Supervisor,
-};
+use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use flowlord_domain::template::Row;
-use flowlord_domain::workflow::Workflows;
-use flowlord_kernel::Pong;
-use flowlord_kernel::{
-    Activity, Busy, Code, Error, Guarded, LatePort, Ping, Port, Result, SharedClock, Supervision, Tick,
-    Timer, Wakes, guarded,
-};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, Wakes, handlers};
+use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
 use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows, Reload, Reloaded, WorkflowsChanged};
-use flowlord_messages::read::ReadWorkflows;
-use flowlord_messages::write::SaveWorkflows;
 use flowlord_store::Watch;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
-use crate::look::{Outcome, look};
+use crate::catalog::WorkflowCatalog;
 use crate::metafiles::MetaFiles;
-use crate::row_problems::RowProblems;
-use crate::shelf::Shelf;
+use crate::row_problems::{RowProblems, with_row_problems};
+use crate::scan::{ScanOutcome, scan_files};
 
-/// After a failed look, when to try again.
-const TRY_AGAIN: TimeDelta = TimeDelta::seconds(1);
+/// After a failed scan, when to try again.
+const RETRY_DELAY: TimeDelta = TimeDelta::seconds(1);
 
-/// When to ask again for a place that couldn't be read.
-const ASK_AGAIN: TimeDelta = TimeDelta::seconds(30);
+/// When to read a place again that couldn't be read.
+const AWAY_RETRY_DELAY: TimeDelta = TimeDelta::seconds(30);
 
 /// How long it is quiet after a change before the files are read: a save is many changes, and is read whole.
 const QUIET: TimeDelta = TimeDelta::milliseconds(200);
 
-/// How long changes may go on before the files are read all the same.
-const LONGEST: TimeDelta = TimeDelta::seconds(2);
+/// How long changes may go on before the files are read anyway.
+const MAX_DELAY: TimeDelta = TimeDelta::seconds(2);
 
-/// As many meta files are read at the same time.
-const META_FILES: usize = 2;
+/// How many meta files are read at the same time.
+const MAX_META_FILES: usize = 2;
 
 /// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The workflow files, a file or a folder, and where meta files may be.
     pub files: MetaFiles,
-    /// How often to look.
+    /// How often to scan.
     pub refresh: TimeDelta,
-    /// Look as well when a local file changes.
+    /// Scan as well when a local file changes.
     pub watch: bool,
     /// The zone of cron expressions that name none.
     pub zone: Tz,
@@ -71,41 +61,40 @@ pub struct Config {
 /// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// The clock.
-    pub clock: SharedClock,
-    /// Work under way.
-    pub activity: Activity,
-    /// Restarts.
-    pub supervision: Supervision,
-    /// To the DB owner.
-    pub save: Port<SaveWorkflows>,
-    /// To the DB readers, at the start.
-    pub stored: Port<ReadWorkflows>,
-    /// Who hears of it.
+    /// Clock, ids and supervision.
+    pub kit: ActorKit,
+    /// Stores what a scan found.
+    pub writer: DatabaseWriter,
+    /// Knows at the start what was found before.
+    pub reader: DatabaseReader,
+    /// The actors that are sent the workflows after each scan.
     pub changed: Vec<LatePort<WorkflowsChanged>>,
 }
+
+/// Callers of a reload.
+type ReloadCallers = Vec<oneshot::Sender<Result<Reloaded>>>;
 
 /// The actor.
 #[derive(Debug)]
 pub struct Library {
     config: Config,
     deps: Deps,
-    /// None until the first look is done; who asks until then waits.
+    /// None until the first scan is done; callers wait until then.
     current: Option<Current>,
-    shelf: Option<Shelf>,
+    first_callers: Vec<oneshot::Sender<Result<Current>>>,
+    catalog: Option<WorkflowCatalog>,
     row_problems: RowProblems,
-    looking: bool,
-    /// Who asked for a look while one was under way: the next one is theirs.
-    next: Vec<oneshot::Sender<Result<Reloaded>>>,
-    first: Vec<oneshot::Sender<Result<Current>>>,
+    is_scanning: bool,
+    /// Callers of a reload while a scan was under way: they wait for the next one.
+    reload_callers: ReloadCallers,
     timer: Timer,
-    next_look: Option<DateTime<Utc>>,
+    next_scan: Option<DateTime<Utc>>,
     watch: Option<Watch>,
-    /// Told by the watch, from its own thread.
+    /// Notified by the watch, from its own thread.
     changes: Arc<Notify>,
-    /// The first change that no look has seen yet, and when that look is due.
+    /// The first change that no scan has seen yet, and when that scan is due.
     changed: Option<(DateTime<Utc>, DateTime<Utc>)>,
-    meta_files: Arc<Semaphore>,
+    meta_file_permits: Arc<Semaphore>,
 }
 
 impl Library {
@@ -113,235 +102,193 @@ impl Library {
     #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
-            timer: Timer::new(deps.clock.clone()),
+            timer: Timer::default(),
             config,
             deps,
             current: None,
-            shelf: None,
+            first_callers: Vec::new(),
+            catalog: None,
             row_problems: RowProblems::new(),
-            looking: false,
-            next: Vec::new(),
-            first: Vec::new(),
-            next_look: None,
+            is_scanning: false,
+            reload_callers: Vec::new(),
+            next_scan: None,
             watch: None,
             changes: Arc::default(),
             changed: None,
-            meta_files: Arc::new(Semaphore::new(META_FILES)),
+            meta_file_permits: Arc::new(Semaphore::new(MAX_META_FILES)),
         })
     }
 
-    fn look(
-        &mut self,
-        asked: Vec<oneshot::Sender<Result<Reloaded>>>,
-        busy: Option<Busy>,
-        ctx: &mut Context<Self>,
-    ) {
-        self.looking = true;
+    fn start_scan(&mut self, callers: ReloadCallers, ctx: &mut Context<Self>) {
+        self.is_scanning = true;
         self.changed = None;
         let (watch, changes) = (self.watch.take(), Arc::clone(&self.changes));
-        let look = look(self.config.clone(), self.deps.clone(), self.shelf.clone(), watch, changes);
-        ctx.spawn(wrap_future::<_, Self>(look).map(move |looked, this, ctx| {
-            guarded(this, ctx, |this, ctx| this.looked(looked, asked, ctx));
-            drop(busy);
-        }));
+        let scan = scan_files(self.config.clone(), self.deps.clone(), self.catalog.clone(), watch, changes);
+        self.ask(ctx, scan, |this, outcome, ctx| this.end_scan(outcome, callers, ctx));
     }
 
-    fn looked(
-        &mut self,
-        looked: Result<Outcome>,
-        asked: Vec<oneshot::Sender<Result<Reloaded>>>,
-        ctx: &mut Context<Self>,
-    ) {
-        self.looking = false;
-        let now = self.deps.clock.now();
-        let (answer, next_look) = match looked {
-            Ok(Outcome { shelf, reloaded, row_problems, away, watch }) => {
+    fn end_scan(&mut self, outcome: Result<ScanOutcome>, callers: ReloadCallers, ctx: &mut Context<Self>) {
+        self.is_scanning = false;
+        let now = self.now();
+        let (answer, next_scan) = match outcome {
+            Ok(outcome) => {
                 let refresh = self.config.refresh;
-                let next_look = now + if away { refresh.min(ASK_AGAIN) } else { refresh };
-                self.watch = watch;
-                self.take(shelf, row_problems, &reloaded, now, next_look);
-                (Ok(reloaded), next_look)
+                let next_scan = now + if outcome.is_away { refresh.min(AWAY_RETRY_DELAY) } else { refresh };
+                (Ok(self.replace_catalog(outcome, now, next_scan)), next_scan)
             }
             Err(err) => {
                 log::error!("event=workflows_not_loaded error={err:?}");
-                // Nobody knows what was saved: the next look compares with what was.
-                self.shelf = None;
-                (Err(err), now + TRY_AGAIN)
+                // Nobody knows what was saved: the next scan compares with what was.
+                self.catalog = None;
+                (Err(err), now + RETRY_DELAY)
             }
         };
-        self.next_look = Some(next_look);
+        self.next_scan = Some(next_scan);
         self.set_timer(ctx);
-        for asked in asked {
-            let _nobody_waits_any_more = asked.send(answer.clone());
+        for caller in callers {
+            let _nobody_waits_any_more = caller.send(answer.clone());
         }
-        if !self.next.is_empty() {
-            let next = std::mem::take(&mut self.next);
-            let busy = self.deps.activity.begin();
-            self.look(next, Some(busy), ctx);
+        if !self.reload_callers.is_empty() {
+            let callers = std::mem::take(&mut self.reload_callers);
+            self.start_scan(callers, ctx);
         }
     }
 
-    fn take(
+    fn replace_catalog(
         &mut self,
-        shelf: Shelf,
-        row_problems: RowProblems,
-        reloaded: &Reloaded,
+        outcome: ScanOutcome,
         now: DateTime<Utc>,
-        next_look: DateTime<Utc>,
-    ) {
-        let Reloaded { added, changed, removed, broken } = reloaded;
-        let same_files = added.is_empty() && changed.is_empty() && removed.is_empty();
-        let same = same_files && self.row_problems == row_problems;
-        // Whoever holds the same workflows may keep what it made of them. After a look that failed, or a restart,
+        next_scan: DateTime<Utc>,
+    ) -> Reloaded {
+        let ScanOutcome { catalog, reloaded, row_problems, watch, .. } = outcome;
+        self.watch = watch;
+        let Reloaded { added, changed, removed, broken } = &reloaded;
+        let has_same_files = added.is_empty() && changed.is_empty() && removed.is_empty();
+        let is_same = has_same_files && self.row_problems == row_problems;
+        // Whoever holds the same workflows may keep what it made of them. After a scan that failed, or a restart,
         // what was loaded isn't what was compared with.
-        let unchanged = self.current.take().filter(|_| same && self.shelf.is_some());
-        let first = unchanged.is_none();
-        let anew = || Arc::new(row_problems::applied(shelf.workflows(), &row_problems));
-        let workflows = unchanged.map_or_else(anew, |current| current.workflows);
-        if first {
-            let (files, phases) = (workflows.files().len(), workflows.phases().count());
-            log::info!(
-                "event=workflows_loaded files={files} phases={phases} added={} changed={changed:?} \
-                 removed={removed:?} broken={}",
-                added.len(),
-                broken.len()
-            );
-        }
+        let workflows = match self.current.take() {
+            Some(current) if is_same && self.catalog.is_some() => current.workflows,
+            _ => {
+                let workflows = Arc::new(with_row_problems(catalog.workflows(), &row_problems));
+                let (files, phases) = (workflows.files().len(), workflows.phases().count());
+                log::info!(
+                    "event=workflows_loaded files={files} phases={phases} added={} changed={changed:?} \
+                     removed={removed:?} broken={}",
+                    added.len(),
+                    broken.len()
+                );
+                workflows
+            }
+        };
         if workflows.files().is_empty() {
             log::error!("event=no_workflows path={:?}", self.config.files.root.to_string());
         }
-        let current = Current { workflows, looked_at: now, next_look, broken: Arc::new(broken.clone()) };
-        for first in self.first.drain(..) {
-            let _nobody_waits_any_more = first.send(Ok(current.clone()));
+        for changed in &self.deps.changed {
+            changed.hint(WorkflowsChanged { workflows: Arc::clone(&workflows) });
         }
-        self.tell(&current.workflows);
+        let broken = Arc::new(broken.clone());
+        let current = Current { workflows, looked_at: now, next_look: next_scan, broken };
+        for caller in self.first_callers.drain(..) {
+            let _nobody_waits_any_more = caller.send(Ok(current.clone()));
+        }
         self.current = Some(current);
-        self.shelf = Some(shelf);
+        self.catalog = Some(catalog);
         self.row_problems = row_problems;
+        reloaded
     }
 
-    /// At the next look by itself, or sooner where something changed.
+    /// At the next regular scan, or sooner where something changed.
     fn set_timer(&mut self, ctx: &mut Context<Self>) {
         let due = self.changed.map(|(_, due)| due);
-        let at = self.next_look.into_iter().chain(due).min();
-        self.timer.set(at, ctx, |this| &mut this.timer);
+        self.wake_at(self.next_scan.into_iter().chain(due).min(), ctx);
     }
 
-    /// Waits for the watch to tell of the next change, however many it tells of meanwhile.
-    fn listen(&self, ctx: &mut Context<Self>) {
+    /// Waits until the watch notifies of the next change; many changes meanwhile are one.
+    fn await_change(&self, ctx: &mut Context<Self>) {
         let changes = Arc::clone(&self.changes);
-        let told = async move { changes.notified().await };
-        ctx.spawn(wrap_future::<_, Self>(told).map(|(), this, ctx| {
-            guarded(this, ctx, |this, ctx| {
-                this.listen(ctx);
-                this.file_changed(ctx);
-            });
-        }));
+        self.follow(ctx, async move { changes.notified().await }, |this, (), ctx| {
+            this.await_change(ctx);
+            let now = this.now();
+            let first = this.changed.map_or(now, |(first, _)| first);
+            this.changed = Some((first, (now + QUIET).min(first + MAX_DELAY)));
+            if !this.is_scanning {
+                this.set_timer(ctx);
+            }
+        });
     }
 
-    fn file_changed(&mut self, ctx: &mut Context<Self>) {
-        let now = self.deps.clock.now();
-        let first = self.changed.map_or(now, |(first, _)| first);
-        self.changed = Some((first, (now + QUIET).min(first + LONGEST)));
-        if !self.looking {
-            self.set_timer(ctx);
+    fn reload(&mut self, _: Reload, ctx: &mut Context<Self>) -> Reply<Self, Reloaded> {
+        let (caller, answer) = oneshot::channel();
+        if self.is_scanning {
+            self.reload_callers.push(caller);
+        } else {
+            self.start_scan(vec![caller], ctx);
         }
+        self.reply_after(answer, |_, answer, _| answer.unwrap_or_else(|_| Err(stopping())))
     }
 
-    fn tell(&self, workflows: &Arc<Workflows>) {
-        for changed in &self.deps.changed {
-            changed.hint(WorkflowsChanged { workflows: Arc::clone(workflows) });
+    fn answer_current(&mut self, _: CurrentWorkflows, _: &mut Context<Self>) -> Reply<Self, Current> {
+        if let Some(current) = self.current.clone() {
+            return Box::pin(actix::fut::ready(Ok(current)));
         }
+        let (caller, answer) = oneshot::channel();
+        self.first_callers.push(caller);
+        self.reply_after(answer, |_, answer, _| answer.unwrap_or_else(|_| Err(stopping())))
+    }
+
+    fn read_meta_rows(&mut self, ask: MetaRows, _: &mut Context<Self>) -> Reply<Self, Arc<Vec<Row>>> {
+        let (files, permits) = (self.config.files.clone(), Arc::clone(&self.meta_file_permits));
+        let read = async move {
+            let _permit = permits.acquire().await;
+            files.read_rows(&ask.path).await
+        };
+        self.reply_after(read, |_, rows, _| rows)
     }
 }
+
+fn stopping() -> Error {
+    Error::new(Code::Stopping, "the library is stopping or restarting")
+}
+
+handlers!(Library {
+    async Reload => reload,
+    async CurrentWorkflows => answer_current,
+    async MetaRows => read_meta_rows,
+});
 
 impl Actor for Library {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(2048);
-        self.listen(ctx);
-        let busy = self.deps.activity.begin();
-        self.look(Vec::new(), Some(busy), ctx);
+        self.await_change(ctx);
+        self.start_scan(Vec::new(), ctx);
     }
 }
 
 impl Supervised for Library {
     fn restarting(&mut self, _ctx: &mut Self::Context) {
-        self.shelf = None;
-        self.looking = false;
-        self.timer = Timer::new(self.deps.clock.clone());
+        self.catalog = None;
+        self.is_scanning = false;
+        self.timer = Timer::default();
     }
 }
 
-impl Guarded for Library {
-    fn supervision(&self) -> &Supervision {
-        &self.deps.supervision
+impl KernelActor for Library {
+    fn kit(&self) -> &ActorKit {
+        &self.deps.kit
     }
 }
 
 impl Wakes for Library {
-    fn wake(&mut self, tick: Tick, ctx: &mut Context<Self>) {
-        if !self.looking {
-            self.look(Vec::new(), tick.busy, ctx);
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+
+    fn wake(&mut self, _: DateTime<Utc>, ctx: &mut Context<Self>) {
+        if !self.is_scanning {
+            self.start_scan(Vec::new(), ctx);
         }
-    }
-}
-
-impl Handler<Reload> for Library {
-    type Result = ResponseActFuture<Self, Result<Reloaded>>;
-
-    fn handle(&mut self, _: Reload, ctx: &mut Self::Context) -> Self::Result {
-        guarded(self, ctx, |this, ctx| -> ResponseActFuture<Self, Result<Reloaded>> {
-            let (asked, answer) = oneshot::channel();
-            if this.looking {
-                this.next.push(asked);
-            } else {
-                let busy = this.deps.activity.begin();
-                this.look(vec![asked], Some(busy), ctx);
-            }
-            Box::pin(wrap_future(answered(answer)))
-        })
-    }
-}
-
-impl Handler<CurrentWorkflows> for Library {
-    type Result = ResponseActFuture<Self, Result<Current>>;
-
-    fn handle(&mut self, _: CurrentWorkflows, ctx: &mut Self::Context) -> Self::Result {
-        guarded(self, ctx, |this, _| -> ResponseActFuture<Self, Result<Current>> {
-            if let Some(current) = this.current.clone() {
-                return Box::pin(actix::fut::ready(Ok(current)));
-            }
-            let (asked, answer) = oneshot::channel();
-            this.first.push(asked);
-            Box::pin(wrap_future(answered(answer)))
-        })
-    }
-}
-
-async fn answered<T>(answer: oneshot::Receiver<Result<T>>) -> Result<T> {
-    answer.await.unwrap_or_else(|_| Err(Error::new(Code::Stopping, "the library is stopping or restarting")))
-}
-
-impl Handler<MetaRows> for Library {
-    type Result = ResponseActFuture<Self, Result<Arc<Vec<Row>>>>;
-
-    fn handle(&mut self, MetaRows { path }: MetaRows, ctx: &mut Self::Context) -> Self::Result {
-        guarded(self, ctx, |this, _| -> ResponseActFuture<Self, Result<Arc<Vec<Row>>>> {
-            let (files, turns) = (this.config.files.clone(), Arc::clone(&this.meta_files));
-            Box::pin(wrap_future(async move {
-                let _turn = turns.acquire().await;
-                files.rows(&path).await
-            }))
-        })
-    }
-}
-
-impl Handler<Ping> for Library {
-    type Result = Result<Pong>;
-
-    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Result<Pong> {
-        Ok(Pong { restarts: self.deps.supervision.restarts() })
     }
 }

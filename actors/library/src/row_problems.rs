@@ -8,23 +8,23 @@ use flowlord_domain::workflow::{Finding, Phase, Severity, Workflows};
 
 use crate::metafiles::MetaFiles;
 
-/// At most so many phases have their meta file read at each scan.
-const MOST_READ: usize = 50;
+/// At most this many phases have their meta file read at each scan.
+const MAX_META_FILES_READ: usize = 50;
 
 /// What is wrong, by the workflow and the place of the phase in it.
 pub(crate) type RowProblems = BTreeMap<(String, usize), String>;
 
 /// Reads the meta files of this machine. Those of stores are left to the slots: a scan doesn't wait for them. So is a file
 /// that can't be read, since it may be there in time, and a child, whose parent may have the key.
-pub(crate) async fn find(files: &MetaFiles, workflows: &Workflows) -> RowProblems {
+pub(crate) async fn find_row_problems(files: &MetaFiles, workflows: &Workflows) -> RowProblems {
     let mut problems = RowProblems::new();
     if files.root.as_local().is_none() {
         return problems;
     }
     let phases = workflows.files().iter().flat_map(|file| file.phases.iter().enumerate());
-    for (index, phase) in phases.filter(|(_, phase)| is_read(phase)).take(MOST_READ) {
+    for (index, phase) in phases.filter(|(_, phase)| is_checked(phase)).take(MAX_META_FILES_READ) {
         let path = phase.rule.meta_file.as_deref().unwrap_or_default();
-        let Ok(rows) = files.rows(path).await else { continue };
+        let Ok(rows) = files.read_rows(path).await else { continue };
         if let Some(missing) = MissingKeys::of(&phase.template, &rows, |_| false) {
             let problem = format!("meta-file `{path}`: {missing}; nothing starts");
             problems.insert((phase.workflow.clone(), index), problem);
@@ -33,13 +33,13 @@ pub(crate) async fn find(files: &MetaFiles, workflows: &Workflows) -> RowProblem
     problems
 }
 
-fn is_read(phase: &Phase) -> bool {
+fn is_checked(phase: &Phase) -> bool {
     let is_local = |path: &String| !path.contains("://");
     phase.depends_on.is_none() && phase.rule.blocked().is_none() && phase.rule.meta_file.iter().any(is_local)
 }
 
 /// The workflows with these problems at their phases.
-pub(crate) fn applied(workflows: Workflows, problems: &RowProblems) -> Workflows {
+pub(crate) fn with_row_problems(workflows: Workflows, problems: &RowProblems) -> Workflows {
     if problems.is_empty() {
         return workflows;
     }

@@ -1,6 +1,6 @@
-//! One look at the workflow files: read what changed, compare, remember.
+//! One scan of the workflow files: read what changed, compare, remember.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use flowlord_kernel::{Code, Error, Result};
@@ -9,99 +9,94 @@ use flowlord_messages::read::ReadWorkflows;
 use flowlord_store::Watch;
 use tokio::sync::Notify;
 
-use crate::files::Found;
-use crate::row_problems::{self, RowProblems};
-use crate::shelf::{Looked, Shelf};
-use crate::source::{self, Seen};
-use crate::{Config, Deps, files};
+use crate::catalog::{CatalogChange, WorkflowCatalog};
+use crate::files::{self, FoundFiles};
+use crate::row_problems::{RowProblems, find_row_problems};
+use crate::source::{ScannedFile, scan_store};
+use crate::{Config, Deps};
 
-/// What is said of a root that was suddenly bare.
+/// The problem of a root that was suddenly bare.
 const UNMOUNTED: &str = "nothing is there any more, as where a disk isn't mounted: put the files back, or, to end their \
                          workflows, put any other file there";
 
-/// What a look came to.
+/// What a scan found.
 #[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) shelf: Shelf,
+pub(crate) struct ScanOutcome {
+    pub(crate) catalog: WorkflowCatalog,
     pub(crate) reloaded: Reloaded,
     pub(crate) row_problems: RowProblems,
     /// The place couldn't be read: what was there before stays.
-    pub(crate) away: bool,
+    pub(crate) is_away: bool,
     pub(crate) watch: Option<Watch>,
 }
 
-/// Reads the files, compares, and has what changed remembered before it counts.
-pub(crate) async fn look(
+/// The files that were read; else why not.
+type FilesRead = std::result::Result<FoundFiles<ScannedFile>, String>;
+
+/// Reads the files, compares, and has what changed stored before it counts.
+pub(crate) async fn scan_files(
     config: Config,
     deps: Deps,
-    shelf: Option<Shelf>,
+    catalog: Option<WorkflowCatalog>,
     watch: Option<Watch>,
     changes: Arc<Notify>,
-) -> Result<Outcome> {
-    let shelf = match shelf {
-        Some(shelf) => shelf,
-        None => Shelf::remembered(deps.stored.call(ReadWorkflows).await?, config.zone),
+) -> Result<ScanOutcome> {
+    let catalog = match catalog {
+        Some(catalog) => catalog,
+        None => WorkflowCatalog::from_records(deps.reader.call(ReadWorkflows).await?, config.zone),
     };
-    let root = match config.files.root.as_local() {
-        Some(path) => Root::Here(path.to_owned()),
-        None => Root::There(remote(&config, &shelf).await),
+    let (found, watch) = match config.files.root.as_local() {
+        Some(path) => {
+            let (path, is_watched) = (path.to_owned(), config.watch);
+            run_blocking(move || {
+                // Watched before the files are read: no change falls in between.
+                let watch = if is_watched { watch_folder(&path, watch, &changes) } else { None };
+                (read_local(&path), watch)
+            })
+            .await?
+        }
+        None => (read_remote(&config, &catalog).await, None),
     };
-    let meta_files = config.files.clone();
-    let now = deps.clock.now();
-    let looked = tokio::task::spawn_blocking(move || {
-        let mut watching = None;
-        let seen = match root {
-            Root::There(seen) => seen,
-            Root::Here(path) => {
-                if config.watch {
-                    // Before the files are read: no change falls in between.
-                    watching = watched(&path, watch, &changes);
-                }
-                let read = files::read(&path).map_err(|err| format!("{}: {err}", path.display()));
-                read.map(|Found { files, skipped, is_bare }| Found {
-                    files: files.into_iter().map(Into::into).collect(),
-                    skipped,
-                    is_bare,
-                })
-            }
-        };
-        let seen = seen
-            .and_then(|found| if shelf.is_unmounted(&found) { Err(UNMOUNTED.to_owned()) } else { Ok(found) });
-        let away = seen.is_err();
-        let looked = match seen {
-            Ok(found) => shelf.look(found, now),
-            Err(problem) => shelf.keep(&problem, now),
-        };
-        (looked, away, watching)
-    });
-    let (Looked { shelf, reloaded, save }, away, watch) = looked
-        .await
-        .map_err(|err| Error::new(Code::Internal, format!("reading the workflow files failed: {err}")))?;
+    let now = deps.kit.now();
+    // Parsing many files takes a while.
+    let (change, is_away) = run_blocking(move || match found {
+        Ok(found) if !catalog.is_unmounted(&found) => (catalog.compare(found, now), false),
+        Ok(_) => (catalog.keep_all(UNMOUNTED, now), true),
+        Err(problem) => (catalog.keep_all(&problem, now), true),
+    })
+    .await?;
+    let CatalogChange { catalog, reloaded, save } = change;
     if let Some(save) = save {
-        deps.save.call(save).await?;
+        deps.writer.call(save).await?;
     }
-    let row_problems = row_problems::find(&meta_files, &shelf.workflows()).await;
-    Ok(Outcome { shelf, reloaded, row_problems, away, watch })
+    let row_problems = find_row_problems(&config.files, &catalog.workflows()).await;
+    Ok(ScanOutcome { catalog, reloaded, row_problems, is_away, watch })
 }
 
-/// On this machine, or in a store, which was read by then.
-enum Root {
-    Here(PathBuf),
-    There(Read),
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|err| Error::new(Code::Internal, format!("reading the workflow files failed: {err}")))
 }
 
-/// What was read; else why not.
-type Read = std::result::Result<Found<Seen>, String>;
+fn read_local(path: &Path) -> FilesRead {
+    let read = files::read_folder(path).map_err(|err| format!("{}: {err}", path.display()));
+    read.map(|FoundFiles { files, skipped, is_bare }| FoundFiles {
+        files: files.into_iter().map(Into::into).collect(),
+        skipped,
+        is_bare,
+    })
+}
 
-async fn remote(config: &Config, shelf: &Shelf) -> Read {
+async fn read_remote(config: &Config, catalog: &WorkflowCatalog) -> FilesRead {
     let files = &config.files;
     let store = files.stores.open(&files.root).map_err(|err| err.to_string())?;
-    source::seen(&store, |path, hash| shelf.knows(path, hash)).await.map_err(|err| err.to_string())
+    let scanned = scan_store(&store, |path, hash| catalog.knows_content(path, hash)).await;
+    scanned.map_err(|err| err.to_string())
 }
 
-/// The watch of the files, anew where another folder took their place. Without one they are still looked at every
+/// The watch of the files, anew where another folder took their place. Without one they are still scanned every
 /// `refresh`.
-fn watched(root: &Path, watch: Option<Watch>, changes: &Arc<Notify>) -> Option<Watch> {
+fn watch_folder(root: &Path, watch: Option<Watch>, changes: &Arc<Notify>) -> Option<Watch> {
     if let Some(watch) = watch.filter(Watch::is_current) {
         return Some(watch);
     }

@@ -3,14 +3,14 @@
 use flowlord_store::{Error, Listing, Location, MOST_OBJECTS, Object, Store, Stores, is_hidden};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
-use crate::files::{self, Content, Found, MOST_BYTES};
+use crate::files::{self, FileContent, FoundFiles, MAX_FILE_BYTES};
 
 /// As many files of a store are on their way at the same time.
-const AT_ONCE: usize = 16;
+const MAX_READS: usize = 16;
 
-/// A file that is there.
+/// A file that a scan found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct ScannedFile {
     /// Relative to the workflow root.
     pub(crate) path: String,
     /// Differs when its content does.
@@ -19,8 +19,8 @@ pub(crate) struct Seen {
     pub(crate) text: Option<Result<String, String>>,
 }
 
-impl From<Content> for Seen {
-    fn from(Content { path, text, hash }: Content) -> Self {
+impl From<FileContent> for ScannedFile {
+    fn from(FileContent { path, text, hash }: FileContent) -> Self {
         Self { path, hash, text: Some(text) }
     }
 }
@@ -29,19 +29,24 @@ impl From<Content> for Seen {
 ///
 /// # Errors
 /// When the place can't be read.
-pub async fn read(root: &Location, stores: &Stores) -> Result<Found<Content>, Error> {
+pub async fn read_workflow_files(root: &Location, stores: &Stores) -> Result<FoundFiles<FileContent>, Error> {
     let Some(path) = root.as_local().map(ToOwned::to_owned) else {
-        let Found { files, skipped, is_bare } = seen(&stores.open(root)?, |_, _| false).await?;
-        let content = |seen: Seen| Some(Content { text: seen.text?, path: seen.path, hash: seen.hash });
-        return Ok(Found { files: files.into_iter().filter_map(content).collect(), skipped, is_bare });
+        let FoundFiles { files, skipped, is_bare } = scan_store(&stores.open(root)?, |_, _| false).await?;
+        let contents = files
+            .into_iter()
+            .filter_map(|file| Some(FileContent { text: file.text?, path: file.path, hash: file.hash }));
+        return Ok(FoundFiles { files: contents.collect(), skipped, is_bare });
     };
-    let read = tokio::task::spawn_blocking(move || files::read(&path)).await;
+    let read = tokio::task::spawn_blocking(move || files::read_folder(&path)).await;
     let read = read.unwrap_or_else(|err| Err(std::io::Error::other(err)));
     read.map_err(|err| Error::Location(format!("{root} can't be read: {err}")))
 }
 
 /// The workflow files at or below a place of an object store. Those that are `known`, by path and ETag, aren't read.
-pub(crate) async fn seen(store: &Store, known: impl Fn(&str, &str) -> bool) -> Result<Found<Seen>, Error> {
+pub(crate) async fn scan_store(
+    store: &Store,
+    known: impl Fn(&str, &str) -> bool,
+) -> Result<FoundFiles<ScannedFile>, Error> {
     let Listing { mut objects, mut skipped } = store.list("", MOST_OBJECTS).await?;
     let is_bare = objects.is_empty() && skipped.count() == 0;
     skipped.retain(|entry| !is_hidden(&entry.path));
@@ -56,30 +61,40 @@ pub(crate) async fn seen(store: &Store, known: impl Fn(&str, &str) -> bool) -> R
             Err(err) => return Err(err),
         }
     }
-    let counts = |object: &Object| named.is_some() || is_workflow(&object.path);
+    objects.retain(|object| named.is_some() || is_workflow_key(&object.path));
     let (known, named) = (&known, &named);
-    let read = |object: Object| async move {
-        let path = named.clone().unwrap_or_else(|| object.path.clone());
-        if known(&path, &object.etag) {
-            return Ok(Some(Seen { path, hash: object.etag, text: None }));
-        }
-        let (hash, text) = match store.get(&object.path, MOST_BYTES).await {
-            Ok(content) => (content.etag, files::text(content.bytes.into())),
-            Err(Error::NotFound { .. }) => return Ok(None),
-            // Nothing is known of this file now: as if nothing could be seen.
-            Err(err @ Error::Unreachable { .. }) => return Err(err),
-            Err(err) => (object.etag, Err(err.to_string())),
-        };
-        Ok(Some(Seen { path, hash, text: Some(text) }))
-    };
-    let reads: Vec<_> = objects.into_iter().filter(counts).map(read).collect();
-    let reads = futures_util::stream::iter(reads).buffered(AT_ONCE);
+    let reads: Vec<_> = objects
+        .into_iter()
+        .map(|object| async move {
+            let path = named.clone().unwrap_or_else(|| object.path.clone());
+            if known(&path, &object.etag) {
+                return Ok(Some(ScannedFile { path, hash: object.etag, text: None }));
+            }
+            let read = read_object(store, object).await?;
+            Ok(read.map(|(hash, text)| ScannedFile { path, hash, text: Some(text) }))
+        })
+        .collect();
+    let reads = futures_util::stream::iter(reads).buffered(MAX_READS);
     let files = reads.try_filter_map(async |seen| Ok(seen)).try_collect().await?;
-    Ok(Found { files, skipped, is_bare })
+    Ok(FoundFiles { files, skipped, is_bare })
 }
 
-/// As [`files::read`] takes them.
-fn is_workflow(path: &str) -> bool {
+/// The hash and text of an object; none when it left meanwhile.
+async fn read_object(
+    store: &Store,
+    object: Object,
+) -> Result<Option<(String, Result<String, String>)>, Error> {
+    match store.get(&object.path, MAX_FILE_BYTES).await {
+        Ok(content) => Ok(Some((content.etag, files::workflow_text(content.bytes.into())))),
+        Err(Error::NotFound { .. }) => Ok(None),
+        // Nothing is known of this file now: as if nothing could be seen.
+        Err(err @ Error::Unreachable { .. }) => Err(err),
+        Err(err) => Ok(Some((object.etag, Err(err.to_string())))),
+    }
+}
+
+/// As [`files::read_folder`] takes them.
+fn is_workflow_key(path: &str) -> bool {
     !is_hidden(path)
         && path.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("toml"))
 }
@@ -97,7 +112,7 @@ mod tests {
     }
 
     async fn paths(fake: &FakeStore, root: &str) -> Vec<String> {
-        let read = read(&Location::parse(root).unwrap(), &stores(fake)).await.unwrap();
+        let read = read_workflow_files(&Location::parse(root).unwrap(), &stores(fake)).await.unwrap();
         read.files.into_iter().map(|content| content.path).collect()
     }
 
@@ -121,7 +136,9 @@ mod tests {
             fake.write(&format!("bucket/flows/{key}"), "");
         }
         assert_eq!(paths(&fake, "gs://bucket/flows").await, ["a.toml"]);
-        let found = read(&Location::parse("gs://bucket/flows").unwrap(), &stores(&fake)).await.unwrap();
+        let found = read_workflow_files(&Location::parse("gs://bucket/flows").unwrap(), &stores(&fake))
+            .await
+            .unwrap();
         let odd: Vec<_> = found.skipped.entries.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!((odd, found.is_bare), (vec!["/notes.txt", "c//d.toml"], false));
     }
@@ -132,7 +149,7 @@ mod tests {
         fake.write("bucket/a.toml", "a");
         fake.write("bucket/b.toml", [0xff]);
         let store = stores(&fake).open(&Location::parse("gs://bucket").unwrap()).unwrap();
-        let first = seen(&store, |_, _| false).await.unwrap().files;
+        let first = scan_store(&store, |_, _| false).await.unwrap().files;
         assert_eq!(first[0].text, Some(Ok("a".to_owned())));
         assert!(first[1].text.as_ref().unwrap().as_ref().unwrap_err().contains("UTF-8"));
         fake.write("bucket/a.toml", "again");
@@ -140,7 +157,7 @@ mod tests {
         let known = |path: &str, hash: &str| {
             first.iter().any(|seen| (seen.path.as_str(), seen.hash.as_str()) == (path, hash))
         };
-        let second = seen(&store, known).await.unwrap().files;
+        let second = scan_store(&store, known).await.unwrap().files;
         assert_eq!((&second[0].text, &second[1].text), (&Some(Ok("again".to_owned())), &None));
         let asked: Vec<_> = fake.take_requests().into_iter().map(|request| request.path).collect();
         assert_eq!(asked, ["bucket", "bucket/a.toml"]);
@@ -149,12 +166,15 @@ mod tests {
     #[tokio::test]
     async fn a_place_that_cant_be_read_is_named() {
         let stores = Stores::new(StoreConfig::default());
-        let err = read(&Location::parse("/is/not/there").unwrap(), &stores).await.unwrap_err().to_string();
+        let err = read_workflow_files(&Location::parse("/is/not/there").unwrap(), &stores)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(err.starts_with("/is/not/there can't be read: No such file"), "{err}");
         let fake = FakeStore::start();
         fake.set_broken(Some(503));
         let root = Location::parse("gs://bucket/x").unwrap();
-        let err = read(&root, &self::stores(&fake)).await.unwrap_err().to_string();
+        let err = read_workflow_files(&root, &self::stores(&fake)).await.unwrap_err().to_string();
         assert!(err.starts_with("gs://bucket/x can't be reached: "), "{err}");
     }
 }

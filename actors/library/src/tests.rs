@@ -5,12 +5,14 @@ mod row_problems;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
-use actix::{Arbiter, Message};
+use actix::{Arbiter, Handler};
 use flowlord_domain::NewAlert;
-use flowlord_kernel::Clock as _;
-use flowlord_messages::write::WorkflowRecord;
+use flowlord_domain::workflow::Workflows;
+use flowlord_kernel::{Activity, Clock as _, Environment, Ping};
+use flowlord_messages::clients::LibraryClient;
+use flowlord_messages::read::ReadWorkflows;
+use flowlord_messages::write::{SaveWorkflows, WorkflowRecord};
 use flowlord_store::{Gcs, Location, StoreConfig, Stores};
 use flowlord_testkit::{FakeStore, VirtualClock};
 
@@ -86,7 +88,7 @@ impl Handler<WorkflowsChanged> for Stub {
 
 struct World {
     clock: VirtualClock,
-    activity: Activity,
+    environment: Environment,
     stub: Stub,
     stub_at: Addr<Stub>,
     folder: tempfile::TempDir,
@@ -98,20 +100,18 @@ struct World {
 /// A library on a thread of its own, so that it can be killed.
 struct Running {
     arbiter: Arbiter,
-    reload: Port<Reload>,
-    rows: Port<MetaRows>,
-    current: Port<CurrentWorkflows>,
+    client: LibraryClient,
 }
 
 impl World {
     fn new(files: &[(&str, &str)]) -> Self {
-        let activity = Activity::default();
-        let clock = VirtualClock::new("2026-03-02T12:00:00Z".parse().unwrap(), activity.clone());
+        let clock = VirtualClock::new("2026-03-02T12:00:00Z".parse().unwrap(), Activity::default());
+        let environment = clock.environment();
         let stub = Stub::default();
         let stub_at = stub.clone().start();
         let folder = tempfile::tempdir().unwrap();
         let (root, stores) = (Location::Local(folder.path().to_owned()), Stores::default());
-        let world = Self { clock, activity, stub, stub_at, folder, root, stores, watch: false };
+        let world = Self { clock, environment, stub, stub_at, folder, root, stores, watch: false };
         files.iter().for_each(|(path, text)| world.write(path, text));
         world
     }
@@ -125,39 +125,24 @@ impl World {
         std::fs::write(self.path(path), text).unwrap();
     }
 
-    fn port<A, M>(&self, to: &Addr<A>) -> Port<M>
-    where
-        A: Handler<M> + Actor<Context = Context<A>>,
-        M: Message + Send + 'static,
-        M::Result: Send,
-    {
-        Port::new("test", to.clone().recipient(), 99, Duration::from_secs(20), &self.activity)
-    }
-
     async fn start(&self) -> Running {
-        let arbiter = Arbiter::new();
-        let clock: SharedClock = Arc::new(self.clock.clone());
+        let (arbiter, environment) = (Arbiter::new(), &self.environment);
         let files = MetaFiles { root: self.root.clone(), allowed: Vec::new(), stores: self.stores.clone() };
         let refresh = TimeDelta::minutes(15);
         let config = Config { files, refresh, watch: self.watch, zone: Tz::UTC };
         let hears = LatePort::default();
-        hears.set(self.port(&self.stub_at));
+        hears.set(environment.port("stub", &self.stub_at));
         let deps = Deps {
-            clock: Arc::clone(&clock),
-            activity: self.activity.clone(),
-            supervision: Supervision::new("library", clock, Arc::new(|name| panic!("{name} gave up"))),
-            save: self.port(&self.stub_at),
-            stored: self.port(&self.stub_at),
+            kit: environment.kit("library"),
+            writer: DatabaseWriter::unconnected()
+                .with::<SaveWorkflows>(environment.port("stub", &self.stub_at)),
+            reader: DatabaseReader::unconnected()
+                .with::<ReadWorkflows>(environment.port("stub", &self.stub_at)),
             changed: vec![hears],
         };
         let library = Library::start(&arbiter.handle(), config, deps);
-        self.port(&library).call(Ping).await.unwrap();
-        Running {
-            arbiter,
-            reload: self.port(&library),
-            rows: self.port(&library),
-            current: self.port(&library),
-        }
+        environment.port("library", &library).call(Ping).await.unwrap();
+        Running { arbiter, client: LibraryClient::connect("library", &library, environment) }
     }
 
     async fn pass(&self, minutes: i64) {
@@ -167,11 +152,11 @@ impl World {
 
 impl Running {
     async fn reload(&self) -> Reloaded {
-        self.reload.call(Reload).await.unwrap()
+        self.client.call(Reload).await.unwrap()
     }
 
     async fn current(&self) -> Current {
-        self.current.call(CurrentWorkflows).await.unwrap()
+        self.client.call(CurrentWorkflows).await.unwrap()
     }
 
     async fn phases(&self) -> Vec<String> {
@@ -262,9 +247,9 @@ async fn a_reload_sees_what_was_there_when_it_was_asked_for_also_while_one_is_un
     let world = World::new(&[("a.toml", HOURLY)]);
     let running = world.start().await;
     running.current().await;
-    let first = running.reload.call(Reload);
+    let first = running.client.call(Reload);
     world.write("b.toml", HOURLY);
-    let (second, third) = (running.reload.call(Reload), running.reload.call(Reload));
+    let (second, third) = (running.client.call(Reload), running.client.call(Reload));
     let mut added = first.await.unwrap().added;
     added.extend(second.await.unwrap().added);
     assert_eq!(added, ["b.toml"], "seen by the second look at the latest, and once");
@@ -286,7 +271,7 @@ async fn a_database_that_fails_is_asked_again_and_nothing_is_told_twice() {
     world.write("a.toml", &format!("{BROKEN}1 2"));
     world.write("b.toml", HOURLY);
     world.stub.get().faults.extend([true]);
-    assert_eq!(running.reload.call(Reload).await.unwrap_err().code, Code::Timeout);
+    assert_eq!(running.client.call(Reload).await.unwrap_err().code, Code::Timeout);
     assert!(running.phases().await.is_empty(), "what isn't surely saved doesn't count yet");
     world.pass(1).await;
     assert_eq!(running.phases().await, ["b.toml a"]);
@@ -354,17 +339,17 @@ async fn what_is_written_on_and_on_is_read_in_the_end() {
     world.write("a.toml", &HOURLY.replace("\"a\"", "\"b\""));
     world.clock.wait_for_sleeper_at(begun + QUIET).await;
     let mut due = begun + QUIET;
-    while due < begun + LONGEST {
+    while due < begun + MAX_DELAY {
         // Just before it is quiet again.
         let now = due - TimeDelta::milliseconds(50);
         world.clock.advance_to(now).await;
         world.write("a.toml", &HOURLY.replace("\"a\"", "\"b\""));
-        due = (now + QUIET).min(begun + LONGEST);
+        due = (now + QUIET).min(begun + MAX_DELAY);
         world.clock.wait_for_sleeper_at(due).await;
         assert_eq!(running.current().await.looked_at, looked_at, "not while it is written");
     }
-    world.clock.advance_to(begun + LONGEST).await;
-    assert_eq!(running.current().await.looked_at, begun + LONGEST);
+    world.clock.advance_to(begun + MAX_DELAY).await;
+    assert_eq!(running.current().await.looked_at, begun + MAX_DELAY);
     assert_eq!(running.phases().await, ["a.toml b"]);
     running.kill();
 }
@@ -451,7 +436,7 @@ async fn while_a_store_is_away_all_stays_which_is_told_once() {
 
     fake.set_broken(None);
     fake.write("bucket/flows/b.toml", HOURLY);
-    world.clock.advance(ASK_AGAIN).await;
+    world.clock.advance(AWAY_RETRY_DELAY).await;
     assert_eq!(running.phases().await, ["a.toml a", "b.toml a"]);
     assert_eq!(running.current().await.broken.len(), 0);
     running.kill();
@@ -461,9 +446,9 @@ async fn while_a_store_is_away_all_stays_which_is_told_once() {
 async fn rows_of_meta_files_are_read_beside_the_workflows() {
     let world = World::new(&[("a.toml", HOURLY), ("rows/tables.csv", "table\norders\nitems\n")]);
     let running = world.start().await;
-    let rows = running.rows.call(MetaRows { path: "rows/tables.csv".to_owned() }).await.unwrap();
+    let rows = running.client.call(MetaRows { path: "rows/tables.csv".to_owned() }).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.get("table").unwrap()).collect::<Vec<_>>(), ["orders", "items"]);
-    let err = running.rows.call(MetaRows { path: "/etc/passwd".to_owned() }).await.unwrap_err();
+    let err = running.client.call(MetaRows { path: "/etc/passwd".to_owned() }).await.unwrap_err();
     assert_eq!(err.code, Code::InvalidRequest);
     running.kill();
 }

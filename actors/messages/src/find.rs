@@ -11,7 +11,7 @@ use flowlord_domain::search::Search;
 use flowlord_domain::{Attempt, Uid};
 
 use crate::read::{TaskFilter, Texts};
-use flowlord_kernel::{Port, Result};
+use flowlord_kernel::{PortTo, Result};
 
 /// By what tasks are sorted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -207,10 +207,10 @@ impl FindTasks {
     ///
     /// # Errors
     /// When a page can't be read.
-    pub async fn all_of(mut self, port: &Port<Self>) -> Result<Vec<Attempt>> {
+    pub async fn all_of(mut self, reader: &impl PortTo<Self>) -> Result<Vec<Attempt>> {
         let mut found = Vec::new();
         loop {
-            let page = port.call(self.clone()).await?;
+            let page = reader.port().call(self.clone()).await?;
             found.extend(page.tasks);
             if page.next.is_none() || found.len() >= self.limit {
                 found.truncate(self.limit);

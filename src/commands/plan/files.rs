@@ -64,7 +64,7 @@ impl Folder {
     }
 
     fn rows_of(&self, path: &str) -> Result<Vec<Row>, String> {
-        let rows = actix_rt::System::new().block_on(self.meta_files.rows(path));
+        let rows = actix_rt::System::new().block_on(self.meta_files.read_rows(path));
         // Whoever asks names the path.
         let without_path = |text: String| match text.strip_prefix(&format!("meta-file `{path}`: ")) {
             Some(rest) => rest.to_owned(),

@@ -74,7 +74,7 @@ struct LeaseBody<'a> {
 }
 
 impl LeaseBody<'_> {
-    fn into_lease(self, api: &Api) -> Result<(Lease, Waiting), Problem> {
+    fn into_lease(self, api: &ApiRef) -> Result<(Lease, Waiting), Problem> {
         let topics = required(
             "topics",
             self.topics,
@@ -98,7 +98,7 @@ impl LeaseBody<'_> {
         let (reply, answer) = oneshot::channel();
         let max = usize::try_from(max).unwrap_or(1);
         let lease = Lease { topics, max, worker: worker.into_owned(), lease, wait, reply };
-        Ok((lease, Waiting { answer, release: api.deps.release.clone() }))
+        Ok((lease, Waiting { answer, api: api.clone() }))
     }
 }
 
@@ -109,7 +109,7 @@ fn lease_time(span: Option<Span>) -> Result<Option<TimeDelta>, Problem> {
 /// A worker's place in dispatch. When its connection closes this is dropped, which dispatch notices.
 struct Waiting {
     answer: oneshot::Receiver<Result<Vec<Granted>, Error>>,
-    release: Port<Release>,
+    api: ApiRef,
 }
 
 impl Drop for Waiting {
@@ -117,7 +117,7 @@ impl Drop for Waiting {
         self.answer.close();
         // Tasks that came while the worker went: nobody will work on them.
         for granted in self.answer.try_recv().into_iter().flatten().flatten() {
-            self.release.hint(Release { lease: granted.lease, delay: TimeDelta::zero() });
+            self.api.deps.dispatch.hint(Release { lease: granted.lease, delay: TimeDelta::zero() });
         }
     }
 }

@@ -6,46 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{fmt, io};
 
-use actix::fut::{ActorFutureExt as _, wrap_future};
-use actix::{
-    Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, ResponseActFuture, Supervised,
-    Supervisor,
-};
+use actix::{Actor, Addr, ArbiterHandle, Context, Message, Supervised, Supervisor};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt::task::JoinHandle;
 use actix_web::web;
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::Pong;
-use flowlord_kernel::{
-    Activity, Guarded, IdGenerator, Ping, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes, guarded,
+use flowlord_kernel::{ActorKit, KernelActor, Ping, Port, Reply, Result, Timer, Wakes, handlers};
+use flowlord_messages::clients::{
+    AlertsClient, BackloadClient, BackupClient, ButtonsClient, DatabaseReader, DatabaseWriter,
+    DispatchClient, FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient,
+    SchedulerClient, ShipperClient,
 };
-use flowlord_messages::alerts::{
-    Acknowledge, AddSilence, CountNotifications, LadderStates, ListIncidents, ListSilences, RemoveSilence,
-};
-use flowlord_messages::audit::{ListChanges, RecordChange};
-use flowlord_messages::backload::{
-    ChangeBackload, CheckBackload, ExecuteBackload, PlanBackload, ReadBackload, ReadBackloads,
-};
-use flowlord_messages::changes::TakeChanges;
-use flowlord_messages::database::{MeasureTable, ReadDatabase};
-use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
-use flowlord_messages::files::{FileArrived, ListFiles, WatchedPlaces};
-use flowlord_messages::find::FindTasks;
-use flowlord_messages::grid::{ReadHours, ReadSlots};
 use flowlord_messages::hint::{Changed, SnapshotsChanged};
-use flowlord_messages::ingest::SubmitResults;
-use flowlord_messages::library::{CurrentWorkflows, Reload};
-use flowlord_messages::notifier::{AwaitMessage, SlackCall};
-use flowlord_messages::read::{
-    AlertsByRow, AttemptsById, Chain, ChainBeginning, DayStats, KnownTasks, LastSlots, LaterAttempts,
-    ListAlerts, ReadBacklog, ReadDays, ReadPaused, ReadWorkflow,
-};
-use flowlord_messages::retention::RemoveOld;
-use flowlord_messages::rowlog::ReadShipping;
-use flowlord_messages::scheduler::{NextRuns, PausePhase};
-use flowlord_messages::snapshot::{BackUp, ListSnapshots, ReadBackup, TakeSnapshot};
-use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken};
-use flowlord_messages::write::{CancelTask, CreateTasks, EnqueueMessage, RerunTasks};
 
 use crate::core::auth::Access;
 use crate::core::context::{Api, ApiRef};
@@ -119,138 +91,42 @@ pub struct Limits {
     pub long_polls: usize,
 }
 
-/// What it works with.
+/// What it works with: a client of each actor below.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// The clock.
-    pub clock: SharedClock,
-    /// The source of ids.
-    pub mint: IdGenerator,
-    /// Work under way.
-    pub activity: Activity,
-    /// Restarts.
-    pub supervision: Supervision,
-    /// To the DB owner.
-    pub create: Port<CreateTasks>,
-    /// To dispatch.
-    pub lease: Port<Lease>,
-    /// To dispatch.
-    pub heartbeat: Port<Heartbeat>,
-    /// To dispatch.
-    pub release: Port<Release>,
-    /// To ingest.
-    pub submit: Port<SubmitResults>,
-    /// To the library.
-    pub workflows: Port<CurrentWorkflows>,
-    /// To the library.
-    pub reload: Port<Reload>,
-    /// To the scheduler.
-    pub next_runs: Port<NextRuns>,
-    /// To the scheduler.
-    pub pause: Port<PausePhase>,
-    /// To the DB readers.
-    pub paused: Port<ReadPaused>,
-    /// To the DB owner.
-    pub rerun: Port<RerunTasks>,
-    /// To the DB owner.
-    pub cancel: Port<CancelTask>,
-    /// To the DB readers.
-    pub known_tasks: Port<KnownTasks>,
-    /// To the DB readers.
-    pub later: Port<LaterAttempts>,
-    /// To the DB owner.
-    pub add_token: Port<AddToken>,
-    /// To the DB owner.
-    pub remove_token: Port<RemoveToken>,
-    /// To the DB readers.
-    pub tokens_read: Port<ReadTokens>,
-    /// To the DB readers.
-    pub backlog: Port<ReadBacklog>,
-    /// To the retention actor.
-    pub remove_old: Port<RemoveOld>,
-    /// To the backup actor.
-    pub back_up: Port<BackUp>,
-    /// To the backup actor.
-    pub snapshot: Port<TakeSnapshot>,
-    /// To the backup actor.
-    pub snapshots: Port<ListSnapshots>,
-    /// To the backup actor.
-    pub backup: Port<ReadBackup>,
-    /// To the shipper.
-    pub shipping: Port<ReadShipping>,
-    /// To the backload actor.
-    pub plan_backload: Port<PlanBackload>,
-    /// To the backload actor.
-    pub execute_backload: Port<ExecuteBackload>,
-    /// To the backload actor.
-    pub change_backload: Port<ChangeBackload>,
-    /// To the DB readers.
-    pub check_backload: Port<CheckBackload>,
-    /// To the DB readers.
-    pub backload: Port<ReadBackload>,
-    /// To the DB readers.
-    pub backloads: Port<ReadBackloads>,
-    /// To the files actor.
-    pub arrived: Port<FileArrived>,
-    /// To the DB readers.
-    pub files: Port<ListFiles>,
-    /// To the files actor.
-    pub places: Port<WatchedPlaces>,
-    /// To the alerts actor.
-    pub ladders: Port<LadderStates>,
-    /// To the alerts actor.
-    pub acknowledge: Port<Acknowledge>,
-    /// To the DB owner.
-    pub add_silence: Port<AddSilence>,
-    /// To the DB owner.
-    pub remove_silence: Port<RemoveSilence>,
-    /// To the DB readers.
-    pub silences: Port<ListSilences>,
-    /// To the DB readers.
-    pub incidents: Port<ListIncidents>,
-    /// To the DB readers.
-    pub notifications: Port<CountNotifications>,
-    /// To the DB readers.
-    pub attempts: Port<AttemptsById>,
-    /// To the DB readers.
-    pub chain: Port<Chain>,
-    /// To the DB readers.
-    pub chain_beginning: Port<ChainBeginning>,
-    /// To the DB readers.
-    pub find_tasks: Port<FindTasks>,
-    /// To the DB readers.
-    pub stats: Port<DayStats>,
-    /// To the DB readers.
-    pub days: Port<ReadDays>,
-    /// To the DB readers.
-    pub alerts: Port<ListAlerts>,
-    /// To the DB readers.
-    pub alerts_by_row: Port<AlertsByRow>,
-    /// To the DB owner.
-    pub take_changes: Port<TakeChanges>,
-    /// To the DB readers.
-    pub slots: Port<LastSlots>,
-    /// To the DB readers.
-    pub grid: Port<ReadSlots>,
-    /// To the DB readers.
-    pub hours: Port<ReadHours>,
-    /// To the DB readers.
-    pub database: Port<ReadDatabase>,
-    /// To the DB readers.
-    pub measure: Port<MeasureTable>,
-    /// To the DB readers.
-    pub content: Port<ReadWorkflow>,
-    /// To the DB owner.
-    pub enqueue: Port<EnqueueMessage>,
-    /// To the notifier.
-    pub fate: Port<AwaitMessage>,
-    /// To the DB owner.
-    pub record_change: Port<RecordChange>,
-    /// To the DB readers.
-    pub changes: Port<ListChanges>,
-    /// To the buttons.
-    pub click: Port<SlackCall>,
-    /// To every actor that the service needs, by name.
+    /// Clock, ids and supervision.
+    pub kit: ActorKit,
+    /// Changes the database.
+    pub writer: DatabaseWriter,
+    /// Reads for workers and logins.
+    pub reader: DatabaseReader,
+    /// Reads what people look at, with lower priority.
+    pub view_reader: DatabaseReader,
+    /// Knows the workflows.
+    pub library: LibraryClient,
+    /// Knows what starts when.
+    pub scheduler: SchedulerClient,
+    /// Leases tasks.
+    pub dispatch: DispatchClient,
+    /// Takes results.
+    pub ingest: IngestClient,
+    /// Knows the state of escalation.
+    pub alerts: AlertsClient,
+    /// Knows what became of a message.
+    pub notifier: NotifierClient,
+    /// Takes calls of Slack.
+    pub buttons: ButtonsClient,
+    /// Takes snapshots.
+    pub backup: BackupClient,
+    /// Ships the change log.
+    pub shipper: ShipperClient,
+    /// Removes old history.
+    pub retention: RetentionClient,
+    /// Fills history.
+    pub backload: BackloadClient,
+    /// Starts tasks for files.
+    pub files: FilesClient,
+    /// Every actor that the service needs, by name.
     pub pings: Vec<(&'static str, Port<Ping>)>,
 }
 
@@ -293,7 +169,6 @@ pub struct StopWeb {
 
 /// The actor.
 pub struct Web {
-    supervision: Supervision,
     stopping: Arc<AtomicBool>,
     connections: Connections,
     /// Until the actor's own thread runs it.
@@ -347,7 +222,6 @@ impl Web {
         config: Config,
         deps: Deps,
     ) -> std::result::Result<Addr<Self>, StartError> {
-        let supervision = deps.supervision.clone();
         let stopping = Arc::new(AtomicBool::new(false));
         let address = config.listen;
         let tls = config.tls.as_ref().map(tls::config).transpose()?;
@@ -356,13 +230,12 @@ impl Web {
         let (server, lookers) = http_server::serve(listener, &api, tls)
             .map_err(|source| StartError::Address { address, source })?;
         Ok(Supervisor::start_in_arbiter(arbiter, move |_| Self {
-            supervision,
             stopping,
             connections,
             bound: Some(server),
             lookers,
             running: None,
-            timer: Timer::new(api.deps.kit.clock().clone()),
+            timer: Timer::default(),
             api,
             told: None,
             telling: false,
@@ -372,12 +245,12 @@ impl Web {
 
     fn run(&mut self, server: Server) {
         let handle = server.handle();
-        let (stopping, supervision) = (Arc::clone(&self.stopping), self.supervision.clone());
+        let (stopping, kit) = (Arc::clone(&self.stopping), self.kit().clone());
         let task = actix::spawn(async move {
             let end = server.await;
             if !stopping.load(Ordering::Relaxed) {
                 log::error!("event=http_ended result={end:?}");
-                supervision.give_up();
+                kit.give_up();
             }
         });
         self.running = Some(Running { handle, task });
@@ -387,27 +260,28 @@ impl Web {
 impl Web {
     /// Something changed: it is told soon, and not more often than people can follow.
     fn tell_soon(&mut self, ctx: &mut Context<Self>) {
-        let now = self.api.deps.kit.now();
+        let now = self.now();
         if self.api.hub.is_watched(now) {
             let due = self.told.map_or(now, |told| (told + PACE).max(now));
-            self.timer.no_later_than(due, ctx, |this| &mut this.timer);
+            self.wake_no_later_than(due, ctx);
         }
     }
 }
 
 impl Wakes for Web {
-    fn wake(&mut self, tick: Tick, ctx: &mut Context<Self>) {
-        self.told = Some(tick.now);
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+
+    fn wake(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        self.told = Some(now);
         if self.telling {
             return self.tell_soon(ctx);
         }
         self.telling = true;
         let (api, snapshots) = (self.api.clone(), std::mem::take(&mut self.snapshots_changed));
         let telling = async move { live::feed(&api, snapshots).await };
-        ctx.spawn(wrap_future::<_, Self>(telling).map(move |(), this, _| {
-            this.telling = false;
-            drop(tick);
-        }));
+        self.ask(ctx, telling, |this, (), _| this.telling = false);
     }
 }
 
@@ -439,7 +313,7 @@ impl Actor for Web {
             // A restart: a hint may have been lost with what was under way.
             None => {
                 self.telling = false;
-                self.timer = Timer::new(self.api.deps.kit.clock().clone());
+                self.timer = Timer::default();
                 self.tell_soon(ctx);
             }
         }
@@ -448,66 +322,45 @@ impl Actor for Web {
 
 impl Supervised for Web {}
 
-impl Guarded for Web {
-    fn supervision(&self) -> &Supervision {
-        &self.supervision
+impl KernelActor for Web {
+    fn kit(&self) -> &ActorKit {
+        &self.api.deps.kit
     }
 }
 
-impl Handler<Unready> for Web {
-    type Result = Result<()>;
+impl Web {
+    fn become_unready(&mut self, _: Unready, _: &mut Context<Self>) -> Result<()> {
+        self.stopping.store(true, Ordering::Relaxed);
+        Ok(())
+    }
 
-    fn handle(&mut self, _: Unready, ctx: &mut Self::Context) -> Result<()> {
-        guarded(self, ctx, |this, _| {
-            this.stopping.store(true, Ordering::Relaxed);
-            Ok(())
-        })
+    fn stop_serving(&mut self, stop: StopWeb, _: &mut Context<Self>) -> Reply<Self, ()> {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.api.hub.close();
+        let (running, connections) = (self.running.take(), self.connections.clone());
+        let lookers = self.lookers.clone();
+        let stopped = async move {
+            if let Some(running) = running {
+                running.stop(connections, stop.timeout).await;
+            }
+            lookers.stop();
+        };
+        self.reply_after(stopped, |_, (), _| Ok(()))
+    }
+
+    fn note_change(&mut self, _: Changed, ctx: &mut Context<Self>) {
+        self.tell_soon(ctx);
+    }
+
+    fn note_snapshots(&mut self, _: SnapshotsChanged, ctx: &mut Context<Self>) {
+        self.snapshots_changed = true;
+        self.tell_soon(ctx);
     }
 }
 
-impl Handler<StopWeb> for Web {
-    type Result = ResponseActFuture<Self, Result<()>>;
-
-    fn handle(&mut self, stop: StopWeb, ctx: &mut Self::Context) -> Self::Result {
-        guarded(self, ctx, |this, _| -> ResponseActFuture<Self, Result<()>> {
-            this.stopping.store(true, Ordering::Relaxed);
-            this.api.hub.close();
-            let (running, connections) = (this.running.take(), this.connections.clone());
-            let lookers = this.lookers.clone();
-            Box::pin(wrap_future(async move {
-                if let Some(running) = running {
-                    running.stop(connections, stop.timeout).await;
-                }
-                lookers.stop();
-                Ok(())
-            }))
-        })
-    }
-}
-
-impl Handler<Changed> for Web {
-    type Result = ();
-
-    fn handle(&mut self, _: Changed, ctx: &mut Self::Context) {
-        guarded(self, ctx, Self::tell_soon);
-    }
-}
-
-impl Handler<SnapshotsChanged> for Web {
-    type Result = ();
-
-    fn handle(&mut self, _: SnapshotsChanged, ctx: &mut Self::Context) {
-        guarded(self, ctx, |this, ctx| {
-            this.snapshots_changed = true;
-            this.tell_soon(ctx);
-        });
-    }
-}
-
-impl Handler<Ping> for Web {
-    type Result = Result<Pong>;
-
-    fn handle(&mut self, _: Ping, _: &mut Self::Context) -> Result<Pong> {
-        Ok(Pong { restarts: self.supervision.restarts() })
-    }
-}
+handlers!(Web {
+    Unready => become_unready,
+    async StopWeb => stop_serving,
+    Changed => note_change,
+    SnapshotsChanged => note_snapshots,
+});

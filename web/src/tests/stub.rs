@@ -12,9 +12,9 @@ use actix_web::web;
 use chrono::{DateTime, Utc};
 use flowlord_domain::ladder::Policy;
 use flowlord_domain::{AlertKind, Attempt, Lane, TaskResult, TaskState, Uid};
-use flowlord_kernel::Pong;
-use flowlord_kernel::{Activity, Code, Error, IdGenerator, Ping, Port, Result, SharedClock, Supervision};
-use flowlord_kernel::{Clock, Sleep};
+use flowlord_kernel::{
+    Clock, Code, Environment, Error, IdGenerator, Ping, Pong, Port, PortLimits, Result, Sleep,
+};
 use flowlord_messages::LeaseToken;
 use flowlord_messages::alerts::{
     Acknowledge, Acknowledged, AddSilence, CountNotifications, LadderStates, LadderStatus, ListIncidents,
@@ -26,6 +26,11 @@ use flowlord_messages::backload::{
     ReadBackloads, Started, StoredBackload,
 };
 use flowlord_messages::changes::{Changes, TakeChanges};
+use flowlord_messages::clients::{
+    AlertsClient, BackloadClient, BackupClient, ButtonsClient, DatabaseReader, DatabaseWriter,
+    DispatchClient, FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient,
+    SchedulerClient, ShipperClient,
+};
 use flowlord_messages::database::{DatabaseFacts, MeasureTable, ReadDatabase, TableSize};
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::files::{
@@ -223,79 +228,51 @@ impl Stub {
     /// Starts it, with ports to it.
     pub(crate) fn deps(&self) -> Deps {
         let actor = self.clone().start();
-        let clock: SharedClock = Arc::new(Stopped);
-        let activity = Activity::default();
+        let environment = Environment {
+            clock: Arc::new(Stopped),
+            ids: IdGenerator::seeded(1),
+            ..Environment::system(Arc::new(|_| {}))
+        };
+        let limits = PortLimits { max_under_way: 64, timeout: Duration::from_secs(30) };
         macro_rules! port {
             () => {
-                Port::new("stub", actor.clone().recipient(), 64, Duration::from_secs(30), &activity)
+                Port::new("stub", actor.clone().recipient(), limits, &environment.activity)
             };
         }
+        macro_rules! client {
+            ($client:ident: $($message:ty),+ $(,)?) => {
+                $client::unconnected()$(.with::<$message>(port!()))+
+            };
+        }
+        let reader = client!(
+            DatabaseReader:
+            AlertsByRow, AttemptsById, Chain, ChainBeginning, CheckBackload, CountNotifications, DayStats, FindTasks,
+            KnownTasks, LastSlots, LaterAttempts, ListAlerts, ListChanges, ListFiles, ListIncidents, ListSilences,
+            MeasureTable, ReadBackload, ReadBackloads, ReadBacklog, ReadDatabase, ReadDays, ReadHours, ReadPaused,
+            ReadSlots, ReadTokens, ReadWorkflow,
+        );
         Deps {
-            mint: IdGenerator::seeded(1),
-            supervision: Supervision::new("web", Arc::clone(&clock), Arc::new(|_| {})),
-            create: port!(),
-            lease: port!(),
-            heartbeat: port!(),
-            release: port!(),
-            submit: port!(),
-            workflows: port!(),
-            reload: port!(),
-            next_runs: port!(),
-            pause: port!(),
-            paused: port!(),
-            rerun: port!(),
-            cancel: port!(),
-            known_tasks: port!(),
-            later: port!(),
-            backlog: port!(),
-            add_token: port!(),
-            remove_token: port!(),
-            tokens_read: port!(),
-            remove_old: port!(),
-            back_up: port!(),
-            snapshot: port!(),
-            snapshots: port!(),
-            backup: port!(),
-            shipping: port!(),
-            plan_backload: port!(),
-            execute_backload: port!(),
-            change_backload: port!(),
-            check_backload: port!(),
-            backload: port!(),
-            backloads: port!(),
-            arrived: port!(),
-            files: port!(),
-            places: port!(),
-            ladders: port!(),
-            acknowledge: port!(),
-            add_silence: port!(),
-            remove_silence: port!(),
-            silences: port!(),
-            incidents: port!(),
-            notifications: port!(),
-            attempts: port!(),
-            chain: port!(),
-            chain_beginning: port!(),
-            find_tasks: port!(),
-            stats: port!(),
-            days: port!(),
-            alerts: port!(),
-            alerts_by_row: port!(),
-            take_changes: port!(),
-            slots: port!(),
-            grid: port!(),
-            hours: port!(),
-            database: port!(),
-            measure: port!(),
-            content: port!(),
-            enqueue: port!(),
-            fate: port!(),
-            record_change: port!(),
-            changes: port!(),
-            click: port!(),
+            kit: environment.kit("web"),
+            writer: client!(
+                DatabaseWriter:
+                AddSilence, AddToken, CancelTask, CreateTasks, EnqueueMessage, RecordChange, RemoveSilence,
+                RemoveToken, RerunTasks, TakeChanges,
+            ),
+            view_reader: reader.clone(),
+            reader,
+            library: client!(LibraryClient: CurrentWorkflows, Reload),
+            scheduler: client!(SchedulerClient: NextRuns, PausePhase),
+            dispatch: client!(DispatchClient: Lease, Heartbeat, Release),
+            ingest: client!(IngestClient: SubmitResults),
+            alerts: client!(AlertsClient: LadderStates, Acknowledge),
+            notifier: client!(NotifierClient: AwaitMessage),
+            buttons: client!(ButtonsClient: SlackCall),
+            backup: client!(BackupClient: BackUp, ListSnapshots, ReadBackup, TakeSnapshot),
+            shipper: client!(ShipperClient: ReadShipping),
+            retention: client!(RetentionClient: RemoveOld),
+            backload: client!(BackloadClient: PlanBackload, ExecuteBackload, ChangeBackload),
+            files: client!(FilesClient: FileArrived, WatchedPlaces),
             pings: vec![("db", port!()), ("dispatch", port!())],
-            clock,
-            activity,
         }
     }
 

@@ -89,7 +89,7 @@ fn pages(connection: &Connection, mut query: FindTasks, max_rows: usize) -> Vec<
     let mut pages = Vec::new();
     loop {
         let TaskPage { tasks, next, .. } =
-            TaskFinder { connection, query: &query, max_rows: looked_at }.read_page().unwrap();
+            TaskFinder { connection, query: &query, max_rows }.read_page().unwrap();
         pages.push(tasks.iter().map(|task| task.uid).collect());
         query.after = next.map(|next: TaskCursor| next.to_string().parse().unwrap());
         if query.after.is_none() {

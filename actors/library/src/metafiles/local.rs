@@ -7,20 +7,20 @@ use std::path::{Component, Path, PathBuf};
 use flowlord_domain::template::Row;
 use flowlord_kernel::Result;
 
-use super::unpack::Rows;
-use super::{MOST_FILES, glob, is_pattern, refused};
+use super::unpack::RowReader;
+use super::{MAX_MATCHED_FILES, is_pattern, parse_glob, refuse_path};
 
-/// As many entries of folders are looked at for one path.
-const MOST_ENTRIES: usize = 100_000;
+/// At most this many entries of folders are read for one path.
+const MAX_FOLDER_ENTRIES: usize = 100_000;
 
 /// Reads the rows of `path`, from `root` on where it is relative.
-pub(super) fn rows(root: Option<&Path>, allowed: &[PathBuf], path: &Path) -> Result<Vec<Row>> {
+pub(super) fn read_local_rows(root: Option<&Path>, allowed: &[PathBuf], path: &Path) -> Result<Vec<Row>> {
     let asked = path.display().to_string();
-    let refuse = |why: &str| refused(&asked, why);
+    let refuse = |why: &str| refuse_path(&asked, why);
     if path.components().any(|part| part == Component::ParentDir) {
         return Err(refuse("write it without `..`"));
     }
-    let base = root.map(folder_of);
+    let base = root.map(folder_of_root);
     let place = match base {
         Some(base) => base.join(path),
         None if path.is_absolute() => path.to_owned(),
@@ -32,8 +32,8 @@ pub(super) fn rows(root: Option<&Path>, allowed: &[PathBuf], path: &Path) -> Res
         .filter_map(|at| at.canonicalize().ok())
         .collect();
     let may_be = |found: &Path| places.iter().any(|place| found.starts_with(place));
-    let mut rows = Rows::default();
-    for place in expand(&asked, &place, &may_be)? {
+    let mut rows = RowReader::default();
+    for place in expand_pattern(&asked, &place, &may_be)? {
         // Links are followed before they are judged, and what was judged is what is opened.
         let found = place.canonicalize().map_err(|err| match err.kind() {
             ErrorKind::NotFound => refuse("it isn't there: paths begin where the workflow files are"),
@@ -47,12 +47,12 @@ pub(super) fn rows(root: Option<&Path>, allowed: &[PathBuf], path: &Path) -> Res
         }
         let file = File::open(&found).map_err(|err| refuse(&format!("it can't be read: {err}")))?;
         let name = if place.ends_with(path) { asked.clone() } else { place.display().to_string() };
-        rows = rows.add(&asked, &name, std::io::BufReader::new(file))?;
+        rows = rows.add_file(&asked, &name, std::io::BufReader::new(file))?;
     }
     Ok(rows.rows)
 }
 
-fn folder_of(root: &Path) -> &Path {
+fn folder_of_root(root: &Path) -> &Path {
     match root.parent() {
         Some(folder) if root.is_file() && folder.as_os_str().is_empty() => Path::new("."),
         Some(folder) if root.is_file() => folder,
@@ -62,9 +62,9 @@ fn folder_of(root: &Path) -> &Path {
 
 const OUTSIDE: &str = "it leads out of the workflow folder: put it there, or name its folder in files.allow";
 
-/// The files that a path matches, by name: itself where it is no pattern. Folders that may not be read aren't
-/// looked into.
-fn expand(asked: &str, place: &Path, may_be: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+/// The files that a path matches, by name: itself where it is no pattern. Folders that may not be read are
+/// left out.
+fn expand_pattern(asked: &str, place: &Path, may_be: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     if !is_pattern(asked) {
         return Ok(vec![place.to_owned()]);
     }
@@ -76,12 +76,12 @@ fn expand(asked: &str, place: &Path, may_be: &dyn Fn(&Path) -> bool) -> Result<V
             found.iter_mut().for_each(|path| path.push(part));
             continue;
         }
-        let glob = glob(asked, &text)?;
+        let glob = parse_glob(asked, &text)?;
         let mut next = Vec::new();
         for folder in &found {
             let Ok(within) = folder.canonicalize() else { continue };
             if !may_be(&within) {
-                return Err(refused(asked, OUTSIDE));
+                return Err(refuse_path(asked, OUTSIDE));
             }
             let Ok(listed) = std::fs::read_dir(&within) else { continue };
             for entry in listed.flatten() {
@@ -91,13 +91,13 @@ fn expand(asked: &str, place: &Path, may_be: &dyn Fn(&Path) -> bool) -> Result<V
                     next.push(folder.join(name));
                 }
             }
-            if entries > MOST_ENTRIES || next.len() > MOST_FILES {
-                return Err(refused(asked, "more than 1000 files match it: name fewer"));
+            if entries > MAX_FOLDER_ENTRIES || next.len() > MAX_MATCHED_FILES {
+                return Err(refuse_path(asked, "more than 1000 files match it: name fewer"));
             }
         }
         found = next;
     }
     found.retain(|path| path.exists());
     found.sort();
-    if found.is_empty() { Err(refused(asked, "no file matches it")) } else { Ok(found) }
+    if found.is_empty() { Err(refuse_path(asked, "no file matches it")) } else { Ok(found) }
 }

@@ -4,7 +4,7 @@ use flate2::write::GzEncoder;
 use flowlord_store::{Gcs, S3, StoreConfig};
 use flowlord_testkit::{ACCESS_KEY, FakeStore};
 
-use super::unpack::MOST_ROWS;
+use super::unpack::MAX_ROWS;
 use super::*;
 
 /// A workflow folder, with another one beside it.
@@ -40,12 +40,12 @@ impl Folder {
 
 /// The values of `id`.
 async fn ids(files: &MetaFiles, path: &str) -> String {
-    let rows = files.rows(path).await.unwrap();
+    let rows = files.read_rows(path).await.unwrap();
     rows.iter().map(|row| row.get("id").unwrap()).collect::<Vec<_>>().join(",")
 }
 
 async fn refused(files: &MetaFiles, path: &str) -> String {
-    let err = files.rows(path).await.unwrap_err();
+    let err = files.read_rows(path).await.unwrap_err();
     assert_eq!(err.code, Code::InvalidRequest, "{err}");
     assert!(err.detail.starts_with("meta-file "), "{err}");
     err.detail
@@ -123,8 +123,8 @@ async fn what_cant_be_read_says_what_to_change() {
     folder.write("flows/rows/c.json", [0xff, b'\n']);
     folder.write("flows/rows/d.json.gz", "{\"id\":1}\n");
     folder.write("flows/rows/bomb.json.gz", packed(&vec![b'\n'; 65 * 1024 * 1024]));
-    folder.write("flows/rows/many.csv", "id\n".to_owned() + &"1\n".repeat(MOST_ROWS + 1));
-    for n in 0..=MOST_FILES {
+    folder.write("flows/rows/many.csv", "id\n".to_owned() + &"1\n".repeat(MAX_ROWS + 1));
+    for n in 0..=MAX_MATCHED_FILES {
         folder.write(&format!("flows/{n}.none"), "");
     }
     for (path, said) in [
@@ -194,7 +194,7 @@ async fn rows_in_a_store_beside_the_workflows_or_where_the_path_says() {
     let here = MetaFiles { stores: stores.clone(), ..folder.files.clone() };
     assert_eq!(ids(&here, "s3://bucket/flows/*/*.json").await, "1");
     fake.set_broken(Some(500));
-    let err = here.rows("s3://bucket/flows/rows/a.json").await.unwrap_err();
+    let err = here.read_rows("s3://bucket/flows/rows/a.json").await.unwrap_err();
     assert_eq!(err.code, Code::NotReady, "worth trying again: {err}");
 }
 

@@ -7,26 +7,27 @@ use flowlord_domain::rows::{self, Form};
 use flowlord_domain::template::Row;
 use flowlord_kernel::Result;
 
-use super::refused;
+use super::refuse_path;
 
-/// As many bytes, unpacked, all files of a path may hold.
-pub(super) const MOST_BYTES: u64 = 64 * 1024 * 1024;
+/// How many bytes, unpacked, all files of a path may hold.
+pub(super) const MAX_UNPACKED_BYTES: u64 = 64 * 1024 * 1024;
 
-/// As many rows.
-pub(super) const MOST_ROWS: usize = 100_000;
+/// How many rows all files of a path may hold.
+pub(super) const MAX_ROWS: usize = 100_000;
 
-/// The rows of the files so far.
+/// Reads files into rows, within the bounds of all of them.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub(super) struct RowReader {
     pub(super) rows: Vec<Row>,
     bytes: u64,
 }
 
-impl Rows {
+impl RowReader {
     /// Adds those of one file of the `path` that was asked for. Never more is unpacked than is taken.
-    pub(super) fn add(mut self, path: &str, name: &str, packed: impl Read) -> Result<Self> {
-        let failed = |why: String| refused(path, &if name == path { why } else { format!("{name}: {why}") });
-        let left = MOST_BYTES - self.bytes;
+    pub(super) fn add_file(mut self, path: &str, name: &str, packed: impl Read) -> Result<Self> {
+        let failed =
+            |why: String| refuse_path(path, &if name == path { why } else { format!("{name}: {why}") });
+        let left = MAX_UNPACKED_BYTES - self.bytes;
         let mut bytes = Vec::new();
         let read = if name.to_ascii_lowercase().ends_with(".gz") {
             MultiGzDecoder::new(packed).take(left + 1).read_to_end(&mut bytes)
@@ -35,13 +36,12 @@ impl Rows {
         };
         read.map_err(|err| failed(format!("it can't be read: {err}")))?;
         self.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if self.bytes > MOST_BYTES {
+        if self.bytes > MAX_UNPACKED_BYTES {
             return Err(failed("larger than 64 MiB unpacked: split it".to_owned()));
         }
         let text = String::from_utf8(bytes)
             .map_err(|_| failed("no UTF-8 text: save it as UTF-8, and name packed files .gz".to_owned()))?;
-        rows::read(Form::of(name), &text, MOST_ROWS, &mut self.rows)
-            .map_err(|err| failed(err.to_string()))?;
+        rows::read(Form::of(name), &text, MAX_ROWS, &mut self.rows).map_err(|err| failed(err.to_string()))?;
         Ok(self)
     }
 }

@@ -12,7 +12,7 @@ async fn a_key_that_no_row_has_is_a_problem_of_the_phase_until_it_is_mended() {
     let world = World::new(&[("w.toml", &format!("{COPY}{child}")), ("rows.csv", "Table;id\norders;1\n")]);
     let library = world.start().await;
     let problems = async || -> Vec<String> {
-        let current = library.current.call(CurrentWorkflows).await.unwrap();
+        let current = library.client.call(CurrentWorkflows).await.unwrap();
         current.workflows.phases().map(flowlord_domain::workflow::Phase::status).collect()
     };
     let told = problems().await;
@@ -20,11 +20,11 @@ async fn a_key_that_no_row_has_is_a_problem_of_the_phase_until_it_is_mended() {
     assert_eq!(told[1], "", "a parent may have the key");
 
     world.write("rows.csv", "table;id\norders;1\n");
-    library.reload.call(Reload).await.unwrap();
+    library.client.call(Reload).await.unwrap();
     assert_eq!(problems().await, ["", ""]);
 
     std::fs::remove_file(world.path("rows.csv")).unwrap();
-    library.reload.call(Reload).await.unwrap();
+    library.client.call(Reload).await.unwrap();
     assert_eq!(problems().await, ["", ""], "it may be there in time");
     library.kill();
 }

@@ -69,7 +69,7 @@ async fn of_day(api: &Api, request: &HttpRequest) -> Result<Vec<Attempt>, Proble
 
 /// Oldest first.
 async fn list(api: &Api, filter: TaskFilter) -> Result<Vec<Attempt>, Problem> {
-    let failed = FindTasks::oldest(filter, MOST + 1).all_of(&api.deps.find_tasks).await?;
+    let failed = FindTasks::oldest(filter, MOST + 1).all_of(&api.deps.view_reader).await?;
     if failed.len() > MOST {
         let detail =
             format!("more than {MOST} tasks failed: filter them by type and job, or select them in the list");
