@@ -1,4 +1,4 @@
-//! What people are told about.
+//! Alerts: recorded problems, and which of them something is about.
 
 use std::fmt;
 
@@ -78,7 +78,7 @@ impl AlertKind {
 /// An alert to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewAlert {
-    /// Why.
+    /// The reason for which it was raised.
     pub kind: AlertKind,
     /// When it was raised.
     pub at: DateTime<Utc>,
@@ -96,12 +96,12 @@ pub struct NewAlert {
     pub msg: String,
     /// The time that the task is about.
     pub task_time: Option<DateTime<Utc>>,
-    /// Told at once: the text of its own message, ahead of the ladder.
+    /// The text of a message of its own that is sent at once, ahead of the escalation policy.
     pub at_once: Option<String>,
 }
 
 impl NewAlert {
-    /// An alert about a task, told by the ladder.
+    /// An alert about a task, which the escalation policy notifies of.
     pub fn about(task: &Attempt, kind: AlertKind, msg: String, now: DateTime<Utc>) -> Self {
         Self {
             kind,
@@ -112,6 +112,7 @@ impl NewAlert {
             job: task.job.clone(),
             workflow: task.workflow.clone(),
             msg,
+            // The meta may be a worker's: what can't be read of it is left out.
             task_time: task_time(&task.info, &Query::lenient(&task.meta)),
             at_once: None,
         }
@@ -123,13 +124,13 @@ impl NewAlert {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Matcher {
-    /// The topic.
+    /// The topic, `type` on the wire.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
     /// The job; empty for alerts of tasks without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
-    /// The workflow file.
+    /// The workflow file, relative to the workflow root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow: Option<String>,
 }
@@ -159,6 +160,7 @@ impl fmt::Display for Matcher {
 
 /// Whether a text is of the pattern's form: `*` is any text, `?` any one character, all else itself.
 pub fn glob(pattern: &str, text: &str) -> bool {
+    // A `?` stands for a character, which may be several bytes.
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
     // Where to go on when what follows the last star doesn't fit: one more character is the star's.
@@ -181,6 +183,7 @@ pub fn glob(pattern: &str, text: &str) -> bool {
             }
         }
     }
+    // The text is used up: what is left of the pattern must match nothing.
     pattern[p..].iter().all(|c| *c == '*')
 }
 

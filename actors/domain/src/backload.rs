@@ -58,7 +58,7 @@ pub enum PlanError {
 pub struct Unmade {
     /// The time that it is about.
     pub time: Option<DateTime<Utc>>,
-    /// Why.
+    /// What keeps it from being made.
     pub why: String,
 }
 
@@ -146,6 +146,7 @@ impl Plan {
     ) -> Chunk {
         let mut chunk = Chunk { next: from, ..Chunk::default() };
         let (end, mut size) = (self.count.min(from.saturating_add(most)), 0);
+        // A chunk is in memory as a whole, and one task may be as large as the limit.
         while chunk.next < end && size < 4 * MAX_TEXT {
             match self.task(chunk.next, now, host, ids) {
                 Ok(task) => {
@@ -171,7 +172,7 @@ impl Plan {
             by: *by,
             rows: self.rows.as_deref().map(Vec::as_slice),
             lane: Lane::Backload,
-            limit: usize::MAX,
+            limit: usize::MAX, // chunks are bounded by those who ask for them
         }
     }
 }
@@ -185,5 +186,6 @@ fn check_size(says: &str, bytes: usize) -> Result<(), String> {
 
 /// The time that a task of a batch is about, as its meta says it: what tells apart tasks of the same info.
 pub fn slot(meta: &str) -> Option<String> {
+    // One pair that can't be read must not hide the time.
     Query::parse_with_error(meta).0.first("cron").map(str::to_owned)
 }

@@ -39,6 +39,7 @@ pub fn count(from: DateTime<Utc>, to: DateTime<Utc>, by: By) -> usize {
         By::Week => length.num_weeks(),
         By::Month => last_month(from, to),
     };
+    // Below zero where not even the first month is inside.
     usize::try_from(last).map_or(0, |last| last.saturating_add(1))
 }
 
@@ -59,7 +60,7 @@ pub fn cut_to_hour(time: DateTime<Utc>) -> DateTime<Utc> {
 /// What a batch makes tasks of.
 #[derive(Debug, Clone)]
 pub struct Batch<'a> {
-    /// The topic.
+    /// The topic, `type` on the wire.
     pub topic: &'a str,
     /// The job; empty for none.
     pub job: &'a str,
@@ -111,11 +112,13 @@ impl Batch<'_> {
     pub fn row(&self, n: usize) -> Option<&Row> {
         let rows = self.rows.filter(|rows| !rows.is_empty())?;
         let at = n % rows.len();
+        // Backwards in all: the last row of the last time comes first.
         rows.get(if self.to < self.from { rows.len() - 1 - at } else { at })
     }
 
     /// The tasks, each of a chain of its own.
     pub fn tasks(&self, now: DateTime<Utc>, host: &str, ids: &mut dyn Ids) -> Vec<NewTask> {
+        // A time out of all bounds makes no task.
         (0..self.count()).filter_map(|n| self.nth(n, now, host, ids)).collect()
     }
 

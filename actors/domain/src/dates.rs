@@ -13,7 +13,7 @@ enum RunUnit {
 pub fn print_dates(times: impl IntoIterator<Item = DateTime<Utc>>) -> String {
     let mut times: Vec<DateTime<Utc>> = times.into_iter().collect();
     times.sort_unstable();
-    times.dedup();
+    times.dedup(); // several alerts may be about one time
     let step = unit_of_runs(&times);
     let runs = times.chunk_by(|a, b| is_next(step, *a, *b));
     runs.map(|run| print_run(step, run)).collect::<Vec<_>>().join(",")

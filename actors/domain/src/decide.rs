@@ -48,9 +48,9 @@ pub struct Decision {
     pub children: Vec<NewTask>,
     /// The next attempt.
     pub retry: Option<NewTask>,
-    /// What people are told.
+    /// The alerts that it raises.
     pub alerts: Vec<NewAlert>,
-    /// It failed and isn't tried again: a dead letter, until a person has it run again.
+    /// It failed and isn't tried again: a dead letter, until a person reruns it.
     pub given_up: bool,
 }
 
@@ -155,11 +155,12 @@ pub fn decide_with(
 ) -> Decision {
     let mut case = DecisionDraft::new(workflows, task, outcome, now, host);
     match outcome.result {
-        // Whoever cancelled it wants no more of it.
+        // A person cancelled it, and wants nothing more of it.
         TaskResult::Complete | TaskResult::Error if task.cancelled => {}
         TaskResult::Complete => case.start_children(ids, files),
         TaskResult::Error => case.retry_or_give_up(ids),
         TaskResult::Alert => case.alert_at_once(),
+        // a warning asks for neither a retry nor an alert
         TaskResult::Warn => {}
     }
     case.decision
@@ -272,6 +273,7 @@ impl<'a> DecisionDraft<'a> {
 
     fn retries_so_far(&self) -> u32 {
         let written = self.meta.first("retry").and_then(|text| text.parse().ok());
+        // Tasks of the reference have it in their meta only.
         written.unwrap_or(self.task.retry)
     }
 
@@ -280,12 +282,14 @@ impl<'a> DecisionDraft<'a> {
         let mut meta = self.meta.clone();
         meta.set("retry", number.to_string());
         match phase.rule.retry_delay {
+            // it says what the rule asked for, which is nothing
             RetryDelay::Default => meta.remove("delayed"),
             _ => meta.set("delayed", duration::print(delay)),
         }
         self.decision.retry = Some(NewTask {
             meta: meta.sorted().encode(),
             retry: number,
+            // a delay beyond the end of time counts as none
             not_before: Some(self.now.checked_add_signed(delay).unwrap_or(self.now)),
             ..NewTask::following(self.task, self.now, ids)
         });
@@ -310,6 +314,7 @@ impl<'a> DecisionDraft<'a> {
             state: TaskState::Done,
             result: Some(self.decision.result),
             msg: self.decision.msg.clone(),
+            // What the worker said goes before when it was leased.
             started: self.decision.started.or(self.task.started),
             ended: Some(self.decision.ended),
             ..self.task.clone()
@@ -323,6 +328,7 @@ impl<'a> DecisionDraft<'a> {
     fn alert_not_created(&mut self, phase: &Phase, error: &CreateError) {
         self.add_alert(AlertKind::CreateFailed, format!("{} was not created: {error}", phase.name()));
         if let Some(alert) = self.decision.alerts.last_mut() {
+            // It is about the child, which has no attempt of its own.
             alert.topic.clone_from(&phase.task.topic);
             alert.job.clone_from(&phase.task.job);
         }

@@ -62,6 +62,7 @@ pub fn go_string(duration: TimeDelta) -> String {
 
 /// A duration in seconds, to the nearest one.
 pub fn whole_seconds(duration: TimeDelta) -> i64 {
+    // The longest there is can't be rounded up.
     duration.checked_add(&TimeDelta::milliseconds(500)).unwrap_or(duration).num_seconds()
 }
 
@@ -156,12 +157,14 @@ fn read_part(text: &str, days: bool) -> Option<(i128, &str)> {
         Some(rest) => split_digits(rest),
         None => ("", rest),
     };
+    // More digits than 64 bits have.
     if whole.is_empty() && fraction.is_empty() || whole.len() > 19 {
         return None;
     }
     let end = rest.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(rest.len());
     let unit = nanos_of_unit(&rest[..end], days)?;
     let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    // More digits than these are below a nanosecond of the largest unit.
     let fraction = &fraction[..fraction.len().min(15)];
     let scale = 10_i128.pow(u32::try_from(fraction.len()).ok()?);
     let fraction: i128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };

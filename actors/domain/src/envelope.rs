@@ -40,6 +40,7 @@ struct PubSubMessage {
 /// # Errors
 /// Why it can't be taken out.
 pub fn unwrap(text: &[u8]) -> Result<Option<Vec<u8>>, EnvelopeError> {
+    // The next reader says what is wrong with text that is no JSON.
     let Ok(envelope) = serde_json::from_slice::<BusEnvelope>(text) else { return Ok(None) };
     match envelope {
         BusEnvelope { message: Some(message), subscription, .. }

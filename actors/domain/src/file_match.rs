@@ -14,7 +14,7 @@ use crate::workflow::{Phase, Workflows};
 /// A phase that files start, as it is remembered: what it is called and which files it takes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FilePhase {
-    /// The workflow file.
+    /// The workflow file, relative to the workflow root.
     pub workflow: String,
     /// `topic` or `topic:job`.
     pub task: String,
@@ -49,7 +49,7 @@ pub fn matches<'a>(workflows: &'a Workflows, path: &str) -> Vec<FileMatch<'a>> {
     let mut matches: Vec<FileMatch<'a>> = Vec::new();
     for phase in workflows.phases() {
         let Some(pattern) = &phase.rule.files else { continue };
-        // A pattern that can't be read was told of when its file was loaded.
+        // A pattern that can't be read is a finding of its file.
         if !Glob::parse(pattern).is_ok_and(|glob| glob.matches(path)) {
             continue;
         }
@@ -91,6 +91,7 @@ impl FileMatch<'_> {
         if self.phase.task.topic.is_empty() {
             return Err(CreateError::NoTopic);
         }
+        // Hearing of a file twice must not count twice.
         if waiting.iter().any(|known| known == path) {
             return Ok(Effect::Waits);
         }
@@ -137,6 +138,7 @@ fn file_name(path: &str) -> &str {
 
 /// A path in a list with commas: its own are written `%2C`, and so its percent signs `%25`.
 fn list_item(path: &str) -> String {
+    // The percent sign first, or it would escape the escapes.
     path.replace('%', "%25").replace(',', "%2C")
 }
 

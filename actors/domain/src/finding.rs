@@ -40,6 +40,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     const ALIKE: f64 = 0.84;
     let word = plain_word(word);
     let scored = candidates.into_iter().map(|c| (strsim::jaro_winkler(&word, &plain_word(c)), c));
+    // Less alike than this is a guess that misleads.
     scored.filter(|(score, _)| *score >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, c)| c)
 }
 

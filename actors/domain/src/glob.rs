@@ -44,7 +44,7 @@ impl Glob {
             let item = match c {
                 '*' => {
                     match chunks.last_mut() {
-                        Some((star, chunk)) if chunk.is_empty() => *star = true,
+                        Some((star, chunk)) if chunk.is_empty() => *star = true, // two stars in a row are one
                         _ => chunks.push((true, Vec::new())),
                     }
                     continue;

@@ -14,6 +14,7 @@ pub trait Ids {
 
     /// A fresh chain id: a version 7 UUID, so that the index over chains grows at its end.
     fn chain(&mut self, now: DateTime<Utc>) -> String {
+        // A clock before 1970 must not stop the service.
         let millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
         let mut bytes = [0_u8; 10];
         bytes[..8].copy_from_slice(&self.random().to_le_bytes());

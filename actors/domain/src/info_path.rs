@@ -8,7 +8,7 @@ pub(crate) fn info_path(info: &str) -> Option<String> {
         return None;
     }
     let (text, fragment) = info.split_once('#').unwrap_or((info, ""));
-    unescape_path(fragment)?;
+    unescape_path(fragment)?; // it counts for nothing, but must be readable, as in Go
     let (scheme, rest) = split_scheme(text)?;
     let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
     if !rest.starts_with('/') {

@@ -1,4 +1,4 @@
-//! How often people are told about alerts: more seldom while they keep coming, and once when they are over.
+//! The escalation policy: notifications of a route come more seldom while alerts keep coming, and once when they end.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,27 +16,27 @@ pub use flapping::Over;
 pub use policy::{Factor, FactorError, Policy};
 pub use quiet::{QuietError, QuietHours};
 
-/// Where a route stands on the ladder. Stored, so that a restart neither repeats nor forgets.
+/// The state of a route between two checks. Stored, so that a restart neither repeats nor forgets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LadderState {
-    /// The time between two ticks.
+    /// The time between two checks.
     #[serde(rename = "interval_us", with = "micros")]
     pub interval: TimeDelta,
-    /// When it is looked at next.
+    /// When the next check is.
     pub next_tick: DateTime<Utc>,
-    /// What people were told of and not yet that it is over.
+    /// The incident that is open.
     #[serde(default)]
     pub incident: Option<Incident>,
-    /// Ticks without news at the shortest interval.
+    /// How many checks at the shortest interval found nothing new.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub quiet: u32,
-    /// Who takes care of what.
+    /// The acknowledgements that hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acknowledgements: Vec<Acknowledgement>,
     /// The incident before; none where that is long ago.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over: Option<Over>,
-    /// Quiet hours held back what happened since the last look.
+    /// Quiet hours held back what happened since the last check.
     #[serde(default, skip_serializing_if = "is_false")]
     pub held: bool,
 }
@@ -44,32 +44,32 @@ pub struct LadderState {
 /// Alerts from the first summary to the all-clear.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
-    /// When its first summary was told.
+    /// When its first summary was sent.
     pub opened: DateTime<Utc>,
-    /// Alerts told so far.
+    /// How many alerts its notifications had so far.
     pub alerts: u64,
     /// Messages so far: summaries and changes of them.
     pub steps: u32,
-    /// Alerts told so far per `task:job`.
+    /// The same per `task:job`.
     pub lines: BTreeMap<String, u64>,
     /// The workflow files that they come from, per `task:job`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub workflows: BTreeMap<String, BTreeSet<String>>,
-    /// When its last summary was told; none for the first one.
+    /// When its last summary was sent; none for the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<DateTime<Utc>>,
     /// How often it came back after it had eased.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub back: u32,
-    /// The last look had no news.
+    /// The last check found nothing new.
     #[serde(default, skip_serializing_if = "is_false")]
     pub eased: bool,
 }
 
-/// Alerts of one `task:job` that weren't told yet.
+/// Alerts of one `task:job` that no notification had yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewLine {
-    /// How many.
+    /// How many alerts there are.
     pub count: u64,
     /// The workflow files that they come from.
     pub workflows: BTreeSet<String>,
@@ -83,7 +83,7 @@ impl From<u64> for NewLine {
     }
 }
 
-/// What people are told at a tick.
+/// The notification that a check leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     /// New alerts.
@@ -97,7 +97,7 @@ pub enum Told {
         /// Whether the interval grew with this summary; it doesn't at its longest.
         escalating: bool,
     },
-    /// No news, or none that nobody takes care of: only a message that is there already changes.
+    /// Nothing new, or nothing that nobody acknowledged: only a message that is there already changes.
     Update {
         /// Which step of the incident it is.
         step: u32,
@@ -105,7 +105,7 @@ pub enum Told {
         opened: DateTime<Utc>,
         /// When the next update may come.
         next: DateTime<Utc>,
-        /// Whether it eases; else it goes on, or somebody takes care of it now.
+        /// Whether it eases; else it goes on, or somebody acknowledged it now.
         easing: bool,
     },
     /// The incident is over.
@@ -116,7 +116,7 @@ pub enum Told {
         opened: DateTime<Utc>,
         /// How long it lasted.
         lasted: TimeDelta,
-        /// How many alerts were told.
+        /// How many alerts its notifications had.
         alerts: u64,
         /// The lines that recovered, `task:job`: by count, most first, and then name.
         lines: Vec<String>,
@@ -139,17 +139,17 @@ impl LadderState {
         }
     }
 
-    /// Whether it is time to look.
+    /// Whether it is time for a check.
     pub fn due(&self, now: DateTime<Utc>) -> bool {
         now >= self.next_tick
     }
 
-    /// How long it is until the next tick; nothing when it is due.
+    /// How long it is until the next check; nothing when it is due.
     pub fn wait(&self, now: DateTime<Utc>) -> TimeDelta {
         (self.next_tick - now).max(TimeDelta::zero())
     }
 
-    /// The state as it holds now: within the bounds of today's policy, and planned from now when the next tick
+    /// The state as it holds now: within the bounds of today's policy, and planned from now when the next check
     /// lies further ahead than one interval. That happens when the wall clock is stepped back or the policy has
     /// become shorter; without it a route would fall silent for as long as the step.
     #[must_use]
@@ -163,7 +163,7 @@ impl LadderState {
     }
 
     /// The key of what the next telling step from this state says: the route, the incident's opening (before it
-    /// opens: the planned tick) and the step's number.
+    /// opens: the planned check) and the step's number.
     ///
     /// It depends on nothing but the stored state, so a step repeated after a crash gets the same key.
     pub fn key(&self, route: &str) -> String {
@@ -175,10 +175,8 @@ impl LadderState {
     }
 }
 
-/// One look at a route. `new_lines` are the alerts per `task:job` that weren't told yet. In quiet hours, that
-/// last until `hold`, nothing is told.
-///
-/// Before the next tick nothing is told, and the alerts stay untold.
+/// One check of a route. `new_lines` are the alerts per `task:job` that no notification had yet. In quiet hours,
+/// which last until `hold`, and before the next check nobody is notified, and the alerts stay new.
 pub fn step(
     policy: Policy,
     state: &LadderState,
@@ -191,11 +189,12 @@ pub fn step(
         return (state, None);
     }
     if let Some(until) = hold.filter(|until| *until > now) {
-        // The rung stays, and so does the incident: what happens meanwhile is judged afterwards.
+        // The interval stays, and so does the incident: what happens meanwhile is judged afterwards.
         state.next_tick = until.min(add_interval(now, state.interval));
         state.held = true;
         return (state, None);
     }
+    // What is over holds no longer, also when nobody said so.
     state.acknowledgements.retain(|known| known.until > now);
     if new_lines.values().any(|line| line.count > 0) {
         let new_lines: BTreeMap<_, _> = new_lines
@@ -209,8 +208,8 @@ pub fn step(
     pass_quiet_check(policy, state, now)
 }
 
-/// New alerts: told, and the next time later. What somebody takes care of, and what comes and goes, isn't told again,
-/// only counted.
+/// New alerts: a notification, and a longer interval. What somebody acknowledged, and what is flapping, is only
+/// counted.
 fn tell_alerts(
     policy: Policy,
     mut state: LadderState,
@@ -218,12 +217,13 @@ fn tell_alerts(
     new_lines: &BTreeMap<String, NewLine>,
 ) -> (LadderState, Told) {
     let cared_for = state.takes_care_of(new_lines);
+    // What quiet hours held back is in one notification, also when it is flapping.
     let held = std::mem::take(&mut state.held);
     let back = state.came_back(policy, now, new_lines);
     let before = state.interval;
     state.interval = policy.longer_interval(before);
     state.next_tick = add_interval(now, state.interval);
-    state.quiet = 0;
+    state.quiet = 0; // new alerts begin the count of quiet checks anew
     let incident = state.incident.get_or_insert_with(|| Incident {
         opened: now,
         alerts: 0,
@@ -241,13 +241,14 @@ fn tell_alerts(
     let told = if cared_for || only_counted {
         Told::Update { step, opened, next, easing: false }
     } else {
+        // The first one is sent when it opens, which is stored already.
         incident.told = (step > 1).then_some(now);
         Told::Summary { step, opened, next, escalating: state.interval > before }
     };
     (state, told)
 }
 
-/// No new alerts: down one rung, and from the lowest one out of the incident.
+/// No new alerts: a shorter interval, and at the shortest one the end of the incident.
 fn pass_quiet_check(
     policy: Policy,
     mut state: LadderState,
@@ -269,7 +270,7 @@ fn pass_quiet_check(
             let told = if at_the_bottom { None } else { state.next_update(true) };
             (state, told)
         }
-        // Nothing is open, so there is nothing to take care of.
+        // Nothing is open, so there is nothing to acknowledge.
         None => {
             let over = state.over.filter(|over| over.is_recent(policy, now));
             (LadderState { over, ..LadderState::new(policy, now) }, None)

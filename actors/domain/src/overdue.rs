@@ -1,7 +1,7 @@
 //! Deadlines of slots: what should have begun or ended by a time, and whether it did.
 //!
 //! They follow from the schedules alone, so that also what was never created is missed. What can't begin because
-//! something before it didn't end is told by that: one line, not one for each phase behind it.
+//! something before it didn't end is part of that one's alert, and has none of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::workflow::{Phase, TaskName, WorkflowFile, Workflows};
 mod pause;
 pub use pause::Pause;
 
-/// How many deadlines of a phase one look takes; after a long downtime the first ones of a dense schedule.
+/// How many deadlines of a phase one check takes; after a long downtime the first ones of a dense schedule.
 const AT_ONCE: usize = 1_000;
 
 /// How people read a time in UTC.
@@ -36,11 +36,11 @@ pub enum What {
 pub struct Due<'a> {
     /// What should have happened.
     pub what: What,
-    /// To which phase.
+    /// The phase whose task is late.
     pub phase: &'a Phase,
     /// The phase whose cron has the slot: itself, or one that it follows.
     pub starter: &'a Phase,
-    /// The slot.
+    /// The slot from which the time counts.
     pub slot: DateTime<Utc>,
     /// By when, as long as no pause holds it.
     pub by: DateTime<Utc>,
@@ -92,6 +92,7 @@ fn slots_between(
     until: DateTime<Utc>,
 ) -> impl Iterator<Item = DateTime<Utc>> {
     let slots = std::iter::successors(schedule.next_after(after), |slot| schedule.next_after(*slot));
+    // A schedule by the second has too many after a long downtime.
     slots.take_while(move |slot| *slot <= until).take(AT_ONCE)
 }
 
@@ -99,13 +100,13 @@ fn slots_between(
 struct MissedDeadline<'a> {
     /// By when it should have been.
     by: DateTime<Utc>,
-    /// What is told: the phase itself, or the one that keeps it from beginning.
+    /// The phase to name: the one that is late, or the one that keeps it from beginning.
     line: &'a Phase,
     attempt: Option<&'a Attempt>,
     why: &'static str,
 }
 
-/// What is told of deadlines that weren't kept: a key for each, and an alert where none of the others tells of it.
+/// The alerts of deadlines that weren't kept: a key for each, and an alert where no other one covers it.
 /// `chains` are all attempts of each chain that the slot started.
 pub fn breaches(
     judged: &[(Due<'_>, Vec<Vec<Attempt>>)],
@@ -136,7 +137,7 @@ pub fn breaches(
     breaches.collect()
 }
 
-/// A line of what is told, of one slot: workflow file, task, slot.
+/// What an alert names: workflow file, task, slot.
 type LineKey = (String, String, DateTime<Utc>);
 
 impl<'a> Due<'a> {
@@ -186,6 +187,7 @@ impl<'a> Due<'a> {
         match self.what {
             // Of a task that was handed out again only the last time is known.
             What::Started => {
+                // A retry shows that the first try had begun.
                 attempt.retry > 0
                     || attempt.state == TaskState::Done && has_ended
                     || attempt.delivery > 1
@@ -209,6 +211,7 @@ impl<'a> Due<'a> {
             }
             match parents.first() {
                 Some(parent) if begun.is_empty() => phase = parent,
+                // Something began, and nothing of it is open: the next phase is what is missing.
                 _ => break,
             }
         }
@@ -256,7 +259,7 @@ impl<'a> Due<'a> {
     }
 }
 
-/// A task that is at work for longer than its phase's `max_run`: the key, and what is told.
+/// A task that is at work for longer than its phase's `max_run`: the key, and its alert.
 pub fn runs_long(workflows: &Workflows, task: &Attempt, now: DateTime<Utc>) -> Option<(String, NewAlert)> {
     let phase = workflows.phase_for(&task.workflow, &task.topic, &task.job)?;
     let limit = phase.rule.max_run?;

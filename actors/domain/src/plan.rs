@@ -21,14 +21,14 @@ use crate::workflow::{Phase, TaskName, Workflows};
 /// What stands in the place of the machine's name.
 const HOST: &str = "{host}";
 
-/// How much is told of each slot.
+/// How much a plan shows of each slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// So many tasks of one slot of a phase.
+    /// The most tasks of one slot of a phase.
     pub tasks: usize,
-    /// So many tasks that follow one of them.
+    /// The most tasks that follow one of them.
     pub followers: usize,
-    /// So many steps down a chain.
+    /// The most steps down a chain.
     pub depth: usize,
 }
 
@@ -54,11 +54,11 @@ struct CurrentSlot<'a> {
 /// One line of a plan: a task that starts, or why none does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned<'a> {
-    /// When.
+    /// The time of the slot.
     pub at: DateTime<Utc>,
-    /// By which phase.
+    /// The phase that has the slot.
     pub phase: &'a Phase,
-    /// What.
+    /// What would happen then.
     pub what: What,
 }
 
@@ -67,7 +67,7 @@ pub struct Planned<'a> {
 pub enum What {
     /// A task starts.
     Task(Step),
-    /// So many more do, which the limit leaves out.
+    /// More tasks start, which the limit leaves out.
     More(usize),
     /// Nothing starts, and an alert says why.
     Problem(String),
@@ -78,7 +78,7 @@ pub enum What {
 pub struct Step {
     /// `topic` or `topic:job`.
     pub task: String,
-    /// What the worker is told.
+    /// What the worker is to do.
     pub info: String,
     /// The task's meta.
     pub meta: String,
@@ -116,6 +116,7 @@ impl<'a> Plan<'a> {
             return None;
         }
         if n >= self.limits.tasks {
+            // Nothing is left of this slot in memory.
             return Some(Planned { at, phase, what: What::More(left) });
         }
         current.next += 1;
@@ -159,6 +160,7 @@ impl<'a> Plan<'a> {
             if step.cut {
                 break;
             }
+            // Shared by all that follows one task: a tree grows in width as well.
             *left -= 1;
             let needs = self.required_keys(&task, &child, &unknown);
             step.children.push(self.plan_task(child, needs, at, depth - 1, left));
@@ -185,6 +187,7 @@ impl<'a> Plan<'a> {
             keys.extend(phase.rule.require.iter().cloned());
             keys
         });
+        // The task itself may have it already.
         asked.filter(|key| meta.first(key).is_none_or(str::is_empty)).collect()
     }
 

@@ -47,6 +47,7 @@ impl Query {
     pub fn parse_with_error(text: &str) -> (Self, Option<QueryError>) {
         let mut query = Self::default();
         let mut error = None;
+        // `&&` and an `&` at an end separate nothing.
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             match parse_pair(pair) {
                 Ok(pair) => query.pairs.push(pair),
@@ -92,7 +93,7 @@ impl Query {
             self.push(key, value);
             return;
         };
-        self.pairs[place].1 = value.into();
+        self.pairs[place].1 = value.into(); // the place stays, so that a meta reads as its author wrote it
         let mut index = 0;
         self.pairs.retain(|(k, _)| {
             index += 1;
@@ -141,6 +142,7 @@ impl FromIterator<(String, String)> for Query {
 /// The task's meta with the worker's keys over it. Without anything from the worker the text stays as it is.
 pub fn merge(task_meta: &str, worker_meta: &str) -> String {
     let worker = Query::lenient(worker_meta);
+    // Also its spelling stays: people may have written it.
     if worker.is_empty() {
         return task_meta.to_owned();
     }

@@ -57,6 +57,7 @@ impl RetryDelay {
                 base + uniform_share(TimeDelta::milliseconds(base.num_milliseconds() * 2 / 5), random)
             }
             Self::Exponential { base, max } => {
+                // The 32nd doubling leaves no number.
                 let factor = 1_i32.checked_shl(retry.saturating_sub(1)).filter(|factor| *factor > 0);
                 let grown = factor.and_then(|factor| base.checked_mul(factor)).unwrap_or(max);
                 uniform_share(grown.min(max), random)

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::finding::did_you_mean;
 use crate::template::{Row, meta_keys};
 
-/// At most so many keys of the rows are named.
+/// The most keys of the rows that are named.
 const MOST_NAMED: usize = 20;
 
 /// The keys that have no value anywhere, beside those that there are.

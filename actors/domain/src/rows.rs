@@ -72,6 +72,7 @@ fn read_csv(text: &str, most: usize, rows: &mut Vec<Row>) -> Result<(), RowError
         csv::ReaderBuilder::new().flexible(true).delimiter(find_delimiter(text)).from_reader(text.as_bytes());
     let header = reader.headers().map_err(|err| csv_error(&err))?.clone();
     let keys: Vec<_> = header.iter().map(str::trim).collect();
+    // An empty file has no rows, and that is fine.
     if keys.iter().any(|key| key.is_empty()) && !text.trim().is_empty() {
         return Err(RowError::NoHeader);
     }

@@ -243,6 +243,7 @@ impl Rule {
         }
         if let Some(text) = self.filled_text("count") {
             match text.parse() {
+                // It is kept as written: people see what they wrote.
                 Ok(count) if count > MAX_FILES => {
                     self.count = count;
                     self.add_error(
@@ -316,6 +317,7 @@ impl Rule {
         for part in text.split('|') {
             match part.split_once(':') {
                 Some((key, values)) => {
+                    // An empty list has no value, not an empty one.
                     let values = values.split(',').filter(|_| !values.is_empty()).map(str::to_owned);
                     if self.meta.insert(key.to_owned(), values.collect()).is_some() {
                         self.add_warning(

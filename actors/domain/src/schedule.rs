@@ -87,6 +87,7 @@ fn rule_rows(rule: &Rule, files: &dyn RowSource) -> Result<Option<Vec<Row>>, Cre
     if !rule.has_rows() {
         return Ok(None);
     }
+    // The rows of lists come before those of the file.
     let mut rows = rows_of(&rule.meta).map_err(|e| CreateError::Rule(e.to_string()))?;
     if let Some(path) = &rule.meta_file {
         let more = files.rows(path);

@@ -72,9 +72,9 @@ impl Field {
 /// One word or phrase.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Term {
-    /// Where.
+    /// The field in which it is looked for.
     pub field: Field,
-    /// What; lower case.
+    /// The word or phrase, in lower case.
     pub text: String,
     /// It must not be there.
     pub negated: bool,
@@ -107,9 +107,9 @@ pub enum SearchError {
 /// What a task's row shows to a search; texts as bytes, as the database has them.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
-    /// The topic.
+    /// The topic, `type` on the wire.
     pub topic: &'a [u8],
-    /// The job.
+    /// The job within the topic; empty for none.
     pub job: &'a [u8],
     /// The chain's id.
     pub id: &'a [u8],
@@ -159,6 +159,7 @@ fn read_term(text: &str) -> Result<(Term, &str), SearchError> {
     }
     let text = value.to_lowercase();
     let is_result = text == "running" || text.parse::<TaskResult>().is_ok();
+    // A misspelt result would find nothing and look like an answer.
     if field == Field::Result && !is_result {
         return Err(SearchError::Result(text));
     }

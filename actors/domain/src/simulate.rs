@@ -1,4 +1,4 @@
-//! What people would have been told: recorded alerts replayed through the ladders of other policies.
+//! A replay of recorded alerts through other escalation policies: what notifications there would have been.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use crate::alert::Matcher;
 use crate::ladder::{LadderState, NewLine, Policy, QuietHours, Told, step};
 use crate::summary::line_key;
 
-/// An alert as it was recorded, as far as a ladder looks at it.
+/// An alert as it was recorded, as far as an escalation policy needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
     /// When it was raised.
     pub at: DateTime<Utc>,
-    /// The topic.
+    /// The topic, `type` on the wire.
     pub topic: String,
     /// The job; empty for none.
     pub job: String,
@@ -21,7 +21,7 @@ pub struct Recorded {
     pub workflow: String,
 }
 
-/// A ladder, and which alerts are for it.
+/// A route with its escalation policy, and which alerts are for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ladder {
     /// The name of its route.
@@ -37,11 +37,11 @@ pub struct Ladder {
 /// How long people waited for something: once, and then again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Waits {
-    /// How often.
+    /// How often somebody waited.
     pub count: u32,
-    /// All together.
+    /// The sum of all waits.
     pub total: TimeDelta,
-    /// The longest.
+    /// The longest single wait.
     pub longest: TimeDelta,
 }
 
@@ -58,7 +58,7 @@ impl Waits {
     }
 }
 
-/// What people would have been told.
+/// The notifications that there would have been.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replay {
     /// Messages by the day on which they come: summaries and all-clears. A bot edits one message per incident
@@ -88,7 +88,7 @@ impl Replay {
     }
 }
 
-/// Replays alerts, oldest first, from a quiet start at `from` up to `to`. Each goes to the first ladder that it
+/// Replays alerts, oldest first, from a quiet start at `from` up to `to`. Each goes to the first route that it
 /// matches; what none takes isn't told.
 pub fn replay(ladders: &[Ladder], alerts: &[Recorded], from: DateTime<Utc>, to: DateTime<Utc>) -> Replay {
     let mut own: Vec<Vec<&Recorded>> = vec![Vec::new(); ladders.len()];
@@ -106,12 +106,12 @@ pub fn replay(ladders: &[Ladder], alerts: &[Recorded], from: DateTime<Utc>, to: 
     replay
 }
 
-/// One ladder on its way.
+/// One route while its alerts are replayed.
 struct RouteReplay<'a> {
     ladder: &'a Ladder,
-    /// Alerts that weren't told yet.
+    /// Alerts that no notification had yet.
     left: &'a [&'a Recorded],
-    /// When the newest alert was raised that was told.
+    /// When the newest alert was raised that a notification had.
     newest: DateTime<Utc>,
 }
 
@@ -153,21 +153,23 @@ impl RouteReplay<'_> {
                 replay.count_message(&self.ladder.route, now);
                 replay.clear.add_wait(now - self.newest);
             }
+            // It changes a message that is there, and nobody is called for.
             Some(Told::Update { .. }) | None => {}
         }
+        // Updates count too: they show that it goes on.
         self.newest = new.last().map_or(self.newest, |alert| alert.at);
         state
     }
 
-    /// The first tick of a ladder without an incident that matters: it sees what is raised at `at`, or it falls into
-    /// quiet hours, from whose end on ticks are counted anew.
+    /// The first check of a route without an incident that matters: it sees what is raised at `at`, or it falls into
+    /// quiet hours, from whose end on checks are counted anew.
     fn first_tick_with_news(&self, state: &LadderState, at: DateTime<Utc>) -> DateTime<Utc> {
         let begin = self.ladder.quiet.and_then(|quiet| quiet.next(state.next_tick));
         first_tick(state, begin.map_or(at, |begin| begin.min(at)))
     }
 }
 
-/// The first tick of a ladder without an incident at or after a time: those before it see nothing.
+/// The first check of a route without an incident at or after a time: those before it see nothing.
 fn first_tick(state: &LadderState, at: DateTime<Utc>) -> DateTime<Utc> {
     let interval = state.interval.num_microseconds().unwrap_or(i64::MAX).max(1);
     let early = (at - state.next_tick).num_microseconds().unwrap_or(0);

@@ -13,7 +13,7 @@ use crate::ladder::NewLine;
 /// One alert as far as a summary tells of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Item<'a> {
-    /// The topic.
+    /// The topic, `type` on the wire.
     pub topic: &'a str,
     /// The job; empty for none.
     pub job: &'a str,
@@ -69,7 +69,7 @@ pub fn summarize<'a>(items: impl IntoIterator<Item = Item<'a>>) -> Vec<Line> {
     for item in items {
         let (count, times) = groups.entry(line_key(item.topic, item.job)).or_default();
         *count += 1;
-        times.extend(item.task_time);
+        times.extend(item.task_time); // alerts about no time count, too
     }
     let lines = groups.into_iter();
     let lines = lines.map(|(key, (count, times))| Line { key, count, time_range: print_dates(times) });
@@ -79,7 +79,7 @@ pub fn summarize<'a>(items: impl IntoIterator<Item = Item<'a>>) -> Vec<Line> {
     lines
 }
 
-/// The alerts per line, as the ladder counts them.
+/// The alerts per line, as the escalation policy counts them.
 pub fn counts<'a>(items: impl IntoIterator<Item = Item<'a>>) -> BTreeMap<String, NewLine> {
     let mut counts: BTreeMap<String, NewLine> = BTreeMap::new();
     for item in items {

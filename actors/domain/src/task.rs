@@ -74,9 +74,9 @@ pub enum TaskResult {
     Complete,
     /// Failed; retried while retries are left, then an alert.
     Error,
-    /// Failed for good, of no concern: neither retry nor alert.
+    /// Failed for good as its worker expected: neither retry nor alert.
     Warn,
-    /// Failed for good: told at once.
+    /// Failed for good: an alert is sent at once.
     Alert,
 }
 
@@ -326,8 +326,8 @@ fn cut_to_listed(text: &mut String) -> bool {
     if text.len() <= LISTED_BYTES {
         return false;
     }
-    text.truncate(text.floor_char_boundary(LISTED_BYTES));
-    text.shrink_to_fit();
+    text.truncate(text.floor_char_boundary(LISTED_BYTES)); // half a character would be no text
+    text.shrink_to_fit(); // a list has thousands of these, and the rest may be megabytes
     true
 }
 

@@ -19,7 +19,7 @@ use stamp::{TimeText, UidText};
 pub struct TaskDoc<T = String> {
     /// The topic; `type` on the wire.
     pub topic: T,
-    /// The job.
+    /// The job within the topic; empty for none.
     pub job: T,
     /// What the worker is to do.
     pub info: T,

@@ -32,6 +32,7 @@ use crate::ids::Ids;
 /// assert_eq!((text.as_str(), keys.as_slice()), ("s3://lake/a.csv?day=2024-01-15&on=worker-1", &["file".to_owned()][..]));
 /// ```
 pub fn render(template: &str, time: Option<NaiveDateTime>, host: &str, ids: &mut dyn Ids) -> String {
+    // Tasks that are about no time have no use for its parts.
     let Some(time) = time.filter(|time| !is_zero(*time)) else { return template.to_owned() };
     let end = template.find('#').filter(|place| *place > 0).unwrap_or(template.len());
     let (text, rest) = template.split_at(end);

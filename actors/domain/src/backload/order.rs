@@ -17,7 +17,7 @@ const MAX_ROWS: usize = 16 * 1024 * 1024;
 /// whatever happens to the workflow files meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// The topic.
+    /// The topic, `type` on the wire.
     pub topic: String,
     /// The job; empty for none.
     pub job: String,
@@ -150,6 +150,7 @@ impl Request {
             return Err(RequestError::TwoMetas);
         }
         let phase = workflows.phase_for(&self.workflow, &name.topic, &name.job);
+        // Rows of the request go before those of the phase.
         let (mut meta, mut meta_file) =
             (self.meta.clone(), Some(self.meta_file.clone()).filter(|path| !path.is_empty()));
         let mut template = self.template.clone();
@@ -249,6 +250,7 @@ fn check_rows(meta: &Meta) -> Result<(), RequestError> {
 
 fn no_template(name: &TaskName, workflows: &Workflows) -> RequestError {
     let task = name.to_string();
+    // A phase of that name without a template is no hint.
     let names: Vec<String> = workflows.phases().map(Phase::name).filter(|known| *known != task).collect();
     let hint = did_you_mean(&task, names.iter().map(String::as_str));
     RequestError::NoTemplate { task, hint }

@@ -17,7 +17,7 @@ use crate::template::Row;
 pub struct Request {
     /// `topic` or `topic:job`.
     pub task: String,
-    /// The job.
+    /// The job within the topic; empty for none.
     pub job: String,
     /// The one time.
     pub at: String,
@@ -29,7 +29,7 @@ pub struct Request {
     pub by: String,
     /// The template, where no phase has one.
     pub template: String,
-    /// The workflow file.
+    /// The workflow file, relative to the workflow root.
     pub workflow: String,
     /// Lists that are zipped into rows.
     pub meta: Meta,
@@ -121,6 +121,7 @@ impl Meta {
             Values::One(text) => text.len().saturating_mul(rows),
             Values::Many(texts) => texts.iter().map(String::len).sum(),
         });
+        // Each row has all keys again.
         let keys = self.0.keys().map(|key| key.len() + VALUE_BYTES).sum::<usize>().saturating_mul(rows);
         (keys.saturating_add(bytes.sum()), rows)
     }
@@ -184,6 +185,7 @@ impl<'de> Visitor<'de> for RequestVisitor {
         while let Some(key) = map.next_key::<String>()? {
             match KEYS.iter().find(|known| known.eq_ignore_ascii_case(&key)) {
                 Some(known) => map.next_value_seed(ValueSeed { request: &mut request, key: known })?,
+                // A key that means nothing may be a slip: a strict reader refuses the first one.
                 None => {
                     map.next_value::<IgnoredAny>()?;
                     request.unknown.get_or_insert(key);

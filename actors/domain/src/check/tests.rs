@@ -250,7 +250,7 @@ fn values_of_a_rule() {
         ),
         (
             "require={meta:k}",
-            "32: `require` looks at what a parent left, and there is none: add dependsOn, or take `require` out (warning)",
+            "32: `require` checks what a parent left, and there is none: add dependsOn, or take `require` out (warning)",
         ),
     ];
     for (pair, expected) in cases {

@@ -45,6 +45,7 @@ const WEEKDAY: FieldBounds = FieldBounds { what: "day of week", min: 0, max: 6, 
 impl CronFields {
     pub(super) fn parse(spec: &str) -> Result<Self, CronError> {
         let parts: Vec<&str> = spec.split_whitespace().collect();
+        // Without a field for seconds a slot is at the full minute.
         let (second, parts) = match parts.as_slice() {
             [second, rest @ ..] if rest.len() == 5 => (*second, rest),
             rest if rest.len() == 5 => ("0", rest),
@@ -62,6 +63,7 @@ impl CronFields {
             day: DAY.parse_set(parts[2])?,
             month: MONTH.parse_set(parts[3])?.bits,
             weekday: WEEKDAY.parse_set(parts[4])?,
+            // People who name hours mean the clock on the wall, all others the time that passes.
             follows_real_time: parts[1].contains(['*', '?', '/']),
         })
     }
@@ -78,7 +80,7 @@ impl CronFields {
             } else {
                 date = date.checked_add_days(Days::new(1))?;
             }
-            earliest = NaiveTime::MIN;
+            earliest = NaiveTime::MIN; // only the first day begins within itself
         }
         None
     }
@@ -133,13 +135,14 @@ impl FieldBounds {
         }
         let (low, high) = range.split_once('-').unwrap_or((range, ""));
         if low == "*" || low == "?" {
+            // With a step it restricts, as in the reference, although it has a star.
             return Ok((stepped_bits(self.min, self.max, step), step == 1));
         }
         let start = self.parse_value(low, text)?;
         let end = match (range.contains('-'), step_text) {
             (true, _) if high.contains('-') => return Err(self.part_error(text, "has two hyphens")),
             (true, _) => self.parse_value(high, text)?,
-            (false, Some(_)) => self.max,
+            (false, Some(_)) => self.max, // `5/10` steps to the end of the field
             (false, None) => start,
         };
         if start < self.min || end > self.max || start > end {
@@ -167,7 +170,7 @@ impl FieldBounds {
 }
 
 fn stepped_bits(start: u32, end: u32, step: u32) -> u64 {
-    let step = usize::try_from(step).unwrap_or(usize::MAX);
+    let step = usize::try_from(step).unwrap_or(usize::MAX); // a step beyond the field leaves its first value
     (start..=end).step_by(step).fold(0, |bits, n| bits | 1 << n)
 }
 

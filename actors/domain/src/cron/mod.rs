@@ -76,7 +76,7 @@ impl Schedule {
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match &self.kind {
             ScheduleKind::Every(step) => {
-                let whole = after.with_nanosecond(0)?;
+                let whole = after.with_nanosecond(0)?; // slots are whole seconds, whenever the service began
                 whole.checked_add_signed(*step)
             }
             ScheduleKind::CronFields(fields) if fields.follows_real_time => {
@@ -126,6 +126,7 @@ impl Schedule {
             wall = fields.next_wall(wall, last_year)?;
             match first_instant(self.zone, wall) {
                 Some(instant) if instant > after => return Some(instant),
+                // A repeated or skipped time was over already: the next one that fits.
                 _ => wall = wall.checked_add_signed(TimeDelta::seconds(1))?,
             }
         }
@@ -158,8 +159,8 @@ fn split_zone(spec: &str, zone: Tz) -> Result<(Tz, &str), CronError> {
         )));
     };
     let zone = match name {
-        "" => Tz::UTC,
-        "Local" => zone,
+        "" => Tz::UTC,   // as Go reads an empty name
+        "Local" => zone, // where the service counts, not where its machine stands
         name => name
             .parse()
             .map_err(|_| CronError::new(format!("`{name}` is no time zone: write it like Europe/Berlin")))?,
@@ -186,6 +187,7 @@ fn parse_every(name: &str) -> Result<ScheduleKind, CronError> {
         )));
     };
     let step = duration::parse_go(text).map_err(|e| CronError::new(format!("@every: {e}")))?;
+    // The reference knows no slots within a second.
     Ok(ScheduleKind::Every(TimeDelta::seconds(step.num_seconds().max(1))))
 }
 

@@ -22,11 +22,11 @@ const FIELDS: [StepField; 6] = [
 
 impl Schedule {
     /// What a step of `spec` does that its author hardly means, and what to write instead; none for one that does what
-    /// it says. Of uneven steps only those are told of which are more than half of an hour, a minute or a day: what is
+    /// it says. Of uneven steps it names only those of more than half an hour, a minute or a day: what is
     /// left over is then far from the step.
     pub fn misleading_step(&self, spec: &str) -> Option<String> {
         let parts: Vec<&str> = spec.split_whitespace().filter(|part| !part.contains("TZ=")).collect();
-        let fields = FIELDS.get(6_usize.checked_sub(parts.len())?..)?;
+        let fields = FIELDS.get(6_usize.checked_sub(parts.len())?..)?; // five parts have none for seconds
         let steps =
             parts.iter().zip(fields).flat_map(|(part, field)| part.split(',').map(move |part| (part, field)));
         steps.filter_map(|(part, field)| field.told(part, &self.words())).next()

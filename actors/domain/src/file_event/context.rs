@@ -134,7 +134,7 @@ impl RecordContext {
 
     /// What was stated further out goes before.
     pub(super) fn or_why(mut self, why: Option<String>) -> Self {
-        self.why = self.why.or(why);
+        self.why = self.why.or(why); // the outermost says it for all that it carries
         self
     }
 

@@ -82,6 +82,7 @@ fn read_push(message: &JsonFields, context: RecordContext, records: &mut RecordR
 /// A CloudEvent in one piece; one in two has its attributes in headers.
 fn cloud_event(event: &JsonFields, context: RecordContext, records: &mut RecordResults) {
     let context = context.cloud_event(&texts_of(event));
+    // Data that isn't JSON tells of no file: the attributes may.
     let packed = STANDARD.decode(event.text("data_base64")).unwrap_or_default();
     match event.get("data").cloned().or_else(|| serde_json::from_slice(&packed).ok()) {
         Some(data @ (Value::Object(_) | Value::Array(_))) => read_records(data, &context, records),

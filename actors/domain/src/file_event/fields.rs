@@ -10,6 +10,7 @@ impl JsonFields {
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
         let mut pairs = self.0.iter();
         let any_case = pairs.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        // The spelling that was asked for goes before another one.
         self.0.get(name).or(any_case)
     }
 

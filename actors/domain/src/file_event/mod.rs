@@ -88,7 +88,7 @@ pub enum FileEventError {
     /// Longer than any path is.
     #[error("`{field}` has {length} bytes: at most {most} are allowed")]
     TooLong {
-        /// Which.
+        /// The key of the text.
         field: &'static str,
         /// How long it is.
         length: usize,
@@ -110,6 +110,7 @@ impl FileEvent {
 
     fn of_stat(stat: &JsonFields) -> Self {
         let (checksum, created) = (stat.text("checksum"), stat.text("created"));
+        // Without either only its message tells it from others.
         let told = !checksum.is_empty() || !created.is_empty();
         let version = if told { format!("{checksum} {created}") } else { String::new() };
         Self {
@@ -169,6 +170,7 @@ pub fn is_folder_marker(path: &str) -> bool {
 /// What to send instead, where no record can be read.
 pub fn parse(body: &[u8], headers: &Headers) -> Result<Vec<Arrival>, FileEventError> {
     let context = RecordContext::of_headers(headers);
+    // A message may say everything in its headers.
     let body = if body.is_empty() && !headers.is_empty() { b"{}" } else { body };
     let body = serde_json::from_slice(body).map_err(|err| FileEventError::Json(err.to_string()))?;
     let mut records = Vec::new();
@@ -193,7 +195,7 @@ fn judge_plain(fields: &JsonFields, context: &RecordContext) -> Result<Arrival, 
     if id.is_empty() || name.is_empty() {
         return judge_file(FileEvent::of_stat(fields), context);
     }
-    // So an object is told of that a newer version of it replaced.
+    // An object that a newer version replaced has this.
     let why = fields.has("timeDeleted").then(|| "timeDeleted: the object is gone".to_owned());
     judge_file(FileEvent::of_gcs(fields, &id), &context.clone().or_why(why))
 }

@@ -1,4 +1,4 @@
-//! Somebody takes care of what people were told of.
+//! Acknowledgements: a person works on what fails, so that only something else notifies anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,25 +11,25 @@ use crate::alert::Matcher;
 /// How many hold for a route at the same time; with more the oldest go.
 const MOST: usize = 50;
 
-/// What somebody takes care of, and until when.
+/// What somebody acknowledged, and until when that holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledgement {
     /// When it was said.
     pub at: DateTime<Utc>,
     /// Until when it holds.
     pub until: DateTime<Utc>,
-    /// Who.
+    /// The name of the person who acknowledged.
     pub by: String,
     /// What they said about it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
-    /// What they knew of then, `task:job`. Whatever else fails is told.
+    /// What they knew of then, `task:job`. Anything else that fails notifies.
     pub lines: BTreeSet<String>,
 }
 
 impl LadderState {
-    /// Notes that `by` takes care of what fails and matches; none where nothing does. What is known are the lines
-    /// of the incident, and those that are raised but not told yet (`new`).
+    /// Records that `by` acknowledges what fails and matches; none where nothing does. What is known are the lines
+    /// of the incident, and those that no notification had yet (`new`).
     ///
     /// An open incident has one more step by it: the message about it changes.
     pub fn acknowledged(
@@ -57,12 +57,13 @@ impl LadderState {
         next.acknowledgements.retain(|known| known.until > by.at);
         next.acknowledgements.push(by);
         let excess = next.acknowledgements.len().saturating_sub(MOST);
+        // bounded, since anyone may acknowledge as often as they like
         next.acknowledgements.drain(..excess);
         let told = next.next_update(false);
         Some((next, lines, told))
     }
 
-    /// Whether all of these lines were told before and are taken care of.
+    /// Whether earlier notifications had all of these lines, and somebody acknowledged each.
     pub(super) fn takes_care_of(&self, lines: &BTreeMap<String, NewLine>) -> bool {
         lines.keys().all(|line| {
             self.incident.as_ref().is_some_and(|incident| incident.lines.contains_key(line))
@@ -70,7 +71,7 @@ impl LadderState {
         })
     }
 
-    /// Who takes care of anything of it; none where nobody does.
+    /// Who acknowledged anything of it; none where nobody did.
     pub fn acknowledged_by(&self) -> Option<String> {
         let names: BTreeSet<&str> = self.acknowledgements.iter().map(|known| known.by.as_str()).collect();
         (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join(", "))
@@ -80,7 +81,7 @@ impl LadderState {
 fn matches_line(matcher: &Matcher, line: &str, workflows: &BTreeSet<String>) -> bool {
     let (topic, job) = line.split_once(':').unwrap_or((line, ""));
     if workflows.is_empty() {
-        return matcher.matches(topic, job, "");
+        return matcher.matches(topic, job, ""); // alerts about no task may have no workflow
     }
     workflows.iter().any(|workflow| matcher.matches(topic, job, workflow))
 }

@@ -1,4 +1,4 @@
-//! What comes and goes: told a few times, and then only counted until it stays away.
+//! Flapping: a few notifications, and then only counting until it stays away.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Incident, LadderState, NewLine, Policy};
 
-/// So many shortest intervals without an alert part two stretches of alerts.
+/// How many shortest intervals without an alert part two stretches of alerts.
 const PARTED: i32 = 4;
 
-/// What came back so often comes and goes.
+/// How often an incident comes back until it is flapping.
 const BACK: u32 = 3;
 
-/// After so many longest intervals it is told again.
+/// After how many longest intervals there is a reminder.
 const REMINDED: i32 = 4;
 
 /// The incident before this one. Stored, so that what comes back soon is known again.
@@ -34,6 +34,7 @@ impl Over {
 
     /// Whether what comes now is still the same coming back.
     pub(super) fn is_recent(&self, policy: Policy, now: DateTime<Utc>) -> bool {
+        // A clock set back must not make an old one recent.
         self.at <= now && now - self.at < policy.usable_bounds().1
     }
 }
@@ -53,13 +54,13 @@ impl LadderState {
 }
 
 impl Incident {
-    /// Whether it comes and goes.
+    /// Whether it is flapping.
     pub(super) fn comes_and_goes(&self) -> bool {
         self.back >= BACK
     }
 
-    /// Notes what is new in it; answers whether that is only counted: what was told before, of an incident that
-    /// comes and goes.
+    /// Notes what is new in it; answers whether that is only counted: lines of earlier notifications, of an incident that
+    /// is flapping.
     pub(super) fn comes_back(
         &mut self,
         policy: Policy,
@@ -80,8 +81,8 @@ impl Incident {
         self.comes_and_goes() && now - told < again
     }
 
-    /// How many ticks without news at the shortest interval end it: what comes and goes must stay away for as long as
-    /// the longest interval.
+    /// How many quiet checks at the shortest interval end it: what is flapping must stay away for as long as the
+    /// longest interval.
     pub(super) fn quiet_ticks(&self, policy: Policy) -> u32 {
         if !self.comes_and_goes() {
             return policy.quiet_ticks;

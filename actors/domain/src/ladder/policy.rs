@@ -10,20 +10,20 @@ use crate::duration::print;
 /// How often a route may be told: never more often than `min`, and while alerts come at least every `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// The shortest interval, and how often a quiet route is looked at.
+    /// The shortest interval, and how often a quiet route is checked.
     pub min: TimeDelta,
     /// The longest interval.
     pub max: TimeDelta,
     /// How many times as long the interval gets with each summary.
     pub factor_up: Factor,
-    /// How many times shorter it gets with each tick without news.
+    /// How many times shorter it gets with each check without new alerts.
     pub factor_down: Factor,
-    /// How many ticks without news, at the shortest interval, end an incident.
+    /// How many checks without new alerts, at the shortest interval, end an incident.
     pub quiet_ticks: u32,
 }
 
 impl Policy {
-    /// Twice as long with each summary, half as long with each quiet tick, over at the first one at the bottom.
+    /// Twice as long with each summary, half as long with each quiet check, over at the first one at the bottom.
     pub fn new(min: TimeDelta, max: TimeDelta) -> Self {
         Self { min, max, factor_up: Factor::TWO, factor_down: Factor::TWO, quiet_ticks: 1 }
     }
@@ -76,7 +76,7 @@ impl Factor {
     pub const LEAST_CHANGE: Self = Self(1_100);
     /// Double, or half.
     pub const TWO: Self = Self(2_000);
-    /// The largest.
+    /// The largest factor that can be set.
     pub const MOST: Self = Self(100_000);
 
     /// As a number to show.
@@ -89,6 +89,7 @@ impl Factor {
     }
 
     fn part_of(self, interval: TimeDelta) -> TimeDelta {
+        // A factor of nothing would divide by it.
         self.scale_interval(interval, 1_000, i128::from(self.0.max(1)))
     }
 
@@ -98,7 +99,7 @@ impl Factor {
     }
 }
 
-/// No factor.
+/// A text that is no factor.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no factor: write a number from 1.0 to 100.0 with up to three decimals, like 2.0")]
 pub struct FactorError(String);

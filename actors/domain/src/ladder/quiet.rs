@@ -1,4 +1,4 @@
-//! Hours in which people aren't told.
+//! Quiet hours: nobody is notified.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 
 use crate::cron::first_instant;
 
-/// Hours of each day, by the wall clock of a zone, in which nothing is told.
+/// Hours of each day, by the wall clock of a zone, in which nobody is notified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuietHours {
     from: NaiveTime,
@@ -15,7 +15,7 @@ pub struct QuietHours {
     zone: Tz,
 }
 
-/// No hours.
+/// A text that names no hours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` are no hours: write from when to when, like 22:00-07:00")]
 pub struct QuietError(String);
@@ -45,6 +45,7 @@ impl QuietHours {
         if !within {
             return None;
         }
+        // Over midnight, and not there yet: it ends tomorrow.
         let days = u64::from(time >= self.to);
         let end = wall.date().checked_add_days(Days::new(days))?.and_time(self.to);
         // Where the clock is set back at the end, the first of two ends may be over already.

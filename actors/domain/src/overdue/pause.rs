@@ -15,7 +15,7 @@ const WALKED: usize = 10_000;
 /// A time in which the phases of a name started nothing new.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pause {
-    /// The workflow file.
+    /// The workflow file, relative to the workflow root.
     pub workflow: String,
     /// `topic` or `topic:job`.
     pub task: String,
@@ -62,7 +62,7 @@ pub(super) fn slots_let_go(
         let slots = std::iter::successors(first, |slot| schedule.next_after(*slot));
         for slot in slots.take_while(|slot| *slot < end).take(WALKED) {
             if latest.len() == AT_ONCE {
-                latest.pop_front();
+                latest.pop_front(); // the newest ones are what people can still do something about
             }
             latest.push_back(slot);
         }

@@ -15,6 +15,7 @@ pub fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
         let text = String::from_utf8_lossy(bytes);
         match replace_lone_surrogates(&text) {
             Some(text) => serde_json::from_str(&text),
+            // Only now it is text; what else is wrong shows in reading it.
             None if matches!(text, Cow::Owned(_)) => serde_json::from_str(&text),
             None => Err(e),
         }

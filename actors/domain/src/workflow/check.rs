@@ -92,7 +92,7 @@ fn finding_at(phase: &Phase, (line, column): (usize, usize), severity: Severity,
     Finding { file: phase.workflow.clone(), line, column, severity, message }
 }
 
-/// Looking for a similar name takes time for each phase: in large files only the first ones are looked at.
+/// Looking for a similar name takes time for each phase: in large files only the first ones are compared.
 const MOST_COMPARED: usize = 500;
 
 fn unknown_parent(phase: &Phase, phases: &[Phase], graph: &PhaseGraph) -> Option<Finding> {

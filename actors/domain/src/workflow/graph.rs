@@ -72,6 +72,7 @@ impl PhaseGraph {
         let circle = followers.circles.get(job);
         let mut children: Vec<usize> = followers.of_any_job.iter().chain(of_job).copied().collect();
         children.retain(|index| circle.is_none_or(|circle| circle.binary_search(index).is_err()));
+        // By name, so that the same result starts the same tasks in the same order.
         children.sort_unstable_by_key(|index| self.rank[*index]);
         children
     }
@@ -117,7 +118,7 @@ impl PhaseGraph {
         }
         let jobs = self.named.get(&name.topic).into_iter().flatten();
         let mut meant: Vec<usize> = jobs.flat_map(|(_, named)| named.phases.iter().copied()).collect();
-        meant.sort_unstable();
+        meant.sort_unstable(); // a map has no order, and what people read must have one
         meant
     }
 

@@ -41,7 +41,7 @@ pub struct Workflows {
 }
 
 impl Workflows {
-    /// Indexes files.
+    /// All files with what is looked up for each result; the last of several at one path counts.
     pub fn new(files: impl IntoIterator<Item = Arc<WorkflowFile>>) -> Self {
         let by_path: BTreeMap<String, Arc<WorkflowFile>> =
             files.into_iter().map(|file| (file.path.clone(), file)).collect();
@@ -50,6 +50,7 @@ impl Workflows {
         for (number, file) in files.iter().enumerate() {
             for (at, phase) in file.phases.iter().enumerate() {
                 let jobs = first_named.entry(phase.task.topic.clone()).or_default();
+                // the first one by path is the one that findings name
                 jobs.entry(phase.task.job.clone()).or_insert((number, at));
             }
         }

@@ -19,7 +19,7 @@ pub use index::Workflows;
 /// A topic and a job: what a phase is called, and what it depends on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskName {
-    /// The topic.
+    /// The topic, `type` on the wire.
     pub topic: String,
     /// The job; empty for none.
     pub job: String,
@@ -168,7 +168,7 @@ impl WorkflowFile {
             let index = to_see.pop()?;
             let phase = self.phases.get(index)?;
             let parents = phase.depends_on.iter().flat_map(|parent| self.graph.meant_by(parent));
-            to_see.extend(parents.filter(|parent| seen.insert(*parent)));
+            to_see.extend(parents.filter(|parent| seen.insert(*parent))); // circles end here
             Some((index, phase))
         })
     }

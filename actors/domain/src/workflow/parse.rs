@@ -121,8 +121,10 @@ impl PhaseReader<'_> {
 
     fn read_phase(&mut self, place: &Place, table: DeTable<'_>) -> Phase {
         let mut fields = PhaseFields { all: place.clone(), ..PhaseFields::default() };
+        // A phase that can be read is judged also when another one can't.
         let others_unreadable = std::mem::take(&mut self.unreadable);
         let mut entries: Vec<_> = table.into_iter().collect();
+        // The last of a repeated key counts, as it is written.
         entries.sort_by_key(|(key, _)| key.span().start);
         for (key, value) in entries {
             let key_place = key.span();
@@ -194,6 +196,7 @@ impl PhaseReader<'_> {
             (text(&fields.rule), text(&fields.task), text(&fields.depends_on));
         let rule = Rule::parse(&rule_text, self.zone);
         let mut task = TaskName::parse(&task_text);
+        // `topic:` says that there is no job, whatever the rule says.
         if !task_text.contains(':') {
             task.job.clone_from(&rule.job);
         }

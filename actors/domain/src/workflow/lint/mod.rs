@@ -68,6 +68,7 @@ fn pairs_of_rule(rule: &str) -> Vec<RulePair> {
 /// Where a rule says what a problem with `key` is about: the value of a known key, else the key; a part that can't
 /// be read where there is none.
 pub(super) fn place_in_rule(rule: &str, key: &str) -> usize {
+    // Of a key that is unknown the key itself is what is wrong.
     let known = rule::KEYS.iter().any(|known| known.eq_ignore_ascii_case(key));
     let lower = key.to_ascii_lowercase();
     let found = pairs_of_rule(rule).into_iter().find(|pair| {
@@ -116,6 +117,7 @@ impl RulePair {
         let key = self.key.as_str();
         let warn = |message: String| Some(PhaseLint::warning(PlaceInPhase::Rule(self.at), message));
         let of_value = self.never_fires(phase).or_else(|| self.misleading_step(phase));
+        // One finding a pair: the first says what to change.
         if let Some(lint) = of_value.or_else(|| self.lost_plus(phase)).or_else(|| self.without_unit()) {
             return Some(lint);
         }
@@ -138,7 +140,7 @@ impl RulePair {
                 warn(format!("`{key}` doesn't count for files, only for cron: take it out"))
             }
             "require" if phase.depends_on.is_none() => warn(
-                "`require` looks at what a parent left, and there is none: add dependsOn, or take `require` out"
+                "`require` checks what a parent left, and there is none: add dependsOn, or take `require` out"
                     .to_owned(),
             ),
             "job" if phase.task_text.contains(':') => warn(format!(
@@ -151,7 +153,7 @@ impl RulePair {
 
     fn never_fires(&self, phase: &Phase) -> Option<PhaseLint> {
         let schedule = phase.rule.schedule.as_ref().filter(|_| self.key == "cron")?;
-        // Any start will do: a schedule that comes at all comes within the eight years that are looked at.
+        // Any start will do: a schedule that comes at all comes within the eight years that are searched.
         let is_dead = schedule.next_after(DateTime::UNIX_EPOCH).is_none();
         is_dead.then(|| PhaseLint {
             at: PlaceInPhase::Rule(self.value_at),
