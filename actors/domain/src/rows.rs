@@ -183,4 +183,30 @@ mod tests {
             assert!(err.starts_with(said), "{text:?}: {err}");
         }
     }
+
+    #[test]
+    fn a_comma_between_quotes_separates_no_keys() {
+        assert_eq!(
+            rows(Form::Csv, "\"a,x\";b\n1;2\n").unwrap(),
+            [row(&[("a,x", "1"), ("b", "2")])],
+            "the semicolon outside of the quotes does"
+        );
+        assert_eq!(rows(Form::Csv, "a\n1\n2\n3\n").unwrap().len(), 3, "as many as may be");
+    }
+
+    #[test]
+    fn lists_are_zipped_by_position() {
+        let lists = |lists: &[(&str, &[&str])]| {
+            let list = |(key, list): &(&str, &[&str])| {
+                ((*key).to_owned(), list.iter().map(|v| (*v).to_owned()).collect())
+            };
+            rows_of(&lists.iter().map(list).collect()).map_err(|err| err.to_string())
+        };
+        assert_eq!(lists(&[]), Ok(vec![]));
+        let rows = lists(&[("a", &["1", "2"]), ("b", &["x", "y"])]).unwrap();
+        let texts: Vec<_> = rows.iter().map(|row| format!("{}{}", row.0["a"], row.0["b"])).collect();
+        assert_eq!(texts, ["1x", "2y"]);
+        let wrong = lists(&[("a", &["1"]), ("b", &["x", "y"])]).unwrap_err();
+        assert_eq!(wrong, "inconsistent lengths in meta 1 != 2: give each list as many values");
+    }
 }

@@ -592,6 +592,17 @@ mod tests {
         assert_eq!(rule("a=1\tb").blocked().unwrap().key, "", "a control character");
     }
 
+    #[test]
+    fn limits_hold_up_to_their_bounds() {
+        for text in ["start_by=1h&done_by=1h", "max_run=365d", "files=/a&count=1000", "missed_window=1ns"] {
+            let problems = rule(&format!("cron=@daily&{text}")).problems;
+            assert!(problems.is_empty(), "{text}: {problems:?}");
+        }
+        for text in ["max_run=8761h", "missed_window=-1s", "start_by=2h&done_by=1h"] {
+            assert_eq!(rule(&format!("cron=@daily&{text}")).problems.len(), 1, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_rule_is_read(text in "((cron|for|by|meta|retry_delay|missed|x)=[-a-z0-9*%:,| ]{0,9}&?){0,4}") {

@@ -290,6 +290,20 @@ mod tests {
         messages
     }
 
+    #[test]
+    fn a_replay_has_the_alerts_from_its_start_and_before_its_end() {
+        let alerts = [alert(at(0), "a"), alert(at(30), "b"), alert(at(60), "c")];
+        let incidents = |from: i64, to: i64| {
+            let told = replay(&[all(5, 5)], &alerts, at(from), at(to));
+            (told.incidents, told.open)
+        };
+        assert_eq!(incidents(0, 90), (3, 0));
+        assert_eq!(incidents(1, 90), (2, 0));
+        assert_eq!(incidents(0, 60), (2, 0), "what is raised at the end is not in it");
+        assert_eq!(incidents(0, 4), (0, 0), "its first check is later");
+        assert_eq!(incidents(0, 5), (1, 1), "a check at the end is in it");
+    }
+
     proptest! {
         #[test]
         fn what_is_skipped_is_nothing(

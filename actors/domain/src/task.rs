@@ -411,4 +411,13 @@ mod tests {
         let again = listed.clone().listed();
         assert_eq!(again, listed, "what was cut stays marked");
     }
+
+    #[test]
+    fn each_text_of_a_list_is_marked_on_its_own() {
+        let long = "x".repeat(LISTED_BYTES + 1);
+        let task = Attempt { info: long.clone(), ..new_task(None).into_attempt() };
+        assert_eq!(task.listed().cut, CutTexts { info: true, meta: false, msg: false });
+        let task = Attempt { msg: long, ..new_task(None).into_attempt() };
+        assert_eq!(task.listed().cut, CutTexts { info: false, meta: false, msg: true });
+    }
 }

@@ -72,6 +72,100 @@ fn a_problem_names_the_field_and_the_remedy() {
 const ZONES: [Tz; 5] =
     [Tz::UTC, Europe::Berlin, America::New_York, Tz::Australia__Lord_Howe, Tz::Pacific__Apia];
 
+#[test]
+fn the_next_slot_of_each_form() {
+    for (spec, slot) in [
+        ("*/20 * * * *", "2024-01-15T10:40:00"),
+        ("5/25 * * * *", "2024-01-15T10:55:00"),
+        ("0 9-17/4 * * *", "2024-01-15T13:00:00"),
+        ("30 10 * * *", "2024-01-16T10:30:00"),
+        ("31,15 10,9 * * *", "2024-01-15T10:31:00"),
+        ("15 30 10 * * *", "2024-01-16T10:30:15"),
+        ("50 30 10 * * *", "2024-01-15T10:30:50"),
+        ("0,50 * * * * *", "2024-01-15T10:30:50"),
+        ("5 31 * * * *", "2024-01-15T10:31:05"),
+        ("0 0 13 * *", "2024-02-13T00:00:00"),
+        ("0 0 * * fri", "2024-01-19T00:00:00"),
+        ("0 0 13 * 5", "2024-01-19T00:00:00"),
+        ("0 0 16 * 5", "2024-01-16T00:00:00"),
+        ("0 0 */2 * mon", "2024-01-17T00:00:00"),
+        ("0 0 */1 * fri", "2024-01-19T00:00:00"),
+        ("0 0 ? * 2", "2024-01-16T00:00:00"),
+        ("0 0 31 * *", "2024-01-31T00:00:00"),
+        ("0 0 1 jan *", "2025-01-01T00:00:00"),
+        ("0 0 1 Feb-APR *", "2024-02-01T00:00:00"),
+        ("0 0 29 2 *", "2024-02-29T00:00:00"),
+        ("59 23 31 12 *", "2024-12-31T23:59:00"),
+        ("0 0 * * 0,6", "2024-01-20T00:00:00"),
+        ("@every 90s", "2024-01-15T10:32:15"),
+        ("@every 1500ms", "2024-01-15T10:30:46"),
+        ("@every 100ms", "2024-01-15T10:30:46"),
+        ("@hourly", "2024-01-15T11:00:00"),
+        ("@daily", "2024-01-16T00:00:00"),
+        ("@midnight", "2024-01-16T00:00:00"),
+        ("@weekly", "2024-01-21T00:00:00"),
+        ("@monthly", "2024-02-01T00:00:00"),
+        ("@yearly", "2025-01-01T00:00:00"),
+        ("@annually", "2025-01-01T00:00:00"),
+        ("TZ= 0 12 * * *", "2024-01-15T12:00:00"),
+        ("TZ=Local 0 12 * * *", "2024-01-15T11:00:00"),
+        ("CRON_TZ=America/New_York  0 12 * * *", "2024-01-15T17:00:00"),
+    ] {
+        let schedule = Schedule::parse(spec, Europe::Berlin).unwrap();
+        // Those without a zone of their own count in UTC here.
+        let schedule = if spec.contains("TZ=") { schedule } else { Schedule::parse(spec, Tz::UTC).unwrap() };
+        let next = schedule.next_after(at("2024-01-15T10:30:45.5Z"));
+        assert_eq!(
+            next.map(|slot| slot.format("%Y-%m-%dT%H:%M:%S").to_string()).as_deref(),
+            Some(slot),
+            "{spec}"
+        );
+    }
+}
+
+#[test]
+fn a_slot_may_be_the_instant_from_which_it_is_looked_for() {
+    let first =
+        |spec: &str| Schedule::parse(spec, Tz::UTC).unwrap().first_from(at("2024-01-15T10:30:00Z")).unwrap();
+    assert_eq!(first("30 10 * * *"), at("2024-01-15T10:30:00Z"));
+    assert_eq!(first("31 10 * * *"), at("2024-01-15T10:31:00Z"));
+    assert_eq!(first("@every 5m"), at("2024-01-15T10:35:00Z"));
+    let before = |spec: &str| Schedule::parse(spec, Tz::UTC).unwrap().prev_before(at("2024-01-15T10:30:00Z"));
+    assert_eq!(before("@every 5m"), Some(at("2024-01-15T10:25:00Z")));
+    assert_eq!(before("30 10 * * *"), Some(at("2024-01-14T10:30:00Z")));
+    assert_eq!(before("59 29 10 * * *"), Some(at("2024-01-15T10:29:59Z")));
+    assert_eq!(before("0 0 1 3 *"), Some(at("2023-03-01T00:00:00Z")));
+}
+
+#[test]
+fn what_a_field_cannot_be_says_so() {
+    for (spec, says) in [
+        ("", "the schedule is empty"),
+        ("* * * *", "expected 5 to 6 fields, found 4"),
+        ("* * * * * * *", "expected 5 to 6 fields, found 7"),
+        ("1/2/3 * * * *", "minute `1/2/3` has two slashes"),
+        ("1-2-3 * * * *", "minute `1-2-3` has two hyphens"),
+        ("*/0 * * * *", "minute `*/0` steps by 0"),
+        ("*/x * * * *", "minute `*/x` holds `x`"),
+        ("1-x * * * *", "minute `1-x` holds `x`"),
+        ("60 * * * *", "minute `60` is out of range: 0 to 59"),
+        ("60 0 * * * *", "second `60` is out of range: 0 to 59"),
+        ("5-3 * * * *", "minute `5-3` is out of range"),
+        ("50-60 * * * *", "minute `50-60` is out of range"),
+        ("* * 0 * *", "day of month `0` is out of range: 1 to 31"),
+        ("* * 32 * *", "day of month `32` is out of range"),
+        ("* * * 13 *", "month `13` is out of range: 1 to 12"),
+        ("* * * * 7", "day of week `7` is out of range: 0 to 6"),
+        ("* * * * -1", "day of week `-1` holds ``"),
+        ("@never", "`@never` is unknown: use @yearly"),
+        ("@every soon", "@every: `soon` is no duration"),
+        ("TZ=Nowhere 0 0 * * *", "`Nowhere` is no time zone"),
+    ] {
+        let error = Schedule::parse(spec, Tz::UTC).unwrap_err().to_string();
+        assert!(error.starts_with(says), "{spec}: {error}");
+    }
+}
+
 proptest! {
     #[test]
     fn slots_only_move_forward(

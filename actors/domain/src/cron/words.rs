@@ -232,4 +232,31 @@ mod tests {
             assert_eq!(Schedule::parse(cron, Tz::UTC).unwrap().words(), words, "{cron}");
         }
     }
+
+    #[test]
+    fn what_goes_round_unevenly_is_listed() {
+        for (cron, words) in [
+            ("0,40 * * * *", "every hour at :00 and :40"),
+            ("0,20,40 * * * *", "every 20 minutes"),
+            ("0 0,8,16 * * *", "every day at 00:00, 08:00 and 16:00"),
+            ("0 0-20/4 * * *", "every day at 00:00, 04:00, 08:00, 12:00, 16:00 and 20:00"),
+            ("5 0-21/3 * * *", "every 3 hours at :05"),
+            ("0 1,2,3,4,5,6,7 * * *", "every hour at :00 from 01:00 to 07:00"),
+            ("0,30 1-4 * * *", "every 30 minutes from 01:00 to 04:30"),
+            ("0,30 1,2,5 * * *", "every day at 01:00, 01:30, 02:00, 02:30, 05:00 and 05:30"),
+            ("* 3 * * *", "every minute from 03:00 to 03:59"),
+            ("*/20 * * * * *", "every 20 seconds"),
+            ("1,2,4 * * * * *", "every minute at second 1, 2 and 4"),
+            ("1,2 30 * * * *", "every hour at :30, second 1 and 2"),
+            ("0 0 1-7,15 * *", "days 1 to 7 and 15 of each month at 00:00"),
+            ("0 0 * 1-3,5 1-3", "Monday to Wednesday in January to March and May at 00:00"),
+            ("0 0 13 6 5", "day 13 of June or Friday in June at 00:00"),
+            ("@every 1s", "every second"),
+            ("@every 36h", "every 36 hours"),
+            ("@every 48h", "every 2 days"),
+            ("@every 61s", "every 61 seconds"),
+        ] {
+            assert_eq!(Schedule::parse(cron, Tz::UTC).unwrap().words(), words, "{cron}");
+        }
+    }
 }
