@@ -128,4 +128,18 @@ mod tests {
             assert_eq!(info_path(info).as_deref(), path, "{info}");
         }
     }
+
+    #[test]
+    fn a_space_may_stand_in_a_path_and_the_end_of_an_escape_not_be_missing() {
+        for (info, path) in [
+            ("a b", Some("a b")),
+            ("a%41b%42", Some("aAbB")),
+            ("%zz", None),
+            ("a%4", None),
+            ("a%", None),
+            ("s3://b/%41%20c", Some("/A c")),
+        ] {
+            assert_eq!(info_path(info).as_deref(), path, "{info}");
+        }
+    }
 }

@@ -279,6 +279,34 @@ mod tests {
         assert_eq!(query.encode(), "a=x&b=2&c=y");
     }
 
+    #[test]
+    fn only_what_would_not_read_back_is_escaped() {
+        for (written, encoded) in [
+            ("a=b=c", "a=b=c"),
+            ("a%3Db=c", "a%3Db=c"),
+            ("a=%25%26%2B%3B", "a=%25%26%2B%3B"),
+            ("a=x+y/z", "a=x y/z"),
+        ] {
+            assert_eq!(Query::lenient(written).encode(), encoded);
+        }
+        let query = Query::lenient("a=1&B=2&b=3&A=4");
+        assert_eq!((query.first("a"), query.first("b"), query.first("c")), (Some("1"), Some("3"), None));
+        assert_eq!(query.first_any_case("A"), Some("1"));
+        assert_eq!(query.all_any_case("b").collect::<Vec<_>>(), ["2", "3"]);
+        assert_eq!(query.clone().sorted().encode(), "A=4&B=2&a=1&b=3");
+        assert!(!query.is_empty() && Query::lenient("&&").is_empty());
+        assert_eq!(
+            Query::parse("a=1;b").unwrap_err().to_string(),
+            "`a=1;b` holds a semicolon: separate by `&`, write a semicolon as %3B"
+        );
+        for (written, escape) in
+            [("a=%z", "`%z` in"), ("a=%1", "`%1` in"), ("a=%", "`%` in"), ("a=1%4x2", "`%4x` in")]
+        {
+            let told = Query::parse(written).unwrap_err().to_string();
+            assert!(told.starts_with(escape), "{told}");
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_written_reads_back(pairs in prop::collection::vec((".*", ".*"), 0..5)) {

@@ -397,3 +397,19 @@ fn a_phase_says_where_it_stands_and_what_is_wrong_with_it() {
     assert!(wrong.status().starts_with("invalid cron: 61 * * * *"), "{}", wrong.status());
     assert_eq!(well.status(), "");
 }
+
+#[test]
+fn the_step_of_a_field_is_told_in_its_whole() {
+    for (cron, told) in [
+        ("*/31 * * * *", Some("31 and 29 minutes")),
+        ("*/59 * * * *", Some("59 and 1 minutes")),
+        ("*/30 * * * *", None),
+        ("0 */23 * * *", Some("23 and 1 hours")),
+        ("*/40 * * * * *", Some("40 and 20 seconds")),
+    ] {
+        let text = format!("[[phase]]\ntask = \"a\"\nrule = \"cron={cron}\"\ntemplate = \"x\"\n");
+        let found = findings(&text);
+        assert_eq!(found.len(), usize::from(told.is_some()), "{cron}: {found:?}");
+        assert!(found.iter().all(|found| found.contains(told.unwrap())), "{found:?}");
+    }
+}

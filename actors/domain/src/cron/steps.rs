@@ -51,7 +51,7 @@ impl StepField {
         }
         let (cycle, unit, ..) = self.cycle.filter(|_| self.what != "day of month" && size == self.count)?;
         let rest = size - step;
-        (rest > 0 && rest < step && rest * 2 != size).then(|| {
+        (rest > 0 && rest < step).then(|| {
             format!(
                 "`{part}` begins anew with each {cycle}: its times are {step} and {rest} {unit} apart; {}",
                 self.remedy(step)

@@ -84,7 +84,7 @@ fn words_of_days(fields: &CronFields) -> String {
 fn words_of_times(fields: &CronFields) -> TimesOfDay {
     let (hours, minutes) = (members_of_bits(fields.hour, 0, 23), members_of_bits(fields.minute, 0, 59));
     let seconds = members_of_bits(fields.second, 0, 59);
-    let time = match seconds.as_slice() {
+    match seconds.as_slice() {
         [0] => within_day(&hours, &minutes, ""),
         [second] => within_day(&hours, &minutes, &format!(":{second:02}")),
         _ if hours.len() == 24 && minutes.len() == 60 => TimesOfDay::Often(match even_step(&seconds, 60) {
@@ -100,10 +100,6 @@ fn words_of_times(fields: &CronFields) -> TimesOfDay {
                 TimesOfDay::Often(often) => TimesOfDay::Often(format!("{often}, second {at}")),
             }
         }
-    };
-    match time {
-        TimesOfDay::Often(often) if often.is_empty() => TimesOfDay::Often("never".to_owned()),
-        time => time,
     }
 }
 
@@ -134,7 +130,6 @@ fn within_day(hours: &[u32], minutes: &[u32], second: &str) -> TimesOfDay {
 
 fn within_hour(minutes: &[u32], past: impl Fn(u32) -> String) -> String {
     match (minutes, even_step(minutes, 60)) {
-        ([minute], _) => format!("every hour at {}", past(*minute)),
         (_, Some(step)) if minutes[0] == 0 => words_of_step(step, "minute", ""),
         (_, Some(step)) => words_of_step(step, "minute", &format!(" from {}", past(minutes[0]))),
         _ => format!("every hour at {}", words_of_list(minutes, past)),

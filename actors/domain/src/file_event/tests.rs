@@ -339,6 +339,14 @@ fn a_stat_is_known_by_either_of_checksum_and_time() {
     }
 }
 
+#[test]
+fn one_sign_of_an_envelope_alone_is_none() {
+    for key in ["Type", "TopicArn"] {
+        assert_eq!(file(&json!({"path": "/in/a", key: "x"})).path, "/in/a", "{key}");
+    }
+    assert!(told_with(&[], "").unwrap_err().to_string().starts_with("the event is no JSON"));
+}
+
 proptest! {
     #[test]
     fn any_text_is_read(text in "[{}\":,a-z\\[\\]0-9]{0,40}") {

@@ -198,4 +198,27 @@ mod tests {
         let (_, what) = step(policy, &held, held.next_tick, &lines(&["a"], &[6, 26]), None);
         assert!(matches!(what, Some(Told::Summary { .. })), "{what:?}");
     }
+
+    #[test]
+    fn an_incident_is_recent_for_as_long_as_the_longest_interval() {
+        let over = Over { at: at(100), back: 1, lines: BTreeSet::new() };
+        for (minute, is_recent) in [(99, false), (100, true), (179, true), (180, false)] {
+            assert_eq!(over.is_recent(Policy::default(), at(minute)), is_recent, "{minute}");
+        }
+    }
+
+    #[test]
+    fn a_reminder_counts_from_the_last_summary() {
+        let policy = Policy::default();
+        let mut state = LadderState::new(policy, at(0));
+        for (minute, name, raised) in [(5, "a", [1, 1]), (15, "b", [6, 6]), (35, "a", [10, 32])] {
+            state = step(policy, &state, at(minute), &lines(&[name], &raised), None).0;
+        }
+        // Summaries at 5 and 15: the reminder is four longest intervals after the second.
+        let due = 15 + 4 * 80;
+        for (minute, is_summary) in [(due - 1, false), (due, true)] {
+            let (_, what) = step(policy, &state, at(minute), &lines(&["a"], &[40]), None);
+            assert_eq!(matches!(what, Some(Told::Summary { .. })), is_summary, "{minute}: {what:?}");
+        }
+    }
 }

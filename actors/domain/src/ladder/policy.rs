@@ -178,4 +178,11 @@ mod tests {
                 && (Factor::ONE.as_f64() - 1.0).abs() < f64::EPSILON
         );
     }
+
+    #[test]
+    fn a_factor_has_no_sign() {
+        for text in ["+2", "2.+5", "-2", "2.-5", "2.", "."] {
+            assert_eq!(text.parse::<Factor>().is_ok(), text == "2.", "{text}");
+        }
+    }
 }

@@ -413,6 +413,16 @@ fn factors_and_quiet_ticks_shape_the_ladder() {
     assert_eq!(letters, "S-S-C");
 }
 
+#[test]
+fn an_acknowledgement_that_ends_now_is_over() {
+    let state = taken_care_of(&Matcher::default(), 5);
+    for (minute, left) in [(10, 2), (11, 1)] {
+        let by = acknowledgement(at(minute), 60);
+        let (next, ..) = state.acknowledged(&Matcher::default(), by, &lines(&[])).unwrap();
+        assert_eq!(next.acknowledgements.len(), left, "{minute}");
+    }
+}
+
 proptest! {
     #[test]
     fn each_alert_is_told_once_and_each_incident_cleared_once(

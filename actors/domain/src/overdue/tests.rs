@@ -351,3 +351,42 @@ fn the_longest_limit_is_that_of_a_beginning_or_an_end() {
     assert_eq!(longest(&["&start_by=1h&done_by=2h", "&start_by=3h"]), TimeDelta::hours(3));
     assert_eq!(longest(&["&start_by=1h", "&done_by=2h"]), TimeDelta::hours(2));
 }
+
+#[test]
+fn a_pause_holds_from_its_beginning_and_no_longer_at_its_end() {
+    for (since, until, breaches) in [("11:50", "12:00", 1), ("12:00", "12:01", 0), ("12:01", "12:02", 1)] {
+        let pauses = [pause("extract:orders", since, until)];
+        assert_eq!(told_with(&pauses, "12:05", "12:12", &[]).len(), breaches, "{since} to {until}");
+    }
+}
+
+#[test]
+fn slots_of_a_pause_are_judged_once_when_what_it_held_is_due() {
+    let workflows = workflows("[[phase]]\ntask = \"a\"\nrule = \"cron=0 12 * * *&start_by=10m\"\n");
+    let pauses = [pause("a", "11:50", "14:00")];
+    let slots = |after: &str, until: &str| due(&workflows, &pauses, at(after), at(until)).len();
+    assert_eq!(slots("14:00", "14:09"), 0);
+    assert_eq!(slots("14:09", "14:10"), 1);
+    assert_eq!(slots("14:10", "14:20"), 0);
+}
+
+#[test]
+fn each_failure_has_a_line_for_what_waits_behind_it() {
+    let chain = |first: &str, next: &str| {
+        format!(
+            "[[phase]]\ntask = \"{first}\"\nrule = \"cron=0 12 * * *\"\n\
+             [[phase]]\ntask = \"{next}\"\ndependsOn = \"{first}\"\nrule = \"done_by=1h\"\n"
+        )
+    };
+    let workflows = workflows(&(chain("a", "b") + &chain("c", "d")));
+    let failed = |task: &str| vec![vec![done(task, ("12:01", "12:05"), TaskResult::Error)]];
+    let judged: Vec<_> = due(&workflows, &[], at("12:59"), at("13:00"))
+        .into_iter()
+        .map(|due| (failed(if due.phase.task.topic == "b" { "a" } else { "c" }), due))
+        .map(|(chains, due)| (due, chains))
+        .collect();
+    let told: Vec<_> = breaches(&judged, at("13:00")).into_iter().filter_map(|(_, alert)| alert).collect();
+    let lines: Vec<_> =
+        told.iter().map(|alert| (alert.topic.as_str(), alert.msg.split(' ').next().unwrap())).collect();
+    assert_eq!(lines, [("a", "b"), ("c", "d")]);
+}

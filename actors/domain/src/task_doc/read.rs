@@ -262,6 +262,23 @@ mod tests {
         assert_eq!(read, TaskField::NAMES.map(|(_, name)| format!("<{name}>")));
     }
 
+    #[test]
+    fn two_second_halves_are_no_pair() {
+        for (written, read) in [
+            (r"\udc00\udc00", "\u{fffd}\u{fffd}"),
+            (r"\ud800\ud800", "\u{fffd}\u{fffd}"),
+            (r"\udbff\udfff", "\u{10ffff}"),
+            (r"\ud800\n", "\u{fffd}\n"),
+            (r"\ud7ff\ud800x", "\u{d7ff}\u{fffd}x"),
+        ] {
+            assert_eq!(
+                TaskDoc::parse(&format!("{{\"info\":\"{written}\"}}")).unwrap().info,
+                read,
+                "{written}"
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_judged(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
