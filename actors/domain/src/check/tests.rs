@@ -413,3 +413,91 @@ fn the_step_of_a_field_is_told_in_its_whole() {
         assert!(found.iter().all(|found| found.contains(told.unwrap())), "{found:?}");
     }
 }
+
+#[test]
+fn circles_are_named_in_full_only_so_far() {
+    let circle = |tasks: usize| {
+        let phase = |n: usize| format!("[[phase]]\ntask = \"t{n}\"\ndependsOn = \"t{}\"\n", (n + 1) % tasks);
+        findings(&(0..tasks).map(phase).collect::<String>())
+    };
+    assert!(!circle(7)[0].contains("..."), "{:?}", circle(7)[0]);
+    assert!(circle(8)[0].contains("..."), "{:?}", circle(8)[0]);
+    let alone = |n: usize| format!("[[phase]]\ntask = \"t{n}\"\ndependsOn = \"t{n}\"\n");
+    let many = findings(&(0..51).map(alone).collect::<String>());
+    assert!(many[49].contains("t49 depends on itself: t49 -> t49: "), "{}", many[49]);
+    assert!(many[50].contains("t50 depends on itself: t50: "), "{}", many[50]);
+}
+
+#[test]
+fn one_name_is_for_several_starts_that_fail_alike() {
+    let repeated = |first: &str, second: &str| {
+        let parent = "[[phase]]\ntask = \"p\"\nrule = \"cron=@daily\"\n";
+        let phase = |keys: &str| format!("[[phase]]\ntask = \"a\"\n{keys}\ntemplate = \"x\"\n");
+        let found = findings(&(parent.to_owned() + &phase(first) + &phase(second)));
+        found.iter().any(|found| found.contains("a is there twice"))
+    };
+    let (daily, hourly, files) =
+        ("rule = \"cron=@daily\"", "rule = \"cron=@hourly\"", "rule = \"files=/in/*\"");
+    for (first, second, is_told) in [
+        (daily, hourly, false),
+        (daily, files, false),
+        (files, daily, false),
+        (daily, "rule = \"cron=@hourly\"\nretry = 1", true),
+        (daily, "rule = \"cron=@hourly&retry_delay=5s\"", true),
+        (daily, "rule = \"cron=@hourly&no_alert\"", true),
+        (daily, "dependsOn = \"p\"", true),
+        ("dependsOn = \"p\"", daily, true),
+    ] {
+        assert_eq!(repeated(first, second), is_told, "{first} {second}");
+    }
+}
+
+#[test]
+fn a_problem_is_pointed_at_behind_the_documented_form_of_require() {
+    let child = |rule: &str| {
+        let parent = "[[phase]]\ntask = \"p\"\nrule = \"cron=@daily\"\n";
+        let rule = format!("[[phase]]\ntask = \"c\"\ndependsOn = \"p\"\nrule = \"{rule}\"\n");
+        findings(&(parent.to_owned() + &rule))
+    };
+    let found = child("require:{meta:a}&retry_delay=soon");
+    assert!(found[0].starts_with("w.toml:7:38: retry_delay: `soon`"), "{found:?}");
+    assert!(child("retry_delay=1s&require:a")[0].contains(":7:33: require `a` asks for nothing"));
+    assert_eq!(child("require={meta:a}&require={meta:b}"), Vec::<String>::new(), "lists may come twice");
+}
+
+#[test]
+fn keys_that_count_where_they_are() {
+    let well = |keys: &str| {
+        let parent = "[[phase]]\ntask = \"p\"\nrule = \"cron=@daily\"\n";
+        findings(&format!("{parent}[[phase]]\ntask = \"a\"\n{keys}\n"))
+    };
+    for keys in [
+        "dependsOn = \"p\"\nrule = \"cron=@hourly&offset=-1h&for=2h&by=hour\"",
+        "rule = \"files=/in/*&cron=@hourly&offset=-1h&meta=k:1\"\ntemplate = \"{meta:k}\"",
+        "rule = \"files=/in/*&x=1&x=2\"",
+        "rule = \"cron=@daily\"\ntemplate = \"#{dd}\"",
+        "rule = \"cron=@daily\"\ndependsOn = \"p\"\ntemplate = \"{meta:x}\"",
+        "rule = \"cron=@daily&files=/in/*\"\ntemplate = \"{meta:x}\"",
+        "rule = \"cron=@daily&meta-file=f\"\ntemplate = \"{meta:x}\"",
+        "rule = \"cron=@daily&meta=k:1\"\ntemplate = \"x\"",
+        "rule = \"cron=@daily&meta-file=f\"\ntemplate = \"x\"",
+    ] {
+        assert_eq!(well(keys), Vec::<String>::new(), "{keys}");
+    }
+}
+
+#[test]
+fn the_problems_of_a_phase_are_its_errors_each_once() {
+    let status = |keys: &str| {
+        let text = format!("[[phase]]\ntask = \"a\"\n{keys}\n");
+        let file = WorkflowFile::parse("w.toml", &text, "", Tz::UTC).unwrap();
+        file.phases[0].problems.clone()
+    };
+    assert_eq!(status("rule = \"cron=@daily&x=1&cron=@hourly\""), Vec::<String>::new(), "warnings");
+    assert_eq!(status("rule = \"retry_delay=1s\"").len(), 1, "nothing starts it");
+    let several = status("rule = \"cron=61 * * * *&missed=some\"");
+    assert!(several[0].starts_with("invalid cron") && several[1].starts_with("missed `some`"), "{several:?}");
+    assert_eq!(several.len(), 2);
+    let never = status("rule = \"cron=0 0 30 2 *\"");
+    assert!(never.len() == 1 && never[0].contains("never fires"), "{never:?}");
+}

@@ -130,6 +130,23 @@ fn what_is_wrong_between_phases_is_found() {
     assert!(crate::check::has_errors(&crate::check::check(&workflows)));
 }
 
+#[test]
+fn parents_and_starters_are_found_upwards() {
+    let file = read(
+        "[[phase]]\ntask = \"a:x\"\nrule = \"cron=@daily\"\n[[phase]]\ntask = \"a:y\"\nrule = \"files=/in/*\"\n\
+         [[phase]]\ntask = \"b\"\ndependsOn = \"a\"\n[[phase]]\ntask = \"c\"\ndependsOn = \"a:y\"\n\
+         [[phase]]\ntask = \"d\"\ndependsOn = \"b\"\nrule = \"cron=@hourly\"\n",
+    );
+    let names = |phases: Vec<&Phase>| phases.into_iter().map(Phase::name).collect::<Vec<_>>();
+    let parents = |index: usize| names(file.parents(&file.phases[index]));
+    assert_eq!([parents(0), parents(2), parents(3)], [vec![], vec!["a:x", "a:y"], vec!["a:y"]]);
+    let starters = |index: usize| names(file.starters(index));
+    assert_eq!([starters(0), starters(1), starters(2)], [vec!["a:x"], vec![], vec!["a:x"]]);
+    assert_eq!([starters(3), starters(4)], [vec![], vec!["d", "a:x"]]);
+    let ways = |from: usize, to: usize| names(file.ways(&file.phases[from], to));
+    assert_eq!([ways(0, 4), ways(4, 4), ways(1, 2)], [vec!["d", "b", "a:x"], vec!["d"], vec!["b", "a:y"]]);
+}
+
 mod properties {
     use std::collections::BTreeSet;
 
