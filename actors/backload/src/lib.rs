@@ -4,40 +4,36 @@
 //! How far each backload got is a row that moves on together with the tasks of a chunk, so that a restart goes on
 //! where the last chunk ended. Chunks of several backloads take turns; those that somebody waits for come first.
 
-mod handlers;
+mod chunk;
 mod plan;
-mod step;
+mod run;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use actix::fut::{ActorFutureExt as _, wrap_future};
-use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Supervised, Supervisor};
+use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::backload::Plan;
-use flowlord_kernel::{
-    Activity, Busy, Code, Guarded, IdGenerator, Port, Result, SharedClock, Supervision, Tick, Timer, Wakes,
-    guarded,
-};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, handlers};
 use flowlord_messages::backload::{
-    BackloadState, CheckBackload, Finished, MAX_UNFINISHED, ReadBackload, ReadBackloads, SaveBackload,
-    SetBackloadState, StoreBackloadChunk, StoredBackload,
+    BackloadState, ChangeBackload, ExecuteBackload, MAX_UNFINISHED, MAX_WAITED, PlanBackload, Planned,
+    ReadBackload, ReadBackloads, SaveBackload, SetBackloadState, Started, StopBackload, StoredBackload,
 };
-use flowlord_messages::library::{CurrentWorkflows, MetaRows};
+use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use tokio::sync::oneshot;
 
-use crate::step::{Step, Stored};
+use crate::chunk::{ChunkOutcome, store_chunk};
+use crate::run::{BackloadRun, BackloadWaiter};
 
-/// After how long to look again whether the queue of a backload has room.
-const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(5);
+/// How many tasks one backload may have.
+const MAX_TASKS: usize = 10_000_000;
+
+/// When to check again whether the queue of a backload has room, and to read again what couldn't be read.
+const RETRY_DELAY: TimeDelta = TimeDelta::seconds(5);
 
 /// The longest pause after a chunk that could not be stored.
-const LONGEST_PAUSE: TimeDelta = TimeDelta::seconds(60);
-
-/// How many bytes of tasks are kept for somebody who waits.
-const MAX_KEPT: usize = 16 * 1024 * 1024;
+const MAX_PAUSE: TimeDelta = TimeDelta::seconds(60);
 
 /// What the operator chose.
 #[derive(Debug, Clone)]
@@ -49,77 +45,14 @@ pub struct Config {
 /// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// The clock.
-    pub clock: SharedClock,
-    /// The source of ids.
-    pub mint: IdGenerator,
-    /// Work under way.
-    pub activity: Activity,
-    /// Restarts.
-    pub supervision: Supervision,
-    /// To the library.
-    pub workflows: Port<CurrentWorkflows>,
-    /// To the library.
-    pub rows: Port<MetaRows>,
-    /// To the DB owner.
-    pub save: Port<SaveBackload>,
-    /// To the DB owner.
-    pub store: Port<StoreBackloadChunk>,
-    /// To the DB owner.
-    pub set: Port<SetBackloadState>,
-    /// To the DB readers.
-    pub check: Port<CheckBackload>,
-    /// To the DB readers.
-    pub one: Port<ReadBackload>,
-    /// To the DB readers.
-    pub list: Port<ReadBackloads>,
-}
-
-/// A backload that runs.
-#[derive(Debug)]
-struct Run {
-    id: i64,
-    plan: Arc<Plan>,
-    next: usize,
-    /// Nothing is done for it before.
-    not_before: Option<DateTime<Utc>>,
-    /// How often in a row its chunk could not be stored.
-    tries: u32,
-    waiter: Option<Waiter>,
-}
-
-/// Somebody who waits for the tasks of a backload.
-#[derive(Debug)]
-struct Waiter {
-    reply: oneshot::Sender<Finished>,
-    finished: Finished,
-    size: usize,
-}
-
-impl Waiter {
-    fn add(&mut self, stored: Stored) {
-        self.size += stored.tasks.iter().map(|task| task.info.len() + task.meta.len()).sum::<usize>();
-        self.finished.created.extend(stored.tasks);
-        self.finished.failed.extend(stored.failed);
-        self.finished.skipped += stored.skipped;
-    }
-
-    fn answer(self, problem: Option<String>) {
-        let _nobody_waits_any_more = self.reply.send(Finished { problem, ..self.finished });
-    }
-}
-
-impl Run {
-    fn new(id: i64, plan: Arc<Plan>, next: usize) -> Self {
-        Self { id, plan, next, not_before: None, tries: 0, waiter: None }
-    }
-
-    /// Answers who waits for it that the rest comes later.
-    fn let_go(&mut self, problem: &str) {
-        if let Some(waiter) = self.waiter.take() {
-            waiter.answer(Some(problem.to_owned()));
-        }
-    }
+    /// Clock, ids and supervision.
+    pub kit: ActorKit,
+    /// Stores backloads and their tasks.
+    pub writer: DatabaseWriter,
+    /// Knows how far each backload got, and which tasks are there already.
+    pub reader: DatabaseReader,
+    /// Knows the workflows, and the rows of meta files.
+    pub library: LibraryClient,
 }
 
 /// The actor.
@@ -129,12 +62,12 @@ pub struct Backload {
     deps: Deps,
     timer: Timer,
     /// Those that wait for their turn.
-    runs: VecDeque<Run>,
+    runs: VecDeque<BackloadRun>,
     /// A chunk is being stored.
-    storing: bool,
+    is_storing: bool,
     /// What ran before the start is still to be read.
-    unread: bool,
-    /// Nothing more is to begin; who is told once nothing is under way.
+    is_unread: bool,
+    /// Nothing more is to begin; who is answered once nothing is under way.
     stopping: Option<Vec<oneshot::Sender<()>>>,
 }
 
@@ -143,211 +76,273 @@ impl Backload {
     #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
-            timer: Timer::new(deps.clock.clone()),
+            timer: Timer::default(),
             config,
             deps,
             runs: VecDeque::new(),
-            storing: false,
-            unread: true,
+            is_storing: false,
+            is_unread: true,
             stopping: None,
         })
     }
 
     /// Reads what ran before the start.
-    fn read(&mut self, busy: Busy, ctx: &mut Context<Self>) {
-        let read = self.deps.list.call(ReadBackloads { running: true, after: None, limit: MAX_UNFINISHED });
-        ctx.spawn(wrap_future::<_, Self>(read).map(move |read, this, ctx| {
-            guarded(this, ctx, |this, ctx| match read {
-                Ok(stored) => {
-                    this.unread = false;
-                    // Oldest first, as they were asked for.
-                    stored.into_iter().rev().for_each(|stored| this.load(stored, ctx));
-                }
-                Err(err) => {
-                    log::error!("event=backloads_not_read error={err:?}");
-                    let again = this.deps.clock.now() + LOOK_AGAIN;
-                    this.timer.no_later_than(again, ctx, |this| &mut this.timer);
-                }
-            });
-            drop(busy);
-        }));
+    fn read_running(&mut self, ctx: &mut Context<Self>) {
+        let list = ReadBackloads { running: true, after: None, limit: MAX_UNFINISHED };
+        self.ask(ctx, self.deps.reader.call(list), |this, read, ctx| match read {
+            Ok(stored) => {
+                this.is_unread = false;
+                // Oldest first, as they were asked for.
+                stored.into_iter().rev().for_each(|stored| this.load_stored(stored, ctx));
+            }
+            Err(err) => {
+                log::error!("event=backloads_not_read error={err:?}");
+                this.read_again_later(ctx);
+            }
+        });
+    }
+
+    fn read_again_later(&mut self, ctx: &mut Context<Self>) {
+        self.is_unread = true;
+        let again = self.now() + RETRY_DELAY;
+        self.wake_no_later_than(again, ctx);
     }
 
     /// Plans a stored backload anew, and goes on with it.
-    fn load(&mut self, stored: StoredBackload, ctx: &mut Context<Self>) {
-        let (deps, busy) = (self.deps.clone(), self.deps.activity.begin());
+    fn load_stored(&mut self, stored: StoredBackload, ctx: &mut Context<Self>) {
+        let deps = self.deps.clone();
         let load = async move {
-            let loaded = plan::load(&deps, &stored).await;
+            let loaded = plan::plan_stored(&deps, &stored).await;
             (stored, loaded)
         };
-        ctx.spawn(wrap_future::<_, Self>(load).map(move |(stored, loaded), this, ctx| {
-            guarded(this, ctx, |this, ctx| match loaded {
-                Ok(plan) => this.add(Run::new(stored.id, Arc::new(plan), stored.next), ctx),
-                Err(err) if err.code == Code::InvalidRequest => this.give_up(&stored, err.detail, ctx),
-                Err(err) => {
-                    // The library or the database don't answer now: all is read again.
-                    log::warn!("event=backload_not_loaded id={} error={err:?}", stored.id);
-                    this.unread = true;
-                    let again = this.deps.clock.now() + LOOK_AGAIN;
-                    this.timer.no_later_than(again, ctx, |this| &mut this.timer);
-                }
-            });
-            drop(busy);
-        }));
+        self.ask(ctx, load, |this, (stored, loaded), ctx| match loaded {
+            Ok(plan) => this.add_run(BackloadRun::new(stored.id, Arc::new(plan), stored.next), ctx),
+            Err(err) if err.code == Code::InvalidRequest => this.pause_broken(stored.id, err.detail, ctx),
+            Err(err) => {
+                // The library or the database don't answer now: all is read again.
+                log::warn!("event=backload_not_loaded id={} error={err:?}", stored.id);
+                this.read_again_later(ctx);
+            }
+        });
     }
 
     /// Pauses a backload that can't go on by itself.
-    fn give_up(&mut self, stored: &StoredBackload, problem: String, ctx: &mut Context<Self>) {
-        let id = stored.id;
+    fn pause_broken(&mut self, id: i64, problem: String, ctx: &mut Context<Self>) {
         log::error!("event=backload_paused id={id} problem={problem:?}");
-        let state = BackloadState::Paused;
-        let set = self.deps.set.call(SetBackloadState { now: self.deps.clock.now(), id, state, problem });
-        ctx.spawn(wrap_future::<_, Self>(set).map(move |set, _, _| {
-            if let Err(err) = set {
+        let pause = SetBackloadState { now: self.now(), id, state: BackloadState::Paused, problem };
+        self.ask(ctx, self.deps.writer.call(pause), move |_, paused, _| {
+            if let Err(err) = paused {
                 log::error!("event=backload_not_paused id={id} error={err:?}");
             }
-        }));
+        });
     }
 
     /// Gives a backload its turns. Of two that are the same the one that got further counts.
-    fn add(&mut self, run: Run, ctx: &mut Context<Self>) {
+    fn add_run(&mut self, run: BackloadRun, ctx: &mut Context<Self>) {
         match self.runs.iter_mut().find(|known| known.id == run.id) {
             Some(known) if known.next >= run.next => {}
             Some(known) => *known = run,
             None => self.runs.push_back(run),
         }
-        self.go_on(ctx);
+        self.start_chunk(ctx);
     }
 
     /// Begins the next chunk, unless one is under way or all have to wait.
-    fn go_on(&mut self, ctx: &mut Context<Self>) {
-        if self.storing || self.stopping.is_some() {
+    fn start_chunk(&mut self, ctx: &mut Context<Self>) {
+        if self.is_storing || self.stopping.is_some() {
             return;
         }
-        let now = self.deps.clock.now();
-        let due = |run: &Run| run.not_before.is_none_or(|at| at <= now);
-        let waited = self.runs.iter().position(|run| run.waiter.is_some() && due(run));
-        let Some(at) = waited.or_else(|| self.runs.iter().position(due)) else {
+        let now = self.now();
+        let awaited = self.runs.iter().position(|run| run.waiter.is_some() && run.is_due(now));
+        let due = awaited.or_else(|| self.runs.iter().position(|run| run.is_due(now)));
+        let Some(run) = due.and_then(|at| self.runs.remove(at)) else {
             if let Some(at) = self.runs.iter().filter_map(|run| run.not_before).min() {
-                self.timer.no_later_than(at, ctx, |this| &mut this.timer);
+                self.wake_no_later_than(at, ctx);
             }
             return;
         };
-        let Some(run) = self.runs.remove(at) else { return };
-        self.storing = true;
-        let busy = self.deps.activity.begin();
+        self.is_storing = true;
         let (deps, host) = (self.deps.clone(), self.config.host.clone());
-        let step = async move {
-            let done = step::step(&deps, &host, &run.plan, run.id, run.next, run.waiter.is_some()).await;
-            (run, done)
+        let chunk = async move {
+            let is_awaited = run.waiter.is_some();
+            let outcome = store_chunk(&deps, &host, &run.plan, run.id, run.next, is_awaited).await;
+            (run, outcome)
         };
-        ctx.spawn(wrap_future::<_, Self>(step).map(move |(run, done), this, ctx| {
-            this.storing = false;
-            guarded(this, ctx, |this, ctx| this.stepped(run, done, ctx));
-            drop(busy);
-        }));
+        self.ask(ctx, chunk, |this, (run, outcome), ctx| {
+            this.is_storing = false;
+            this.end_chunk(run, outcome, ctx);
+        });
     }
 
-    /// Takes note of what became of a chunk.
-    fn stepped(&mut self, mut run: Run, done: Result<Step>, ctx: &mut Context<Self>) {
-        for waits in self.stopping.iter_mut().flat_map(|waiting| waiting.drain(..)) {
-            let _nobody_waits_any_more = waits.send(());
+    fn end_chunk(&mut self, mut run: BackloadRun, outcome: Result<ChunkOutcome>, ctx: &mut Context<Self>) {
+        for caller in self.stopping.iter_mut().flat_map(|callers| callers.drain(..)) {
+            let _nobody_waits_any_more = caller.send(());
         }
-        let now = self.deps.clock.now();
+        let now = self.now();
         run.not_before = None;
-        match done {
-            Ok(Step::Stored(stored)) => self.stored(run, stored, ctx),
-            Ok(Step::NoRoom) => {
-                run.not_before = Some(now + LOOK_AGAIN);
-                self.add(run, ctx);
+        match outcome {
+            Ok(ChunkOutcome::Stored(stored)) => {
+                run.advance(stored);
+                if run.next >= run.plan.count() {
+                    log::info!("event=backload_done id={} total={}", run.id, run.plan.count());
+                    if let Some(waiter) = run.waiter {
+                        waiter.answer(None);
+                    }
+                    return self.start_chunk(ctx);
+                }
             }
+            Ok(ChunkOutcome::NoRoom) => run.not_before = Some(now + RETRY_DELAY),
             Err(err) if err.code == Code::BackloadState => {
-                run.let_go("it was paused or cancelled meanwhile");
-                self.reload(run.id, ctx);
+                run.dismiss_waiter("it was paused or cancelled meanwhile");
+                return self.reload_run(run.id, ctx);
             }
             Err(err) => {
                 log::warn!("event=backload_chunk_not_stored id={} next={} error={err:?}", run.id, run.next);
-                run.let_go(&err.detail);
-                run.tries = run.tries.saturating_add(1);
-                let pause = TimeDelta::seconds(1 << run.tries.min(10)).min(LONGEST_PAUSE);
+                run.dismiss_waiter(&err.detail);
+                run.failures = run.failures.saturating_add(1);
+                let pause = TimeDelta::seconds(1 << run.failures.min(10)).min(MAX_PAUSE);
                 run.not_before = Some(now + pause);
-                self.add(run, ctx);
             }
+        }
+        self.add_run(run, ctx);
+    }
+
+    /// Reads how far a backload got that isn't where it was expected, and goes on from there if it runs.
+    fn reload_run(&mut self, id: i64, ctx: &mut Context<Self>) {
+        self.ask(ctx, self.deps.reader.call(ReadBackload { id }), move |this, read, ctx| match read {
+            Ok(Some((stored, _))) if stored.state == BackloadState::Running => this.load_stored(stored, ctx),
+            Ok(_) => {}
+            Err(err) => {
+                log::error!("event=backload_not_read id={id} error={err:?}");
+                this.read_again_later(ctx);
+            }
+        });
+        self.start_chunk(ctx);
+    }
+
+    fn plan_request(&mut self, ask: PlanBackload, _: &mut Context<Self>) -> Reply<Self, Arc<Planned>> {
+        let deps = self.deps.clone();
+        let plan = async move { plan::plan_request(&deps, &ask.request).await };
+        self.reply_after(plan, |_, planned, _| planned)
+    }
+
+    fn execute_plan(&mut self, ask: ExecuteBackload, _: &mut Context<Self>) -> Reply<Self, Started> {
+        match self.make_save(&ask.planned) {
+            Ok(save) => self.reply_after(self.deps.writer.call(save), move |this, saved, ctx| {
+                saved.map(|id| this.begin_run(id, &ask, ctx))
+            }),
+            Err(err) => Box::pin(actix::fut::ready(Err(err))),
         }
     }
 
-    fn stored(&mut self, mut run: Run, stored: Stored, ctx: &mut Context<Self>) {
-        (run.next, run.tries) = (stored.next, 0);
-        if let Some(waiter) = &mut run.waiter {
-            waiter.add(stored);
-            if waiter.size > MAX_KEPT {
-                run.let_go("the answer would be too large");
-            }
+    fn make_save(&self, planned: &Planned) -> Result<SaveBackload> {
+        let (plan, total) = (&planned.plan, planned.plan.count());
+        if self.stopping.is_some() {
+            return Err(Error::new(Code::Stopping, "the service is stopping and begins nothing more"));
         }
-        if run.next < run.plan.count() {
-            return self.add(run, ctx);
+        if total > MAX_TASKS {
+            let detail =
+                format!("these are {total} tasks, at most {MAX_TASKS} go at once: ask for a shorter range");
+            return Err(Error::new(Code::InvalidRequest, detail));
         }
-        log::info!("event=backload_done id={} total={}", run.id, run.plan.count());
-        if let Some(waiter) = run.waiter {
-            waiter.answer(None);
-        }
-        self.go_on(ctx);
+        let order = serde_json::to_string(plan.order())
+            .map_err(|err| Error::new(Code::Internal, format!("the order can't be written: {err}")))?;
+        let (message, digest) = (planned.message.clone(), plan.digest());
+        Ok(SaveBackload { now: self.now(), order, message, digest, total })
     }
 
-    /// Looks how a backload stands that isn't where it was thought to be, and goes on from there if it runs.
-    fn reload(&mut self, id: i64, ctx: &mut Context<Self>) {
-        let (read, busy) = (self.deps.one.call(ReadBackload { id }), self.deps.activity.begin());
-        ctx.spawn(wrap_future::<_, Self>(read).map(move |read, this, ctx| {
-            guarded(this, ctx, |this, ctx| match read {
-                Ok(Some((stored, _))) if stored.state == BackloadState::Running => {
-                    this.load(stored, ctx);
-                }
-                Ok(_) => {}
-                Err(err) => {
-                    log::error!("event=backload_not_read id={id} error={err:?}");
-                    this.unread = true;
-                    let again = this.deps.clock.now() + LOOK_AGAIN;
-                    this.timer.no_later_than(again, ctx, |this| &mut this.timer);
-                }
-            });
-            drop(busy);
-        }));
-        self.go_on(ctx);
+    fn begin_run(&mut self, id: i64, ask: &ExecuteBackload, ctx: &mut Context<Self>) -> Started {
+        let plan = Arc::new(ask.planned.plan.clone());
+        let total = plan.count();
+        log::info!("event=backload_started id={id} total={total}");
+        let (reply, done) = oneshot::channel();
+        let waiter = (ask.wait && total <= MAX_WAITED).then(|| BackloadWaiter::new(reply));
+        let done = waiter.is_some().then_some(done);
+        match waiter {
+            waiter if total > 0 => self.add_run(BackloadRun { waiter, ..BackloadRun::new(id, plan, 0) }, ctx),
+            Some(waiter) => waiter.answer(None),
+            None => {}
+        }
+        Started { id, done }
+    }
+
+    fn change_state(&mut self, change: ChangeBackload, _: &mut Context<Self>) -> Reply<Self, StoredBackload> {
+        let ChangeBackload { id, to } = change;
+        let set = SetBackloadState { now: self.now(), id, state: to, problem: String::new() };
+        self.reply_after(self.deps.writer.call(set), move |this, set, ctx| {
+            let stored = set?;
+            log::info!("event=backload_changed id={id} state={}", stored.state.as_str());
+            if stored.state == BackloadState::Running {
+                this.load_stored(stored.clone(), ctx);
+            } else {
+                // One whose chunk is being stored finds out by the next one.
+                this.drop_run(id);
+            }
+            Ok(stored)
+        })
+    }
+
+    fn drop_run(&mut self, id: i64) {
+        let at = self.runs.iter().position(|run| run.id == id);
+        if let Some(mut run) = at.and_then(|at| self.runs.remove(at)) {
+            run.dismiss_waiter("it was paused or cancelled meanwhile");
+        }
+    }
+
+    fn stop_backloads(&mut self, _: StopBackload, ctx: &mut Context<Self>) -> Reply<Self, ()> {
+        let (caller, idle) = oneshot::channel();
+        self.wake_at(None, ctx);
+        let callers = self.stopping.get_or_insert_default();
+        // Answered once the chunk under way is stored; at once, by being dropped, when there is none.
+        if self.is_storing {
+            callers.push(caller);
+        }
+        self.reply_after(idle, |_, _, _| Ok(()))
     }
 }
+
+handlers!(Backload {
+    async PlanBackload => plan_request,
+    async ExecuteBackload => execute_plan,
+    async ChangeBackload => change_state,
+    async StopBackload => stop_backloads,
+});
 
 impl Actor for Backload {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(64);
-        let busy = self.deps.activity.begin();
-        self.read(busy, ctx);
+        self.read_running(ctx);
     }
 }
 
 impl Supervised for Backload {
     fn restarting(&mut self, _ctx: &mut Self::Context) {
-        // All is read again. Who waits hears that there is no answer; the backloads go on.
+        // All is read again. Who waits gets no answer; the backloads go on.
         self.runs.clear();
-        self.storing = false;
-        self.unread = true;
-        self.timer = Timer::new(self.deps.clock.clone());
+        self.is_storing = false;
+        self.is_unread = true;
+        self.timer = Timer::default();
     }
 }
 
-impl Guarded for Backload {
-    fn supervision(&self) -> &Supervision {
-        &self.deps.supervision
+impl KernelActor for Backload {
+    fn kit(&self) -> &ActorKit {
+        &self.deps.kit
     }
 }
 
 impl Wakes for Backload {
-    fn wake(&mut self, tick: Tick, ctx: &mut Context<Self>) {
-        let busy = tick.busy.unwrap_or_else(|| self.deps.activity.begin());
-        if self.unread && self.stopping.is_none() {
-            return self.read(busy, ctx);
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+
+    fn wake(&mut self, _: DateTime<Utc>, ctx: &mut Context<Self>) {
+        if self.is_unread && self.stopping.is_none() {
+            self.read_running(ctx);
+        } else {
+            self.start_chunk(ctx);
         }
-        self.go_on(ctx);
     }
 }

@@ -10,25 +10,26 @@ use flowlord_messages::library::{CurrentWorkflows, MetaRows};
 
 use crate::Deps;
 
-/// Plans a request.
-pub(crate) async fn plan(deps: &Deps, request: &Request) -> Result<Arc<Planned>> {
-    let current = deps.workflows.call(CurrentWorkflows).await?;
-    let resolved = request.resolve(&current.workflows, deps.clock.now());
-    let resolved = resolved.map_err(|err| invalid(err.to_string()))?;
-    let rows = rows(deps, &resolved.order).await?;
-    let plan = Plan::new(resolved.order, rows).map_err(|err| invalid(err.to_string()))?;
+pub(crate) async fn plan_request(deps: &Deps, request: &Request) -> Result<Arc<Planned>> {
+    let current = deps.library.call(CurrentWorkflows).await?;
+    let resolved = request.resolve(&current.workflows, deps.kit.now());
+    let resolved = resolved.map_err(|err| invalid_request(err.to_string()))?;
+    let rows = read_rows(deps, &resolved.order).await?;
+    let plan = Plan::new(resolved.order, rows).map_err(|err| invalid_request(err.to_string()))?;
     Ok(Arc::new(Planned { plan, message: resolved.message }))
 }
 
 /// Plans what was stored, as it was.
-pub(crate) async fn load(deps: &Deps, stored: &StoredBackload) -> Result<Plan> {
+pub(crate) async fn plan_stored(deps: &Deps, stored: &StoredBackload) -> Result<Plan> {
     let order: Order = serde_json::from_str(&stored.order).map_err(|err| {
-        invalid(format!("what was stored of it can't be read ({err}): cancel it and ask for a new one"))
+        invalid_request(format!(
+            "what was stored of it can't be read ({err}): cancel it and ask for a new one"
+        ))
     })?;
-    let rows = rows(deps, &order).await?;
-    let plan = Plan::new(order, rows).map_err(|err| invalid(err.to_string()))?;
+    let rows = read_rows(deps, &order).await?;
+    let plan = Plan::new(order, rows).map_err(|err| invalid_request(err.to_string()))?;
     if plan.digest() != stored.digest || plan.count() != stored.total {
-        return Err(invalid(
+        return Err(invalid_request(
             "its meta file changed since it was begun: cancel it and ask for a new one, with only=missing"
                 .to_owned(),
         ));
@@ -36,13 +37,13 @@ pub(crate) async fn load(deps: &Deps, stored: &StoredBackload) -> Result<Plan> {
     Ok(plan)
 }
 
-async fn rows(deps: &Deps, order: &Order) -> Result<Option<Arc<Vec<Row>>>> {
+async fn read_rows(deps: &Deps, order: &Order) -> Result<Option<Arc<Vec<Row>>>> {
     match &order.meta_file {
-        Some(path) => deps.rows.call(MetaRows { path: path.clone() }).await.map(Some),
+        Some(path) => deps.library.call(MetaRows { path: path.clone() }).await.map(Some),
         None => Ok(None),
     }
 }
 
-fn invalid(detail: String) -> Error {
+fn invalid_request(detail: String) -> Error {
     Error::new(Code::InvalidRequest, detail)
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use actix::{Arbiter, Handler};
 use chrono_tz::Tz;
@@ -11,17 +10,14 @@ use flowlord_domain::backload::{MAX_TEXT, Only, Request};
 use flowlord_domain::template::Row;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{NewTask, Uid};
-use flowlord_kernel::Sleep;
-use flowlord_kernel::{Clock, Error, Ping};
-use flowlord_messages::backload::{
-    BackloadState, ChangeBackload, Checked, ExecuteBackload, Failure, PlanBackload, Planned, Started,
-    StopBackload,
-};
-use flowlord_messages::library::Current;
+use flowlord_kernel::{Activity, Clock, Environment, Ping, Port, Sleep};
+use flowlord_messages::backload::{CheckBackload, Checked, Failure, Finished, StoreBackloadChunk};
+use flowlord_messages::clients::BackloadClient;
+use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows};
 use flowlord_testkit::VirtualClock;
 
 use super::*;
-use crate::step::MAX_READY;
+use crate::chunk::MAX_READY_TASKS;
 
 const WORKFLOW: &str = r#"
 [[phase]]
@@ -180,9 +176,7 @@ struct Bench {
     rows: Stub,
     clock: VirtualClock,
     arbiter: Arbiter,
-    plan: Port<PlanBackload>,
-    execute: Port<ExecuteBackload>,
-    change: Port<ChangeBackload>,
+    client: BackloadClient,
     stop: Port<StopBackload>,
     ping: Port<Ping>,
 }
@@ -197,48 +191,34 @@ impl Bench {
     }
 
     async fn on(rows: Stub) -> Self {
-        let activity = Activity::default();
-        let clock = VirtualClock::new(noon(), activity.clone());
+        let clock = VirtualClock::new(noon(), Activity::default());
         let arbiter = Arbiter::new();
         let panic = Arc::default();
+        let shaky = Arc::new(Shaky { clock: clock.clone(), panic: Arc::clone(&panic) });
+        let environment = Environment { clock: shaky, ..clock.environment() };
         let stub = rows.clone();
         let below = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
-        let patience = Duration::from_secs(20);
-        macro_rules! port {
-            ($to:expr) => {
-                Port::new("stub", $to.clone().recipient(), 256, patience, &activity)
-            };
-        }
-        let gave_up = Arc::new(|_: &str| panic!("gave up"));
         let deps = Deps {
-            clock: Arc::new(Shaky { clock: clock.clone(), panic: Arc::clone(&panic) }),
-            mint: IdGenerator::seeded(1),
-            activity: activity.clone(),
-            supervision: Supervision::new("backload", Arc::new(clock.clone()), gave_up),
-            workflows: port!(below),
-            rows: port!(below),
-            save: port!(below),
-            store: port!(below),
-            set: port!(below),
-            check: port!(below),
-            one: port!(below),
-            list: port!(below),
+            kit: environment.kit("backload"),
+            writer: DatabaseWriter::unconnected()
+                .with::<SaveBackload>(environment.port("stub", &below))
+                .with::<StoreBackloadChunk>(environment.port("stub", &below))
+                .with::<SetBackloadState>(environment.port("stub", &below)),
+            reader: DatabaseReader::unconnected()
+                .with::<CheckBackload>(environment.port("stub", &below))
+                .with::<ReadBackload>(environment.port("stub", &below))
+                .with::<ReadBackloads>(environment.port("stub", &below)),
+            library: LibraryClient::unconnected()
+                .with::<CurrentWorkflows>(environment.port("stub", &below))
+                .with::<MetaRows>(environment.port("stub", &below)),
         };
         let actor = Backload::start(&arbiter.handle(), Config { host: "box".to_owned() }, deps);
-        let ping: Port<Ping> = port!(actor);
+        let client = BackloadClient::connect("backload", &actor, &environment);
+        let (stop, ping) =
+            (environment.port("backload", &actor), environment.port::<_, Ping>("backload", &actor));
         // One that answers has started: what it reads then is under way.
         ping.call(Ping).await.unwrap();
-        Self {
-            panic,
-            rows,
-            clock,
-            arbiter,
-            plan: port!(actor),
-            execute: port!(actor),
-            change: port!(actor),
-            stop: port!(actor),
-            ping,
-        }
+        Self { panic, rows, clock, arbiter, client, stop, ping }
     }
 
     /// As after a crash: the rows stay.
@@ -254,12 +234,12 @@ impl Bench {
 
     async fn plan(&self, json: &str) -> Result<Arc<Planned>> {
         let request: Request = serde_json::from_str(json).unwrap();
-        self.plan.call(PlanBackload { request }).await
+        self.client.call(PlanBackload { request }).await
     }
 
     async fn execute(&self, json: &str, wait: bool) -> Result<Started> {
         let planned = self.plan(json).await.unwrap();
-        self.execute.call(ExecuteBackload { planned, wait }).await
+        self.client.call(ExecuteBackload { planned, wait }).await
     }
 
     async fn finished(&self, json: &str) -> Finished {
@@ -267,7 +247,7 @@ impl Bench {
     }
 
     async fn change(&self, id: i64, to: BackloadState) {
-        let stored = self.change.call(ChangeBackload { id, to }).await.unwrap();
+        let stored = self.client.call(ChangeBackload { id, to }).await.unwrap();
         assert_eq!(stored.state, to);
         self.clock.settle().await;
     }
@@ -327,7 +307,7 @@ async fn who_waits_is_told_each_task_and_each_failure() {
     bench.set(|rows| {
         rows.there = vec!["x".to_owned()];
         // Nobody who waits is kept waiting by what is queued.
-        rows.ready = MAX_READY;
+        rows.ready = MAX_READY_TASKS;
     });
     let large = "y".repeat(MAX_TEXT);
     let json = serde_json::json!({
@@ -361,15 +341,15 @@ async fn an_answer_that_would_be_too_large_is_left_to_the_background() {
 #[actix::test]
 async fn a_full_queue_is_waited_for() {
     let bench = Bench::new().await;
-    bench.set(|rows| rows.ready = MAX_READY);
+    bench.set(|rows| rows.ready = MAX_READY_TASKS);
     bench.execute(YEAR, false).await.unwrap();
     bench.clock.advance(TimeDelta::minutes(10)).await;
     assert_eq!(bench.standing(1).1, 0);
     // Another one has its turn meanwhile.
     let finished = bench.finished(r#"{"task":"load:daily","at":"2026-01-01"}"#).await;
     assert_eq!(finished.created.len(), 1);
-    bench.set(|rows| rows.ready = MAX_READY - 1);
-    bench.clock.advance(LOOK_AGAIN).await;
+    bench.set(|rows| rows.ready = MAX_READY_TASKS - 1);
+    bench.clock.advance(RETRY_DELAY).await;
     bench.clock.settle().await;
     assert_eq!(bench.standing(1), (BackloadState::Done, 1_400, 1_400, 0, 0));
 }
@@ -386,7 +366,7 @@ async fn what_could_not_be_stored_is_told_and_tried_again() {
     let finished = bench.finished(YEAR).await;
     assert_eq!(finished.created.len(), 500);
     assert_eq!(finished.problem.as_deref(), Some("no answer in time"));
-    bench.clock.advance(LONGEST_PAUSE).await;
+    bench.clock.advance(MAX_PAUSE).await;
     bench.clock.settle().await;
     assert_eq!(bench.standing(1), (BackloadState::Done, 1_400, 1_400, 0, 0));
     bench.set(|rows| assert_eq!(rows.chunks, [500, 500, 400], "none twice"));
@@ -408,7 +388,7 @@ async fn what_is_paused_between_two_chunks_stops_there_until_it_is_resumed() {
 #[actix::test]
 async fn what_is_cancelled_while_it_waits_stays_so() {
     let bench = Bench::new().await;
-    bench.set(|rows| rows.ready = MAX_READY);
+    bench.set(|rows| rows.ready = MAX_READY_TASKS);
     bench.execute(YEAR, false).await.unwrap();
     bench.clock.settle().await;
     bench.change(1, BackloadState::Cancelled).await;
@@ -431,7 +411,7 @@ async fn a_restart_goes_on_where_it_stood() {
     let bench = bench.restarted().await;
     bench.clock.settle().await;
     assert_eq!(bench.standing(1).1, 1_000);
-    bench.clock.advance(LOOK_AGAIN + LOOK_AGAIN).await;
+    bench.clock.advance(RETRY_DELAY + RETRY_DELAY).await;
     bench.clock.settle().await;
     assert_eq!(bench.standing(1), (BackloadState::Done, 1_400, 1_400, 0, 0));
     assert_eq!(bench.ping.call(Ping).await.unwrap().restarts, 0);
@@ -440,14 +420,14 @@ async fn a_restart_goes_on_where_it_stood() {
 #[actix::test]
 async fn after_a_panic_it_goes_on_with_what_is_stored() {
     let bench = Bench::new().await;
-    bench.set(|rows| rows.ready = MAX_READY);
+    bench.set(|rows| rows.ready = MAX_READY_TASKS);
     bench.execute(YEAR, false).await.unwrap();
     bench.clock.settle().await;
     let planned = bench.plan(YEAR).await.unwrap();
     bench.panic.store(true, Ordering::Relaxed);
-    bench.execute.call(ExecuteBackload { planned, wait: true }).await.unwrap_err();
+    bench.client.call(ExecuteBackload { planned, wait: true }).await.unwrap_err();
     bench.set(|rows| rows.ready = 0);
-    bench.clock.advance(LOOK_AGAIN).await;
+    bench.clock.advance(RETRY_DELAY).await;
     bench.clock.settle().await;
     assert_eq!(bench.standing(1), (BackloadState::Done, 1_400, 1_400, 0, 0));
     assert_eq!(bench.ping.call(Ping).await.unwrap().restarts, 1);
@@ -473,7 +453,7 @@ async fn a_meta_file_that_changed_pauses_what_is_resumed() {
 #[actix::test]
 async fn nothing_begins_after_a_stop() {
     let bench = Bench::new().await;
-    bench.set(|rows| rows.ready = MAX_READY);
+    bench.set(|rows| rows.ready = MAX_READY_TASKS);
     bench.execute(YEAR, false).await.unwrap();
     bench.clock.settle().await;
     bench.stop.call(StopBackload).await.unwrap();
