@@ -1,4 +1,4 @@
-//! What is known of a watched place, and what a look at it tells.
+//! The known files of a watched place, and how a scan differs from them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,23 +7,23 @@ use flowlord_domain::file_event::{FileEvent, is_folder_marker};
 use flowlord_messages::files::SeenPlace;
 use flowlord_store::{Listing, Location, Object, Skipped, is_hidden};
 
-/// What is known of a place between two looks.
+/// What is known of a place between two scans.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
-    /// What was stored is read before the first look.
+pub(crate) struct KnownFiles {
+    /// What was stored is read before the first scan.
     pub(crate) is_read: bool,
     /// New files start tasks since then; none until all that was there at first is remembered.
     pub(crate) since: Option<DateTime<Utc>>,
     /// Each file's version.
     pub(crate) seen: HashMap<String, String>,
-    /// Files that were new at the last look, by the version that they had: they may still be written to.
+    /// Files that were new at the last scan, by the version that they had: they may still be written to.
     unsettled: HashMap<String, String>,
 }
 
-/// What a look tells.
+/// How a scan differs from what is known.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Told {
-    /// Files that were there when the place was looked at first.
+pub(crate) struct PlaceChanges {
+    /// Files that were there at the first scan.
     pub(crate) there: Vec<(String, String)>,
     /// Files that came, or changed, since; in the order in which they were written.
     pub(crate) arrived: Vec<Object>,
@@ -31,67 +31,66 @@ pub(crate) struct Told {
     pub(crate) odd: Vec<(String, String)>,
     /// Files that are gone.
     pub(crate) left: Vec<String>,
-    /// How many files are looked at once more before they count.
+    /// How many files are scanned once more before they count.
     pub(crate) unsettled: usize,
 }
 
-impl Known {
+impl KnownFiles {
     /// Takes over what was stored.
-    pub(crate) fn read(&mut self, stored: SeenPlace) {
+    pub(crate) fn restore(&mut self, stored: SeenPlace) {
         (self.is_read, self.since) = (true, stored.since);
         self.seen = stored.files.into_iter().collect();
     }
 
-    /// Compares what is there with what is known. Where files `settle`, one counts when two looks in a row find the
-    /// same version of it: its writer is through then.
-    pub(crate) fn compare(&mut self, listing: Listing, settle: bool) -> Told {
+    /// Compares what is there with what is known. Where a file `settles`, it counts when two scans in a row find the
+    /// same version of it: its writer is done then.
+    pub(crate) fn compare(&mut self, listing: Listing, settles: bool) -> PlaceChanges {
         let Listing { mut objects, skipped } = listing;
         objects.retain(|object| !is_hidden(&object.path) && !is_folder_marker(&object.path));
-        let left = self.left(&objects, &skipped);
-        let odd = skipped.entries.iter().map(|entry| (odd_key(&entry.path), entry.why.clone()));
+        let left = self.list_removed(&objects, &skipped);
+        let odd = skipped.entries.iter().map(|entry| (skipped_key(&entry.path), entry.why.clone()));
         let odd = odd.filter(|(key, _)| !self.seen.contains_key(key)).collect();
-        let mut told = Told { left, odd, ..Told::default() };
+        let mut changes = PlaceChanges { left, odd, ..PlaceChanges::default() };
         let before = std::mem::take(&mut self.unsettled);
         for object in objects {
             if self.seen.get(&object.path) == Some(&object.etag) {
                 continue;
             }
             if self.since.is_none() {
-                told.there.push((object.path, object.etag));
-            } else if settle && before.get(&object.path) != Some(&object.etag) {
+                changes.there.push((object.path, object.etag));
+            } else if settles && before.get(&object.path) != Some(&object.etag) {
                 self.unsettled.insert(object.path, object.etag);
             } else {
-                told.arrived.push(object);
+                changes.arrived.push(object);
             }
         }
-        told.unsettled = self.unsettled.len();
-        told.arrived.sort_by(|a, b| (a.modified, &a.path).cmp(&(b.modified, &b.path)));
-        told
+        changes.unsettled = self.unsettled.len();
+        changes.arrived.sort_by(|a, b| (a.modified, &a.path).cmp(&(b.modified, &b.path)));
+        changes
     }
 
     /// An empty place is rather a disk that isn't mounted than one whose files all left: what is forgotten would start
-    /// again when it is back.
-    /// What is behind an entry that can't be read may still be there, too.
-    fn left(&self, objects: &[Object], skipped: &Skipped) -> Vec<String> {
+    /// again when it is back. What is behind an entry that can't be read may still be there, too.
+    fn list_removed(&self, objects: &[Object], skipped: &Skipped) -> Vec<String> {
         if objects.is_empty() {
             return Vec::new();
         }
         let mut there: HashSet<&str> = objects.iter().map(|object| object.path.as_str()).collect();
-        let odd: Vec<_> = skipped.entries.iter().map(|entry| odd_key(&entry.path)).collect();
+        let odd: Vec<_> = skipped.entries.iter().map(|entry| skipped_key(&entry.path)).collect();
         there.extend(odd.iter().map(String::as_str));
         let left = self.seen.keys().filter(|path| !there.contains(path.as_str()) && !skipped.covers(path));
         left.cloned().collect()
     }
 }
 
-/// How an entry that can't be taken is remembered among the files, so that it is told of once. No file of a place is
+/// How an entry that can't be taken is remembered among the files, so that it is reported once. No file of a place is
 /// called so.
-fn odd_key(path: &str) -> String {
+fn skipped_key(path: &str) -> String {
     format!("//{path}")
 }
 
-/// A file of a place, as it is told of.
-pub(crate) fn event(place: &Location, object: &Object) -> FileEvent {
+/// The event of a file of a place.
+pub(crate) fn file_event(place: &Location, object: &Object) -> FileEvent {
     let written = object.modified.to_rfc3339_opts(SecondsFormat::Secs, true);
     let checksum = match place {
         // No hash: it is made of the file's place on the disk, its time and its size.
@@ -119,10 +118,10 @@ mod tests {
         Object { path: path.to_owned(), bytes: 5, modified, etag: etag.to_owned() }
     }
 
-    fn known(since: bool, seen: &[(&str, &str)]) -> Known {
-        let mut known = Known::default();
+    fn known(since: bool, seen: &[(&str, &str)]) -> KnownFiles {
+        let mut known = KnownFiles::default();
         let files = seen.iter().map(|(path, etag)| ((*path).to_owned(), (*etag).to_owned())).collect();
-        known.read(SeenPlace { since: since.then(DateTime::default), files });
+        known.restore(SeenPlace { since: since.then(DateTime::default), files });
         known
     }
 
@@ -135,15 +134,15 @@ mod tests {
         Listing { objects, skipped: Skipped { entries: paths.iter().map(entry).collect(), unnamed: 0 } }
     }
 
-    fn paths(told: &Told) -> Vec<&str> {
-        told.arrived.iter().map(|object| object.path.as_str()).collect()
+    fn paths(changes: &PlaceChanges) -> Vec<&str> {
+        changes.arrived.iter().map(|object| object.path.as_str()).collect()
     }
 
     #[test]
     fn what_is_there_at_first_starts_nothing() {
-        let told =
+        let changes =
             known(false, &[("a", "1")]).compare(listing(vec![object("a", "1"), object("b", "1")]), true);
-        assert_eq!((told.there, told.arrived), (vec![("b".to_owned(), "1".to_owned())], vec![]));
+        assert_eq!((changes.there, changes.arrived), (vec![("b".to_owned(), "1".to_owned())], vec![]));
     }
 
     #[test]
@@ -153,11 +152,15 @@ mod tests {
             let hidden = [object(".b.part", "1"), object(".x/c", "1"), object("x_$folder$", "1")];
             listing([&[object("a", "1"), object("b", b)], &hidden[..]].concat())
         };
-        assert_eq!(known.compare(there("1"), true), Told { unsettled: 1, ..Told::default() });
-        assert_eq!(known.compare(there("2"), true), Told { unsettled: 1, ..Told::default() }, "it grows");
+        assert_eq!(known.compare(there("1"), true), PlaceChanges { unsettled: 1, ..PlaceChanges::default() });
+        assert_eq!(
+            known.compare(there("2"), true),
+            PlaceChanges { unsettled: 1, ..PlaceChanges::default() },
+            "it grows"
+        );
         assert_eq!(paths(&known.compare(there("2"), true)), ["b"]);
         known.seen.insert("b".to_owned(), "2".to_owned());
-        assert_eq!(known.compare(there("2"), true), Told::default());
+        assert_eq!(known.compare(there("2"), true), PlaceChanges::default());
         assert_eq!(
             paths(&known.compare(listing(vec![object("a", "9"), object("b", "2")]), false)),
             ["a"],
@@ -169,40 +172,41 @@ mod tests {
     fn the_oldest_comes_first() {
         let newer =
             Object { modified: DateTime::from_timestamp(1_700_000_009, 0).unwrap(), ..object("a", "1") };
-        let told = known(true, &[]).compare(listing(vec![newer, object("c", "1"), object("b", "1")]), false);
-        assert_eq!(paths(&told), ["b", "c", "a"]);
+        let changes =
+            known(true, &[]).compare(listing(vec![newer, object("c", "1"), object("b", "1")]), false);
+        assert_eq!(paths(&changes), ["b", "c", "a"]);
     }
 
     #[test]
     fn what_left_is_forgotten_unless_all_is_gone() {
         let mut known = known(true, &[("a", "1"), ("b", "1")]);
         assert_eq!(known.compare(listing(vec![object("a", "1")]), true).left, ["b"]);
-        assert_eq!(known.compare(listing(vec![]), true), Told::default());
+        assert_eq!(known.compare(listing(vec![]), true), PlaceChanges::default());
     }
 
     #[test]
     fn what_cant_be_taken_is_told_once_and_hides_what_is_behind_it() {
         let mut known = known(true, &[("a", "1"), ("secret/b", "1")]);
         let odd = |paths: &[&str]| odd(vec![object("a", "1")], paths);
-        let told = known.compare(odd(&["Icon", "secret"]), true);
-        assert_eq!((told.odd.len(), told.left), (2, vec![]));
-        known.seen.extend(told.odd);
-        assert_eq!(known.compare(odd(&["Icon", "secret"]), true), Told::default());
+        let changes = known.compare(odd(&["Icon", "secret"]), true);
+        assert_eq!((changes.odd.len(), changes.left), (2, vec![]));
+        known.seen.extend(changes.odd);
+        assert_eq!(known.compare(odd(&["Icon", "secret"]), true), PlaceChanges::default());
         assert_eq!(known.compare(odd(&["secret"]), true).left, ["//Icon"]);
         let mut left = known.compare(odd(&[]), true).left;
         left.sort_unstable();
         assert_eq!(left, ["//Icon", "//secret", "secret/b"]);
         let mut many = odd(&["Icon", "secret"]);
         many.skipped.unnamed = 1;
-        assert_eq!(known.compare(many, true), Told::default());
+        assert_eq!(known.compare(many, true), PlaceChanges::default());
     }
 
     #[test]
     fn a_file_is_told_of_by_its_whole_path() {
-        let local = event(&Location::parse("/srv/in").unwrap(), &object("2024/a.csv", "17-5"));
+        let local = file_event(&Location::parse("/srv/in").unwrap(), &object("2024/a.csv", "17-5"));
         assert_eq!((local.path.as_str(), local.size, local.checksum.as_str()), ("/srv/in/2024/a.csv", 5, ""));
         assert_eq!(local.created, "2023-11-14T22:13:20Z");
-        let remote = event(&Location::parse("s3://b/in").unwrap(), &object("a.csv", "\"md5\""));
+        let remote = file_event(&Location::parse("s3://b/in").unwrap(), &object("a.csv", "\"md5\""));
         assert_eq!((remote.path.as_str(), remote.checksum.as_str()), ("s3://b/in/a.csv", "md5"));
         assert_eq!(remote.version, "\"md5\" 1700000000000000");
     }

@@ -1,28 +1,30 @@
-//! The files actor: says which phases a file starts, and has it recorded with the tasks that it becomes. It also
-//! looks at watched folders, here and in object stores, for files that nobody tells of.
+//! The files actor: decides which phases a file starts, and has it recorded with the tasks that it becomes. It also
+//! scans watched folders, here and in object stores, for files that nobody reports.
 
-mod handlers;
 mod known;
-mod look;
+mod place;
 mod record;
+mod scan;
 #[cfg(test)]
 mod tests;
-mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
-use chrono::TimeDelta;
-use flowlord_kernel::{Activity, Guarded, IdGenerator, Port, SharedClock, Supervision, Tick, Timer, Wakes};
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_kernel::{ActorKit, KernelActor, Reply, Result, Timer, Wakes, handlers};
 use flowlord_messages::AlertSender;
-use flowlord_messages::files::{KeepPlaces, ReadSeen, ReadWaiting, RecordFile, SaveSeen};
-use flowlord_messages::library::CurrentWorkflows;
+use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
+use flowlord_messages::files::{
+    FileArrived, FileSource, KeepPlaces, Recorded, StopFiles, WatchedPlace, WatchedPlaces,
+};
 use flowlord_store::{Location, Stores};
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::oneshot;
 
-use crate::look::Looker;
-use crate::watch::Watched;
+use crate::place::PlaceWatch;
+use crate::record::{ArrivedFile, FileRecorder};
+use crate::scan::{PlaceScan, PlaceScanner};
 
 /// What the operator chose.
 #[derive(Debug, Clone)]
@@ -31,7 +33,7 @@ pub struct Config {
     pub host: String,
     /// The places that are watched.
     pub places: Vec<Location>,
-    /// How often they are looked at.
+    /// How often they are scanned.
     pub every: TimeDelta,
     /// How stores are reached.
     pub stores: Stores,
@@ -40,51 +42,30 @@ pub struct Config {
 /// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// The clock.
-    pub clock: SharedClock,
-    /// The source of ids.
-    pub mint: IdGenerator,
-    /// Work under way.
-    pub activity: Activity,
-    /// Restarts.
-    pub supervision: Supervision,
-    /// To the library.
-    pub workflows: Port<CurrentWorkflows>,
-    /// To the DB readers.
-    pub waiting: Port<ReadWaiting>,
-    /// To the DB owner.
-    pub record: Port<RecordFile>,
-    /// To the DB readers.
-    pub seen: Port<ReadSeen>,
-    /// To the DB owner.
-    pub save: Port<SaveSeen>,
-    /// To the DB owner.
-    pub keep: Port<KeepPlaces>,
-    /// To the DB owner.
-    pub raise: AlertSender,
-}
-
-/// What each file needs to become tasks.
-#[derive(Debug, Clone)]
-struct Recorder {
-    host: String,
-    deps: Deps,
-    /// Files that are counted are decided on one after the other: each needs to know which wait.
-    turn: Arc<Mutex<()>>,
+    /// Clock, ids and supervision.
+    pub kit: ActorKit,
+    /// Records files, and remembers what was seen in watched places.
+    pub writer: DatabaseWriter,
+    /// Knows which files wait, and what was seen.
+    pub reader: DatabaseReader,
+    /// Knows the workflows.
+    pub library: LibraryClient,
+    /// Keeps alerts about watched places until they are stored.
+    pub alert_sender: AlertSender,
 }
 
 /// The actor.
 #[derive(Debug)]
 pub struct Files {
-    recorder: Recorder,
+    recorder: FileRecorder,
     stores: Stores,
     every: TimeDelta,
-    places: Vec<Watched>,
+    places: Vec<PlaceWatch>,
     timer: Timer,
-    /// Nothing more is to begin; seen by looks under way.
-    stopping: Arc<AtomicBool>,
+    /// Nothing more is to begin; seen by scans under way.
+    is_stopping: Arc<AtomicBool>,
     /// Who waits for the end.
-    waiting: Vec<oneshot::Sender<()>>,
+    stop_callers: Vec<oneshot::Sender<()>>,
 }
 
 impl Files {
@@ -92,59 +73,133 @@ impl Files {
     #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| {
-            let now = deps.clock.now();
+            let now = deps.kit.now();
             Self {
-                timer: Timer::new(deps.clock.clone()),
-                places: config.places.iter().map(|place| Watched::new(place, now)).collect(),
-                recorder: Recorder { host: config.host, deps, turn: Arc::default() },
+                timer: Timer::default(),
+                places: config.places.iter().map(|place| PlaceWatch::new(place, now)).collect(),
+                recorder: FileRecorder { host: config.host, deps, counting: Arc::default() },
                 stores: config.stores,
                 every: config.every,
-                stopping: Arc::default(),
-                waiting: Vec::new(),
+                is_stopping: Arc::default(),
+                stop_callers: Vec::new(),
             }
         })
     }
 
-    fn looker(&self) -> Looker {
-        let deps = &self.recorder.deps;
-        Looker {
-            recorder: self.recorder.clone(),
-            stores: self.stores.clone(),
-            clock: deps.clock.clone(),
-            read: deps.seen.clone(),
-            save: deps.save.clone(),
-            stopping: Arc::clone(&self.stopping),
+    /// Forgets places that are watched no longer, and begins.
+    fn begin_watching(&mut self, ctx: &mut Context<Self>) {
+        let places = self.places.iter().map(|place| place.status.place.clone()).collect();
+        self.ask(ctx, self.recorder.deps.writer.call(KeepPlaces { places }), |this, kept, ctx| {
+            if let Err(err) = kept {
+                log::warn!("event=places_not_kept error={err:?}");
+            }
+            this.scan_due(ctx);
+        });
+    }
+
+    /// Scans all places whose time has come.
+    fn scan_due(&mut self, ctx: &mut Context<Self>) {
+        let (now, places) = (self.now(), if self.is_stopping() { 0 } else { self.places.len() });
+        for at in 0..places {
+            let Some((location, known)) = self.places[at].take_due(now) else { continue };
+            let scanner = PlaceScanner {
+                recorder: self.recorder.clone(),
+                stores: self.stores.clone(),
+                is_stopping: Arc::clone(&self.is_stopping),
+            };
+            let scan = async move { scanner.scan(&location, known).await };
+            self.ask(ctx, scan, move |this, scan, ctx| this.end_scan(at, scan, ctx));
+        }
+        self.set_timer(ctx);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    fn end_scan(&mut self, at: usize, scan: PlaceScan, ctx: &mut Context<Self>) {
+        let now = self.now();
+        if let Some(place) = self.places.get_mut(at)
+            && let Some(alert) = place.end_scan(scan, now, self.every)
+        {
+            self.recorder.deps.alert_sender.raise(alert);
+        }
+        self.answer_stops();
+        self.set_timer(ctx);
+    }
+
+    fn set_timer(&mut self, ctx: &mut Context<Self>) {
+        let next = self.places.iter().filter_map(PlaceWatch::next_scan).min();
+        self.wake_at(next.filter(|_| !self.is_stopping()), ctx);
+    }
+
+    /// Answers those who wait for the end, once no scan is under way.
+    fn answer_stops(&mut self) {
+        if self.places.iter().all(|place| !place.is_scanning()) {
+            for caller in self.stop_callers.drain(..) {
+                let _nobody_waits_any_more = caller.send(());
+            }
         }
     }
+
+    fn record_arrived(&mut self, arrived: FileArrived, _: &mut Context<Self>) -> Reply<Self, Recorded> {
+        let FileArrived { file, ignored } = arrived;
+        let (recorder, source) = (self.recorder.clone(), FileSource::Api);
+        let record = async move { recorder.record(ArrivedFile { file, source, ignored, seen: None }).await };
+        self.reply_after(record, |_, recorded, _| recorded)
+    }
+
+    fn list_places(&mut self, _: WatchedPlaces, _: &mut Context<Self>) -> Result<Arc<Vec<WatchedPlace>>> {
+        Ok(Arc::new(self.places.iter().map(|place| place.status.clone()).collect()))
+    }
+
+    fn stop_files(&mut self, _: StopFiles, ctx: &mut Context<Self>) -> Reply<Self, ()> {
+        let (caller, stopped) = oneshot::channel();
+        self.is_stopping.store(true, Ordering::Relaxed);
+        self.stop_callers.push(caller);
+        self.set_timer(ctx);
+        self.answer_stops();
+        // A dropped sender is a restart: nothing is under way then.
+        self.reply_after(stopped, |_, _, _| Ok(()))
+    }
 }
+
+handlers!(Files {
+    async FileArrived => record_arrived,
+    WatchedPlaces => list_places,
+    async StopFiles => stop_files,
+});
 
 impl Actor for Files {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(4096);
-        self.watch(ctx);
+        self.begin_watching(ctx);
     }
 }
 
 impl Supervised for Files {
     fn restarting(&mut self, _ctx: &mut Self::Context) {
-        let now = self.recorder.deps.clock.now();
+        let now = self.now();
         self.places.iter_mut().for_each(|place| place.restart(now));
-        self.timer = Timer::new(self.recorder.deps.clock.clone());
-        self.waiting.clear();
+        self.timer = Timer::default();
+        self.stop_callers.clear();
     }
 }
 
-impl Guarded for Files {
-    fn supervision(&self) -> &Supervision {
-        &self.recorder.deps.supervision
+impl KernelActor for Files {
+    fn kit(&self) -> &ActorKit {
+        &self.recorder.deps.kit
     }
 }
 
 impl Wakes for Files {
-    fn wake(&mut self, tick: Tick, ctx: &mut Context<Self>) {
-        self.look(ctx);
-        drop(tick.busy);
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+
+    fn wake(&mut self, _: DateTime<Utc>, ctx: &mut Context<Self>) {
+        self.scan_due(ctx);
     }
 }

@@ -1,5 +1,7 @@
 //! What one file starts.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::{Effect, FileMatch, matches, needed};
@@ -10,15 +12,16 @@ use flowlord_messages::files::{
     RecordedRow, SeenFile, StartedTask, StoredMatch, WaitingFile,
 };
 use flowlord_messages::library::CurrentWorkflows;
+use tokio::sync::Mutex;
 
-use crate::Recorder;
+use crate::Deps;
 
 /// How often to decide again when other files came to wait meanwhile.
-const TRIES: usize = 5;
+const MAX_DECISIONS: usize = 5;
 
-/// A file, and who told of it.
+/// A file that arrived, and who reported it.
 #[derive(Debug, Clone)]
-pub(crate) struct Arrived {
+pub(crate) struct ArrivedFile {
     pub(crate) file: FileEvent,
     pub(crate) source: FileSource,
     /// Why it starts nothing; empty when it may.
@@ -27,20 +30,32 @@ pub(crate) struct Arrived {
     pub(crate) seen: Option<SeenFile>,
 }
 
-impl Recorder {
+/// What each file needs to become tasks.
+#[derive(Debug, Clone)]
+pub(crate) struct FileRecorder {
+    pub(crate) host: String,
+    pub(crate) deps: Deps,
+    /// Files that are counted are decided on one after the other: each needs to know which wait.
+    pub(crate) counting: Arc<Mutex<()>>,
+}
+
+impl FileRecorder {
     /// Records a file with what it starts.
-    pub(crate) async fn record(&self, arrived: Arrived) -> Result<Recorded> {
-        let workflows = self.deps.workflows.call(CurrentWorkflows).await?.workflows;
+    pub(crate) async fn record(&self, arrived: ArrivedFile) -> Result<Recorded> {
+        let workflows = self.deps.library.call(CurrentWorkflows).await?.workflows;
         let path = arrived.file.path.as_str();
         let found = if arrived.ignored.is_empty() { matches(&workflows, path) } else { Vec::new() };
         let counts = found.iter().any(|found| needed(&found.phase.rule) > 1);
-        let _turn = if counts { Some(self.turn.lock().await) } else { None };
+        let _turn = if counts { Some(self.counting.lock().await) } else { None };
         // Where nothing is counted, hardly ever anything waits.
-        let mut waiting = if counts { self.waiting(&found).await? } else { vec![Vec::new(); found.len()] };
-        for _ in 0..TRIES {
-            let now = self.deps.clock.now();
-            let matches =
-                found.iter().zip(&waiting).map(|(found, waiting)| self.decide(found, waiting, &arrived, now));
+        let mut waiting =
+            if counts { self.read_waiting(&found).await? } else { vec![Vec::new(); found.len()] };
+        for _ in 0..MAX_DECISIONS {
+            let now = self.deps.kit.now();
+            let matches = found
+                .iter()
+                .zip(&waiting)
+                .map(|(found, waiting)| self.decide_match(found, waiting, &arrived, now));
             let record = RecordFile {
                 now,
                 file: arrived.file.clone(),
@@ -49,8 +64,8 @@ impl Recorder {
                 matches: matches.collect(),
                 seen: arrived.seen.clone(),
             };
-            if let RecordedRow::Stored(event, outcomes) = self.deps.record.call(record.clone()).await? {
-                let recorded = recorded(event, record.matches, outcomes);
+            if let RecordedRow::Stored(event, outcomes) = self.deps.writer.call(record.clone()).await? {
+                let recorded = make_recorded(event, record.matches, outcomes);
                 log::info!(
                     "event=file_recorded path={path:?} source={} phases={} tasks={}",
                     arrived.source.as_str(),
@@ -59,7 +74,7 @@ impl Recorder {
                 );
                 return Ok(recorded);
             }
-            waiting = self.waiting(&found).await?;
+            waiting = self.read_waiting(&found).await?;
         }
         Err(Error::new(
             Code::Busy,
@@ -67,21 +82,21 @@ impl Recorder {
         ))
     }
 
-    async fn waiting(&self, found: &[FileMatch<'_>]) -> Result<Vec<Vec<WaitingFile>>> {
+    async fn read_waiting(&self, found: &[FileMatch<'_>]) -> Result<Vec<Vec<WaitingFile>>> {
         let phases = found.iter().map(|found| found.key.clone()).collect();
-        self.deps.waiting.call(ReadWaiting { phases }).await
+        self.deps.reader.call(ReadWaiting { phases }).await
     }
 
-    fn decide(
+    fn decide_match(
         &self,
         found: &FileMatch<'_>,
         waiting: &[WaitingFile],
-        arrived: &Arrived,
+        arrived: &ArrivedFile,
         now: DateTime<Utc>,
     ) -> NewMatch {
         let file = &arrived.file;
         let paths: Vec<String> = waiting.iter().map(|waiting| waiting.path.clone()).collect();
-        let mut ids = self.deps.mint.clone();
+        let mut ids = self.deps.kit.ids();
         let effect = match found.effect(&file.path, &paths, &self.host, &mut ids, now) {
             Ok(Effect::Start(task)) => MatchEffect::Start(Box::new(task)),
             Ok(Effect::Wait) => MatchEffect::Wait,
@@ -111,7 +126,7 @@ impl Recorder {
     }
 }
 
-fn recorded(event: i64, matches: Vec<NewMatch>, outcomes: Vec<StoredMatch>) -> Recorded {
+fn make_recorded(event: i64, matches: Vec<NewMatch>, outcomes: Vec<StoredMatch>) -> Recorded {
     let mut recorded = Recorded { event, phases: Vec::new(), tasks: Vec::new() };
     for (found, StoredMatch { state, uid, held }) in matches.into_iter().zip(outcomes) {
         let why = match found.effect {

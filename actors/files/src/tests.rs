@@ -1,19 +1,17 @@
 //! Files recorded by a database that is a list.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex as StdMutex};
-use std::time::Duration;
+use std::sync::Mutex;
 
 use actix::{Arbiter, Handler};
-use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
-use flowlord_kernel::{Code, Result};
+use flowlord_kernel::{Activity, Code, Port};
+use flowlord_messages::clients::FilesClient;
 use flowlord_messages::files::{
-    FileArrived, FileSource, KeepPlaces, MatchEffect, MatchState, NewMatch, ReadSeen, ReadWaiting,
-    RecordFile, Recorded, RecordedRow, SaveSeen, SeenFile, SeenPlace, StopFiles, StoredMatch, WaitingFile,
-    WatchedPlace, WatchedPlaces,
+    MatchEffect, MatchState, NewMatch, ReadSeen, ReadWaiting, RecordFile, RecordedRow, SaveSeen, SeenFile,
+    SeenPlace, StoredMatch, WaitingFile,
 };
 use flowlord_messages::library::{Current, CurrentWorkflows};
 use flowlord_messages::write::RaiseAlerts;
@@ -39,7 +37,7 @@ struct Rows {
 }
 
 #[derive(Clone, Default)]
-struct Stub(Arc<StdMutex<Rows>>);
+struct Stub(Arc<Mutex<Rows>>);
 
 impl Actor for Stub {
     type Context = Context<Self>;
@@ -141,8 +139,7 @@ fn noon() -> DateTime<Utc> {
 
 struct Bench {
     rows: Stub,
-    arrived: Port<FileArrived>,
-    places: Port<WatchedPlaces>,
+    client: FilesClient,
     stop: Port<StopFiles>,
     clock: VirtualClock,
     _arbiter: Arbiter,
@@ -150,34 +147,26 @@ struct Bench {
 
 impl Bench {
     fn new(workflow: &'static str) -> Self {
-        let rows = Stub(Arc::new(StdMutex::new(Rows { workflow, ..Rows::default() })));
+        let rows = Stub(Arc::new(Mutex::new(Rows { workflow, ..Rows::default() })));
         Self::watching(rows, &[])
     }
 
     fn watching(rows: Stub, places: &[&str]) -> Self {
-        let (activity, arbiter) = (Activity::default(), Arbiter::new());
-        let clock = VirtualClock::new(noon(), activity.clone());
-        let shared: SharedClock = Arc::new(clock.clone());
+        let (clock, arbiter) = (VirtualClock::new(noon(), Activity::default()), Arbiter::new());
+        let environment = clock.environment();
         let stub = rows.clone();
         let below = Stub::start_in_arbiter(&arbiter.handle(), move |_| stub);
-        let patience = Duration::from_secs(20);
-        macro_rules! port {
-            ($to:ident) => {
-                Port::new("stub", $to.clone().recipient(), 64, patience, &activity)
-            };
-        }
         let deps = Deps {
-            clock: shared.clone(),
-            mint: IdGenerator::seeded(1),
-            activity: activity.clone(),
-            supervision: Supervision::new("files", shared, Arc::new(|_: &str| panic!("gave up"))),
-            workflows: port!(below),
-            waiting: port!(below),
-            record: port!(below),
-            seen: port!(below),
-            save: port!(below),
-            keep: port!(below),
-            raise: AlertSender::new(port!(below), Arc::new(clock.clone()), activity.clone()),
+            kit: environment.kit("files"),
+            writer: DatabaseWriter::unconnected()
+                .with::<RecordFile>(environment.port("stub", &below))
+                .with::<SaveSeen>(environment.port("stub", &below))
+                .with::<KeepPlaces>(environment.port("stub", &below)),
+            reader: DatabaseReader::unconnected()
+                .with::<ReadWaiting>(environment.port("stub", &below))
+                .with::<ReadSeen>(environment.port("stub", &below)),
+            library: LibraryClient::unconnected().with::<CurrentWorkflows>(environment.port("stub", &below)),
+            alert_sender: AlertSender::new(environment.port("stub", &below), &environment),
         };
         let config = Config {
             host: "box".to_owned(),
@@ -186,13 +175,13 @@ impl Bench {
             stores: Stores::new(StoreConfig::default()),
         };
         let files = Files::start(&arbiter.handle(), config, deps);
-        let (arrived, places, stop) = (port!(files), port!(files), port!(files));
-        Self { rows, arrived, places, stop, clock, _arbiter: arbiter }
+        let client = FilesClient::connect("files", &files, &environment);
+        Self { rows, client, stop: environment.port("files", &files), clock, _arbiter: arbiter }
     }
 
     async fn arrives(&self, path: &str) -> Result<Recorded> {
         let file = FileEvent { path: path.to_owned(), ..FileEvent::default() };
-        self.arrived.call(FileArrived { file, ignored: String::new() }).await
+        self.client.call(FileArrived { file, ignored: String::new() }).await
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Rows) -> T) -> T {
@@ -226,7 +215,7 @@ async fn what_starts_nothing_is_recorded() {
     let bench = Bench::new("[[phase]]\ntask = \"load\"\nrule = \"files=/in/*\"\n");
     let file = FileEvent { path: "/in/a".to_owned(), ..FileEvent::default() };
     let ignored = FileArrived { file, ignored: "deleted".to_owned() };
-    assert_eq!(bench.arrived.call(ignored).await.unwrap().phases, []);
+    assert_eq!(bench.client.call(ignored).await.unwrap().phases, []);
     assert_eq!(bench.with(|rows| rows.records[0].ignored.clone()), "deleted");
 }
 

@@ -17,7 +17,7 @@ fn folder() -> (tempfile::TempDir, String) {
 }
 
 fn rows() -> Stub {
-    Stub(Arc::new(StdMutex::new(Rows { workflow: WORKFLOW, ..Rows::default() })))
+    Stub(Arc::new(Mutex::new(Rows { workflow: WORKFLOW, ..Rows::default() })))
 }
 
 impl Bench {
@@ -42,7 +42,7 @@ impl Bench {
     }
 
     async fn place(&self) -> WatchedPlace {
-        self.places.call(WatchedPlaces).await.unwrap()[0].clone()
+        self.client.call(WatchedPlaces).await.unwrap()[0].clone()
     }
 }
 
@@ -112,10 +112,7 @@ async fn a_place_that_is_away_is_told_once_and_forgets_nothing() {
     bench.pass(60).await;
     let problem = bench.place().await.problem;
     assert!(problem.contains("isn't there: make the folder"), "{problem}");
-    assert_eq!(
-        bench.with(|rows| rows.alerts.clone()),
-        [format!("a watched place can't be looked at: {problem}")]
-    );
+    assert_eq!(bench.with(|rows| rows.alerts.clone()), [format!("a watched place can't be read: {problem}")]);
     std::fs::rename(folder.path().join("away"), &place).unwrap();
     bench.pass(11).await;
     assert_eq!((bench.place().await.problem.as_str(), bench.started().len()), ("", 1));
@@ -160,7 +157,7 @@ async fn places_that_are_watched_no_longer_are_forgotten() {
     bench.stop.call(StopFiles).await.unwrap();
     let other = Bench::watching(bench.rows.clone(), &[]);
     // Once it answers it has begun to forget.
-    assert_eq!(other.places.call(WatchedPlaces).await.unwrap().len(), 0);
+    assert_eq!(other.client.call(WatchedPlaces).await.unwrap().len(), 0);
     other.clock.settle().await;
     assert!(other.with(|rows| rows.seen.is_empty()));
     other.stop.call(StopFiles).await.unwrap();
