@@ -8,7 +8,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use flowlord_backup::{Place, PlaceError};
 use flowlord_db::{FolderLock, Found, Handled, Mark, RestoreError, Restored, Restoring, Seen};
 use flowlord_messages::rowlog::LogPoint;
-use flowlord_store::{Location, Stores};
+use flowlord_storage::{Location, Stores};
 use futures_util::{StreamExt as _, stream};
 
 use crate::config::Config;
@@ -319,7 +319,7 @@ async fn replay(
         .buffered(FETCHED_AHEAD);
     while let Some((name, bytes)) = fetched.next().await {
         let bytes = match bytes {
-            Err(PlaceError::Store(flowlord_store::Error::NotFound { .. })) => continue,
+            Err(PlaceError::Store(flowlord_storage::Error::NotFound { .. })) => continue,
             bytes => bytes.map_err(away)?,
         };
         let digest = name.digest.clone();

@@ -23,7 +23,7 @@ use flowlord_messages::rowlog::StopShipping;
 use flowlord_messages::scheduler::StopScheduling;
 use flowlord_messages::snapshot::StopBackup;
 use flowlord_messages::write::Close;
-use flowlord_store::Stores;
+use flowlord_storage::Stores;
 use flowlord_web::{StopWeb, Unready};
 
 use crate::config::{Config, Secret};

@@ -23,7 +23,7 @@ use flowlord_messages::library::WorkflowsChanged;
 use flowlord_messages::token::TokenHash;
 use flowlord_notifier::{Buttons, Notifier};
 use flowlord_scheduler::Scheduler;
-use flowlord_store::Stores;
+use flowlord_storage::Stores;
 use flowlord_web::Metrics;
 
 use crate::config::{Config, Secret};

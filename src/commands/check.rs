@@ -12,7 +12,7 @@ use flowlord_domain::workflow::{Finding, Phase, Severity, WorkflowFile, Workflow
 use flowlord_library::files::{FileContent, FoundFiles};
 use flowlord_library::metafiles::MetaFiles;
 use flowlord_library::source;
-use flowlord_store::{Location, Stores};
+use flowlord_storage::{Location, Stores};
 
 use super::args::ConfigFlags;
 use super::{USAGE, out};

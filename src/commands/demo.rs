@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use flowlord::config::Loaded;
 use flowlord::running::Running;
-use flowlord_store::Location;
+use flowlord_storage::Location;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::sleep;

@@ -7,7 +7,7 @@ use flowlord::config::Loaded;
 use flowlord::recovery::{self, Wanted};
 use flowlord_db::FolderLock;
 use flowlord_kernel::{Clock as _, SystemClock};
-use flowlord_store::{Location, Stores};
+use flowlord_storage::{Location, Stores};
 
 use super::args::ConfigFlags;
 use super::{USAGE, out};

@@ -11,7 +11,7 @@ use flowlord::running::Running;
 use flowlord_backup::Place;
 use flowlord_db::{DATABASE, FolderLock, OpenError, SnapshotError};
 use flowlord_kernel::{Clock as _, SystemClock};
-use flowlord_store::Stores;
+use flowlord_storage::Stores;
 use serde::Deserialize;
 use serde_json::json;
 

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
-use flowlord_store::{Location, StoreConfig};
+use flowlord_storage::{Location, StoreConfig};
 use flowlord_web::{Proxies, TlsFiles};
 
 pub use legacy::{OldFlag, old_flag};

@@ -10,7 +10,7 @@ use figment::Figment;
 use figment::value::Value;
 use flowlord_domain::ladder::{Factor, FactorError};
 use flowlord_domain::{bom, duration};
-use flowlord_store::Location;
+use flowlord_storage::Location;
 use flowlord_web::Proxies;
 
 use super::{Secret, legacy};

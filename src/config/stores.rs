@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use flowlord_store::{Gcs, Hidden, HmacKey, S3, StoreConfig};
+use flowlord_storage::{Gcs, Hidden, HmacKey, S3, StoreConfig};
 
 use super::read::Reader;
 

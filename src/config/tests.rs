@@ -3,7 +3,7 @@ mod old;
 use std::path::Path;
 
 use flowlord_domain::ladder::Policy;
-use flowlord_store::Hidden;
+use flowlord_storage::Hidden;
 
 use super::*;
 

@@ -31,13 +31,13 @@ enum May {
 }
 
 /// Files are no actor: a leaf, as messages are.
-const ACTOR: May = May::Need(&["flowlord-domain", "flowlord-messages", "flowlord-store"]);
+const ACTOR: May = May::Need(&["flowlord-domain", "flowlord-messages", "flowlord-storage"]);
 
 /// Every crate of the workspace, and of which others it may be made.
 const ROOMS: &[(&str, May)] = &[
     ("flowlord-domain", May::Need(&[])),
     ("flowlord-messages", May::Need(&["flowlord-domain"])),
-    ("flowlord-store", May::Need(&[])),
+    ("flowlord-storage", May::Need(&[])),
     ("flowlord-db", ACTOR),
     ("flowlord-library", ACTOR),
     ("flowlord-scheduler", ACTOR),

@@ -329,7 +329,7 @@ async fn take_usual(
     let sent = place.send(&name, at, &copied.path, copied.log).await;
     let kept = match sent {
         Ok(_) if fault::at(Point::DuringUpload, spool.parent().unwrap_or(&spool)).is_some() => {
-            Err(PlaceError::Store(flowlord_store::Error::NotFound { at: name.clone() }))
+            Err(PlaceError::Store(flowlord_storage::Error::NotFound { at: name.clone() }))
         }
         Ok(receipt) => place.confirm(&name, &receipt).await,
         Err(err) => Err(err),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, NaiveDateTime, Utc};
 use flowlord_messages::rowlog::LogPoint;
 use flowlord_messages::snapshot::Snapshot;
-use flowlord_store::{Location, MOST_OBJECTS, Store, Stores};
+use flowlord_storage::{Location, MOST_OBJECTS, Store, Stores};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -28,7 +28,7 @@ const MAX_RECEIPT_BYTES: u64 = 64 * 1024;
 pub enum PlaceError {
     /// The place says no.
     #[error(transparent)]
-    Store(#[from] flowlord_store::Error),
+    Store(#[from] flowlord_storage::Error),
     /// What is there isn't what was sent.
     #[error("{at} isn't what was sent there ({found}, {sent} were sent): check the store")]
     Differs {
@@ -108,7 +108,7 @@ impl Place {
     ///
     /// # Errors
     /// When the configuration of the store can't be used.
-    pub fn open(location: &Location, stores: &Stores) -> flowlord_store::Result<Self> {
+    pub fn open(location: &Location, stores: &Stores) -> flowlord_storage::Result<Self> {
         Ok(Self { store: stores.open(location)? })
     }
 
@@ -210,7 +210,7 @@ impl Place {
     pub async fn receipt(&self, name: &str) -> Result<Option<Receipt>> {
         match self.store.get(&receipt_name(name), MAX_RECEIPT_BYTES).await {
             Ok(content) => Ok(serde_json::from_slice(&content.bytes).ok()),
-            Err(flowlord_store::Error::NotFound { .. }) => Ok(None),
+            Err(flowlord_storage::Error::NotFound { .. }) => Ok(None),
             Err(err) => Err(err.into()),
         }
     }
@@ -339,12 +339,12 @@ async fn digest_of_file(file: &Path) -> Result<(u64, String)> {
         }
     });
     let read = read.await.map_err(std::io::Error::other).and_then(|read| read);
-    read.map_err(|err| PlaceError::Store(flowlord_store::Error::of_io(file, &err)))
+    read.map_err(|err| PlaceError::Store(flowlord_storage::Error::of_io(file, &err)))
 }
 
 #[cfg(test)]
 mod tests {
-    use flowlord_store::{S3, StoreConfig};
+    use flowlord_storage::{S3, StoreConfig};
     use flowlord_testkit::{ACCESS_KEY, FakeStore};
 
     use super::*;
@@ -357,7 +357,7 @@ mod tests {
         let s3 = S3 {
             endpoint: Some(fake.url()),
             access_key: Some(ACCESS_KEY.to_owned()),
-            secret_key: Some(flowlord_store::Hidden::new("secret")),
+            secret_key: Some(flowlord_storage::Hidden::new("secret")),
             ..S3::default()
         };
         Stores::new(StoreConfig { s3, ..StoreConfig::default() })

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use flowlord_messages::rowlog::Segment;
-use flowlord_store::MOST_OBJECTS;
+use flowlord_storage::MOST_OBJECTS;
 use futures_util::{StreamExt as _, stream};
 
 use crate::place::{Place, Result};
@@ -132,7 +132,7 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
-    use flowlord_store::{Location, StoreConfig, Stores};
+    use flowlord_storage::{Location, StoreConfig, Stores};
 
     use super::*;
 

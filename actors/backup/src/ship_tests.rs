@@ -12,7 +12,7 @@ use flowlord_messages::rowlog::{
 };
 use flowlord_messages::snapshot::{BackUp, BackupState, ReadBackup};
 use flowlord_messages::write::RaiseAlerts;
-use flowlord_store::{Hidden, Location, S3, StoreConfig, Stores};
+use flowlord_storage::{Hidden, Location, S3, StoreConfig, Stores};
 use flowlord_testkit::{ACCESS_KEY, FakeStore, VirtualClock};
 
 use crate::{Place, ShipConfig, ShipDeps, Shipper};

@@ -8,7 +8,7 @@ use flowlord_kernel::{Activity, Clock as _, Ping, Port};
 use flowlord_messages::clients::BackupClient;
 use flowlord_messages::snapshot::Copied;
 use flowlord_messages::write::RaiseAlerts;
-use flowlord_store::{Hidden, Location, S3, StoreConfig, Stores};
+use flowlord_storage::{Hidden, Location, S3, StoreConfig, Stores};
 use flowlord_testkit::{ACCESS_KEY, FakeStore, VirtualClock};
 
 use super::*;

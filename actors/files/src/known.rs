@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, SecondsFormat, Utc};
 use flowlord_domain::file_event::{FileEvent, is_folder_marker};
 use flowlord_messages::files::SeenPlace;
-use flowlord_store::{Listing, Location, Object, Skipped, is_hidden};
+use flowlord_storage::{Listing, Location, Object, Skipped, is_hidden};
 
 /// What is known of a place between two scans.
 #[derive(Debug, Default)]
@@ -109,7 +109,7 @@ pub(crate) fn file_event(place: &Location, object: &Object) -> FileEvent {
 
 #[cfg(test)]
 mod tests {
-    use flowlord_store::SkippedEntry;
+    use flowlord_storage::SkippedEntry;
 
     use super::*;
 

@@ -19,7 +19,7 @@ use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::files::{
     FileArrived, FileSource, KeepPlaces, Recorded, StopFiles, WatchedPlace, WatchedPlaces,
 };
-use flowlord_store::{Location, Stores};
+use flowlord_storage::{Location, Stores};
 use tokio::sync::oneshot;
 
 use crate::place::PlaceWatch;

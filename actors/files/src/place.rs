@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::NewAlert;
 use flowlord_messages::files::WatchedPlace;
-use flowlord_store::Location;
+use flowlord_storage::Location;
 
 use crate::known::KnownFiles;
 use crate::scan::{PlaceContents, PlaceScan, place_alert};

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_kernel::Error;
 use flowlord_messages::files::{FileSource, ReadSeen, SaveSeen, SeenFile};
-use flowlord_store::{Listing, Location, MOST_OBJECTS, Object, Stores, is_hidden};
+use flowlord_storage::{Listing, Location, MOST_OBJECTS, Object, Stores, is_hidden};
 use futures_util::StreamExt as _;
 
 use crate::known::{KnownFiles, file_event};

@@ -15,7 +15,7 @@ use flowlord_messages::files::{
 };
 use flowlord_messages::library::{Current, CurrentWorkflows};
 use flowlord_messages::write::RaiseAlerts;
-use flowlord_store::StoreConfig;
+use flowlord_storage::StoreConfig;
 use flowlord_testkit::VirtualClock;
 
 use super::*;

@@ -237,7 +237,7 @@ fn has_no_phases(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use flowlord_domain::AlertKind;
-    use flowlord_store::{Skipped, SkippedEntry};
+    use flowlord_storage::{Skipped, SkippedEntry};
 
     use super::*;
 

@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use flowlord_domain::bom;
-use flowlord_store::{Listing, MOST_OBJECTS, Skipped, list_folder};
+use flowlord_storage::{Listing, MOST_OBJECTS, Skipped, list_folder};
 use sha2::{Digest as _, Sha256};
 
 /// How large a workflow file may be.

@@ -22,7 +22,7 @@ use flowlord_domain::template::Row;
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, Wakes, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
 use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows, Reload, Reloaded, WorkflowsChanged};
-use flowlord_store::Watch;
+use flowlord_storage::Watch;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
 use crate::catalog::WorkflowCatalog;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use flowlord_domain::glob::Glob;
 use flowlord_domain::template::Row;
 use flowlord_kernel::{Code, Error, Result};
-use flowlord_store::{Listing, Location, MOST_OBJECTS, Stores};
+use flowlord_storage::{Listing, Location, MOST_OBJECTS, Stores};
 
 use unpack::{MAX_UNPACKED_BYTES, RowReader};
 
@@ -91,13 +91,13 @@ impl MetaFiles {
     }
 }
 
-fn invalid_location(err: &flowlord_store::Error) -> Error {
+fn invalid_location(err: &flowlord_storage::Error) -> Error {
     Error::new(Code::InvalidRequest, format!("meta-file {err}"))
 }
 
-fn store_error(path: &str, err: &flowlord_store::Error) -> Error {
+fn store_error(path: &str, err: &flowlord_storage::Error) -> Error {
     let code = match err {
-        flowlord_store::Error::Unreachable { .. } => Code::NotReady,
+        flowlord_storage::Error::Unreachable { .. } => Code::NotReady,
         _ => Code::InvalidRequest,
     };
     Error::new(code, format!("meta-file `{path}`: {err}"))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::library::Reloaded;
 use flowlord_messages::read::ReadWorkflows;
-use flowlord_store::Watch;
+use flowlord_storage::Watch;
 use tokio::sync::Notify;
 
 use crate::catalog::{CatalogChange, WorkflowCatalog};

@@ -1,6 +1,6 @@
 //! Where workflow files come from: this machine, or an object store.
 
-use flowlord_store::{Error, Listing, Location, MOST_OBJECTS, Object, Store, Stores, is_hidden};
+use flowlord_storage::{Error, Listing, Location, MOST_OBJECTS, Object, Store, Stores, is_hidden};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::files::{self, FileContent, FoundFiles, MAX_FILE_BYTES};
@@ -101,7 +101,7 @@ fn is_workflow_key(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use flowlord_store::{Gcs, StoreConfig};
+    use flowlord_storage::{Gcs, StoreConfig};
     use flowlord_testkit::FakeStore;
 
     use super::*;

@@ -13,7 +13,7 @@ use flowlord_kernel::{Activity, Clock as _, Environment, Ping};
 use flowlord_messages::clients::LibraryClient;
 use flowlord_messages::read::ReadWorkflows;
 use flowlord_messages::write::{SaveWorkflows, WorkflowRecord};
-use flowlord_store::{Gcs, Location, StoreConfig, Stores};
+use flowlord_storage::{Gcs, Location, StoreConfig, Stores};
 use flowlord_testkit::{FakeStore, VirtualClock};
 
 use super::*;

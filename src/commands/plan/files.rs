@@ -10,7 +10,7 @@ use flowlord_domain::schedule::RowSource;
 use flowlord_domain::template::Row;
 use flowlord_domain::workflow::{Finding, WorkflowFile, Workflows};
 use flowlord_library::metafiles::MetaFiles;
-use flowlord_store::{Location, Stores};
+use flowlord_storage::{Location, Stores};
 
 use crate::commands::{check, out};
 

@@ -15,7 +15,7 @@ use chrono_tz::Tz;
 use clap::ValueEnum;
 use flowlord_domain::plan::{Limits, Plan};
 use flowlord_kernel::{Clock as _, SystemClock};
-use flowlord_store::Stores;
+use flowlord_storage::Stores;
 
 use super::args::ConfigFlags;
 use super::{USAGE, out};

@@ -1,6 +1,6 @@
 //! Configuration as the reference system took it.
 
-use flowlord_store::HmacKey;
+use flowlord_storage::HmacKey;
 
 use super::*;
 

@@ -1,7 +1,7 @@
 use std::io::Write as _;
 
 use flate2::write::GzEncoder;
-use flowlord_store::{Gcs, S3, StoreConfig};
+use flowlord_storage::{Gcs, S3, StoreConfig};
 use flowlord_testkit::{ACCESS_KEY, FakeStore};
 
 use super::unpack::MAX_ROWS;
@@ -166,7 +166,7 @@ async fn rows_in_a_store_beside_the_workflows_or_where_the_path_says() {
     let s3 = S3 {
         endpoint: Some(fake.url()),
         access_key: Some(ACCESS_KEY.to_owned()),
-        secret_key: Some(flowlord_store::Hidden::new("x")),
+        secret_key: Some(flowlord_storage::Hidden::new("x")),
         region: None,
     };
     let stores = Stores::new(StoreConfig { s3, ..StoreConfig::default() });
