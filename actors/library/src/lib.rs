@@ -22,7 +22,7 @@ use flowlord_domain::template::Row;
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, Wakes, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
 use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows, Reload, Reloaded, WorkflowsChanged};
-use flowlord_storage::Watch;
+use flowlord_storage::FolderWatch;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
 use crate::catalog::WorkflowCatalog;
@@ -89,7 +89,7 @@ pub struct Library {
     reload_callers: ReloadCallers,
     timer: Timer,
     next_scan: Option<DateTime<Utc>>,
-    watch: Option<Watch>,
+    watch: Option<FolderWatch>,
     /// Notified by the watch, from its own thread.
     changes: Arc<Notify>,
     /// The first change that no scan has seen yet, and when that scan is due.

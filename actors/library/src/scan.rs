@@ -6,7 +6,7 @@ use std::sync::Arc;
 use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::library::Reloaded;
 use flowlord_messages::read::ReadWorkflows;
-use flowlord_storage::Watch;
+use flowlord_storage::FolderWatch;
 use tokio::sync::Notify;
 
 use crate::catalog::{CatalogChange, WorkflowCatalog};
@@ -27,7 +27,7 @@ pub(crate) struct ScanOutcome {
     pub(crate) row_problems: RowProblems,
     /// The place couldn't be read: what was there before stays.
     pub(crate) is_away: bool,
-    pub(crate) watch: Option<Watch>,
+    pub(crate) watch: Option<FolderWatch>,
 }
 
 /// The files that were read; else why not.
@@ -38,7 +38,7 @@ pub(crate) async fn scan_files(
     config: Config,
     deps: Deps,
     catalog: Option<WorkflowCatalog>,
-    watch: Option<Watch>,
+    watch: Option<FolderWatch>,
     changes: Arc<Notify>,
 ) -> Result<ScanOutcome> {
     let catalog = match catalog {
@@ -96,11 +96,11 @@ async fn read_remote(config: &Config, catalog: &WorkflowCatalog) -> FilesRead {
 
 /// The watch of the files, anew where another folder took their place. Without one they are still scanned every
 /// `refresh`.
-fn watch_folder(root: &Path, watch: Option<Watch>, changes: &Arc<Notify>) -> Option<Watch> {
-    if let Some(watch) = watch.filter(Watch::is_current) {
+fn watch_folder(root: &Path, watch: Option<FolderWatch>, changes: &Arc<Notify>) -> Option<FolderWatch> {
+    if let Some(watch) = watch.filter(FolderWatch::is_current) {
         return Some(watch);
     }
     let changes = Arc::clone(changes);
-    let watch = Watch::start(root, files::is_named_as_workflow, move || changes.notify_one());
+    let watch = FolderWatch::start(root, files::is_named_as_workflow, move || changes.notify_one());
     watch.map_err(|err| log::warn!("event=not_watched error={:?}", err.to_string())).ok()
 }

@@ -12,10 +12,10 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result, StorageKind};
 use crate::location::{Location, key_of};
 use crate::sift::SiftingConnector;
-use crate::store::{Remote, Store};
+use crate::store::{RemoteStorage, Store};
 
 /// A value that `{:?}` doesn't show.
 #[derive(Clone, PartialEq, Eq)]
@@ -79,19 +79,24 @@ pub struct HmacKey {
 }
 
 impl StoreConfig {
-    /// Whether someone said how to reach what `location` is in. A path in a rule must not make the service speak
+    /// True when the operator said how to reach what `location` is in. A path in a rule must not make the service speak
     /// to stores that its operator never named.
     #[must_use]
     pub fn reaches(&self, location: &Location) -> bool {
-        let set = |start: &str| self.env.iter().any(|(name, _)| name.starts_with(start));
         match location {
             Location::Local(_) => true,
-            Location::S3 { .. } => self.s3 != S3::default() || set("AWS_"),
-            Location::Gs { .. } => self.gcs != Gcs::default() || self.gcs_key.is_some() || set("GOOGLE_"),
+            Location::S3 { .. } => self.s3 != S3::default() || self.has_env("AWS_"),
+            Location::Gs { .. } => {
+                self.gcs != Gcs::default() || self.gcs_key.is_some() || self.has_env("GOOGLE_")
+            }
         }
     }
 
-    fn env<K: std::str::FromStr>(&self, start: &str) -> impl Iterator<Item = (K, &str)> {
+    fn has_env(&self, start: &str) -> bool {
+        self.env.iter().any(|(name, _)| name.starts_with(start))
+    }
+
+    fn settings_from_env<K: std::str::FromStr>(&self, start: &str) -> impl Iterator<Item = (K, &str)> {
         let named = self.env.iter().filter(move |(name, _)| name.starts_with(start));
         named.filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value.0.as_str())))
     }
@@ -101,11 +106,11 @@ impl StoreConfig {
 #[derive(Debug, Clone, Default)]
 pub struct Stores {
     config: Arc<StoreConfig>,
-    opened: Arc<Mutex<BTreeMap<String, Arc<dyn Remote>>>>,
+    opened: Arc<Mutex<BTreeMap<String, Arc<dyn RemoteStorage>>>>,
 }
 
-/// As many buckets stay open.
-const MOST_OPEN: usize = 64;
+/// How many buckets stay open.
+const MAX_OPEN_BUCKETS: usize = 64;
 
 impl Stores {
     /// Opens nothing yet.
@@ -127,31 +132,34 @@ impl Stores {
     /// When the configuration of the store can't be used.
     pub fn open(&self, location: &Location) -> Result<Store> {
         let (kind, at) = (location.kind(), location.to_string());
-        let failed = |err: &object_store::Error| Error::of(err, kind, &at);
         let (bucket, key) = match location {
-            Location::Local(path) => return Ok(Store::local(local(), local_key(path)?, location.clone())),
+            Location::Local(path) => {
+                return Ok(Store::open_local(local_storage(), local_key(path)?, location.clone()));
+            }
             Location::S3 { bucket, key } | Location::Gs { bucket, key } => (bucket, key_of(&at, key)?),
         };
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let name = format!("{kind:?} {bucket}");
         if let Some(store) = opened.get(&name) {
-            return Ok(Store::remote(Arc::clone(store), key, location.clone()));
+            return Ok(Store::open_remote(Arc::clone(store), key, location.clone()));
         }
         let store = match kind {
-            Kind::S3 => self.s3(bucket).map_err(|err| failed(&err))?,
-            Kind::Gs | Kind::Local => self.gcs(bucket).map_err(|err| failed(&err))?,
+            StorageKind::S3 => self.open_s3(bucket).map_err(|err| Error::of(&err, kind, &at))?,
+            StorageKind::Gs | StorageKind::Local => {
+                self.open_gcs(bucket).map_err(|err| Error::of(&err, kind, &at))?
+            }
         };
-        if opened.len() >= MOST_OPEN {
+        if opened.len() >= MAX_OPEN_BUCKETS {
             opened.clear();
         }
         opened.insert(name, Arc::clone(&store));
-        Ok(Store::remote(store, key, location.clone()))
+        Ok(Store::open_remote(store, key, location.clone()))
     }
 
-    fn s3(&self, bucket: &str) -> object_store::Result<Arc<dyn Remote>> {
+    fn open_s3(&self, bucket: &str) -> object_store::Result<Arc<dyn RemoteStorage>> {
         let S3 { endpoint, region, access_key, secret_key } = &self.config.s3;
         let mut builder = AmazonS3Builder::new();
-        for (key, value) in self.config.env("AWS_") {
+        for (key, value) in self.config.settings_from_env("AWS_") {
             use AmazonS3ConfigKey::{AccessKeyId, SecretAccessKey, Token};
             // A session's token goes with its own key only.
             let of_a_key = matches!(key, AccessKeyId | SecretAccessKey | Token);
@@ -173,9 +181,9 @@ impl Stores {
         let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
         let store = builder
             .with_bucket_name(bucket)
-            .with_client_options(options(endpoint.as_deref()))
+            .with_client_options(client_options(endpoint.as_deref()))
             .with_http_connector(SiftingConnector)
-            .with_retry(retry())
+            .with_retry(retry_config())
             // Stores that only speak like S3 lack the other way.
             .with_disable_bulk_delete(true)
             .build()?;
@@ -183,7 +191,7 @@ impl Stores {
     }
 
     /// GCS speaks S3 with those who have such a key.
-    fn gcs_as_s3(&self, bucket: &str, key: &HmacKey) -> object_store::Result<Arc<dyn Remote>> {
+    fn open_gcs_as_s3(&self, bucket: &str, key: &HmacKey) -> object_store::Result<Arc<dyn RemoteStorage>> {
         let endpoint = self.config.gcs.endpoint.as_deref().unwrap_or("https://storage.googleapis.com");
         let store = AmazonS3Builder::new()
             .with_endpoint(endpoint)
@@ -191,24 +199,24 @@ impl Stores {
             .with_access_key_id(&key.access_key)
             .with_secret_access_key(&key.secret_key.0)
             .with_bucket_name(bucket)
-            .with_client_options(options(Some(endpoint)))
-            .with_retry(retry())
+            .with_client_options(client_options(Some(endpoint)))
+            .with_retry(retry_config())
             .with_disable_bulk_delete(true)
             .build()?;
         Ok(Arc::new(store))
     }
 
-    fn gcs(&self, bucket: &str) -> object_store::Result<Arc<dyn Remote>> {
+    fn open_gcs(&self, bucket: &str) -> object_store::Result<Arc<dyn RemoteStorage>> {
         /// Takes no part in signing: for stores on this machine that ask for no key.
         const NOBODY: &str =
             r#"{"private_key":"","private_key_id":"","client_email":"","disable_oauth":true}"#;
         let Gcs { endpoint, credentials_file } = &self.config.gcs;
         if let (Some(key), None) = (&self.config.gcs_key, credentials_file) {
-            return self.gcs_as_s3(bucket, key);
+            return self.open_gcs_as_s3(bucket, key);
         }
         let mut builder = GoogleCloudStorageBuilder::new();
         let mut has_key = credentials_file.is_some();
-        for (key, value) in self.config.env::<GoogleConfigKey>("GOOGLE_") {
+        for (key, value) in self.config.settings_from_env::<GoogleConfigKey>("GOOGLE_") {
             let of_an_account = matches!(
                 key,
                 GoogleConfigKey::ServiceAccount
@@ -235,9 +243,9 @@ impl Stores {
         }
         let store = builder
             .with_bucket_name(bucket)
-            .with_client_options(options(endpoint.as_deref()))
+            .with_client_options(client_options(endpoint.as_deref()))
             .with_http_connector(SiftingConnector)
-            .with_retry(retry())
+            .with_retry(retry_config())
             .build()?;
         Ok(Arc::new(store))
     }
@@ -245,15 +253,15 @@ impl Stores {
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-fn options(endpoint: Option<&str>) -> ClientOptions {
+fn client_options(endpoint: Option<&str>) -> ClientOptions {
     ClientOptions::new()
         .with_allow_http(endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")))
         .with_connect_timeout(Duration::from_secs(5))
         .with_timeout(Duration::from_secs(60))
 }
 
-/// Whoever asks tries again later by itself.
-fn retry() -> RetryConfig {
+/// Few retries: callers try again later by themselves.
+fn retry_config() -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
             init_backoff: Duration::from_millis(100),
@@ -266,7 +274,7 @@ fn retry() -> RetryConfig {
 }
 
 /// Written to disk before it is said to be there.
-fn local() -> Arc<dyn ObjectStore> {
+fn local_storage() -> Arc<dyn ObjectStore> {
     Arc::new(LocalFileSystem::new().with_fsync(true))
 }
 

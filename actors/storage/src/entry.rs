@@ -28,7 +28,7 @@ pub struct Object {
 
 /// What is directly in a folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Level {
+pub struct FolderLevel {
     /// Its files; `path` is the name.
     pub files: Vec<Object>,
     /// The names of its folders.
@@ -37,11 +37,11 @@ pub struct Level {
     pub skipped: Skipped,
 }
 
-/// So many skipped entries are named; of others it is only known that there are more.
-const MAX_NAMED: usize = 100;
+/// How many skipped entries are named; the others are only counted.
+const MAX_NAMED_ENTRIES: usize = 100;
 
-/// So many are named in one text.
-const MAX_TOLD: usize = 5;
+/// How many of them one text names.
+const MAX_SHOWN_ENTRIES: usize = 5;
 
 /// What is below a folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub struct Skipped {
 
 impl Skipped {
     pub(crate) fn add(&mut self, path: String, why: impl Into<String>) {
-        if self.entries.len() < MAX_NAMED {
+        if self.entries.len() < MAX_NAMED_ENTRIES {
             self.entries.push(SkippedEntry { path, why: why.into() });
         } else {
             self.unnamed += 1;
@@ -85,7 +85,7 @@ impl Skipped {
         self.entries.len() + self.unnamed
     }
 
-    /// Whether nothing is known of what is at a path, since it, or a folder that it is in, was skipped.
+    /// True when nothing is known of what is at a path, since it, or a folder that it is in, was skipped.
     #[must_use]
     pub fn covers(&self, path: &str) -> bool {
         let is_below = |entry: &SkippedEntry| {
@@ -99,22 +99,22 @@ impl Skipped {
         self.entries.retain(matters);
     }
 
-    /// What people are told of them; empty where there are none.
+    /// What people read about them; empty where there are none.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
-        for SkippedEntry { path, why } in self.entries.iter().take(MAX_TOLD) {
+        for SkippedEntry { path, why } in self.entries.iter().take(MAX_SHOWN_ENTRIES) {
             let _ = write!(text, "{}`{path}` is skipped: {why}", if text.is_empty() { "" } else { "; " });
         }
-        if self.count() > MAX_TOLD {
-            let _ = write!(text, "; {} more are skipped", self.count() - MAX_TOLD);
+        if self.count() > MAX_SHOWN_ENTRIES {
+            let _ = write!(text, "; {} more are skipped", self.count() - MAX_SHOWN_ENTRIES);
         }
         text
     }
 }
 
 /// Why a name or a path within a store can't be one; none where it can.
-pub(crate) fn why_not(path: &str) -> Option<&'static str> {
+pub(crate) fn find_path_problem(path: &str) -> Option<&'static str> {
     path.split('/').find_map(|part| match part {
         "" => Some("a part of its path is empty: take out one of the slashes"),
         "." | ".." => Some("a part of its path is `.` or `..`: give it another name"),
@@ -126,31 +126,32 @@ pub(crate) fn why_not(path: &str) -> Option<&'static str> {
 }
 
 /// A name as people can read it.
-pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+pub(crate) fn show_text(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
         return Cow::Borrowed(text);
     }
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    Cow::Owned(text.chars().map(escaped).collect())
+    let escaped =
+        text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() });
+    Cow::Owned(escaped.collect())
 }
 
 /// A name of this machine, whose bytes need be no text.
 pub(crate) fn shown_name(name: &OsStr) -> String {
     name.as_encoded_bytes().utf8_chunks().fold(String::new(), |mut text, chunk| {
-        text.push_str(&shown(chunk.valid()));
+        text.push_str(&show_text(chunk.valid()));
         chunk.invalid().iter().for_each(|byte| _ = write!(text, "\\x{byte:02X}"));
         text
     })
 }
 
-pub(crate) fn object(path: String, found: &ObjectMeta) -> Object {
-    Object { path, bytes: found.size, modified: found.last_modified, etag: etag(found) }
+pub(crate) fn object_of(path: String, found: &ObjectMeta) -> Object {
+    Object { path, bytes: found.size, modified: found.last_modified, etag: etag_of(found) }
 }
 
 /// A store without ETags changes at least the time or the size.
-pub(crate) fn etag(found: &ObjectMeta) -> String {
-    let other = || format!("{}-{}", found.last_modified.timestamp_micros(), found.size);
-    found.e_tag.clone().unwrap_or_else(other)
+pub(crate) fn etag_of(found: &ObjectMeta) -> String {
+    let stamp = (found.last_modified.timestamp_micros(), found.size);
+    found.e_tag.clone().unwrap_or_else(|| format!("{}-{}", stamp.0, stamp.1))
 }
 
 #[cfg(test)]
@@ -166,10 +167,10 @@ mod tests {
             ("/x.csv", Some("part of its path is empty")),
             ("a/../b", Some("`.` or `..`")),
         ] {
-            assert_eq!(why_not(path).is_some(), odd.is_some(), "{path}");
-            assert!(why_not(path).is_none_or(|why| why.contains(odd.unwrap())), "{path}");
+            assert_eq!(find_path_problem(path).is_some(), odd.is_some(), "{path}");
+            assert!(find_path_problem(path).is_none_or(|why| why.contains(odd.unwrap())), "{path}");
         }
-        assert_eq!((shown("Icon\r").as_ref(), shown("a'b\\c").as_ref()), ("Icon\\r", "a'b\\c"));
+        assert_eq!((show_text("Icon\r").as_ref(), show_text("a'b\\c").as_ref()), ("Icon\\r", "a'b\\c"));
     }
 
     #[test]
@@ -180,8 +181,8 @@ mod tests {
         assert_eq!(skipped.text(), "`a/b` is skipped: odd");
         let covered = ["a/b", "a/b/c", "a/bc", "a"].map(|path| skipped.covers(path));
         assert_eq!(covered, [true, true, false, false]);
-        (0..MAX_NAMED).for_each(|n| skipped.add(n.to_string(), "odd"));
-        assert_eq!((skipped.entries.len(), skipped.count()), (MAX_NAMED, MAX_NAMED + 1));
+        (0..MAX_NAMED_ENTRIES).for_each(|n| skipped.add(n.to_string(), "odd"));
+        assert_eq!((skipped.entries.len(), skipped.count()), (MAX_NAMED_ENTRIES, MAX_NAMED_ENTRIES + 1));
         assert!(skipped.covers("x"), "it may be one that isn't named");
         assert!(skipped.text().ends_with("; `3` is skipped: odd; 96 more are skipped"), "{}", skipped.text());
     }

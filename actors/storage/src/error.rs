@@ -3,7 +3,7 @@
 /// What a store answers.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a file can't be had or kept. The texts are the same each time, so that a problem is told once.
+/// Why a file can't be had or kept. The texts are the same each time, so that a problem is reported once.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It is written wrongly.
@@ -53,14 +53,14 @@ pub enum Error {
 
 /// Which kind of store, for what to change in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum StorageKind {
     Local,
     S3,
     Gs,
 }
 
-impl Kind {
-    pub(crate) fn access(self) -> &'static str {
+impl StorageKind {
+    pub(crate) fn access_hint(self) -> &'static str {
         match self {
             Self::Local => "give the user that flowlord runs as the right to read and write it",
             Self::S3 => {
@@ -74,7 +74,7 @@ impl Kind {
         }
     }
 
-    fn reach(self) -> &'static str {
+    fn reach_hint(self) -> &'static str {
         match self {
             Self::Local => "check the path and its disk",
             Self::S3 => {
@@ -92,29 +92,29 @@ impl Error {
     /// A file of this machine that can't be read or written.
     #[must_use]
     pub fn of_io(path: &std::path::Path, err: &std::io::Error) -> Self {
-        let (at, hint) = (path.display().to_string(), Kind::Local.reach());
+        let (at, hint) = (path.display().to_string(), StorageKind::Local.reach_hint());
         Self::Unreachable { at, problem: err.to_string(), hint }
     }
 
-    pub(crate) fn of(err: &object_store::Error, kind: Kind, at: &str) -> Self {
+    pub(crate) fn of(err: &object_store::Error, kind: StorageKind, at: &str) -> Self {
         use object_store::Error as Store;
         let at = at.to_owned();
         match err {
             Store::NotFound { .. } => Self::NotFound { at },
             Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
-                Self::Refused { at, hint: kind.access() }
+                Self::Refused { at, hint: kind.access_hint() }
             }
-            err if is_refusal(err) => Self::Refused { at, hint: kind.access() },
+            err if is_refusal(err) => Self::Refused { at, hint: kind.access_hint() },
             Store::InvalidPath { source } => Self::Location(format!("{at} can't be a path: {source}")),
-            err => Self::Unreachable { at, problem: problem(err), hint: kind.reach() },
+            err => Self::Unreachable { at, problem: problem_text(err), hint: kind.reach_hint() },
         }
     }
 }
 
 /// The innermost cause: the texts around it tell how long it took, and so differ each time. A store's answer goes on
 /// for pages, with an id that differs each time: its first line up to that is enough.
-fn problem(err: &object_store::Error) -> String {
-    let text = root(err).to_string();
+fn problem_text(err: &object_store::Error) -> String {
+    let text = root_cause(err).to_string();
     let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
     let said = text.split(['<', '{', '\n']).next().unwrap_or_default().trim_end_matches([':', ' ']);
     match code {
@@ -123,7 +123,7 @@ fn problem(err: &object_store::Error) -> String {
     }
 }
 
-fn root(err: &object_store::Error) -> &(dyn std::error::Error + 'static) {
+fn root_cause(err: &object_store::Error) -> &(dyn std::error::Error + 'static) {
     let mut cause: &(dyn std::error::Error + 'static) = err;
     while let Some(source) = cause.source() {
         cause = source;
@@ -133,7 +133,7 @@ fn root(err: &object_store::Error) -> &(dyn std::error::Error + 'static) {
 
 /// What the library has no name for: a disk's refusal, and a store's to list.
 fn is_refusal(err: &object_store::Error) -> bool {
-    let root = root(err);
+    let root = root_cause(err);
     let io = root.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
     let text = root.to_string();
     io == Some(std::io::ErrorKind::PermissionDenied)

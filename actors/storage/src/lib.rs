@@ -1,6 +1,6 @@
 //! Files wherever they are: a local folder, S3 and what speaks like it, and GCS, behind one type.
 //!
-//! No actor: whoever needs files opens a [`Store`] of its own through [`Stores`]. What goes wrong says what to change.
+//! No actor: a user of files opens a [`Store`] of its own through [`Stores`]. Each error says what to change.
 
 mod connect;
 mod entry;
@@ -16,9 +16,9 @@ mod walk;
 mod watch;
 
 pub use connect::{Gcs, Hidden, HmacKey, S3, StoreConfig, Stores};
-pub use entry::{Level, Listing, Object, Skipped, SkippedEntry, is_hidden};
+pub use entry::{FolderLevel, Listing, Object, Skipped, SkippedEntry, is_hidden};
 pub use error::{Error, Result};
 pub use listing::list_folder;
 pub use location::Location;
 pub use store::{Content, MOST_OBJECTS, Store};
-pub use watch::Watch;
+pub use watch::FolderWatch;

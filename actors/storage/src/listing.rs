@@ -6,11 +6,11 @@ use std::path::Path;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path as Key;
 
-use crate::entry::{Level, Listing, object, shown};
+use crate::entry::{FolderLevel, Listing, object_of, show_text};
 use crate::error::{Error, Result};
 use crate::sift::SiftedKeys;
 use crate::store::Store;
-use crate::walk::{Depth, Links, walk};
+use crate::walk::{LinkPolicy, WalkDepth, walk_folder};
 
 impl Store {
     /// The files below `folder`, by path; empty for all. None where nothing is there.
@@ -18,7 +18,8 @@ impl Store {
     /// # Errors
     /// When the store can't be asked, or there are more than `most`.
     pub async fn list(&self, folder: &str, most: usize) -> Result<Listing> {
-        let Level { files: objects, skipped, .. } = self.scan(folder, most, Depth::All).await?;
+        let FolderLevel { files: objects, skipped, .. } =
+            self.list_sorted(folder, most, WalkDepth::All).await?;
         Ok(Listing { objects, skipped })
     }
 
@@ -26,15 +27,15 @@ impl Store {
     ///
     /// # Errors
     /// When the store can't be asked, or there are more than `most`.
-    pub async fn list_level(&self, folder: &str, most: usize) -> Result<Level> {
-        self.scan(folder, most, Depth::One).await
+    pub async fn list_level(&self, folder: &str, most: usize) -> Result<FolderLevel> {
+        self.list_sorted(folder, most, WalkDepth::One).await
     }
 
-    async fn scan(&self, folder: &str, most: usize, depth: Depth) -> Result<Level> {
+    async fn list_sorted(&self, folder: &str, most: usize, depth: WalkDepth) -> Result<FolderLevel> {
         let within = self.key(folder)?;
         let mut found = match &self.pages {
-            Some(pages) => self.turn(pages.as_ref(), &within, folder, most, depth).await?,
-            None => self.walk(&within, folder, most, depth).await?,
+            Some(pages) => self.list_pages(pages.as_ref(), &within, folder, most, depth).await?,
+            None => self.list_local(&within, folder, most, depth).await?,
         };
         found.files.sort_by(|a, b| a.path.cmp(&b.path));
         found.folders.sort_unstable();
@@ -42,46 +43,51 @@ impl Store {
     }
 
     /// A folder of this machine.
-    async fn walk(&self, within: &Key, folder: &str, most: usize, depth: Depth) -> Result<Level> {
+    async fn list_local(
+        &self,
+        within: &Key,
+        folder: &str,
+        most: usize,
+        depth: WalkDepth,
+    ) -> Result<FolderLevel> {
         let root = Path::new("/").join(within.as_ref());
         let name = match depth {
-            Depth::All => folder.trim_matches('/').to_owned(),
-            Depth::One => String::new(),
+            WalkDepth::All => folder.trim_matches('/').to_owned(),
+            WalkDepth::One => String::new(),
         };
         let at = self.at(folder);
-        let walked = tokio::task::spawn_blocking(move || walk(&root, name, &at, most, depth, Links::Each));
+        let walked =
+            tokio::task::spawn_blocking(move || walk_folder(&root, name, &at, most, depth, LinkPolicy::Each));
         walked.await.unwrap_or_else(|err| Err(Error::of_io(Path::new(folder), &std::io::Error::other(err))))
     }
 
     /// A folder of an object store, page by page.
-    async fn turn(
+    async fn list_pages(
         &self,
         pages: &dyn PaginatedListStore,
         within: &Key,
         folder: &str,
         most: usize,
-        depth: Depth,
-    ) -> Result<Level> {
+        depth: WalkDepth,
+    ) -> Result<FolderLevel> {
         let prefix = Some(format!("{within}/")).filter(|_| !within.as_ref().is_empty());
-        let base = if depth == Depth::All { &self.root } else { within };
-        let relative = |key: &str| {
-            let rest = key.strip_prefix(base.as_ref()).unwrap_or(key);
-            if base.as_ref().is_empty() { rest } else { rest.strip_prefix('/').unwrap_or(rest) }.to_owned()
-        };
-        let mut found = Level::default();
+        let base = if depth == WalkDepth::All { &self.root } else { within };
+        let mut found = FolderLevel::default();
         let mut page_token = None;
         loop {
-            let delimiter = (depth == Depth::One).then_some(Cow::Borrowed("/"));
+            let delimiter = (depth == WalkDepth::One).then_some(Cow::Borrowed("/"));
             let options = PaginatedListOptions { page_token, delimiter, ..PaginatedListOptions::default() };
             let page = pages.list_paginated(prefix.as_deref(), options).await;
             let page = page.map_err(|err| self.error(&err, folder))?;
             let sifted = page.result.extensions.get::<SiftedKeys>();
             for (key, why) in sifted.iter().flat_map(|sifted| &sifted.0) {
-                found.skipped.add(shown(&relative(key)).into_owned(), *why);
+                found.skipped.add(show_text(&relative_path(base, key)).into_owned(), *why);
             }
             let objects = page.result.objects.iter();
-            found.files.extend(objects.map(|it| object(relative(it.location.as_ref()), it)));
-            found.folders.extend(page.result.common_prefixes.iter().map(|key| relative(key.as_ref())));
+            found.files.extend(objects.map(|it| object_of(relative_path(base, it.location.as_ref()), it)));
+            found
+                .folders
+                .extend(page.result.common_prefixes.iter().map(|key| relative_path(base, key.as_ref())));
             if found.files.len() + found.folders.len() + found.skipped.count() > most {
                 return Err(Error::TooMany { at: self.at(folder), most });
             }
@@ -93,13 +99,18 @@ impl Store {
     }
 }
 
+fn relative_path(base: &Key, key: &str) -> String {
+    let rest = key.strip_prefix(base.as_ref()).unwrap_or(key);
+    if base.as_ref().is_empty() { rest } else { rest.strip_prefix('/').unwrap_or(rest) }.to_owned()
+}
+
 /// The files of this machine below a folder, each once, however many links lead to it. Hidden ones don't count.
 ///
 /// # Errors
 /// When the folder can't be read, or there are more than `most`.
 pub fn list_folder(folder: &Path, most: usize) -> Result<Listing> {
     let at = folder.display().to_string();
-    let mut found = walk(folder, String::new(), &at, most, Depth::All, Links::Once)?;
+    let mut found = walk_folder(folder, String::new(), &at, most, WalkDepth::All, LinkPolicy::Once)?;
     found.files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(Listing { objects: found.files, skipped: found.skipped })
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use object_store::path::Path as Key;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result, StorageKind};
 
 /// A file or a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,24 +36,25 @@ impl Location {
     pub fn parse(text: &str) -> Result<Self> {
         let Some((scheme, rest)) = text.split_once("://") else {
             return match text {
-                "" => {
-                    Err(wrong("name a file or a folder, like \"./workflows\" or \"s3://bucket/workflows\""))
-                }
+                "" => Err(location_error(
+                    "name a file or a folder, like \"./workflows\" or \"s3://bucket/workflows\"",
+                )),
                 path => Ok(Self::Local(PathBuf::from(path))),
             };
         };
         match scheme {
             "file" => {
                 let path = url::Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
-                let path =
-                    path.ok_or_else(|| wrong(format!("`{text}`: write it like file:///srv/workflows")))?;
+                let path = path.ok_or_else(|| {
+                    location_error(format!("`{text}`: write it like file:///srv/workflows"))
+                })?;
                 Ok(Self::Local(path))
             }
-            "s3" => bucket(text, rest).map(|(bucket, key)| Self::S3 { bucket, key }),
-            "gs" => bucket(text, rest).map(|(bucket, key)| Self::Gs { bucket, key }),
-            "mc" | "mcs" => Err(minio(text, scheme, rest)),
-            "gcs" => Err(wrong(format!("`{text}`: write gs://{rest}"))),
-            _ => Err(wrong(format!("`{text}`: write a path, or file://, s3:// or gs:// before it"))),
+            "s3" => parse_bucket(text, rest).map(|(bucket, key)| Self::S3 { bucket, key }),
+            "gs" => parse_bucket(text, rest).map(|(bucket, key)| Self::Gs { bucket, key }),
+            "mc" | "mcs" => Err(minio_error(text, scheme, rest)),
+            "gcs" => Err(location_error(format!("`{text}`: write gs://{rest}"))),
+            _ => Err(location_error(format!("`{text}`: write a path, or file://, s3:// or gs:// before it"))),
         }
     }
 
@@ -116,11 +117,11 @@ impl Location {
         }
     }
 
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> StorageKind {
         match self {
-            Self::Local(_) => Kind::Local,
-            Self::S3 { .. } => Kind::S3,
-            Self::Gs { .. } => Kind::Gs,
+            Self::Local(_) => StorageKind::Local,
+            Self::S3 { .. } => StorageKind::S3,
+            Self::Gs { .. } => StorageKind::Gs,
         }
     }
 }
@@ -137,16 +138,16 @@ impl fmt::Display for Location {
     }
 }
 
-fn wrong(text: impl Into<String>) -> Error {
+fn location_error(text: impl Into<String>) -> Error {
     Error::Location(text.into())
 }
 
-fn bucket(text: &str, rest: &str) -> Result<(String, String)> {
+fn parse_bucket(text: &str, rest: &str) -> Result<(String, String)> {
     let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
     let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     if bucket.is_empty() || !bucket.chars().all(is_name) {
         let like = text.split("://").next().unwrap_or_default();
-        return Err(wrong(format!("`{text}`: name a bucket, like {like}://bucket/workflows")));
+        return Err(location_error(format!("`{text}`: name a bucket, like {like}://bucket/workflows")));
     }
     Ok((bucket.to_owned(), key_of(text, key)?.to_string()))
 }
@@ -154,15 +155,15 @@ fn bucket(text: &str, rest: &str) -> Result<(String, String)> {
 /// A path within a store: `.`, `..` and empty parts are none.
 pub(crate) fn key_of(text: &str, path: &str) -> Result<Key> {
     Key::parse(path.trim_matches('/'))
-        .map_err(|_| wrong(format!("`{text}`: write the path without `.`, `..` and `//`")))
+        .map_err(|_| location_error(format!("`{text}`: write the path without `.`, `..` and `//`")))
 }
 
 /// `mc://host/bucket/path`, as the reference system names other stores that speak S3; `mcs` with TLS.
-fn minio(text: &str, scheme: &str, rest: &str) -> Error {
+fn minio_error(text: &str, scheme: &str, rest: &str) -> Error {
     let (host, path) = rest.split_once('/').unwrap_or((rest, "BUCKET"));
     let http = if scheme == "mcs" { "https" } else { "http" };
     let host = if host.is_empty() { "HOST" } else { host };
-    wrong(format!("`{text}`: write s3://{path}, and set store.s3.endpoint = \"{http}://{host}\""))
+    location_error(format!("`{text}`: write s3://{path}, and set store.s3.endpoint = \"{http}://{host}\""))
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use object_store::client::{
 };
 use object_store::{ClientOptions, Result};
 
-use crate::entry::why_not;
+use crate::entry::find_path_problem;
 
-/// The keys of a page that can't be paths, each with why; told beside the page.
+/// The keys of a page that can't be paths, each with why; passed on beside the page.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SiftedKeys(pub(crate) Vec<(String, &'static str)>);
 
@@ -19,17 +19,18 @@ pub(crate) struct SiftingConnector;
 
 impl HttpConnector for SiftingConnector {
     fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
-        Ok(HttpClient::new(Sifting(ReqwestConnector::default().connect(options)?)))
+        Ok(HttpClient::new(SiftingService(ReqwestConnector::default().connect(options)?)))
     }
 }
 
 #[derive(Debug)]
-struct Sifting(HttpClient);
+struct SiftingService(HttpClient);
 
-type Called<'a> = Pin<Box<dyn Future<Output = std::result::Result<HttpResponse, HttpError>> + Send + 'a>>;
+type ServiceAnswer<'a> =
+    Pin<Box<dyn Future<Output = std::result::Result<HttpResponse, HttpError>> + Send + 'a>>;
 
-impl HttpService for Sifting {
-    fn call<'a, 'b>(&'a self, request: HttpRequest) -> Called<'b>
+impl HttpService for SiftingService {
+    fn call<'a, 'b>(&'a self, request: HttpRequest) -> ServiceAnswer<'b>
     where
         'a: 'b,
         Self: 'b,
@@ -37,25 +38,29 @@ impl HttpService for Sifting {
         let is_listing = request.uri().query().is_some_and(|query| query.contains("list-type=2"));
         Box::pin(async move {
             let response = self.0.execute(request).await?;
-            if is_listing && response.status().is_success() { sifted(response).await } else { Ok(response) }
+            if is_listing && response.status().is_success() {
+                sift_response(response).await
+            } else {
+                Ok(response)
+            }
         })
     }
 }
 
-async fn sifted(response: HttpResponse) -> std::result::Result<HttpResponse, HttpError> {
+async fn sift_response(response: HttpResponse) -> std::result::Result<HttpResponse, HttpError> {
     let (mut parts, body) = response.into_parts();
     let body = body.bytes().await?;
     let Ok(text) = std::str::from_utf8(&body) else {
         return Ok(HttpResponse::from_parts(parts, body.into()));
     };
-    let (page, keys) = sift(text);
+    let (page, keys) = sift_page(text);
     parts.headers.remove("content-length");
     parts.extensions.insert(keys);
     Ok(HttpResponse::from_parts(parts, page.into()))
 }
 
 /// Takes out of a page the keys that can't be paths, and markers of folders, which are no files.
-fn sift(page: &str) -> (String, SiftedKeys) {
+fn sift_page(page: &str) -> (String, SiftedKeys) {
     let (mut kept, mut keys) = (String::with_capacity(page.len()), SiftedKeys::default());
     let mut rest = page;
     while let Some((start, tag, name)) = next_entry(rest) {
@@ -65,12 +70,12 @@ fn sift(page: &str) -> (String, SiftedKeys) {
         let (before, entry, after) = (&rest[..start], &rest[start..end], &rest[end..]);
         kept.push_str(before);
         rest = after;
-        let key = unescaped(within(entry, name));
+        let key = unescape_xml(element_text(entry, name));
         if tag == "Contents" && key.ends_with('/') {
             continue;
         }
         let path = key.strip_suffix('/').unwrap_or(&key);
-        match why_not(path).filter(|_| !key.is_empty()) {
+        match find_path_problem(path).filter(|_| !key.is_empty()) {
             Some(why) => keys.0.push((key, why)),
             None => kept.push_str(entry),
         }
@@ -87,17 +92,17 @@ fn next_entry(page: &str) -> Option<(usize, &'static str, &'static str)> {
 }
 
 /// The text of an element.
-fn within<'a>(entry: &'a str, name: &str) -> &'a str {
+fn element_text<'a>(entry: &'a str, name: &str) -> &'a str {
     let text = entry.split_once(&format!("<{name}>")).map_or("", |(_, rest)| rest);
     text.split_once(&format!("</{name}>")).map_or("", |(text, _)| text)
 }
 
 /// A text of XML as it was written.
-fn unescaped(text: &str) -> String {
+fn unescape_xml(text: &str) -> String {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     while let Some((before, after)) = rest.split_once('&') {
         out.push_str(before);
-        let known = after.split_once(';').and_then(|(name, after)| Some((character(name)?, after)));
+        let known = after.split_once(';').and_then(|(name, after)| Some((named_character(name)?, after)));
         (rest, _) = match known {
             Some((c, after)) => (after, out.push(c)),
             None => (after, out.push('&')),
@@ -106,7 +111,7 @@ fn unescaped(text: &str) -> String {
     out + rest
 }
 
-fn character(name: &str) -> Option<char> {
+fn named_character(name: &str) -> Option<char> {
     match name {
         "amp" => Some('&'),
         "lt" => Some('<'),
@@ -145,7 +150,7 @@ mod tests {
         ];
         let [a, b, c, d] = good.clone();
         let mixed = [&[a, odd[0].clone(), b], &odd[1..], &[file("orders/x/"), file("p//"), c, d]].concat();
-        let (kept, keys) = sift(&page(&mixed));
+        let (kept, keys) = sift_page(&page(&mixed));
         assert_eq!(kept, page(&good));
         let keys: Vec<_> = keys.0.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, ["p//x.csv", "p//", "Icon\r", "Icon\r", "/x.csv", "a/./b", "/"]);
@@ -154,7 +159,7 @@ mod tests {
     #[test]
     fn a_page_that_isnt_one_stays_as_it_is() {
         for text in ["", "<L/>", "<Contents><Key>a//b</Key>", "<Contents></Contents>", "no & page"] {
-            assert_eq!(sift(text).0, text);
+            assert_eq!(sift_page(text).0, text);
         }
     }
 }

@@ -9,15 +9,15 @@ use object_store::path::Path as Key;
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::entry::{Object, etag, object};
+use crate::entry::{Object, etag_of, object_of};
 use crate::error::{Error, Result};
 use crate::location::{Location, key_of};
 
-/// As many files a folder may hold.
+/// How many files a folder may hold.
 pub const MOST_OBJECTS: usize = 100_000;
 
 /// How much is held of a file that is copied.
-const CHUNK: usize = 8 * 1024 * 1024;
+const CHUNK_BYTES: usize = 8 * 1024 * 1024;
 
 /// A file that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,16 +45,16 @@ impl std::fmt::Debug for Store {
 }
 
 /// An object store elsewhere.
-pub(crate) trait Remote: ObjectStore + PaginatedListStore {}
+pub(crate) trait RemoteStorage: ObjectStore + PaginatedListStore {}
 
-impl<T: ObjectStore + PaginatedListStore> Remote for T {}
+impl<T: ObjectStore + PaginatedListStore> RemoteStorage for T {}
 
 impl Store {
-    pub(crate) fn local(store: Arc<dyn ObjectStore>, root: Key, location: Location) -> Self {
+    pub(crate) fn open_local(store: Arc<dyn ObjectStore>, root: Key, location: Location) -> Self {
         Self { store, pages: None, root, location }
     }
 
-    pub(crate) fn remote(store: Arc<dyn Remote>, root: Key, location: Location) -> Self {
+    pub(crate) fn open_remote(store: Arc<dyn RemoteStorage>, root: Key, location: Location) -> Self {
         Self { store: Arc::clone(&store) as _, pages: Some(store), root, location }
     }
 
@@ -70,7 +70,7 @@ impl Store {
     /// When it isn't there or the store can't be asked.
     pub async fn head(&self, path: &str) -> Result<Object> {
         let found = self.store.head(&self.key(path)?).await.map_err(|err| self.error(&err, path))?;
-        Ok(object(path.to_owned(), &found))
+        Ok(object_of(path.to_owned(), &found))
     }
 
     /// One file; the place itself for an empty path.
@@ -84,7 +84,7 @@ impl Store {
         if got.meta.size > most {
             return Err(too_large());
         }
-        let etag = etag(&got.meta);
+        let etag = etag_of(&got.meta);
         let mut bytes = BytesMut::new();
         let mut stream = got.into_stream();
         while let Some(part) = stream.next().await {
@@ -96,7 +96,7 @@ impl Store {
         Ok(Content { bytes: bytes.freeze(), etag })
     }
 
-    /// Writes a file: whoever reads it sees the old one or the new one, whole.
+    /// Writes a file: readers see the old one or the new one, whole.
     ///
     /// # Errors
     /// When it can't be written; the old one stays then.
@@ -114,12 +114,12 @@ impl Store {
         let unread = |err: std::io::Error| Error::of_io(from, &err);
         let mut file = tokio::fs::File::open(from).await.map_err(unread)?;
         let first = read_chunk(&mut file).await.map_err(unread)?;
-        if first.len() < CHUNK {
+        if first.len() < CHUNK_BYTES {
             return self.put(path, first).await;
         }
         let failed = |err| self.error(&err, path);
         let upload = self.store.put_multipart(&self.key(path)?).await.map_err(failed)?;
-        let mut writer = WriteMultipart::new_with_chunk_size(upload, CHUNK);
+        let mut writer = WriteMultipart::new_with_chunk_size(upload, CHUNK_BYTES);
         let mut chunk = first;
         while !chunk.is_empty() {
             // One piece on its way at a time.
@@ -164,7 +164,7 @@ impl Store {
         let found = self.store.head(&key).await.map_err(failed)?;
         let mut at = 0;
         while at < found.size {
-            let end = found.size.min(at + u64::try_from(CHUNK).unwrap_or(u64::MAX));
+            let end = found.size.min(at + u64::try_from(CHUNK_BYTES).unwrap_or(u64::MAX));
             let options = GetOptions::new().with_range(Some(at..end)).with_if_match(found.e_tag.clone());
             let got = self.store.get_opts(&key, options).await.map_err(failed)?;
             each(got.bytes().await.map_err(failed)?).await?;
@@ -201,8 +201,8 @@ impl Store {
 
 /// A whole chunk, less only at the file's end.
 async fn read_chunk(file: &mut tokio::fs::File) -> std::io::Result<Bytes> {
-    let mut chunk = BytesMut::with_capacity(CHUNK);
-    let most = u64::try_from(CHUNK).unwrap_or(u64::MAX);
+    let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
+    let most = u64::try_from(CHUNK_BYTES).unwrap_or(u64::MAX);
     let mut limited = file.take(most);
     while limited.read_buf(&mut chunk).await? > 0 {}
     Ok(chunk.freeze())

@@ -43,7 +43,7 @@ async fn behaves(store: &Store) {
     assert_eq!((names, level.folders), (vec![("a.toml", 6), ("f.toml", 6)], vec!["b".to_owned()]));
     let level = store.list_level("b", 99).await.unwrap();
     assert_eq!((level.files.len(), level.folders.len()), (3, 0));
-    assert_eq!(store.list_level("none", 9).await.unwrap(), Level::default());
+    assert_eq!(store.list_level("none", 9).await.unwrap(), FolderLevel::default());
     assert!(store.list_level("b", 2).await.unwrap_err().to_string().contains("holds more than 2 files"));
     let most = store.list("", 4).await.unwrap_err();
     assert!(most.to_string().contains("holds more than 4 files: name a smaller folder"), "{most}");

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use crate::store::MOST_OBJECTS;
 
-/// As many links may lead to one path, as on Linux.
-const MOST_LINKS: usize = 40;
+/// How many links may lead to one path, as on Linux.
+const MAX_LINKS: usize = 40;
 
 /// Which folder stands at a path: another one may take its place, even with its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ struct FolderId {
 
 /// All that must stay as it is for a watch to see every change. Paths in it have no links before their last part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Trace {
+pub(crate) struct PathTrace {
     /// Folders of which every file counts.
     pub(crate) within: BTreeSet<PathBuf>,
     /// Parts of the way to the root, and of the ways that links below it lead.
@@ -34,19 +34,18 @@ pub(crate) struct Trace {
     folders: BTreeMap<PathBuf, Option<FolderId>>,
 }
 
-impl Trace {
+impl PathTrace {
     /// Traces an absolute path. Below it hidden files and folders don't count, nor do links to files that don't
     /// `matter`.
     pub(crate) fn of(root: &Path, matters: &dyn Fn(&Path) -> bool) -> Self {
         let mut trace = Self::default();
         if let Some(root) = trace.resolve(root).filter(|root| root.is_dir()) {
-            trace.walk(root, matters);
+            trace.walk_below(root, matters);
         }
-        let is_missing = |path: &&PathBuf| std::fs::symlink_metadata(path).is_err();
-        trace.missing = trace.on_the_way.iter().filter(is_missing).cloned().collect();
+        trace.missing = trace.on_the_way.iter().filter(|path| is_missing(path)).cloned().collect();
         let holders = trace.on_the_way.iter().filter_map(|path| path.parent());
         let folders: BTreeSet<_> = holders.chain(trace.within.iter().map(PathBuf::as_path)).collect();
-        trace.folders = folders.into_iter().map(|folder| (folder.to_owned(), id(folder))).collect();
+        trace.folders = folders.into_iter().map(|folder| (folder.to_owned(), folder_id(folder))).collect();
         trace
     }
 
@@ -60,11 +59,10 @@ impl Trace {
     /// Whether each part of the way is what it was, which no watch tells.
     pub(crate) fn is_way_the_same(&self) -> bool {
         let leads_on = |path: &PathBuf| std::fs::read_link(path).ok().as_ref() == self.links.get(path);
-        let is_missing = |path: &PathBuf| std::fs::symlink_metadata(path).is_err();
         let mut folders = self.folders.iter().filter(|(path, _)| self.on_the_way.contains(*path));
         self.on_the_way.iter().all(leads_on)
-            && self.missing.iter().all(is_missing)
-            && folders.all(|(path, then)| id(path) == *then)
+            && self.missing.iter().all(|path| is_missing(path))
+            && folders.all(|(path, then)| folder_id(path) == *then)
     }
 
     /// Whether another file or folder at this path would have to be watched anew.
@@ -75,7 +73,7 @@ impl Trace {
     /// Follows a path part by part, and notes each; none where it leads nowhere.
     fn resolve(&mut self, path: &Path) -> Option<PathBuf> {
         let mut at = PathBuf::new();
-        let mut rest: VecDeque<OsString> = parts(path).collect();
+        let mut rest: VecDeque<OsString> = path_parts(path).collect();
         let mut links = 0;
         while let Some(part) = rest.pop_front() {
             match Path::new(&part).components().next() {
@@ -86,10 +84,10 @@ impl Trace {
                     if std::fs::symlink_metadata(&entry).ok()?.is_symlink() {
                         let target = std::fs::read_link(&entry).ok()?;
                         links += 1;
-                        if links > MOST_LINKS {
+                        if links > MAX_LINKS {
                             return None;
                         }
-                        parts(&target).rev().for_each(|part| rest.push_front(part));
+                        path_parts(&target).rev().for_each(|part| rest.push_front(part));
                         self.links.insert(entry, target);
                     } else {
                         at = entry;
@@ -102,7 +100,7 @@ impl Trace {
         Some(at)
     }
 
-    fn walk(&mut self, root: PathBuf, matters: &dyn Fn(&Path) -> bool) {
+    fn walk_below(&mut self, root: PathBuf, matters: &dyn Fn(&Path) -> bool) {
         let mut folders = vec![root];
         let mut entries = 0;
         while let Some(folder) = folders.pop() {
@@ -121,14 +119,14 @@ impl Trace {
                 if kind.is_dir() {
                     folders.push(path);
                 } else if kind.is_symlink() {
-                    folders.extend(self.follow(&path, matters));
+                    folders.extend(self.follow_link(&path, matters));
                 }
             }
         }
     }
 
     /// Follows a link below the root; answers the folder that it leads to.
-    fn follow(&mut self, link: &Path, matters: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
+    fn follow_link(&mut self, link: &Path, matters: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
         let leads_to_folder = std::fs::metadata(link).map(|found| found.is_dir());
         if !leads_to_folder.as_ref().is_ok_and(|is_folder| !is_folder) || matters(link) {
             return self.resolve(link).filter(|_| leads_to_folder.unwrap_or(false));
@@ -137,12 +135,16 @@ impl Trace {
     }
 }
 
-fn parts(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
+fn is_missing(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_err()
+}
+
+fn path_parts(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
     let parts: Vec<_> = path.components().filter(|part| *part != Component::CurDir).collect();
     parts.into_iter().map(|part| part.as_os_str().to_owned()).collect::<Vec<_>>().into_iter()
 }
 
-fn id(path: &Path) -> Option<FolderId> {
+fn folder_id(path: &Path) -> Option<FolderId> {
     std::fs::metadata(path).ok().as_ref().map(id_of)
 }
 

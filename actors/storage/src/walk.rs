@@ -9,21 +9,20 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 
-use crate::entry::{Level, Object, shown_name, why_not};
-use crate::error::{Error, Kind, Result};
+use crate::entry::{FolderLevel, Object, find_path_problem, shown_name};
+use crate::error::{Error, Result, StorageKind};
 
-/// How deep to walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Depth {
+pub(crate) enum WalkDepth {
     /// All that is below.
     All,
     /// What is directly there.
     One,
 }
 
-/// What counts.
+/// Which links are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Links {
+pub(crate) enum LinkPolicy {
     /// What is behind each link to a folder, unless that leads round in a circle.
     Each,
     /// Each folder once, however many links lead there; hidden files and folders don't.
@@ -31,16 +30,16 @@ pub(crate) enum Links {
 }
 
 /// A folder to walk, and those that it was reached by.
-struct Folder {
+struct WalkedFolder {
     path: PathBuf,
     /// What the paths in it begin with.
     name: String,
     /// Where it really is.
     real: PathBuf,
-    above: Option<Rc<Folder>>,
+    above: Option<Rc<WalkedFolder>>,
 }
 
-impl Folder {
+impl WalkedFolder {
     fn name_of(&self, entry: &str) -> String {
         if self.name.is_empty() { entry.to_owned() } else { format!("{}/{entry}", self.name) }
     }
@@ -51,74 +50,79 @@ impl Folder {
     }
 }
 
-struct Walk<'a> {
+struct FolderWalk<'a> {
     at: &'a str,
     most: usize,
-    depth: Depth,
-    links: Links,
-    found: Level,
+    depth: WalkDepth,
+    links: LinkPolicy,
+    found: FolderLevel,
     walked: HashSet<PathBuf>,
-    rest: Vec<Folder>,
+    rest: Vec<WalkedFolder>,
     folders: usize,
 }
 
 /// Walks through a folder that is called `at`; `name` is what the paths in it begin with. What can't be read, or has a
 /// name that can't be taken, is skipped. Nothing is in a folder that isn't there.
-pub(crate) fn walk(
+pub(crate) fn walk_folder(
     root: &Path,
     name: String,
     at: &str,
     most: usize,
-    depth: Depth,
-    links: Links,
-) -> Result<Level> {
-    let (found, walked) = (Level::default(), HashSet::new());
-    let mut walk = Walk { at, most, depth, links, found, walked, rest: Vec::new(), folders: 0 };
-    let failed = |err: &io::Error| match err.kind() {
-        ErrorKind::PermissionDenied => Err(Error::Refused { at: at.to_owned(), hint: Kind::Local.access() }),
-        _ => Err(Error::of_io(root, err)),
-    };
+    depth: WalkDepth,
+    links: LinkPolicy,
+) -> Result<FolderLevel> {
+    let (found, walked) = (FolderLevel::default(), HashSet::new());
+    let mut walk = FolderWalk { at, most, depth, links, found, walked, rest: Vec::new(), folders: 0 };
     let real = match root.canonicalize() {
         Err(err) if err.kind() == ErrorKind::NotFound => return Ok(walk.found),
-        Err(err) => return failed(&err),
+        Err(err) => return Err(root_error(root, at, &err)),
         Ok(real) => real,
     };
-    let root = Folder { path: root.to_owned(), name, real, above: None };
-    match read(&root.path) {
+    let first = WalkedFolder { path: root.to_owned(), name, real, above: None };
+    match read_entries(root) {
         Err(err) if matches!(err.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-        Err(err) => return failed(&err),
-        Ok(entries) => walk.through(root, entries)?,
+        Err(err) => return Err(root_error(root, at, &err)),
+        Ok(entries) => walk.walk_entries(first, entries)?,
     }
     while let Some(folder) = walk.rest.pop() {
-        match read(&folder.path) {
+        match read_entries(&folder.path) {
             Err(err) if err.kind() == ErrorKind::NotFound => {}
-            Err(err) => walk.found.skipped.add(folder.name, unreadable(&err)),
-            Ok(entries) => walk.through(folder, entries)?,
+            Err(err) => walk.found.skipped.add(folder.name, unreadable_text(&err)),
+            Ok(entries) => walk.walk_entries(folder, entries)?,
         }
     }
     Ok(walk.found)
 }
 
+fn root_error(root: &Path, at: &str, err: &io::Error) -> Error {
+    match err.kind() {
+        ErrorKind::PermissionDenied => {
+            Error::Refused { at: at.to_owned(), hint: StorageKind::Local.access_hint() }
+        }
+        _ => Error::of_io(root, err),
+    }
+}
+
 /// What is in a folder, by name, so that each walk finds the same.
-fn read(folder: &Path) -> io::Result<Vec<DirEntry>> {
+fn read_entries(folder: &Path) -> io::Result<Vec<DirEntry>> {
     let mut entries = std::fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
     entries.sort_by_key(DirEntry::file_name);
     Ok(entries)
 }
 
-fn unreadable(err: &io::Error) -> String {
+fn unreadable_text(err: &io::Error) -> String {
     format!("it can't be read: {err}")
 }
 
-impl Walk<'_> {
-    fn through(&mut self, folder: Folder, entries: Vec<DirEntry>) -> Result<()> {
-        if self.links == Links::Once && !self.walked.insert(folder.real.clone()) {
+impl FolderWalk<'_> {
+    fn walk_entries(&mut self, folder: WalkedFolder, entries: Vec<DirEntry>) -> Result<()> {
+        if self.links == LinkPolicy::Once && !self.walked.insert(folder.real.clone()) {
             return Ok(());
         }
         let folder = Rc::new(folder);
         for entry in entries {
-            self.take(&folder, &entry);
-            let Level { files, folders, skipped } = &self.found;
+            self.add_entry(&folder, &entry);
+            let FolderLevel { files, folders, skipped } = &self.found;
             if files.len().max(self.folders) + folders.len() + skipped.count() > self.most {
                 return Err(Error::TooMany { at: self.at.to_owned(), most: self.most });
             }
@@ -126,68 +130,74 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn take(&mut self, folder: &Rc<Folder>, entry: &DirEntry) {
+    fn add_entry(&mut self, folder: &Rc<WalkedFolder>, entry: &DirEntry) {
         let file_name = entry.file_name();
-        if self.links == Links::Once && file_name.as_encoded_bytes().starts_with(b".") {
+        if self.links == LinkPolicy::Once && file_name.as_encoded_bytes().starts_with(b".") {
             return;
         }
-        let kind =
-            entry.file_type().and_then(|kind| if kind.is_symlink() { target(entry) } else { Ok(kind) });
+        let kind = entry
+            .file_type()
+            .and_then(|kind| if kind.is_symlink() { link_target_type(entry) } else { Ok(kind) });
         let skipped = match (kind, file_name.to_str()) {
             (Err(err), _) if err.kind() == ErrorKind::NotFound => return,
             // Pipes and the like: opening one would wait for ever.
             (Ok(kind), _) if !kind.is_dir() && !kind.is_file() => return,
-            (Err(err), _) => Err(unreadable(&err)),
+            (Err(err), _) => Err(unreadable_text(&err)),
             (Ok(_), None) => Err("its name is no UTF-8: give it another name".to_owned()),
-            (Ok(_), Some(name)) if why_not(name).is_some() => {
-                Err(why_not(name).unwrap_or_default().to_owned())
+            (Ok(_), Some(name)) if find_path_problem(name).is_some() => {
+                Err(find_path_problem(name).unwrap_or_default().to_owned())
             }
-            (Ok(kind), Some(name)) if kind.is_dir() => self.enter(folder, entry, name),
-            (Ok(_), Some(name)) => self.file(folder, entry, name),
+            (Ok(kind), Some(name)) if kind.is_dir() => self.enter_folder(folder, entry, name),
+            (Ok(_), Some(name)) => self.add_file(folder, entry, name),
         };
         if let Err(why) = skipped {
             self.found.skipped.add(folder.name_of(&shown_name(&file_name)), why);
         }
     }
 
-    fn enter(
+    fn enter_folder(
         &mut self,
-        folder: &Rc<Folder>,
+        folder: &Rc<WalkedFolder>,
         entry: &DirEntry,
         name: &str,
     ) -> std::result::Result<(), String> {
-        if self.depth == Depth::One {
+        if self.depth == WalkDepth::One {
             self.found.folders.push(name.to_owned());
             return Ok(());
         }
         let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
         let path = entry.path();
         let real = if is_link { path.canonicalize() } else { Ok(folder.real.join(name)) };
-        let real = real.map_err(|err| unreadable(&err))?;
-        if is_link && self.links == Links::Each && folder.is_within(&real) {
+        let real = real.map_err(|err| unreadable_text(&err))?;
+        if is_link && self.links == LinkPolicy::Each && folder.is_within(&real) {
             return Err("it is a link to a folder that it is in: take it out".to_owned());
         }
         self.folders += 1;
         let (name, above) = (folder.name_of(name), Some(Rc::clone(folder)));
-        self.rest.push(Folder { path, name, real, above });
+        self.rest.push(WalkedFolder { path, name, real, above });
         Ok(())
     }
 
-    fn file(&mut self, folder: &Folder, entry: &DirEntry, name: &str) -> std::result::Result<(), String> {
+    fn add_file(
+        &mut self,
+        folder: &WalkedFolder,
+        entry: &DirEntry,
+        name: &str,
+    ) -> std::result::Result<(), String> {
         if is_being_written(name) {
             return Ok(());
         }
         match std::fs::metadata(entry.path()) {
-            Ok(found) => self.found.files.push(object(folder.name_of(name), &found)),
+            Ok(found) => self.found.files.push(local_object(folder.name_of(name), &found)),
             Err(err) if err.kind() == ErrorKind::NotFound => {}
-            Err(err) => return Err(unreadable(&err)),
+            Err(err) => return Err(unreadable_text(&err)),
         }
         Ok(())
     }
 }
 
 /// What a link leads to.
-fn target(entry: &DirEntry) -> io::Result<std::fs::FileType> {
+fn link_target_type(entry: &DirEntry) -> io::Result<std::fs::FileType> {
     std::fs::metadata(entry.path()).map(|found| found.file_type())
 }
 
@@ -197,25 +207,25 @@ fn is_being_written(name: &str) -> bool {
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn object(path: String, found: &Metadata) -> Object {
+fn local_object(path: String, found: &Metadata) -> Object {
     let modified = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
     let modified: DateTime<Utc> = modified.into();
-    Object { path, bytes: found.len(), modified, etag: etag(found) }
+    Object { path, bytes: found.len(), modified, etag: local_etag(found) }
 }
 
 /// As object_store makes it of a file: what was stored of earlier scans is compared with it.
-fn etag(found: &Metadata) -> String {
+fn local_etag(found: &Metadata) -> String {
     let written = found.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     let written = written.unwrap_or_default().as_micros();
-    format!("\"{:x}-{written:x}-{:x}\"", number(found), found.len())
+    format!("\"{:x}-{written:x}-{:x}\"", inode_number(found), found.len())
 }
 
 #[cfg(unix)]
-fn number(found: &Metadata) -> u64 {
+fn inode_number(found: &Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(found)
 }
 
 #[cfg(not(unix))]
-fn number(_: &Metadata) -> u64 {
+fn inode_number(_: &Metadata) -> u64 {
     0
 }

@@ -10,35 +10,35 @@ use notify::event::ModifyKind;
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::error::{Error, Result};
-use crate::trace::Trace;
+use crate::trace::PathTrace;
 
 /// How often the way to the files is checked: a link that is replaced is seen after this time at most.
 const WAY_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Tells when something at or below a path changes, until it is dropped: also when a link on the way there, or one
+/// Notifies when something at or below a path changes, until it is dropped: also when a link on the way there, or one
 /// below it, leads elsewhere. Something may be missed (a disk of another machine tells nothing), so that its user also
 /// scans the files now and then.
-pub struct Watch {
+pub struct FolderWatch {
     /// Watches while it is there.
     _watcher: RecommendedWatcher,
     /// The way is checked while it is there.
     _way: Sender<()>,
     root: PathBuf,
-    matters: Matters,
-    trace: Arc<Trace>,
+    matters: FileFilter,
+    trace: Arc<PathTrace>,
     /// Set when a folder or a link that is watched was replaced.
     is_stale: Arc<AtomicBool>,
 }
 
-type Matters = Arc<dyn Fn(&Path) -> bool + Send + Sync>;
+type FileFilter = Arc<dyn Fn(&Path) -> bool + Send + Sync>;
 
-impl std::fmt::Debug for Watch {
+impl std::fmt::Debug for FolderWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watch").field("root", &self.root).finish_non_exhaustive()
+        f.debug_struct("FolderWatch").field("root", &self.root).finish_non_exhaustive()
     }
 }
 
-impl Watch {
+impl FolderWatch {
     /// Watches `root`, a file or a folder with all below it that isn't hidden, and the way there. `changed` is
     /// called on a thread of the watcher for each change: many times for one save. Whether a file that is written
     /// to counts is up to `matters`; files that come, go and are renamed always do.
@@ -50,25 +50,30 @@ impl Watch {
         matters: impl Fn(&Path) -> bool + Send + Sync + 'static,
         changed: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self> {
-        let root = std::path::absolute(root).map_err(|err| failed(root, &err.to_string()))?;
-        let (matters, changed): (Matters, _) = (Arc::new(matters), Arc::new(changed));
-        let trace = Arc::new(Trace::of(&root, &*matters));
+        let root = std::path::absolute(root).map_err(|err| watch_error(root, &err.to_string()))?;
+        let (matters, changed): (FileFilter, _) = (Arc::new(matters), Arc::new(changed));
+        let trace = Arc::new(PathTrace::of(&root, &*matters));
         let is_stale = Arc::new(AtomicBool::new(false));
-        let hear =
-            hears(Arc::clone(&trace), Arc::clone(&matters), Arc::clone(&is_stale), Arc::clone(&changed));
-        let mut watcher = notify::recommended_watcher(hear).map_err(|err| failed(&root, &err.to_string()))?;
-        std::fs::metadata(&root).map_err(|err| failed(&root, &err.to_string()))?;
+        let hear = make_listener(
+            Arc::clone(&trace),
+            Arc::clone(&matters),
+            Arc::clone(&is_stale),
+            Arc::clone(&changed),
+        );
+        let mut watcher =
+            notify::recommended_watcher(hear).map_err(|err| watch_error(&root, &err.to_string()))?;
+        std::fs::metadata(&root).map_err(|err| watch_error(&root, &err.to_string()))?;
         for folder in trace.folders() {
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
                 // What can't be read, or left meanwhile, hides no change elsewhere.
                 Err(err) if matches!(err.kind, notify::ErrorKind::MaxFilesWatch) => {
-                    return Err(failed(folder, &err.to_string()));
+                    return Err(watch_error(folder, &err.to_string()));
                 }
                 _ => {}
             }
         }
         let way = check_way(Arc::clone(&trace), Arc::clone(&is_stale), Arc::clone(&changed));
-        let way = way.map_err(|err| failed(&root, &err.to_string()))?;
+        let way = way.map_err(|err| watch_error(&root, &err.to_string()))?;
         let watch = Self { _watcher: watcher, _way: way, root, matters, trace, is_stale };
         // What changed between the two isn't heard.
         if !watch.is_current() {
@@ -80,13 +85,13 @@ impl Watch {
     /// Whether all that is to be watched is.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        !self.is_stale.load(Ordering::Relaxed) && *self.trace == Trace::of(&self.root, &*self.matters)
+        !self.is_stale.load(Ordering::Relaxed) && *self.trace == PathTrace::of(&self.root, &*self.matters)
     }
 }
 
 /// Checks the way to the files on a thread of its own, until something on it changed or the answer is dropped.
 fn check_way(
-    trace: Arc<Trace>,
+    trace: Arc<PathTrace>,
     is_stale: Arc<AtomicBool>,
     changed: Arc<impl Fn() + Send + Sync + 'static>,
 ) -> std::io::Result<Sender<()>> {
@@ -103,10 +108,10 @@ fn check_way(
     Ok(watch)
 }
 
-/// What is done with what the system tells.
-fn hears(
-    trace: Arc<Trace>,
-    matters: Matters,
+/// Handles the events of the system.
+fn make_listener(
+    trace: Arc<PathTrace>,
+    matters: FileFilter,
     is_stale: Arc<AtomicBool>,
     changed: Arc<impl Fn() + Send + Sync + 'static>,
 ) -> impl Fn(notify::Result<Event>) + Send + 'static {
@@ -114,7 +119,7 @@ fn hears(
         // An error means that something was missed.
         let (is_ours, is_replaced) = event.map_or((true, true), |event| {
             let is_replaced = is_structural(&event) && event.paths.iter().any(|path| trace.leads_by(path));
-            (counts(&event, &trace, &*matters), is_replaced)
+            (is_counted(&event, &trace, &*matters), is_replaced)
         });
         if is_replaced {
             is_stale.store(true, Ordering::Relaxed);
@@ -135,7 +140,7 @@ fn is_structural(event: &Event) -> bool {
     !is_written
 }
 
-fn counts(event: &Event, trace: &Trace, matters: &dyn Fn(&Path) -> bool) -> bool {
+fn is_counted(event: &Event, trace: &PathTrace, matters: &dyn Fn(&Path) -> bool) -> bool {
     let is_below = |path: &Path| path.parent().is_some_and(|folder| trace.within.contains(folder));
     let leads_there = |path: &Path| trace.leads_by(path);
     match event.kind {
@@ -147,7 +152,7 @@ fn counts(event: &Event, trace: &Trace, matters: &dyn Fn(&Path) -> bool) -> bool
     }
 }
 
-fn failed(path: &Path, problem: &str) -> Error {
+fn watch_error(path: &Path, problem: &str) -> Error {
     let hint =
         "changes are seen at the next scan; more can be watched with a larger fs.inotify.max_user_watches";
     Error::Unreachable { at: path.display().to_string(), problem: problem.to_owned(), hint }
@@ -164,7 +169,7 @@ mod tests {
     }
 
     struct Watched {
-        watch: Watch,
+        watch: FolderWatch,
         heard: mpsc::Receiver<()>,
         folder: Option<tempfile::TempDir>,
     }
@@ -178,7 +183,7 @@ mod tests {
         fn start_at(root: &Path) -> Self {
             let (tell, heard) = mpsc::channel();
             let changed = move || _ = tell.send(());
-            let watch = Watch::start(root, is_toml, changed).unwrap();
+            let watch = FolderWatch::start(root, is_toml, changed).unwrap();
             Self { watch, heard, folder: None }
         }
 
@@ -345,7 +350,7 @@ mod tests {
         std::fs::create_dir_all(at.join("workflows")).unwrap();
         std::fs::write(at.join("one.toml"), "a").unwrap();
         let watched = |root: &str| {
-            let trace = Trace::of(&at.join(root), &is_toml);
+            let trace = PathTrace::of(&at.join(root), &is_toml);
             trace.folders().into_iter().map(Path::to_owned).collect::<Vec<_>>()
         };
         // A database beside it is written to a thousand times a second.
@@ -358,7 +363,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().canonicalize().unwrap();
         std::fs::create_dir_all(at.join("workflows/data")).unwrap();
-        let trace = Trace::of(&at.join("workflows"), &is_toml);
+        let trace = PathTrace::of(&at.join("workflows"), &is_toml);
         let event = |kind: EventKind, path: &str| Event::new(kind).add_path(at.join(path));
         let write = EventKind::Modify(ModifyKind::Any);
         let create = EventKind::Create(notify::event::CreateKind::Any);
@@ -371,13 +376,13 @@ mod tests {
             (event(create, "workflows/x"), true),
             (event(EventKind::Access(notify::event::AccessKind::Any), "workflows/a.toml"), false),
         ] {
-            assert_eq!(counts(&event, &trace, &is_toml), expected, "{event:?}");
+            assert_eq!(is_counted(&event, &trace, &is_toml), expected, "{event:?}");
         }
     }
 
     #[test]
     fn what_isnt_there_cant_be_watched_and_says_what_follows() {
-        let err = Watch::start(Path::new("/is/not/there"), is_toml, || ()).unwrap_err().to_string();
+        let err = FolderWatch::start(Path::new("/is/not/there"), is_toml, || ()).unwrap_err().to_string();
         assert!(err.contains("/is/not/there") && err.contains("at the next scan"), "{err}");
     }
 }
