@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::{AlertKind, NewAlert};
-use flowlord_kernel::Error;
 use flowlord_messages::files::{FileSource, ReadSeen, SaveSeen, SeenFile};
 use flowlord_storage::{Listing, Location, MOST_OBJECTS, Object, Stores, is_hidden};
 use futures_util::StreamExt as _;
@@ -62,10 +61,9 @@ impl PlaceScanner {
         is_unsettled: &mut bool,
     ) -> Result<PlaceContents, String> {
         let name = place.to_string();
-        let unstored = |err: Error| format!("{name}: {}", err.detail);
         if !known.is_read {
-            let read = ReadSeen { place: name.clone() };
-            known.restore(self.recorder.deps.reader.call(read).await.map_err(unstored)?);
+            let read = self.recorder.deps.reader.call(ReadSeen { place: name.clone() }).await;
+            known.restore(read.map_err(|err| format!("{name}: {}", err.detail))?);
         }
         let listing = self.list_place(place).await?;
         let contents = PlaceContents { files: listing.objects.len(), skipped: listing.skipped.text() };
@@ -75,10 +73,10 @@ impl PlaceScanner {
             log::warn!("event=entries_skipped place={name:?} problem={:?}", contents.skipped);
             let problem = format!("{name}: all other files are watched: {}", contents.skipped);
             self.recorder.deps.alert_sender.raise(place_alert(problem, self.recorder.deps.kit.now()));
-            self.save_seen(&name, &changes.odd, &[], None).await.map_err(unstored)?;
+            self.save_seen(&name, &changes.odd, &[], None).await?;
             known.seen.extend(changes.odd);
         }
-        self.save_changes(&name, known, changes.there, changes.left).await.map_err(unstored)?;
+        self.save_changes(&name, known, changes.there, changes.left).await?;
         *is_unsettled |= !self.record_arrived(place, known, changes.arrived).await;
         Ok(contents)
     }
@@ -101,9 +99,10 @@ impl PlaceScanner {
         seen: &[(String, String)],
         left: &[String],
         since: Option<DateTime<Utc>>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), String> {
         let (place, seen, left) = (name.to_owned(), seen.to_vec(), left.to_vec());
-        self.recorder.deps.writer.call(SaveSeen { place, seen, left, since }).await
+        let saved = self.recorder.deps.writer.call(SaveSeen { place, seen, left, since }).await;
+        saved.map_err(|err| format!("{name}: {}", err.detail))
     }
 
     /// Remembers what was there at first, and forgets what left.
@@ -113,7 +112,7 @@ impl PlaceScanner {
         known: &mut KnownFiles,
         there: Vec<(String, String)>,
         left: Vec<String>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), String> {
         for some in there.chunks(FILES_PER_SAVE) {
             self.save_seen(name, some, &[], None).await?;
         }

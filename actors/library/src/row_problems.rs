@@ -34,8 +34,9 @@ pub(crate) async fn find_row_problems(files: &MetaFiles, workflows: &Workflows) 
 }
 
 fn is_checked(phase: &Phase) -> bool {
-    let is_local = |path: &String| !path.contains("://");
-    phase.depends_on.is_none() && phase.rule.blocked().is_none() && phase.rule.meta_file.iter().any(is_local)
+    phase.depends_on.is_none()
+        && phase.rule.blocked().is_none()
+        && phase.rule.meta_file.iter().any(|path| !path.contains("://"))
 }
 
 /// The workflows with these problems at their phases.

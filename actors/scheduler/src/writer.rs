@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use flowlord_domain::schedule::slot_tasks_with;
+use flowlord_domain::schedule::{RowSource, slot_tasks_with};
 use flowlord_domain::template::Row;
 use flowlord_kernel::{Code, IdGenerator, Result};
 use flowlord_messages::clients::{DatabaseWriter, LibraryClient};
@@ -15,8 +15,17 @@ use crate::alert::create_failed_alert;
 use crate::gap::SlotWrite;
 use crate::slot::DueSlot;
 
-/// The rows of a meta file, or what is wrong with it.
-type MetaFileRows = std::result::Result<Arc<Vec<Row>>, String>;
+/// The rows of each meta file of a slot, or what is wrong with it.
+struct SlotRows(HashMap<String, std::result::Result<Arc<Vec<Row>>, String>>);
+
+impl RowSource for SlotRows {
+    fn rows(&self, path: &str) -> std::result::Result<Vec<Row>, String> {
+        match self.0.get(path) {
+            Some(rows) => rows.clone().map(|rows| rows.to_vec()),
+            None => Err("it wasn't read".to_owned()),
+        }
+    }
+}
 
 /// Stores slots.
 pub(crate) struct SlotWriter {
@@ -42,11 +51,7 @@ impl SlotWriter {
     /// A slot whose tasks can't be made is stored, too, with an alert; one whose rows can't be had at the moment
     /// isn't: it comes again.
     async fn start_slot(mut self, slot: &DueSlot, now: DateTime<Utc>) -> Result<usize> {
-        let read = self.read_rows(slot).await?;
-        let rows = |path: &str| match read.get(path) {
-            Some(rows) => rows.clone().map(|rows| rows.to_vec()),
-            None => Err("it wasn't read".to_owned()),
-        };
+        let rows = self.read_rows(slot).await?;
         let (mut tasks, mut alerts) = (Vec::new(), Vec::new());
         for phase in &slot.phases {
             match slot_tasks_with(phase, slot.at, &self.host, &mut self.ids, now, &rows) {
@@ -59,7 +64,7 @@ impl SlotWriter {
         self.writer.call(create).await.map(|created| created.uids.len())
     }
 
-    async fn read_rows(&self, slot: &DueSlot) -> Result<HashMap<String, MetaFileRows>> {
+    async fn read_rows(&self, slot: &DueSlot) -> Result<SlotRows> {
         let mut read = HashMap::new();
         for path in slot.phases.iter().filter_map(|phase| phase.rule.meta_file.as_ref()) {
             if read.contains_key(path) {
@@ -72,6 +77,6 @@ impl SlotWriter {
             };
             read.insert(path.clone(), rows);
         }
-        Ok(read)
+        Ok(SlotRows(read))
     }
 }

@@ -88,10 +88,8 @@ impl Skipped {
     /// True when nothing is known of what is at a path, since it, or a folder that it is in, was skipped.
     #[must_use]
     pub fn covers(&self, path: &str) -> bool {
-        let is_below = |entry: &SkippedEntry| {
-            path.strip_prefix(&entry.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        self.unnamed > 0 || self.entries.iter().any(is_below)
+        let mut rests = self.entries.iter().filter_map(|entry| path.strip_prefix(&entry.path));
+        self.unnamed > 0 || rests.any(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// Keeps those that `matters` says yes to.

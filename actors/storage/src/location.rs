@@ -73,15 +73,12 @@ impl Location {
     /// When `path` leads out of it.
     pub fn join(&self, path: &str) -> Result<Self> {
         let path = key_of(path, path)?;
-        let longer = |key: &str| match (key, path.as_ref()) {
-            ("", path) => path.to_owned(),
-            (key, "") => key.to_owned(),
-            (key, path) => format!("{key}/{path}"),
-        };
         Ok(match self {
             Self::Local(folder) => Self::Local(folder.join(path.as_ref())),
-            Self::S3 { bucket, key } => Self::S3 { bucket: bucket.clone(), key: longer(key) },
-            Self::Gs { bucket, key } => Self::Gs { bucket: bucket.clone(), key: longer(key) },
+            Self::S3 { key, .. } | Self::Gs { key, .. } => {
+                let slash = if key.is_empty() || path.as_ref().is_empty() { "" } else { "/" };
+                self.with_key(format!("{key}{slash}{path}"))
+            }
         })
     }
 
@@ -99,11 +96,11 @@ impl Location {
     /// The folder that it is in; itself where that is the whole bucket.
     #[must_use]
     pub fn parent(&self) -> Self {
-        let above = |key: &str| key.rsplit_once('/').map_or_else(String::new, |(above, _)| above.to_owned());
         match self {
             Self::Local(path) => Self::Local(path.parent().unwrap_or(path).to_owned()),
-            Self::S3 { bucket, key } => Self::S3 { bucket: bucket.clone(), key: above(key) },
-            Self::Gs { bucket, key } => Self::Gs { bucket: bucket.clone(), key: above(key) },
+            Self::S3 { key, .. } | Self::Gs { key, .. } => {
+                self.with_key(key.rsplit_once('/').map_or("", |(above, _)| above))
+            }
         }
     }
 
@@ -112,8 +109,16 @@ impl Location {
     pub fn split_bucket(&self) -> (Self, &str) {
         match self {
             Self::Local(_) => (self.clone(), ""),
-            Self::S3 { bucket, key } => (Self::S3 { bucket: bucket.clone(), key: String::new() }, key),
-            Self::Gs { bucket, key } => (Self::Gs { bucket: bucket.clone(), key: String::new() }, key),
+            Self::S3 { key, .. } | Self::Gs { key, .. } => (self.with_key(""), key),
+        }
+    }
+
+    /// Another place in the same bucket; on this machine itself.
+    fn with_key(&self, key: impl Into<String>) -> Self {
+        match self {
+            Self::Local(path) => Self::Local(path.clone()),
+            Self::S3 { bucket, .. } => Self::S3 { bucket: bucket.clone(), key: key.into() },
+            Self::Gs { bucket, .. } => Self::Gs { bucket: bucket.clone(), key: key.into() },
         }
     }
 
@@ -144,8 +149,8 @@ fn location_error(text: impl Into<String>) -> Error {
 
 fn parse_bucket(text: &str, rest: &str) -> Result<(String, String)> {
     let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-    let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    if bucket.is_empty() || !bucket.chars().all(is_name) {
+    let is_name = bucket.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+    if bucket.is_empty() || !is_name {
         let like = text.split("://").next().unwrap_or_default();
         return Err(location_error(format!("`{text}`: name a bucket, like {like}://bucket/workflows")));
     }

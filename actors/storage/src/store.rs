@@ -78,19 +78,17 @@ impl Store {
     /// # Errors
     /// When it isn't there, is larger than `most` bytes, or the store can't be asked.
     pub async fn get(&self, path: &str, most: u64) -> Result<Content> {
-        let failed = |err| self.error(&err, path);
-        let too_large = || Error::TooLarge { at: self.at(path), most };
-        let got = self.store.get(&self.key(path)?).await.map_err(failed)?;
+        let got = self.store.get(&self.key(path)?).await.map_err(|err| self.error(&err, path))?;
         if got.meta.size > most {
-            return Err(too_large());
+            return Err(Error::TooLarge { at: self.at(path), most });
         }
         let etag = etag_of(&got.meta);
         let mut bytes = BytesMut::new();
         let mut stream = got.into_stream();
         while let Some(part) = stream.next().await {
-            bytes.extend_from_slice(&part.map_err(failed)?);
+            bytes.extend_from_slice(&part.map_err(|err| self.error(&err, path))?);
             if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > most {
-                return Err(too_large());
+                return Err(Error::TooLarge { at: self.at(path), most });
             }
         }
         Ok(Content { bytes: bytes.freeze(), etag })
@@ -111,14 +109,13 @@ impl Store {
     /// # Errors
     /// When one can't be read or the other not written; what was there stays then.
     pub async fn put_file(&self, path: &str, from: &std::path::Path) -> Result<()> {
-        let unread = |err: std::io::Error| Error::of_io(from, &err);
-        let mut file = tokio::fs::File::open(from).await.map_err(unread)?;
-        let first = read_chunk(&mut file).await.map_err(unread)?;
+        let mut file = tokio::fs::File::open(from).await.map_err(|err| Error::of_io(from, &err))?;
+        let first = read_chunk(&mut file).await.map_err(|err| Error::of_io(from, &err))?;
         if first.len() < CHUNK_BYTES {
             return self.put(path, first).await;
         }
-        let failed = |err| self.error(&err, path);
-        let upload = self.store.put_multipart(&self.key(path)?).await.map_err(failed)?;
+        let upload =
+            self.store.put_multipart(&self.key(path)?).await.map_err(|err| self.error(&err, path))?;
         let mut writer = WriteMultipart::new_with_chunk_size(upload, CHUNK_BYTES);
         let mut chunk = first;
         while !chunk.is_empty() {
@@ -126,9 +123,9 @@ impl Store {
             let read = match writer.wait_for_capacity(1).await {
                 Ok(()) => {
                     writer.put(chunk);
-                    read_chunk(&mut file).await.map_err(unread)
+                    read_chunk(&mut file).await.map_err(|err| Error::of_io(from, &err))
                 }
-                Err(err) => Err(failed(err)),
+                Err(err) => Err(self.error(&err, path)),
             };
             chunk = match read {
                 Ok(chunk) => chunk,
@@ -139,7 +136,7 @@ impl Store {
                 }
             };
         }
-        writer.finish().await.map_err(failed)?;
+        writer.finish().await.map_err(|err| self.error(&err, path))?;
         Ok(())
     }
 
@@ -148,10 +145,10 @@ impl Store {
     /// # Errors
     /// When it isn't there, changes meanwhile, or one can't be read or the other not written.
     pub async fn get_file(&self, path: &str, to: &std::path::Path) -> Result<()> {
-        let unwritten = |err: std::io::Error| Error::of_io(to, &err);
-        let mut file = tokio::fs::File::create(to).await.map_err(unwritten)?;
-        self.read(path, async |piece| file.write_all(&piece).await.map_err(unwritten)).await?;
-        file.sync_all().await.map_err(unwritten)
+        let mut file = tokio::fs::File::create(to).await.map_err(|err| Error::of_io(to, &err))?;
+        self.read(path, async |piece| file.write_all(&piece).await.map_err(|err| Error::of_io(to, &err)))
+            .await?;
+        file.sync_all().await.map_err(|err| Error::of_io(to, &err))
     }
 
     /// Reads a file of any size piece by piece.
@@ -159,15 +156,14 @@ impl Store {
     /// # Errors
     /// When it isn't there, changes meanwhile, can't be read, or `each` says no.
     pub async fn read(&self, path: &str, mut each: impl AsyncFnMut(Bytes) -> Result<()>) -> Result<()> {
-        let failed = |err| self.error(&err, path);
         let key = self.key(path)?;
-        let found = self.store.head(&key).await.map_err(failed)?;
+        let found = self.store.head(&key).await.map_err(|err| self.error(&err, path))?;
         let mut at = 0;
         while at < found.size {
             let end = found.size.min(at + u64::try_from(CHUNK_BYTES).unwrap_or(u64::MAX));
             let options = GetOptions::new().with_range(Some(at..end)).with_if_match(found.e_tag.clone());
-            let got = self.store.get_opts(&key, options).await.map_err(failed)?;
-            each(got.bytes().await.map_err(failed)?).await?;
+            let got = self.store.get_opts(&key, options).await.map_err(|err| self.error(&err, path))?;
+            each(got.bytes().await.map_err(|err| self.error(&err, path))?).await?;
             at = end;
         }
         Ok(())

@@ -58,9 +58,8 @@ impl PathTrace {
 
     /// Whether each part of the way is what it was, which no watch tells.
     pub(crate) fn is_way_the_same(&self) -> bool {
-        let leads_on = |path: &PathBuf| std::fs::read_link(path).ok().as_ref() == self.links.get(path);
         let mut folders = self.folders.iter().filter(|(path, _)| self.on_the_way.contains(*path));
-        self.on_the_way.iter().all(leads_on)
+        self.on_the_way.iter().all(|path| std::fs::read_link(path).ok().as_ref() == self.links.get(path))
             && self.missing.iter().all(|path| is_missing(path))
             && folders.all(|(path, then)| folder_id(path) == *then)
     }
@@ -68,6 +67,11 @@ impl PathTrace {
     /// Whether another file or folder at this path would have to be watched anew.
     pub(crate) fn leads_by(&self, path: &Path) -> bool {
         self.within.contains(path) || self.on_the_way.contains(path)
+    }
+
+    /// Whether the path is directly in a folder of which every file counts.
+    pub(crate) fn holds(&self, path: &Path) -> bool {
+        path.parent().is_some_and(|folder| self.within.contains(folder))
     }
 
     /// Follows a path part by part, and notes each; none where it leads nowhere.

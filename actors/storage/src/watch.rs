@@ -141,14 +141,12 @@ fn is_structural(event: &Event) -> bool {
 }
 
 fn is_counted(event: &Event, trace: &PathTrace, matters: &dyn Fn(&Path) -> bool) -> bool {
-    let is_below = |path: &Path| path.parent().is_some_and(|folder| trace.within.contains(folder));
-    let leads_there = |path: &Path| trace.leads_by(path);
     match event.kind {
         EventKind::Access(_) => false,
         _ if is_structural(event) => {
-            event.need_rescan() || event.paths.iter().any(|path| is_below(path) || leads_there(path))
+            event.need_rescan() || event.paths.iter().any(|path| trace.holds(path) || trace.leads_by(path))
         }
-        _ => event.paths.iter().any(|path| leads_there(path) || (is_below(path) && matters(path))),
+        _ => event.paths.iter().any(|path| trace.leads_by(path) || (trace.holds(path) && matters(path))),
     }
 }
 

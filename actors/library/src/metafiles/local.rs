@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use flowlord_domain::template::Row;
-use flowlord_kernel::Result;
+use flowlord_kernel::{Error, Result};
 
 use super::unpack::RowReader;
 use super::{MAX_MATCHED_FILES, is_pattern, parse_glob, refuse_path};
@@ -16,40 +16,48 @@ const MAX_FOLDER_ENTRIES: usize = 100_000;
 /// Reads the rows of `path`, from `root` on where it is relative.
 pub(super) fn read_local_rows(root: Option<&Path>, allowed: &[PathBuf], path: &Path) -> Result<Vec<Row>> {
     let asked = path.display().to_string();
-    let refuse = |why: &str| refuse_path(&asked, why);
     if path.components().any(|part| part == Component::ParentDir) {
-        return Err(refuse("write it without `..`"));
+        return Err(refuse_path(&asked, "write it without `..`"));
     }
     let base = root.map(folder_of_root);
     let place = match base {
         Some(base) => base.join(path),
         None if path.is_absolute() => path.to_owned(),
-        None => return Err(refuse("write its whole path, or that of a store")),
+        None => return Err(refuse_path(&asked, "write its whole path, or that of a store")),
     };
     let places: Vec<PathBuf> = base
         .into_iter()
         .chain(allowed.iter().map(PathBuf::as_path))
         .filter_map(|at| at.canonicalize().ok())
         .collect();
-    let may_be = |found: &Path| places.iter().any(|place| found.starts_with(place));
     let mut rows = RowReader::default();
-    for place in expand_pattern(&asked, &place, &may_be)? {
+    for place in expand_pattern(&asked, &place, &places)? {
         // Links are followed before they are judged, and what was judged is what is opened.
         let found = place.canonicalize().map_err(|err| match err.kind() {
-            ErrorKind::NotFound => refuse("it isn't there: paths begin where the workflow files are"),
-            _ => refuse(&format!("it can't be read: {err}")),
+            ErrorKind::NotFound => {
+                refuse_path(&asked, "it isn't there: paths begin where the workflow files are")
+            }
+            _ => unreadable_file(&asked, &err),
         })?;
-        if !may_be(&found) {
-            return Err(refuse(OUTSIDE));
+        if !is_within(&places, &found) {
+            return Err(refuse_path(&asked, OUTSIDE));
         }
         if !found.is_file() {
-            return Err(refuse("it is no file"));
+            return Err(refuse_path(&asked, "it is no file"));
         }
-        let file = File::open(&found).map_err(|err| refuse(&format!("it can't be read: {err}")))?;
+        let file = File::open(&found).map_err(|err| unreadable_file(&asked, &err))?;
         let name = if place.ends_with(path) { asked.clone() } else { place.display().to_string() };
         rows = rows.add_file(&asked, &name, std::io::BufReader::new(file))?;
     }
     Ok(rows.rows)
+}
+
+fn unreadable_file(asked: &str, err: &std::io::Error) -> Error {
+    refuse_path(asked, &format!("it can't be read: {err}"))
+}
+
+fn is_within(places: &[PathBuf], found: &Path) -> bool {
+    places.iter().any(|place| found.starts_with(place))
 }
 
 fn folder_of_root(root: &Path) -> &Path {
@@ -64,7 +72,7 @@ const OUTSIDE: &str = "it leads out of the workflow folder: put it there, or nam
 
 /// The files that a path matches, by name: itself where it is no pattern. Folders that may not be read are
 /// left out.
-fn expand_pattern(asked: &str, place: &Path, may_be: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+fn expand_pattern(asked: &str, place: &Path, places: &[PathBuf]) -> Result<Vec<PathBuf>> {
     if !is_pattern(asked) {
         return Ok(vec![place.to_owned()]);
     }
@@ -80,7 +88,7 @@ fn expand_pattern(asked: &str, place: &Path, may_be: &dyn Fn(&Path) -> bool) -> 
         let mut next = Vec::new();
         for folder in &found {
             let Ok(within) = folder.canonicalize() else { continue };
-            if !may_be(&within) {
+            if !is_within(places, &within) {
                 return Err(refuse_path(asked, OUTSIDE));
             }
             let Ok(listed) = std::fs::read_dir(&within) else { continue };
