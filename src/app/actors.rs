@@ -19,8 +19,8 @@ use flowlord_library::Library;
 use flowlord_library::metafiles::MetaFiles;
 use flowlord_messages::alerts::DEFAULT_ROUTE;
 use flowlord_messages::clients::{AlertsClient, BackupClient, IngestClient};
-use flowlord_notifier::{Buttons, ButtonsConfig, ButtonsDeps, Notifier};
 use flowlord_scheduler::Scheduler;
+use flowlord_slack::{Buttons, ButtonsConfig, ButtonsDeps, Notifier};
 
 use crate::config::{Route, Secret};
 
@@ -144,21 +144,21 @@ impl Wiring<'_> {
     pub(super) fn notifier(&self, on: &ArbiterHandle, database: &Database) -> Addr<Notifier> {
         let notify = &self.config.notify;
         let exposed = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
-        let default = flowlord_notifier::Route {
+        let default = flowlord_slack::Route {
             name: DEFAULT_ROUTE.to_owned(),
             webhook: exposed(&notify.url),
             token: exposed(&notify.token),
             channel: notify.channel.clone(),
             fallback: notify.fallback.clone(),
         };
-        let route = |route: &Route| flowlord_notifier::Route {
+        let route = |route: &Route| flowlord_slack::Route {
             name: route.name.clone(),
             webhook: exposed(&route.url),
             token: route.channel.as_ref().and_then(|_| exposed(&notify.token)),
             channel: route.channel.clone(),
             fallback: Some(route.fallback.clone()),
         };
-        let config = flowlord_notifier::Config {
+        let config = flowlord_slack::Config {
             routes: std::iter::once(default).chain(notify.routes.iter().map(route)).collect(),
             api_url: notify.api_url.clone(),
             prefix: notify.prefix.clone(),
@@ -166,7 +166,7 @@ impl Wiring<'_> {
             fallback_after: notify.fallback_after,
             buttons: notify.hears_clicks(),
         };
-        let deps = flowlord_notifier::Deps {
+        let deps = flowlord_slack::Deps {
             kit: self.environment.kit("notifier"),
             writer: self.writer(database),
             reader: self.reader(database),

@@ -21,7 +21,6 @@ use flowlord_messages::clients::{DatabaseCopier, DatabaseReader, DatabaseWriter,
 use flowlord_messages::hint::SnapshotsChanged;
 use flowlord_messages::library::WorkflowsChanged;
 use flowlord_messages::token::TokenHash;
-use flowlord_notifier::{Buttons, Notifier};
 use flowlord_scheduler::Scheduler;
 use flowlord_storage::Stores;
 use flowlord_web::Metrics;

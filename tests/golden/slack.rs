@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use flowlord_domain::summary::{Item, message, summarize};
 use flowlord_messages::notifier::{Colour, Payload};
-use flowlord_notifier::message::{Remarks, Style, write};
+use flowlord_slack::message::{Remarks, Style, write};
 use serde_json::{Value, json};
 
 use crate::case::{Case, Verdict, at_or_zero, list};

@@ -44,7 +44,7 @@ const ROOMS: &[(&str, May)] = &[
     ("flowlord-dispatch", ACTOR),
     ("flowlord-ingest", ACTOR),
     ("flowlord-alerts", ACTOR),
-    ("flowlord-notifier", ACTOR),
+    ("flowlord-slack", ACTOR),
     ("flowlord-files", ACTOR),
     ("flowlord-backload", ACTOR),
     ("flowlord-backup", ACTOR),
@@ -172,11 +172,7 @@ fn what_breaks_a_rule_is_named() {
     for (name, krate, expected) in [
         ("flowlord-web", krate(&["flowlord-db"], &[], &[]), "flowlord-web needs flowlord-db: it may need"),
         ("flowlord-web", krate(&[], &["flowlord-dispatch"], &[]), "flowlord-web needs flowlord-dispatch"),
-        (
-            "flowlord-alerts",
-            krate(&["flowlord-notifier"], &[], &[]),
-            "flowlord-alerts needs flowlord-notifier",
-        ),
+        ("flowlord-alerts", krate(&["flowlord-slack"], &[], &[]), "flowlord-alerts needs flowlord-slack"),
         ("flowlord-messages", krate(&["flowlord-db"], &[], &[]), "flowlord-messages needs flowlord-db"),
         (
             "flowlord-domain",
