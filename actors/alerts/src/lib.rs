@@ -12,6 +12,7 @@ mod notification;
 mod tests;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -36,14 +37,14 @@ const RETRY_DELAY: TimeDelta = TimeDelta::seconds(1);
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The routes in the order in which they are tried; the default one takes what no other takes.
-    pub routes: Vec<Route>,
+    pub routes: Vec<EscalationRoute>,
     /// The address in links that people click.
     pub public_url: String,
 }
 
 /// A route, as far as it decides when people are notified.
 #[derive(Debug, Clone)]
-pub struct Route {
+pub struct EscalationRoute {
     /// Its name.
     pub name: String,
     /// Which alerts it takes; ignored for the default one.
@@ -70,7 +71,7 @@ pub struct Deps {
 pub struct Alerts {
     public_url: String,
     deps: Deps,
-    escalations: Vec<Escalation>,
+    escalations: Vec<RouteEscalation>,
     /// Nobody is notified before the database knows the routes.
     are_routes_stored: bool,
     is_stopping: bool,
@@ -79,8 +80,8 @@ pub struct Alerts {
 
 /// The escalation of one route.
 #[derive(Debug)]
-struct Escalation {
-    route: Route,
+struct RouteEscalation {
+    route: EscalationRoute,
     /// As last stored or read; none before the first read.
     state: Option<LadderState>,
     /// A step of which nobody knows whether it was stored. It is stored again as it is: one decided anew could
@@ -97,7 +98,7 @@ type NextStep = (LadderState, AdvanceLadder);
 /// Somebody who acknowledges and waits for the answer.
 #[derive(Debug)]
 struct AcknowledgeRequest {
-    acknowledge: Acknowledge,
+    acknowledge: Arc<Acknowledge>,
     reply: oneshot::Sender<Result<Option<Acknowledged>>>,
 }
 
@@ -107,8 +108,8 @@ impl AcknowledgeRequest {
     }
 }
 
-impl Escalation {
-    fn new(route: Route) -> Self {
+impl RouteEscalation {
+    fn new(route: EscalationRoute) -> Self {
         Self {
             route,
             state: None,
@@ -124,9 +125,12 @@ impl Escalation {
         is_time && !self.is_checking
     }
 
-    fn add_request(&mut self, acknowledge: &Acknowledge) -> oneshot::Receiver<Result<Option<Acknowledged>>> {
+    fn add_request(
+        &mut self,
+        acknowledge: &Arc<Acknowledge>,
+    ) -> oneshot::Receiver<Result<Option<Acknowledged>>> {
         let (reply, receiver) = oneshot::channel();
-        self.requests.push_back(AcknowledgeRequest { acknowledge: acknowledge.clone(), reply });
+        self.requests.push_back(AcknowledgeRequest { acknowledge: Arc::clone(acknowledge), reply });
         receiver
     }
 
@@ -162,7 +166,7 @@ impl Alerts {
             timer: Timer::default(),
             public_url: config.public_url,
             deps,
-            escalations: config.routes.into_iter().map(Escalation::new).collect(),
+            escalations: config.routes.into_iter().map(RouteEscalation::new).collect(),
             are_routes_stored: false,
             is_stopping: false,
         })
@@ -221,7 +225,7 @@ impl Alerts {
     }
 
     fn take_step(&mut self, index: usize, input: &LadderInput, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        let Escalation { route, requests, .. } = &mut self.escalations[index];
+        let RouteEscalation { route, requests, .. } = &mut self.escalations[index];
         let stored = stored_state(input);
         let check = RouteCheck { route, public_url: &self.public_url, input, stored: stored.as_ref(), now };
         if let Some(request) = requests.pop_front() {
@@ -301,6 +305,7 @@ impl Alerts {
         acknowledge: Acknowledge,
         ctx: &mut Context<Self>,
     ) -> Reply<Self, Vec<Acknowledged>> {
+        let acknowledge = Arc::new(acknowledge);
         let mut answers = Err(Error::new(Code::Stopping, "the service is stopping"));
         if !self.is_stopping {
             let route = acknowledge.route.as_ref();
@@ -322,7 +327,7 @@ impl Alerts {
     }
 
     fn list_states(&mut self, _: LadderStates, _: &mut Context<Self>) -> Result<Vec<LadderStatus>> {
-        Ok(self.escalations.iter().filter_map(Escalation::status).collect())
+        Ok(self.escalations.iter().filter_map(RouteEscalation::status).collect())
     }
 
     /// A step under way is one command: it happens wholly or not at all, so there is nothing to wait for.

@@ -11,12 +11,12 @@ use flowlord_messages::notifier::{Colour, IncidentRef, Payload, Stage};
 use flowlord_messages::read::LadderInput;
 use flowlord_messages::write::{AdvanceLadder, IncidentRecord, NewMessage, StepRecord};
 
-use crate::Route;
+use crate::EscalationRoute;
 
 /// One check of a route.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RouteCheck<'a> {
-    pub(crate) route: &'a Route,
+    pub(crate) route: &'a EscalationRoute,
     /// The address in links.
     pub(crate) public_url: &'a str,
     pub(crate) input: &'a LadderInput,

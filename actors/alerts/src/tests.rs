@@ -115,7 +115,7 @@ impl Bench {
                 .with::<AdvanceLadder>(environment.port("db", &db)),
             reader: DatabaseReader::unconnected().with::<ReadLadder>(environment.port("db", &db)),
         };
-        let route = Route {
+        let route = EscalationRoute {
             name: DEFAULT_ROUTE.to_owned(),
             matcher: Matcher::default(),
             policy: Policy::default(),
