@@ -102,13 +102,13 @@ impl Wiring<'_> {
         address: SocketAddr,
     ) -> Addr<Alerts> {
         let notify = &self.config.notify;
-        let route = |route: &Route| flowlord_alerts::Route {
+        let route = |route: &Route| flowlord_alerts::EscalationRoute {
             name: route.name.clone(),
             matcher: route.matcher.clone(),
             policy: route.ladder,
             quiet: route.quiet,
         };
-        let default = flowlord_alerts::Route {
+        let default = flowlord_alerts::EscalationRoute {
             name: DEFAULT_ROUTE.to_owned(),
             matcher: Matcher::default(),
             policy: notify.ladder,
@@ -144,14 +144,14 @@ impl Wiring<'_> {
     pub(super) fn notifier(&self, on: &ArbiterHandle, database: &Database) -> Addr<Notifier> {
         let notify = &self.config.notify;
         let exposed = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
-        let default = flowlord_slack::Route {
+        let default = flowlord_slack::SlackRoute {
             name: DEFAULT_ROUTE.to_owned(),
             webhook: exposed(&notify.url),
             token: exposed(&notify.token),
             channel: notify.channel.clone(),
             fallback: notify.fallback.clone(),
         };
-        let route = |route: &Route| flowlord_slack::Route {
+        let route = |route: &Route| flowlord_slack::SlackRoute {
             name: route.name.clone(),
             webhook: exposed(&route.url),
             token: route.channel.as_ref().and_then(|_| exposed(&notify.token)),

@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use flowlord_domain::summary::{Item, message, summarize};
 use flowlord_messages::notifier::{Colour, Payload};
-use flowlord_slack::message::{Remarks, Style, write};
+use flowlord_slack::message::{MessageRemarks, MessageStyle, write_message};
 use serde_json::{Value, json};
 
 use crate::case::{Case, Verdict, at_or_zero, list};
@@ -44,12 +44,13 @@ pub(crate) fn slack_payload(case: &Case<'_>) -> Verdict {
     let headline = case.text("message").to_owned();
     let payload =
         Payload { headline, lines: vec![], link: None, footer: String::new(), colour, incident: None };
-    let style = Style {
+    let style = MessageStyle {
         channel: Some(case.text("channel").to_owned()).filter(|channel| !channel.is_empty()),
         prefix: case.text("prefix").to_owned(),
         title: case.text("title").to_owned(),
     };
-    let ours = serde_json::to_value(write(&payload, &style, Remarks::default())).expect("JSON");
+    let ours =
+        serde_json::to_value(write_message(&payload, &style, MessageRemarks::default())).expect("JSON");
     let (attachment, reference) = (&ours["attachments"][0], &case.expected["attachments"][0]);
     let title = &attachment["blocks"][0];
     let title = if title["type"] == "header" { &title["text"]["text"] } else { &Value::Null };

@@ -24,8 +24,8 @@ use tokio::task::AbortHandle;
 
 use crate::buttons::actions::ClickActions;
 use crate::buttons::replay_guard::ReplayGuard;
-use crate::buttons::socket::{ClickReceiver, ConnectionEnd, Interaction};
-use crate::click::Click;
+use crate::buttons::socket::{ClickReceiver, ConnectionEnd, SocketInteraction};
+use crate::click::ButtonClick;
 use crate::connector::SlackConnector;
 use crate::sender::{LONGEST_WAIT, growing_wait};
 
@@ -121,7 +121,7 @@ impl Buttons {
         })
     }
 
-    fn connect(&mut self, ctx: &mut Context<Self>) {
+    fn open_connection(&mut self, ctx: &mut Context<Self>) {
         let (Some(connector), Some(token)) = (self.connector.clone(), self.config.app_token.clone()) else {
             return;
         };
@@ -164,19 +164,23 @@ impl Buttons {
         drop(ended.greeting);
     }
 
-    fn disconnect(&mut self) {
+    fn close_connection(&mut self) {
         if let Some(connection) = self.connection.take() {
             connection.abort();
         }
     }
 
-    fn interact(&mut self, Interaction(payload): Interaction, _: &mut Context<Self>) -> Reply<Self, ()> {
+    fn handle_interaction(
+        &mut self,
+        SocketInteraction(payload): SocketInteraction,
+        _: &mut Context<Self>,
+    ) -> Reply<Self, ()> {
         let click = self.read_new_click(&payload);
         self.run_click(click)
     }
 
-    fn call(&mut self, call: SlackCall, _: &mut Context<Self>) -> Reply<Self, ()> {
-        let click = self.verified_payload(&call).and_then(|payload| self.read_new_click(&payload));
+    fn handle_call(&mut self, call: SlackCall, _: &mut Context<Self>) -> Reply<Self, ()> {
+        let click = self.verified_payload(call).and_then(|payload| self.read_new_click(&payload));
         self.run_click(click)
     }
 
@@ -184,39 +188,39 @@ impl Buttons {
     fn stop_buttons(&mut self, _: StopButtons, ctx: &mut Context<Self>) -> Result<()> {
         self.is_stopping = true;
         self.wake_at(None, ctx);
-        self.disconnect();
+        self.close_connection();
         Ok(())
     }
 
     /// Does what a person clicked, once.
-    fn run_click(&self, click: Result<Option<Click>>) -> Reply<Self, ()> {
+    fn run_click(&self, click: Result<Option<ButtonClick>>) -> Reply<Self, ()> {
         let id = click.as_ref().ok().and_then(|click| Some(click.as_ref()?.id.clone()));
         let actions = ClickActions { deps: self.deps.clone(), connector: self.connector.clone() };
         let done = async move {
             match click? {
-                Some(click) => actions.run(click).await,
+                Some(click) => actions.run_click(click).await,
                 None => Ok(()),
             }
         };
         self.reply_after(done, move |this, done, _| {
             if let (Err(_), Some(id)) = (&done, id) {
-                this.seen_clicks.forget(&id);
+                this.seen_clicks.forget_key(&id);
             }
             done
         })
     }
 
     /// Reads a click; none where it is nothing of ours, or was done already.
-    fn read_new_click(&mut self, payload: &str) -> Result<Option<Click>> {
-        let click = Click::read(payload)
+    fn read_new_click(&mut self, payload: &str) -> Result<Option<ButtonClick>> {
+        let click = ButtonClick::from_payload(payload)
             .map_err(|err| Error::new(Code::InvalidRequest, format!("the click can't be read: {err}")))?;
         let Some(click) = click else { return Ok(None) };
-        let is_new = self.seen_clicks.add(&click.id, self.now())?;
+        let is_new = self.seen_clicks.add_key(&click.id, self.now())?;
         Ok(is_new.then_some(click))
     }
 
     /// The payload of a request, if Slack signed it and it comes for the first time.
-    fn verified_payload(&mut self, call: &SlackCall) -> Result<String> {
+    fn verified_payload(&mut self, SlackCall { timestamp, signature, body }: SlackCall) -> Result<String> {
         let Some(secret) = self.config.signing_secret.as_deref().filter(|secret| !secret.is_empty()) else {
             return Err(Error::new(
                 Code::NotFound,
@@ -224,24 +228,24 @@ impl Buttons {
             ));
         };
         let now = self.now();
-        let at = signature::check_signature(secret, &call.timestamp, &call.signature, &call.body, now)?;
+        let at = signature::check_signature(secret, &timestamp, &signature, &body, now)?;
         // What was seen before a restart isn't known any more: nothing that was signed before it counts. A
         // signature has whole seconds. A clock that was set back must not make all requests old.
         let is_early = at.timestamp() < self.started_at.timestamp() && now >= self.started_at;
-        if is_early || !self.seen_requests.add(&call.signature, now)? {
+        if is_early || !self.seen_requests.add_key(&signature, now)? {
             let why = "the request may be one that somebody recorded: it came before, or was signed before \
-                       this service started. Click again";
+                       this service started. ButtonClick again";
             return Err(Error::new(Code::Unauthorized, why));
         }
-        let mut fields = url::form_urlencoded::parse(call.body.as_bytes());
+        let mut fields = url::form_urlencoded::parse(body.as_bytes());
         let payload = fields.find_map(|(name, value)| (name == "payload").then(|| value.into_owned()));
         payload.ok_or_else(|| Error::new(Code::InvalidRequest, "the form has no payload"))
     }
 }
 
 handlers!(Buttons {
-    async Interaction => interact,
-    async SlackCall => call,
+    async SocketInteraction => handle_interaction,
+    async SlackCall => handle_call,
     StopButtons => stop_buttons,
 });
 
@@ -250,13 +254,13 @@ impl Actor for Buttons {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(2048);
-        self.connect(ctx);
+        self.open_connection(ctx);
     }
 }
 
 impl Supervised for Buttons {
     fn restarting(&mut self, _ctx: &mut Self::Context) {
-        self.disconnect();
+        self.close_connection();
         self.timer = Timer::default();
     }
 }
@@ -273,6 +277,6 @@ impl Wakes for Buttons {
     }
 
     fn wake(&mut self, _: DateTime<Utc>, ctx: &mut Context<Self>) {
-        self.connect(ctx);
+        self.open_connection(ctx);
     }
 }

@@ -9,7 +9,7 @@ const MAX_NAME_CHARS: usize = 80;
 
 /// A button that changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Button {
+pub(crate) enum IncidentButton {
     Acknowledge,
     /// For so many hours.
     Silence(u8),
@@ -17,11 +17,11 @@ pub(crate) enum Button {
     Rerun,
 }
 
-impl Button {
+impl IncidentButton {
     pub(crate) const ALL: [Self; 4] = [Self::Acknowledge, Self::Silence(1), Self::Silence(4), Self::Rerun];
 
     /// The action id, by which Slack names it.
-    pub(crate) fn id(self) -> &'static str {
+    pub(crate) fn action_id(self) -> &'static str {
         match self {
             Self::Acknowledge => "acknowledge",
             Self::Silence(1) => "silence_1h",
@@ -43,23 +43,23 @@ impl Button {
 
 /// The incident that a button belongs to: the value that Slack gives back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Target {
+pub(crate) struct IncidentTarget {
     pub(crate) route: String,
     pub(crate) opened: DateTime<Utc>,
 }
 
-impl Target {
+impl IncidentTarget {
     /// As a button's value.
-    pub(crate) fn value(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 }
 
 /// A click of a person on a button.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Click {
-    pub(crate) button: Button,
-    pub(crate) target: Target,
+pub(crate) struct ButtonClick {
+    pub(crate) button: IncidentButton,
+    pub(crate) target: IncidentTarget,
     /// Who, as people know them.
     pub(crate) by: String,
     /// The click's own id: Slack may tell of it twice.
@@ -94,12 +94,13 @@ struct BlockAction {
     action_ts: String,
 }
 
-impl Click {
+impl ButtonClick {
     /// Reads an interaction payload; none where it is nothing of ours, like a click on a link.
-    pub(crate) fn read(payload: &str) -> Result<Option<Self>, serde_json::Error> {
+    pub(crate) fn from_payload(payload: &str) -> Result<Option<Self>, serde_json::Error> {
         let fields: InteractionFields = serde_json::from_str(payload)?;
         let pressed = fields.actions.iter().find_map(|action| {
-            let button = Button::ALL.into_iter().find(|button| button.id() == action.action_id)?;
+            let button =
+                IncidentButton::ALL.into_iter().find(|button| button.action_id() == action.action_id)?;
             Some((button, action))
         });
         let Some((button, action)) = pressed.filter(|_| fields.r#type == "block_actions") else {
@@ -109,7 +110,7 @@ impl Click {
         let names = [&fields.user.name, &fields.user.username, &fields.user.id];
         let by = names.into_iter().find(|name| !name.trim().is_empty()).map_or("somebody", String::as_str);
         let by = by.chars().take(MAX_NAME_CHARS).collect();
-        let id = format!("{}/{}/{}", button.id(), fields.user.id, action.action_ts);
+        let id = format!("{}/{}/{}", button.action_id(), fields.user.id, action.action_ts);
         Ok(Some(Self { button, target, by, id, response_url: fields.response_url }))
     }
 }
@@ -120,8 +121,8 @@ mod tests {
 
     use super::*;
 
-    fn target() -> Target {
-        Target { route: "default".to_owned(), opened: "2026-03-02T12:00:00.000001Z".parse().unwrap() }
+    fn target() -> IncidentTarget {
+        IncidentTarget { route: "default".to_owned(), opened: "2026-03-02T12:00:00.000001Z".parse().unwrap() }
     }
 
     fn told(action: &str, value: &str) -> String {
@@ -136,29 +137,30 @@ mod tests {
 
     #[test]
     fn each_button_is_read_back() {
-        for button in Button::ALL {
-            let click = Click::read(&told(button.id(), &target().value())).unwrap().unwrap();
+        for button in IncidentButton::ALL {
+            let click =
+                ButtonClick::from_payload(&told(button.action_id(), &target().to_json())).unwrap().unwrap();
             assert_eq!((click.button, &click.target), (button, &target()));
-            assert_eq!((click.by.as_str(), click.id), ("Ann", format!("{}/U1/1.5", button.id())));
+            assert_eq!((click.by.as_str(), click.id), ("Ann", format!("{}/U1/1.5", button.action_id())));
             assert!(click.response_url.is_some());
         }
     }
 
     #[test]
     fn what_is_not_ours_is_nothing() {
-        assert_eq!(Click::read(&told("open", "")).unwrap(), None);
-        assert_eq!(Click::read("{\"type\": \"view_submission\"}").unwrap(), None);
-        let other = told("acknowledge", &target().value()).replace("block_actions", "shortcut");
-        assert_eq!(Click::read(&other).unwrap(), None);
+        assert_eq!(ButtonClick::from_payload(&told("open", "")).unwrap(), None);
+        assert_eq!(ButtonClick::from_payload("{\"type\": \"view_submission\"}").unwrap(), None);
+        let other = told("acknowledge", &target().to_json()).replace("block_actions", "shortcut");
+        assert_eq!(ButtonClick::from_payload(&other).unwrap(), None);
         for unreadable in ["", "1", &told("acknowledge", "x"), &told("acknowledge", "{}")] {
-            assert!(Click::read(unreadable).is_err(), "{unreadable}");
+            assert!(ButtonClick::from_payload(unreadable).is_err(), "{unreadable}");
         }
     }
 
     #[test]
     fn whoever_has_no_name_has_an_id() {
         let nameless =
-            told("acknowledge", &target().value()).replace("\"Ann\"", "\" \"").replace("\"ann\"", "\"\"");
-        assert_eq!(Click::read(&nameless).unwrap().unwrap().by, "U1");
+            told("acknowledge", &target().to_json()).replace("\"Ann\"", "\" \"").replace("\"ann\"", "\"\"");
+        assert_eq!(ButtonClick::from_payload(&nameless).unwrap().unwrap().by, "U1");
     }
 }

@@ -62,7 +62,7 @@ impl SlackConnector {
 
     /// Opens a WebSocket at an address that the Web API gave, with the same certificates and proxies. The address
     /// has a ticket, which is a secret.
-    pub(crate) async fn upgrade(&self, url: &str) -> Result<Upgraded, String> {
+    pub(crate) async fn open_websocket(&self, url: &str) -> Result<Upgraded, String> {
         let url = match url.strip_prefix("ws") {
             Some(rest) => format!("http{rest}"),
             None => return Err("Slack gave no address of a WebSocket".to_owned()),
@@ -88,7 +88,7 @@ impl SlackConnector {
     /// Posts a reply that only the person who clicked sees, to an address that came with the click.
     pub(crate) async fn post_reply(&self, url: &Url, body: &impl Serialize) -> Result<(), String> {
         let body = serde_json::to_string(body).map_err(|err| err.to_string())?;
-        let sent = self.post::<serde_json::Value>(url.clone(), Ok(body), None).await;
+        let sent = self.post_json::<serde_json::Value>(url.clone(), Ok(body), None).await;
         sent.map(drop).map_err(|err| match err {
             SlackClientError::HttpError(err) => format!("Slack answered {}", err.status_code.as_u16()),
             _ => "Slack can't be reached".to_owned(),
@@ -102,7 +102,7 @@ impl SlackConnector {
         of_api || (url.scheme() == "https" && url.host_str() == Some("hooks.slack.com"))
     }
 
-    async fn post<RS: DeserializeOwned>(
+    async fn post_json<RS: DeserializeOwned>(
         &self,
         url: Url,
         body: ClientResult<String>,
@@ -169,7 +169,7 @@ fn protocol_error(err: reqwest::Error) -> SlackClientError {
     SlackClientError::HttpProtocolError(SlackClientHttpProtocolError::new().with_cause(cause))
 }
 
-fn unsupported<'a, T: Send + 'a>() -> ConnectorFuture<'a, T> {
+fn unsupported_call<'a, T: Send + 'a>() -> ConnectorFuture<'a, T> {
     let why = SlackClientSystemError::new().with_message("only JSON is posted here".to_owned());
     Box::pin(ready(Err(SlackClientError::SystemError(why))))
 }
@@ -190,14 +190,14 @@ impl SlackClientHttpConnector for SlackConnector {
         RS: for<'de> Deserialize<'de> + Send + 'a,
     {
         let body = serde_json::to_string(request).map_err(|err| map_serde_error(err, None));
-        Box::pin(self.post(url, body, context.token))
+        Box::pin(self.post_json(url, body, context.token))
     }
 
     fn http_get_uri<'a, RS>(&'a self, _: Url, _: SlackClientApiCallContext<'a>) -> ConnectorFuture<'a, RS>
     where
         RS: for<'de> Deserialize<'de> + Send + 'a,
     {
-        unsupported()
+        unsupported_call()
     }
 
     fn http_get_with_client_secret<'a, RS>(
@@ -209,7 +209,7 @@ impl SlackClientHttpConnector for SlackConnector {
     where
         RS: for<'de> Deserialize<'de> + Send + 'a,
     {
-        unsupported()
+        unsupported_call()
     }
 
     fn http_post_uri_multipart_form<'a, 'p, RS, PT, TS>(
@@ -224,7 +224,7 @@ impl SlackClientHttpConnector for SlackConnector {
         PT: IntoIterator<Item = (&'p str, Option<TS>)> + Clone,
         TS: AsRef<str> + 'p + Send,
     {
-        unsupported()
+        unsupported_call()
     }
 
     fn http_post_uri_binary<'a, 'p, RS>(
@@ -237,6 +237,6 @@ impl SlackClientHttpConnector for SlackConnector {
     where
         RS: for<'de> Deserialize<'de> + Send + 'a,
     {
-        unsupported()
+        unsupported_call()
     }
 }

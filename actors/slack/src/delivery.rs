@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use flowlord_messages::notifier::{Colour, Payload};
 use flowlord_messages::outbox::{MarkNotified, OutboxRow, SlackThread};
 
-use crate::message::{Remarks, SlackMessage, Style, write, write_news};
+use crate::message::{MessageRemarks, MessageStyle, SlackMessage, write_message, write_news};
 use crate::transport::{ApiMethod, MessageLocation};
 
 /// What is left of a message of which a part was sent.
@@ -35,7 +35,7 @@ pub(crate) enum DeliveryStep {
 
 impl DeliveryStep {
     /// The first step of a message: `thread` is where its incident's message is, for a bot.
-    pub(crate) fn first(row: &OutboxRow, thread: Option<SlackThread>) -> Self {
+    pub(crate) fn first_step(row: &OutboxRow, thread: Option<SlackThread>) -> Self {
         match thread {
             Some(thread) => Self::Edit(thread),
             None if row.kind == "update" => Self::Skip,
@@ -43,7 +43,7 @@ impl DeliveryStep {
         }
     }
 
-    pub(crate) fn method(&self) -> ApiMethod {
+    pub(crate) fn api_method(&self) -> ApiMethod {
         match self {
             Self::Edit(_) => ApiMethod::Update,
             _ => ApiMethod::Post,
@@ -55,12 +55,17 @@ impl DeliveryStep {
         matches!(self, Self::Post | Self::Reply(_))
     }
 
-    pub(crate) fn message(&self, payload: &Payload, style: &Style, remarks: Remarks<'_>) -> SlackMessage {
+    pub(crate) fn slack_message(
+        &self,
+        payload: &Payload,
+        style: &MessageStyle,
+        remarks: MessageRemarks<'_>,
+    ) -> SlackMessage {
         match self {
-            Self::Skip | Self::Post => write(payload, style, remarks),
+            Self::Skip | Self::Post => write_message(payload, style, remarks),
             Self::Edit(thread) => {
-                let remarks = Remarks { again: false, ..remarks };
-                write(payload, style, remarks).editing(&thread.channel, &thread.ts)
+                let remarks = MessageRemarks { again: false, ..remarks };
+                write_message(payload, style, remarks).into_edit_of(&thread.channel, &thread.ts)
             }
             Self::Reply(thread) => write_news(payload, style, remarks).in_thread(&thread.channel, &thread.ts),
         }
@@ -75,7 +80,7 @@ impl DeliveryStep {
     }
 
     /// Where the incident's message is after this step was taken, and what it says.
-    pub(crate) fn thread(
+    pub(crate) fn thread_after(
         &self,
         row: &OutboxRow,
         payload: &Payload,

@@ -20,7 +20,7 @@ const DEFAULT_ROUTE: &str = "default";
 
 /// Where the messages of one route go.
 #[derive(Clone, Default)]
-pub struct Route {
+pub struct SlackRoute {
     /// Its name.
     pub name: String,
     /// An incoming webhook. A secret.
@@ -33,7 +33,7 @@ pub struct Route {
     pub fallback: Option<String>,
 }
 
-impl std::fmt::Debug for Route {
+impl std::fmt::Debug for SlackRoute {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Route")
             .field("name", &self.name)
@@ -47,7 +47,7 @@ impl std::fmt::Debug for Route {
 
 /// A channel, or a webhook's.
 #[derive(Debug)]
-pub(crate) struct Destination {
+pub(crate) struct SlackDestination {
     pub(crate) slack: SlackTransport,
     pub(crate) channel: Option<String>,
     /// Nothing is sent before this, for the pace.
@@ -77,19 +77,24 @@ pub(crate) enum NextAction {
 
 /// The destinations of all routes.
 #[derive(Debug)]
-pub(crate) struct Destinations {
-    pub(crate) all: Vec<Destination>,
+pub(crate) struct DestinationTable {
+    pub(crate) all: Vec<SlackDestination>,
     routes: BTreeMap<String, RouteDestination>,
     default: String,
     fallback_after: TimeDelta,
 }
 
-impl Destinations {
-    pub(crate) fn new(routes: &[Route], api_url: &str, timeout: Duration, fallback_after: TimeDelta) -> Self {
-        let mut all: Vec<Destination> = Vec::new();
+impl DestinationTable {
+    pub(crate) fn new(
+        routes: &[SlackRoute],
+        api_url: &str,
+        timeout: Duration,
+        fallback_after: TimeDelta,
+    ) -> Self {
+        let mut all: Vec<SlackDestination> = Vec::new();
         let mut addresses: Vec<(Option<&String>, Option<&String>, Option<&String>)> = Vec::new();
         let mut known = BTreeMap::new();
-        let nowhere = [Route { name: DEFAULT_ROUTE.to_owned(), ..Route::default() }];
+        let nowhere = [SlackRoute { name: DEFAULT_ROUTE.to_owned(), ..SlackRoute::default() }];
         let routes = if routes.is_empty() { &nowhere } else { routes };
         for route in routes {
             // Routes that share a channel share its pace.
@@ -101,7 +106,7 @@ impl Destinations {
                 addresses.push(address);
                 let slack = SlackTransport::new(route, api_url, timeout);
                 let channel = route.channel.clone();
-                all.push(Destination { slack, channel, free_at: None, is_sending: false });
+                all.push(SlackDestination { slack, channel, free_at: None, is_sending: false });
                 all.len() - 1
             });
             let fallback = route.fallback.clone().filter(|fallback| *fallback != route.name);
@@ -127,7 +132,7 @@ impl Destinations {
         }
     }
 
-    pub(crate) fn outage(&self, route: &str) -> Option<Outage> {
+    pub(crate) fn outage_of(&self, route: &str) -> Option<Outage> {
         self.routes.get(route)?.outage
     }
 
@@ -161,12 +166,12 @@ impl Destinations {
     }
 
     /// Something is being sent to a destination.
-    pub(crate) fn begin(&mut self, destination: usize) {
+    pub(crate) fn begin_sending(&mut self, destination: usize) {
         self.all[destination].is_sending = true;
     }
 
     /// Nothing is being sent there any more. Each attempt counts for the pace.
-    pub(crate) fn end(&mut self, destination: usize, now: DateTime<Utc>, is_tried: bool) {
+    pub(crate) fn end_sending(&mut self, destination: usize, now: DateTime<Utc>, is_tried: bool) {
         let destination = &mut self.all[destination];
         destination.is_sending = false;
         if is_tried && !destination.slack.is_log_only() {
@@ -175,7 +180,7 @@ impl Destinations {
     }
 
     /// Nothing is being sent any more.
-    pub(crate) fn reset(&mut self) {
+    pub(crate) fn reset_all(&mut self) {
         for destination in &mut self.all {
             destination.is_sending = false;
         }

@@ -29,9 +29,9 @@ use tokio::sync::oneshot;
 
 pub use crate::buttons::{Buttons, ButtonsConfig, ButtonsDeps};
 use crate::delivery::RouteQueue;
-pub use crate::destinations::Route;
-use crate::destinations::{Destinations, NextAction};
-use crate::message::Style;
+pub use crate::destinations::SlackRoute;
+use crate::destinations::{DestinationTable, NextAction};
+use crate::message::MessageStyle;
 use crate::status::StatusWaiters;
 
 /// How long Slack may take to answer, in real time.
@@ -47,7 +47,7 @@ const RETRY_DELAY: TimeDelta = TimeDelta::seconds(1);
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where messages go, by route; only into the log where there is no route.
-    pub routes: Vec<Route>,
+    pub routes: Vec<SlackRoute>,
     /// The base of the Web API.
     pub api_url: String,
     /// Put before each headline, in brackets.
@@ -75,8 +75,8 @@ pub struct Deps {
 #[derive(Debug)]
 pub struct Notifier {
     deps: Deps,
-    destinations: Destinations,
-    style: Style,
+    destinations: DestinationTable,
+    style: MessageStyle,
     has_buttons: bool,
     queues: BTreeMap<String, RouteQueue>,
     waiters: StatusWaiters,
@@ -102,8 +102,13 @@ impl Notifier {
     fn start_with(arbiter: &ArbiterHandle, config: Config, deps: Deps, timeout: Duration) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
-            destinations: Destinations::new(&config.routes, &config.api_url, timeout, config.fallback_after),
-            style: Style { channel: None, prefix: config.prefix, title: config.title },
+            destinations: DestinationTable::new(
+                &config.routes,
+                &config.api_url,
+                timeout,
+                config.fallback_after,
+            ),
+            style: MessageStyle { channel: None, prefix: config.prefix, title: config.title },
             has_buttons: config.buttons,
             deps,
             queues: BTreeMap::new(),
@@ -156,7 +161,7 @@ impl Notifier {
         let marks: Vec<_> =
             due.filter_map(|(route, queue)| Some((route.clone(), queue.unmarked.clone()?))).collect();
         for (route, mark) in marks {
-            self.mark(route, mark, ctx);
+            self.mark_message(route, mark, ctx);
         }
     }
 
@@ -244,7 +249,7 @@ impl Actor for Notifier {
 impl Supervised for Notifier {
     fn restarting(&mut self, _ctx: &mut Self::Context) {
         self.is_reading = false;
-        self.destinations.reset();
+        self.destinations.reset_all();
         for queue in self.queues.values_mut() {
             (queue.is_sending, queue.rest_until) = (false, None);
         }

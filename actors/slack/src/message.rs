@@ -10,8 +10,8 @@ use serde::Serialize;
 use slack_morphism::prelude::*;
 use url::Url;
 
-use crate::click::{Button, Target};
-use text::{chunks, cut, escape, is_link, more, shorten};
+use crate::click::{IncidentButton, IncidentTarget};
+use text::{chunk_lines, cut_unescaped, escape_text, is_link, more_lines, shorten_escaped};
 
 /// A header holds 150 characters.
 const MAX_HEADER_CHARS: usize = 150;
@@ -43,7 +43,7 @@ pub struct SlackMessage {
 
 impl SlackMessage {
     /// As an edit of a message.
-    pub(crate) fn editing(mut self, channel: &str, ts: &str) -> Self {
+    pub(crate) fn into_edit_of(mut self, channel: &str, ts: &str) -> Self {
         (self.channel, self.ts) = (Some(channel.to_owned()), Some(ts.to_owned()));
         self
     }
@@ -57,7 +57,7 @@ impl SlackMessage {
 
 /// How every message of this service begins.
 #[derive(Debug, Clone, Default)]
-pub struct Style {
+pub struct MessageStyle {
     /// The channel, where the address doesn't say it.
     pub channel: Option<String>,
     /// Written before the headline.
@@ -68,7 +68,7 @@ pub struct Style {
 
 /// What a message says beside its payload.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Remarks<'a> {
+pub struct MessageRemarks<'a> {
     /// An earlier attempt may have arrived.
     pub again: bool,
     /// The route that it should have gone by, which is down.
@@ -81,51 +81,61 @@ pub struct Remarks<'a> {
 
 /// Writes a message.
 #[must_use]
-pub fn write(payload: &Payload, style: &Style, remarks: Remarks<'_>) -> SlackMessage {
+pub fn write_message(payload: &Payload, style: &MessageStyle, remarks: MessageRemarks<'_>) -> SlackMessage {
     MessageWriter { payload, style, remarks, lines: &payload.lines }.write_all()
 }
 
 /// Writes what is new, for the thread of the message that says how all stands.
-pub(crate) fn write_news(payload: &Payload, style: &Style, remarks: Remarks<'_>) -> SlackMessage {
+pub(crate) fn write_news(
+    payload: &Payload,
+    style: &MessageStyle,
+    remarks: MessageRemarks<'_>,
+) -> SlackMessage {
     let lines = payload.incident.as_ref().map_or(&[][..], |incident| &incident.details);
-    let style = Style { title: String::new(), ..style.clone() };
+    let style = MessageStyle { title: String::new(), ..style.clone() };
     let payload = Payload { link: None, footer: String::new(), incident: None, ..payload.clone() };
-    MessageWriter { payload: &payload, style: &style, remarks: Remarks { buttons: None, ..remarks }, lines }
-        .write_all()
+    MessageWriter {
+        payload: &payload,
+        style: &style,
+        remarks: MessageRemarks { buttons: None, ..remarks },
+        lines,
+    }
+    .write_all()
 }
 
 struct MessageWriter<'a> {
     payload: &'a Payload,
-    style: &'a Style,
-    remarks: Remarks<'a>,
+    style: &'a MessageStyle,
+    remarks: MessageRemarks<'a>,
     lines: &'a [String],
 }
 
 impl MessageWriter<'_> {
     fn write_all(&self) -> SlackMessage {
         let content = if self.remarks.plain {
-            SlackMessageContent::new().with_text(escape(&self.plain_text()))
+            SlackMessageContent::new().with_text(escape_text(&self.plain_text()))
         } else {
-            SlackMessageContent::new().with_attachments(vec![self.attachment()])
+            SlackMessageContent::new().with_attachments(vec![self.write_attachment()])
         };
         SlackMessage { channel: self.style.channel.clone(), ts: None, thread_ts: None, content }
     }
 
-    fn attachment(&self) -> SlackMessageAttachment {
-        let (chunks, left_out) = chunks(self.lines);
+    fn write_attachment(&self) -> SlackMessageAttachment {
+        let (chunks, left_out) = chunk_lines(self.lines);
         let mut blocks = Vec::new();
         if !self.style.title.trim().is_empty() {
-            let title: SlackBlockPlainTextOnly = cut(&self.style.title, MAX_HEADER_CHARS).into();
+            let title: SlackBlockPlainTextOnly = cut_unescaped(&self.style.title, MAX_HEADER_CHARS).into();
             blocks.push(SlackBlock::Header(SlackHeaderBlock::new(title)));
         }
-        blocks.push(section_block(bold(&self.headline())));
-        blocks.extend(chunks.iter().map(|chunk| section_block(format!("```{}```", escape(&chunk.text)))));
-        let buttons = self.buttons();
+        blocks.push(section_block(bold_headline(&self.full_headline())));
+        blocks
+            .extend(chunks.iter().map(|chunk| section_block(format!("```{}```", escape_text(&chunk.text)))));
+        let buttons = self.action_elements();
         let link = self.payload.link.as_ref().map(|link| match is_link(link) {
-            true => format!("<{}|see report>", escape(link)),
-            false => escape(&shorten(link, MAX_FOOTER_CHARS)),
+            true => format!("<{}|see report>", escape_text(link)),
+            false => escape_text(&shorten_escaped(link, MAX_FOOTER_CHARS)),
         });
-        let notes = self.notes(left_out, link, &escape);
+        let notes = self.context_notes(left_out, link, &escape_text);
         if !notes.is_empty() {
             blocks.push(context_block(&notes.join("\n")));
         }
@@ -133,20 +143,20 @@ impl MessageWriter<'_> {
             blocks.push(SlackBlock::Actions(SlackActionsBlock::new(buttons)));
         }
         SlackMessageAttachment::new()
-            .with_color(hex_colour(self.colour()).to_owned())
+            .with_color(hex_colour(self.current_colour()).to_owned())
             .with_fallback(self.plain_text())
             .with_blocks(blocks)
     }
 
-    fn headline(&self) -> String {
+    fn full_headline(&self) -> String {
         let prefix =
             if self.style.prefix.is_empty() { String::new() } else { format!("[{}] ", self.style.prefix) };
-        let headline = shorten(&format!("{prefix}{}", self.payload.headline), MAX_HEADLINE_CHARS);
+        let headline = shorten_escaped(&format!("{prefix}{}", self.payload.headline), MAX_HEADLINE_CHARS);
         // Slack refuses an empty text.
         if headline.trim().is_empty() { "(no headline)".to_owned() } else { headline }
     }
 
-    fn colour(&self) -> Colour {
+    fn current_colour(&self) -> Colour {
         match self.payload.incident.as_ref().map(|incident| incident.stage) {
             None => self.payload.colour,
             Some(Stage::Escalating | Stage::Steady) => Colour::Red,
@@ -155,22 +165,27 @@ impl MessageWriter<'_> {
         }
     }
 
-    fn notes(&self, left_out: usize, link: Option<String>, escape: &dyn Fn(&str) -> String) -> Vec<String> {
-        let mut notes: Vec<String> = more(left_out).into_iter().collect();
+    fn context_notes(
+        &self,
+        left_out: usize,
+        link: Option<String>,
+        escape: &dyn Fn(&str) -> String,
+    ) -> Vec<String> {
+        let mut notes: Vec<String> = more_lines(left_out).into_iter().collect();
         if let Some(incident) = &self.payload.incident {
             notes.extend(stage_text(incident).map(|stage| escape(&stage)));
             if let Some(by) = &incident.acknowledged_by {
-                notes.push(escape(&format!("acknowledged by {}", shorten(by, MAX_NAME_CHARS))));
+                notes.push(escape(&format!("acknowledged by {}", shorten_escaped(by, MAX_NAME_CHARS))));
             }
         }
         notes.extend(link);
         if !self.payload.footer.trim().is_empty() {
-            notes.push(escape(&shorten(&self.payload.footer, MAX_FOOTER_CHARS)));
+            notes.push(escape(&shorten_escaped(&self.payload.footer, MAX_FOOTER_CHARS)));
         }
         if let Some(route) = self.remarks.instead_of {
             notes.push(escape(&format!(
                 "(sent here: the way of route {} fails)",
-                shorten(route, MAX_NAME_CHARS)
+                shorten_escaped(route, MAX_NAME_CHARS)
             )));
         }
         if self.remarks.again {
@@ -180,32 +195,32 @@ impl MessageWriter<'_> {
     }
 
     fn plain_text(&self) -> String {
-        let (chunks, _) = chunks(self.lines);
+        let (chunks, _) = chunk_lines(self.lines);
         let shown = chunks.first();
         let left_out = self.lines.len() - shown.map_or(0, |chunk| chunk.lines);
         let link = self
             .payload
             .link
             .as_ref()
-            .map(|link| format!("see report at {}", shorten(link, MAX_HEADLINE_CHARS)));
-        let mut all = vec![self.headline()];
+            .map(|link| format!("see report at {}", shorten_escaped(link, MAX_HEADLINE_CHARS)));
+        let mut all = vec![self.full_headline()];
         all.extend(shown.map(|chunk| chunk.text.clone()));
-        all.extend(self.notes(left_out, link, &str::to_owned));
+        all.extend(self.context_notes(left_out, link, &str::to_owned));
         all.join("\n")
     }
 
     /// What people can do: once it is over, only open the report.
-    fn buttons(&self) -> Vec<SlackActionBlockElement> {
+    fn action_elements(&self) -> Vec<SlackActionBlockElement> {
         let (Some(route), Some(incident)) = (self.remarks.buttons, &self.payload.incident) else {
             return Vec::new();
         };
-        let target = Target { route: route.to_owned(), opened: incident.opened };
+        let target = IncidentTarget { route: route.to_owned(), opened: incident.opened };
         let acknowledged = incident.acknowledged_by.is_some();
         let open = incident.stage != Stage::Clear;
-        let shown = Button::ALL
+        let shown = IncidentButton::ALL
             .into_iter()
-            .filter(|button| open && !(acknowledged && *button == Button::Acknowledge));
-        let value = target.value();
+            .filter(|button| open && !(acknowledged && *button == IncidentButton::Acknowledge));
+        let value = target.to_json();
         let mut buttons: Vec<_> = shown.map(|button| action_button(button, &value)).collect();
         let link = self.payload.link.as_ref().filter(|link| is_link(link));
         buttons.extend(link.and_then(|link| Url::parse(link).ok()).map(open_button));
@@ -213,11 +228,15 @@ impl MessageWriter<'_> {
     }
 }
 
-fn action_button(button: Button, value: &str) -> SlackBlockButtonElement {
+fn action_button(button: IncidentButton, value: &str) -> SlackBlockButtonElement {
     let element = SlackBlockButtonElement::new(button.label().into())
-        .with_action_id(SlackActionId(button.id().to_owned()))
+        .with_action_id(SlackActionId(button.action_id().to_owned()))
         .with_value(value.to_owned());
-    if button == Button::Acknowledge { element.with_style(SlackBlockButtonStyle::Primary) } else { element }
+    if button == IncidentButton::Acknowledge {
+        element.with_style(SlackBlockButtonStyle::Primary)
+    } else {
+        element
+    }
 }
 
 fn open_button(link: Url) -> SlackBlockButtonElement {
@@ -243,12 +262,15 @@ fn count_of_alerts(count: u64) -> String {
 }
 
 /// The first line in bold, where that has no characters of its own for it.
-fn bold(headline: &str) -> String {
+fn bold_headline(headline: &str) -> String {
     let (first, rest) = headline.split_once('\n').unwrap_or((headline, ""));
     let first = first.trim();
-    let first =
-        if first.is_empty() || first.contains('*') { escape(first) } else { format!("*{}*", escape(first)) };
-    format!("{first}\n{}", escape(rest)).trim_end().to_owned()
+    let first = if first.is_empty() || first.contains('*') {
+        escape_text(first)
+    } else {
+        format!("*{}*", escape_text(first))
+    };
+    format!("{first}\n{}", escape_text(rest)).trim_end().to_owned()
 }
 
 fn section_block(text: String) -> SlackBlock {

@@ -10,7 +10,7 @@ use flowlord_messages::outbox::{Delivery, MarkNotified, Outage, OutboxRow, ReadT
 
 use crate::delivery::{DeliveryStep, MessageInFlight, RemainingPart, payload_of};
 use crate::destinations::MAX_RETRY_AFTER;
-use crate::message::{Remarks, Style};
+use crate::message::{MessageRemarks, MessageStyle};
 use crate::transport::{MessageLocation, SendOutcome};
 use crate::{Notifier, RETRY_DELAY};
 
@@ -29,7 +29,7 @@ impl Notifier {
         destination: usize,
         ctx: &mut Context<Self>,
     ) {
-        self.destinations.begin(destination);
+        self.destinations.begin_sending(destination);
         let message = MessageInFlight { payload: payload_of(&row), row, via, destination };
         let queue = self.queues.entry(message.row.route.clone()).or_default();
         queue.is_sending = true;
@@ -40,28 +40,28 @@ impl Notifier {
                 let read = ReadThreads { route: message.row.route.clone(), opened: incident.opened };
                 return self.send_after_reading(message, read, ctx);
             }
-            (None, _) => DeliveryStep::first(&message.row, None),
+            (None, _) => DeliveryStep::first_step(&message.row, None),
         };
-        self.send(message, step, ctx);
+        self.send_step(message, step, ctx);
     }
 
     fn send_after_reading(&mut self, message: MessageInFlight, read: ReadThreads, ctx: &mut Context<Self>) {
         self.ask(ctx, self.deps.reader.call(read), |this, threads, ctx| match threads {
             Ok(threads) => {
                 let thread = threads.into_iter().find(|thread| thread.via == message.via);
-                let step = DeliveryStep::first(&message.row, thread);
-                this.send(message, step, ctx);
+                let step = DeliveryStep::first_step(&message.row, thread);
+                this.send_step(message, step, ctx);
             }
             Err(err) => {
                 log::warn!("event=thread_unread id={} error={err:?}", message.row.id);
                 let now = this.now();
-                this.destinations.end(message.destination, now, false);
+                this.destinations.end_sending(message.destination, now, false);
                 this.end_delivery(&message.row.route, Some(now + RETRY_DELAY), ctx);
             }
         });
     }
 
-    fn send(&mut self, message: MessageInFlight, step: DeliveryStep, ctx: &mut Context<Self>) {
+    fn send_step(&mut self, message: MessageInFlight, step: DeliveryStep, ctx: &mut Context<Self>) {
         let now = self.now();
         let MessageInFlight { row, payload, via, destination } = &message;
         let destination = &self.destinations.all[*destination];
@@ -73,14 +73,14 @@ impl Notifier {
         if step == DeliveryStep::Skip {
             return self.note_sent(&message, &step, SendOutcome::Taken(MessageLocation::default()), ctx);
         }
-        let style = Style { channel: destination.channel.clone(), ..self.style.clone() };
-        let remarks = Remarks {
+        let style = MessageStyle { channel: destination.channel.clone(), ..self.style.clone() };
+        let remarks = MessageRemarks {
             again: row.uncertain,
             instead_of: (*via != self.destinations.route_or_default(&row.route)).then_some(&row.route),
             buttons: (self.has_buttons && destination.slack.is_bot()).then_some(&row.route),
             plain: queue.plain == Some(row.id),
         };
-        let slack_message = step.message(payload, &style, remarks);
+        let slack_message = step.slack_message(payload, &style, remarks);
         let (error, retry_at) = ("the notifier was restarted".to_owned(), now + FIRST_WAIT);
         let delivery = if step.shows_twice() {
             Delivery::Unknown { error, retry_at }
@@ -88,8 +88,8 @@ impl Notifier {
             Delivery::Refused { error, retry_at }
         };
         queue.unmarked = Some(MarkNotified { now, id: row.id, delivery, way: None, thread: None });
-        let (slack, method) = (destination.slack.clone(), step.method());
-        let sent = async move { slack.send(method, &slack_message).await };
+        let (slack, method) = (destination.slack.clone(), step.api_method());
+        let sent = async move { slack.send_message(method, &slack_message).await };
         self.ask(ctx, sent, move |this, sent, ctx| this.note_sent(&message, &step, sent, ctx));
     }
 
@@ -102,7 +102,7 @@ impl Notifier {
     ) {
         let now = self.now();
         let is_skipped = *step == DeliveryStep::Skip;
-        self.destinations.end(message.destination, now, !is_skipped);
+        self.destinations.end_sending(message.destination, now, !is_skipped);
         let MessageInFlight { row, payload, via, .. } = message;
         let queue = self.queues.entry(row.route.clone()).or_default();
         let mut thread = None;
@@ -114,8 +114,8 @@ impl Notifier {
                 }
                 queue.set_remaining(message, None);
                 log::debug!("event=notified id={} kind={} by={via}", row.id, row.kind);
-                thread = step.thread(row, payload, via, &location);
-                let is_recovered = self.destinations.outage(via).is_some() && !is_skipped;
+                thread = step.thread_after(row, payload, via, &location);
+                let is_recovered = self.destinations.outage_of(via).is_some() && !is_skipped;
                 let is_for_nobody =
                     is_skipped || self.destinations.all[message.destination].slack.is_log_only();
                 let delivery = if is_for_nobody { Delivery::Skipped } else { Delivery::Sent };
@@ -137,14 +137,16 @@ impl Notifier {
                 log::warn!("event=slack_unknown id={} by={via} error={error:?} retry_at={retry_at}", row.id);
                 (Delivery::Unknown { error, retry_at }, Some(Some(outage)))
             }
-            SendOutcome::Refused { error, retry_after } => self.refused(message, error, retry_after, now),
+            SendOutcome::Refused { error, retry_after } => {
+                self.note_refusal(message, error, retry_after, now)
+            }
             SendOutcome::Gone { error }
             | SendOutcome::Unreadable { error }
-            | SendOutcome::Unknown { error } => self.refused(message, error, None, now),
+            | SendOutcome::Unknown { error } => self.note_refusal(message, error, None, now),
         };
         let way = outage.map(|outage| RouteWay { route: via.clone(), outage });
         let mark = MarkNotified { now, id: row.id, delivery, way, thread };
-        self.mark(row.route.clone(), mark, ctx);
+        self.mark_message(row.route.clone(), mark, ctx);
     }
 
     /// A part of the message was sent, or must be sent in another way; nothing is to be marked yet.
@@ -160,7 +162,7 @@ impl Notifier {
         self.end_delivery(&message.row.route, None, ctx);
     }
 
-    fn refused(
+    fn note_refusal(
         &mut self,
         MessageInFlight { row, via, .. }: &MessageInFlight,
         error: String,
@@ -175,7 +177,7 @@ impl Notifier {
 
     /// The outage of a route's destination that failed once more.
     fn next_outage(&self, via: &str, retry_after: Option<Duration>, now: DateTime<Utc>) -> Outage {
-        let before = self.destinations.outage(via);
+        let before = self.destinations.outage_of(via);
         let failures = before.map_or(0, |outage| outage.failures);
         let asked = retry_after.map(|wait| TimeDelta::from_std(wait).unwrap_or(MAX_RETRY_AFTER));
         let wait = asked.unwrap_or_else(|| growing_wait(failures, self.deps.kit.ids()));
@@ -184,14 +186,14 @@ impl Notifier {
         Outage { since, failures: failures.saturating_add(1), retry_at }
     }
 
-    pub(crate) fn mark(&mut self, route: String, mark: MarkNotified, ctx: &mut Context<Self>) {
+    pub(crate) fn mark_message(&mut self, route: String, mark: MarkNotified, ctx: &mut Context<Self>) {
         let queue = self.queues.entry(route.clone()).or_default();
         queue.is_sending = true;
         queue.unmarked = Some(mark.clone());
         self.ask(ctx, self.deps.writer.call(mark.clone()), move |this, marked, ctx| match marked {
             Ok(()) => {
                 mark.way.iter().for_each(|way| this.destinations.note_outage(way));
-                this.waiters.answer(mark.id, &mark.delivery);
+                this.waiters.answer_all(mark.id, &mark.delivery);
                 if let Some(queue) = this.queues.get_mut(&route) {
                     queue.unmarked = None;
                 }

@@ -20,13 +20,13 @@ pub(crate) struct StatusWaiters(Vec<(i64, oneshot::Sender<Fate>)>);
 
 impl StatusWaiters {
     /// Answers those who wait for this message.
-    pub(crate) fn answer(&mut self, id: i64, delivery: &Delivery) {
+    pub(crate) fn answer_all(&mut self, id: i64, delivery: &Delivery) {
         for (_, waiter) in self.0.extract_if(.., |(wanted, _)| *wanted == id) {
             let _gone = waiter.send(status_after(delivery));
         }
     }
 
-    fn add(&mut self, id: i64) -> Result<oneshot::Receiver<Fate>> {
+    fn add_waiter(&mut self, id: i64) -> Result<oneshot::Receiver<Fate>> {
         self.0.retain(|(_, waiter)| !waiter.is_closed());
         if self.0.len() >= MAX_WAITERS {
             return Err(Error::new(Code::Busy, "too many wait for a message already; try again"));
@@ -52,7 +52,7 @@ impl Notifier {
         _: &mut Context<Self>,
     ) -> Reply<Self, Fate> {
         // The waiter is noted before the row is read: it may be marked in between.
-        let status = self.waiters.add(id);
+        let status = self.waiters.add_waiter(id);
         let (reader, timeout) = (self.deps.reader.clone(), self.status_timeout);
         let known = async move { wait_for_status(id, status?, &reader, timeout).await };
         self.reply_after(known, |_, known, _| known)

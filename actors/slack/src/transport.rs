@@ -10,7 +10,7 @@ use slack_morphism::prelude::*;
 use url::Url;
 
 use crate::connector::SlackConnector;
-use crate::destinations::Route;
+use crate::destinations::SlackRoute;
 use crate::message::SlackMessage;
 
 /// Where a message is; empty where the transport doesn't say it.
@@ -91,7 +91,7 @@ impl std::fmt::Debug for TransportKind {
 }
 
 impl TransportKind {
-    fn new(route: &Route, api_url: &str) -> Result<Self, String> {
+    fn new(route: &SlackRoute, api_url: &str) -> Result<Self, String> {
         if route.webhook.is_none() && route.token.is_none() {
             return Ok(Self::LogOnly);
         }
@@ -109,7 +109,7 @@ impl TransportKind {
 
 impl SlackTransport {
     /// The transport of a route. One that can't be used refuses every message, so that each waits until that is mended.
-    pub(crate) fn new(route: &Route, api_url: &str, timeout: Duration) -> Self {
+    pub(crate) fn new(route: &SlackRoute, api_url: &str, timeout: Duration) -> Self {
         let kind = TransportKind::new(route, api_url).unwrap_or_else(|why| {
             log::error!("event=slack_unusable error={why:?}");
             TransportKind::Unusable(why)
@@ -128,14 +128,14 @@ impl SlackTransport {
     }
 
     /// Sends a message, within the limit of time.
-    pub(crate) async fn send(&self, method: ApiMethod, message: &SlackMessage) -> SendOutcome {
-        match tokio::time::timeout(self.timeout, self.post(method, message)).await {
+    pub(crate) async fn send_message(&self, method: ApiMethod, message: &SlackMessage) -> SendOutcome {
+        match tokio::time::timeout(self.timeout, self.post_message(method, message)).await {
             Ok(sent) => sent.map_or_else(|err| outcome_of(&err), SendOutcome::Taken),
             Err(_) => SendOutcome::Unknown { error: format!("no answer within {:?}", self.timeout) },
         }
     }
 
-    async fn post(
+    async fn post_message(
         &self,
         method: ApiMethod,
         message: &SlackMessage,

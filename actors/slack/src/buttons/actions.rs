@@ -18,7 +18,7 @@ use flowlord_messages::write::{EnqueueMessage, NewMessage, RerunTasks};
 use serde_json::json;
 
 use super::ButtonsDeps;
-use crate::click::{Button, Click};
+use crate::click::{ButtonClick, IncidentButton};
 use crate::connector::SlackConnector;
 
 /// How long an acknowledgement holds: a working day.
@@ -46,13 +46,13 @@ struct MessageUpdate {
 
 impl ClickActions {
     /// Does what a person clicked; a reply to them says when that fails.
-    pub(super) async fn run(self, click: Click) -> Result<()> {
+    pub(super) async fn run_click(self, click: ButtonClick) -> Result<()> {
         let done = match click.button {
-            Button::Acknowledge => self.acknowledge(&click).await.map(|()| None),
-            Button::Silence(hours) => self.silence(&click, hours).await.map(Some),
-            Button::Rerun => self.rerun(&click).await.map(Some),
+            IncidentButton::Acknowledge => self.acknowledge_incident(&click).await.map(|()| None),
+            IncidentButton::Silence(hours) => self.silence_tasks(&click, hours).await.map(Some),
+            IncidentButton::Rerun => self.rerun_failed(&click).await.map(Some),
         };
-        let (button, by) = (click.button.id(), &click.by);
+        let (button, by) = (click.button.action_id(), &click.by);
         match done {
             Ok(update) => {
                 log::info!("event=slack_click button={button} by={by:?}");
@@ -64,7 +64,7 @@ impl ClickActions {
             }
             Err(err) => {
                 log::warn!("event=slack_click_failed button={button} by={by:?} error={err:?}");
-                self.reply(&click, &format!("didn't work: {}", err.detail)).await;
+                self.reply_to_person(&click, &format!("didn't work: {}", err.detail)).await;
                 // Said to the person; Slack needn't say it too.
                 if err.code.status() < 500 { Ok(()) } else { Err(err) }
             }
@@ -72,17 +72,17 @@ impl ClickActions {
     }
 
     /// It is done: a message that can't be changed is no reason to do it again.
-    async fn update_or_reply(&self, click: &Click, update: MessageUpdate) {
+    async fn update_or_reply(&self, click: &ButtonClick, update: MessageUpdate) {
         let text = update.text.clone();
         if let Err(err) = self.update_message(click, update).await {
-            log::warn!("event=slack_click_not_shown button={} error={err:?}", click.button.id());
+            log::warn!("event=slack_click_not_shown button={} error={err:?}", click.button.action_id());
             let why = format!("is done ({text}), but the message couldn't be changed: {}", err.detail);
-            self.reply(click, &why).await;
+            self.reply_to_person(click, &why).await;
         }
     }
 
     /// The alerts actor notifies everybody, by an edit of the message.
-    async fn acknowledge(&self, click: &Click) -> Result<()> {
+    async fn acknowledge_incident(&self, click: &ButtonClick) -> Result<()> {
         let acknowledge = Acknowledge {
             route: Some(click.target.route.clone()),
             matcher: Matcher::default(),
@@ -100,7 +100,7 @@ impl ClickActions {
         Ok(())
     }
 
-    async fn silence(&self, click: &Click, hours: u8) -> Result<MessageUpdate> {
+    async fn silence_tasks(&self, click: &ButtonClick, hours: u8) -> Result<MessageUpdate> {
         let now = self.deps.kit.now();
         let until = now + TimeDelta::hours(i64::from(hours));
         let (thread, payload) = self.read_message(click).await?;
@@ -136,7 +136,7 @@ impl ClickActions {
     }
 
     /// Has the tasks of the incident that failed for good run again, unless they do already.
-    async fn rerun(&self, click: &Click) -> Result<MessageUpdate> {
+    async fn rerun_failed(&self, click: &ButtonClick) -> Result<MessageUpdate> {
         let now = self.deps.kit.now();
         let (thread, payload) = self.read_message(click).await?;
         let mut ids = self.deps.kit.ids();
@@ -153,7 +153,7 @@ impl ClickActions {
     }
 
     /// What failed for good since shortly before the incident and wasn't run again, oldest first.
-    async fn find_failed(&self, click: &Click, payload: &Payload) -> Result<Vec<Attempt>> {
+    async fn find_failed(&self, click: &ButtonClick, payload: &Payload) -> Result<Vec<Attempt>> {
         let keys: BTreeSet<&str> =
             payload.incident.iter().flat_map(|incident| &incident.tasks).map(String::as_str).collect();
         let filter = TaskFilter::given_up_in(click.target.opened, &keys);
@@ -175,7 +175,7 @@ impl ClickActions {
     }
 
     /// The incident's message, as it was sent last.
-    async fn read_message(&self, click: &Click) -> Result<(SlackThread, Payload)> {
+    async fn read_message(&self, click: &ButtonClick) -> Result<(SlackThread, Payload)> {
         let read = ReadThreads { route: click.target.route.clone(), opened: click.target.opened };
         let thread = self.deps.reader.call(read).await?.into_iter().next();
         let thread = thread.ok_or_else(|| Error::new(Code::NotFound, "this message is no longer known"))?;
@@ -187,7 +187,7 @@ impl ClickActions {
     /// Adds to the message, and to its thread, what was done.
     async fn update_message(
         &self,
-        click: &Click,
+        click: &ButtonClick,
         MessageUpdate { thread, mut payload, text }: MessageUpdate,
     ) -> Result<()> {
         payload.footer =
@@ -205,18 +205,18 @@ impl ClickActions {
     }
 
     /// Adds the click to the audit log. It is done already: where that fails, it is only logged.
-    async fn record_change(&self, click: &Click) {
+    async fn record_change(&self, click: &ButtonClick) {
         let opened = click.target.opened.to_rfc3339_opts(SecondsFormat::AutoSi, true);
         let change = Change {
             at: self.deps.kit.now(),
             who: click.by.clone(),
             from: "slack".to_owned(),
             action: match click.button {
-                Button::Acknowledge => Action::Acknowledge,
-                Button::Silence(_) => Action::Silence,
-                Button::Rerun => Action::Rerun,
+                IncidentButton::Acknowledge => Action::Acknowledge,
+                IncidentButton::Silence(_) => Action::Silence,
+                IncidentButton::Rerun => Action::Rerun,
             },
-            what: click.button.id().to_owned(),
+            what: click.button.action_id().to_owned(),
             detail: format!("{}/{opened}", click.target.route),
             status: 200,
         };
@@ -226,7 +226,7 @@ impl ClickActions {
     }
 
     /// Replies to the person alone.
-    async fn reply(&self, click: &Click, what: &str) {
+    async fn reply_to_person(&self, click: &ButtonClick, what: &str) {
         let (Some(connector), Some(url)) = (&self.connector, &click.response_url) else { return };
         if !connector.is_of_slack(url) {
             return;

@@ -17,7 +17,7 @@ pub(super) struct ReplayGuard(BTreeMap<String, DateTime<Utc>>);
 
 impl ReplayGuard {
     /// Adds a key. Answers whether it is new.
-    pub(super) fn add(&mut self, key: &str, now: DateTime<Utc>) -> Result<bool> {
+    pub(super) fn add_key(&mut self, key: &str, now: DateTime<Utc>) -> Result<bool> {
         if self.0.contains_key(key) {
             return Ok(false);
         }
@@ -30,7 +30,7 @@ impl ReplayGuard {
     }
 
     /// Forgets a key whose click wasn't done: when it comes again it is new.
-    pub(super) fn forget(&mut self, key: &str) {
+    pub(super) fn forget_key(&mut self, key: &str) {
         self.0.remove(key);
     }
 }
@@ -43,20 +43,20 @@ mod tests {
     fn what_was_heard_is_known_for_a_while() {
         let noon: DateTime<Utc> = "2026-03-02T12:00:00Z".parse().unwrap();
         let mut guard = ReplayGuard::default();
-        assert_eq!(guard.add("a", noon), Ok(true));
-        assert_eq!(guard.add("a", noon + TimeDelta::minutes(14)), Ok(false));
-        assert_eq!(guard.add("b", noon + TimeDelta::minutes(16)), Ok(true));
+        assert_eq!(guard.add_key("a", noon), Ok(true));
+        assert_eq!(guard.add_key("a", noon + TimeDelta::minutes(14)), Ok(false));
+        assert_eq!(guard.add_key("b", noon + TimeDelta::minutes(16)), Ok(true));
         assert_eq!(guard.0.len(), 1, "old ones leave");
-        guard.forget("b");
-        assert_eq!(guard.add("b", noon), Ok(true));
+        guard.forget_key("b");
+        assert_eq!(guard.add_key("b", noon), Ok(true));
     }
 
     #[test]
     fn it_is_bounded() {
         let noon: DateTime<Utc> = "2026-03-02T12:00:00Z".parse().unwrap();
         let mut guard = ReplayGuard((0..MAX_ENTRIES).map(|nth| (nth.to_string(), noon)).collect());
-        assert_eq!(guard.add("a", noon).unwrap_err().code, Code::Busy);
-        assert_eq!(guard.add("7", noon), Ok(false));
-        assert_eq!(guard.add("a", noon + TimeDelta::minutes(16)), Ok(true));
+        assert_eq!(guard.add_key("a", noon).unwrap_err().code, Code::Busy);
+        assert_eq!(guard.add_key("7", noon), Ok(false));
+        assert_eq!(guard.add_key("a", noon + TimeDelta::minutes(16)), Ok(true));
     }
 }

@@ -34,7 +34,7 @@ const MAX_ENVELOPE_BYTES: usize = 1024 * 1024;
 /// The payload of an interaction, in JSON.
 #[derive(Debug, ActixMessage)]
 #[rtype(result = "Result<()>")]
-pub(crate) struct Interaction(pub(crate) String);
+pub(crate) struct SocketInteraction(pub(crate) String);
 
 /// Dropped when Slack says hello.
 pub(crate) type Greeting = oneshot::Sender<()>;
@@ -78,7 +78,7 @@ struct SocketEnvelope {
 /// Takes the clicks of a connection.
 #[derive(Debug)]
 pub(crate) struct ClickReceiver {
-    pub(crate) clicks: Port<Interaction>,
+    pub(crate) clicks: Port<SocketInteraction>,
     /// How long one may take, in real time.
     pub(crate) timeout: Duration,
 }
@@ -93,7 +93,9 @@ pub(crate) async fn run_connection(
 ) -> ConnectionEnd {
     let greeting = Some(greeting);
     let ended = match timeout(OPEN_TIMEOUT, open_socket(connector, token)).await {
-        Ok(Ok(socket)) => return SocketSession { socket, receiver, greeting, is_quiet: false }.serve().await,
+        Ok(Ok(socket)) => {
+            return SocketSession { socket, receiver, greeting, is_quiet: false }.serve_frames().await;
+        }
         Ok(Err(ended)) => ended,
         Err(_) => ConnectionEnd::before_greeting(format!("no connection within {OPEN_TIMEOUT:?}")),
     };
@@ -111,7 +113,7 @@ async fn open_socket(
     let asked =
         session.http_session_api.http_post::<_, OpenedConnection>("apps.connections.open", &nothing, None);
     let opened = asked.await.map_err(|err| failed_open(&err))?;
-    let stream = connector.upgrade(&opened.url).await.map_err(ConnectionEnd::before_greeting)?;
+    let stream = connector.open_websocket(&opened.url).await.map_err(ConnectionEnd::before_greeting)?;
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_ENVELOPE_BYTES))
         .max_frame_size(Some(MAX_ENVELOPE_BYTES));
@@ -128,7 +130,7 @@ struct SocketSession {
 }
 
 impl SocketSession {
-    async fn serve(mut self) -> ConnectionEnd {
+    async fn serve_frames(mut self) -> ConnectionEnd {
         let mut pings = interval(PING_INTERVAL);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pings.reset();
@@ -136,9 +138,9 @@ impl SocketSession {
             let ended = tokio::select! {
                 frame = self.socket.next() => {
                     self.is_quiet = false;
-                    self.receive(frame).await
+                    self.receive_frame(frame).await
                 }
-                _ = pings.tick() => self.ping().await,
+                _ = pings.tick() => self.send_ping().await,
             };
             if let Some(ended) = ended {
                 return ended;
@@ -146,33 +148,33 @@ impl SocketSession {
         }
     }
 
-    fn end(&mut self, why: impl Into<String>) -> Option<ConnectionEnd> {
+    fn end_connection(&mut self, why: impl Into<String>) -> Option<ConnectionEnd> {
         let greeting = self.greeting.take();
         let is_greeted = greeting.is_none();
         Some(ConnectionEnd { why: why.into(), is_greeted, is_asked: false, remedy: None, greeting })
     }
 
-    async fn ping(&mut self) -> Option<ConnectionEnd> {
+    async fn send_ping(&mut self) -> Option<ConnectionEnd> {
         if std::mem::replace(&mut self.is_quiet, true) {
-            return self.end("nothing came any more");
+            return self.end_connection("nothing came any more");
         }
-        self.send(Message::Ping(Vec::new().into())).await
+        self.send_frame(Message::Ping(Vec::new().into())).await
     }
 
-    async fn send(&mut self, message: Message) -> Option<ConnectionEnd> {
+    async fn send_frame(&mut self, message: Message) -> Option<ConnectionEnd> {
         match self.socket.send(message).await {
             Ok(()) => None,
-            Err(err) => self.end(format!("nothing can be sent: {err}")),
+            Err(err) => self.end_connection(format!("nothing can be sent: {err}")),
         }
     }
 
-    async fn receive(&mut self, frame: Option<tungstenite::Result<Message>>) -> Option<ConnectionEnd> {
+    async fn receive_frame(&mut self, frame: Option<tungstenite::Result<Message>>) -> Option<ConnectionEnd> {
         let text = match frame {
             Some(Ok(Message::Text(text))) => text,
             // The library answers pings itself.
-            Some(Ok(Message::Close(_))) | None => return self.end("Slack closed it"),
+            Some(Ok(Message::Close(_))) | None => return self.end_connection("Slack closed it"),
             Some(Ok(_)) => return None,
-            Some(Err(err)) => return self.end(format!("it was cut: {err}")),
+            Some(Err(err)) => return self.end_connection(format!("it was cut: {err}")),
         };
         let Ok(envelope) = serde_json::from_str::<SocketEnvelope>(&text) else {
             log::warn!("event=slack_envelope_unreadable");
@@ -181,11 +183,11 @@ impl SocketSession {
         match envelope.r#type.as_str() {
             "hello" => self.greeting = None,
             "disconnect" => {
-                let ended = self.end("Slack asked for a new one");
+                let ended = self.end_connection("Slack asked for a new one");
                 return ended.map(|ended| ConnectionEnd { is_asked: true, ..ended });
             }
             "interactive" => {
-                let call = self.receiver.clicks.call(Interaction(envelope.payload.to_string()));
+                let call = self.receiver.clicks.call(SocketInteraction(envelope.payload.to_string()));
                 let handled = timeout(self.receiver.timeout, call).await;
                 if !matches!(handled, Ok(Ok(()))) {
                     // Without an acknowledgement Slack tells the person that it didn't work.
@@ -197,7 +199,7 @@ impl SocketSession {
             _ => {}
         }
         let id = envelope.envelope_id?;
-        self.send(Message::text(json!({"envelope_id": id}).to_string())).await
+        self.send_frame(Message::text(json!({"envelope_id": id}).to_string())).await
     }
 }
 

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use super::signature::tests::signed;
 use super::*;
-use crate::click::Target;
+use crate::click::IncidentTarget;
 
 const SAFETY: Duration = Duration::from_secs(20);
 
@@ -247,11 +247,11 @@ impl Bench {
     }
 
     fn click_at(&self, action: &str, ts: &str) -> Value {
-        let target = Target { route: "default".to_owned(), opened: noon() };
+        let target = IncidentTarget { route: "default".to_owned(), opened: noon() };
         json!({
             "type": "block_actions",
             "user": {"id": "U1", "name": "Ann <x>"},
-            "actions": [{"action_id": action, "value": target.value(), "action_ts": ts}],
+            "actions": [{"action_id": action, "value": target.to_json(), "action_ts": ts}],
             "response_url": self.slack.response_url(),
         })
     }
@@ -400,7 +400,7 @@ async fn a_request_that_comes_again_is_refused() {
         bench.pass(seconds).await;
         let err = bench.call.call(recorded.clone()).await.unwrap_err();
         assert_eq!(err.code, Code::Unauthorized);
-        assert!(err.detail.contains("recorded") && err.detail.contains("Click again"), "{err:?}");
+        assert!(err.detail.contains("recorded") && err.detail.contains("ButtonClick again"), "{err:?}");
     }
     assert_eq!(bench.others.with(|state| state.acknowledged.len()), 1);
     let bench = bench.restart().await;

@@ -21,12 +21,13 @@ fn each_colour_is_that_of_the_reference_system() {
     assert_eq!(colours, ["#00FF00", "#FFFF00", "#FF0000", "#2210FF"]);
 }
 
-fn written(payload: &Payload, style: &Style, again: bool) -> Value {
-    serde_json::to_value(write(payload, style, Remarks { again, ..Remarks::default() })).unwrap()
+fn written(payload: &Payload, style: &MessageStyle, again: bool) -> Value {
+    serde_json::to_value(write_message(payload, style, MessageRemarks { again, ..MessageRemarks::default() }))
+        .unwrap()
 }
 
-fn style() -> Style {
-    Style { channel: Some("#ops".to_owned()), prefix: "prod".to_owned(), title: "Flowlord".to_owned() }
+fn style() -> MessageStyle {
+    MessageStyle { channel: Some("#ops".to_owned()), prefix: "prod".to_owned(), title: "Flowlord".to_owned() }
 }
 
 #[test]
@@ -50,8 +51,11 @@ fn a_message_is_an_attachment_of_blocks_with_plain_text_beside() {
 
 #[test]
 fn a_message_can_be_text_alone() {
-    let message =
-        write(&payload(vec!["<a>".to_owned()]), &style(), Remarks { plain: true, ..Remarks::default() });
+    let message = write_message(
+        &payload(vec!["<a>".to_owned()]),
+        &style(),
+        MessageRemarks { plain: true, ..MessageRemarks::default() },
+    );
     let text = "[prod] 3 alerts in 1 task\n&lt;a&gt;\n\
          see report at http://flow/web/alert?date=2026-03-02\nnext update at 12:10 UTC";
     assert_eq!(serde_json::to_value(message).unwrap(), json!({"channel": "#ops", "text": text}));
@@ -61,7 +65,7 @@ fn a_message_can_be_text_alone() {
 fn what_is_too_much_for_slack_is_left_out_and_said() {
     for count in [70, 71, 500, 2_000] {
         let lines: Vec<_> = (0..count).map(|n| format!("{n}: {}", "&".repeat(20))).collect();
-        let message = written(&payload(lines), &Style::default(), false);
+        let message = written(&payload(lines), &MessageStyle::default(), false);
         let blocks = message["attachments"][0]["blocks"].as_array().unwrap();
         let texts: Vec<_> = blocks.iter().filter_map(|block| block["text"]["text"].as_str()).collect();
         assert!(texts.iter().all(|text| text.chars().count() <= 3_000));
@@ -81,7 +85,7 @@ fn what_is_too_much_for_slack_is_left_out_and_said() {
 fn long_titles_headlines_and_lines_are_shortened_and_markup_stays_text() {
     let mut payload = payload(vec!["x".repeat(5_000), "a ``` b\nc".to_owned()]);
     payload.headline = format!("first *line*\n{}", "<".repeat(2_000));
-    let style = Style { title: "t".repeat(200), ..Style::default() };
+    let style = MessageStyle { title: "t".repeat(200), ..MessageStyle::default() };
     let message = written(&payload, &style, false);
     let blocks = message["attachments"][0]["blocks"].as_array().unwrap();
     let text = |nth: usize| blocks[nth]["text"]["text"].as_str().unwrap();
@@ -173,10 +177,10 @@ mod any {
             route in text(10),
             again in any::<bool>(),
         ) {
-            let style = Style { channel: None, prefix, title };
+            let style = MessageStyle { channel: None, prefix, title };
             for plain in [false, true] {
-                let remarks = Remarks { again, instead_of: Some(&route), buttons: Some(&route), plain };
-                for message in [write(&payload, &style, remarks), write_news(&payload, &style, remarks)] {
+                let remarks = MessageRemarks { again, instead_of: Some(&route), buttons: Some(&route), plain };
+                for message in [write_message(&payload, &style, remarks), write_news(&payload, &style, remarks)] {
                     let message = serde_json::to_value(message).unwrap();
                     prop_assert_eq!(problems(&message), Vec::<String>::new(), "{}", message);
                 }

@@ -10,14 +10,14 @@ const SECTIONS: usize = 3;
 
 /// Lines that go into one section.
 #[derive(Debug, Default)]
-pub(super) struct Chunk {
+pub(super) struct LineChunk {
     pub(super) text: String,
     pub(super) lines: usize,
     /// Characters once it is escaped, with a line end after each line.
     size: usize,
 }
 
-impl Chunk {
+impl LineChunk {
     fn push(&mut self, line: &str, size: usize) {
         if self.lines > 0 {
             self.text.push('\n');
@@ -29,17 +29,17 @@ impl Chunk {
 }
 
 /// Lines in as many sections as fit, and how many are left out.
-pub(super) fn chunks(lines: &[String]) -> (Vec<Chunk>, usize) {
-    let mut chunks: Vec<Chunk> = Vec::new();
+pub(super) fn chunk_lines(lines: &[String]) -> (Vec<LineChunk>, usize) {
+    let mut chunks: Vec<LineChunk> = Vec::new();
     for (done, line) in lines.iter().enumerate() {
         // A fence within would end the one around it, and a line end would make two lines of one.
-        let line = shorten(&line.replace("```", "'''").replace(['\r', '\n'], " "), SECTION - 1);
+        let line = shorten_escaped(&line.replace("```", "'''").replace(['\r', '\n'], " "), SECTION - 1);
         let size = escaped_length(&line) + 1;
         if chunks.last().is_none_or(|chunk| chunk.size + size > SECTION) {
             if chunks.len() == SECTIONS {
                 return (chunks, lines.len() - done);
             }
-            chunks.push(Chunk::default());
+            chunks.push(LineChunk::default());
         }
         if let Some(chunk) = chunks.last_mut() {
             chunk.push(&line, size);
@@ -49,21 +49,21 @@ pub(super) fn chunks(lines: &[String]) -> (Vec<Chunk>, usize) {
 }
 
 /// How many lines are left out, in words.
-pub(super) fn more(left_out: usize) -> Option<String> {
+pub(super) fn more_lines(left_out: usize) -> Option<String> {
     (left_out > 0).then(|| format!("… and {left_out} more line{}", if left_out == 1 { "" } else { "s" }))
 }
 
 /// The text, or its beginning and an ellipsis, so that escaped it has at most `limit` characters.
-pub(super) fn shorten(text: &str, limit: usize) -> String {
-    clip(text, limit, escaped)
+pub(super) fn shorten_escaped(text: &str, limit: usize) -> String {
+    clip_to(text, limit, escaped)
 }
 
 /// The text, or its beginning and an ellipsis, of at most `limit` characters as it is.
-pub(super) fn cut(text: &str, limit: usize) -> String {
-    clip(text, limit, char::len_utf16)
+pub(super) fn cut_unescaped(text: &str, limit: usize) -> String {
+    clip_to(text, limit, char::len_utf16)
 }
 
-fn clip(text: &str, limit: usize, size: impl Fn(char) -> usize) -> String {
+fn clip_to(text: &str, limit: usize, size: impl Fn(char) -> usize) -> String {
     if text.chars().map(&size).sum::<usize>() <= limit {
         return text.to_owned();
     }
@@ -89,7 +89,7 @@ fn escaped_length(text: &str) -> usize {
 }
 
 /// The three characters that Slack's text gives a meaning.
-pub(super) fn escape(text: &str) -> String {
+pub(super) fn escape_text(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

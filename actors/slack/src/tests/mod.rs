@@ -166,17 +166,23 @@ fn noon() -> DateTime<Utc> {
     "2026-03-02T12:00:00Z".parse().unwrap()
 }
 
-fn route(way: Way, slack: &FakeSlack) -> Route {
+fn route(way: Way, slack: &FakeSlack) -> SlackRoute {
     let (webhook, token) = match way {
         Way::Webhook => (Some(slack.webhook_url()), None),
         Way::Bot => (None, Some("xoxb-secret".to_owned())),
         Way::Nowhere => (None, None),
         Way::To(url) => (Some(url.to_owned()), None),
     };
-    Route { name: "default".to_owned(), webhook, token, channel: Some("#ops".to_owned()), fallback: None }
+    SlackRoute {
+        name: "default".to_owned(),
+        webhook,
+        token,
+        channel: Some("#ops".to_owned()),
+        fallback: None,
+    }
 }
 
-fn config(routes: Vec<Route>, slack: &FakeSlack) -> Config {
+fn config(routes: Vec<SlackRoute>, slack: &FakeSlack) -> Config {
     Config {
         routes,
         api_url: slack.api_url(),

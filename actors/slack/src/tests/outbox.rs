@@ -264,14 +264,14 @@ async fn a_stop_waits_for_the_request_under_way_and_for_no_other() {
 #[test]
 fn no_secret_is_shown() {
     let webhook = Some("http://slack/secret".to_owned());
-    let route = Route {
+    let route = SlackRoute {
         name: "default".to_owned(),
         webhook,
         token: Some("xoxb-secret".to_owned()),
-        ..Route::default()
+        ..SlackRoute::default()
     };
-    let bot = Route { name: "bot".to_owned(), webhook: None, ..route.clone() };
+    let bot = SlackRoute { name: "bot".to_owned(), webhook: None, ..route.clone() };
     let routes = [route, bot];
-    let shown = format!("{routes:?} {:?}", Destinations::new(&routes, "", SAFETY, TimeDelta::zero()));
+    let shown = format!("{routes:?} {:?}", DestinationTable::new(&routes, "", SAFETY, TimeDelta::zero()));
     assert!(!shown.contains("secret"), "{shown}");
 }

@@ -8,8 +8,8 @@ use super::*;
 /// A webhook at each of two Slacks; the first one's fallback is the second.
 async fn two(fallback: Option<&str>) -> (Bench, FakeSlack) {
     let (slack, other) = (FakeSlack::start(), FakeSlack::start());
-    let first = Route { fallback: fallback.map(str::to_owned), ..route(Way::Webhook, &slack) };
-    let second = Route { name: "second".to_owned(), ..route(Way::Webhook, &other) };
+    let first = SlackRoute { fallback: fallback.map(str::to_owned), ..route(Way::Webhook, &slack) };
+    let second = SlackRoute { name: "second".to_owned(), ..route(Way::Webhook, &other) };
     let config = config(vec![first, second], &slack);
     let bench = Bench::with(config, Outbox::default(), slack, noon(), SAFETY).await;
     other.follow(&bench.clock);
@@ -55,7 +55,7 @@ async fn a_slack_that_hangs_holds_up_no_other_route() {
 async fn routes_of_one_channel_share_its_pace() {
     let slack = FakeSlack::start();
     let first = route(Way::Bot, &slack);
-    let second = Route { name: "second".to_owned(), ..first.clone() };
+    let second = SlackRoute { name: "second".to_owned(), ..first.clone() };
     let config = config(vec![first, second], &slack);
     let bench = Bench::with(config, Outbox::default(), slack, noon(), SAFETY).await;
     for (route, headline) in [("default", "a"), ("second", "b"), ("default", "c"), ("second", "d")] {
@@ -146,8 +146,8 @@ async fn where_both_fail_nothing_is_lost() {
 #[actix::test]
 async fn a_bot_s_incident_goes_on_where_the_way_leads() {
     let (slack, other) = (FakeSlack::start(), FakeSlack::start());
-    let first = Route { fallback: Some("second".to_owned()), ..route(Way::Bot, &slack) };
-    let second = Route { name: "second".to_owned(), ..route(Way::Webhook, &other) };
+    let first = SlackRoute { fallback: Some("second".to_owned()), ..route(Way::Bot, &slack) };
+    let second = SlackRoute { name: "second".to_owned(), ..route(Way::Webhook, &other) };
     let config = config(vec![first, second], &slack);
     let bench = Bench::with(config, Outbox::default(), slack, noon(), SAFETY).await;
     bench.tell("default", "summary", &step(1, Stage::Escalating, "1 alert")).await;
