@@ -13,7 +13,7 @@ pub(crate) struct RaisedAlerts {
 impl RaisedAlerts {
     /// The alerts to raise after a snapshot was tried. A disk that stays full is one alert, not one each time; that the
     /// newest verified snapshot is older than twice the time between two is another.
-    pub(crate) fn judge(
+    pub(crate) fn alerts_after(
         &mut self,
         problem: Option<&str>,
         newest: Option<DateTime<Utc>>,
@@ -70,7 +70,7 @@ mod tests {
             |hour: i64| "2026-03-01T12:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::hours(hour);
         let mut raised = RaisedAlerts::default();
         let mut judge = |problem: Option<&str>, hour: i64| -> Vec<String> {
-            let alerts = raised.judge(problem, Some(at(0)), Some(TimeDelta::hours(24)), at(hour));
+            let alerts = raised.alerts_after(problem, Some(at(0)), Some(TimeDelta::hours(24)), at(hour));
             alerts.into_iter().map(|alert| alert.msg).collect()
         };
         assert_eq!(judge(None, 24), [""; 0]);
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(judge(Some("gone"), 52).len(), 2, "again, since it was over");
         let mut none = RaisedAlerts::default();
         assert_eq!(
-            none.judge(Some("gone"), None, Some(TimeDelta::hours(1)), at(99)).len(),
+            none.alerts_after(Some("gone"), None, Some(TimeDelta::hours(1)), at(99)).len(),
             1,
             "there never was one"
         );

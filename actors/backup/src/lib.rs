@@ -137,7 +137,7 @@ impl Backup {
         let is_of_log = self.config.chain.is_none() || self.config.chain == self.log.map(|log| log.chain);
         // A snapshot of the future was taken before the clock was set back.
         let last = self.verified.as_ref().map(|newest| newest.at).filter(|last| *last <= now && is_of_log);
-        last.map_or(now, |last| later(last, every))
+        last.map_or(now, |last| later_by(last, every))
     }
 
     /// Takes a snapshot, or shares the one that is being taken for the same place.
@@ -220,11 +220,11 @@ impl Backup {
         }
         self.problem = taken.as_ref().err().map(|err| err.detail.clone());
         let newest = self.verified.as_ref().map(|newest| newest.at);
-        let alerts = self.raised.judge(self.problem.as_deref(), newest, self.config.every, self.now());
+        let alerts = self.raised.alerts_after(self.problem.as_deref(), newest, self.config.every, self.now());
         alerts.into_iter().for_each(|alert| self.deps.alert_sender.raise(alert));
         if let Some(every) = self.config.every {
             let pause = if taken.is_err() { every.min(RETRY_DELAY) } else { every };
-            self.wake_at(Some(later(at, pause)), ctx);
+            self.wake_at(Some(later_by(at, pause)), ctx);
         }
     }
 
@@ -277,7 +277,7 @@ impl Backup {
     }
 }
 
-fn later(at: DateTime<Utc>, pause: TimeDelta) -> DateTime<Utc> {
+fn later_by(at: DateTime<Utc>, pause: TimeDelta) -> DateTime<Utc> {
     at.checked_add_signed(pause).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 

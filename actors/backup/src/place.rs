@@ -79,7 +79,7 @@ impl LogReceipt {
 }
 
 impl Receipt {
-    fn describe(&self) -> String {
+    fn size_and_hash(&self) -> String {
         format!("{} bytes with SHA-256 {}", self.bytes, self.sha256)
     }
 }
@@ -192,7 +192,7 @@ impl Place {
     /// # Errors
     /// When it can't be read, or isn't the same; it is removed then.
     pub async fn confirm(&self, name: &str, receipt: &Receipt) -> Result<Found> {
-        if let Err(err) = self.compare(name, receipt).await {
+        if let Err(err) = self.compare_stored(name, receipt).await {
             if matches!(err, PlaceError::Differs { .. }) {
                 self.store.remove(name).await?;
             }
@@ -232,7 +232,7 @@ impl Place {
     /// When it can't be read, or isn't what was sent.
     pub async fn verify(&self, name: &str) -> Result<()> {
         match self.receipt(name).await? {
-            Some(receipt) => self.compare(name, &receipt).await,
+            Some(receipt) => self.compare_stored(name, &receipt).await,
             None => Ok(()),
         }
     }
@@ -256,7 +256,7 @@ impl Place {
         Ok(oldest.or(verified.min()))
     }
 
-    async fn compare(&self, name: &str, receipt: &Receipt) -> Result<()> {
+    async fn compare_stored(&self, name: &str, receipt: &Receipt) -> Result<()> {
         let (bytes, sha256) = match self.local(name) {
             Some(file) => digest_of_file(&file).await?,
             None => self.digest_of_stored(name).await?,
@@ -269,18 +269,22 @@ impl Place {
         let mut digest = RunningDigest::default();
         self.store
             .read(name, async |piece| {
-                digest = std::mem::take(&mut digest).add(piece).await;
+                digest = std::mem::take(&mut digest).add_piece(piece).await;
                 Ok(())
             })
             .await?;
-        Ok(digest.end())
+        Ok(digest.finish_hex())
     }
 
     fn check_same(&self, name: &str, sent: &Receipt, found: &Receipt) -> Result<()> {
         if sent == found {
             return Ok(());
         }
-        Err(PlaceError::Differs { at: self.location(name), found: found.describe(), sent: sent.describe() })
+        Err(PlaceError::Differs {
+            at: self.location(name),
+            found: found.size_and_hash(),
+            sent: sent.size_and_hash(),
+        })
     }
 }
 
@@ -300,7 +304,7 @@ struct RunningDigest(u64, Sha256);
 
 impl RunningDigest {
     /// Beside the actors' thread: a large piece takes a while.
-    async fn add(mut self, piece: bytes::Bytes) -> Self {
+    async fn add_piece(mut self, piece: bytes::Bytes) -> Self {
         let hashed = actix_rt::task::spawn_blocking(move || {
             self.0 += u64::try_from(piece.len()).unwrap_or_default();
             self.1.update(&piece);
@@ -310,12 +314,12 @@ impl RunningDigest {
         hashed.await.unwrap_or_default()
     }
 
-    fn end(self) -> (u64, String) {
-        (self.0, hex(&self.1.finalize()))
+    fn finish_hex(self) -> (u64, String) {
+        (self.0, to_hex(&self.1.finalize()))
     }
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
+fn to_hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -332,7 +336,7 @@ async fn digest_of_file(file: &Path) -> Result<(u64, String)> {
         loop {
             let read = file.read(&mut piece)?;
             if read == 0 {
-                return Ok((bytes, hex(&hash.finalize())));
+                return Ok((bytes, to_hex(&hash.finalize())));
             }
             bytes += u64::try_from(read).unwrap_or_default();
             hash.update(piece.get(..read).unwrap_or_default());

@@ -40,13 +40,13 @@ impl SegmentName {
         Self { at, upto, chain, digest: digest.clone() }
     }
 
-    fn path(&self) -> String {
+    fn file_path(&self) -> String {
         let Self { at, upto, chain, digest } = self;
         let (day, time) = (at.format(DAY_FORMAT), at.format(TIME_FORMAT));
         format!("{FOLDER}/{day}/{time}-{upto:016}-{chain:016x}-{digest}{ENDING}")
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    fn from_file_name(name: &str) -> Option<Self> {
         let mut parts = name.strip_suffix(ENDING)?.splitn(4, '-');
         let at = NaiveDateTime::parse_from_str(parts.next()?, TIME_FORMAT).ok()?.and_utc();
         let upto = parts.next()?.parse().ok()?;
@@ -62,7 +62,7 @@ impl Place {
     /// When it can't be written.
     pub async fn put_segment(&self, segment: &Segment) -> Result<()> {
         let bytes = bytes::Bytes::copy_from_slice(&segment.bytes);
-        Ok(self.store.put(&SegmentName::from_segment(segment).path(), bytes).await?)
+        Ok(self.store.put(&SegmentName::from_segment(segment).file_path(), bytes).await?)
     }
 
     /// The segments of a log that were made from `since` on, up to `until`, in the order of their changes.
@@ -92,7 +92,7 @@ impl Place {
     /// # Errors
     /// When it can't be read.
     pub async fn segment(&self, name: &SegmentName) -> Result<bytes::Bytes> {
-        Ok(self.store.get(&name.path(), MAX_SEGMENT_BYTES).await?.bytes)
+        Ok(self.store.get(&name.file_path(), MAX_SEGMENT_BYTES).await?.bytes)
     }
 
     /// Removes what is older than every snapshot that is kept, and so leads nowhere.
@@ -104,7 +104,7 @@ impl Place {
         let mut removed = 0;
         for day in self.list_days().await?.into_iter().filter(|day| *day <= before.date_naive()) {
             let old = self.list_day(day).await?.into_iter().filter(|segment| segment.at < before);
-            let paths: Vec<_> = old.map(|segment| segment.path()).collect();
+            let paths: Vec<_> = old.map(|segment| segment.file_path()).collect();
             removed += paths.len();
             let mut gone =
                 stream::iter(paths.iter().map(|path| self.store.remove(path))).buffer_unordered(MAX_REMOVALS);
@@ -126,7 +126,7 @@ impl Place {
     async fn list_day(&self, day: NaiveDate) -> Result<Vec<SegmentName>> {
         let folder = format!("{FOLDER}/{}", day.format(DAY_FORMAT));
         let files = self.store.list_level(&folder, MOST_OBJECTS).await?.files;
-        Ok(files.iter().filter_map(|file| SegmentName::parse(&file.path)).collect())
+        Ok(files.iter().filter_map(|file| SegmentName::from_file_name(&file.path)).collect())
     }
 }
 

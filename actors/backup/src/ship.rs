@@ -99,7 +99,7 @@ impl Shipper {
         })
     }
 
-    fn ship(&mut self, ctx: &mut Context<Self>) {
+    fn ship_segment(&mut self, ctx: &mut Context<Self>) {
         if std::mem::replace(&mut self.is_shipping, true) {
             return;
         }
@@ -138,7 +138,9 @@ impl Shipper {
             }
             Ok(ShippingOutcome::Restarted) => {
                 self.state.based = false;
-                self.raise("more changed than may wait for it: the log begins anew with the next snapshot");
+                self.raise_alert(
+                    "more changed than may wait for it: the log begins anew with the next snapshot",
+                );
                 self.request_snapshot(self.now());
             }
             Err(err) => self.note_failure(at, err),
@@ -155,12 +157,12 @@ impl Shipper {
         let (since, is_raised) = *self.failing.get_or_insert((at, false));
         if !is_raised && self.now() - since >= ALERT_AFTER {
             self.failing = Some((since, true));
-            self.raise(&err.detail);
+            self.raise_alert(&err.detail);
         }
     }
 
     /// Raises one alert; nothing says later that it is over.
-    fn raise(&self, problem: &str) {
+    fn raise_alert(&self, problem: &str) {
         let since = self.state.until.map(|at| format!(" since {}", at.format("%Y-%m-%dT%H:%M:%SZ")));
         let msg = format!("changes{} aren't in the backup: {problem}", since.unwrap_or_default());
         self.deps.alert_sender.raise(snapshot_alert(msg, self.now()));
@@ -194,7 +196,7 @@ impl Shipper {
             // One that is under way is enough: what it leaves is in the last snapshot, or in the database.
             let (reply, shipped) = oneshot::channel();
             self.final_reply = Some(reply);
-            self.ship(ctx);
+            self.ship_segment(ctx);
             last = Some(shipped);
         }
         let shipped = async move {
@@ -232,7 +234,7 @@ impl Actor for Shipper {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(64);
         if self.config.every.is_some() {
-            self.ship(ctx);
+            self.ship_segment(ctx);
         }
     }
 }
@@ -258,6 +260,6 @@ impl Wakes for Shipper {
     }
 
     fn wake(&mut self, _: DateTime<Utc>, ctx: &mut Context<Self>) {
-        self.ship(ctx);
+        self.ship_segment(ctx);
     }
 }

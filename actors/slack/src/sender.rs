@@ -20,6 +20,9 @@ pub(crate) const FIRST_WAIT: TimeDelta = TimeDelta::seconds(1);
 /// The longest wait after a refusal.
 pub(crate) const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
 
+/// What became of a message, and how its destination stands after it, where that changed.
+type DeliveryJudgement = (Delivery, Option<Option<Outage>>);
+
 impl Notifier {
     /// Finds out what is to be sent to Slack, and sends it.
     pub(crate) fn start_delivery(
@@ -112,14 +115,8 @@ impl Notifier {
                 if remaining.is_some() {
                     return self.continue_delivery(message, remaining, ctx);
                 }
-                queue.set_remaining(message, None);
-                log::debug!("event=notified id={} kind={} by={via}", row.id, row.kind);
                 thread = step.thread_after(row, payload, via, &location);
-                let is_recovered = self.destinations.outage_of(via).is_some() && !is_skipped;
-                let is_for_nobody =
-                    is_skipped || self.destinations.all[message.destination].slack.is_log_only();
-                let delivery = if is_for_nobody { Delivery::Skipped } else { Delivery::Sent };
-                (delivery, is_recovered.then_some(None))
+                self.note_taken(message, is_skipped)
             }
             SendOutcome::Gone { error } if *step != DeliveryStep::Post => {
                 log::info!("event=slack_message_gone id={} error={error:?}", row.id);
@@ -131,12 +128,7 @@ impl Notifier {
                 log::warn!("event=slack_unreadable id={} error={error:?}", row.id);
                 (Delivery::Refused { error, retry_at: now + FIRST_WAIT }, None)
             }
-            SendOutcome::Unknown { error } if step.shows_twice() => {
-                let outage = self.next_outage(via, None, now);
-                let retry_at = outage.retry_at;
-                log::warn!("event=slack_unknown id={} by={via} error={error:?} retry_at={retry_at}", row.id);
-                (Delivery::Unknown { error, retry_at }, Some(Some(outage)))
-            }
+            SendOutcome::Unknown { error } if step.shows_twice() => self.note_unknown(message, error, now),
             SendOutcome::Refused { error, retry_after } => {
                 self.note_refusal(message, error, retry_after, now)
             }
@@ -162,13 +154,35 @@ impl Notifier {
         self.end_delivery(&message.row.route, None, ctx);
     }
 
+    fn note_taken(&mut self, message: &MessageInFlight, is_skipped: bool) -> DeliveryJudgement {
+        let MessageInFlight { row, via, .. } = message;
+        log::debug!("event=notified id={} kind={} by={via}", row.id, row.kind);
+        self.queues.entry(row.route.clone()).or_default().set_remaining(message, None);
+        let is_recovered = self.destinations.outage_of(via).is_some() && !is_skipped;
+        let is_for_nobody = is_skipped || self.destinations.all[message.destination].slack.is_log_only();
+        let delivery = if is_for_nobody { Delivery::Skipped } else { Delivery::Sent };
+        (delivery, is_recovered.then_some(None))
+    }
+
+    fn note_unknown(
+        &self,
+        MessageInFlight { row, via, .. }: &MessageInFlight,
+        error: String,
+        now: DateTime<Utc>,
+    ) -> DeliveryJudgement {
+        let outage = self.next_outage(via, None, now);
+        let retry_at = outage.retry_at;
+        log::warn!("event=slack_unknown id={} by={via} error={error:?} retry_at={retry_at}", row.id);
+        (Delivery::Unknown { error, retry_at }, Some(Some(outage)))
+    }
+
     fn note_refusal(
-        &mut self,
+        &self,
         MessageInFlight { row, via, .. }: &MessageInFlight,
         error: String,
         retry_after: Option<Duration>,
         now: DateTime<Utc>,
-    ) -> (Delivery, Option<Option<Outage>>) {
+    ) -> DeliveryJudgement {
         let outage = self.next_outage(via, retry_after, now);
         let retry_at = outage.retry_at;
         log::warn!("event=slack_refused id={} by={via} error={error:?} retry_at={retry_at}", row.id);

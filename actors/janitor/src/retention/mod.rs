@@ -78,7 +78,7 @@ impl HistoryRemover {
     fn run_step(&mut self, step: RemoveHistory, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         self.next_step = Some(step.clone());
         self.ask(ctx, self.deps.writer.call(step.clone()), move |this, removed, ctx| {
-            let at = this.finish_step(step, removed, now);
+            let at = this.finish_step(&step, removed, now);
             this.wake_at(Some(at), ctx);
         });
     }
@@ -86,7 +86,7 @@ impl HistoryRemover {
     /// Notes what a step removed, and answers when to go on.
     fn finish_step(
         &mut self,
-        step: RemoveHistory,
+        step: &RemoveHistory,
         removed: Result<Removed>,
         now: DateTime<Utc>,
     ) -> DateTime<Utc> {
@@ -95,7 +95,7 @@ impl HistoryRemover {
                 self.removed_tasks += tasks;
                 self.removed_others += others;
                 if more {
-                    self.next_step = Some(RemoveHistory { after: next.or(step.after), ..step });
+                    self.next_step = Some(RemoveHistory { after: next.or(step.after), ..*step });
                     return now + STEP_PAUSE;
                 }
                 self.end_run(step.before);
