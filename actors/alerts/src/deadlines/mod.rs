@@ -7,9 +7,9 @@ mod breaches;
 #[cfg(test)]
 mod tests;
 
-use actix::{Actor, Addr, ArbiterHandle, Context, Handler, Supervised, Supervisor};
+use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{ActorKit, KernelActor, Ping, Pong, Result, Timer, Wakes, guarded};
+use flowlord_kernel::{ActorKit, KernelActor, Result, Timer, Wakes, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 
 const CHECK_INTERVAL: TimeDelta = TimeDelta::minutes(1);
@@ -75,20 +75,7 @@ impl DeadlineChecker {
     }
 }
 
-impl Handler<Ping> for DeadlineChecker {
-    type Result = Result<Pong>;
-
-    fn handle(&mut self, _: Ping, ctx: &mut Self::Context) -> Result<Pong> {
-        guarded(self, ctx, |this, ctx| {
-            // After the clock was set back the timer may be far away.
-            let now = this.now();
-            if this.timer.at().is_some_and(|at| at > now + CHECK_INTERVAL) {
-                this.check(now, ctx);
-            }
-            Ok(this.kit().pong())
-        })
-    }
-}
+handlers!(DeadlineChecker {});
 
 impl Actor for DeadlineChecker {
     type Context = Context<Self>;
@@ -109,6 +96,14 @@ impl Supervised for DeadlineChecker {
 impl KernelActor for DeadlineChecker {
     fn kit(&self) -> &ActorKit {
         &self.deps.kit
+    }
+
+    fn before_pong(&mut self, ctx: &mut Context<Self>) {
+        // After the clock was set back the timer may be far away.
+        let now = self.now();
+        if self.timer.at().is_some_and(|at| at > now + CHECK_INTERVAL) {
+            self.check(now, ctx);
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use actix::Arbiter;
+use actix::{Arbiter, Handler};
 use flowlord_domain::overdue::Pause;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{Attempt, TaskState, Uid};
-use flowlord_kernel::{Activity, Clock as _, Code, Error, Port};
+use flowlord_kernel::{Activity, Clock as _, Code, Error, Ping, Port};
 use flowlord_messages::library::{Current, CurrentWorkflows};
 use flowlord_messages::watch::{RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks, WatchInput};
 use flowlord_testkit::{VirtualClock, leased};
