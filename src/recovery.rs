@@ -42,7 +42,7 @@ impl Why {
             Self::Unopened(why) => format!("the database didn't open ({why})"),
             Self::Damaged { seen, found } => {
                 let Seen { at, what } = seen;
-                format!("the database was damaged: {}, {what}; the check of all of it: {found}", utc(*at))
+                format!("the database was damaged: {}, {what}; the full check: {found}", utc(*at))
             }
         }
     }
@@ -76,11 +76,11 @@ pub(crate) async fn at_start(
             data,
             &why,
             "there is no snapshot to restore: name a backup with --backup-path or \
-             `flowlord restore --from`, or move the file away to begin with an empty history",
+             `flowlord restore --from`, or move the file away to start with an empty history",
         )),
         Err(err) => Err(err.context(match why {
             Why::Gone => {
-                "there is no database, and the backup can't be restored: to begin with an empty history, \
+                "there is no database, and the backup can't be restored: to start with an empty history, \
                      start once without backup.path"
                     .to_owned()
             }
@@ -153,7 +153,7 @@ pub async fn restore(
 fn single(from: &Location, stores: &Stores) -> anyhow::Result<Option<(Place, String)>> {
     let one = match from.as_local() {
         Some(path) => {
-            anyhow::ensure!(path.exists(), "{from} isn't there: name a snapshot or its folder with --from");
+            anyhow::ensure!(path.exists(), "{from} doesn't exist: name a snapshot or its folder with --from");
             path.is_file()
         }
         None => from.name().is_some_and(|name| name.ends_with(".db")),
@@ -193,7 +193,7 @@ async fn newest_sound(
     }
     anyhow::ensure!(
         bad == 0,
-        "none of {bad} snapshots is sound, see the log: name another with `flowlord restore --from`"
+        "none of {bad} snapshots is intact, see the log: name another with `flowlord restore --from`"
     );
     Ok(None)
 }
@@ -331,7 +331,7 @@ async fn replay(
         restoring = back;
         if let Err(err) = applied {
             log::error!("event=log_ends at={} error={err:?}", name.at);
-            return Ok((restoring, Some(format!("the segment of {} doesn't count: {err}", utc(name.at)))));
+            return Ok((restoring, Some(format!("the segment of {} is not used: {err}", utc(name.at)))));
         }
     }
     drop(fetched);
@@ -357,13 +357,13 @@ fn text(done: &Done, why: &Why, now: DateTime<Utc>) -> String {
         Why::Damaged { seen, .. } => seen.at,
         _ => now,
     };
-    format!("{}; {}; what happened from {from} to {} is missing", why.text(), done.text(), utc(to))
+    format!("{}; {}; the history from {from} to {} is missing", why.text(), done.text(), utc(to))
 }
 
 /// What people must know where the whole check contradicts what was seen.
 fn checked(Seen { at, what }: &Seen) -> String {
     format!(
-        "the database seemed damaged: {}, {what}; all of it was checked and is sound, and nothing was replaced",
+        "the database seemed damaged: {}, {what}; a full check found no damage, and nothing was replaced",
         utc(*at)
     )
 }
@@ -382,21 +382,21 @@ mod tests {
             moved_to: Some("/d/flowlord.db.aside".into()),
         };
         let taken = Some(at("2026-03-01T10:00:00Z"));
-        let ended = Some("the segment of 2026-03-01T11:30:05Z doesn't count: it is damaged".to_owned());
+        let ended = Some("the segment of 2026-03-01T11:30:05Z is not used: it is damaged".to_owned());
         let done = Done { restored: restored.clone(), taken, ended };
         let unopened = Why::Unopened("disk image is malformed".into());
         assert_eq!(
             text(&done, &unopened, at("2026-03-01T12:00:00Z")),
             "the database didn't open (disk image is malformed); /b/one.db was restored with 3 segments of changes: \
              it is as of 2026-03-01T11:30:00Z, its newest task is 2026-03-01T11:00:00Z; the segment of \
-             2026-03-01T11:30:05Z doesn't count: it is damaged; the old one is kept as /d/flowlord.db.aside; what \
-             happened from 2026-03-01T11:30:00Z to 2026-03-01T12:00:00Z is missing"
+             2026-03-01T11:30:05Z is not used: it is damaged; the old one is kept as /d/flowlord.db.aside; the \
+             history from 2026-03-01T11:30:00Z to 2026-03-01T12:00:00Z is missing"
         );
         let restored = Restored { newest: None, log: None, moved_to: None, ..restored };
         let seen = Seen { at: at("2026-03-01T11:58:00Z"), what: "a read: malformed".into() };
         let damaged = text(&done, &Why::Damaged { seen, found: "page 7".into() }, at("2026-03-01T12:00:00Z"));
         assert!(damaged.starts_with(
-            "the database was damaged: 2026-03-01T11:58:00Z, a read: malformed; the check of all of it: page 7; /b/"
+            "the database was damaged: 2026-03-01T11:58:00Z, a read: malformed; the full check: page 7; /b/"
         ));
         assert!(
             damaged.ends_with("from 2026-03-01T11:30:00Z to 2026-03-01T11:58:00Z is missing"),
@@ -406,7 +406,7 @@ mod tests {
         let said = text(&fresh, &Why::Gone, at("2026-03-01T12:00:00Z"));
         assert_eq!(
             said,
-            "there was no database; /b/one.db was restored: it is as of none, its newest task is none; what happened \
+            "there was no database; /b/one.db was restored: it is as of none, its newest task is none; the history \
              from the beginning to 2026-03-01T12:00:00Z is missing"
         );
     }

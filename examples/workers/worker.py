@@ -6,7 +6,7 @@
 
 Replace `work()` below with what your tasks need. The rest is the whole protocol:
 
-    1. POST /api/v1/lease                      waits until there is a task, and hands it out
+    1. POST /api/v1/lease                      waits until there is a task, and leases it
     2. POST /api/v1/lease/{lease}/heartbeat    every third of a lease, while the task runs
     3. POST /api/v1/lease/{lease}/result       complete, error, warn or alert
 
@@ -26,7 +26,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-LEASE = 60  # seconds without a sign of life after which the task goes to another worker
+LEASE = 60  # seconds without a heartbeat after which another worker gets the task
 WAIT = 8  # seconds that one request for a task waits; a stop takes as long at worst
 
 stopping = threading.Event()
@@ -36,7 +36,7 @@ def work(task, cancelled):
     """Does the task. Answers a dict of meta for the tasks that follow, or raises.
 
     `task` is Task JSON: type, job, info, id, uid, created, meta. `cancelled` is set when the task
-    isn't ours any more: long work should look at it now and then and return.
+    belongs to this worker no longer: long work should check it from time to time and return.
     """
     meta = dict(urllib.parse.parse_qsl(task.get("meta", "")))
     log("working", type=task["type"], job=task.get("job", ""), info=task["info"], meta=meta)

@@ -74,7 +74,7 @@ impl App {
         match config.workflow.as_local() {
             Some(path) => anyhow::ensure!(
                 path.exists(),
-                "the workflow path {} isn't there: name a file or folder with --workflow",
+                "the workflow path {} doesn't exist: name a file or folder with --workflow",
                 path.display()
             ),
             // A store that is away keeps nobody from starting: what was loaded before counts.

@@ -23,7 +23,7 @@ Examples:
   flowlord check ./workflows/etl.toml --format json
   flowlord check s3://bucket/workflows
 
-One line per finding, `file:line:column: message`. The exit code is 1 when any of them is an error.";
+One line per finding, `file:line:column: message`. The exit code is 1 when any finding is an error.";
 
 /// Check workflow files
 #[derive(Debug, clap::Args)]
@@ -98,7 +98,7 @@ fn stores(root: &Location) -> anyhow::Result<Stores> {
 /// The workflow files at a place, which has some.
 pub(super) fn contents(root: &Location, stores: &Stores) -> anyhow::Result<FoundFiles<FileContent>> {
     let found = actix_rt::System::new().block_on(source::read_workflow_files(root, stores))?;
-    anyhow::ensure!(!found.files.is_empty(), "{root} holds no workflow files (*.toml)");
+    anyhow::ensure!(!found.files.is_empty(), "{root} has no workflow files (*.toml)");
     Ok(found)
 }
 
@@ -114,7 +114,7 @@ fn findings(found: &FoundFiles<FileContent>, meta_files: &MetaFiles) -> Vec<Find
             Ok(text) => match WorkflowFile::parse(path, text, hash, Tz::UTC) {
                 Ok(file) => {
                     if file.phases.is_empty() && file.findings.is_empty() {
-                        findings.push(warning(path, "the file has no phases: nothing starts by it"));
+                        findings.push(warning(path, "the file has no phases: it starts nothing"));
                     }
                     parsed.push(Arc::new(file));
                 }
@@ -190,7 +190,7 @@ mod tests {
     fn a_path_that_is_not_there_and_an_empty_folder_are_said() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
-        assert!(read(&path("")).unwrap_err().to_string().contains("holds no workflow files"));
+        assert!(read(&path("")).unwrap_err().to_string().contains("has no workflow files"));
         assert!(read(&path("x")).unwrap_err().to_string().contains("can't be read"));
         assert!(read("mc://host/b").unwrap_err().to_string().contains("write s3://b"));
         std::fs::write(path("one.txt"), "").unwrap();
@@ -223,7 +223,7 @@ mod tests {
             "{child:?}"
         );
         let gone = found("cron=@daily&meta-file=gone.csv", "");
-        assert!(gone[0].contains("warning: meta-file `gone.csv`: it isn't there"), "{gone:?}");
+        assert!(gone[0].contains("warning: meta-file `gone.csv`: it doesn't exist"), "{gone:?}");
         assert!(found("cron=@daily&meta-file=/elsewhere/rows.csv", "").is_empty());
         write("rows.csv", "table\tshard\norders\t1\n");
         assert!(found("cron=@daily&meta-file=rows.csv", "").is_empty());

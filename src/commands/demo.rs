@@ -105,7 +105,7 @@ fn tell(url: &str, folder: &Path) -> std::io::Result<()> {
     out::line(&format!("flowlord demo: the dashboard is at {url}"))?;
     out::line(&format!("  tasks       curl {url}/api/v1/tasks"))?;
     out::line(&format!("  workflows   {}", folder.join("workflows").display()))?;
-    out::line("  Ctrl-C ends it, and its data go with it")
+    out::line("  Ctrl-C stops it and removes its data")
 }
 
 /// Workers that run until they are dropped.

@@ -11,7 +11,7 @@ Examples:
   flowlord health
   flowlord health --ready --server http://127.0.0.1:8080
 
-Ends with 0 when the service answers, with 1 and the reason when it doesn't.";
+Exits with 0 when the service answers, with 1 and the reason when it doesn't.";
 
 /// Shorter than the time that a container's health check is given.
 const PATIENCE: Duration = Duration::from_secs(4);

@@ -14,8 +14,8 @@ const EXAMPLES: &str = "\
 Examples:
   flowlord import /var/lib/old/tasks.db --data ./data
 
-Not while the service runs: it is stopped for the minute that this takes. The old database is only read; of one that is
-in use, copy tasks.db with tasks.db-wal. Run it again after the old system's last task: what was taken stays once.";
+The service must be stopped for the minute that this takes. The old database is only read; if it is in use, copy
+tasks.db with tasks.db-wal. Repeat the import after the old system's last task: nothing is imported twice.";
 
 /// Take the history of a database of the reference system: tasks, alerts, file messages
 #[derive(Debug, clap::Args)]
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(USAGE));
         }
     };
-    anyhow::ensure!(args.old.is_file(), "{} isn't there: name the old database", args.old.display());
+    anyhow::ensure!(args.old.is_file(), "{} doesn't exist: name the old database", args.old.display());
     let lock = FolderLock::take(&config.data)?;
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template("{msg:14} {wide_bar} {human_pos}/{human_len} {per_sec}")?);
@@ -58,9 +58,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn lines(kind: Kind, counts: &Counts) -> Vec<String> {
     let Counts { taken, known, left } = counts;
     let mut lines =
-        vec![format!("{}: {taken} of {} taken, {known} were there", kind.as_str(), counts.read())];
+        vec![format!("{}: {taken} of {} imported, {known} already there", kind.as_str(), counts.read())];
     for (why, (count, first)) in left {
-        lines.push(format!("  {count} not taken: {why}; the first is {first}"));
+        lines.push(format!("  {count} not imported: {why}; the first is {first}"));
     }
     lines
 }
@@ -77,7 +77,7 @@ mod tests {
             lines(Kind::Tasks, &counts),
             [
                 "tasks: 3 of 6 taken, 1 were there",
-                "  2 not taken: `created` isn't a time; the first is rowid 7: id=\"x\""
+                "  2 not imported: `created` isn't a time; the first is rowid 7: id=\"x\""
             ]
         );
     }

@@ -138,7 +138,7 @@ impl OldFlags {
                 add("--print-config".to_owned(), "--print-config");
             }
         }
-        warnings.insert(0, format!("a call without a command is the old program's: write `{shown}`"));
+        warnings.insert(0, format!("a call without a command is that of the old program: write `{shown}`"));
         ProgramCall { words, warnings }
     }
 }

@@ -18,7 +18,7 @@ Examples:
   flowlord restore --data ./data --from /backup --at 2026-03-02T08:00:00Z --force
   flowlord restore --data ./data --from /backup/before-upgrade.db --force
 
-Not while the service runs. A database that is there stays, unless --force moves it aside.";
+The service must be stopped. An existing database is kept, unless --force moves it aside.";
 
 /// Put a snapshot in the place of the database
 #[derive(Debug, clap::Args)]

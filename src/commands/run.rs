@@ -118,7 +118,7 @@ fn is_damaged(config: &Config) -> bool {
 /// Begins anew as the same process: where nothing restarts a container, either. Answers only where that fails.
 fn start_again(why: &str) -> anyhow::Error {
     log::warn!("event=starting_again reason={why:?}");
-    let failed = |err| anyhow::anyhow!("it can't start again by itself ({err}); start it: {why}");
+    let failed = |err| anyhow::anyhow!("it can't restart by itself ({err}); start it: {why}");
     let program = match std::env::current_exe() {
         Ok(program) => program,
         Err(err) => return failed(err),

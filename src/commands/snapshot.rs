@@ -24,8 +24,8 @@ Examples:
   flowlord snapshot --data ./data
   flowlord snapshot --data ./data --to /backup/before-upgrade.db
 
-Works while the service runs, and then the service makes it. The copy is a plain SQLite file, checked before it counts.
-Without --to it is one more in backup.path, or in DATA/snapshots.";
+Works while the service runs: then the service takes the snapshot. The copy is a plain SQLite file, checked before it
+gets its name. Without --to it goes to backup.path, or to DATA/snapshots.";
 
 /// How long the service may take to copy its database.
 const PATIENCE: Duration = Duration::from_secs(6 * 3600);
@@ -105,7 +105,7 @@ fn copy(config: &Config, database: &Path, to: &Path) -> anyhow::Result<u64> {
         && let Some(problem) = flowlord_db::mark_if_damaged(&config.data, SystemClock.now())
     {
         anyhow::bail!(
-            "the database {} is damaged ({problem}): the next start of the service restores the newest sound snapshot",
+            "the database {} is damaged ({problem}): the next start of the service restores the newest intact snapshot",
             database.display()
         );
     }

@@ -18,9 +18,9 @@ Examples:
   flowlord token list
   flowlord token remove etl-workers
 
-Roles: worker (lease, heartbeat, result, create tasks), viewer (read), operator (act on what there is; includes viewer),
-admin (everything), push (the token in /hooks/TOKEN/files and /hooks/TOKEN/results, for senders that can set an address
-and nothing else). The service must run; who can read its data folder may do this, others need --server and an
+Roles: worker (lease, heartbeat, result, create tasks), viewer (read), operator (everything a viewer may, and act),
+admin (everything), push (the token in /hooks/TOKEN/files and /hooks/TOKEN/results, for senders that can only configure
+a URL). The service must be running. Users who can read its data folder may do this; others need --server and an
 admin's --token.";
 
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -118,7 +118,7 @@ impl Layers {
         let is_empty = self.values.find_value(key).is_ok_and(|value| value.as_str() == Some(""));
         if let Some(source) = source.filter(|source| !source.is_empty() && !is_empty) {
             self.warnings.push(format!(
-                "environment variable {variable} is empty and goes over {key} in {source}: take one of them out"
+                "environment variable {variable} is empty and overrides {key} in {source}: remove one of them"
             ));
         }
     }

@@ -30,7 +30,7 @@ const OLD: [(&str, &str, Fate); 27] = [
     ("", "statusport", Listen),
     ("", "host", Link),
     ("", "donetopic", Gone(NO_BUS)),
-    ("", "failedtopic", Gone("tasks whose retries are used up raise an alert")),
+    ("", "failedtopic", Gone("tasks without retries left raise an alert")),
     ("", "filetopic", Gone("file events come by POST /api/v1/files")),
     ("slack", "url", Renamed("notify.url")),
     ("slack", "channel", Renamed("notify.channel")),
@@ -143,7 +143,7 @@ impl File<'_> {
         };
         match value {
             Some(value) => self.set(&name, new, value),
-            None => self.warn(&name, &format!("is now called {new}; nothing is set, so the default counts")),
+            None => self.warn(&name, &format!("is now called {new}; nothing is set, so the default applies")),
         }
     }
 
@@ -173,7 +173,7 @@ impl File<'_> {
             place = inner;
         }
         if place.contains_key(key) {
-            return self.warn(old, &format!("is now called {new}, which is set too: that one counts"));
+            return self.warn(old, &format!("is now called {new}, which is set too: that one is used"));
         }
         let told = format!("is now called {new}: {}", if hidden(new) { "***" } else { &value });
         let more = if new == "listen" { BEYOND_THIS_MACHINE } else { "" };
@@ -218,10 +218,10 @@ fn port(value: &Value) -> Option<u16> {
 }
 
 /// What follows from listening as the reference did.
-const BEYOND_THIS_MACHINE: &str = ", on all addresses as ever. Beyond this machine all but /healthz, /readyz, /status and \
-     the login page needs a token, /metrics too unless auth.open_metrics is true: the first start prints an admin's, \
-     `flowlord token add` makes others. Write listen = \"127.0.0.1:PORT\" to be reached from this machine only, or \
-     auth.allow_anonymous = true where only trusted programs reach the port";
+const BEYOND_THIS_MACHINE: &str = ", on all addresses, as before. Requests from other machines need a token, except for /healthz, \
+     /readyz, /status and the login page, and for /metrics if auth.open_metrics is true: the first start prints an \
+     admin's, `flowlord token add` creates others. Write listen = \"127.0.0.1:PORT\" to accept requests from this \
+     machine only, or auth.allow_anonymous = true where only trusted programs can reach the port";
 
 /// Stands for the port that is listened on, whichever layer sets that.
 const LISTEN_PORT: &str = "{port of listen}";

@@ -301,11 +301,11 @@ impl Config {
     fn judge(&self, reader: &mut Reader) {
         self.notify.judge(reader);
         if self.auth.allow_anonymous && self.auth.required {
-            reader.error("auth.required", "there is also auth.allow_anonymous: keep one of them");
+            reader.error("auth.required", "auth.allow_anonymous is set too: keep one of them");
         } else if self.auth.allow_anonymous && !self.listen.ip().is_loopback() {
             reader.warn(
                 "auth.allow_anonymous",
-                "anyone who reaches the port can start tasks and read everything",
+                "everybody who can reach the port can start tasks and read everything",
             );
         }
         self.files.judge(reader);
@@ -327,13 +327,14 @@ impl Files {
         for (at, place) in self.folders.iter().enumerate() {
             let holds = |(n, other): (usize, &Location)| n != at && text(place).starts_with(&text(other));
             if let Some((_, other)) = self.folders.iter().enumerate().find(|(n, other)| holds((*n, other))) {
-                let detail =
-                    format!("{place} is within {other}, which is watched with all below it: leave it out");
+                let detail = format!(
+                    "{place} is within {other}, which is watched with everything below it: remove it"
+                );
                 return reader.error("files.folders", &detail);
             }
         }
         if self.folders.is_empty() && reader.is_set("files.every") {
-            reader.warn("files.every", "there are no files.folders to look at");
+            reader.warn("files.every", "there are no files.folders to watch");
         }
     }
 }

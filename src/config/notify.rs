@@ -93,7 +93,7 @@ impl Notify {
     /// What single values can't show.
     pub(super) fn judge(&self, reader: &mut Reader) {
         if self.url.is_some() && self.token.is_some() {
-            reader.error("notify.url", "there is also notify.token: keep the webhook or the bot token");
+            reader.error("notify.url", "notify.token is set too: keep the webhook or the bot token");
         }
         if let Some(fallback) = &self.fallback {
             judge_fallback(reader, "notify.fallback", fallback, "default", self);
@@ -105,7 +105,7 @@ impl Notify {
         if self.app_token.as_ref().is_some_and(|token| !token.expose().starts_with("xapp-")) {
             reader.error(
                 "notify.app_token",
-                "an app-level token begins with xapp-: make one with the scope connections:write under Basic \
+                "an app-level token begins with xapp-: create one with the scope connections:write under Basic \
                  Information in the app's settings",
             );
         }

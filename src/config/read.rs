@@ -125,7 +125,7 @@ impl Reader {
         self.parse(key, usual, |text| {
             let factor: Factor = text.parse().map_err(|err: FactorError| err.to_string())?;
             if down && factor < Factor::LEAST_CHANGE {
-                return Err(format!("`{text}` leads nowhere: write {} or more", Factor::LEAST_CHANGE));
+                return Err(format!("`{text}` is too small: write {} or more", Factor::LEAST_CHANGE));
             }
             Ok(factor)
         })
@@ -167,7 +167,8 @@ impl Reader {
 
     pub(super) fn timezone(&mut self, key: &str) -> Tz {
         self.parse(key, Tz::UTC, |text| {
-            text.parse().map_err(|_| format!("`{text}` is no time zone: write it like UTC or Europe/Berlin"))
+            text.parse()
+                .map_err(|_| format!("`{text}` is not a time zone: write it like UTC or Europe/Berlin"))
         })
     }
 
@@ -198,7 +199,7 @@ impl Reader {
         let (given, file) = (self.optional(key), self.optional(&file_key));
         match (given, file) {
             (Some(_), Some(_)) => {
-                self.error(&file_key, &format!("there is also {key}: keep one of them"));
+                self.error(&file_key, &format!("{key} is set too: keep one of them"));
                 None
             }
             (Some(value), None) => Some(Secret::new(value)),

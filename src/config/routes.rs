@@ -60,14 +60,17 @@ impl Route {
         let section = format!("{ROUTES}.{}", self.name);
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
         if self.name.is_empty() || self.name.len() > 100 || !self.name.chars().all(fits) {
-            reader.error(&section, "a route is called by lower-case letters, digits, dashes and underscores");
+            reader.error(
+                &section,
+                "the name of a route has lower-case letters, digits, dashes and underscores",
+            );
         }
         if self.name == DEFAULT {
             reader.error(&section, "the default route is [notify] itself: write its keys there");
         }
         self.judge_place(notify, &section, reader);
         if self.matcher.is_all() {
-            reader.warn(&section, "it takes all alerts: say which ones by type, job or workflow");
+            reader.warn(&section, "it matches all alerts: restrict it by type, job or workflow");
         }
         judge_fallback(reader, &format!("{section}.fallback"), &self.fallback, &self.name, notify);
     }
@@ -76,9 +79,9 @@ impl Route {
     fn judge_place(&self, notify: &Notify, section: &str, reader: &mut Reader) {
         let (key, what) = match (&self.url, &self.channel) {
             (Some(_), Some(_)) => {
-                (".url", "there is also a channel: keep the webhook, or the channel for the bot")
+                (".url", "a channel is set too: keep the webhook, or the channel for the bot")
             }
-            (None, None) => ("", "it leads nowhere: give it a url (a webhook) or a channel"),
+            (None, None) => ("", "it has no destination: give it a url (a webhook) or a channel"),
             (None, Some(_)) if notify.token.is_none() => {
                 (".channel", "a channel needs the bot of notify.token; or give the route a url (a webhook)")
             }
@@ -119,7 +122,7 @@ pub(super) fn judge_fallback(reader: &mut Reader, key: &str, fallback: &str, own
         .collect();
     if !others.contains(&fallback) {
         let known = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
-        reader.error(key, &format!("`{fallback}` is no other route: there are {known}"));
+        reader.error(key, &format!("`{fallback}` is not another route: there are {known}"));
     }
 }
 
@@ -155,7 +158,7 @@ pub(super) fn read_quiet(from: &mut Reader, section: &str) -> Option<QuietHours>
     let (hours, zone) = (format!("{section}.quiet_hours"), format!("{section}.quiet_zone"));
     let Some(text) = from.optional(&hours) else {
         if from.optional(&zone).is_some() {
-            from.warn(&zone, &format!("there is no {hours}: set it, like \"22:00-07:00\""));
+            from.warn(&zone, &format!("{hours} is not set: set it, like \"22:00-07:00\""));
         }
         return None;
     };

@@ -30,11 +30,11 @@ pub(super) fn tls(from: &mut Reader) -> Option<TlsFiles> {
     match (from.optional("tls.cert"), from.optional("tls.key")) {
         (Some(cert), Some(key)) => Some(TlsFiles { cert: PathBuf::from(cert), key: PathBuf::from(key) }),
         (Some(_), None) => {
-            from.error("tls.cert", "a certificate needs its key: set tls.key, too");
+            from.error("tls.cert", "a certificate needs its key: set tls.key too");
             None
         }
         (None, Some(_)) => {
-            from.error("tls.key", "a key needs its certificate: set tls.cert, too");
+            from.error("tls.key", "a key needs its certificate: set tls.cert too");
             None
         }
         (None, None) => None,

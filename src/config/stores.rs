@@ -32,17 +32,17 @@ fn gcs_key(from: &mut Reader) -> Option<HmacKey> {
     let key = match (from.optional("store.gcs.access_key"), hidden(from, "store.gcs.secret_key")) {
         (Some(access_key), Some(secret_key)) => Some(HmacKey { access_key, secret_key }),
         (Some(_), None) if from.errors.len() == errors => {
-            from.error("store.gcs.access_key", "an HMAC key has a secret: set store.gcs.secret_key, too");
+            from.error("store.gcs.access_key", "an HMAC key has a secret: set store.gcs.secret_key too");
             None
         }
         (None, Some(_)) => {
-            from.error("store.gcs.secret_key", "an HMAC key has a name: set store.gcs.access_key, too");
+            from.error("store.gcs.secret_key", "an HMAC key has a name: set store.gcs.access_key too");
             None
         }
         _ => None,
     };
     if key.is_some() && from.optional("store.gcs.credentials_file").is_some() {
-        from.warn("store.gcs.access_key", "there is also store.gcs.credentials_file: that one counts");
+        from.warn("store.gcs.access_key", "store.gcs.credentials_file is set too: that one is used");
     }
     key
 }

@@ -90,7 +90,7 @@ fn an_empty_variable_that_takes_a_value_away_is_named() {
     let loaded = load(file, &[("FLOWLORD_BACKUP__PATH", ""), ("FLOWLORD_NOTIFY__URL", "")], &[]).unwrap();
     assert_eq!((loaded.config.backup.path, loaded.warnings.len()), (None, 1), "{:?}", loaded.warnings);
     let warning = &loaded.warnings[0];
-    let start = "environment variable FLOWLORD_BACKUP__PATH is empty and goes over backup.path in ";
+    let start = "environment variable FLOWLORD_BACKUP__PATH is empty and overrides backup.path in ";
     assert!(warning.starts_with(start) && warning.contains("flowlord.toml"), "{warning}");
 }
 
@@ -230,8 +230,8 @@ fn a_bad_value_names_its_key_its_source_and_what_to_write() {
         ("store.s3.endpoint", "minio:9000", "begins with http:// or https://"),
         ("store.s3.secret_key_file", "/is/not/there", "/is/not/there can't be read"),
         ("data", "", "name a folder"),
-        ("store.gcs.access_key", "GOOG1E", "set store.gcs.secret_key, too"),
-        ("store.gcs.secret_key", "x", "set store.gcs.access_key, too"),
+        ("store.gcs.access_key", "GOOG1E", "set store.gcs.secret_key too"),
+        ("store.gcs.secret_key", "x", "set store.gcs.access_key too"),
         ("notify.url_file", "/is/not/there", "/is/not/there can't be read"),
     ];
     for (key, value, what) in cases {
@@ -289,7 +289,7 @@ fn beyond_this_machine_tokens_are_asked_for_unless_that_is_meant() {
     assert!(!load("", &[], &open).unwrap().config.is_open());
     let loaded = load("[auth]\nallow_anonymous = true\n", &[], &open).unwrap();
     assert!(loaded.config.is_open());
-    assert!(loaded.warnings[0].contains("anyone who reaches the port"), "{:?}", loaded.warnings);
+    assert!(loaded.warnings[0].contains("everybody who can reach the port"), "{:?}", loaded.warnings);
     for local in ["localhost:0", "[::1]:8080", "127.0.0.2:1"] {
         let loaded = load("", &[], &[("listen", local)]).unwrap();
         assert!(loaded.config.is_open() && loaded.warnings.is_empty(), "{local}");
@@ -443,13 +443,13 @@ fallback = "etl"
 #[test]
 fn what_is_wrong_with_a_route_says_what_to_write() {
     for (route, what) in [
-        ("etl]\nworkflow = \"x\"", "it leads nowhere: give it a url (a webhook) or a channel"),
+        ("etl]\nworkflow = \"x\"", "it has no destination: give it a url (a webhook) or a channel"),
         ("etl]\ntype = \"x\"\nchannel = \"#c\"", "a channel needs the bot of notify.token"),
-        ("etl]\ntype = \"x\"\nurl = \"https://planted\"\nchannel = \"#c\"", "there is also a channel"),
+        ("etl]\ntype = \"x\"\nurl = \"https://planted\"\nchannel = \"#c\"", "a channel is set too"),
         ("etl]\ntype = \"x\"\nurl = \"planted\"", "write an address that begins with https://"),
         (
             "etl]\ntype = \"x\"\nurl = \"https://h\"\nfallback = \"elt\"",
-            "`elt` is no other route: there are default",
+            "`elt` is not another route: there are default",
         ),
         ("default]\ntype = \"x\"\nurl = \"https://h\"", "the default route is [notify] itself"),
         ("ETL-ü]\ntype = \"x\"\nurl = \"https://h\"", "lower-case letters"),
@@ -465,12 +465,13 @@ fn what_is_wrong_with_a_route_says_what_to_write() {
         assert!(!errors.contains("planted"), "{errors}");
     }
     let all = load("[notify.routes.etl]\nurl = \"https://h\"\n", &[], &[]).unwrap();
-    assert!(all.warnings[0].contains("it takes all alerts"), "{:?}", all.warnings);
+    assert!(all.warnings[0].contains("it matches all alerts"), "{:?}", all.warnings);
     assert!(
-        error("[notify]\nfallback = \"etl\"\n", &[], &[]).contains("`etl` is no other route: there are none")
+        error("[notify]\nfallback = \"etl\"\n", &[], &[])
+            .contains("`etl` is not another route: there are none")
     );
     let zone = load("[notify]\nquiet_zone = \"UTC\"\n", &[], &[]).unwrap();
     assert!(zone.warnings[0].contains("there is no notify.quiet_hours"), "{:?}", zone.warnings);
-    assert!(error("[notify]\nfactor_up = \"fast\"\n", &[], &[]).contains("`fast` is no factor"));
+    assert!(error("[notify]\nfactor_up = \"fast\"\n", &[], &[]).contains("`fast` is not a factor"));
     assert!(error("[notify]\nroutes = \"x\"\n", &[], &[]).contains("notify.routes"));
 }

@@ -65,7 +65,7 @@ def test_many_tasks_are_run_again_from_the_list(person):
     page.goto("/web/task?type=again-many&result=error")
     page.get_by_label("Select all").check()
     page.get_by_role("button", name="Rerun").click()
-    expect(notice(page)).to_contain_text("0 tasks were rerun, 3 can't. The first:")
+    expect(notice(page)).to_contain_text("0 tasks were rerun, 3 could not be. The first:")
     assert ready(person.service, "again-many") == 3
 
 

@@ -7,7 +7,7 @@ def test_a_backload_is_looked_at_and_then_carried_out(person):
     page = person.open("/web/backload")
     page.get_by_label("Task", exact=True).fill("report:daily")
     page.get_by_label("Task", exact=True).press("Tab")
-    expect(page.locator("#found")).to_contain_text("every day at 02:30, about the day before")
+    expect(page.locator("#found")).to_contain_text("every day at 02:30, for the day before")
     page.get_by_label("From", exact=True).fill("2026-01-01")
     page.get_by_label("To", exact=True).fill("2026-01-31")
     page.get_by_role("button", name="Preview").click()

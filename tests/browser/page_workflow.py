@@ -41,7 +41,7 @@ def test_filters_and_problems_with_their_lines(person):
     expect(page.locator("#problems")).to_contain_text("broken.toml:4:")
     page.get_by_label("Task", exact=True).select_option("report")
     expect(page.locator("table.phases tbody tr")).to_have_count(1)
-    expect(page.locator("table.phases")).to_contain_text("every day at 02:30, about the day before")
+    expect(page.locator("table.phases")).to_contain_text("every day at 02:30, for the day before")
     assert "task=report" in page.url
     page.get_by_role("link", name="Clear").click()
     assert page.locator("table.phases tbody tr").count() > 5

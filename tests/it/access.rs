@@ -34,7 +34,7 @@ async fn a_closed_service_lets_in_by_token_and_role() {
     assert!(working.lease("a").await.is_some());
     assert_eq!(working.get("/api/v1/tasks").await.problem(), (403, "forbidden"));
     let twice = refused(flowlord(folder.path(), &["token", "add", "etl", "--role", "worker"])).await;
-    assert!(twice.contains("there is a token of etl already"), "{twice}");
+    assert!(twice.contains("there is already a token named etl"), "{twice}");
     let from_afar = ["token", "list", "--server", &base, "--token", &admin];
     let listed = run(folder.path(), &from_afar).await;
     assert!(listed.contains("admin  admin") && listed.contains("etl  worker"), "{listed}");

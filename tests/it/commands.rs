@@ -175,7 +175,7 @@ async fn a_plan_says_what_would_start_and_what_would_differ() {
         (&["x.toml"][..], "x.toml can't be read"),
         (&["old.toml", "--timezone", "Mars"], "Mars"),
         (&["old.toml", "--to", "2024-03-30"], "--to is not after --from: write a later time"),
-        (&["old.toml", "--to", "soon"], "--to: `soon` is no time: write it like 2024-01-15"),
+        (&["old.toml", "--to", "soon"], "--to: `soon` is not a time: write it like 2024-01-15"),
         (&["old.toml", "--most", "0"], "--most"),
     ];
     for (args, expected) in wrong {

@@ -128,8 +128,8 @@ async fn what_seemed_damaged_and_is_sound_is_told_once_and_stays() {
     let app = app.restart(TimeDelta::minutes(1)).await;
     assert_eq!(app.api.tasks("&type=a").await[0]["info"], "kept");
     let told = alerts_of(&app.api, "storage").await;
-    let expected = "the database seemed damaged: 2026-03-02T12:00:00Z, a read: malformed; all of it was checked and is \
-                    sound, and nothing was replaced";
+    let expected = "the database seemed damaged: 2026-03-02T12:00:00Z, a read: malformed; a full check found no damage, \
+                    and nothing was replaced";
     assert_eq!(told, [expected]);
     assert_eq!(alerts_of(&app.api, "restore").await, [""; 0]);
     assert_eq!(Mark::read(&data).unwrap().seen, None);
@@ -259,10 +259,7 @@ async fn without_a_snapshot_a_start_refuses_and_leaves_the_file_and_one_by_hand_
     );
     for _ in 0..2 {
         let said = refused(serve(folder.path())).await;
-        assert!(
-            said.contains("the database was damaged: ") && said.contains("the check of all of it: "),
-            "{said}"
-        );
+        assert!(said.contains("the database was damaged: ") && said.contains("the full check: "), "{said}");
         assert!(said.contains("there is no snapshot to restore: name a backup with --backup-path"), "{said}");
         assert_eq!(std::fs::read(data.join(DATABASE)).unwrap(), broken, "it is left as it is");
     }

@@ -41,7 +41,10 @@ async fn an_old_database_becomes_history_once_and_is_left_as_it_was() {
     let bytes = std::fs::read(&old).unwrap();
     let said = import(folder.path()).await;
     assert_eq!(said[0], "tasks: 2 of 3 taken, 0 were there");
-    assert!(said[1].starts_with("  1 not taken: it is unfinished: a backload with only=missing"), "{said:?}");
+    assert!(
+        said[1].starts_with("  1 not imported: it is unfinished: a backload with only=missing"),
+        "{said:?}"
+    );
     assert!(said[1].contains("id=\"c3\""), "{said:?}");
     assert_eq!(
         said[2..],
@@ -71,5 +74,5 @@ async fn an_old_database_becomes_history_once_and_is_left_as_it_was() {
     let newer = refused(flowlord(folder.path(), &["import", "old.db", "--data", "data"])).await;
     assert!(newer.contains("has schema version 3, this program takes 1 and 2"), "{newer}");
     let missing = refused(flowlord(folder.path(), &["import", "none.db", "--data", "data"])).await;
-    assert!(missing.contains("none.db isn't there"), "{missing}");
+    assert!(missing.contains("none.db doesn't exist"), "{missing}");
 }

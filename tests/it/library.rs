@@ -138,5 +138,5 @@ async fn a_store_is_checked_and_planned_from_a_terminal() {
     assert!(told.starts_with("s3://bucket/flows/copy.toml:1:"), "{told}");
     fake.set_broken(Some(403));
     let told = refused(flowlord(folder.path(), &["check", "s3://bucket/flows"])).await;
-    assert!(told.contains("s3://bucket/flows: access is refused: check store.s3.access_key"), "{told}");
+    assert!(told.contains("s3://bucket/flows: access is denied: check store.s3.access_key"), "{told}");
 }

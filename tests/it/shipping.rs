@@ -89,7 +89,7 @@ async fn a_lost_disk_under_load_loses_no_result_that_was_shipped_and_doubles_non
     }
     let alerts = server.api.get("/api/v1/alerts").await.ok();
     let msg = alerts["items"][0]["msg"].as_str().unwrap();
-    let named = format!("what happened from {} to", shipped.format("%Y-%m-%dT%H:%M:%SZ"));
+    let named = format!("the history from {} to", shipped.format("%Y-%m-%dT%H:%M:%SZ"));
     assert!(msg.contains("segments of changes") && msg.contains(&named), "{msg}");
     // The history goes on from there, with a log of its own.
     let before = fake.paths("bucket/flow/log/").len();
@@ -146,12 +146,12 @@ async fn a_time_between_two_snapshots_is_restored_and_a_torn_log_says_how_far_it
     fake.write(last, whole[..whole.len() / 2].to_vec());
     let (said, infos) = restored(&[]).await;
     assert_eq!(infos, [json!("one"), json!("two")], "{said}");
-    assert!(said.contains("doesn't count: it is damaged"), "{said}");
+    assert!(said.contains("is not used: it is damaged"), "{said}");
     fake.remove(last);
     let missing = paths.iter().rev().nth(1).unwrap();
     fake.write(last, whole);
     fake.remove(missing);
     let (said, infos) = restored(&[]).await;
     assert_eq!(infos, [json!("one")], "{said}");
-    assert!(said.contains("is missing before it"), "{said}");
+    assert!(said.contains("before it are missing"), "{said}");
 }

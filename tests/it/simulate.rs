@@ -72,8 +72,10 @@ async fn routes_have_their_own_ladders_and_quiet_hours() {
     assert_eq!(code, Some(0), "{err}");
     let lines: Vec<String> =
         told.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    let policies =
-        ["a: 20m to 5h20m, ×2.0 up, ÷2.0 down, over after 1 quiet tick, quiet 00:00-23:58", "default: 5m"];
+    let policies = [
+        "a: 20m to 5h20m, ×2.0 up, ÷2.0 down, all clear after 1 quiet check, quiet 00:00-23:58",
+        "default: 5m",
+    ];
     assert!(lines[2].ends_with(policies[0]) && lines[3].contains(policies[1]), "{told}");
     for (name, count) in [("messages", 4), ("route a", 2), ("route default", 2), ("incidents", 2)] {
         let line = lines.iter().find(|line| line.starts_with(name)).unwrap();
@@ -95,7 +97,7 @@ async fn what_cannot_be_simulated_is_said() {
         (ask("typo.toml", "2026-03-01", "2026-03-02"), 2, "did you mean notify.min_frequency?"),
         (ask("none.toml", "2026-03-01", "2026-03-02"), 2, "none.toml"),
         (ask("good.toml", "2026-03-02", "2026-03-02"), 2, "--to is not after --from"),
-        (ask("good.toml", "yesterday", "2026-03-02"), 2, "is no time: write it like"),
+        (ask("good.toml", "yesterday", "2026-03-02"), 2, "is not a time: write it like"),
         (
             ask("good.toml", "2026-03-01", "2026-03-02"),
             1,

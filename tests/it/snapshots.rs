@@ -143,7 +143,7 @@ async fn snapshots_in_an_object_store_are_listed_restored_by_time_and_started_fr
     let early = refused(restore(&["--at", "2020-01-01T00:00:00Z"])).await;
     assert!(early.contains("that was begun by 2020-01-01T00:00:00Z: name another with --from"), "{early}");
     let missing = refused(restore(&["--from", "s3://bucket/flow/none.db"])).await;
-    assert!(missing.contains("s3://bucket/flow/none.db isn't there"), "{missing}");
+    assert!(missing.contains("s3://bucket/flow/none.db doesn't exist"), "{missing}");
 
     std::fs::remove_dir_all(folder.path().join("data")).unwrap();
     // The newest was damaged in its place: the one before takes over.

@@ -169,7 +169,7 @@ async fn a_real_write_error_of_the_system_is_survived() {
     fill(&server.api).await;
     let ready = server.api.get("/readyz").await;
     assert!(ready.status == 503 || ready.status == 200, "a small write may still fit: {ready:?}");
-    assert_eq!(server.api.tasks("&type=a").await[0]["info"], "before", "reading goes on");
+    assert_eq!(server.api.tasks("&type=a").await[0]["info"], "before", "reads still work");
     limit(None);
     until_stored(&server.api).await;
     server.api.get("/readyz").await.ok();
@@ -208,7 +208,7 @@ async fn a_real_full_file_system_is_survived() {
     std::fs::write(&ballast, vec![0; 1_500_000]).unwrap();
 
     fill(&server.api).await;
-    assert_eq!(server.api.tasks("&type=a").await[0]["info"], "before", "reading goes on");
+    assert_eq!(server.api.tasks("&type=a").await[0]["info"], "before", "reads still work");
     std::fs::remove_file(&ballast).unwrap();
     until_stored(&server.api).await;
     server.api.get("/readyz").await.ok();

@@ -318,7 +318,7 @@ impl Alerts {
         let acknowledged = async move {
             let mut acknowledged = Vec::new();
             for answer in answers? {
-                let restarted = |_| Error::new(Code::Internal, "the alerts actor was restarted: ask again");
+                let restarted = |_| Error::new(Code::Internal, "the alerts actor was restarted: try again");
                 acknowledged.extend(answer.await.map_err(restarted)??);
             }
             Ok(acknowledged)

@@ -249,7 +249,7 @@ fn count_headline(lines: &[Line]) -> String {
 }
 
 fn next_update(next: &LadderState) -> String {
-    format!("next update at {} UTC, if there is news", next.next_tick.format("%H:%M"))
+    format!("next update at {} UTC, if there are new alerts", next.next_tick.format("%H:%M"))
 }
 
 fn count_of(count: u64, noun: &str) -> String {

@@ -212,7 +212,7 @@ async fn a_trickle_is_told_slower_and_slower_and_then_all_clear() {
     let payload = bench.last();
     assert_eq!(payload.lines, ["extract:orders:                       15  2026/03/02T12"]);
     assert_eq!(payload.link.as_deref(), Some("http://flow/web/alert?date=2026-03-02"));
-    assert_eq!(payload.footer, "next update at 13:15 UTC, if there is news");
+    assert_eq!(payload.footer, "next update at 13:15 UTC, if there are new alerts");
     let incident = payload.incident.unwrap();
     assert_eq!((incident.step, incident.stage, incident.alerts), (3, Stage::Escalating, 30));
     assert_eq!((incident.details, incident.tasks), (payload.lines, vec!["extract:orders".to_owned()]));
@@ -353,7 +353,7 @@ async fn a_database_that_refuses_moves_nothing() {
 #[actix::test]
 async fn what_somebody_takes_care_of_is_not_told_again_until_something_else_fails() {
     let bench = Bench::start(Stub::default(), noon()).await;
-    assert_eq!(bench.acknowledge(Matcher::default(), 1).await, [], "nothing fails");
+    assert_eq!(bench.acknowledge(Matcher::default(), 1).await, [], "nothing is failing");
     bench.raise("a", "x");
     bench.pass(6).await;
     let opened = Some(noon() + TimeDelta::minutes(5));

@@ -238,15 +238,16 @@ impl Backload {
     fn make_save(&self, planned: &Planned) -> Result<SaveBackload> {
         let (plan, total) = (&planned.plan, planned.plan.count());
         if self.stopping.is_some() {
-            return Err(Error::new(Code::Stopping, "the service is stopping and begins nothing more"));
+            return Err(Error::new(Code::Stopping, "the service is stopping and starts no more backloads"));
         }
         if total > MAX_TASKS {
-            let detail =
-                format!("these are {total} tasks, at most {MAX_TASKS} go at once: ask for a shorter range");
+            let detail = format!(
+                "these are {total} tasks, and at most {MAX_TASKS} are allowed: choose a shorter range"
+            );
             return Err(Error::new(Code::InvalidRequest, detail));
         }
         let order = serde_json::to_string(plan.order())
-            .map_err(|err| Error::new(Code::Internal, format!("the order can't be written: {err}")))?;
+            .map_err(|err| Error::new(Code::Internal, format!("the request can't be stored: {err}")))?;
         let (message, digest) = (planned.message.clone(), plan.digest());
         Ok(SaveBackload { now: self.now(), order, message, digest, total })
     }

@@ -470,5 +470,5 @@ async fn more_than_can_be_meant_is_refused() {
         .execute(r#"{"task":"load:daily","by":"hour","from":"1970-01-01","to":"9999-01-01"}"#, false)
         .await;
     let err = err.unwrap_err();
-    assert!(err.code == Code::InvalidRequest && err.detail.contains("ask for a shorter range"), "{err}");
+    assert!(err.code == Code::InvalidRequest && err.detail.contains("choose a shorter range"), "{err}");
 }

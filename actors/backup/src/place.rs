@@ -30,7 +30,7 @@ pub enum PlaceError {
     #[error(transparent)]
     Store(#[from] flowlord_storage::Error),
     /// What is there isn't what was sent.
-    #[error("{at} isn't what was sent there ({found}, {sent} were sent): check the store")]
+    #[error("{at} differs from what was sent there ({found} instead of {sent}): check the store")]
     Differs {
         /// Which.
         at: String,
@@ -434,7 +434,10 @@ mod tests {
         fake.set_garbling(true);
         let name = Place::name(at("2026-03-01T12:00:00Z"));
         let refused = place.keep_file(&name, at("2026-03-01T12:00:00Z"), &file, None).await.unwrap_err();
-        assert!(refused.to_string().contains("isn't what was sent there (9 bytes with SHA-256"), "{refused}");
+        assert!(
+            refused.to_string().contains("differs from what was sent there (9 bytes with SHA-256"),
+            "{refused}"
+        );
         assert_eq!(place.list().await.unwrap(), []);
         assert!(fake.read(&format!("bucket/{name}.json")).is_none());
     }

@@ -139,7 +139,7 @@ impl Shipper {
             Ok(ShippingOutcome::Restarted) => {
                 self.state.based = false;
                 self.raise_alert(
-                    "more changed than may wait for it: the log begins anew with the next snapshot",
+                    "too many changes are waiting: a new change log begins with the next snapshot",
                 );
                 self.request_snapshot(self.now());
             }
@@ -209,7 +209,7 @@ impl Shipper {
 
 async fn ship_tail(deps: &ShipDeps, place: &Place, tail: Tail, most: u64) -> Result<ShippingOutcome> {
     let Some(chain) = tail.chain else {
-        return Err(Error::new(Code::Internal, "nothing is recorded; restart the service"));
+        return Err(Error::new(Code::Internal, "changes are not recorded; restart the service"));
     };
     if tail.pending > most {
         deps.writer.call(RestartLog { chain: deps.kit.ids().random() }).await?;

@@ -212,7 +212,11 @@ async fn too_much_begins_the_log_anew_and_asks_for_a_snapshot_until_one_is_there
     bench.clock.advance(seconds(5)).await;
     let state = bench.read.call(ReadShipping).await.unwrap();
     assert_eq!((state.based, bench.segments(), bench.alerts().len()), (false, 0, 1));
-    assert!(bench.alerts()[0].contains("the log begins anew with the next snapshot"), "{:?}", bench.alerts());
+    assert!(
+        bench.alerts()[0].contains("a new change log begins with the next snapshot"),
+        "{:?}",
+        bench.alerts()
+    );
     assert_eq!(bench.rows.lock().unwrap().snapshots_asked, 1);
     bench.clock.advance(TimeDelta::minutes(11)).await;
     assert_eq!(bench.rows.lock().unwrap().snapshots_asked, 2, "not at every look");

@@ -266,7 +266,7 @@ async fn in_an_object_store_it_counts_once_it_was_read_back() {
     bench.store.set_garbling(true);
     bench.clock.advance(hours(24)).await;
     let state = bench.client.call(ReadBackup).await.unwrap();
-    assert!(state.problem.unwrap().contains("isn't what was sent there"));
+    assert!(state.problem.unwrap().contains("differs from what was sent there"));
     assert_eq!(state.verified.unwrap().at, noon() + hours(96), "the last one that is good");
     assert_eq!(bench.listed().await.len(), 3, "what is bad took no place");
 }

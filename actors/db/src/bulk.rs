@@ -28,7 +28,7 @@ const UNFINISHED: &str = "flowlord.db.unfinished";
 #[derive(Debug, thiserror::Error)]
 pub enum BulkError {
     /// The folder has a database.
-    #[error("{0} is there already: name a folder without a database")]
+    #[error("{0} already exists: name a folder without a database")]
     Exists(PathBuf),
     /// The database can't be made.
     #[error(transparent)]

@@ -45,7 +45,7 @@ pub enum OpenError {
     },
     /// Written by another program.
     #[error(
-        "the file {0} is no database of flowlord: name another folder with --data; `flowlord import` takes the \
+        "the file {0} is not a database of flowlord: name another folder with --data; `flowlord import` takes the \
              history of the old system"
     )]
     Foreign(PathBuf),
@@ -209,7 +209,7 @@ mod tests {
             drop(other);
             let before = std::fs::read(&path).unwrap();
             let err = open_writer(&path).unwrap_err().to_string();
-            assert!(err.contains("f.db is no database of flowlord"), "{err}");
+            assert!(err.contains("f.db is not a database of flowlord"), "{err}");
             assert_eq!(std::fs::read(&path).unwrap(), before);
         }
     }

@@ -175,7 +175,7 @@ impl Damage {
         );
         let then = match self.handled_lately() {
             None => {
-                "the service restarts, checks all of it and restores the newest sound snapshot".to_owned()
+                "the service restarts, checks all of it and restores the newest intact snapshot".to_owned()
             }
             Some(handled) => format!(
                 "it was restored or checked at {} already: check the disk and the memory of this machine; the service \

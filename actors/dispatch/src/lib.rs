@@ -245,10 +245,10 @@ impl Dispatch {
 
     fn add_waiting(&mut self, lease: Lease, ctx: &mut Context<Self>) -> Result<()> {
         if self.stopping {
-            return Err(Error::new(Code::Stopping, "the service is stopping and hands out nothing more"));
+            return Err(Error::new(Code::Stopping, "the service is stopping and leases no more tasks"));
         }
         if self.waiting.len() >= MAX_WAITING {
-            let detail = format!("{MAX_WAITING} workers wait already; ask again later");
+            let detail = format!("{MAX_WAITING} workers are waiting already; try again later");
             return Err(Error::new(Code::Busy, detail));
         }
         let id = self.waiting.add(lease, self.now());

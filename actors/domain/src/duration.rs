@@ -15,7 +15,7 @@ const YEAR: i128 = 365 * DAY;
 
 /// A text that is no duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no duration: write it like {example}")]
+#[error("`{text}` is not a duration: write it like {example}")]
 pub struct DurationError {
     text: String,
     example: &'static str,

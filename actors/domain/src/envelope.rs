@@ -8,7 +8,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
     /// The text of a Pub/Sub message isn't written as it should be.
-    #[error("`message.data` is no base64: {0}")]
+    #[error("`message.data` is not base64: {0}")]
     Data(String),
     /// SNS asks whether it may send at all.
     #[error("SNS asks to confirm its subscription: open `SubscribeURL` of this message once, {0}")]

@@ -265,7 +265,7 @@ pub fn runs_long(workflows: &Workflows, task: &Attempt, now: DateTime<Utc>) -> O
     let limit = phase.rule.max_run?;
     let started = task.started.filter(|started| now - *started > limit)?;
     let msg = format!(
-        "at work for more than {} (max_run) since {} UTC on {}",
+        "running for more than {} (max_run) since {} UTC on {}",
         duration::print(limit),
         started.format(TIME),
         task.worker

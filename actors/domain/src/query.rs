@@ -14,13 +14,13 @@ pub struct Query {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// `;` separates nothing.
-    #[error("`{pair}` holds a semicolon: separate by `&`, write a semicolon as %3B")]
+    #[error("`{pair}` has a semicolon: separate by `&`, write a semicolon as %3B")]
     Semicolon {
         /// The pair that was left out.
         pair: String,
     },
     /// `%` without two hexadecimal digits after it.
-    #[error("`{escape}` in `{pair}` is no escape: write a percent sign as %25")]
+    #[error("`{escape}` in `{pair}` is not an escape: write a percent sign as %25")]
     Escape {
         /// The text from the percent sign on.
         escape: String,
@@ -268,7 +268,10 @@ mod tests {
     fn an_unreadable_pair_hides_no_other() {
         let (query, error) = Query::parse_with_error("a=1&b=%zz&c=x;y&d=+");
         assert_eq!(query.encode(), "a=1&d= ");
-        assert_eq!(error.unwrap().to_string(), "`%zz` in `b=%zz` is no escape: write a percent sign as %25");
+        assert_eq!(
+            error.unwrap().to_string(),
+            "`%zz` in `b=%zz` is not an escape: write a percent sign as %25"
+        );
     }
 
     #[test]

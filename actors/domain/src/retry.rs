@@ -44,7 +44,7 @@ impl RetryDelay {
             }
         };
         if max < base {
-            return Err(format!("retry_delay `{text}`: max is below the first wait; write a larger one"));
+            return Err(format!("retry_delay `{text}`: max is below the first delay; write a larger one"));
         }
         Ok(Self::Exponential { base, max })
     }

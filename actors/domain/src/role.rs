@@ -20,7 +20,7 @@ pub enum Role {
 
 /// Not the name of a role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no role: write worker, viewer, operator, admin or push")]
+#[error("`{0}` is not a role: write worker, viewer, operator, admin or push")]
 pub struct InvalidRole(String);
 
 impl Role {

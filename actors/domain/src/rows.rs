@@ -25,7 +25,7 @@ impl Form {
 
 /// Lists that don't fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("inconsistent lengths in meta {first} != {second}: give each list as many values")]
+#[error("inconsistent lengths in meta {first} != {second}: give each list the same number of values")]
 pub struct LengthError {
     first: usize,
     second: usize,

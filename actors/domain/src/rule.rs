@@ -164,10 +164,7 @@ impl Rule {
             rule.add_blocker("", format!("invalid rule format: {text}: {error}"));
         }
         if text.bytes().any(|byte| byte.is_ascii_control()) {
-            rule.add_blocker(
-                "",
-                "the rule holds a control character: take it out or write it as %0A".to_owned(),
-            );
+            rule.add_blocker("", "the rule has a control character: remove it or write it as %0A".to_owned());
         }
         rule.read_schedule(zone);
         rule.read_trigger();
@@ -239,7 +236,7 @@ impl Rule {
         self.job = self.text_of("job").unwrap_or_default();
         self.files = self.filled_text("files");
         if let Some(Err(err)) = self.files.as_deref().map(Glob::parse) {
-            self.add_error("files", format!("files: {err}; no file starts it so"));
+            self.add_error("files", format!("files: {err}; no file can start it"));
         }
         if let Some(text) = self.filled_text("count") {
             match text.parse() {
@@ -248,13 +245,13 @@ impl Rule {
                     self.count = count;
                     self.add_error(
                         "count",
-                        format!("count `{count}` is too many: at most {MAX_FILES} count"),
+                        format!("count `{count}` is too large: write {MAX_FILES} or less"),
                     );
                 }
                 Ok(count) => self.count = count,
                 Err(_) => self.add_warning(
                     "count",
-                    format!("count `{text}` is no whole number and ignored: write one, like 24"),
+                    format!("count `{text}` is not a whole number and is ignored: write one, like 24"),
                 ),
             }
         }
@@ -274,7 +271,7 @@ impl Rule {
         if !text.is_empty() && self.require.is_empty() {
             self.add_warning(
                 "require",
-                format!("require `{text}` asks for nothing: write it like require={{meta:file}}"),
+                format!("require `{text}` names no key: write it like require={{meta:file}}"),
             );
         }
         self.require_text = text;
@@ -288,7 +285,7 @@ impl Rule {
             if By::parse(&text).is_none() {
                 self.add_warning(
                     "by",
-                    format!("by `{text}` is unknown, day counts: write hour, day, week or month"),
+                    format!("by `{text}` is unknown, day is used: write hour, day, week or month"),
                 );
             }
         }
@@ -298,7 +295,7 @@ impl Rule {
             self.read_meta(list);
         }
         if self.meta_file.is_some() && !self.meta.is_empty() {
-            self.add_blocker("meta-file", "meta and meta-file are both there: use one of them".to_owned());
+            self.add_blocker("meta-file", "meta and meta-file are both given: use one of them".to_owned());
         }
         if let Err(e) = rows_of(&self.meta) {
             self.add_blocker("meta", e.to_string());
@@ -308,10 +305,7 @@ impl Rule {
     /// `key:a,b,c|key:1,2,3`
     fn read_meta(&mut self, text: &str) {
         if text.is_empty() {
-            self.add_blocker(
-                "meta",
-                "meta is empty: write it like meta=key:a,b,c, or take it out".to_owned(),
-            );
+            self.add_blocker("meta", "meta is empty: write it like meta=key:a,b,c, or remove it".to_owned());
             return;
         }
         for part in text.split('|') {
@@ -322,11 +316,11 @@ impl Rule {
                     if self.meta.insert(key.to_owned(), values.collect()).is_some() {
                         self.add_warning(
                             "meta",
-                            format!("meta has `{key}` twice: the last one counts, take one out"),
+                            format!("meta has `{key}` twice: the last one is used, remove one"),
                         );
                     }
                 }
-                None => self.add_blocker("meta", format!("`{part}` is no list: write it like key:a,b,c")),
+                None => self.add_blocker("meta", format!("`{part}` is not a list: write it like key:a,b,c")),
             }
         }
     }
@@ -344,7 +338,7 @@ impl Rule {
         if !self.retry_delay_text.is_empty() {
             match RetryDelay::parse(&self.retry_delay_text) {
                 Ok(delay) => self.retry_delay = delay,
-                Err(e) => self.add_error("retry_delay", format!("{e}; 1 second counts instead")),
+                Err(e) => self.add_error("retry_delay", format!("{e}; 1 second is used instead")),
             }
         }
         self.no_alert = self.text_of("no_alert").is_some_and(|text| !text.eq_ignore_ascii_case("false"));
@@ -374,7 +368,7 @@ impl Rule {
         self.max_run = self.limit_of("max_run");
         if let Some((start, done)) = self.start_by.zip(self.done_by).filter(|(start, done)| start > done) {
             let (start, done) = (duration::print(start), duration::print(done));
-            self.add_warning("start_by", format!("start_by {start} is after done_by {done}: exchange them"));
+            self.add_warning("start_by", format!("start_by {start} is after done_by {done}: swap them"));
         }
     }
 
@@ -383,7 +377,7 @@ impl Rule {
         let text = self.filled_text(key)?;
         let what = match duration::parse(&text) {
             Ok(span) if span <= TimeDelta::zero() => {
-                format!("{key} `{text}` is no time at all: write 1h or more")
+                format!("{key} `{text}` is not positive: write a duration like 1h")
             }
             Ok(span) if span > LONGEST => {
                 format!("{key} `{text}` is too long: write {} or less", duration::print(LONGEST))
@@ -458,17 +452,17 @@ mod tests {
         assert_eq!(
             messages("retry_delay=abc"),
             [
-                "retry_delay: `abc` is no duration: write it like 250ms, 90s, 5m, 4h or 90d; 1 second counts instead"
+                "retry_delay: `abc` is not a duration: write it like 250ms, 90s, 5m, 4h or 90d; 1 second is used instead"
             ]
         );
         assert_eq!(messages("no-alert=true"), ["rule key `no-alert` is unknown: did you mean `no_alert`?"]);
         assert_eq!(
             messages("meta=a:1,2|b:1"),
-            ["inconsistent lengths in meta 2 != 1: give each list as many values"]
+            ["inconsistent lengths in meta 2 != 1: give each list the same number of values"]
         );
         for (text, says) in [
             ("meta=abc", "`abc` is no list"),
-            ("meta=", "meta is empty: write it like meta=key:a,b,c, or take it out"),
+            ("meta=", "meta is empty: write it like meta=key:a,b,c, or remove it"),
             ("meta=&meta=a:1", "meta is empty"),
         ] {
             let read = rule(&format!("cron=@daily&{text}"));
@@ -476,7 +470,7 @@ mod tests {
         }
         assert!(messages("files=/a&x=1").is_empty());
         assert!(messages("files=/bad/[.txt")[0].contains("write one like [a-z]"));
-        assert_eq!(messages("files=/a&count=1001"), ["count `1001` is too many: at most 1000 count"]);
+        assert_eq!(messages("files=/a&count=1001"), ["count `1001` is too large: write 1000 or less"]);
     }
 
     #[test]
@@ -486,7 +480,7 @@ mod tests {
             let lists: Vec<_> = read.meta.iter().map(|(key, list)| (key.as_str(), list.join(","))).collect();
             assert_eq!(lists, [("a", "4".to_owned()), ("b", "3".to_owned())], "{text}");
             let messages: Vec<_> = read.problems.iter().map(|problem| problem.message.as_str()).collect();
-            assert_eq!(messages, ["meta has `a` twice: the last one counts, take one out"], "{text}");
+            assert_eq!(messages, ["meta has `a` twice: the last one is used, remove one"], "{text}");
         }
     }
 
@@ -498,9 +492,9 @@ mod tests {
         assert_eq!([read.start_by, read.done_by, read.max_run], expected);
         for (text, what) in [
             ("start_by=soon", "start_by: `soon` is no duration"),
-            ("done_by=0s", "done_by `0s` is no time at all: write 1h or more"),
+            ("done_by=0s", "done_by `0s` is not positive: write a duration like 1h"),
             ("max_run=400d", "max_run `400d` is too long: write 1y or less"),
-            ("start_by=2h&done_by=1h", "start_by 2h is after done_by 1h: exchange them"),
+            ("start_by=2h&done_by=1h", "start_by 2h is after done_by 1h: swap them"),
         ] {
             let read = rule(text);
             assert!(

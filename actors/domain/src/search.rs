@@ -94,10 +94,10 @@ pub enum SearchError {
     #[error("a quote isn't closed: write \"no space\", with a quote on either side")]
     Unclosed,
     /// A field or dash without what is looked for.
-    #[error("`{0}` has nothing to look for: write a word or a phrase in quotes behind it")]
+    #[error("`{0}` has no search text: write a word or a quoted phrase after it")]
     Empty(String),
     /// No such result.
-    #[error("`result:{0}` is no result: write complete, error, warn, alert or running")]
+    #[error("`result:{0}` is not a result: write complete, error, warn, alert or running")]
     Result(String),
     /// Too long.
     #[error("the search is too long: write at most {MAX_TERMS} words, {MAX_BYTES} bytes in all")]

@@ -156,7 +156,7 @@ pub struct Row(pub BTreeMap<String, String>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
     /// Not JSON at all.
-    #[error("line {line}: no JSON ({problem}): each line is one object, like {{\"key\":\"value\"}}")]
+    #[error("line {line}: not JSON ({problem}): each line is one object, like {{\"key\":\"value\"}}")]
     Json {
         /// Which line, from 1.
         line: usize,
@@ -183,7 +183,7 @@ pub enum RowError {
         keys: usize,
     },
     /// No CSV.
-    #[error("no CSV: {problem}")]
+    #[error("not CSV: {problem}")]
     Csv {
         /// What the parser says.
         problem: String,

@@ -76,10 +76,7 @@ impl FileRecorder {
             }
             waiting = self.read_waiting(&found).await?;
         }
-        Err(Error::new(
-            Code::Busy,
-            format!("{path}: the files that wait for others keep changing: send it again"),
-        ))
+        Err(Error::new(Code::Busy, format!("{path}: the waiting files keep changing: send the event again")))
     }
 
     async fn read_waiting(&self, found: &[FileMatch<'_>]) -> Result<Vec<Vec<WaitingFile>>> {

@@ -85,7 +85,7 @@ impl PlaceScanner {
         if let Some(path) = place.as_local()
             && !path.is_dir()
         {
-            return Err(format!("{place} isn't there: make the folder, or change files.folders"));
+            return Err(format!("{place} doesn't exist: create the folder, or change files.folders"));
         }
         let store = self.stores.open(place).map_err(|err| err.to_string())?;
         let mut listing = store.list("", MOST_OBJECTS).await.map_err(|err| err.to_string())?;

@@ -146,7 +146,8 @@ impl Ingest {
     fn read_rows(&mut self, mut round: ResultRound, ctx: &mut Context<Self>) {
         self.waiting_rounds += 1;
         if self.waiting_rounds > MAX_WAITING_ROUNDS {
-            let busy = Error::new(Code::Busy, "many results wait for meta files already; send it again");
+            let busy =
+                Error::new(Code::Busy, "too many results wait for meta files already; send this one again");
             return self.fail_round(round, &busy, ctx);
         }
         let rows = MetaFileRows::read_all(self.deps.library.clone(), round.meta_files.clone());
@@ -204,7 +205,7 @@ impl Ingest {
 
 fn unknown_claim(claim: &Claim) -> Error {
     match claim {
-        Claim::Lease(_) => Error::new(Code::LeaseUnknown, "no task was ever given under this lease"),
+        Claim::Lease(_) => Error::new(Code::LeaseUnknown, "there was never such a lease"),
         Claim::Task(_) | Claim::Foreign(_) => {
             let detail = format!("there is no task {}; create it first", claim.uid());
             Error::new(Code::TaskUnknown, detail)

@@ -46,17 +46,17 @@ codes! {
     /// The body is no JSON, or not of the form asked for.
     InvalidJson = "invalid_json", 400, None, "The body can't be read";
     /// A field or parameter has a value that can't be.
-    InvalidRequest = "invalid_request", 400, None, "The request can't be carried out as written";
+    InvalidRequest = "invalid_request", 400, None, "The request is invalid";
     /// A topic or job name has characters that it can't have.
-    InvalidTopic = "invalid_topic", 400, None, "No such topic name";
+    InvalidTopic = "invalid_topic", 400, None, "The topic name is invalid";
     /// No token, or one that isn't known.
     Unauthorized = "unauthorized", 401, None, "A token is needed";
     /// The token's role isn't enough.
-    Forbidden = "forbidden", 403, None, "The token's role isn't enough";
+    Forbidden = "forbidden", 403, None, "The role of the token is not sufficient";
     /// The host named in the request isn't one that this service answers to.
     ForbiddenOrigin = "forbidden_origin", 403, None, "The request comes from another site";
     /// No such page or path.
-    NotFound = "not_found", 404, None, "Nothing is here";
+    NotFound = "not_found", 404, None, "Not found";
     /// No such attempt.
     TaskUnknown = "task_unknown", 404, None, "No such task";
     /// No such token.
@@ -72,21 +72,21 @@ codes! {
     /// The lease was never given.
     LeaseUnknown = "lease_unknown", 404, None, "No such lease";
     /// The path doesn't take this method.
-    MethodNotAllowed = "method_not_allowed", 405, None, "The path doesn't take this method";
+    MethodNotAllowed = "method_not_allowed", 405, None, "The path doesn't support this method";
     /// The client took too long to send its request.
     RequestTimeout = "request_timeout", 408, Some(1), "The request didn't arrive in time";
     /// The lease ran out and its task was handed out again, or was ended by someone else.
-    LeaseLost = "lease_lost", 409, None, "The lease is another worker's";
+    LeaseLost = "lease_lost", 409, None, "The lease is lost";
     /// The attempt already has another result.
     AlreadyFinished = "already_finished", 409, None, "The task already has another result";
     /// The attempt, or a later one of its task, has no result yet.
     TaskUnfinished = "task_unfinished", 409, None, "The task isn't finished";
     /// The slot was started before.
-    SlotTaken = "slot_taken", 409, None, "The slot was started before";
+    SlotTaken = "slot_taken", 409, None, "The slot was already started";
     /// As many silences hold as can.
     TooManySilences = "too_many_silences", 409, None, "There are too many silences";
     /// The backload is finished, or isn't where its writer believes.
-    BackloadState = "backload_state", 409, None, "The backload can't be changed like that any more";
+    BackloadState = "backload_state", 409, None, "The backload can't be changed in this state";
     /// The same `Idempotency-Key` came with another body.
     IdempotencyConflict = "idempotency_conflict", 409, None, "The key was used for another request";
     /// The body is larger than the limit.
@@ -94,23 +94,23 @@ codes! {
     /// The body has a type that isn't taken.
     UnsupportedMediaType = "unsupported_media_type", 415, None, "The body has the wrong type";
     /// Too many requests of one caller wait.
-    TooManyRequests = "too_many_requests", 429, Some(1), "Too many requests wait";
+    TooManyRequests = "too_many_requests", 429, Some(1), "Too many waiting requests";
     /// Too many wrong tokens from one address.
     TooManyAttempts = "too_many_attempts", 429, Some(60), "Too many wrong tokens";
     /// Something went wrong that nobody foresaw; the log says what.
-    Internal = "internal", 500, None, "Something went wrong inside";
+    Internal = "internal", 500, None, "Internal error";
     /// Slack refused a message, or can't be reached.
-    SlackFailed = "slack_failed", 502, None, "Slack didn't take the message";
+    SlackFailed = "slack_failed", 502, None, "Slack refused the message";
     /// Too much is under way.
-    Busy = "busy", 503, Some(1), "Too much is under way";
+    Busy = "busy", 503, Some(1), "Too many requests at once";
     /// No answer in time; a write may have happened or not.
     Timeout = "timeout", 503, Some(1), "No answer in time";
     /// The service is stopping or not yet up.
     Stopping = "stopping", 503, Some(5), "The service is stopping";
     /// Not everything that is needed answers.
-    NotReady = "not_ready", 503, Some(1), "Not everything that is needed answers";
+    NotReady = "not_ready", 503, Some(1), "A component of the service doesn't answer";
     /// The database can't be written or read now.
-    Storage = "storage", 503, Some(5), "The database doesn't answer";
+    Storage = "storage", 503, Some(5), "The database is unavailable";
 }
 
 /// A failed call: a code for programs, a detail for people that says what to change.

@@ -162,7 +162,7 @@ where
         });
         async move {
             let Ok((_permit, _busy, sent)) = sent else {
-                return Err(Error::new(Code::Busy, format!("{name} has too much to do; try again")));
+                return Err(Error::new(Code::Busy, format!("{name} is overloaded; try again")));
             };
             let Some(answer) = sent else {
                 return Err(Error::new(Code::Internal, format!("{name} isn't connected")));
@@ -172,7 +172,7 @@ where
                 Ok(Err(_)) => Err(Error::new(Code::Stopping, format!("{name} is stopping or restarting"))),
                 Err(_) => Err(Error::new(
                     Code::Timeout,
-                    format!("{name} did not answer in time; what was asked may still happen"),
+                    format!("{name} did not answer in time; the request may still take effect"),
                 )),
             }
         }

@@ -190,7 +190,7 @@ impl CatalogDiff {
     fn finish(mut self, catalog: WorkflowCatalog) -> CatalogChange {
         self.reloaded.broken = catalog.entries.values().flat_map(|entry| entry.broken.clone()).collect();
         if catalog.entries.keys().all(|path| is_special(path)) && !catalog.entries.contains_key(ROOT) {
-            let problem = "no workflows found: nothing starts before there are files that end in .toml";
+            let problem = "no workflows found: nothing starts until there are files that end in .toml";
             self.reloaded.broken.push(file_finding(ROOT, problem));
         }
         let changed = !self.save.changed.is_empty() || !self.save.removed.is_empty();

@@ -85,7 +85,7 @@ pub(crate) fn workflow_text(bytes: Vec<u8>) -> Result<String, String> {
         return Err(format!("the file is larger than {} MiB: split it", MAX_FILE_BYTES / 1024 / 1024));
     }
     let text =
-        String::from_utf8(bytes).map_err(|_| "the file is no UTF-8 text: save it as UTF-8".to_owned())?;
+        String::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text: save it as UTF-8".to_owned())?;
     Ok(bom::skip(&text).to_owned())
 }
 

@@ -41,10 +41,12 @@ pub(crate) fn is_reported(record: &WorkflowRecord, known: &WorkflowRecord) -> bo
 pub(crate) fn file_alert(record: &WorkflowRecord, now: DateTime<Utc>) -> NewAlert {
     let WorkflowRecord { path, problem, content, .. } = record;
     let msg = match (path.as_str(), content.as_str()) {
-        (ROOT, _) => format!("the workflow files can't be read, what was loaded before counts: {problem}"),
+        (ROOT, _) => {
+            format!("the workflow files can't be read, the versions loaded before stay in use: {problem}")
+        }
         (SKIPPED, _) => format!("all other workflow files are read: {problem}"),
         (_, "") => format!("the file doesn't load: {problem}"),
-        _ => format!("the file doesn't load, its last good version counts: {problem}"),
+        _ => format!("the file doesn't load, its last good version stays in use: {problem}"),
     };
     NewAlert {
         kind: AlertKind::Workflow,

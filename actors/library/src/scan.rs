@@ -16,7 +16,7 @@ use crate::source::{ScannedFile, scan_store};
 use crate::{Config, Deps};
 
 /// The problem of a root that was suddenly bare.
-const UNMOUNTED: &str = "nothing is there any more, as where a disk isn't mounted: put the files back, or, to end their \
+const UNMOUNTED: &str = "the folder is empty, as if a disk were not mounted: put the files back, or, to end their \
                          workflows, put any other file there";
 
 /// What a scan found.

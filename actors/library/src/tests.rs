@@ -306,7 +306,7 @@ async fn a_folder_that_is_suddenly_bare_takes_nothing_with_it() {
     std::fs::remove_file(world.path("a.toml")).unwrap();
     std::fs::remove_dir_all(world.path("deep")).unwrap();
     let reloaded = running.reload().await;
-    assert!(reloaded.broken[0].message.contains("nothing is there any more"), "{reloaded:?}");
+    assert!(reloaded.broken[0].message.contains("the folder is empty"), "{reloaded:?}");
     running.reload().await;
     assert_eq!((running.phases().await.len(), world.stub.get().alerts.len()), (2, 1));
     world.write("README.md", "no workflows");
@@ -429,10 +429,10 @@ async fn while_a_store_is_away_all_stays_which_is_told_once() {
     assert!(broken[0].message.starts_with("gs://bucket/flows can't be reached: "), "{broken:?}");
     fake.set_broken(Some(403));
     let broken = running.reload().await.broken;
-    assert!(broken[0].message.contains("access is refused: check store.gcs.credentials_file"), "{broken:?}");
+    assert!(broken[0].message.contains("access is denied: check store.gcs.credentials_file"), "{broken:?}");
     let alerts = world.stub.get().alerts.clone();
     assert_eq!(alerts.len(), 1, "{alerts:?}");
-    assert!(alerts[0].msg.contains("what was loaded before counts"), "{alerts:?}");
+    assert!(alerts[0].msg.contains("the versions loaded before stay in use"), "{alerts:?}");
 
     fake.set_broken(None);
     fake.write("bucket/flows/b.toml", HOURLY);

@@ -355,7 +355,7 @@ impl Scheduler {
 
     fn check_pausable(&self, name: &SlotName) -> Result<()> {
         let Some(workflows) = self.workflows.as_ref().filter(|_| self.is_ready) else {
-            return Err(Error::new(Code::Busy, "the scheduler is starting; ask again"));
+            return Err(Error::new(Code::Busy, "the scheduler is starting; try again"));
         };
         // A phase that left while it was paused can still be resumed.
         if workflows.phase(&name.workflow, &name.task).is_some() || self.plan.is_paused(name) {

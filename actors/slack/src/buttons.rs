@@ -151,7 +151,7 @@ impl Buttons {
             Some(_) => LONGEST_WAIT,
             None => growing_wait(self.failures, self.deps.kit.ids()),
         };
-        let (why, remedy) = (&ended.why, ended.remedy.unwrap_or("none needed: it is opened again"));
+        let (why, remedy) = (&ended.why, ended.remedy.unwrap_or("none needed: the connection is reopened"));
         let again_in = wait.num_seconds();
         if ended.is_greeted {
             log::info!("event=slack_connection_ended why={why:?} again_in={again_in}s");
@@ -224,7 +224,7 @@ impl Buttons {
         let Some(secret) = self.config.signing_secret.as_deref().filter(|secret| !secret.is_empty()) else {
             return Err(Error::new(
                 Code::NotFound,
-                "clicks aren't heard here: set notify.signing_secret to the signing secret of the app",
+                "clicks are not accepted here: set notify.signing_secret to the signing secret of the app",
             ));
         };
         let now = self.now();

@@ -184,7 +184,7 @@ impl MessageWriter<'_> {
         }
         if let Some(route) = self.remarks.instead_of {
             notes.push(escape(&format!(
-                "(sent here: the way of route {} fails)",
+                "(sent here: the destination of route {} fails)",
                 shorten_escaped(route, MAX_NAME_CHARS)
             )));
         }

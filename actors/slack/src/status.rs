@@ -29,7 +29,7 @@ impl StatusWaiters {
     fn add_waiter(&mut self, id: i64) -> Result<oneshot::Receiver<Fate>> {
         self.0.retain(|(_, waiter)| !waiter.is_closed());
         if self.0.len() >= MAX_WAITERS {
-            return Err(Error::new(Code::Busy, "too many wait for a message already; try again"));
+            return Err(Error::new(Code::Busy, "too many requests wait for a message already; try again"));
         }
         let (answer, status) = oneshot::channel();
         self.0.push((id, answer));

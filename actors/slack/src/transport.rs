@@ -99,7 +99,8 @@ impl TransportKind {
         let client = SlackClient::new(connector);
         if let Some(webhook) = &route.webhook {
             // The error doesn't show the address, which is a secret.
-            let url = Url::parse(webhook).map_err(|err| format!("notify.url is no address: {err}"))?;
+            let url =
+                Url::parse(webhook).map_err(|err| format!("notify.url is not a valid address: {err}"))?;
             return Ok(Self::Webhook { client, url });
         }
         let token = SlackApiTokenValue::new(route.token.clone().unwrap_or_default());

@@ -114,10 +114,10 @@ impl Skipped {
 /// Why a name or a path within a store can't be one; none where it can.
 pub(crate) fn find_path_problem(path: &str) -> Option<&'static str> {
     path.split('/').find_map(|part| match part {
-        "" => Some("a part of its path is empty: take out one of the slashes"),
-        "." | ".." => Some("a part of its path is `.` or `..`: give it another name"),
+        "" => Some("a part of its path is empty: remove one of the slashes"),
+        "." | ".." => Some("a part of its path is `.` or `..`: rename it"),
         part if part.bytes().any(|byte| byte.is_ascii_control()) => {
-            Some("its name has a control character: give it another name")
+            Some("its name has a control character: rename it")
         }
         _ => None,
     })

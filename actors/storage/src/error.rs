@@ -10,13 +10,13 @@ pub enum Error {
     #[error("{0}")]
     Location(String),
     /// Nothing is there.
-    #[error("{at} isn't there")]
+    #[error("{at} doesn't exist")]
     NotFound {
         /// Where.
         at: String,
     },
     /// The store knows us and says no, or doesn't know us.
-    #[error("{at}: access is refused: {hint}")]
+    #[error("{at}: access is denied: {hint}")]
     Refused {
         /// Where.
         at: String,
@@ -32,7 +32,7 @@ pub enum Error {
         most: u64,
     },
     /// There are more than the reader takes.
-    #[error("{at} holds more than {most} files: name a smaller folder")]
+    #[error("{at} has more than {most} files: name a smaller folder")]
     TooMany {
         /// Where.
         at: String,
@@ -62,7 +62,7 @@ pub(crate) enum StorageKind {
 impl StorageKind {
     pub(crate) fn access_hint(self) -> &'static str {
         match self {
-            Self::Local => "give the user that flowlord runs as the right to read and write it",
+            Self::Local => "let the user that runs flowlord read and write it",
             Self::S3 => {
                 "check store.s3.access_key and store.s3.secret_key (or AWS_ACCESS_KEY_ID and \
                  AWS_SECRET_ACCESS_KEY), and that this key may list and read the bucket"

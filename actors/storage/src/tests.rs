@@ -44,9 +44,9 @@ async fn behaves(store: &Store) {
     let level = store.list_level("b", 99).await.unwrap();
     assert_eq!((level.files.len(), level.folders.len()), (3, 0));
     assert_eq!(store.list_level("none", 9).await.unwrap(), FolderLevel::default());
-    assert!(store.list_level("b", 2).await.unwrap_err().to_string().contains("holds more than 2 files"));
+    assert!(store.list_level("b", 2).await.unwrap_err().to_string().contains("has more than 2 files"));
     let most = store.list("", 4).await.unwrap_err();
-    assert!(most.to_string().contains("holds more than 4 files: name a smaller folder"), "{most}");
+    assert!(most.to_string().contains("has more than 4 files: name a smaller folder"), "{most}");
 
     let got = store.get("b/d e+ü&.toml", 99).await.unwrap();
     assert_eq!((&got.bytes[..], got.etag.as_str()), ("b/d e+ü&.toml".as_bytes(), all[2].etag.as_str()));
@@ -161,10 +161,10 @@ async fn whoever_is_refused_is_told_what_to_check() {
     let mut config = s3(&fake.url());
     config.s3.access_key = Some("ANOTHER".to_owned());
     let refused = open(config, "s3://bucket").list("", 9).await.unwrap_err().to_string();
-    assert!(refused.starts_with("s3://bucket: access is refused: check store.s3.access_key"), "{refused}");
+    assert!(refused.starts_with("s3://bucket: access is denied: check store.s3.access_key"), "{refused}");
     fake.set_broken(Some(401));
     let refused = open(gcs(&fake.url()), "gs://bucket").get("a", 9).await.unwrap_err().to_string();
-    assert!(refused.starts_with("gs://bucket/a: access is refused: check store.gcs.cred"), "{refused}");
+    assert!(refused.starts_with("gs://bucket/a: access is denied: check store.gcs.cred"), "{refused}");
 }
 
 #[tokio::test]

@@ -143,7 +143,7 @@ impl FolderWalk<'_> {
             // Pipes and the like: opening one would wait for ever.
             (Ok(kind), _) if !kind.is_dir() && !kind.is_file() => return,
             (Err(err), _) => Err(unreadable_text(&err)),
-            (Ok(_), None) => Err("its name is no UTF-8: give it another name".to_owned()),
+            (Ok(_), None) => Err("its name is not UTF-8: rename it".to_owned()),
             (Ok(_), Some(name)) if find_path_problem(name).is_some() => {
                 Err(find_path_problem(name).unwrap_or_default().to_owned())
             }
@@ -170,7 +170,7 @@ impl FolderWalk<'_> {
         let real = if is_link { path.canonicalize() } else { Ok(folder.real.join(name)) };
         let real = real.map_err(|err| unreadable_text(&err))?;
         if is_link && self.links == LinkPolicy::Each && folder.is_within(&real) {
-            return Err("it is a link to a folder that it is in: take it out".to_owned());
+            return Err("it is a link to a folder that contains it: remove it".to_owned());
         }
         self.folders += 1;
         let (name, above) = (folder.name_of(name), Some(Rc::clone(folder)));

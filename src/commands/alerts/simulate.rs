@@ -30,11 +30,11 @@ Examples:
   quiet_hours   = \"22:00-07:00\"
 
 Replays the alerts of that time under the policy of the configuration and under that of the file, and prints both side
-by side: messages per day and route, how soon the first one of an incident came, how soon its all-clear. Each alert goes
-by the routes of that side, each with its ladder and its quiet hours. Nothing is sent.
+by side: messages per day and route, the time to the first message of an incident, and the time to its all-clear. Each side
+uses its own routes, each with its escalation policy and its quiet hours. Nothing is sent.
 
-Works while the service runs, and then the service reads its database. Alerts that were told at once or silenced are
-left out: no ladder tells them.";
+Works while the service runs: then the service reads its database. Alerts that were sent at once or silenced are left
+out: no escalation policy applies to them.";
 
 /// Replay recorded alerts under another policy
 #[derive(Debug, clap::Args)]

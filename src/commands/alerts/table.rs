@@ -104,7 +104,7 @@ mod tests {
         let told = table(&[side("now", 5, &flaps), side("seldom.toml", 30, &flaps)]);
         let expected = "\
                    now                                     seldom.toml
-policy             5m to 1h20m, ×2.0 up, ÷2.0 down, over after 1 quiet tick  30m to 8h, ×2.0 up, ÷2.0 down, over after 1 quiet tick
+policy             5m to 1h20m, ×2.0 up, ÷2.0 down, all clear after 1 quiet check  30m to 8h, ×2.0 up, ÷2.0 down, all clear after 1 quiet check
 messages           8                                       5
   2026-03-02       6                                       3
   2026-03-03       2                                       2

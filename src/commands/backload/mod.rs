@@ -18,8 +18,8 @@ Examples:
   flowlord backload load:daily --from 2026-01-01 --to 2026-01-31 --only missing --execute
   flowlord backload copy --template '{meta:file}?day={dd}' --meta file=a.csv --meta file=b.csv --at 2026-01-15
 
-Shows what would be created, unless --execute is there. The service creates the tasks, and goes on when this command is
-stopped. Ends with 1 when some tasks could not be created.";
+Shows what would be created, unless --execute is given. The service creates the tasks, and continues when this command
+is stopped. Exits with 1 when some tasks could not be created.";
 
 /// How long the service may take to answer: a meta file may be long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -199,12 +199,12 @@ async fn execute(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let begun: Begun = client.post("/backload", &request, PATIENCE).await?;
     let told = begun.status.rsplit_once("; ").map_or(begun.status.as_str(), |(_, told)| told);
     out::error(&format!(
-        "backload {id} ({told}): goes on if this command is stopped; POST {server}/api/v1/backloads/{id}/cancel ends it",
+        "backload {id} ({told}): continues if this command is stopped; POST {server}/api/v1/backloads/{id}/cancel cancels it",
         id = begun.id,
         server = args.server.trim_end_matches('/'),
     ));
     let ended = progress::follow(client, begun.id).await.with_context(|| {
-        format!("backload {} goes on, but nobody tells how: see /api/v1/backloads/{0}", begun.id)
+        format!("backload {} continues, but its progress is unknown: see /api/v1/backloads/{0}", begun.id)
     })?;
     for failure in ended.failures.iter().flatten() {
         out::error(&failure.line());

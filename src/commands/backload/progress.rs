@@ -50,7 +50,7 @@ impl Standing {
         match state.as_str() {
             "done" => text,
             "paused" if problem.is_empty() => {
-                format!("{text}; paused: POST /api/v1/backloads/{id}/resume goes on")
+                format!("{text}; paused: POST /api/v1/backloads/{id}/resume resumes it")
             }
             "paused" => format!("{text}; paused: {problem}"),
             state => format!("{text}; {state}"),
@@ -75,7 +75,7 @@ pub(super) async fn follow(client: &Client, id: i64) -> anyhow::Result<Standing>
                 bar.set_position(standing.done);
                 if !in_terminal && standing.tenth() > told {
                     told = standing.tenth();
-                    out::error(&format!("{}/{} tasks dealt with", standing.done, standing.count));
+                    out::error(&format!("{}/{} tasks processed", standing.done, standing.count));
                 }
                 if standing.state != "running" {
                     bar.finish_and_clear();
@@ -130,7 +130,7 @@ mod tests {
                 false,
                 "3 left out by --only; paused: the file changed",
             ),
-            (standing("paused", 0, ""), false, "POST /api/v1/backloads/7/resume goes on"),
+            (standing("paused", 0, ""), false, "POST /api/v1/backloads/7/resume resumes it"),
         ] {
             assert_eq!(standing.is_whole(), whole, "{standing:?}");
             assert!(standing.summary().ends_with(summary), "{}", standing.summary());

@@ -82,7 +82,7 @@ fn complaint(findings: &[Finding], root: &Location) -> String {
         check::line(&Finding { file, ..finding.clone() })
     };
     let lines: String = findings.iter().map(place).collect();
-    format!("there is no plan of files that can't be read:\n{}", lines.trim_end())
+    format!("no plan, because these files can't be read:\n{}", lines.trim_end())
 }
 
 impl RowSource for Folder {

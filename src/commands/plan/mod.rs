@@ -28,13 +28,13 @@ Examples:
   flowlord plan ./workflows --from 2024-03-31T00 --timezone Europe/Berlin --format json
   flowlord plan /deployed/workflows ./workflows
 
-One line per task: when it starts, its workflow, its name, what its worker is told. Below it, indented, what follows
-when it completes; {meta:key} is what its worker would leave. Nothing is started.
+One line per task: when it starts, its workflow, its name, its info. Below it, indented, the tasks that start when it
+completes; {meta:key} is a value that its worker would add. Nothing is started.
 
 Times are a date (2024-01-15), a date and an hour (2024-01-15T05), both in the timezone, or RFC 3339.
 
-With a second path: what would start differently, `-` before and `+` after. The exit code is then 1 when anything
-would, 0 when nothing would. It is 2 when the plan can't be made.";
+With a second path: the differences, `-` before and `+` after. The exit code is then 1 when there are any, else 0. It
+is 2 when the plan can't be made.";
 
 /// Print what would start, slot by slot
 #[derive(Debug, clap::Args)]

@@ -53,7 +53,10 @@ fn the_rows_of_a_meta_file_are_read_beside_the_workflow() {
     begins(1, "2024-01-15T06:00:00+01:00  a.toml  a  us");
     begins(2, "2024-01-15T06:00:00+01:00  a.toml  a  ... and 2 more tasks: --most shows them");
     begins(3, "2024-01-15T06:00:00+01:00  b.toml  a  ! starts nothing: meta-file `nowhere.json`: ");
-    assert!(planned[3].ends_with("it isn't there: paths begin where the workflow files are"), "{planned:?}");
+    assert!(
+        planned[3].ends_with("it doesn't exist: paths are relative to the workflow folder"),
+        "{planned:?}"
+    );
     assert!(
         planned[4].ends_with("line 1: not an object: each line is one, like {\"key\":\"value\"}"),
         "{planned:?}"
@@ -86,11 +89,11 @@ fn files_that_can_t_be_read_have_no_plan() {
         |path: &Path| Folder::read(&path.display().to_string(), &how(), None).err().unwrap().to_string();
     let folder = folder(&[("a.toml", "[[phase]]\ntask = 1\n")]);
     let expected = format!(
-        "there is no plan of files that can't be read:\n{}:2:8: `task` is a number: write a text in quotes",
+        "no plan, because these files can't be read:\n{}:2:8: `task` is a number: write a text in quotes",
         folder.path().join("a.toml").display()
     );
     assert_eq!(error(folder.path()), expected);
     assert!(error(&folder.path().join("x")).contains("x can't be read: No such file"));
     fs::remove_file(folder.path().join("a.toml")).unwrap();
-    assert!(error(folder.path()).ends_with("holds no workflow files (*.toml)"));
+    assert!(error(folder.path()).ends_with("has no workflow files (*.toml)"));
 }

@@ -9,7 +9,9 @@ pub(crate) fn parse(text: &str, zone: Tz) -> anyhow::Result<DateTime<Utc>> {
         return Ok(time.with_timezone(&Utc));
     }
     let Some(wall) = wall(text) else {
-        anyhow::bail!("`{text}` is no time: write it like 2024-01-15, 2024-01-15T05 or 2024-01-15T05:00:00Z");
+        anyhow::bail!(
+            "`{text}` is not a time: write it like 2024-01-15, 2024-01-15T05 or 2024-01-15T05:00:00Z"
+        );
     };
     match zone.from_local_datetime(&wall).earliest() {
         Some(time) => Ok(time.with_timezone(&Utc)),
@@ -41,7 +43,7 @@ mod tests {
             assert_eq!(
                 error,
                 format!(
-                    "`{text}` is no time: write it like 2024-01-15, 2024-01-15T05 or 2024-01-15T05:00:00Z"
+                    "`{text}` is not a time: write it like 2024-01-15, 2024-01-15T05 or 2024-01-15T05:00:00Z"
                 )
             );
         }

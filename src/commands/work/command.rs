@@ -42,7 +42,7 @@ pub(super) async fn run(command: &[String], task: &TaskView, worker: &str) -> io
         Ok(guarded) => finish(guarded).await,
         Err(err) if err.kind() == io::ErrorKind::ArgumentListTooLong => Ok(Outcome::new(
             "alert",
-            "the system refuses the command's arguments and environment as too long: read the task from stdin instead",
+            "the operating system refuses the command's arguments and environment as too long: read the task from stdin instead",
         )),
         Err(err) => Err(err),
     }

@@ -70,7 +70,7 @@ pub(super) fn fit(
     let taken: usize = command.iter().map(cost).sum();
     let left = limits.all.checked_sub(taken).ok_or_else(|| {
         format!(
-            "the arguments have {taken} bytes, and the system takes {} of them and the environment: read the task \
+            "the arguments have {taken} bytes, and the system allows {} for them and the environment: read the task \
              from stdin instead",
             limits.all
         )
@@ -89,13 +89,13 @@ fn argument(at: usize, word: &str, task: &TaskView, limits: SystemLimits) -> Res
     };
     if value.contains('\0') {
         return Err(format!(
-            "{} would hold a NUL byte, which none can: read the task from stdin instead",
+            "{} would contain a NUL byte, which is not allowed: read the task from stdin instead",
             named()
         ));
     }
     if value.len() > limits.each {
         return Err(format!(
-            "{} would have {} bytes, and the system takes {}: read the task from stdin instead",
+            "{} would have {} bytes, and the system allows {}: read the task from stdin instead",
             named(),
             value.len(),
             limits.each
@@ -214,8 +214,12 @@ mod tests {
     #[test]
     fn an_argument_that_does_not_fit_is_named_with_what_to_do() {
         for (word, info, says) in [
-            ("{info}", "x".repeat(101), "argument 1 ({info}) would have 101 bytes, and the system takes 100"),
-            ("-i={info}", "a\0b".to_owned(), "argument 1 (-i={info}) would hold a NUL byte"),
+            (
+                "{info}",
+                "x".repeat(101),
+                "argument 1 ({info}) would have 101 bytes, and the system allows 100",
+            ),
+            ("-i={info}", "a\0b".to_owned(), "argument 1 (-i={info}) would contain a NUL byte"),
         ] {
             let err = fit(&["cmd".into(), word.into()], &view(&info, ""), "w", LIMITS).unwrap_err();
             assert!(err.starts_with(says) && err.ends_with("read the task from stdin instead"), "{err}");

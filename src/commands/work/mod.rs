@@ -33,15 +33,15 @@ Examples:
   flowlord work --topic load --slots 4 --lease 5m -- python3 load.py '{job}' '{meta:file}'
 
 The command gets the task as JSON on its stdin, and in its environment as FLOWLORD_TYPE,
-_JOB, _INFO, _META, _META_<KEY>, _ID, _UID, _CREATED, _ATTEMPT, _LEASE and _WORKER. Those that the system can't
-hold are left out, and FLOWLORD_TRUNCATED names them; an argument that it can't hold makes the task an alert.
+_JOB, _INFO, _META, _META_<KEY>, _ID, _UID, _CREATED, _ATTEMPT, _LEASE and _WORKER. Variables that are too
+long are left out, and FLOWLORD_TRUNCATED names them; an argument that is too long makes the task an alert.
   exit 0     complete          exit 76    warn: neither retry nor alert
   exit 75    alert, at once    other      error: retried, then an alert
 The last line of its stderr, as a terminal would show it, is the message. When the last line of its stdout has the form
 `meta key=value&...`, those keys are merged into the task's meta.
 
-SIGTERM, SIGINT, SIGQUIT or SIGHUP: no new tasks, the running ones finish. A second signal kills and gives them back.
-However this worker ends, also by kill -9, its commands end with it.";
+SIGTERM, SIGINT, SIGQUIT or SIGHUP: no new tasks, the running ones finish. A second signal kills and releases them.
+However this worker ends, even by kill -9, its commands end with it.";
 
 /// Run a command for each task of a topic
 #[derive(Debug, clap::Args)]
@@ -130,7 +130,7 @@ async fn work(worker: Rc<Worker>, slots: u16) -> anyhow::Result<ExitCode> {
             }
             ended = running.join_next() => match ended {
                 None => break,
-                Some(ended) => if let Err(err) = ended.context("a slot broke").and_then(|done| done) {
+                Some(ended) => if let Err(err) = ended.context("a slot failed").and_then(|done| done) {
                     // The others finish what they have.
                     stop.send_if_modified(|stop| { let go = *stop == Stop::No; if go { *stop = Stop::AfterTheTask } go });
                     failed = Some(err);
@@ -181,7 +181,7 @@ async fn next_task(worker: &Worker) -> anyhow::Result<Granted> {
                 sleep(wait).await;
             }
             Err(err @ (Refusal::Lost(_) | Refusal::Never(_))) => {
-                anyhow::bail!("the service refuses to hand out tasks: {err}")
+                anyhow::bail!("the service refuses to lease tasks: {err}")
             }
         }
     }

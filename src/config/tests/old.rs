@@ -58,8 +58,8 @@ access_key = "AKIA"
         assert!(warnings.contains(&format!("{old} in ")), "{old} in\n{warnings}");
     }
     assert!(warnings.contains("is now called notify.min_frequency: 2m"), "{warnings}");
-    assert!(warnings.contains("listen: 0.0.0.0:9090, on all addresses as ever"), "{warnings}");
-    assert!(warnings.contains("/metrics too unless auth.open_metrics"), "{warnings}");
+    assert!(warnings.contains("listen: 0.0.0.0:9090, on all addresses, as before"), "{warnings}");
+    assert!(warnings.contains("for /metrics if auth.open_metrics"), "{warnings}");
 }
 
 #[test]

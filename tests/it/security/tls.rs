@@ -55,7 +55,7 @@ async fn a_certificate_without_its_key_is_refused() {
     let mut alone = serve(folder.path());
     alone.args(["--tls-cert", "cert.pem"]);
     let said = refused(alone).await;
-    assert!(said.contains("a certificate needs its key: set tls.key, too"), "{said}");
+    assert!(said.contains("a certificate needs its key: set tls.key too"), "{said}");
     let mut missing = serve(folder.path());
     missing.args(["--tls-cert", "nowhere.pem", "--tls-key", "key.pem"]);
     let said = refused(missing).await;

@@ -152,7 +152,7 @@ async fn failed_tasks_run_again() {
             again.iter().all(|task| task["meta"].as_str().unwrap().contains("rerun=manual")),
             "{again:?}"
         );
-        assert!(text(&message(&app)).contains("3 tasks run again, said ann"), "{}", text(&message(&app)));
+        assert!(text(&message(&app)).contains("3 tasks rerun by ann"), "{}", text(&message(&app)));
         click(&app, door, "rerun", "bob", 2).await;
         assert_eq!(app.api.tasks("&state=ready").await.len(), 3, "{door:?}: none twice");
         assert!(whispers(&app).concat().contains("no failed task"), "{:?}", whispers(&app));

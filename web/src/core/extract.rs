@@ -249,7 +249,7 @@ mod tests {
             ("{\"max\":\"1\"}", "`max`: invalid type: string \"1\", expected u32 at line 1 column 10"),
             (
                 "{\"wait\":\"soon\"}",
-                "`wait`: `soon` is no duration: write it like 250ms, 90s, 5m, 4h or 90d at line 1 column 14",
+                "`wait`: `soon` is not a duration: write it like 250ms, 90s, 5m, 4h or 90d at line 1 column 14",
             ),
             ("[1]", "this must be an object, like {}"),
             ("", "missing field `needed` at line 1 column 2"),

@@ -43,8 +43,8 @@ impl Done {
         };
         match refused.as_slice() {
             [] => Notice::good(format!("{ran}.")),
-            [why] => Notice::bad(format!("{ran}, 1 can't: {why}.")),
-            [why, ..] => Notice::bad(format!("{ran}, {} can't. The first: {why}.", refused.len())),
+            [why] => Notice::bad(format!("{ran}, 1 could not be: {why}.")),
+            [why, ..] => Notice::bad(format!("{ran}, {} could not be. The first: {why}.", refused.len())),
         }
     }
 }

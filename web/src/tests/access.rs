@@ -208,7 +208,7 @@ async fn tokens_are_made_shown_once_and_removed() {
     );
     stub.remove_token(|remove| match remove.name.as_str() {
         "etl" => Ok(()),
-        _ => Err(flowlord_kernel::Error::new(Code::TokenUnknown, "there is no token of x")),
+        _ => Err(flowlord_kernel::Error::new(Code::TokenUnknown, "there is no token named x")),
     });
     let remove = |name: &str| with(request(Method::DELETE, &format!("/api/v1/tokens/{name}")), "admin");
     assert_eq!(send(api.clone(), remove("etl")).await.status, 204);

@@ -165,7 +165,7 @@ async fn what_tells_of_no_file_says_what_to_send() {
         ("[1]", "invalid_json", "send one like {\"path\""),
         ("", "invalid_json", "is no JSON"),
         ("{}", "invalid_request", "names no file: send `path`"),
-        (r#"{"message":{"data":"?"}}"#, "invalid_request", "`message.data` is no base64"),
+        (r#"{"message":{"data":"?"}}"#, "invalid_request", "`message.data` is not base64"),
     ] {
         let (status, found, detail) = stub.post(PATH, body).await.problem();
         assert_eq!((status, found.as_str()), (400, code), "{body}");

@@ -86,10 +86,10 @@ async fn tasks_that_can_not_run_again_say_why_and_the_others_run() {
         Ok(ask.tasks.iter().map(|task| Ok(task.uid)).take(ask.tasks.len() - 1).chain([refused]).collect())
     });
     let (_, told) = posted(&stub, FILTER, ticks([2, 3])).await;
-    assert!(told.ends_with("=bad 1 task was rerun, 1 can't: it runs again already."), "{told}");
+    assert!(told.ends_with("=bad 1 task was rerun, 1 could not be: it runs again already."), "{told}");
     let (_, told) = posted(&stub, FILTER, ticks([1, 2, 3, 4])).await;
     let first = format!(
-        "=bad 2 tasks were rerun, 2 can't. The first: the task {} no longer exists.",
+        "=bad 2 tasks were rerun, 2 could not be. The first: the task {} no longer exists.",
         finished(1).uid
     );
     assert!(told.ends_with(&first), "{told}");
@@ -275,7 +275,7 @@ async fn the_task_of_one_alert_runs_again_or_says_why_not() {
     assert_eq!(*ran.lock().unwrap(), [finished(3).uid]);
     stub.rerun(|_| Ok(vec![Err(Error::new(Code::TaskUnfinished, "it runs again already"))]));
     let told = posted(&stub, "/web/alert", form()).await.1;
-    assert!(told.ends_with("=bad 0 tasks were rerun, 1 can't: it runs again already."), "{told}");
+    assert!(told.ends_with("=bad 0 tasks were rerun, 1 could not be: it runs again already."), "{told}");
     assert!(posted(&stub, "/web/alert", "do=rerun&uid=x".to_owned()).await.1.contains("=bad "));
     stub.attempts(|_| Ok(vec![None]));
     assert!(posted(&stub, "/web/alert", form()).await.1.contains("=bad there is no task"));

@@ -22,7 +22,7 @@ pub enum SegmentError {
     #[error("it is damaged: {0}")]
     Damaged(String),
     /// One before it is missing.
-    #[error("what was noted from {from} to {to} is missing before it")]
+    #[error("the changes from {from} to {to} before it are missing")]
     Gap {
         /// The first number that is missing.
         from: i64,
@@ -115,7 +115,7 @@ impl LogReplay {
         for line in lines {
             let line = line.map_err(SegmentError::damaged)?;
             hash_line(&mut hash, &line);
-            let (table, row) = read_row(&line).ok_or_else(|| SegmentError::damaged("a line is no row"))?;
+            let (table, row) = read_row(&line).ok_or_else(|| SegmentError::damaged("a line is not a row"))?;
             rows.put_row(&table, row)?;
         }
         drop(rows);

@@ -113,10 +113,10 @@ pub enum ImportError {
         source: rusqlite::Error,
     },
     /// It is another database.
-    #[error("{0} is no database of the reference system: it has no table task_records")]
+    #[error("{0} is not a database of the reference system: it has no table task_records")]
     Other(PathBuf),
     /// It is one of this program.
-    #[error("{0} is a database of flowlord itself: `flowlord restore --from` takes it")]
+    #[error("{0} is a database of flowlord itself: use `flowlord restore --from`")]
     Own(PathBuf),
     /// Its schema isn't one that is known.
     #[error(
@@ -133,7 +133,7 @@ pub enum ImportError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// Ours can't be written. What was committed stays, and another run goes on from there.
-    #[error("the database can't be written: {0}; run the import again, it goes on where it ended")]
+    #[error("the database can't be written: {0}; run the import again, it continues where it ended")]
     Write(rusqlite::Error),
 }
 

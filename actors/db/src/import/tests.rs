@@ -145,7 +145,7 @@ fn what_cannot_be_taken_is_counted_with_its_reason() {
             ("`result` isn't complete, error, warn or alert", 1),
             ("`started` or `ended` isn't a time", 1),
             ("`type` is empty", 1),
-            ("it is unfinished: a backload with only=missing starts it anew", 2),
+            ("it is unfinished: a backload with only=missing creates it again", 2),
         ]
     );
     assert!(tasks.left["`created` isn't a time"].1.contains("created=\"yesterday\""), "{tasks:?}");

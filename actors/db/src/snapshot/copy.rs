@@ -160,7 +160,7 @@ mod tests {
         let foreign = folder.path().join("foreign.db");
         Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE task_records (id TEXT)").unwrap();
         let err = check(&foreign).unwrap_err().to_string();
-        assert!(err.contains("foreign.db is no database of flowlord; `flowlord import`"), "{err}");
+        assert!(err.contains("foreign.db is not a database of flowlord; `flowlord import`"), "{err}");
         let newer = folder.path().join("newer.db");
         copy(&from, &newer).unwrap();
         let connection = Connection::open(&newer).unwrap();

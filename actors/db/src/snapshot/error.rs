@@ -9,7 +9,7 @@ use crate::schema::VERSION;
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// There is a file of that name.
-    #[error("{0} is there already: name another file")]
+    #[error("{0} already exists: name another file")]
     Exists(PathBuf),
     /// The file or its folder can't be written.
     #[error("{path} can't be written: {source}")]
@@ -39,7 +39,7 @@ pub enum SnapshotError {
     #[error("damage was seen in the database while it was copied")]
     GivenUp,
     /// A database of another program.
-    #[error("{0} is no database of flowlord; `flowlord import` takes the history of the old system")]
+    #[error("{0} is not a database of flowlord; `flowlord import` takes the history of the old system")]
     Foreign(PathBuf),
     /// One of a newer version.
     #[error("{path} has schema version {found}, this program knows 1 to {VERSION}")]

@@ -19,13 +19,13 @@ use crate::snapshot::verify::{check, find_damage};
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// There is a database, and it isn't to be replaced.
-    #[error("{0} is there already: --force moves it aside and restores")]
+    #[error("{0} already exists: --force moves it aside and restores")]
     Exists(PathBuf),
     /// The snapshot can't be used.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     /// With its log it isn't sound.
-    #[error("the database isn't sound with the log applied: {0}")]
+    #[error("the database is damaged after the log was applied: {0}")]
     Log(String),
     /// The folder can't be written.
     #[error("{path} can't be written: {source}")]
@@ -143,7 +143,7 @@ impl Restoring {
     pub fn apply(&mut self, segment: &[u8], digest: &str) -> Result<(), SegmentError> {
         match &mut self.replay {
             Some(replay) => replay.apply(segment, digest),
-            None => Err(SegmentError::Foreign("the snapshot holds no log".to_owned())),
+            None => Err(SegmentError::Foreign("the snapshot has no log".to_owned())),
         }
     }
 

@@ -62,7 +62,7 @@ impl Command for StoreBackloadChunk {
             ],
         )?;
         if moved == 0 {
-            let detail = format!("backload {} doesn't run, or isn't at its task {}", self.id, self.from);
+            let detail = format!("backload {} is not running, or is not at its task {}", self.id, self.from);
             return Err(CommandError::refused(Code::BackloadState, detail));
         }
         context.store_failures(self.id, &self.failed)?;
@@ -83,7 +83,7 @@ impl Command for SetBackloadState {
         };
         if stored.state != self.state {
             let detail = format!(
-                "backload {} is {} already: ask for a new one, with only=missing for what is left",
+                "backload {} is {} already: create a new one, with only=missing for the rest",
                 self.id,
                 stored.state.as_str()
             );

@@ -23,10 +23,7 @@ impl Command for ForgetChanges {
             params![bits(self.chain), self.upto, self.digest],
         )?;
         if known == 0 {
-            return Err(CommandError::refused(
-                Code::Internal,
-                "the log of changed rows began anew meanwhile",
-            ));
+            return Err(CommandError::refused(Code::Internal, "a new change log began meanwhile"));
         }
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
         // The newest stays, so that the next one's number is higher.

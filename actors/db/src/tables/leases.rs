@@ -99,11 +99,11 @@ impl WriteContext<'_> {
             // An earlier lease of this task can only have been if the task was handed out before: a first lease
             // that doesn't match was never given.
             Some(task) if task.delivery > i64::from(task.lease.is_some()) => {
-                let detail = "the lease ran out and its task went to another worker, or it was released; \
+                let detail = "the lease expired and its task went to another worker, or it was released; \
                               drop the work and lease again";
                 Err(CommandError::refused(Code::LeaseLost, detail))
             }
-            _ => Err(CommandError::refused(Code::LeaseUnknown, "no task was ever given under this lease")),
+            _ => Err(CommandError::refused(Code::LeaseUnknown, "there was never such a lease")),
         }
     }
 
@@ -144,7 +144,7 @@ impl HeldTask {
     /// Refuses what can only be done to a task that isn't finished.
     fn require_unfinished(self) -> CommandResult<Self> {
         if self.state == column::DONE {
-            let detail = "the task has its result already; drop the work and lease again";
+            let detail = "the task already has a result; stop the work and lease again";
             return Err(CommandError::refused(Code::LeaseLost, detail));
         }
         Ok(self)

@@ -118,7 +118,7 @@ impl WriteContext<'_> {
         if same {
             return Ok(Applied { duplicate: true });
         }
-        let detail = "the task has another result already, which stands; to change it, rerun the task";
+        let detail = "the task already has another result, which is kept; to change it, rerun the task";
         Err(CommandError::refused(Code::AlreadyFinished, detail))
     }
 }

@@ -18,8 +18,9 @@ impl Command for AddSilence {
         let holding: i64 =
             context.read_value("SELECT count(*) FROM silence WHERE until > ?1", [micros(self.now)])?;
         if usize::try_from(holding).is_ok_and(|holding| holding >= MAX_SILENCES) {
-            let detail =
-                format!("{holding} silences hold, and more can't: end some, or make one that matches more");
+            let detail = format!(
+                "{holding} silences are active, and more are not allowed: end some, or create one that matches more"
+            );
             return Err(CommandError::refused(Code::TooManySilences, detail));
         }
         let Matcher { topic, job, workflow } = &self.matcher;
@@ -49,7 +50,7 @@ impl Command for RemoveSilence {
             read_silence,
         )?;
         ended.ok_or_else(|| {
-            let detail = format!("no silence {} holds: it is over, or never was", self.id);
+            let detail = format!("there is no active silence {}: it has ended, or never existed", self.id);
             CommandError::refused(Code::SilenceUnknown, detail)
         })
     }

@@ -19,7 +19,7 @@ impl Command for AddToken {
         )?;
         if added == 0 {
             let detail =
-                format!("there is a token of {} already: remove it, or choose another name", self.name);
+                format!("there is already a token named {}: remove it, or choose another name", self.name);
             return Err(CommandError::refused(Code::InvalidRequest, detail));
         }
         Ok(())
@@ -32,7 +32,7 @@ impl Command for RemoveToken {
         if removed == 0 {
             return Err(CommandError::refused(
                 Code::TokenUnknown,
-                format!("there is no token of {}", self.name),
+                format!("there is no token named {}", self.name),
             ));
         }
         Ok(())

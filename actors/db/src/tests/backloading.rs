@@ -86,7 +86,7 @@ async fn what_is_paused_or_cancelled_stores_no_more() {
     db.set(id, BackloadState::Cancelled).await.unwrap();
     let error = db.set(id, BackloadState::Running).await.unwrap_err();
     assert_eq!(error.code, Code::BackloadState);
-    assert!(error.detail.contains("is cancelled already: ask for a new one, with only=missing"), "{error}");
+    assert!(error.detail.contains("is cancelled already: create a new one, with only=missing"), "{error}");
     let error = db.set(99, BackloadState::Paused).await.unwrap_err();
     assert_eq!(error.code, Code::BackloadUnknown);
     assert!(error.detail.contains("GET /api/v1/backloads lists them"), "{error}");

@@ -114,7 +114,7 @@ async fn all_of_a_transaction_hear_the_same_and_none_is_stored() {
 #[actix::test]
 async fn while_it_fails_nothing_is_acknowledged_reading_goes_on_and_it_ends_by_itself() {
     for (fault, advice) in
-        [(Fault::Broken, "look at the disk"), (Fault::Full, "free space"), (Fault::ReadOnly, "writable")]
+        [(Fault::Broken, "check the disk"), (Fault::Full, "free space"), (Fault::ReadOnly, "writable")]
     {
         let troubled = Troubled::new().await;
         troubled.plan(Point::BeforeCommit, fault, usize::MAX);

@@ -60,7 +60,7 @@ impl DiskOutage {
         self.refused += commands as u64;
         let (since, why, advice) = (utc_seconds(self.since), &self.why, self.advice);
         let detail = format!(
-            "nothing can be stored since {since} ({why}), and nothing of this was: {advice}; reading goes on"
+            "nothing can be stored since {since} ({why}), and nothing of this was: {advice}; reads still work"
         );
         Error::new(Code::Storage, detail)
     }
@@ -140,7 +140,7 @@ pub(super) fn answer_for(failure: &FailedTransaction) -> Error {
 fn advice_for(err: &rusqlite::Error) -> &'static str {
     match err.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            "the service restarts, checks all of the database and restores the newest sound snapshot"
+            "the service restarts, checks the whole database and restores the newest intact snapshot"
         }
         Some(ErrorCode::DiskFull) => "free space on the disk of the data folder",
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
@@ -149,7 +149,7 @@ fn advice_for(err: &rusqlite::Error) -> &'static str {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "end the other program that holds the database"
         }
-        _ => "look at the disk of the data folder",
+        _ => "check the disk of the data folder",
     }
 }
 
@@ -171,7 +171,7 @@ mod tests {
         assert!(full.contains("nothing of this was stored") && full.contains("free space"), "{full}");
         let broken = said(ffi::SQLITE_IOERR_FSYNC, true);
         assert!(
-            broken.contains("is not known: send it again") && broken.contains("look at the disk"),
+            broken.contains("is not known: send it again") && broken.contains("check the disk"),
             "{broken}"
         );
         assert!(said(ffi::SQLITE_READONLY, false).contains("writable"));

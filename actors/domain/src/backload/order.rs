@@ -78,14 +78,14 @@ pub enum RequestError {
         text: String,
     },
     /// Rows from two places.
-    #[error("`meta` and `meta-file` are both there: use one of them")]
+    #[error("`meta` and `meta-file` are both given: use one of them")]
     TwoMetas,
     /// The rows don't fit together, or are too many.
     #[error("`meta`: {0}")]
     Meta(String),
     /// The phase's rule can't be read.
     #[error(
-        "invalid rule found for {task}: {problem}; mend it in {workflow}, or give `template` and another `task`"
+        "invalid rule found for {task}: {problem}; fix it in {workflow}, or give `template` and another `task`"
     )]
     Rule {
         /// The phase.
@@ -115,7 +115,7 @@ pub enum RequestError {
     #[error("`by` is `{0}`: write hour, day, week or month")]
     By(String),
     /// Two kinds of times.
-    #[error("`at` stands beside `from` or `to`: write either the one time or the range")]
+    #[error("`at` and `from` or `to` are both given: write either one time or a range")]
     AtAndRange,
 }
 

@@ -137,8 +137,11 @@ fn what_cannot_be_carried_out_says_what_to_change() {
         (r#"{"task":"x","at":"2026-13-01"}"#, "`at` is `2026-13-01`: write a day like"),
         (r#"{"task":"x","from":"1969-12-31"}"#, "of the years 1970 to 9999"),
         (r#"{"task":"x","from":"2026-01-15T00:00:00 02:00"}"#, "write 2026-01-15T00:00:00%2B02:00"),
-        (r#"{"task":"x","meta":{"a":"1"},"meta-file":"f"}"#, "`meta` and `meta-file` are both there"),
-        (r#"{"task":"x","template":"y","meta":{"a":["1"],"b":["1","2"]}}"#, "give each list as many values"),
+        (r#"{"task":"x","meta":{"a":"1"},"meta-file":"f"}"#, "`meta` and `meta-file` are both given"),
+        (
+            r#"{"task":"x","template":"y","meta":{"a":["1"],"b":["1","2"]}}"#,
+            "give each list the same number of values",
+        ),
         (r#"{"task":"broken"}"#, "invalid rule found for broken: `abc` is no list"),
         (r#"{"task":"load:dayly"}"#, "did you mean `load:daily`?"),
     ] {
@@ -153,7 +156,7 @@ fn what_cannot_be_carried_out_says_what_to_change() {
     for (json, says) in [
         (r#"{"task":"x","tempalte":"y"}"#, "`tempalte` is unknown: did you mean `template`?"),
         (r#"{"task":"x","by":"year"}"#, "`by` is `year`: write hour, day, week or month"),
-        (r#"{"task":"x","at":"2026-01-01","to":"2026-01-02"}"#, "`at` stands beside"),
+        (r#"{"task":"x","at":"2026-01-01","to":"2026-01-02"}"#, "`at` and `from` or `to`"),
     ] {
         let err = request(json).strict().unwrap_err().to_string();
         assert!(err.contains(says), "{json}: {err}");

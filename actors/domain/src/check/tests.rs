@@ -63,7 +63,7 @@ fn what_is_no_toml() {
     );
     assert_eq!(
         finding("[[phase]]\ntask = \"a\"\ntask = \"b\"\n"),
-        "w.toml:3:1: duplicate key: take one of them out, or write [[phase]] before the next phase"
+        "w.toml:3:1: duplicate key: remove one of them, or write [[phase]] before the next phase"
     );
     assert_eq!(
         finding("[phase]\ntask = \"a\"\n"),
@@ -71,7 +71,7 @@ fn what_is_no_toml() {
     );
     assert_eq!(
         finding("[[phase]]\ntask = \"日\"\nretry = \"3\"\n"),
-        "w.toml:3:9: `retry` is how often a failed task is tried again: write a number, like 3"
+        "w.toml:3:9: `retry` is how often a failed task is retried: write a number, like 3"
     );
     assert_eq!(finding("[[phase]]\ntask = 5\n"), "w.toml:2:8: `task` is a number: write a text in quotes");
     assert_eq!(
@@ -110,11 +110,11 @@ fn tasks_that_can_t_be() {
     assert_eq!(task(""), "8: the phase has no task: write task = \"topic\" or \"topic:job\"");
     assert_eq!(
         task("a:b c"),
-        "11: no worker can ask for `b c`: write 1 to 200 letters, digits, dots, dashes or underscores (warning)"
+        "11: no worker can lease `b c`: write 1 to 200 letters, digits, dots, dashes or underscores (warning)"
     );
     assert_eq!(
         task("a:b:c"),
-        "12: `:c` doesn't count: a task is `topic` or `topic:job`; take it out (warning)"
+        "12: `:c` has no effect: a task is `topic` or `topic:job`; remove it (warning)"
     );
 }
 
@@ -128,7 +128,7 @@ fn parents_and_circles() {
     );
     assert_eq!(
         finding("[[phase]]\ntask = \"b\"\ndependsOn = \"x\"\n"),
-        "w.toml:3:13: parent task not found: x: parents are looked for in the same file, write one of them"
+        "w.toml:3:13: parent task not found: x: a parent must be in the same file, write one of them"
     );
     let circle = |tasks: &[&str]| -> Vec<String> {
         let parents = tasks.iter().cycle().skip(tasks.len() - 1);
@@ -137,7 +137,7 @@ fn parents_and_circles() {
     };
     assert_eq!(
         circle(&["a", "b", "c:j"])[1],
-        "w.toml:6:13: b depends on itself: b -> c:j -> a -> b: nothing on that circle starts it, take one dependsOn out"
+        "w.toml:6:13: b depends on itself: b -> c:j -> a -> b: this cycle starts nothing, remove one dependsOn"
     );
     let long = circle(&["a", "b", "c", "d", "e", "f", "g", "h"]);
     assert!(long[0].contains(": a -> b -> c -> d -> e -> f -> ... -> a: "), "{long:?}");
@@ -148,7 +148,7 @@ fn the_same_phase_twice() {
     let phase = "[[phase]]\ntask = \"a\"\nrule = \"cron=@daily\"\ntemplate = \"x\"\n";
     assert_eq!(
         finding(&phase.repeat(2)),
-        "w.toml:6:8: the same phase is in line 1: its tasks would start twice, take one of them out (warning)"
+        "w.toml:6:8: the same phase is on line 1: its tasks would start twice, remove one of them (warning)"
     );
     // Two schedules of one task, two tasks of one schedule.
     assert!(findings(&(phase.to_owned() + &phase.replace("daily", "hourly"))).is_empty());
@@ -164,13 +164,15 @@ fn schedules() {
     for cron in ["0 0 30 2 *", ", * * * *", "CRON_TZ=Europe/Berlin 0 0 31 4,6 ?"] {
         assert_eq!(
             of_rule(&format!("meta=k:1&cron={cron}")),
-            format!("23: cron `{cron}` never fires: none of its months has such a day; write one that comes")
+            format!(
+                "23: cron `{cron}` never fires: none of its months has such a day; write one that exists"
+            )
         );
     }
     assert!(findings("[[phase]]\ntask = \"a\"\nrule = \"cron=0 0 29 2 *\"\n").is_empty());
     assert_eq!(
         of_rule("meta=k:1&cron=@daily&cron=@hourly"),
-        "30: `cron` is there twice: the first one counts, take one out (warning)"
+        "30: `cron` is given twice: the first one is used, remove one (warning)"
     );
 }
 
@@ -183,7 +185,7 @@ fn steps_that_a_field_cannot_hold() {
     );
     assert_eq!(
         of_rule("cron=*/45 * * * *"),
-        "14: cron `*/45 * * * *`: `*/45` begins anew with each hour: its times are 45 and 15 minutes apart; write \
+        "14: cron `*/45 * * * *`: `*/45` starts anew with each hour: its times are 45 and 15 minutes apart; write \
          `@every 45m` for every 45 minutes (warning)"
     );
 }
@@ -211,12 +213,12 @@ fn files() {
     assert_eq!(
         of_rule("k=1&files=/in/[.csv"),
         "19: files: `[` in `/in/[.csv` opens no class: write one like [a-z] or [^a-z], or \\[ for the character; \
-         no file starts it so"
+         no file can start it"
     );
-    assert_eq!(of_rule("k=1&files=/in/*&count=1001"), "31: count `1001` is too many: at most 1000 count");
+    assert_eq!(of_rule("k=1&files=/in/*&count=1001"), "31: count `1001` is too large: write 1000 or less");
     assert_eq!(
         of_rule("k=1&files=/in/*&offset=-1h"),
-        "25: `offset` doesn't count for files, only for cron: take it out (warning)"
+        "25: `offset` doesn't apply to files, only to cron: remove it (warning)"
     );
 }
 
@@ -224,29 +226,29 @@ fn files() {
 fn values_of_a_rule() {
     let value = |pair: &str| of_rule(&format!("cron=@daily&meta=k:1,2&{pair}"));
     let cases = [
-        ("offset=1x", "39: offset: `1x` is no duration: write it like 250ms, 90s, 1h30m or -4h"),
-        ("offset=-4", "39: offset `-4` counts as -4 nanoseconds: write a unit, like -4h (warning)"),
-        ("for=day", "36: for: `day` is no duration: write it like 250ms, 90s, 1h30m or -4h"),
-        ("for=2h&by=year", "42: by `year` is unknown, day counts: write hour, day, week or month (warning)"),
+        ("offset=1x", "39: offset: `1x` is not a duration: write it like 250ms, 90s, 1h30m or -4h"),
+        ("offset=-4", "39: offset `-4` means -4 nanoseconds: write a unit, like -4h (warning)"),
+        ("for=day", "36: for: `day` is not a duration: write it like 250ms, 90s, 1h30m or -4h"),
+        ("for=2h&by=year", "42: by `year` is unknown, day is used: write hour, day, week or month (warning)"),
         (
             "retry_delay=soon",
-            "44: retry_delay: `soon` is no duration: write it like 250ms, 90s, 5m, 4h or 90d; 1 second counts instead",
+            "44: retry_delay: `soon` is not a duration: write it like 250ms, 90s, 5m, 4h or 90d; 1 second is used instead",
         ),
         ("missed=some", "39: missed `some` is unknown: write none, latest or all"),
-        ("missed_window=6", "46: missed_window: `6` is no duration: write it like 250ms, 90s, 5m, 4h or 90d"),
-        ("missed_window=0s", "46: missed_window `0s` is no time at all: write 1h or more"),
         (
-            "count=3",
-            "32: `count` counts files, and there is no `files`: add it, or take `count` out (warning)",
+            "missed_window=6",
+            "46: missed_window: `6` is not a duration: write it like 250ms, 90s, 5m, 4h or 90d",
         ),
-        ("count=all", "38: count `all` is no whole number and ignored: write one, like 24 (warning)"),
+        ("missed_window=0s", "46: missed_window `0s` is not positive: write a duration like 1h"),
+        ("count=3", "32: `count` counts files, and there is no `files`: add it, or remove `count` (warning)"),
+        ("count=all", "38: count `all` is not a whole number and is ignored: write one, like 24 (warning)"),
         (
             "x=%zz",
-            "32: invalid rule format: cron=@daily&meta=k:1,2&x=%zz: `%zz` in `x=%zz` is no escape: write a percent sign as %25",
+            "32: invalid rule format: cron=@daily&meta=k:1,2&x=%zz: `%zz` in `x=%zz` is not an escape: write a percent sign as %25",
         ),
         (
             "by=hour",
-            "32: `by` steps through `for`, which isn't there: add it, like for=-24h, or take `by` out (warning)",
+            "32: `by` is the step of `for`, which is missing: add it, like for=-24h, or remove `by` (warning)",
         ),
         (
             "require={meta:k}",
@@ -258,12 +260,12 @@ fn values_of_a_rule() {
     }
     assert_eq!(
         of_rule("cron=@daily&meta=k:1,2|n:1"),
-        "26: inconsistent lengths in meta 2 != 1: give each list as many values"
+        "26: inconsistent lengths in meta 2 != 1: give each list the same number of values"
     );
-    assert_eq!(of_rule("cron=@daily&meta=k"), "26: `k` is no list: write it like key:a,b,c");
+    assert_eq!(of_rule("cron=@daily&meta=k"), "26: `k` is not a list: write it like key:a,b,c");
     assert_eq!(
         of_rule("cron=@daily&meta=k:1&meta-file=f"),
-        "40: meta and meta-file are both there: use one of them"
+        "40: meta and meta-file are both given: use one of them"
     );
     assert_eq!(of_rule("retry_delay=1s"), "8: non-scheduled phase: use depends_on, cron or files (warning)");
 }
@@ -276,19 +278,19 @@ fn keys_that_do_nothing_where_they_are() {
     };
     assert_eq!(
         child("c", "offset=-1h"),
-        "9: `offset` counts only beside cron: a child is about the time of its parent; take it out (warning)"
+        "9: `offset` applies only with cron: a child has the task time of its parent; remove it (warning)"
     );
     assert_eq!(
         child("c", "missed=all"),
-        "9: `missed` is about the slots of cron, which isn't there: take it out (warning)"
+        "9: `missed` applies to slots of cron, which is missing: remove it (warning)"
     );
     assert_eq!(
         child("c", "require=file"),
-        "17: require `file` asks for nothing: write it like require={meta:file} (warning)"
+        "17: require `file` names no key: write it like require={meta:file} (warning)"
     );
     assert_eq!(
         child("c:d", "job=e"),
-        "9: `job` doesn't count where the task names one (`c:d`): take one of them out (warning)"
+        "9: `job` has no effect where the task names one (`c:d`): remove one of them (warning)"
     );
 }
 
@@ -296,20 +298,20 @@ fn keys_that_do_nothing_where_they_are() {
 fn templates() {
     assert_eq!(
         of_template("?{yyy}"),
-        "14: `{yyy}` is no token and stays as it is: did you mean `{yyyy}`? (warning)"
+        "14: `{yyy}` is not a token and stays as it is: did you mean `{yyyy}`? (warning)"
     );
     assert_eq!(
         of_template("?{day_slug}"),
-        "14: `{day_slug}` is no token and stays as it is: did you mean `{DAY_SLUG}`? (warning)"
+        "14: `{day_slug}` is not a token and stays as it is: did you mean `{DAY_SLUG}`? (warning)"
     );
     let none_like_it = of_template("{x}");
     assert!(
-        none_like_it.starts_with("13: `{x}` is no token and stays as it is: tokens are {yyyy}, "),
+        none_like_it.starts_with("13: `{x}` is not a token and stays as it is: tokens are {yyyy}, "),
         "{none_like_it}"
     );
     assert_eq!(
         of_template("a#{dd}"),
-        "15: `{dd}` stays as it is: what follows `#` isn't filled in; move it before the `#` (warning)"
+        "15: `{dd}` stays as it is: tokens after `#` are not replaced; move it before the `#` (warning)"
     );
     assert_eq!(
         of_template("日 {meta:my-key}"),
@@ -317,17 +319,17 @@ fn templates() {
     );
     assert_eq!(
         of_template("{{meta:file}"),
-        "14: `{meta:file}` stays as it is, nobody sets file: add meta=file:a,b to the rule (warning)"
+        "14: `{meta:file}` stays as it is, nothing sets file: add meta=file:a,b to the rule (warning)"
     );
     assert_eq!(
         finding(
             "[[phase]]\ntask = \"a\"\nrule = \"cron=@daily&meta=k:1,2\"\ntemplate = \"{meta:k}{meta:n}\"\n"
         ),
-        "w.toml:4:21: `{meta:n}` is left empty, nobody sets n: add `|n:a,b` to the meta of the rule (warning)"
+        "w.toml:4:21: `{meta:n}` is left empty, nothing sets n: add `|n:a,b` to the meta of the rule (warning)"
     );
     assert_eq!(
         finding("[[phase]]\ntask = \"a\"\nrule = \"cron=@daily&meta=k:1,2\"\ntemplate = \"{dd}\"\n"),
-        "w.toml:4:13: 2 tasks that are all the same: use meta in the template, like {meta:k} (warning)"
+        "w.toml:4:13: 2 identical tasks: use meta in the template, like {meta:k} (warning)"
     );
     // The rows of a file and a parent's worker may set any key.
     for rest in ["rule = \"cron=@daily&meta-file=f\"", "dependsOn = \"a\""] {
@@ -350,7 +352,7 @@ fn a_value_with_escapes_is_found_as_a_whole() {
 fn deadlines_without_slots_are_noted() {
     assert_eq!(
         finding("[[phase]]\ntask = \"a\"\nrule = \"files=/in/*.csv&start_by=10m\"\ntemplate = \"{dd}\"\n"),
-        "w.toml:2:8: start_by counts from the slots of cron, and none starts a: take it out, or use max_run (warning)"
+        "w.toml:2:8: start_by counts from the slots of cron, and none starts a: remove it, or use max_run (warning)"
     );
     let behind = |start: &str| {
         format!(

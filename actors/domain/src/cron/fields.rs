@@ -161,7 +161,7 @@ impl FieldBounds {
     }
 
     fn parse_number(&self, text: &str, part: &str) -> Result<u32, CronError> {
-        text.parse().map_err(|_| self.part_error(part, &format!("holds `{text}`, which is no number")))
+        text.parse().map_err(|_| self.part_error(part, &format!("has `{text}`, which is not a number")))
     }
 
     fn part_error(&self, part: &str, problem: &str) -> CronError {

@@ -161,9 +161,9 @@ fn split_zone(spec: &str, zone: Tz) -> Result<(Tz, &str), CronError> {
     let zone = match name {
         "" => Tz::UTC,   // as Go reads an empty name
         "Local" => zone, // where the service counts, not where its machine stands
-        name => name
-            .parse()
-            .map_err(|_| CronError::new(format!("`{name}` is no time zone: write it like Europe/Berlin")))?,
+        name => name.parse().map_err(|_| {
+            CronError::new(format!("`{name}` is not a time zone: write it like Europe/Berlin"))
+        })?,
     };
     Ok((zone, rest.trim()))
 }

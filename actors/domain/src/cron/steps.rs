@@ -53,7 +53,7 @@ impl StepField {
         let rest = size - step;
         (rest > 0 && rest < step).then(|| {
             format!(
-                "`{part}` begins anew with each {cycle}: its times are {step} and {rest} {unit} apart; {}",
+                "`{part}` starts anew with each {cycle}: its times are {step} and {rest} {unit} apart; {}",
                 self.remedy(step)
             )
         })
@@ -64,7 +64,7 @@ impl StepField {
             Some((_, unit, length, letter)) => {
                 format!("write `@every {}{letter}` for every {step} {unit}", step.saturating_mul(length))
             }
-            None => format!("write the values of the {} that are meant", self.what),
+            None => format!("write the intended values of the {}", self.what),
         }
     }
 }
@@ -88,8 +88,8 @@ mod tests {
             ("0 */30 * * *", "fires every day at 00:00;", "`@every 30h` for every 30 hours"),
             ("*/75 * * * * *", "fires every minute;", "`@every 75s`"),
             ("0 0 */45 * *", "fires day 1 of each month at 00:00;", "`@every 1080h` for every 45 days"),
-            ("0 0 1 */18 *", "fires day 1 of January at 00:00;", "write the values of the month"),
-            ("0 0 * * */10", "fires Sunday at 00:00;", "write the values of the day of week"),
+            ("0 0 1 */18 *", "fires day 1 of January at 00:00;", "write the intended values of the month"),
+            ("0 0 * * */10", "fires Sunday at 00:00;", "write the intended values of the day of week"),
             ("0 9-17/12 * * *", "fires every day at 09:00;", "`@every 12h`"),
             ("0,*/90 * * * *", "fires every hour at :00;", "`@every 90m`"),
             ("CRON_TZ=Europe/Berlin */90 * * * *", "fires every hour", "`@every 90m`"),
@@ -103,7 +103,7 @@ mod tests {
     fn a_step_that_leaves_far_less_at_the_end_is_told() {
         assert_eq!(
             told("*/45 * * * *").unwrap(),
-            "`*/45` begins anew with each hour: its times are 45 and 15 minutes apart; write `@every 45m` for every 45 \
+            "`*/45` starts anew with each hour: its times are 45 and 15 minutes apart; write `@every 45m` for every 45 \
              minutes"
         );
         assert!(told("0 */18 * * *").unwrap().contains("18 and 6 hours apart"));

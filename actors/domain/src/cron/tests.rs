@@ -65,7 +65,7 @@ fn a_slot_in_the_hour_that_repeats_is_found_from_the_winter_before() {
 fn a_problem_names_the_field_and_the_remedy() {
     let error = |spec: &str| Schedule::parse(spec, Tz::UTC).unwrap_err().to_string();
     assert_eq!(error("* 24 * * *"), "hour `24` is out of range: 0 to 23, low before high");
-    assert_eq!(error("* * * FOO *"), "month `FOO` holds `FOO`, which is no number");
+    assert_eq!(error("* * * FOO *"), "month `FOO` has `FOO`, which is not a number");
     assert!(error("CRON_TZ=UTC").contains("write the schedule after it"));
 }
 

@@ -68,10 +68,10 @@ pub enum Arrival {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileEventError {
     /// No JSON.
-    #[error("the event is no JSON: {0}")]
+    #[error("the event is not JSON: {0}")]
     Json(String),
     /// JSON, but no object.
-    #[error("the event is no object: send one like {{\"path\":\"/srv/in/a.csv\",\"size\":5}}")]
+    #[error("the event is not an object: send one like {{\"path\":\"/srv/in/a.csv\",\"size\":5}}")]
     NotAnObject,
     /// No file is named.
     #[error(
@@ -80,10 +80,10 @@ pub enum FileEventError {
     )]
     NoPath,
     /// What a Pub/Sub message carries can't be read.
-    #[error("`message.data` is no base64: {0}")]
+    #[error("`message.data` is not base64: {0}")]
     Data(String),
     /// More than are taken at once.
-    #[error("the body holds {0} records: send at most {MAX_RECORDS} at once")]
+    #[error("the body has {0} records: send at most {MAX_RECORDS} at once")]
     TooMany(usize),
     /// Longer than any path is.
     #[error("`{field}` has {length} bytes: at most {most} are allowed")]

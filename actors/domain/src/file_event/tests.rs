@@ -283,10 +283,10 @@ fn envelopes_lie_in_each_other_only_so_deep() {
 #[test]
 fn what_tells_of_no_file_says_what_to_send() {
     let told = |body: &str| told_with(&[], body).unwrap_err().to_string();
-    assert!(told("hello").starts_with("the event is no JSON: expected"));
+    assert!(told("hello").starts_with("the event is not JSON: expected"));
     assert!(told("[1]").contains("send one like {\"path\""));
     assert!(told("{}").contains("send `path`, or"));
-    assert!(told(r#"{"message":{"data":"%"}}"#).contains("no base64"));
+    assert!(told(r#"{"message":{"data":"%"}}"#).contains("not base64"));
     assert!(told(&push("hello", &json!({})).to_string()).contains("no JSON"));
     let long = json!({"path": "x".repeat(MAX_PATH + 1)}).to_string();
     assert_eq!(told(&long), "`path` has 4097 bytes: at most 4096 are allowed");

@@ -54,7 +54,7 @@ impl fmt::Display for Policy {
         let (min, max) = self.usable_bounds();
         write!(f, "{} to {}, ×{} up, ÷{} down", print(min), print(max), self.factor_up, self.factor_down)?;
         let s = if self.quiet_ticks == 1 { "" } else { "s" };
-        write!(f, ", over after {} quiet tick{s}", self.quiet_ticks)
+        write!(f, ", all clear after {} quiet check{s}", self.quiet_ticks)
     }
 }
 
@@ -101,7 +101,7 @@ impl Factor {
 
 /// A text that is no factor.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no factor: write a number from 1.0 to 100.0 with up to three decimals, like 2.0")]
+#[error("`{0}` is not a factor: write a number from 1.0 to 100.0 with up to three decimals, like 2.0")]
 pub struct FactorError(String);
 
 impl FromStr for Factor {
@@ -146,8 +146,8 @@ mod tests {
     #[test]
     fn a_policy_is_told_in_words() {
         let policy = Policy { quiet_ticks: 2, factor_up: Factor(3_000), ..Policy::default() };
-        assert_eq!(policy.to_string(), "5m to 1h20m, ×3.0 up, ÷2.0 down, over after 2 quiet ticks");
-        assert!(Policy::default().to_string().ends_with("over after 1 quiet tick"));
+        assert_eq!(policy.to_string(), "5m to 1h20m, ×3.0 up, ÷2.0 down, all clear after 2 quiet checks");
+        assert!(Policy::default().to_string().ends_with("all clear after 1 quiet check"));
     }
 
     #[test]

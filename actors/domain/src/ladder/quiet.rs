@@ -17,7 +17,7 @@ pub struct QuietHours {
 
 /// A text that names no hours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` are no hours: write from when to when, like 22:00-07:00")]
+#[error("`{0}` is not a range of hours: write it like 22:00-07:00")]
 pub struct QuietError(String);
 
 impl QuietHours {

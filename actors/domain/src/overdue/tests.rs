@@ -252,7 +252,7 @@ fn a_task_at_work_for_too_long_is_told() {
     let (key, alert) = runs_long(&workflows, &task, at("12:21")).unwrap();
     assert!(key.starts_with("max_run/"), "{key}");
     assert_eq!((alert.kind, alert.topic.as_str()), (AlertKind::RunsLong, "extract"));
-    assert_eq!(alert.msg, "at work for more than 20m (max_run) since 2026-03-02 12:00:00 UTC on w1");
+    assert_eq!(alert.msg, "running for more than 20m (max_run) since 2026-03-02 12:00:00 UTC on w1");
     assert_eq!(runs_long(&workflows, &leased("load", "12:00"), at("23:00")), None);
 }
 

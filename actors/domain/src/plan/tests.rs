@@ -76,7 +76,7 @@ fn what_can_t_start_says_why() {
     let text = "[[phase]]\ntask = \"a\"\nrule = \"cron=0 1 * * *&offset=x\"\n[[phase]]\ntask = \"b\"\nrule = \"cron=0 2 * * *\"\n\
                 [[phase]]\ntask = \"c\"\ndependsOn = \"b\"\nrule = \"meta-file=rows.json\"\n";
     let planned = day(text);
-    assert_eq!(planned[1], "! offset: `x` is no duration: write it like 250ms, 90s, 1h30m or -4h");
+    assert_eq!(planned[1], "! offset: `x` is not a duration: write it like 250ms, 90s, 1h30m or -4h");
     assert!(planned[4].starts_with("  c  ! c was not created: meta-file `rows.json`: "), "{planned:?}");
     let rows = |_: &str| Ok(vec![Row::default(), Row::default()]);
     let with_rows = plan(text, "2024-01-15T02:00:00Z", "2024-01-15T03:00:00Z", LIMITS, &rows);

@@ -14,7 +14,7 @@ pub(super) fn between_phases(phases: &mut [Phase], graph: &PhaseGraph) -> Vec<Fi
         if let Some(circle) = circle {
             phase.cyclic = true;
             let message = format!(
-                "{} depends on itself: {circle}: nothing on that circle starts it, take one dependsOn out",
+                "{} depends on itself: {circle}: this cycle starts nothing, remove one dependsOn",
                 phase.task
             );
             findings.push(finding_at(phase, phase.places.depends_on, Severity::Error, message.clone()));
@@ -43,7 +43,7 @@ pub(super) fn without_slots(file: &WorkflowFile) -> Vec<Finding> {
         .map(|(_, phase)| {
             let key = if phase.rule.start_by.is_some() { "start_by" } else { "done_by" };
             let message = format!(
-                "{key} counts from the slots of cron, and none starts {}: take it out, or use max_run",
+                "{key} counts from the slots of cron, and none starts {}: remove it, or use max_run",
                 phase.task
             );
             finding_at(phase, phase.places.task, Severity::Warning, message)
@@ -57,10 +57,8 @@ fn texts_of_phase(phase: &Phase) -> [&str; 4] {
 }
 
 fn same_as(phase: &Phase, first: &Phase) -> Finding {
-    let message = format!(
-        "the same phase is in line {}: its tasks would start twice, take one of them out",
-        first.line
-    );
+    let message =
+        format!("the same phase is on line {}: its tasks would start twice, remove one of them", first.line);
     finding_at(phase, phase.places.task, Severity::Warning, message)
 }
 
@@ -100,7 +98,7 @@ fn unknown_parent(phase: &Phase, phases: &[Phase], graph: &PhaseGraph) -> Option
     let names: Vec<String> = phases.iter().take(MOST_COMPARED).map(Phase::name).collect();
     let hint = did_you_mean(&parent.to_string(), names.iter().map(String::as_str));
     let remedy =
-        if hint.is_empty() { ": parents are looked for in the same file, write one of them" } else { &hint };
+        if hint.is_empty() { ": a parent must be in the same file, write one of them" } else { &hint };
     let message = format!("parent task not found: {}{remedy}", phase.depends_on_text);
     Some(finding_at(phase, phase.places.depends_on, Severity::Error, message))
 }
@@ -117,7 +115,7 @@ fn repeated_name(index: usize, phases: &[Phase], graph: &PhaseGraph) -> Option<F
         return None;
     }
     let message = format!(
-        "{} is there twice: for retries and alerts only the one in line {} counts, give this one a job of its own",
+        "{} is defined twice: for retries and alerts only the one on line {} is used, give this one another job",
         phase.task, first.line
     );
     Some(finding_at(phase, phase.places.task, Severity::Warning, message))

@@ -31,7 +31,7 @@ pub(super) fn read_phases(
         Err(err) => {
             let mut message = err.message().lines().collect::<Vec<_>>().join(" ");
             if message == "duplicate key" {
-                message.push_str(": take one of them out, or write [[phase]] before the next phase");
+                message.push_str(": remove one of them, or write [[phase]] before the next phase");
             }
             reader.add_error(err.span().unwrap_or_default(), message);
             return Err(reader.findings);
@@ -109,10 +109,8 @@ impl PhaseReader<'_> {
             match table.into_inner() {
                 DeValue::Table(table) => phases.push((start.start, self.read_phase(&start, table))),
                 other => {
-                    let message = format!(
-                        "`{name}` holds {}: write [[{name}]] before each phase",
-                        kind_of_value(&other)
-                    );
+                    let message =
+                        format!("`{name}` has {}: write [[{name}]] before each phase", kind_of_value(&other));
                     self.add_error(start, message);
                 }
             }
@@ -147,7 +145,7 @@ impl PhaseReader<'_> {
                 }
             };
             if field.is_some() {
-                self.add_warning(&key_place, format!("`{name}` is there twice: the last one counts"));
+                self.add_warning(&key_place, format!("`{name}` is given twice: the last one is used"));
             }
             *field = self.text_of(&name, value);
         }
@@ -179,11 +177,11 @@ impl PhaseReader<'_> {
             _ => None,
         };
         if let Some(number @ ..0) = number {
-            self.add_warning(&value.span(), format!("retry {number} is below none: it counts as 0"));
+            self.add_warning(&value.span(), format!("retry {number} is negative: it counts as 0"));
         }
         let retries = number.and_then(|number| u32::try_from(number.max(0)).ok());
         retries.unwrap_or_else(|| {
-            let message = "`retry` is how often a failed task is tried again: write a number, like 3";
+            let message = "`retry` is how often a failed task is retried: write a number, like 3";
             self.add_error(value.span(), message);
             0
         })

@@ -122,8 +122,8 @@ fn what_is_wrong_between_phases_is_found() {
         findings,
         [
             "a.toml:9:13: parent task not found: lod: did you mean `load`?",
-            "a.toml:11:8: load is there twice: for retries and alerts only the one in line 1 counts, give this one a job of its own",
-            "a.toml:16:13: self depends on itself: self -> self: nothing on that circle starts it, take one dependsOn out",
+            "a.toml:11:8: load is defined twice: for retries and alerts only the one on line 1 is used, give this one another job",
+            "a.toml:16:13: self depends on itself: self -> self: this cycle starts nothing, remove one dependsOn",
             "b.toml:2:8: load is also in a.toml: tasks that name no workflow belong to that one; give it another job, or send its tasks with workflow=b.toml in their meta",
         ]
     );

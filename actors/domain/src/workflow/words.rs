@@ -15,20 +15,20 @@ impl Phase {
         if let Some(cron) = &self.rule.cron {
             let when = self.rule.schedule.as_ref().map(Schedule::words);
             parts.push(
-                when.unwrap_or_else(|| format!("never: `{cron}` can't be read")) + &words_of_time(&self.rule),
+                when.unwrap_or_else(|| format!("never: `{cron}` is invalid")) + &words_of_time(&self.rule),
             );
         }
         if let Some(files) = &self.rule.files {
             parts.push(match self.rule.count {
-                ..=1 => format!("when a file like {files} comes"),
-                count => format!("when {count} files like {files} came"),
+                ..=1 => format!("when a file matching {files} arrives"),
+                count => format!("when {count} files matching {files} have arrived"),
             });
         }
         if self.depends_on.is_some() {
             parts.push(format!("after {} completes{}", self.depends_on_text, words_of_required(&self.rule)));
         }
         if parts.is_empty() {
-            return "by nothing: its tasks come over REST".to_owned();
+            return "by nothing: its tasks are posted over REST".to_owned();
         }
         parts.join("; and ") + &words_of_rows(&self.rule)
     }
@@ -53,7 +53,7 @@ fn words_of_time(rule: &Rule) -> String {
     }
     match rule.offset {
         offset if offset.is_zero() => String::new(),
-        offset => format!(", about {}", words_of_distance(offset)),
+        offset => format!(", for {}", words_of_distance(offset)),
     }
 }
 
@@ -78,8 +78,8 @@ fn words_of_required(rule: &Rule) -> String {
 fn words_of_rows(rule: &Rule) -> String {
     let listed = rule.meta.values().map(Vec::len).max();
     match (&rule.meta_file, listed) {
-        (Some(path), _) => format!(", a task for each row of {path}"),
-        (None, Some(rows @ 2..)) => format!(", a task for each of {rows} rows"),
+        (Some(path), _) => format!(", one task for each row of {path}"),
+        (None, Some(rows @ 2..)) => format!(", one task for each of {rows} rows"),
         (None, _) => String::new(),
     }
 }
@@ -99,7 +99,7 @@ mod tests {
     fn phases_say_what_starts_them() {
         for (rule, said) in [
             ("cron=5 * * * *&offset=-1h", "every hour at :05, about the hour before"),
-            ("cron=30 2 * * *&offset=-24h", "every day at 02:30, about the day before"),
+            ("cron=30 2 * * *&offset=-24h", "every day at 02:30, for the day before"),
             ("cron=0 3 * * *&offset=-4h", "every day at 03:00, about 4 hours before"),
             ("cron=0 3 * * *&offset=90m", "every day at 03:00, about 90 minutes after"),
             ("cron=@daily&for=-168h", "every day at 00:00, for each day back to 7 days before"),
@@ -107,12 +107,12 @@ mod tests {
                 "cron=@daily&offset=-24h&for=23h&by=hour",
                 "every day at 00:00, for each hour from the day before up to the hour before",
             ),
-            ("cron=@daily&meta=k:a,b,c", "every day at 00:00, a task for each of 3 rows"),
-            ("cron=@daily&meta-file=r.csv", "every day at 00:00, a task for each row of r.csv"),
-            ("cron=61 * * * *", "never: `61 * * * *` can't be read"),
-            ("files=s3://b/*.gz", "when a file like s3://b/*.gz comes"),
-            ("files=s3://b/*.gz&count=24", "when 24 files like s3://b/*.gz came"),
-            ("retry_delay=3s", "by nothing: its tasks come over REST"),
+            ("cron=@daily&meta=k:a,b,c", "every day at 00:00, one task for each of 3 rows"),
+            ("cron=@daily&meta-file=r.csv", "every day at 00:00, one task for each row of r.csv"),
+            ("cron=61 * * * *", "never: `61 * * * *` is invalid"),
+            ("files=s3://b/*.gz", "when a file matching s3://b/*.gz arrives"),
+            ("files=s3://b/*.gz&count=24", "when 24 files matching s3://b/*.gz have arrived"),
+            ("retry_delay=3s", "by nothing: its tasks are posted over REST"),
         ] {
             assert_eq!(words(&format!("rule = \"{rule}\"")), said, "{rule}");
         }

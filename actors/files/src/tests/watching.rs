@@ -111,7 +111,7 @@ async fn a_place_that_is_away_is_told_once_and_forgets_nothing() {
     std::fs::rename(&place, folder.path().join("away")).unwrap();
     bench.pass(60).await;
     let problem = bench.place().await.problem;
-    assert!(problem.contains("isn't there: make the folder"), "{problem}");
+    assert!(problem.contains("doesn't exist: create the folder"), "{problem}");
     assert_eq!(bench.with(|rows| rows.alerts.clone()), [format!("a watched place can't be read: {problem}")]);
     std::fs::rename(folder.path().join("away"), &place).unwrap();
     bench.pass(11).await;

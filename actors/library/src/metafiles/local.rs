@@ -23,7 +23,7 @@ pub(super) fn read_local_rows(root: Option<&Path>, allowed: &[PathBuf], path: &P
     let place = match base {
         Some(base) => base.join(path),
         None if path.is_absolute() => path.to_owned(),
-        None => return Err(refuse_path(&asked, "write its whole path, or that of a store")),
+        None => return Err(refuse_path(&asked, "write its absolute path, or that of a store")),
     };
     let places: Vec<PathBuf> = base
         .into_iter()
@@ -35,7 +35,7 @@ pub(super) fn read_local_rows(root: Option<&Path>, allowed: &[PathBuf], path: &P
         // Links are followed before they are judged, and what was judged is what is opened.
         let found = place.canonicalize().map_err(|err| match err.kind() {
             ErrorKind::NotFound => {
-                refuse_path(&asked, "it isn't there: paths begin where the workflow files are")
+                refuse_path(&asked, "it doesn't exist: paths are relative to the workflow folder")
             }
             _ => unreadable_file(&asked, &err),
         })?;
@@ -43,7 +43,7 @@ pub(super) fn read_local_rows(root: Option<&Path>, allowed: &[PathBuf], path: &P
             return Err(refuse_path(&asked, OUTSIDE));
         }
         if !found.is_file() {
-            return Err(refuse_path(&asked, "it is no file"));
+            return Err(refuse_path(&asked, "it is not a file"));
         }
         let file = File::open(&found).map_err(|err| unreadable_file(&asked, &err))?;
         let name = if place.ends_with(path) { asked.clone() } else { place.display().to_string() };
@@ -68,7 +68,7 @@ fn folder_of_root(root: &Path) -> &Path {
     }
 }
 
-const OUTSIDE: &str = "it leads out of the workflow folder: put it there, or name its folder in files.allow";
+const OUTSIDE: &str = "it is outside the workflow folder: move it there, or add its folder to files.allow";
 
 /// The files that a path matches, by name: itself where it is no pattern. Folders that may not be read are
 /// left out.

@@ -96,7 +96,7 @@ async fn nothing_outside_is_read_however_it_is_written() {
     }
     for path in [outside.as_str(), pattern.as_str(), &format!("file://{outside}"), "/etc/passwd", "/*"] {
         let told = folder.refused(path).await;
-        assert!(told.contains("leads out of the workflow folder") && told.contains("files.allow"), "{told}");
+        assert!(told.contains("is outside the workflow folder") && told.contains("files.allow"), "{told}");
     }
     #[cfg(unix)]
     {
@@ -106,7 +106,7 @@ async fn nothing_outside_is_read_however_it_is_written() {
         symlink("rows/a.json", folder.at.path().join("flows/within.json")).unwrap();
         for path in ["link.json", "linked/x.json", "linked/*.json", "l*/x.json", "link.*"] {
             let told = folder.refused(path).await;
-            assert!(told.contains("leads out of the workflow folder"), "{path}: {told}");
+            assert!(told.contains("is outside the workflow folder"), "{path}: {told}");
         }
         assert_eq!(folder.ids("within.json").await, "1", "links within are followed");
     }
@@ -128,18 +128,18 @@ async fn what_cant_be_read_says_what_to_change() {
         folder.write(&format!("flows/{n}.none"), "");
     }
     for (path, said) in [
-        ("rows/x.json", "it isn't there: paths begin where the workflow files are"),
-        ("rows", "it is no file"),
-        ("", "it is no file"),
+        ("rows/x.json", "it doesn't exist: paths are relative to the workflow folder"),
+        ("rows", "it is not a file"),
+        ("", "it is not a file"),
         ("rows/*.none", "no file matches it"),
         ("*.none", "more than 1000 files match it: name fewer"),
         ("rows/[", "`[` in `[` opens no class"),
         ("rows/a.json", "`rows/a.json`: line 2: no JSON"),
         ("rows/?.json", "a.json: line 2: no JSON"),
         ("rows/b.csv", "line 2: 1 values, but the first line names 2 keys"),
-        ("rows/c.json", "no UTF-8 text: save it as UTF-8, and name packed files .gz"),
+        ("rows/c.json", "not UTF-8 text: save it as UTF-8, and name compressed files .gz"),
         ("rows/d.json.gz", "`rows/d.json.gz`: it can't be read: "),
-        ("rows/bomb.json.gz", "larger than 64 MiB unpacked: split it"),
+        ("rows/bomb.json.gz", "larger than 64 MiB uncompressed: split it"),
         ("rows/many.csv", "more than 100000 rows: split the file"),
         ("s3://bucket/x.json", "no such store is configured: set [store.s3] or [store.gcs]"),
         ("mc://host/bucket/x.json", "write s3://bucket/x.json, and set store.s3.endpoint"),
@@ -181,14 +181,16 @@ async fn rows_in_a_store_beside_the_workflows_or_where_the_path_says() {
         let told = refused(&files(root), "../secret.json").await;
         assert!(told.contains("write the path without `.`, `..`"), "{told}");
         assert!(
-            refused(&files(root), "rows/x.json").await.contains("s3://bucket/flows/rows/x.json isn't there")
+            refused(&files(root), "rows/x.json")
+                .await
+                .contains("s3://bucket/flows/rows/x.json doesn't exist")
         );
         assert!(refused(&files(root), "rows/x*").await.contains("no file matches it"));
-        assert!(refused(&files(root), "/etc/passwd").await.contains("isn't there"), "it is below the root");
+        assert!(refused(&files(root), "/etc/passwd").await.contains("doesn't exist"), "it is below the root");
         let told = refused(&files(root), "gs://bucket/x.json").await;
         assert!(told.contains("no such store is configured"), "{told}");
         let told = refused(&files(root), "file:///etc/passwd").await;
-        assert!(told.contains("leads out of the workflow folder"), "{told}");
+        assert!(told.contains("is outside the workflow folder"), "{told}");
     }
     let folder = Folder::new();
     let here = MetaFiles { stores: stores.clone(), ..folder.files.clone() };

@@ -37,10 +37,11 @@ impl RowReader {
         read.map_err(|err| failed(format!("it can't be read: {err}")))?;
         self.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if self.bytes > MAX_UNPACKED_BYTES {
-            return Err(failed("larger than 64 MiB unpacked: split it".to_owned()));
+            return Err(failed("larger than 64 MiB uncompressed: split it".to_owned()));
         }
-        let text = String::from_utf8(bytes)
-            .map_err(|_| failed("no UTF-8 text: save it as UTF-8, and name packed files .gz".to_owned()))?;
+        let text = String::from_utf8(bytes).map_err(|_| {
+            failed("not UTF-8 text: save it as UTF-8, and name compressed files .gz".to_owned())
+        })?;
         rows::read(Form::of(name), &text, MAX_ROWS, &mut self.rows).map_err(|err| failed(err.to_string()))?;
         Ok(self)
     }

@@ -94,7 +94,7 @@ impl ClickActions {
         if acknowledged.is_empty() {
             return Err(Error::new(
                 Code::NotFound,
-                "nothing fails any more: there is nothing to acknowledge",
+                "nothing is failing any more: there is nothing to acknowledge",
             ));
         }
         Ok(())
@@ -147,9 +147,9 @@ impl ClickActions {
         if let Some(Err(err)) = answers.into_iter().find(|_| again == 0) {
             return Err(err);
         }
-        let tasks = if all == 1 { "task runs" } else { "tasks run" };
+        let tasks = if all == 1 { "task" } else { "tasks" };
         let of = if again == all { format!("{all} {tasks}") } else { format!("{again} of {all} {tasks}") };
-        Ok(MessageUpdate { thread, payload, text: format!("{of} again, said {}", click.by) })
+        Ok(MessageUpdate { thread, payload, text: format!("{of} rerun by {}", click.by) })
     }
 
     /// What failed for good since shortly before the incident and wasn't run again, oldest first.
@@ -169,7 +169,7 @@ impl ClickActions {
         }
         failed.retain(|task| keys.contains(line_key(&task.topic, &task.job).as_str()));
         if failed.is_empty() {
-            return Err(Error::new(Code::NotFound, "no failed task of this incident is left to run again"));
+            return Err(Error::new(Code::NotFound, "this incident has no failed task left to rerun"));
         }
         Ok(failed)
     }

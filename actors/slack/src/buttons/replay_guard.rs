@@ -23,7 +23,7 @@ impl ReplayGuard {
         }
         self.0.retain(|_, at| (now - *at).abs() <= KEPT_FOR);
         if self.0.len() >= MAX_ENTRIES {
-            return Err(Error::new(Code::Busy, "too many clicks came lately; try again in some minutes"));
+            return Err(Error::new(Code::Busy, "too many recent clicks; try again in a few minutes"));
         }
         self.0.insert(key.to_owned(), now);
         Ok(true)

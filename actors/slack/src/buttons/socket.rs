@@ -156,7 +156,7 @@ impl SocketSession {
 
     async fn send_ping(&mut self) -> Option<ConnectionEnd> {
         if std::mem::replace(&mut self.is_quiet, true) {
-            return self.end_connection("nothing came any more");
+            return self.end_connection("no more messages arrived");
         }
         self.send_frame(Message::Ping(Vec::new().into())).await
     }
@@ -172,9 +172,9 @@ impl SocketSession {
         let text = match frame {
             Some(Ok(Message::Text(text))) => text,
             // The library answers pings itself.
-            Some(Ok(Message::Close(_))) | None => return self.end_connection("Slack closed it"),
+            Some(Ok(Message::Close(_))) | None => return self.end_connection("Slack closed the connection"),
             Some(Ok(_)) => return None,
-            Some(Err(err)) => return self.end_connection(format!("it was cut: {err}")),
+            Some(Err(err)) => return self.end_connection(format!("the connection was cut: {err}")),
         };
         let Ok(envelope) = serde_json::from_str::<SocketEnvelope>(&text) else {
             log::warn!("event=slack_envelope_unreadable");
@@ -183,7 +183,7 @@ impl SocketSession {
         match envelope.r#type.as_str() {
             "hello" => self.greeting = None,
             "disconnect" => {
-                let ended = self.end_connection("Slack asked for a new one");
+                let ended = self.end_connection("Slack asked for a new connection");
                 return ended.map(|ended| ConnectionEnd { is_asked: true, ..ended });
             }
             "interactive" => {

@@ -85,7 +85,7 @@ async fn after_a_quarter_of_an_hour_the_fallback_is_taken_and_says_so() {
     bench.pass(1).await;
     assert_eq!(came(&other), [(900, "a".to_owned())]);
     let said = other.requests()[0].body.to_string();
-    assert!(said.contains("(sent here: the way of route default fails)"), "{said}");
+    assert!(said.contains("(sent here: the destination of route default fails)"), "{said}");
     // While it stays down the way is tried now and then, and the others don't wait for it.
     bench.tell("default", "test", &payload("b")).await;
     bench.pass(1).await;

@@ -135,7 +135,7 @@ impl WriteContext<'_> {
         if taken == 1 {
             return Ok(());
         }
-        let detail = format!("{} of {} was recorded for {} before", slot.task, slot.workflow, slot.at);
+        let detail = format!("{} of {} was already recorded for {}", slot.task, slot.workflow, slot.at);
         Err(CommandError::refused(Code::SlotTaken, detail))
     }
 }

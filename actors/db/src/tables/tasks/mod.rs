@@ -59,7 +59,7 @@ impl Command for CancelTask {
         let task = context.require_task(self.uid)?;
         match task.state {
             DONE => {
-                let detail = "the task has its result already: there is nothing to cancel";
+                let detail = "the task already has a result: there is nothing to cancel";
                 return Err(CommandError::refused(Code::AlreadyFinished, detail));
             }
             // Its worker is asked to stop, and has the last word.
@@ -136,7 +136,7 @@ impl WriteContext<'_> {
             Some((digest, uids)) if digest == column::bits(key.digest) => Ok(Some(unpack_uids(&uids))),
             Some(_) => {
                 let detail =
-                    "the Idempotency-Key came with another body before; use a new key for a new request";
+                    "the Idempotency-Key was already used with another body; use a new key for a new request";
                 Err(CommandError::refused(Code::IdempotencyConflict, detail))
             }
         }
@@ -160,8 +160,7 @@ impl WriteContext<'_> {
         if let Some(uid) = later_attempt(self.connection, before)?
             && self.require_task(uid)?.state != DONE
         {
-            let detail =
-                format!("the task {before} runs again already, as {uid}: wait for that, or cancel it");
+            let detail = format!("the task {before} was already rerun, as {uid}: wait for it, or cancel it");
             return Err(CommandError::refused(Code::TaskUnfinished, detail));
         }
         let uid = self.insert_task(task, now)?;

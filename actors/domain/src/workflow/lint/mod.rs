@@ -104,7 +104,7 @@ fn repeated_keys(pairs: &[RulePair]) -> Vec<PhaseLint> {
     let again = single.filter(|pair| !seen.insert(&pair.key));
     again
         .map(|pair| {
-            let message = format!("`{}` is there twice: the first one counts, take one out", pair.key);
+            let message = format!("`{}` is given twice: the first one is used, remove one", pair.key);
             PhaseLint::warning(PlaceInPhase::Rule(pair.at), message)
         })
         .collect()
@@ -124,27 +124,27 @@ impl RulePair {
         match key {
             "offset" | "for" | "by" if phase.depends_on.is_some() && rule.cron.is_none() && rule.files.is_none() => {
                 warn(format!(
-                    "`{key}` counts only beside cron: a child is about the time of its parent; take it out"
+                    "`{key}` applies only with cron: a child has the task time of its parent; remove it"
                 ))
             }
             "by" if rule.query.first_any_case("for").is_none() => {
-                warn("`by` steps through `for`, which isn't there: add it, like for=-24h, or take `by` out".to_owned())
+                warn("`by` is the step of `for`, which is missing: add it, like for=-24h, or remove `by`".to_owned())
             }
             "missed" | "missed_window" if rule.cron.is_none() => {
-                warn(format!("`{key}` is about the slots of cron, which isn't there: take it out"))
+                warn(format!("`{key}` applies to slots of cron, which is missing: remove it"))
             }
             "count" if rule.files.is_none() && rule.count > 0 => {
-                warn("`count` counts files, and there is no `files`: add it, or take `count` out".to_owned())
+                warn("`count` counts files, and there is no `files`: add it, or remove `count`".to_owned())
             }
             "offset" | "for" | "by" | "meta" | "meta-file" if rule.files.is_some() && rule.cron.is_none() => {
-                warn(format!("`{key}` doesn't count for files, only for cron: take it out"))
+                warn(format!("`{key}` doesn't apply to files, only to cron: remove it"))
             }
             "require" if phase.depends_on.is_none() => warn(
                 "`require` checks what a parent left, and there is none: add dependsOn, or take `require` out"
                     .to_owned(),
             ),
             "job" if phase.task_text.contains(':') => warn(format!(
-                "`job` doesn't count where the task names one (`{}`): take one of them out",
+                "`job` has no effect where the task names one (`{}`): remove one of them",
                 phase.task_text
             )),
             _ => None,
@@ -159,7 +159,7 @@ impl RulePair {
             at: PlaceInPhase::Rule(self.value_at),
             severity: Severity::Error,
             message: format!(
-                "cron `{}` never fires: none of its months has such a day; write one that comes",
+                "cron `{}` never fires: none of its months has such a day; write one that exists",
                 self.value
             ),
         })
@@ -205,7 +205,7 @@ impl RulePair {
         let is_duration = ["offset", "for"].contains(&self.key.as_str());
         let number: i64 = self.value.parse().ok().filter(|number| is_duration && *number != 0)?;
         let message =
-            format!("{} `{number}` counts as {number} nanoseconds: write a unit, like {number}h", self.key);
+            format!("{} `{number}` means {number} nanoseconds: write a unit, like {number}h", self.key);
         Some(PhaseLint::warning(PlaceInPhase::Rule(self.value_at), message))
     }
 }
@@ -213,8 +213,7 @@ impl RulePair {
 /// What stands after the job in `topic:job:more`.
 fn more_than_a_job(text: &str, at: fn(usize) -> PlaceInPhase) -> Option<PhaseLint> {
     let (place, _) = text.match_indices(':').nth(1)?;
-    let message =
-        format!("`{}` doesn't count: a task is `topic` or `topic:job`; take it out", &text[place..]);
+    let message = format!("`{}` has no effect: a task is `topic` or `topic:job`; remove it", &text[place..]);
     Some(PhaseLint::warning(at(place), message))
 }
 
@@ -225,7 +224,7 @@ fn lints_of_names(phase: &Phase) -> Vec<PhaseLint> {
     let parts = [&phase.task.topic, &phase.task.job];
     if let Some(part) = parts.into_iter().find(|part| !is_leasable(part)) {
         let message = format!(
-            "no worker can ask for `{part}`: write 1 to 200 letters, digits, dots, dashes or underscores"
+            "no worker can lease `{part}`: write 1 to 200 letters, digits, dots, dashes or underscores"
         );
         lints.push(PhaseLint::warning(
             PlaceInPhase::Task(phase.task_text.find(part.as_str()).unwrap_or_default()),

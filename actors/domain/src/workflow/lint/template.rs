@@ -32,7 +32,7 @@ pub(super) fn lints(phase: &Phase) -> Vec<PhaseLint> {
                 Some(key) => meta_without_value(phase, key, is_meta_token(token))?,
                 None if !is_time_token(token) => unknown_token(token)?,
                 None if at > fragment => {
-                    format!("`{{{token}}}` stays as it is: what follows `#` isn't filled in; move it before the `#`")
+                    format!("`{{{token}}}` stays as it is: tokens after `#` are not replaced; move it before the `#`")
                 }
                 None => return None,
             };
@@ -61,7 +61,7 @@ fn unknown_token(token: &str) -> Option<String> {
         Some(found) => format!("did you mean `{{{found}}}`?"),
         None => format!("tokens are {{{}}} and {{meta:key}}", TOKENS.join("}, {")),
     };
-    is_word.then(|| format!("`{{{token}}}` is no token and stays as it is: {hint}"))
+    is_word.then(|| format!("`{{{token}}}` is not a token and stays as it is: {hint}"))
 }
 
 /// A `{meta:key}` that nobody sets. A parent's worker may set any, and so may the rows of a file.
@@ -78,9 +78,11 @@ fn meta_without_value(phase: &Phase, key: &str, is_known: bool) -> Option<String
         return None;
     }
     Some(if rule.meta.is_empty() {
-        format!("`{{meta:{key}}}` stays as it is, nobody sets {key}: add meta={key}:a,b to the rule")
+        format!("`{{meta:{key}}}` stays as it is, nothing sets {key}: add meta={key}:a,b to the rule")
     } else {
-        format!("`{{meta:{key}}}` is left empty, nobody sets {key}: add `|{key}:a,b` to the meta of the rule")
+        format!(
+            "`{{meta:{key}}}` is left empty, nothing sets {key}: add `|{key}:a,b` to the meta of the rule"
+        )
     })
 }
 
@@ -94,7 +96,6 @@ fn same_tasks(phase: &Phase) -> Option<PhaseLint> {
         return None;
     }
     let key = lists.keys().next()?;
-    let message =
-        format!("{rows} tasks that are all the same: use meta in the template, like {{meta:{key}}}");
+    let message = format!("{rows} identical tasks: use meta in the template, like {{meta:{key}}}");
     Some(PhaseLint::warning(PlaceInPhase::Template(0), message))
 }

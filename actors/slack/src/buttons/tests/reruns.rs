@@ -26,16 +26,16 @@ async fn those_of_the_incident_run_again_and_that_is_shown() {
     assert_eq!(infos, ["1", "runs"], "what isn't of the incident stays");
     assert_eq!((again[0].meta.as_str(), again[0].parent), ("rerun=manual&x=1", Some(Uid(1))));
     let payload: Payload = serde_json::from_str(&messages[0].payload).unwrap();
-    assert_eq!(payload.footer, "1 of 2 tasks run again, said Ann <x>; next update at 12:10 UTC");
-    assert_eq!(payload.incident.unwrap().details, ["1 of 2 tasks run again, said Ann <x>"]);
+    assert_eq!(payload.footer, "1 of 2 tasks run rerun by Ann <x>; next update at 12:10 UTC");
+    assert_eq!(payload.incident.unwrap().details, ["1 of 2 tasks run rerun by Ann <x>"]);
 }
 
 #[actix::test]
 async fn who_has_nothing_or_too_much_to_run_again_is_told() {
     let bench = Bench::start(None, FakeSlack::start()).await;
     for (nth, (tasks, why)) in [
-        (vec![], "no failed task of this incident is left"),
-        (vec![failed("a", "other", "1")], "no failed task of this incident is left"),
+        (vec![], "this incident has no failed task left"),
+        (vec![failed("a", "other", "1")], "this incident has no failed task left"),
         (vec![failed("a", "j", "1"); 501], "more than 500 tasks failed"),
         (vec![failed("a", "j", "runs")], "it runs again already"),
     ]
