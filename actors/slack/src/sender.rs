@@ -118,23 +118,23 @@ impl Notifier {
                 thread = step.thread_after(row, payload, via, &location);
                 self.note_taken(message, is_skipped)
             }
-            SendOutcome::Gone { error } if *step != DeliveryStep::Post => {
+            SendOutcome::Gone(error) if *step != DeliveryStep::Post => {
                 log::info!("event=slack_message_gone id={} error={error:?}", row.id);
                 return self.continue_delivery(message, Some(RemainingPart::PostAnew), ctx);
             }
-            SendOutcome::Unreadable { error } if queue.plain != Some(row.id) => {
+            SendOutcome::Unreadable(error) if queue.plain != Some(row.id) => {
                 // It must not hold up all that is behind it: the next attempt is text alone.
                 queue.plain = Some(row.id);
                 log::warn!("event=slack_unreadable id={} error={error:?}", row.id);
                 (Delivery::Refused { error, retry_at: now + FIRST_WAIT }, None)
             }
-            SendOutcome::Unknown { error } if step.shows_twice() => self.note_unknown(message, error, now),
+            SendOutcome::Unknown(error) if step.shows_twice() => self.note_unknown(message, error, now),
             SendOutcome::Refused { error, retry_after } => {
                 self.note_refusal(message, error, retry_after, now)
             }
-            SendOutcome::Gone { error }
-            | SendOutcome::Unreadable { error }
-            | SendOutcome::Unknown { error } => self.note_refusal(message, error, None, now),
+            SendOutcome::Gone(error) | SendOutcome::Unreadable(error) | SendOutcome::Unknown(error) => {
+                self.note_refusal(message, error, None, now)
+            }
         };
         let way = outage.map(|outage| RouteWay { route: via.clone(), outage });
         let mark = MarkNotified { now, id: row.id, delivery, way, thread };

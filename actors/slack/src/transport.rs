@@ -16,9 +16,7 @@ use crate::message::SlackMessage;
 /// Where a message is; empty where the transport doesn't say it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MessageLocation {
-    /// The channel's id.
     pub(crate) channel: String,
-    /// The message's id.
     pub(crate) ts: String,
 }
 
@@ -31,33 +29,19 @@ pub(crate) enum ApiMethod {
     Update,
 }
 
-/// What became of a message.
+/// What became of a message. The errors have no secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SendOutcome {
     /// Slack took it.
     Taken(MessageLocation),
     /// The message that it edits or answers isn't there any more.
-    Gone {
-        /// Why.
-        error: String,
-    },
-    /// It surely didn't arrive.
-    Refused {
-        /// Why; without any secret.
-        error: String,
-        /// When Slack said to come back.
-        retry_after: Option<Duration>,
-    },
+    Gone(String),
+    /// It surely didn't arrive. Slack may have said when to try again.
+    Refused { error: String, retry_after: Option<Duration> },
     /// It surely didn't arrive, and never will as it is written.
-    Unreadable {
-        /// Why; without any secret.
-        error: String,
-    },
-    /// Nobody knows.
-    Unknown {
-        /// Why; without any secret.
-        error: String,
-    },
+    Unreadable(String),
+    /// It may have arrived or not.
+    Unknown(String),
 }
 
 /// Sends messages. The library has no limit for the time of an answer, so this has one.
@@ -132,7 +116,7 @@ impl SlackTransport {
     pub(crate) async fn send_message(&self, method: ApiMethod, message: &SlackMessage) -> SendOutcome {
         match tokio::time::timeout(self.timeout, self.post_message(method, message)).await {
             Ok(sent) => sent.map_or_else(|err| outcome_of(&err), SendOutcome::Taken),
-            Err(_) => SendOutcome::Unknown { error: format!("no answer within {:?}", self.timeout) },
+            Err(_) => SendOutcome::Unknown(format!("no answer within {:?}", self.timeout)),
         }
     }
 
@@ -198,19 +182,19 @@ fn outcome_of(err: &SlackClientError) -> SendOutcome {
         SlackClientError::ApiError(err) => {
             let error = format!("Slack answered {:?}", err.code);
             if GONE_CODES.contains(&err.code.as_str()) {
-                return SendOutcome::Gone { error };
+                return SendOutcome::Gone(error);
             }
             let is_unreadable = err.code.starts_with("invalid_blocks")
                 || err.code == "invalid_attachments"
                 || err.code.ends_with("_too_long");
-            if is_unreadable { SendOutcome::Unreadable { error } } else { refused(error) }
+            if is_unreadable { SendOutcome::Unreadable(error) } else { refused(error) }
         }
         SlackClientError::HttpProtocolError(err) => outcome_of_connection(err),
         SlackClientError::SystemError(err) => {
             refused(err.cause.as_ref().map_or_else(String::new, ToString::to_string))
         }
         // It came with a good status.
-        _ => SendOutcome::Unknown { error: "Slack's answer can't be read".to_owned() },
+        _ => SendOutcome::Unknown("Slack's answer can't be read".to_owned()),
     }
 }
 
@@ -222,7 +206,7 @@ fn outcome_of_status(err: &SlackClientHttpError) -> SendOutcome {
     let said: String = err.http_response_body.iter().flat_map(|said| said.chars()).take(100).collect();
     let error = format!("Slack answered {} {said:?}", err.status_code.as_u16());
     match err.status_code {
-        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => SendOutcome::Unreadable { error },
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => SendOutcome::Unreadable(error),
         _ => refused(error),
     }
 }
@@ -235,9 +219,7 @@ fn outcome_of_connection(err: &SlackClientHttpProtocolError) -> SendOutcome {
         }
         Some(cause) if cause.is_builder() => refused(format!("no such address: {}", root_cause(cause))),
         // The connection ended while the request was written or its answer awaited.
-        Some(cause) => {
-            SendOutcome::Unknown { error: format!("the connection was cut: {}", root_cause(cause)) }
-        }
+        Some(cause) => SendOutcome::Unknown(format!("the connection was cut: {}", root_cause(cause))),
         None => refused(format!("no such address: {err:?}")),
     }
 }

@@ -42,7 +42,7 @@ pub(crate) type Greeting = oneshot::Sender<()>;
 /// How a connection ended.
 #[derive(Debug)]
 pub(crate) struct ConnectionEnd {
-    /// Why; without any secret.
+    /// It has no secrets.
     pub(crate) why: String,
     /// Slack had said hello.
     pub(crate) is_greeted: bool,
