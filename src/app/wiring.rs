@@ -3,12 +3,12 @@
 use std::net::{SocketAddr, TcpListener};
 
 use actix::dev::ToEnvelope;
-use actix::{Actor, Addr, Arbiter, Handler, Message};
+use actix::{Actor, Addr, Arbiter, Handler};
 use anyhow::Context as _;
 use flowlord_alerts::Alerts;
 use flowlord_backload::Backload;
 use flowlord_backup::{Backup, Shipper};
-use flowlord_db::{Database, FolderLock, Hints, Owner, Reader};
+use flowlord_db::{Database, FolderLock, Hints};
 use flowlord_dispatch::Dispatch;
 use flowlord_domain::Ids as _;
 use flowlord_files::Files;
@@ -22,6 +22,7 @@ use flowlord_messages::hint::SnapshotsChanged;
 use flowlord_messages::library::WorkflowsChanged;
 use flowlord_messages::token::TokenHash;
 use flowlord_scheduler::Scheduler;
+use flowlord_slack::{Buttons, Notifier};
 use flowlord_storage::Stores;
 use flowlord_web::Metrics;
 

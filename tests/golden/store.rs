@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use actix::{Arbiter, Handler, Message, System};
+use actix::{Arbiter, Message, System};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_db::{Database, Hints, Owner, Reader};
+use flowlord_db::{Database, Hints};
 use flowlord_domain::{Attempt, Decision, Lane, NewTask, TaskResult, Uid};
-use flowlord_kernel::{Activity, Port, Result, Supervision, SystemClock};
+use flowlord_kernel::{Environment, PortTo, Result};
+use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
 use flowlord_messages::find::FindTasks;
 use flowlord_messages::write::{ApplyOutcomes, Claim, CreateTasks};
 use serde_json::Value;
@@ -18,7 +18,7 @@ use crate::case::at;
 /// What is asked of the database.
 pub(crate) struct Store {
     database: Database,
-    activity: Activity,
+    environment: Environment,
 }
 
 /// Stores tasks and asks about them.
@@ -28,11 +28,12 @@ pub(crate) fn with_tasks<T>(tasks: &[Value], ask: impl AsyncFnOnce(&Store) -> T)
     System::new().block_on(async move {
         let arbiter = Arbiter::new();
         let give_up = Arc::new(|name: &str| panic!("{name} gave up"));
-        let supervision = Supervision::new("db", Arc::new(SystemClock), give_up);
+        let environment = Environment::system(give_up);
+        let kit = environment.kit("db");
         let lock = flowlord_db::FolderLock::take(folder).unwrap();
         let database =
-            Database::open(lock, None, &arbiter.handle(), supervision, Hints::default()).expect("a database");
-        let store = Store { database, activity: Activity::default() };
+            Database::open(lock, None, &arbiter.handle(), kit, Hints::default()).expect("a database");
+        let store = Store { database, environment };
         store.save(tasks).await;
         let answer = ask(&store).await;
         arbiter.stop();
@@ -116,10 +117,9 @@ impl Store {
     where
         M: Message<Result = Result<T>> + Send + 'static,
         T: Send + 'static,
-        Owner: Handler<M>,
+        DatabaseWriter: PortTo<M>,
     {
-        let owner = self.database.owner.clone().recipient();
-        Port::new("db", owner, 64, Duration::from_secs(30), &self.activity).call(command).await
+        DatabaseWriter::connect("db", &self.database.owner, &self.environment).call(command).await
     }
 
     /// What the readers answer.
@@ -127,24 +127,18 @@ impl Store {
     where
         M: Message<Result = Result<T>> + Send + 'static,
         T: Send + 'static,
-        Reader: Handler<M>,
+        DatabaseReader: PortTo<M>,
     {
-        self.readers().call(query).await.expect("an answer")
+        self.reader().call(query).await.expect("an answer")
     }
 
     /// All pages of a list together.
     pub(crate) async fn all_of(&self, list: FindTasks) -> Vec<Attempt> {
-        list.all_of(&self.readers()).await.expect("an answer")
+        list.all_of(&self.reader()).await.expect("an answer")
     }
 
-    fn readers<M, T>(&self) -> Port<M>
-    where
-        M: Message<Result = Result<T>> + Send + 'static,
-        T: Send + 'static,
-        Reader: Handler<M>,
-    {
-        let readers = self.database.readers.clone().recipient();
-        Port::new("readers", readers, 64, Duration::from_secs(30), &self.activity)
+    fn reader(&self) -> DatabaseReader {
+        DatabaseReader::connect("readers", &self.database.readers, &self.environment)
     }
 }
 

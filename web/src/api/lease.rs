@@ -7,7 +7,7 @@ use actix_web::web::{Path, Payload};
 use actix_web::{HttpMessage as _, HttpRequest};
 use chrono::TimeDelta;
 use flowlord_domain::Role;
-use flowlord_kernel::{Code, Error, Port};
+use flowlord_kernel::{Code, Error};
 use flowlord_messages::LeaseToken;
 use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
 use flowlord_messages::ingest::SubmitResults;

@@ -7,7 +7,7 @@ use flowlord_domain::Attempt;
 use flowlord_domain::alert::Matcher;
 use flowlord_domain::rerun::rerun;
 use flowlord_domain::summary::line_key;
-use flowlord_kernel::{Code, Error, PortTo as _, Result};
+use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::alerts::{Acknowledge, AddSilence};
 use flowlord_messages::audit::{Action, Change, RecordChange};
 use flowlord_messages::find::FindTasks;
@@ -157,8 +157,7 @@ impl ClickActions {
         let keys: BTreeSet<&str> =
             payload.incident.iter().flat_map(|incident| &incident.tasks).map(String::as_str).collect();
         let filter = TaskFilter::given_up_in(click.target.opened, &keys);
-        let mut failed =
-            FindTasks::oldest(filter, MAX_RERUN_TASKS + 1).all_of(self.deps.reader.port()).await?;
+        let mut failed = FindTasks::oldest(filter, MAX_RERUN_TASKS + 1).all_of(&self.deps.reader).await?;
         if failed.len() > MAX_RERUN_TASKS {
             return Err(Error::new(
                 Code::InvalidRequest,
