@@ -22,8 +22,9 @@ mod tests;
 
 pub use self::core::auth::{Access, Proxies, new_token};
 pub use self::core::base_path::public_url;
-pub use server::actor::{Config, Deps, Kept, Limits, Metrics, StartError, StopWeb, Unready, Web, bind};
-pub use server::tls::{TlsError, TlsFiles};
+pub use self::core::context::{Config, Deps, Kept, Limits, Metrics, TlsFiles};
+pub use server::actor::{StartError, StopWeb, Unready, Web, bind};
+pub use server::tls::TlsError;
 
 /// The OpenAPI document, of a service whose paths are below a base path.
 #[must_use]

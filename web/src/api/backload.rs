@@ -15,7 +15,7 @@ use futures_util::stream::try_unfold;
 use serde_json::{Value, json};
 
 use crate::core::answer::{List, json};
-use crate::core::audit_entry::Trail;
+use crate::core::audit_entry::AuditEntry;
 use crate::core::context::ApiRef;
 use crate::core::extract::{json_body, object};
 use crate::core::openapi::{Operation, list_of, schema};
@@ -59,7 +59,7 @@ pub(crate) async fn create(api: ApiRef, request: HttpRequest, payload: Payload) 
     if execute {
         return executed_answer(&execute_backload(&api, planned, background).await?);
     }
-    Trail::nothing_changed(&request);
+    AuditEntry::nothing_changed(&request);
     if request.headers().get(ACCEPT).is_some_and(|accept| accept == LINES) {
         return Ok(lines(api, planned, offset));
     }

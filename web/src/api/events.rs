@@ -9,12 +9,13 @@ use futures_util::StreamExt as _;
 use serde_json::json;
 
 use crate::core::context::ApiRef;
-use crate::core::live::{Kinds, stream, subscribe};
+use crate::core::hang_up::HangUp;
+use crate::core::live_events::{Kind, Kinds, stream};
 use crate::core::openapi::Operation;
 use crate::core::params::Params;
 use crate::core::problem::Answer;
 use crate::core::route::Route;
-use crate::server::socket::HangUp;
+use crate::core::use_cases::live_events::subscribe;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::get("/api/v1/events", Role::Viewer, events).documented(describe_events)]
@@ -50,7 +51,7 @@ pub(crate) async fn events(api: ApiRef, request: HttpRequest) -> Answer {
 fn describe_events(operation: Operation) -> Operation {
     operation.about("service", "What changes, live")
         .says("Server-sent events: task, tasks, counts, alert, incident, workflow, snapshot, backload, file, reset. The answer goes on until the client leaves, 15 minutes are over or the service stops.")
-        .query("kind", "only these", json!({"type": "array", "items": {"type": "string", "enum": crate::core::live::Kind::ALL.map(crate::core::live::Kind::as_str)}}))
+        .query("kind", "only these", json!({"type": "array", "items": {"type": "string", "enum": Kind::ALL.map(Kind::as_str)}}))
         .query("after", "the id from which to go on", json!({"type": "string"}))
         .header("Last-Event-ID", "the same, as browsers say it")
         .answers_text(200, "events", &["text/event-stream"], "retry: 2000\nid: 64c0953867000-1\n\n")

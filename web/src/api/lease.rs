@@ -21,6 +21,7 @@ use crate::core::auth::Caller;
 use crate::core::context::{Api, ApiRef};
 use crate::core::doc::Doc;
 use crate::core::extract::{json_body, object, result_body};
+use crate::core::hang_up::HangUp;
 use crate::core::long_poll_limit::Poll;
 use crate::core::openapi::{Operation, schema};
 use crate::core::problem::{Answer, Problem};
@@ -28,7 +29,6 @@ use crate::core::route::Route;
 use crate::core::values::{Span, Text, between, check_worker, required, topic_filter};
 use crate::core::view::task::GrantedView;
 use crate::core::view::time::Stamp;
-use crate::server::socket::HangUp;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -314,7 +314,7 @@ mod tests {
             Ok(())
         });
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting { answer, release: stub.deps().release };
+        let waiting = Waiting { answer, api: stub.api() };
         reply.send(Ok(vec![granted()])).unwrap();
         drop(waiting);
         assert_eq!(given_back.recv().await, Some((token(), TimeDelta::zero())));

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::api::tasks::task_example;
 use crate::core::answer::json;
-use crate::core::audit_entry::Trail;
+use crate::core::audit_entry::AuditEntry;
 use crate::core::context::{Api, ApiRef};
 use crate::core::extract::{from_json, json_body, object};
 use crate::core::openapi::{Operation, schema};
@@ -65,7 +65,7 @@ pub(crate) async fn one(api: ApiRef, path: Path<String>, request: HttpRequest, p
     let RerunBody { execute } = object(&body, r#"{"execute":true}"#)?;
     let task = read_task(&api, uid).await?;
     if execute == Some(false) {
-        Trail::nothing_changed(&request);
+        AuditEntry::nothing_changed(&request);
         refuse_unfinished(&api, &task).await?;
         return json(StatusCode::OK, &TaskView(&task));
     }
@@ -134,7 +134,7 @@ pub(crate) async fn many(api: ApiRef, request: HttpRequest, payload: Payload) ->
     let (chosen, skipped) = choose(&api, filter).await?;
     let mut many = Many { count: chosen.len(), skipped, ..Many::default() };
     if !execute {
-        Trail::nothing_changed(&request);
+        AuditEntry::nothing_changed(&request);
         many.status = "dry run: nothing runs again without \"execute\":true".to_owned();
         many.tasks = chosen.iter().take(SHOWN).map(shown).collect::<Result<_, _>>()?;
         return json(StatusCode::OK, &many);

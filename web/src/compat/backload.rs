@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::{compact, time};
 use crate::core::answer::json_text;
-use crate::core::audit_entry::Trail;
+use crate::core::audit_entry::AuditEntry;
 use crate::core::context::ApiRef;
 use crate::core::extract::{json_body, object};
 use crate::core::openapi::{Operation, schema};
@@ -47,7 +47,7 @@ async fn backload(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer
     if execute {
         return Ok(executed_answer(&execute_backload(&api, planned, background).await?));
     }
-    Trail::nothing_changed(&request);
+    AuditEntry::nothing_changed(&request);
     Ok(dry_run(api, planned))
 }
 

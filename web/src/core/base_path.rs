@@ -4,22 +4,18 @@
 //! ([`without_base`]) and put before every link where its answer goes out ([`Base::put`]): no handler and no template
 //! needs to know it. A request without it is answered, too: a proxy may have taken it off.
 
-use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody as _};
 use actix_web::cookie::Cookie;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::ServiceResponse;
 use actix_web::http::Uri;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, SET_COOKIE};
-use actix_web::middleware::Next;
 use actix_web::web::Bytes;
-
-use crate::core::context::ApiRef;
 
 /// The attributes whose values are links, as templates write them.
 const LINKS: [&str; 5] = [" href=\"", " src=\"", " action=\"", " formaction=\"", " data-events=\""];
 
 /// How every path that is routed begins. A base path that begins so could not be told from one of them.
-const OWN_PARTS: &[&str] = &[
+pub(crate) const OWN_PARTS: &[&str] = &[
     "api", "assets", "backload", "healthz", "hooks", "info", "login", "logout", "metrics", "notify",
     "readyz", "recap", "refresh", "rerun", "slack", "status", "task", "web", "workflow",
 ];
@@ -85,7 +81,7 @@ impl Base {
     }
 
     /// The address of a request as it is routed; none where that is the one it has.
-    fn routed(&self, uri: &Uri) -> Option<Uri> {
+    pub(crate) fn routed(&self, uri: &Uri) -> Option<Uri> {
         let rest = uri.path_and_query()?.as_str().strip_prefix(&self.0)?;
         let rest = match rest.as_bytes().first() {
             Some(b'/') => rest.to_owned(),
@@ -153,28 +149,12 @@ impl Base {
     }
 }
 
-/// Takes the base path off a request, before anything else asks for its path.
-pub(crate) async fn without_base(
-    api: ApiRef,
-    mut request: ServiceRequest,
-    next: Next<BoxBody>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    if let Some(routed) = api.base.routed(request.uri()) {
-        request.match_info_mut().get_mut().update(&routed);
-        request.head_mut().uri = routed;
-    }
-    next.call(request).await
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use actix_web::HttpResponse;
     use actix_web::test::TestRequest;
 
     use super::*;
-    use crate::server::routes::table;
 
     #[test]
     fn a_public_address_is_written_in_one_way() {
@@ -214,16 +194,6 @@ mod tests {
         ] {
             let error = public_url(given).unwrap_err();
             assert!(error.contains(says) && error.contains(given), "{given}: {error}");
-        }
-    }
-
-    #[test]
-    fn no_base_path_begins_like_a_path_of_the_service() {
-        let table = table();
-        let paths = table.routes().iter().map(|route| route.path.trim_start_matches('/'));
-        let routed: BTreeSet<&str> = paths.filter_map(|path| path.split('/').next()).collect();
-        for part in routed.iter().filter(|part| !part.is_empty()) {
-            assert!(OWN_PARTS.contains(part), "{part} is routed: add it to OWN_PARTS");
         }
     }
 

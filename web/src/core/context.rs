@@ -1,24 +1,142 @@
-//! What the handlers work with: the ports to the other actors, and what was configured.
+//! What requests are answered with: what the operator chose, the ports to the other actors, and what requests share.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix_web::{HttpRequest, web};
-use flowlord_kernel::Code;
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_kernel::{ActorKit, Code, Ping, Port};
+use flowlord_messages::clients::{
+    AlertsClient, BackloadClient, BackupClient, ButtonsClient, DatabaseReader, DatabaseWriter,
+    DispatchClient, FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient,
+    SchedulerClient, ShipperClient,
+};
 
-use crate::core::auth::{Failures, Tokens};
+use crate::core::auth::access::Access;
+use crate::core::auth::failures::Failures;
+use crate::core::auth::tokens::Tokens;
 use crate::core::base_path::Base;
+use crate::core::connections::Connections;
 use crate::core::hosts::Hosts;
-use crate::core::live::Hub;
+use crate::core::live_events::Hub;
 use crate::core::long_poll_limit::Polls;
 use crate::core::problem::Problem;
 use crate::core::request_id::RequestIds;
 use crate::core::route::RouteTable;
-use crate::pages::about::Sizes;
-use crate::server::actor::{Config, Deps};
-use crate::server::http_server::Connections;
+use crate::core::table_sizes::TableSizes;
+
+/// Writes what was counted so far.
+#[derive(Clone)]
+pub struct Metrics(pub Arc<dyn Fn() -> String + Send + Sync>);
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+/// What the operator chose about the history, for people to see.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    /// How long it is kept.
+    pub history: TimeDelta,
+    /// A task without a result raises an alert after this time.
+    pub unfinished: TimeDelta,
+    /// Where snapshots go; empty for nowhere.
+    pub backup: String,
+}
+
+/// What the operator chose.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Threads that answer requests; 0 means one per core.
+    pub workers: usize,
+    /// How long a lease lasts unless its worker asks for something else.
+    pub lease: TimeDelta,
+    /// The address in links that people click, if one was given.
+    pub public_url: Option<String>,
+    /// The name of the machine.
+    pub host: String,
+    /// The program's version.
+    pub version: String,
+    /// Whether messages go to Slack.
+    pub slack: bool,
+    /// When the service was started.
+    pub started_at: DateTime<Utc>,
+    /// What is kept for how long, and where.
+    pub kept: Kept,
+    /// How requests are let in.
+    pub access: Access,
+    /// How much at once.
+    pub limits: Limits,
+    /// The certificate; none for plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Everything counted so far, as Prometheus reads it.
+    pub metrics: Metrics,
+}
+
+/// How much at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections; requests of more are answered 503.
+    pub connections: usize,
+    /// Requests of one token, or of one address without one, that wait for tasks.
+    pub long_polls: usize,
+}
+
+/// What it works with: a client of each actor below.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// Clock, ids and supervision.
+    pub kit: ActorKit,
+    /// Changes the database.
+    pub writer: DatabaseWriter,
+    /// Reads for workers and logins.
+    pub reader: DatabaseReader,
+    /// Reads what people look at, with lower priority.
+    pub view_reader: DatabaseReader,
+    /// Knows the workflows.
+    pub library: LibraryClient,
+    /// Knows what starts when.
+    pub scheduler: SchedulerClient,
+    /// Leases tasks.
+    pub dispatch: DispatchClient,
+    /// Takes results.
+    pub ingest: IngestClient,
+    /// Knows the state of escalation.
+    pub alerts: AlertsClient,
+    /// Knows what became of a message.
+    pub notifier: NotifierClient,
+    /// Takes calls of Slack.
+    pub buttons: ButtonsClient,
+    /// Takes snapshots.
+    pub backup: BackupClient,
+    /// Ships the change log.
+    pub shipper: ShipperClient,
+    /// Removes old history.
+    pub retention: RetentionClient,
+    /// Fills history.
+    pub backload: BackloadClient,
+    /// Starts tasks for files.
+    pub files: FilesClient,
+    /// Every actor that the service needs, by name.
+    pub pings: Vec<(&'static str, Port<Ping>)>,
+}
+
+/// Where the certificate and its key are, both PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and those that vouch for it.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
 
 /// Shared by all requests.
 #[derive(Debug)]
@@ -34,7 +152,7 @@ pub(crate) struct Api {
     pub(crate) request_ids: RequestIds,
     pub(crate) connections: Connections,
     pub(crate) polls: Polls,
-    pub(crate) sizes: Sizes,
+    pub(crate) sizes: TableSizes,
     stopping: Arc<AtomicBool>,
     /// Topics that `/metrics` ever showed.
     topics: Mutex<BTreeSet<String>>,
@@ -49,19 +167,20 @@ impl Api {
         let hub = Arc::new(Hub::new(config.started_at));
         let hosts = Hosts::new(config.listen, config.public_url.as_deref());
         let base = Base::of(config.public_url.as_deref());
+        let tokens = Tokens::new(deps.kit.clock().clone(), deps.reader.clone(), config.access.local);
         Self {
             config,
             deps,
             routes,
             hosts,
             base,
-            tokens: Tokens::default(),
+            tokens,
             failures: Failures::default(),
             hub,
             request_ids,
             connections: Connections::default(),
             polls: Polls::default(),
-            sizes: Sizes::default(),
+            sizes: TableSizes::default(),
             stopping,
             topics: Mutex::default(),
         }
@@ -95,16 +214,15 @@ impl Api {
         if open <= most {
             return Ok(());
         }
-        let detail = format!(
-            "{open} connections are open, at most {most} may be: close some, or raise limits.connections"
-        );
+        let detail =
+            format!("{open} connections are open, {most} may be: close some, or raise limits.connections");
         Err(Problem::new(Code::Busy, detail).hanging_up())
     }
 
     /// Refuses what would begin new work.
     pub(crate) fn refuse_when_stopping(&self) -> Result<(), Problem> {
         if self.is_stopping() {
-            return Err(Problem::new(Code::Stopping, "the service is stopping and leases no more tasks"));
+            return Err(Problem::new(Code::Stopping, "the service is stopping and hands out nothing more"));
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use flowlord_kernel::Code;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 
-use crate::core::audit_entry::Trail;
+use crate::core::audit_entry::AuditEntry;
 use crate::core::params::meant;
 use crate::core::problem::Problem;
 
@@ -42,7 +42,7 @@ pub(crate) enum Form {
 /// Reads a JSON body.
 pub(crate) async fn json_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
     let body = json_up_to(request, payload, MAX_BODY).await?;
-    Trail::note(request, &body);
+    AuditEntry::note(request, &body);
     Ok(body)
 }
 
@@ -65,7 +65,7 @@ pub(crate) async fn event_body(request: &HttpRequest, payload: Payload) -> Resul
     }
     refuse_packed(request)?;
     let body = read(request, payload, MAX_BODY).await?;
-    Trail::note(request, &body);
+    AuditEntry::note(request, &body);
     Ok(body)
 }
 
@@ -88,7 +88,7 @@ pub(crate) async fn pushed_results_body(
 /// Reads the body of a form on a page.
 pub(crate) async fn form_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
     let body = read(request, payload, MAX_FORM).await?;
-    Trail::note(request, &body);
+    AuditEntry::note(request, &body);
     Ok(body)
 }
 

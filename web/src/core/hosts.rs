@@ -162,31 +162,31 @@ mod tests {
 
     #[test]
     fn a_program_is_told_which_name_to_set_and_a_page_is_not() {
-        let detail = |hosts: &Hosts, request: TestRequest, host: &str| {
+        let detail = |hosts: &Hosts, request: TestRequest, is_watch: bool, host: &str| {
             let request = request.insert_header((HOST, host)).to_srv_request();
-            let is_watch = crate::server::routes::table().find(request.method(), request.path()).is_watch();
             hosts.check(&request, is_watch).unwrap_err().detail().to_owned()
         };
         let unnamed = Hosts::new("127.0.0.1:8080".parse().unwrap(), None);
         let with_token =
             || TestRequest::post().uri("/api/v1/lease").insert_header((AUTHORIZATION, "Bearer flw_x"));
-        let health = ["/healthz", "/readyz", "/status", "/metrics"].map(|path| TestRequest::get().uri(path));
-        for request in health.into_iter().chain([with_token()]) {
-            let detail = detail(&unnamed, request, "flow.internal:8080");
+        let health =
+            ["/healthz", "/readyz", "/status", "/metrics"].map(|path| (TestRequest::get().uri(path), true));
+        for (request, is_watch) in health.into_iter().chain([(with_token(), false)]) {
+            let detail = detail(&unnamed, request, is_watch, "flow.internal:8080");
             let set = "set public_url to an address with it, like \"http://flow.internal:8080\"";
             assert!(
                 detail.starts_with("`flow.internal:8080` is not a name") && detail.contains(set),
                 "{detail}"
             );
         }
-        let named = detail(&hosts(), with_token(), "flow.internal");
+        let named = detail(&hosts(), with_token(), false, "flow.internal");
         assert!(named.contains("send `Host: flow.example.org`"), "{named}");
         for (request, host) in [
             (TestRequest::get().uri("/web/task"), "evil.example.org"),
             (TestRequest::get().uri("/api/v1/tasks"), "evil.example.org"),
             (with_token(), "a\"b"),
         ] {
-            let detail = detail(&unnamed, request, host);
+            let detail = detail(&unnamed, request, false, host);
             assert!(!detail.contains("http://") && detail.contains("public_url"), "{detail}");
         }
     }

@@ -12,7 +12,7 @@ use flowlord_kernel::Code;
 use flowlord_messages::audit::Action;
 
 use crate::core::auth::hooks;
-use crate::core::openapi::Operation;
+use crate::core::openapi::operation::Operation;
 use crate::core::problem::{Answer, Problem};
 
 /// The rule of a route that lets in requests without a token.

@@ -12,7 +12,6 @@ use super::notice::Notice;
 use super::when::{When, long};
 use crate::core::auth::{COOKIE, role};
 use crate::core::context::Api;
-use crate::core::live::here;
 use crate::pages::assets;
 
 /// The places of the navigation.
@@ -121,7 +120,7 @@ impl<'a> Layout<'a> {
     /// With parts that change by themselves. To be said before these are read, so that no change is missed.
     pub(crate) fn live(self, api: &Api) -> Self {
         let all = Link::to("/api/v1/events");
-        let events = match here(api) {
+        let events = match api.hub.here(api.deps.kit.now()) {
             Some(after) => all.with("after", &after),
             None => all,
         };

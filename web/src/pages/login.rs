@@ -48,7 +48,7 @@ pub(crate) async fn login(api: ApiRef, request: HttpRequest, payload: Payload) -
     let (now, from) = (api.deps.kit.now(), api.client(&request));
     api.failures.check(from, now)?;
     let hash = hash_of(fields.first("token").unwrap_or_default().trim());
-    let Some(who) = api.tokens.by_hash(&api, &hash).await? else {
+    let Some(who) = api.tokens.by_hash(&hash).await? else {
         api.failures.count(from, now);
         let mut again =
             page(&api, &request, next, "This token isn't known. It was removed, or is mistyped.")?;

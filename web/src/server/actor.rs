@@ -11,124 +11,19 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt::task::JoinHandle;
 use actix_web::web;
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{ActorKit, KernelActor, Ping, Port, Reply, Result, Timer, Wakes, handlers};
-use flowlord_messages::clients::{
-    AlertsClient, BackloadClient, BackupClient, ButtonsClient, DatabaseReader, DatabaseWriter,
-    DispatchClient, FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient,
-    SchedulerClient, ShipperClient,
-};
+use flowlord_kernel::{ActorKit, KernelActor, Reply, Result, Timer, Wakes, handlers};
 use flowlord_messages::hint::{Changed, SnapshotsChanged};
 
-use crate::core::auth::Access;
-use crate::core::context::{Api, ApiRef};
-use crate::core::live;
-use crate::server::http_server::{self, Connections};
+use crate::core::connections::Connections;
+use crate::core::context::{Api, ApiRef, Config, Deps};
+use crate::server::http_server;
+use crate::server::live_feed::tell_changes;
 use crate::server::middleware::view_pool::Lookers;
 use crate::server::routes;
-use crate::server::tls::{self, TlsError, TlsFiles};
+use crate::server::tls::{self, TlsError};
 
 /// Changes are told no more often than this.
 const PACE: TimeDelta = TimeDelta::milliseconds(500);
-
-/// Writes what was counted so far.
-#[derive(Clone)]
-pub struct Metrics(pub Arc<dyn Fn() -> String + Send + Sync>);
-
-impl fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Metrics")
-    }
-}
-
-/// What the operator chose about the history, for people to see.
-#[derive(Debug, Clone, Default)]
-pub struct Kept {
-    /// How long it is kept.
-    pub history: TimeDelta,
-    /// A task without a result raises an alert after this time.
-    pub unfinished: TimeDelta,
-    /// Where snapshots go; empty for nowhere.
-    pub backup: String,
-}
-
-/// What the operator chose.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Where to listen; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// Threads that answer requests; 0 means one per core.
-    pub workers: usize,
-    /// How long a lease lasts unless its worker asks for something else.
-    pub lease: TimeDelta,
-    /// The address in links that people click, if one was given.
-    pub public_url: Option<String>,
-    /// The name of the machine.
-    pub host: String,
-    /// The program's version.
-    pub version: String,
-    /// Whether messages go to Slack.
-    pub slack: bool,
-    /// When the service was started.
-    pub started_at: DateTime<Utc>,
-    /// What is kept for how long, and where.
-    pub kept: Kept,
-    /// How requests are let in.
-    pub access: Access,
-    /// How much at once.
-    pub limits: Limits,
-    /// The certificate; none for plain HTTP.
-    pub tls: Option<TlsFiles>,
-    /// Everything counted so far, as Prometheus reads it.
-    pub metrics: Metrics,
-}
-
-/// How much at once.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Connections; requests of more are answered 503.
-    pub connections: usize,
-    /// Requests of one token, or of one address without one, that wait for tasks.
-    pub long_polls: usize,
-}
-
-/// What it works with: a client of each actor below.
-#[derive(Debug, Clone)]
-pub struct Deps {
-    /// Clock, ids and supervision.
-    pub kit: ActorKit,
-    /// Changes the database.
-    pub writer: DatabaseWriter,
-    /// Reads for workers and logins.
-    pub reader: DatabaseReader,
-    /// Reads what people look at, with lower priority.
-    pub view_reader: DatabaseReader,
-    /// Knows the workflows.
-    pub library: LibraryClient,
-    /// Knows what starts when.
-    pub scheduler: SchedulerClient,
-    /// Leases tasks.
-    pub dispatch: DispatchClient,
-    /// Takes results.
-    pub ingest: IngestClient,
-    /// Knows the state of escalation.
-    pub alerts: AlertsClient,
-    /// Knows what became of a message.
-    pub notifier: NotifierClient,
-    /// Takes calls of Slack.
-    pub buttons: ButtonsClient,
-    /// Takes snapshots.
-    pub backup: BackupClient,
-    /// Ships the change log.
-    pub shipper: ShipperClient,
-    /// Removes old history.
-    pub retention: RetentionClient,
-    /// Fills history.
-    pub backload: BackloadClient,
-    /// Starts tasks for files.
-    pub files: FilesClient,
-    /// Every actor that the service needs, by name.
-    pub pings: Vec<(&'static str, Port<Ping>)>,
-}
 
 /// Why it doesn't start.
 #[derive(Debug, thiserror::Error)]
@@ -280,7 +175,7 @@ impl Wakes for Web {
         }
         self.telling = true;
         let (api, snapshots) = (self.api.clone(), std::mem::take(&mut self.snapshots_changed));
-        let telling = async move { live::feed(&api, snapshots).await };
+        let telling = async move { tell_changes(&api, snapshots).await };
         self.ask(ctx, telling, |this, (), _| this.telling = false);
     }
 }

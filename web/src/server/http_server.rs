@@ -12,21 +12,17 @@ use actix_http::{HttpService, Protocol};
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
 use actix_tls::accept::TlsError;
 use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
-use actix_web::body::BoxBody;
-use actix_web::dev::{AppConfig, Server, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::dev::{AppConfig, Server, ServiceFactory};
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::web::Data;
-use actix_web::{App, Error};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::watch;
 
-use crate::core::base_path::without_base;
 use crate::core::context::ApiRef;
-use crate::server::middleware::request_guard::guard;
+use crate::server::app::app;
+use crate::server::middleware::base_path::without_base;
 use crate::server::middleware::view_pool::{Lookers, looking};
-use crate::server::routes;
 use crate::server::socket::Socket;
 
 /// Headers must have come by then.
@@ -40,37 +36,6 @@ const DISCONNECT_WITHIN: Duration = Duration::from_secs(2);
 
 /// How many connections may wait to be accepted: more than a fleet of workers that come back at once.
 const BACKLOG: u32 = 4_096;
-
-/// Counts the open connections.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Connections(Arc<watch::Sender<usize>>);
-
-/// One of them, while it lives.
-struct Connection(Connections);
-
-impl Connections {
-    fn begin(&self) -> Connection {
-        self.0.send_modify(|open| *open += 1);
-        Connection(self.clone())
-    }
-
-    /// How many there are.
-    pub(crate) fn open(&self) -> usize {
-        *self.0.borrow()
-    }
-
-    /// Waits until there are none.
-    pub(crate) async fn none(&self) {
-        let mut open = self.0.subscribe();
-        let _sender_is_ours = open.wait_for(|open| *open == 0).await;
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.0.0.send_modify(|open| *open = open.saturating_sub(1));
-    }
-}
 
 /// Listens on an address.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -180,22 +145,4 @@ fn peer_of(io: &TcpStream) -> Option<SocketAddr> {
         log::debug!("event=nodelay_not_set error={err}");
     }
     io.peer_addr().ok()
-}
-
-/// All that is served, with what goes round it.
-pub(crate) fn app(
-    api: ApiRef,
-) -> App<
-    impl ServiceFactory<
-        ServiceRequest,
-        Config = (),
-        Response = ServiceResponse<BoxBody>,
-        Error = Error,
-        InitError = (),
-    >,
-> {
-    App::new()
-        .app_data(api.clone())
-        .wrap(from_fn(guard))
-        .configure(move |config| routes::configure(&api.routes, config))
 }

@@ -8,9 +8,10 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use actix_web::HttpRequest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
+
+use crate::core::hang_up::HangUp;
 
 /// The socket.
 #[derive(Debug)]
@@ -18,10 +19,6 @@ pub(crate) struct Socket<IO> {
     io: IO,
     has_ended: watch::Sender<bool>,
 }
-
-/// Whether the client of a connection closed its side, or lost the connection.
-#[derive(Debug, Clone)]
-pub(crate) struct HangUp(watch::Receiver<bool>);
 
 impl<IO> Socket<IO> {
     pub(crate) fn new(io: IO) -> Self {
@@ -31,18 +28,6 @@ impl<IO> Socket<IO> {
     /// For the requests of the connection.
     pub(crate) fn hang_up(&self) -> HangUp {
         HangUp(self.has_ended.subscribe())
-    }
-}
-
-impl HangUp {
-    /// That of a request's connection; none for a request that came by no socket.
-    pub(crate) fn of(request: &HttpRequest) -> Option<Self> {
-        request.conn_data::<Self>().cloned()
-    }
-
-    /// Waits until the client hung up.
-    pub(crate) async fn wait(mut self) {
-        let _a_closed_socket_is_one_too = self.0.wait_for(|has_ended| *has_ended).await;
     }
 }
 

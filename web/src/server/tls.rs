@@ -12,18 +12,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::core::context::TlsFiles;
+
 /// How long a certificate is used before its files are looked at again: by the next handshake, since without one
 /// nobody needs it.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
-/// Where the certificate and its key are, both PEM.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate and those that vouch for it.
-    pub cert: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
-}
 
 /// A certificate that can't be used.
 #[derive(Debug, thiserror::Error)]

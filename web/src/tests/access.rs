@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::stub::{Reply, Stub, config, noon, request, send};
 use crate::core::auth::{Access, hash_of};
+use crate::core::context::Config;
 use crate::core::context::{Api, ApiRef};
-use crate::server::actor::Config;
 
 pub(super) const PEER: &str = "10.0.0.1:4000";
 

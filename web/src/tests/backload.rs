@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::stub::{Stub, noon};
-use crate::server::http_server::app;
+use crate::server::app::app;
 
 /// As the actor plans it.
 pub(super) fn plan(request: &Request) -> Result<Arc<Planned>> {

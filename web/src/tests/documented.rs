@@ -9,6 +9,7 @@ use flowlord_domain::Role;
 use serde_json::Value;
 
 use super::stub::Stub;
+use crate::core::base_path::OWN_PARTS;
 use crate::core::openapi::TAGS;
 use crate::server::routes::table;
 
@@ -125,4 +126,14 @@ async fn the_page_shows_every_operation() {
         assert!(page.text.contains(&format!("id=\"{}\"", operation.anchor())), "{method} {path}");
     }
     assert!(!page.text.contains("<script>") && !page.text.contains("style="), "as the policy wants it");
+}
+
+#[test]
+fn no_base_path_begins_like_a_path_of_the_service() {
+    let table = table();
+    let paths = table.routes().iter().map(|route| route.path.trim_start_matches('/'));
+    let routed: BTreeSet<&str> = paths.filter_map(|path| path.split('/').next()).collect();
+    for part in routed.iter().filter(|part| !part.is_empty()) {
+        assert!(OWN_PARTS.contains(part), "{part} is routed: add it to OWN_PARTS");
+    }
 }

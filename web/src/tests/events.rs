@@ -16,8 +16,9 @@ use super::backload::stored;
 use super::reads::stats;
 use super::stub::{Stub, alert, attempt, request, send};
 use crate::core::context::ApiRef;
-use crate::core::live::{MAX_SUBSCRIBERS, feed, here};
-use crate::server::http_server::app;
+use crate::core::live_events::MAX_SUBSCRIBERS;
+use crate::server::app::app;
+use crate::server::live_feed::tell_changes;
 
 /// A client that reads one line after the other.
 struct Listener {
@@ -108,7 +109,7 @@ async fn what_changes_is_told_as_the_lists_show_it() {
     let mut listener = Listener::of(&api, "", None).await;
     listener.id();
     assert_eq!(listener.next(), None, "what changed before is of no concern");
-    feed(&api, true).await;
+    tell_changes(&api, true).await;
     let (_, kind, told) = listener.event();
     assert_eq!(
         (kind.as_str(), &told["uid"], &told["state"]),
@@ -143,7 +144,7 @@ async fn a_flood_is_one_event_and_what_overflows_a_reset() {
     let api = stub.api();
     let mut listener = Listener::of(&api, "", None).await;
     listener.id();
-    feed(&api, false).await;
+    tell_changes(&api, false).await;
     let (_, kind, told) = listener.event();
     assert_eq!((kind.as_str(), told), ("tasks", json!({"changed": 5_000})));
     assert_eq!(listener.kinds(), ["counts", "reset"]);
@@ -156,7 +157,7 @@ async fn only_what_is_asked_for_is_told() {
     let api = stub.api();
     let mut listener = Listener::of(&api, "?kind=counts,incident", None).await;
     listener.id();
-    feed(&api, false).await;
+    tell_changes(&api, false).await;
     assert_eq!(listener.kinds(), ["counts", "incident"]);
     let unknown = stub.get("/api/v1/events?kind=everything").await;
     assert!(unknown.problem().2.contains("task, tasks, counts"), "{unknown:?}");
@@ -169,10 +170,10 @@ async fn one_who_comes_back_goes_on_or_begins_anew() {
     let api = stub.api();
     let mut listener = Listener::of(&api, "?kind=task", None).await;
     let begin = listener.id();
-    feed(&api, false).await;
+    tell_changes(&api, false).await;
     let (first, ..) = listener.event();
     drop(listener);
-    feed(&api, false).await;
+    tell_changes(&api, false).await;
     let mut back = Listener::of(&api, "?kind=task", Some(&first)).await;
     assert_eq!(back.id(), first);
     assert_eq!(back.event().2["uid"], json!(attempt(2).uid));
@@ -194,10 +195,10 @@ async fn a_page_can_go_on_from_where_it_was_read() {
     let stub = Stub::default();
     changing(&stub, vec![task(9), task(1)]);
     let api = stub.api();
-    assert_eq!(here(&api), None, "nobody looks on: nothing is gathered");
+    assert_eq!(api.hub.here(api.deps.kit.now()), None, "nobody looks on: nothing is gathered");
     let _another_page = Listener::of(&api, "", None).await;
-    let begin = here(&api).unwrap();
-    feed(&api, false).await;
+    let begin = api.hub.here(api.deps.kit.now()).unwrap();
+    tell_changes(&api, false).await;
     let mut listener = Listener::of(&api, &format!("?after={begin}"), None).await;
     listener.id();
     assert_eq!(listener.kinds(), ["task", "counts"]);
@@ -212,10 +213,10 @@ async fn a_subscriber_that_falls_behind_begins_anew_and_holds_up_nobody() {
     let mut slow = Listener::of(&api, "", None).await;
     let begin = slow.id();
     for _ in 0..300 {
-        feed(&api, false).await;
+        tell_changes(&api, false).await;
     }
     assert_eq!(slow.kinds(), ["reset"]);
-    feed(&api, false).await;
+    tell_changes(&api, false).await;
     assert_eq!(slow.kinds(), ["task", "counts"]);
     let mut late = Listener::of(&api, "", Some(&begin)).await;
     late.id();
@@ -230,16 +231,16 @@ async fn what_cannot_be_read_or_is_too_large_makes_all_begin_anew() {
     let mut listener = Listener::of(&api, "", None).await;
     let begin = listener.id();
     stub.attempts(|_| Err(Error::new(Code::Busy, "much to do")));
-    feed(&api, false).await;
+    tell_changes(&api, false).await;
     assert_eq!(listener.kinds(), ["reset"]);
     let mut late = Listener::of(&api, "", Some(&begin)).await;
     late.id();
     assert_eq!(late.kinds(), ["reset"]);
     stub.attempts(|_| Ok(vec![Some(flowlord_domain::Attempt { info: "x".repeat(20_000), ..attempt(1) })]));
-    feed(&api, false).await;
+    tell_changes(&api, false).await;
     assert_eq!(listener.kinds(), ["task", "counts"], "of a long text the beginning");
     stub.attempts(|_| Ok(vec![Some(flowlord_domain::Attempt { worker: "x".repeat(20_000), ..attempt(1) })]));
-    feed(&api, false).await;
+    tell_changes(&api, false).await;
     assert_eq!(listener.kinds(), ["reset", "counts"]);
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use actix::{Addr, Arbiter};
 use chrono::{DateTime, Utc};
 use flowlord_kernel::Pong;
-use flowlord_kernel::{Activity, Port};
 use flowlord_kernel::{Clock, Sleep};
+use flowlord_kernel::{Environment, Port};
 use flowlord_messages::changes::Changes;
 use flowlord_messages::dispatch::Lease;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,8 +23,7 @@ fn start(stub: &Stub) -> (Addr<Web>, SocketAddr) {
 }
 
 async fn stop(web: &Addr<Web>, timeout: Duration) {
-    let port: Port<StopWeb> =
-        Port::new("web", web.clone().recipient(), 1, Duration::from_secs(30), &Activity::default());
+    let port: Port<StopWeb> = Environment::system(Arc::new(|_| {})).port("web", web);
     port.call(StopWeb { timeout }).await.unwrap();
 }
 
@@ -170,8 +169,7 @@ async fn a_stop_answers_what_is_under_way_and_takes_nothing_new() {
     assert!(read_answer(&mut idle).await.contains("200 OK"));
     let lease = leases.recv().await.unwrap();
 
-    let unready: Port<Unready> =
-        Port::new("web", web.clone().recipient(), 1, Duration::from_secs(30), &Activity::default());
+    let unready: Port<Unready> = Environment::system(Arc::new(|_| {})).port("web", &web);
     unready.call(Unready).await.unwrap();
     idle.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     assert!(read_answer(&mut idle).await.contains("503 Service Unavailable"));
@@ -249,7 +247,8 @@ impl Clock for Broken {
 
 #[actix::test]
 async fn a_panic_is_answered_and_the_next_request_too() {
-    let deps = Deps { clock: Arc::new(Broken), ..Stub::default().deps() };
+    let environment = Environment { clock: Arc::new(Broken), ..Environment::system(Arc::new(|_| {})) };
+    let deps = Deps { kit: environment.kit("web"), ..Stub::default().deps() };
     let (web, address) = Web::start(&Arbiter::current(), config(), deps).unwrap();
     for _ in 0..2 {
         let mut stream = send(address, "GET /api/v1/alerts HTTP/1.1\r\nhost: localhost\r\n\r\n").await;

@@ -60,8 +60,8 @@ use serde_json::Value;
 
 use crate::core::auth::Access;
 use crate::core::context::{Api, ApiRef};
-use crate::server::actor::{Config, Deps, Kept, Limits, Metrics};
-use crate::server::http_server::app;
+use crate::core::context::{Config, Deps, Kept, Limits, Metrics};
+use crate::server::app::app;
 
 /// Always shows the same time.
 #[derive(Debug)]

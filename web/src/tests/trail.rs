@@ -13,8 +13,8 @@ use serde_json::json;
 
 use super::stub::{Stub, config, noon, request, send};
 use crate::core::auth::{Access, Proxies, hash_of};
+use crate::core::context::Config;
 use crate::core::context::{Api, ApiRef};
-use crate::server::actor::Config;
 
 type Stored = Arc<Mutex<Vec<Change>>>;
 

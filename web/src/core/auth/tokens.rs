@@ -5,12 +5,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::{Ids, Role};
+use flowlord_kernel::SharedClock;
+use flowlord_messages::clients::DatabaseReader;
 use flowlord_messages::token::{ReadTokens, StoredToken, TokenHash};
 use sha2::{Digest as _, Sha256};
 
-use super::Who;
+use super::caller::Who;
 use super::session::hex;
-use crate::core::context::Api;
 use crate::core::problem::Problem;
 
 /// How old the copy may be: a removed token is refused after this long.
@@ -42,28 +43,38 @@ struct Copy {
     by_hash: HashMap<TokenHash, Owner>,
 }
 
-/// The copy.
-#[derive(Debug, Default)]
-pub(crate) struct Tokens(Mutex<Copy>);
+/// All tokens, as far as the copy knows them.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    clock: SharedClock,
+    reader: DatabaseReader,
+    /// The hash of the token of programs that can read the data folder.
+    local: Option<TokenHash>,
+    copy: Mutex<Copy>,
+}
 
 impl Tokens {
+    pub(crate) fn new(clock: SharedClock, reader: DatabaseReader, local: Option<TokenHash>) -> Self {
+        Self { clock, reader, local, copy: Mutex::default() }
+    }
+
     fn copy(&self) -> MutexGuard<'_, Copy> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.copy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whose token it is. Looked up by its hash, so what an attacker can time says nothing about a token.
-    pub(crate) async fn by_hash(&self, api: &Api, hash: &TokenHash) -> Result<Option<Who>, Problem> {
-        if api.config.access.local.as_ref() == Some(hash) {
+    pub(crate) async fn by_hash(&self, hash: &TokenHash) -> Result<Option<Who>, Problem> {
+        if self.local.as_ref() == Some(hash) {
             return Ok(Some(Who { name: LOCAL.to_owned(), role: Role::Admin }));
         }
         let find = |copy: &Copy| copy.by_hash.get(hash).map(Owner::who);
-        self.find(api, find).await
+        self.find(find).await
     }
 
     /// The token of this name.
-    pub(crate) async fn by_name(&self, api: &Api, name: &str) -> Result<Option<Owner>, Problem> {
+    pub(crate) async fn by_name(&self, name: &str) -> Result<Option<Owner>, Problem> {
         let find = |copy: &Copy| copy.by_hash.values().find(|owner| owner.name == name).cloned();
-        self.find(api, find).await
+        self.find(find).await
     }
 
     /// The copy is out of date: the next request reads anew.
@@ -71,8 +82,8 @@ impl Tokens {
         self.copy().read_at = None;
     }
 
-    async fn find<T>(&self, api: &Api, find: impl Fn(&Copy) -> Option<T>) -> Result<Option<T>, Problem> {
-        let now = api.deps.kit.now();
+    async fn find<T>(&self, find: impl Fn(&Copy) -> Option<T>) -> Result<Option<T>, Problem> {
+        let now = self.clock.now();
         let (found, age) = {
             let copy = self.copy();
             (find(&copy), copy.read_at.map(|read_at| (now - read_at).abs()))
@@ -81,7 +92,7 @@ impl Tokens {
         if age.is_some_and(|age| age < bound) {
             return Ok(found);
         }
-        self.replace(api.deps.reader.call(ReadTokens).await?, now);
+        self.replace(self.reader.call(ReadTokens).await?, now);
         Ok(find(&self.copy()))
     }
 

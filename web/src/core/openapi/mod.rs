@@ -4,7 +4,7 @@
 //! error table and of the rules that let requests in. A test holds it complete: every registered route, and every
 //! status of each, provoked.
 
-mod operation;
+pub(crate) mod operation;
 mod schemas;
 mod values;
 

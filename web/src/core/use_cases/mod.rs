@@ -3,5 +3,6 @@
 pub(crate) mod audit_log;
 pub(crate) mod backloads;
 pub(crate) mod health;
+pub(crate) mod live_events;
 pub(crate) mod tasks;
 pub(crate) mod workflows;

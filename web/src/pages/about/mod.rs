@@ -1,7 +1,5 @@
 //! What this service is: version, files, database, actors, snapshots, alert ladder, tokens.
 
-mod sizes;
-
 use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_domain::{Role, duration};
@@ -23,8 +21,6 @@ use crate::core::params::Params;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
 use crate::core::use_cases::health::ping_actors;
-
-pub(crate) use self::sizes::Sizes;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/web/about", Role::Viewer, page)]
@@ -122,7 +118,7 @@ pub(crate) async fn page(api: ApiRef, request: HttpRequest) -> Answer {
 }
 
 /// Each part is read on its own, so that one that fails leaves the others: people come here when something is wrong.
-async fn show<'a>(api: &'a ApiRef, request: &HttpRequest) -> Result<AboutPage<'a>, Problem> {
+async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<AboutPage<'a>, Problem> {
     Params::parse(request.query_string(), &["date", "month"])?;
     let deps = &api.deps;
     let may_see_tokens = role(api, request).is_some_and(|role| role.covers(Role::Admin));
@@ -145,7 +141,7 @@ async fn show<'a>(api: &'a ApiRef, request: &HttpRequest) -> Result<AboutPage<'a
         false => None,
     };
     let tables = database.as_ref().map(|facts| facts.tables.clone()).unwrap_or_default();
-    let sizes = sizes::current(api, tables).await;
+    let sizes = api.sizes.current(&deps.view_reader, tables, deps.kit.now()).await;
     let mut service = service(api);
     if let Some(backlog) = &backlog {
         let ready: u64 = backlog.ready.iter().map(|(_, count, _)| count).sum();
@@ -166,7 +162,7 @@ async fn show<'a>(api: &'a ApiRef, request: &HttpRequest) -> Result<AboutPage<'a
         database: database.map(|facts| database_facts(api, &facts)).unwrap_or_default(),
         measured: sizes
             .as_ref()
-            .map(|sizes| Measured { at: When::date_and_time(sizes.at), complete: sizes.complete() }),
+            .map(|sizes| Measured { at: When::date_and_time(sizes.at), complete: sizes.is_complete() }),
         sizes: sizes.iter().flat_map(|sizes| &sizes.tables).map(SizeRow::from).collect(),
         actors: actor_rows(&actors, &(api.config.metrics.0)()),
         ladders: ladders.into_iter().map(LadderRow::from).collect(),

@@ -10,7 +10,7 @@ use flowlord_messages::alerts::{Acknowledge, AddSilence, RemoveSilence};
 
 use super::PATH;
 use super::again::again;
-use crate::core::audit_entry::Trail;
+use crate::core::audit_entry::AuditEntry;
 use crate::core::context::{Api, ApiRef};
 use crate::core::extract::form_body;
 use crate::core::problem::{Answer, Problem};
@@ -31,8 +31,8 @@ pub(crate) async fn act(api: ApiRef, request: HttpRequest, payload: Payload) -> 
         _ => Err(Problem::invalid("the form names no action: send `do` as ack, silence, end or rerun")),
     };
     match &done {
-        Ok(_) => Trail::note(&request, &body),
-        Err(_) => Trail::nothing_changed(&request),
+        Ok(_) => AuditEntry::note(&request, &body),
+        Err(_) => AuditEntry::nothing_changed(&request),
     }
     let notice = done.unwrap_or_else(|problem| Notice::bad(problem.detail()));
     Ok(notice.back_to(&Link::of(PATH, request.query_string()).href()))

@@ -21,7 +21,7 @@ use super::link::Link;
 use super::notice::Notice;
 use super::parts::{Cell, Pager, grouped};
 use super::when::When;
-use crate::core::audit_entry::Trail;
+use crate::core::audit_entry::AuditEntry;
 use crate::core::context::{Api, ApiRef};
 use crate::core::extract::form_body;
 use crate::core::problem::{Answer, Problem};
@@ -211,7 +211,7 @@ pub(crate) async fn execute(api: ApiRef, request: HttpRequest, payload: Payload)
     Ok(match carry_out(&api, &form).await {
         Ok(id) => Notice::good("The backload has started.").back_to(&Link::to(PATH).with("id", &id).href()),
         Err(problem) => {
-            Trail::nothing_changed(&request);
+            AuditEntry::nothing_changed(&request);
             let link = form.fields().iter().fold(Link::to(PATH), |link, (name, text)| link.with(name, text));
             Notice::bad(problem.detail()).back_to(&link.href())
         }

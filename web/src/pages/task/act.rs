@@ -5,7 +5,7 @@ use actix_web::web::{Path, Payload};
 use flowlord_domain::query::Query;
 use flowlord_domain::{TaskState, Uid};
 
-use crate::core::audit_entry::Trail;
+use crate::core::audit_entry::AuditEntry;
 use crate::core::context::{Api, ApiRef};
 use crate::core::extract::form_body;
 use crate::core::problem::{Answer, Problem};
@@ -24,7 +24,7 @@ pub(crate) async fn act(api: ApiRef, path: Path<String>, request: HttpRequest, p
         _ => Err(Problem::invalid("the form names no action: send `do` as again or cancel")),
     };
     if done.is_err() {
-        Trail::nothing_changed(&request);
+        AuditEntry::nothing_changed(&request);
     }
     let notice = done.map_or_else(|problem| Notice::bad(problem.detail()), Notice::good);
     Ok(notice.back_to(&format!("/web/task/{uid}")))

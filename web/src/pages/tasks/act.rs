@@ -9,7 +9,7 @@ use flowlord_domain::{Attempt, Uid};
 use flowlord_messages::read::AttemptsById;
 
 use super::PATH;
-use crate::core::audit_entry::Trail;
+use crate::core::audit_entry::AuditEntry;
 use crate::core::context::{Api, ApiRef};
 use crate::core::extract::form_body;
 use crate::core::problem::{Answer, Problem};
@@ -25,7 +25,7 @@ pub(crate) async fn again(api: ApiRef, request: HttpRequest, payload: Payload) -
         Err(problem) => Err(problem),
     };
     if done.as_ref().map_or(true, |done| done.created == 0) {
-        Trail::nothing_changed(&request);
+        AuditEntry::nothing_changed(&request);
     }
     let notice = done.map_or_else(|problem| Notice::bad(problem.detail()), |done| done.notice());
     Ok(notice.back_to(&Link::of(PATH, request.query_string()).href()))

@@ -7,7 +7,7 @@ use flowlord_messages::library::Reload;
 use flowlord_messages::scheduler::PausePhase;
 
 use super::PATH;
-use crate::core::audit_entry::Trail;
+use crate::core::audit_entry::AuditEntry;
 use crate::core::context::ApiRef;
 use crate::core::extract::form_body;
 use crate::core::problem::Answer;
@@ -34,7 +34,7 @@ pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {
             }
         }
         Err(error) => {
-            Trail::nothing_changed(&request);
+            AuditEntry::nothing_changed(&request);
             Notice::bad(error.detail)
         }
     };
@@ -56,7 +56,7 @@ pub(crate) async fn change(
         Ok(Some(_)) => Notice::good(format!("{task} is paused: its slots start no tasks.")),
         Ok(None) => Notice::good(format!("{task} is resumed.")),
         Err(error) => {
-            Trail::nothing_changed(&request);
+            AuditEntry::nothing_changed(&request);
             Notice::bad(error.detail)
         }
     };

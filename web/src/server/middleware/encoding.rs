@@ -169,7 +169,7 @@ mod tests {
         for (name, value) in headers {
             request = request.insert_header((*name, *value));
         }
-        let service = actix_web::test::init_service(crate::server::http_server::app(stub.api())).await;
+        let service = actix_web::test::init_service(crate::server::app::app(stub.api())).await;
         let response = actix_web::test::call_service(&service, request.to_request()).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = actix_web::body::to_bytes(response.into_body()).await.unwrap();

@@ -1,5 +1,7 @@
 //! What goes round every request.
 
+pub(crate) mod audit;
+pub(crate) mod base_path;
 pub(crate) mod encoding;
 pub(crate) mod http_metrics;
 pub(crate) mod request_guard;

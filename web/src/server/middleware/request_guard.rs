@@ -12,12 +12,12 @@ use flowlord_domain::query::Query;
 use flowlord_kernel::Code;
 use futures_util::FutureExt as _;
 
-use crate::core::audit_entry::Trail;
 use crate::core::auth::{admit, hooks, wants_page};
 use crate::core::context::{Api, ApiRef};
 use crate::core::problem::Problem;
 use crate::core::request_id::X_REQUEST_ID;
 use crate::pages;
+use crate::server::middleware::audit::OpenEntry;
 use crate::server::middleware::encoding::finish;
 use crate::server::middleware::http_metrics::meter;
 
@@ -50,7 +50,7 @@ pub(crate) async fn guard(
         Ok(caller) => caller,
         Err(problem) => return Ok(refusal(&api, request, problem, &id)),
     };
-    let trail = Trail::of(&request, &found, &caller);
+    let audited = OpenEntry::of(&request, &found, &caller);
     if caller.who.is_some() {
         request.extensions_mut().insert(caller.clone());
     }
@@ -81,8 +81,8 @@ pub(crate) async fn guard(
             hooks::shown(request.match_info().as_str())
         );
     }
-    if let Some(trail) = trail {
-        trail.store(&api, &caller, &answer).await;
+    if let Some(audited) = audited {
+        audited.store(&api, &caller, &answer).await;
     }
     let mut answer = finish(api.base.put(identified(&api, answer, &id)));
     set_headers(answer.headers_mut(), &id);

@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::core::context::ApiRef;
 use crate::core::problem::Problem;
 use crate::core::route::RouteClass;
-use crate::server::http_server::app;
+use crate::server::app::app;
 use crate::server::middleware::request_guard::refused;
 
 /// How many answers each thread has under way: one waits for the database while another is written. The fewer, the more

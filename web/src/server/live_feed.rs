@@ -9,8 +9,8 @@ use flowlord_messages::read::{AlertsByRow, AttemptsById, DayStats};
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
-use super::{Kind, News};
 use crate::core::context::Api;
+use crate::core::live_events::{Kind, News};
 use crate::core::view::alert::AlertView;
 use crate::core::view::backload::BackloadView;
 use crate::core::view::stats::{HourView, StatsView, Sum};
@@ -18,7 +18,7 @@ use crate::core::view::task::TaskView;
 
 /// Takes what changed, reads it and tells it. What can't be read is not kept back for later: whoever looks on
 /// begins anew, and so sees what is.
-pub(crate) async fn feed(api: &Api, snapshots: bool) {
+pub(crate) async fn tell_changes(api: &Api, snapshots: bool) {
     let told = async {
         let changes = api.deps.writer.call(TakeChanges).await?;
         news(api, changes, api.deps.kit.now()).await

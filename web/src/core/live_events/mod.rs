@@ -3,7 +3,6 @@
 //! Nothing is read and nothing is kept while nobody looks. A subscriber that is too slow, and one that comes back too
 //! late, is told to begin anew: it can't hold up the others.
 
-mod feed;
 mod stream;
 
 use std::collections::VecDeque;
@@ -11,15 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix_web::web::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::Code;
-use flowlord_messages::changes::TakeChanges;
+use flowlord_kernel::{Code, SharedClock};
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use crate::core::context::Api;
 use crate::core::problem::Problem;
 
-pub(crate) use feed::feed;
 pub(crate) use stream::{Kinds, stream};
 
 /// How many may look on at the same time.
@@ -127,7 +123,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Subscription {
     hub: Arc<Hub>,
-    clock: flowlord_kernel::SharedClock,
+    clock: SharedClock,
     missed: VecDeque<Arc<Event>>,
     events: broadcast::Receiver<Arc<Event>>,
     /// What the subscriber knows, for its first line.
@@ -220,63 +216,62 @@ impl State {
     }
 }
 
-/// Looks on from now, or from after the event that was seen last.
-///
-/// # Errors
-/// `busy` when too many do, `stopping`, and whatever the DB owner answers.
-pub(crate) async fn subscribe(api: &Api, after: Option<&str>) -> Result<Subscription, Problem> {
-    arm(api).await?;
-    let hub = Arc::clone(&api.hub);
-    let mut state = hub.state();
-    let Some(out) = &state.out else {
-        return Err(Problem::new(Code::Stopping, "the service is stopping: there are no more events"));
-    };
-    if state.subscribers >= MAX_SUBSCRIBERS {
-        let detail =
-            format!("there are {MAX_SUBSCRIBERS} subscribers already: close some, or read the lists");
-        return Err(Problem::new(Code::Busy, detail));
-    }
-    let events = out.subscribe();
-    let number = after.map(|after| hub.number(after));
-    let (from, missed) = match number
-        .map(|number| number.and_then(|number| Some((number, state.since(number)?))))
-    {
-        None => (state.last, VecDeque::new()),
-        Some(Some((number, missed))) => (number, missed),
-        Some(None) => {
-            let text = hub.text(state.last, Kind::Reset, "{}");
-            (state.last, VecDeque::from([Arc::new(Event { number: state.last, kind: Kind::Reset, text })]))
-        }
-    };
-    state.subscribers += 1;
-    drop(state);
-    let from = hub.id(from);
-    Ok(Subscription { clock: api.deps.kit.clock().clone(), missed, events, from, hub })
-}
-
-/// The id from which somebody who reads a list now can go on: `after` of a later [`subscribe`]. None while nobody
-/// looks on, and nothing is gathered.
-pub(crate) fn here(api: &Api) -> Option<String> {
-    let now = api.deps.kit.now();
-    if !api.hub.is_watched(now) {
-        return None;
-    }
-    let mut state = api.hub.state();
-    state.watched_until = Some(now + COMES_BACK);
-    Some(api.hub.id(state.last))
-}
-
-/// What changed before anybody looked is of no concern, and the owner tells of changes only once until they are taken.
-async fn arm(api: &Api) -> Result<(), Problem> {
-    if !api.hub.is_watched(api.deps.kit.now()) {
-        api.hub.break_off();
-        api.hub.state().watched_until = Some(api.deps.kit.now() + COMES_BACK);
-        api.deps.writer.call(TakeChanges).await?;
-    }
-    Ok(())
-}
-
 impl Hub {
+    /// Begins to gather: what changed before anybody looked is of no use.
+    pub(crate) fn begin(&self, now: DateTime<Utc>) {
+        self.break_off();
+        self.state().watched_until = Some(now + COMES_BACK);
+    }
+
+    /// The id from which somebody who reads a list now can go on: `after` of a later subscription. None while nobody
+    /// looks on, and nothing is gathered.
+    pub(crate) fn here(&self, now: DateTime<Utc>) -> Option<String> {
+        if !self.is_watched(now) {
+            return None;
+        }
+        let mut state = self.state();
+        state.watched_until = Some(now + COMES_BACK);
+        Some(self.id(state.last))
+    }
+
+    /// Looks on from now, or from after the event that was seen last.
+    ///
+    /// # Errors
+    /// `busy` when too many do, and `stopping`.
+    pub(crate) fn subscribe(
+        self: &Arc<Self>,
+        clock: &SharedClock,
+        after: Option<&str>,
+    ) -> Result<Subscription, Problem> {
+        let mut state = self.state();
+        let Some(out) = &state.out else {
+            return Err(Problem::new(Code::Stopping, "the service is stopping: nothing more changes"));
+        };
+        if state.subscribers >= MAX_SUBSCRIBERS {
+            let detail = format!("{MAX_SUBSCRIBERS} look on already: close some, or read the lists");
+            return Err(Problem::new(Code::Busy, detail));
+        }
+        let events = out.subscribe();
+        let (from, missed) = match after.map(|after| self.missed(&state, after)) {
+            None => (state.last, VecDeque::new()),
+            Some(Some(known)) => known,
+            Some(None) => {
+                let (number, kind) = (state.last, Kind::Reset);
+                let text = self.text(number, kind, "{}");
+                (number, VecDeque::from([Arc::new(Event { number, kind, text })]))
+            }
+        };
+        state.subscribers += 1;
+        drop(state);
+        Ok(Subscription { clock: clock.clone(), missed, events, from: self.id(from), hub: Arc::clone(self) })
+    }
+
+    /// What one missed that saw the event of this id last; none when it can't be told any more.
+    fn missed(&self, state: &State, id: &str) -> Option<(u64, VecDeque<Arc<Event>>)> {
+        let number = self.number(id)?;
+        Some((number, state.since(number)?))
+    }
+
     /// The number of an id of this process.
     fn number(&self, id: &str) -> Option<u64> {
         let (epoch, number) = id.split_once('-')?;

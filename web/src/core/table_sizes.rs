@@ -1,12 +1,11 @@
 //! Rows and bytes of each table. Counting reads a little of every page, which takes a second for each gigabyte or so:
 //! it is done beside, a table at a time, at most once an hour and only when somebody looks.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_messages::clients::DatabaseReader;
 use flowlord_messages::database::{MeasureTable, TableSize};
-
-use crate::core::context::ApiRef;
 
 /// So long what was counted is good enough.
 const FRESH: TimeDelta = TimeDelta::hours(1);
@@ -18,40 +17,43 @@ const MOST_PAGES: u64 = 100_000;
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// What was counted last.
-#[derive(Debug, Default)]
-pub(crate) struct Sizes(Mutex<State>);
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TableSizes(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    counted: Option<Counted>,
+    counted: Option<CountedTables>,
     counting: bool,
 }
 
-/// A count.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Counted {
-    pub(super) at: DateTime<Utc>,
-    pub(super) tables: Vec<TableSize>,
+pub(crate) struct CountedTables {
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) tables: Vec<TableSize>,
 }
 
-impl Counted {
-    pub(super) fn complete(&self) -> bool {
+impl CountedTables {
+    pub(crate) fn is_complete(&self) -> bool {
         self.tables.iter().all(|table| table.complete)
     }
 }
 
-impl Sizes {
+impl TableSizes {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What is known, and whether the caller is to count anew.
-    fn look(&self, now: DateTime<Utc>) -> (Option<Counted>, bool) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn look(&self, now: DateTime<Utc>) -> (Option<CountedTables>, bool) {
+        let mut state = self.state();
         let fresh = state.counted.as_ref().is_some_and(|counted| now - counted.at < FRESH);
         let begin = !fresh && !state.counting;
         state.counting |= begin;
         (state.counted.clone(), begin)
     }
 
-    fn put(&self, counted: Option<Counted>) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn put(&self, counted: Option<CountedTables>) {
+        let mut state = self.state();
         state.counting = false;
         if counted.is_some() {
             state.counted = counted;
@@ -59,27 +61,33 @@ impl Sizes {
     }
 }
 
-/// What was counted last; a count is begun where that is old.
-pub(super) async fn current(api: &ApiRef, tables: Vec<String>) -> Option<Counted> {
-    let now = api.deps.kit.now();
-    let (known, begin) = api.sizes.look(now);
-    if !begin {
-        return known;
+impl TableSizes {
+    /// What was counted last; a count is begun where that is old.
+    pub(crate) async fn current(
+        &self,
+        reader: &DatabaseReader,
+        tables: Vec<String>,
+        now: DateTime<Utc>,
+    ) -> Option<CountedTables> {
+        let (known, begin) = self.look(now);
+        if !begin {
+            return known;
+        }
+        let (sizes, reader) = (self.clone(), reader.clone());
+        let count = actix_web::rt::spawn(async move {
+            let counted = count(&reader, tables, now).await;
+            sizes.put(counted.clone());
+            counted
+        });
+        let fresh = tokio::time::timeout(PATIENCE, count).await;
+        fresh.ok().and_then(Result::ok).flatten().or(known)
     }
-    let api = api.clone();
-    let count = actix_web::rt::spawn(async move {
-        let counted = count(&api, tables, now).await;
-        api.sizes.put(counted.clone());
-        counted
-    });
-    let fresh = tokio::time::timeout(PATIENCE, count).await;
-    fresh.ok().and_then(Result::ok).flatten().or(known)
 }
 
-async fn count(api: &ApiRef, names: Vec<String>, now: DateTime<Utc>) -> Option<Counted> {
+async fn count(reader: &DatabaseReader, names: Vec<String>, now: DateTime<Utc>) -> Option<CountedTables> {
     let mut tables = Vec::with_capacity(names.len());
     for table in names {
-        match api.deps.view_reader.call(MeasureTable { table, most_pages: MOST_PAGES }).await {
+        match reader.call(MeasureTable { table, most_pages: MOST_PAGES }).await {
             Ok(size) => tables.push(size),
             Err(err) => {
                 log::warn!("event=table_not_measured error={err}");
@@ -88,7 +96,7 @@ async fn count(api: &ApiRef, names: Vec<String>, now: DateTime<Utc>) -> Option<C
         }
     }
     tables.sort_by_key(|table| std::cmp::Reverse(table.bytes + table.index_bytes));
-    Some(Counted { at: now, tables })
+    Some(CountedTables { at: now, tables })
 }
 
 #[cfg(test)]
@@ -97,13 +105,13 @@ mod tests {
 
     #[test]
     fn one_counts_at_a_time_and_once_an_hour() {
-        let sizes = Sizes::default();
+        let sizes = TableSizes::default();
         let now: DateTime<Utc> = "2026-03-02T12:00:00Z".parse().unwrap();
         assert_eq!(sizes.look(now), (None, true));
         assert_eq!(sizes.look(now), (None, false), "somebody counts");
         sizes.put(None);
         assert_eq!(sizes.look(now), (None, true), "they could not");
-        let counted = Counted { at: now, tables: Vec::new() };
+        let counted = CountedTables { at: now, tables: Vec::new() };
         sizes.put(Some(counted.clone()));
         assert_eq!(sizes.look(now + TimeDelta::minutes(59)), (Some(counted.clone()), false));
         assert_eq!(sizes.look(now + TimeDelta::minutes(60)), (Some(counted), true));

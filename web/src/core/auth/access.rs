@@ -1,0 +1,18 @@
+//! What the operator chose about who is let in.
+
+use flowlord_messages::token::TokenHash;
+
+use super::proxies::Proxies;
+
+/// How requests are let in.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// Requests without a token may do everything: this machine only, or the operator meant it.
+    pub anonymous: bool,
+    /// `/metrics` needs no token.
+    pub open_metrics: bool,
+    /// The hash of the token that is good for programs that can read the data folder, while the service runs.
+    pub local: Option<TokenHash>,
+    /// Who is believed about the addresses that others come from.
+    pub proxies: Proxies,
+}

@@ -1,0 +1,21 @@
+//! Takes the base path off a request.
+
+use actix_web::Error;
+use actix_web::body::BoxBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+
+use crate::core::context::ApiRef;
+
+/// Takes the base path off a request, before anything else asks for its path.
+pub(crate) async fn without_base(
+    api: ApiRef,
+    mut request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if let Some(routed) = api.base.routed(request.uri()) {
+        request.match_info_mut().get_mut().update(&routed);
+        request.head_mut().uri = routed;
+    }
+    next.call(request).await
+}
