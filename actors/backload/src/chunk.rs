@@ -1,4 +1,4 @@
-//! One chunk: made, looked up where only some tasks are wanted, stored.
+//! One chunk of tasks: made, filtered where only some tasks are wanted, stored.
 
 use flowlord_domain::NewTask;
 use flowlord_domain::backload::{Only, Plan};

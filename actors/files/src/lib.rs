@@ -35,7 +35,7 @@ pub struct Config {
     pub places: Vec<Location>,
     /// How often they are scanned.
     pub every: TimeDelta,
-    /// How stores are reached.
+    /// How storages are reached.
     pub stores: Stores,
 }
 

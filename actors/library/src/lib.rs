@@ -165,7 +165,7 @@ impl Library {
         let Reloaded { added, changed, removed, broken } = &reloaded;
         let has_same_files = added.is_empty() && changed.is_empty() && removed.is_empty();
         let is_same = has_same_files && self.row_problems == row_problems;
-        // Whoever holds the same workflows may keep what it made of them. After a scan that failed, or a restart,
+        // An actor that holds the same workflows may keep what it made of them. After a scan that failed, or a restart,
         // what was loaded isn't what was compared with.
         let workflows = match self.current.take() {
             Some(current) if is_same && self.catalog.is_some() => current.workflows,

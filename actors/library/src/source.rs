@@ -5,7 +5,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::files::{self, FileContent, FoundFiles, MAX_FILE_BYTES};
 
-/// As many files of a store are on their way at the same time.
+/// How many files of a storage are read at the same time.
 const MAX_READS: usize = 16;
 
 /// A file that a scan found.

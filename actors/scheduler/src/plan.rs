@@ -16,7 +16,7 @@ use crate::slot::{DueSlot, PlannedPhase, SlotName};
 /// A slot that comes up later than this is treated as one in downtime: the machine slept, or its clock was set.
 pub(crate) const MAX_LATENESS: TimeDelta = TimeDelta::seconds(60);
 
-/// The smallest step of time that is told apart.
+/// The smallest difference between two times.
 const INSTANT: TimeDelta = TimeDelta::microseconds(1);
 
 /// What is due.

@@ -1,4 +1,4 @@
-//! What is at and below a place, and what of it can't be taken.
+//! Files and folders at a place, and entries that can't be taken.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;

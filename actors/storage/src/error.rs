@@ -1,4 +1,4 @@
-//! What goes wrong with files, and what to change.
+//! Errors of files, each with what to change.
 
 /// What a store answers.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,4 +1,4 @@
-//! What is at and below a place, listed.
+//! Lists the files at and below a place.
 
 use std::borrow::Cow;
 use std::path::Path;
