@@ -33,7 +33,6 @@ pub enum BulkError {
     /// The database can't be made.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// SQLite says no.
     #[error("the history can't be stored: {0}")]
     Sqlite(#[from] rusqlite::Error),
     /// The file can't be put in its place.
@@ -76,9 +75,6 @@ impl std::fmt::Debug for Bulk {
 
 impl Bulk {
     /// Begins a database in a folder that has none.
-    ///
-    /// # Errors
-    /// When the folder has a database, is in use, or can't be written.
     pub fn begin(folder: &Path) -> Result<Self, BulkError> {
         let lock = FolderLock::take(folder)?;
         let path = folder.join(DATABASE);
@@ -102,9 +98,6 @@ impl Bulk {
     }
 
     /// Stores an attempt as it stands. Those that come in the order of their ids are stored fastest.
-    ///
-    /// # Errors
-    /// When the id is taken, or the disk is full.
     pub fn attempt(&mut self, attempt: &Attempt) -> Result<(), BulkError> {
         self.write(|context| Ok(context.insert_attempt(attempt)?))?;
         self.added += 1;
@@ -116,17 +109,11 @@ impl Bulk {
     }
 
     /// Stores alerts as told.
-    ///
-    /// # Errors
-    /// When the disk is full.
     pub fn alert(&mut self, alert: &NewAlert) -> Result<(), BulkError> {
         self.write(|context| context.insert_alert(alert, true))
     }
 
     /// Stores a slot that an attempt started.
-    ///
-    /// # Errors
-    /// When the slot was stored before, or the disk is full.
     pub fn slot(&mut self, slot: &SlotKey, started: flowlord_domain::Uid) -> Result<(), BulkError> {
         self.write(|context| context.take_slot(slot, &[started]))
     }
@@ -145,9 +132,6 @@ impl Bulk {
     }
 
     /// Builds the indexes, brings all to disk, and gives the database its name. Answers how many attempts it holds.
-    ///
-    /// # Errors
-    /// When the disk is full.
     pub fn finish(self) -> Result<u64, BulkError> {
         let Self { connection, totals, indexes, added, folder, .. } = self;
         totals.write_to(&connection)?;
@@ -191,9 +175,13 @@ impl WriteContext<'_> {
             TaskState::Leased => attempt.lease_expires,
             TaskState::Done => attempt.ended,
         };
-        self.run_sql("INSERT INTO task (uid, queue, state, lane, due, lease, delivery, expired, retry, worker, workflow,
-                     parent, result, progress, started, ended, chain, info, meta, msg)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)", params![
+        self.run_sql(
+            "INSERT INTO task (uid, queue, state, lane, due, lease, delivery, expired, retry, worker,
+                 workflow,
+                 parent, result, progress, started, ended, chain, info, meta, msg)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+                 ?19)",
+            params![
                 attempt.uid.0,
                 queue,
                 column::state(attempt.state),
@@ -214,7 +202,8 @@ impl WriteContext<'_> {
                 attempt.info,
                 attempt.meta,
                 attempt.msg,
-            ])?;
+            ],
+        )?;
         self.totals.add_created(attempt.uid, queue);
         if let Some(result) = attempt.result {
             let (started, ended) = (attempt.started, attempt.ended);

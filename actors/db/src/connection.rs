@@ -25,12 +25,7 @@ const STATEMENTS: usize = 128;
 pub enum OpenError {
     /// The folder can't be made or written.
     #[error("the data folder {path} can't be used: {source}; make it writable or name another with --data")]
-    Folder {
-        /// Which folder.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Folder { path: PathBuf, source: std::io::Error },
     /// Another process has it.
     #[error("the data folder {0} is in use by another flowlord; stop that one or name another with --data")]
     InUse(PathBuf),
@@ -39,24 +34,14 @@ pub enum OpenError {
         "the database has schema version {found}, this program knows up to {VERSION}: start the newer flowlord, \
          or restore a snapshot made before the upgrade"
     )]
-    Newer {
-        /// The version found.
-        found: usize,
-    },
-    /// Written by another program.
+    Newer { found: usize },
     #[error(
         "the file {0} is not a database of flowlord: name another folder with --data; `flowlord import` takes the \
              history of the old system"
     )]
     Foreign(PathBuf),
-    /// SQLite says no.
     #[error("the database {path} can't be opened: {source}")]
-    Sqlite {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
+    Sqlite { path: PathBuf, source: rusqlite::Error },
     /// The pool of readers can't be made.
     #[error("the database can't be opened for reading: {0}")]
     Pool(#[from] r2d2::Error),

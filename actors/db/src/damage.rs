@@ -25,7 +25,6 @@ pub const RESTART_PAUSE: TimeDelta = TimeDelta::hours(1);
 /// Damage as it was seen first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// When it was seen.
     pub at: DateTime<Utc>,
     /// By what, and what SQLite said.
     pub what: String,
@@ -34,11 +33,9 @@ pub struct Seen {
 /// What a start did about damage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handled {
-    /// When it did so.
     pub at: DateTime<Utc>,
     /// Whether a snapshot took the place of the database; else all of it was found sound.
     pub is_restored: bool,
-    /// What the alert says.
     pub text: String,
     /// Whether the alert is stored.
     pub is_alert_stored: bool,
@@ -61,9 +58,6 @@ fn mark_file(data: &Path) -> PathBuf {
 
 impl Mark {
     /// The mark of a data folder; an empty one where nothing was seen.
-    ///
-    /// # Errors
-    /// When it is there and can't be read.
     pub fn read(data: &Path) -> io::Result<Self> {
         match std::fs::read(mark_file(data)) {
             Ok(text) => Ok(serde_json::from_slice(&text)?),
@@ -85,9 +79,6 @@ impl Mark {
     }
 
     /// Removes it: a person put another database in place.
-    ///
-    /// # Errors
-    /// When it can't be removed.
     pub fn remove(data: &Path) -> io::Result<()> {
         match std::fs::remove_file(mark_file(data)) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -14,9 +14,6 @@ pub struct FolderLock {
 
 impl FolderLock {
     /// Makes the folder and takes its lock.
-    ///
-    /// # Errors
-    /// When the folder can't be written, or another process holds the lock.
     pub fn take(folder: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Folder { path: folder.to_owned(), source };
         std::fs::create_dir_all(folder).map_err(failed)?;

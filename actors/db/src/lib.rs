@@ -3,6 +3,8 @@
 //! The owner is an actor alone on its thread. Whatever arrived while the last commit was written is the next
 //! transaction; every command in it has a savepoint of its own, and is answered after the commit is on disk.
 
+#![expect(missing_docs, reason = "only what its name doesn't say is documented")]
+
 mod answered;
 mod bulk;
 mod changelog;
@@ -56,7 +58,6 @@ const READERS: usize = 2;
 /// A database that is open, with its actors.
 #[derive(Debug)]
 pub struct Database {
-    /// Takes every write.
     pub owner: Addr<Owner>,
     /// Takes every query that work waits for.
     pub readers: Addr<Reader>,
@@ -72,9 +73,6 @@ pub struct Database {
 impl Database {
     /// Opens the database in the folder of `lock`, migrates it, and starts its owner in `arbiter`. With `record` it
     /// notes which rows change, in the log that is there or a new one of that number.
-    ///
-    /// # Errors
-    /// When the database can't be opened.
     pub fn open(
         lock: FolderLock,
         record: Option<u64>,

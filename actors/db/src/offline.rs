@@ -11,31 +11,17 @@ use crate::schema::{VERSION, read_version};
 /// Why it can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum OfflineError {
-    /// SQLite says no.
     #[error("the database {path} can't be read: {source}")]
-    Sqlite {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
+    Sqlite { path: PathBuf, source: rusqlite::Error },
     /// It was written by another version.
     #[error(
         "the database {path} has schema version {found} and this program reads {VERSION}: an older one is brought up to \
          date when the service starts, a newer one needs a newer program"
     )]
-    Version {
-        /// Which.
-        path: PathBuf,
-        /// The version found.
-        found: usize,
-    },
+    Version { path: PathBuf, found: usize },
 }
 
 /// The alerts of some time, from the database `path`. Hold the lock of its folder meanwhile.
-///
-/// # Errors
-/// When it can't be read, or another version of the program wrote it.
 pub fn list_alerts(path: &Path, query: &ListAlerts) -> Result<Vec<StoredAlert>, OfflineError> {
     let failed = |source| OfflineError::Sqlite { path: path.to_owned(), source };
     let connection = open_read_only(path).map_err(failed)?;

@@ -7,8 +7,12 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, Row}
 pub(crate) trait CachedSql {
     fn statement(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>>;
 
+    fn run_sql(&self, sql: &str, values: impl Params) -> rusqlite::Result<()> {
+        self.change_rows(sql, values).map(drop)
+    }
+
     /// Answers how many rows changed.
-    fn run_sql(&self, sql: &str, values: impl Params) -> rusqlite::Result<usize> {
+    fn change_rows(&self, sql: &str, values: impl Params) -> rusqlite::Result<usize> {
         self.statement(sql)?.execute(values)
     }
 

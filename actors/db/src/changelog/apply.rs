@@ -35,7 +35,6 @@ pub enum SegmentError {
     /// It is of another database, or of another version of it.
     #[error("it is of another database: {0}")]
     Foreign(String),
-    /// SQLite says no.
     #[error("it can't be applied: {0}")]
     Sqlite(#[from] rusqlite::Error),
 }

@@ -86,8 +86,8 @@ fn write_rows(
 ) -> rusqlite::Result<()> {
     let rows = format!(
         "SELECT c.key, t.{} IS NULL, t.* FROM
-             (SELECT DISTINCT key FROM row_change WHERE seq > ?1 AND seq <= ?2 AND tbl = ?3) AS c
-             LEFT JOIN main.{} AS t ON {}",
+         (SELECT DISTINCT key FROM row_change WHERE seq > ?1 AND seq <= ?2 AND tbl = ?3) AS c
+         LEFT JOIN main.{} AS t ON {}",
         table.key.first().map(|column| quoted(column)).unwrap_or_default(),
         quoted(&table.name),
         table.same_row("c.key"),

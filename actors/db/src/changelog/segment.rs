@@ -11,7 +11,6 @@ use serde_json::json;
 /// The form of the lines that this program writes and reads.
 pub(super) const FORMAT: u32 = 1;
 
-/// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SegmentHeader {
     pub(super) format: u32,

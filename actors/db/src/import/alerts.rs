@@ -1,4 +1,4 @@
-//! Alerts: they were told there, so nobody is told again.
+//! Alerts: the old system sent their notifications, so none is sent again.
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::{AlertKind, Uid};

@@ -33,19 +33,14 @@ const CACHE_KILOBYTES: i64 = -256_000;
 /// What is taken, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// `task_records`
     Tasks,
-    /// `alert_records`
     Alerts,
-    /// `file_messages`
     Files,
 }
 
 impl Kind {
-    /// All kinds.
     pub const ALL: [Self; 3] = [Self::Tasks, Self::Alerts, Self::Files];
 
-    /// Its table there.
     #[must_use]
     pub fn table(self) -> &'static str {
         match self {
@@ -55,7 +50,6 @@ impl Kind {
         }
     }
 
-    /// What people call it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -69,7 +63,6 @@ impl Kind {
 /// What became of the rows of one kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// How many were taken.
     pub taken: u64,
     /// How many were there already.
     pub known: u64,
@@ -106,12 +99,7 @@ enum RowFate {
 pub enum ImportError {
     /// The old database can't be read.
     #[error("{path} can't be read: {source}")]
-    Old {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
+    Old { path: PathBuf, source: rusqlite::Error },
     /// It is another database.
     #[error("{0} is not a database of the reference system: it has no table task_records")]
     Other(PathBuf),
@@ -123,13 +111,7 @@ pub enum ImportError {
         "{path} has schema version {found}, this program takes 1 and 2: start the old system that knows both once, or \
              name a database of schema 1 or 2"
     )]
-    Version {
-        /// Which.
-        path: PathBuf,
-        /// What it says.
-        found: String,
-    },
-    /// Ours can't be opened.
+    Version { path: PathBuf, found: String },
     #[error(transparent)]
     Open(#[from] OpenError),
     /// Ours can't be written. What was committed stays, and another run goes on from there.
@@ -142,9 +124,6 @@ pub type Report = BTreeMap<Kind, Counts>;
 
 /// Takes the history of `old` into the database of a data folder that no service uses. `progress` hears how many rows
 /// of a kind were read so far, and of how many.
-///
-/// # Errors
-/// When one can't be read or the other not written.
 pub fn import(
     old: &Path,
     lock: &FolderLock,
@@ -170,7 +149,6 @@ pub fn import(
     Ok(report)
 }
 
-/// One commit.
 fn write_batch(
     connection: &Connection,
     names: &mut NameCache,

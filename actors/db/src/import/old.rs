@@ -160,7 +160,6 @@ impl OldRow {
         times::read_time(self.value(column))
     }
 
-    /// How people find it.
     pub(super) fn describe(&self) -> String {
         let named = ["type", "task_type", "job", "id", "path", "created", "created_at", "received_at"];
         let parts = named.iter().filter(|column| self.columns.iter().any(|name| name == *column));

@@ -54,7 +54,7 @@ pub(super) fn take_row(context: &mut WriteContext<'_>, row: &OldRow) -> rusqlite
     })
 }
 
-/// What is left out could be run twice, or never: whoever starts it anew decides.
+/// A task that is left out may have run, or not: who starts it anew decides.
 fn why_left(result: &str) -> &'static str {
     match result.trim() {
         "" | "running" => "it is unfinished: a backload with only=missing creates it again",

@@ -7,9 +7,6 @@ use rusqlite::types::Value;
 const FORMS: [&str; 3] = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H"];
 
 /// The time of a value; none where it says none: empty, or the zero time of its program.
-///
-/// # Errors
-/// When it is something else than a time.
 pub(super) fn read_time(value: &Value) -> Result<Option<DateTime<Utc>>, InvalidTime> {
     let time = match value {
         Value::Null => return Ok(None),

@@ -52,14 +52,12 @@ impl UidRange {
     }
 }
 
-/// A row that fits.
 #[derive(Debug)]
 pub(super) struct MatchingRow {
     pub(super) uid: Uid,
     pub(super) key: SortKey,
 }
 
-/// Rows that fit.
 #[derive(Debug, Default)]
 pub(super) struct FoundRows {
     pub(super) rows: Vec<MatchingRow>,

@@ -19,7 +19,6 @@ const MAX_SIDE_BY_SIDE: usize = 64;
 /// Rows by age, within an index.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum TaskSource {
-    /// Every task.
     All,
     /// Of one topic and job.
     Queue(i64),

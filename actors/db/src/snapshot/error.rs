@@ -13,28 +13,12 @@ pub enum SnapshotError {
     Exists(PathBuf),
     /// The file or its folder can't be written.
     #[error("{path} can't be written: {source}")]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// SQLite says no.
+    Io { path: PathBuf, source: std::io::Error },
     #[error("the copy {path} failed: {source}")]
-    Sqlite {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
+    Sqlite { path: PathBuf, source: rusqlite::Error },
     /// What was copied isn't sound.
     #[error("{path} is damaged: {problem}")]
-    Damaged {
-        /// Which.
-        path: PathBuf,
-        /// What the check says.
-        problem: String,
-    },
+    Damaged { path: PathBuf, problem: String },
     /// The database turned out damaged while it was copied: what was read of it isn't to be kept.
     #[error("damage was seen in the database while it was copied")]
     GivenUp,
@@ -43,12 +27,7 @@ pub enum SnapshotError {
     Foreign(PathBuf),
     /// One of a newer version.
     #[error("{path} has schema version {found}, this program knows 1 to {VERSION}")]
-    Version {
-        /// Which.
-        path: PathBuf,
-        /// The version found.
-        found: usize,
-    },
+    Version { path: PathBuf, found: usize },
 }
 
 impl SnapshotError {

@@ -1,5 +1,5 @@
-//! Long work on a file that mustn't slow down the writer: on a thread that yields to the others, and flushed in small
-//! pieces as the file grows.
+//! Long work on a file that mustn't slow down the writer: on a thread with lower priority, and flushed in small pieces
+//! as the file grows.
 
 use std::fs::File;
 use std::panic::resume_unwind;
@@ -10,7 +10,7 @@ use flowlord_kernel::lower_priority;
 use rusqlite::Connection;
 
 /// After so many bytes the file is brought to disk. A flush of the write-ahead log waits for what the disk has still to
-/// write, whoever wrote it: a quarter of a megabyte takes it about a millisecond.
+/// write, of all programs: a quarter of a megabyte takes it about a millisecond.
 const PIECE: u64 = 256 * 1024;
 
 /// How often SQLite asks, in its steps: it takes a few thousand for a piece.

@@ -29,15 +29,9 @@ pub enum RestoreError {
     Log(String),
     /// The folder can't be written.
     #[error("{path} can't be written: {source}")]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Io { path: PathBuf, source: std::io::Error },
 }
 
-/// What was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
     /// The snapshot that is the database now.
@@ -53,7 +47,6 @@ pub struct Restored {
 /// The state of the database file in a data folder, as far as a quick look tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// There is none.
     Nothing,
     /// One that opens.
     Sound,
@@ -86,9 +79,6 @@ pub fn look(data: &Path) -> Result<Found, SnapshotError> {
 }
 
 /// The same by reading all of it.
-///
-/// # Errors
-/// As [`look`].
 pub fn look_through(data: &Path) -> Result<Found, SnapshotError> {
     match look(data)? {
         Found::Sound => {}
@@ -109,9 +99,6 @@ pub struct Restoring {
 
 impl Restoring {
     /// Makes the copy beside the database; nothing is moved yet.
-    ///
-    /// # Errors
-    /// When there is a database and `force` isn't set, or the snapshot isn't sound.
     pub fn begin(snapshot: &Path, data: &Path, force: bool) -> Result<Self, RestoreError> {
         let path = data.join(DATABASE);
         if path.exists() && !force {
@@ -149,9 +136,6 @@ impl Restoring {
 
     /// Puts it in the place of the database; one that is there is moved aside. `from` is how people name the
     /// snapshot.
-    ///
-    /// # Errors
-    /// When the folder can't be written, or what was applied doesn't fit together.
     pub fn finish(self, from: String, now: DateTime<Utc>) -> Result<Restored, RestoreError> {
         let Self { data, fresh, replay } = self;
         let io = |source| RestoreError::Io { path: data.clone(), source };

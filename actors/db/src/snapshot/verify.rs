@@ -9,9 +9,6 @@ use crate::schema::{VERSION, is_ours, read_version};
 use crate::snapshot::error::SnapshotError;
 
 /// Reads a copy through and answers its schema version.
-///
-/// # Errors
-/// When it can't be opened, isn't sound, or is no database that this program can open.
 pub fn check(path: &Path) -> Result<usize, SnapshotError> {
     let failed = SnapshotError::for_copy(path);
     let connection = open_read_only(path).map_err(&failed)?;

@@ -1,20 +1,16 @@
 //! Who changed what: an entry for each change that a person made.
 
 use flowlord_messages::audit::{Action, Change, ChangePage, ListChanges, RecordChange, StoredChange};
-use rusqlite::{Connection, Row, Rows, params};
+use rusqlite::Rows;
 
-use crate::column::{ReadColumn as _, micros};
-use crate::reader::Query;
-use crate::sql::CachedSql as _;
-use crate::writer::command::Command;
-use crate::writer::context::{CommandResult, WriteContext};
+use crate::tables::prelude::*;
 
 impl Command for RecordChange {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let change = &self.change;
-        context.run_sql(
+        Ok(context.run_sql(
             "INSERT INTO change (at, who, source, action, what, detail, status)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             params![
                 micros(change.at),
                 change.who,
@@ -24,8 +20,7 @@ impl Command for RecordChange {
                 change.detail,
                 change.status
             ],
-        )?;
-        Ok(())
+        )?)
     }
 }
 
@@ -35,7 +30,7 @@ pub(crate) const MAX_ENTRIES_READ: usize = 5_000;
 /// Ordered by time and then id, so that a page goes on where the last one ended also where the clock was set back.
 pub(crate) const CHANGES_BACKWARDS: &str =
     "SELECT id, at, who, source, action, what, detail, status FROM change
-    WHERE at >= ?1 AND (at, id) < (?2, ?3) ORDER BY at DESC, id DESC LIMIT ?4";
+     WHERE at >= ?1 AND (at, id) < (?2, ?3) ORDER BY at DESC, id DESC LIMIT ?4";
 
 impl Query for ListChanges {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<ChangePage> {

@@ -9,13 +9,8 @@ use flowlord_messages::backload::{
     BackloadState, CheckBackload, Checked, Failure, MAX_FAILURES, MAX_UNFINISHED, ReadBackload,
     ReadBackloads, SaveBackload, SetBackloadState, StoreBackloadChunk, StoredBackload,
 };
-use rusqlite::{Connection, Row, params};
 
-use crate::column::{self, ReadColumn as _, bits, micros, unbits};
-use crate::reader::Query;
-use crate::sql::CachedSql as _;
-use crate::writer::command::Command;
-use crate::writer::context::{CommandError, CommandResult, WriteContext, find_queue};
+use crate::tables::prelude::*;
 
 /// How many finished ones are remembered.
 const KEPT_BACKLOADS: usize = 1_000;
@@ -32,7 +27,7 @@ impl Command for SaveBackload {
         let state = if self.total == 0 { BackloadState::Done } else { BackloadState::Running };
         Ok(context.insert_row(
             "INSERT INTO backload (requested, changed, state, total, next, digest, request, message)
-                 VALUES (?1, ?1, ?2, ?3, 0, ?4, ?5, ?6)",
+             VALUES (?1, ?1, ?2, ?3, 0, ?4, ?5, ?6)",
             params![
                 micros(self.now),
                 column::backload_state(state),
@@ -47,10 +42,10 @@ impl Command for SaveBackload {
 
 impl Command for StoreBackloadChunk {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Vec<Uid>> {
-        let moved = context.run_sql(
+        let moved = context.change_rows(
             "UPDATE backload SET next = ?3, created = created + ?4, skipped = skipped + ?5,
-                     failed = failed + ?6, changed = ?7, state = iif(?3 < total, 0, 3)
-                 WHERE id = ?1 AND next = ?2 AND state = 0",
+                 failed = failed + ?6, changed = ?7, state = iif(?3 < total, 0, 3)
+             WHERE id = ?1 AND next = ?2 AND state = 0",
             params![
                 self.id,
                 self.from,
@@ -112,7 +107,7 @@ impl WriteContext<'_> {
     fn forget_backloads(&self) -> rusqlite::Result<()> {
         let oldest: Option<i64> = self.read_value(
             "SELECT max(id) FROM
-                     (SELECT id FROM backload WHERE state >= 2 ORDER BY id DESC LIMIT -1 OFFSET ?1)",
+                 (SELECT id FROM backload WHERE state >= 2 ORDER BY id DESC LIMIT -1 OFFSET ?1)",
             [KEPT_BACKLOADS],
         )?;
         let Some(oldest) = oldest else { return Ok(()) };
@@ -121,7 +116,7 @@ impl WriteContext<'_> {
                  (SELECT id FROM backload WHERE id <= ?1 AND state >= 2)",
             [oldest],
         )?;
-        self.run_sql("DELETE FROM backload WHERE id <= ?1 AND state >= 2", [oldest]).map(drop)
+        self.run_sql("DELETE FROM backload WHERE id <= ?1 AND state >= 2", [oldest])
     }
 }
 
@@ -188,7 +183,7 @@ impl Query for CheckBackload {
         };
         let ready = connection.read_value(
             "SELECT count(*) FROM
-                     (SELECT 1 FROM task WHERE state = 0 AND queue = ?1 AND lane = 1 LIMIT ?2)",
+                 (SELECT 1 FROM task WHERE state = 0 AND queue = ?1 AND lane = 1 LIMIT ?2)",
             params![queue, self.count_to],
         )?;
         let wanted = match self.only {

@@ -2,13 +2,9 @@
 
 use flowlord_kernel::Code;
 use flowlord_messages::rowlog::{ForgetChanges, RestartLog};
-use rusqlite::params;
 
 use crate::changelog::log::restart_log;
-use crate::column::bits;
-use crate::sql::CachedSql as _;
-use crate::writer::command::Command;
-use crate::writer::context::{CommandError, CommandResult, WriteContext};
+use crate::tables::prelude::*;
 
 impl Command for RestartLog {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
@@ -18,7 +14,7 @@ impl Command for RestartLog {
 
 impl Command for ForgetChanges {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<bool> {
-        let known = context.run_sql(
+        let known = context.change_rows(
             "UPDATE row_log SET taken = ?2, digest = ?3 WHERE chain = ?1 AND taken <= ?2",
             params![bits(self.chain), self.upto, self.digest],
         )?;
@@ -27,7 +23,7 @@ impl Command for ForgetChanges {
         }
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
         // The newest stays, so that the next one's number is higher.
-        let rows = context.run_sql(
+        let rows = context.change_rows(
             "DELETE FROM row_change WHERE seq < min(?1, (SELECT min(seq) FROM row_change) + ?2)",
             params![self.upto, limit],
         )?;

@@ -1,11 +1,8 @@
 //! What the database is like.
 
 use flowlord_messages::database::{DatabaseFacts, MeasureTable, ReadDatabase, TableSize};
-use rusqlite::Connection;
 
-use crate::column::ReadColumn as _;
-use crate::reader::Query;
-use crate::sql::CachedSql as _;
+use crate::tables::prelude::*;
 
 impl Query for ReadDatabase {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<DatabaseFacts> {
@@ -22,8 +19,13 @@ impl Query for ReadDatabase {
             free_pages: number("freelist_count")?,
             // Right after a checkpoint there may be none.
             log_bytes: std::fs::metadata(format!("{path}-wal")).map_or(0, |file| file.len()),
-            tables: connection.read_rows("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
-                     ORDER BY name", [], |row| row.get(0))?,
+            tables: connection.read_rows(
+                "SELECT name FROM sqlite_schema
+                 WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+                 ORDER BY name",
+                [],
+                |row| row.get(0),
+            )?,
             path,
         })
     }

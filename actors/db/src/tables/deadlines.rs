@@ -6,14 +6,10 @@ use flowlord_domain::overdue::Pause;
 use flowlord_domain::workflow::TaskName;
 use flowlord_messages::watch::{RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks, WatchInput};
 use flowlord_messages::write::SlotKey;
-use rusqlite::{Connection, Row, params};
 
-use crate::column::{HELD, ReadColumn as _, micros, time};
-use crate::reader::Query;
-use crate::sql::CachedSql as _;
+use crate::column::HELD;
+use crate::tables::prelude::*;
 use crate::tables::tasks::row::{ATTEMPT_COLUMNS, read_attempt};
-use crate::writer::command::Command;
-use crate::writer::context::{CommandResult, WriteContext};
 
 /// How many unfinished tasks one look takes.
 const UNFINISHED_AT_ONCE: usize = 1_000;
@@ -143,12 +139,12 @@ impl Query for ReadSlotTasks {
 fn read_slot_tasks(connection: &Connection, slot: &SlotKey, cron: &str) -> rusqlite::Result<SlotTasks> {
     let since: Option<i64> = connection.find_value(
         "SELECT since FROM cron JOIN phase ON phase.id = cron.phase
-             WHERE workflow = ?1 AND task = ?2 AND text = ?3",
+         WHERE workflow = ?1 AND task = ?2 AND text = ?3",
         params![slot.workflow, slot.task, cron],
     )?;
     let started: Option<(i64, usize)> = connection.find_row(
         "SELECT started, coalesce(tasks, 1) FROM slot JOIN phase ON phase.id = slot.phase
-             WHERE workflow = ?1 AND task = ?2 AND at = ?3 AND started IS NOT NULL",
+         WHERE workflow = ?1 AND task = ?2 AND at = ?3 AND started IS NOT NULL",
         params![slot.workflow, slot.task, micros(slot.at)],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
@@ -189,7 +185,7 @@ impl Command for RaiseBreaches {
             params![micros(self.looked_until), micros(self.unfinished_until)],
         )?;
         for breach in &self.breaches {
-            let new = context.run_sql(
+            let new = context.change_rows(
                 "INSERT OR IGNORE INTO breach (key, at) VALUES (?1, ?2)",
                 params![breach.key, micros(self.looked_until)],
             )?;

@@ -7,13 +7,9 @@ use flowlord_messages::files::{
     KeepPlaces, ListFiles, MatchEffect, MatchState, NewMatch, PhaseOutcome, ReadSeen, ReadWaiting,
     RecordFile, RecordedRow, SaveSeen, SeenFile, SeenPlace, StoredFileEvent, StoredMatch, WaitingFile,
 };
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::OptionalExtension as _;
 
-use crate::column::{self, ReadColumn as _, micros, time};
-use crate::reader::Query;
-use crate::sql::CachedSql as _;
-use crate::writer::command::Command;
-use crate::writer::context::{CommandResult, WriteContext};
+use crate::tables::prelude::*;
 
 impl Command for RecordFile {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<RecordedRow> {
@@ -109,7 +105,6 @@ impl WriteContext<'_> {
             "INSERT OR REPLACE INTO file_seen (place, path, etag) VALUES (?1, ?2, ?3)",
             params![place, path, etag],
         )
-        .map(drop)
     }
 
     /// Whether the phase took this version of the file before, and the task that it became part of.
@@ -119,7 +114,7 @@ impl WriteContext<'_> {
         }
         self.find_row(
             "SELECT uid FROM file_event JOIN file_match ON file_match.event = file_event.id
-                 WHERE path = ?1 AND version = ?2 AND phase = ?3 AND state < 2 LIMIT 1",
+             WHERE path = ?1 AND version = ?2 AND phase = ?3 AND state < 2 LIMIT 1",
             params![path, version, phase],
             |row| row.optional_uid(0),
         )
@@ -130,7 +125,7 @@ impl WriteContext<'_> {
         let stat = serde_json::to_string(file).unwrap_or_default();
         self.insert_row(
             "INSERT INTO file_event (at, source, path, version, stat, ignored)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![micros(*now), column::file_source(*source), file.path, file.version, stat, ignored],
         )
     }
@@ -165,7 +160,7 @@ impl WriteContext<'_> {
 fn waiting_files(connection: &Connection, phase: i64) -> rusqlite::Result<Vec<WaitingFile>> {
     connection.read_rows(
         "SELECT event, path FROM file_match JOIN file_event ON file_event.id = event
-             WHERE phase = ?1 AND state = 1 ORDER BY event",
+         WHERE phase = ?1 AND state = 1 ORDER BY event",
         [phase],
         |row| Ok(WaitingFile { event: row.get(0)?, path: row.get(1)? }),
     )
@@ -191,9 +186,9 @@ impl Query for ListFiles {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let mut events = connection.read_rows(
             "SELECT id, at, source, version, stat, ignored FROM file_event
-                 WHERE at >= ?1 AND at < ?2
-                     AND (?3 IS NULL OR (at, id) < ((SELECT at FROM file_event WHERE id = ?3), ?3))
-                 ORDER BY at DESC, id DESC LIMIT ?4",
+             WHERE at >= ?1 AND at < ?2
+                 AND (?3 IS NULL OR (at, id) < ((SELECT at FROM file_event WHERE id = ?3), ?3))
+             ORDER BY at DESC, id DESC LIMIT ?4",
             params![micros(self.from), micros(self.to), self.after, self.limit],
             event,
         )?;

@@ -2,12 +2,9 @@
 
 use flowlord_domain::Uid;
 use flowlord_messages::write::{RemoveHistory, Removed};
-use rusqlite::{Connection, params};
 
-use crate::column::{DONE, micros};
-use crate::sql::CachedSql as _;
-use crate::writer::command::Command;
-use crate::writer::context::{CommandResult, WriteContext};
+use crate::column::DONE;
+use crate::tables::prelude::*;
 
 /// Free pages given back to the file system in one step.
 const FREED_PAGES: u32 = 256;
@@ -20,7 +17,7 @@ impl Command for RemoveHistory {
         let (tasks, next) = remove_tasks(connection, self.after, before, limit)?;
         let mut removed = Removed { tasks, others: 0, next, more: next.is_some() };
         for sql in REMOVE_BY_TIME {
-            let rows = connection.run_sql(sql, params![before, limit])?;
+            let rows = connection.change_rows(sql, params![before, limit])?;
             removed.others += rows;
             removed.more |= rows >= self.limit;
         }

@@ -8,14 +8,13 @@ use flowlord_messages::read::NextExpiry;
 use flowlord_messages::write::{
     ExtendLease, Extended, GrantLeases, Granted, ReapLeases, Reaped, ReleaseLease, TopicFilter, WantedLease,
 };
-use rusqlite::{Connection, OptionalExtension as _, params};
+use flowlord_kernel::Code;
+use flowlord_messages::LeaseToken;
+use rusqlite::OptionalExtension as _;
 
-use crate::column::{self, DELAYED, READY, ReadColumn as _, bits, micros, unbits};
-use crate::reader::Query;
-use crate::sql::CachedSql as _;
+use crate::column::{DELAYED, READY};
+use crate::tables::prelude::*;
 use crate::tables::tasks::row::{ATTEMPT_COLUMNS, read_attempt};
-use crate::writer::command::Command;
-use crate::writer::context::{CommandError, CommandResult, WriteContext};
 
 /// How many leases one command takes back.
 const REAPED_AT_ONCE: usize = 500;
@@ -85,7 +84,7 @@ impl WriteContext<'_> {
         let secret = split_mix64(wanted.seed.wrapping_add(index as u64));
         self.run_sql(
             "UPDATE task SET state = 2, due = ?2, lease = ?3, delivery = delivery + 1, worker = ?4,
-                     progress = NULL, started = ?5, lease_micros = ?6 WHERE uid = ?1 AND state = 0",
+                 progress = NULL, started = ?5, lease_micros = ?6 WHERE uid = ?1 AND state = 0",
             params![uid, micros(expires), bits(secret), worker, micros(now), wanted.lease.num_microseconds()],
         )?;
         let task = self.read_row(concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1"), [uid], read_attempt)?;
@@ -159,7 +158,7 @@ impl Command for ExtendLease {
         let expires = self.now + length;
         context.run_sql(
             "UPDATE task SET state = 2, due = ?2, progress = coalesce(?3, progress), msg = coalesce(?4, msg),
-                     lease_micros = ?5 WHERE uid = ?1",
+                 lease_micros = ?5 WHERE uid = ?1",
             params![self.lease.uid.0, micros(expires), self.progress, self.msg, length.num_microseconds()],
         )?;
         Ok(Extended { expires, cancel: held.cancelled })
@@ -177,7 +176,7 @@ impl Command for ReleaseLease {
         let delayed = self.delay > TimeDelta::zero();
         context.run_sql(
             "UPDATE task SET state = ?2, due = ?3, lease = NULL, progress = NULL, worker = NULL,
-                     started = NULL WHERE uid = ?1",
+                 started = NULL WHERE uid = ?1",
             params![self.lease.uid.0, if delayed { DELAYED } else { READY }, micros(due)],
         )?;
         if delayed {

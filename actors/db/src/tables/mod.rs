@@ -10,6 +10,7 @@ pub(crate) mod files;
 mod history;
 pub(crate) mod leases;
 mod outbox;
+mod prelude;
 mod results;
 mod schedule;
 pub(crate) mod silences;

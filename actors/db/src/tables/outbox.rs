@@ -6,13 +6,8 @@ use flowlord_messages::outbox::{
     ReadThreads, RouteWay, SlackThread,
 };
 use flowlord_messages::write::{EnqueueMessage, NewMessage};
-use rusqlite::{Connection, params};
 
-use crate::column::{ReadColumn as _, micros};
-use crate::reader::Query;
-use crate::sql::CachedSql as _;
-use crate::writer::command::Command;
-use crate::writer::context::{CommandResult, WriteContext};
+use crate::tables::prelude::*;
 
 impl Command for EnqueueMessage {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<i64> {
@@ -30,7 +25,7 @@ impl Command for MarkNotified {
         };
         context.run_sql(
             "UPDATE outbox SET attempts = attempts + 1, sent = ?2, uncertain = max(uncertain, ?3),
-                     error = ?4, retry_at = ?5, skipped = ?6 WHERE id = ?1 AND sent IS NULL",
+                 error = ?4, retry_at = ?5, skipped = ?6 WHERE id = ?1 AND sent IS NULL",
             params![self.id, sent, uncertain, error, retry_at, self.delivery == Delivery::Skipped],
         )?;
         if let Some(way) = &self.way {
@@ -62,18 +57,17 @@ impl WriteContext<'_> {
         match &way.outage {
             Some(outage) => self.run_sql(
                 "INSERT OR REPLACE INTO slack_outage (route, since, failures, retry_at)
-                     VALUES (?1, ?2, ?3, ?4)",
+                 VALUES (?1, ?2, ?3, ?4)",
                 params![way.route, micros(outage.since), outage.failures, micros(outage.retry_at)],
-            )?,
-            None => self.run_sql("DELETE FROM slack_outage WHERE route = ?1", [&way.route])?,
-        };
-        Ok(())
+            ),
+            None => self.run_sql("DELETE FROM slack_outage WHERE route = ?1", [&way.route]),
+        }
     }
 
     fn store_thread(&self, thread: &SlackThread) -> rusqlite::Result<()> {
         self.run_sql(
             "INSERT OR REPLACE INTO slack_thread (route, opened, via, channel, ts, payload)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![
                 thread.route,
                 micros(thread.opened),
@@ -82,8 +76,7 @@ impl WriteContext<'_> {
                 thread.ts,
                 thread.payload
             ],
-        )?;
-        Ok(())
+        )
     }
 }
 
@@ -92,15 +85,15 @@ impl Query for PendingMessages {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         connection.read_rows(
             "WITH RECURSIVE waiting (name) AS (
-                     SELECT min(route) FROM outbox WHERE sent IS NULL
-                     UNION ALL
-                     SELECT (SELECT min(route) FROM outbox WHERE sent IS NULL AND route > name)
-                     FROM waiting WHERE name IS NOT NULL
-                 )
-                 SELECT id, at, route, kind, payload, attempts, retry_at, uncertain FROM waiting
-                 JOIN outbox ON id IN (SELECT id FROM outbox WHERE sent IS NULL AND route = name
-                                       ORDER BY id LIMIT ?1)
-                 ORDER BY id",
+                 SELECT min(route) FROM outbox WHERE sent IS NULL
+                 UNION ALL
+                 SELECT (SELECT min(route) FROM outbox WHERE sent IS NULL AND route > name)
+                 FROM waiting WHERE name IS NOT NULL
+             )
+             SELECT id, at, route, kind, payload, attempts, retry_at, uncertain FROM waiting
+             JOIN outbox ON id IN (SELECT id FROM outbox WHERE sent IS NULL AND route = name
+                                   ORDER BY id LIMIT ?1)
+             ORDER BY id",
             [self.limit],
             |row| {
                 Ok(OutboxRow {
@@ -135,7 +128,7 @@ impl Query for ReadThreads {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         connection.read_rows(
             "SELECT route, opened, via, channel, ts, payload FROM slack_thread
-                 WHERE route = ?1 AND opened = ?2 ORDER BY via <> route, via",
+             WHERE route = ?1 AND opened = ?2 ORDER BY via <> route, via",
             params![self.route, micros(self.opened)],
             |row| {
                 Ok(SlackThread {
@@ -155,12 +148,12 @@ impl Query for ReadMessage {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         connection.find_row(
             "SELECT sent, attempts, error, retry_at, uncertain,
-                     (SELECT count(*) FROM outbox AS first
-                      WHERE first.sent IS NULL AND first.route = outbox.route AND first.id < outbox.id),
-                     (SELECT first.error FROM outbox AS first
-                      WHERE first.sent IS NULL AND first.route = outbox.route AND first.id < outbox.id
-                      ORDER BY first.id LIMIT 1)
-                 FROM outbox WHERE id = ?1",
+                 (SELECT count(*) FROM outbox AS first
+                  WHERE first.sent IS NULL AND first.route = outbox.route AND first.id < outbox.id),
+                 (SELECT first.error FROM outbox AS first
+                  WHERE first.sent IS NULL AND first.route = outbox.route AND first.id < outbox.id
+                  ORDER BY first.id LIMIT 1)
+             FROM outbox WHERE id = ?1",
             [self.id],
             |row| {
                 Ok(MessageFate {

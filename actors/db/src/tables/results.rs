@@ -5,13 +5,11 @@ use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::{Decision, Uid};
 use flowlord_kernel::Code;
 use flowlord_messages::write::{Applied, ApplyOutcomes, Claim};
-use rusqlite::params;
 
-use crate::column::{self, DONE, micros};
-use crate::sql::CachedSql as _;
+use crate::column::DONE;
+use crate::tables::prelude::*;
 use crate::tables::tasks::elsewhere::{DoneElsewhere, foreign_digest, is_recorded};
-use crate::writer::command::Command;
-use crate::writer::context::{CommandError, CommandResult, WriteContext, answer_each};
+use crate::writer::context::answer_each;
 
 impl Command for ApplyOutcomes {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
@@ -94,8 +92,8 @@ impl WriteContext<'_> {
     fn store_result(&self, uid: Uid, decision: &Decision, started: i64) -> rusqlite::Result<()> {
         self.run_sql(
             "UPDATE task SET state = 3, due = ?2, result = ?3, started = ?4, ended = ?2, meta = ?5, msg = ?6,
-                     given_up = ?7
-                 WHERE uid = ?1",
+                 given_up = ?7
+             WHERE uid = ?1",
             params![
                 uid.0,
                 micros(decision.ended),
@@ -106,7 +104,6 @@ impl WriteContext<'_> {
                 decision.given_up,
             ],
         )
-        .map(drop)
     }
 
     /// A result for a task that has one: the same again is fine, another one isn't.

@@ -4,14 +4,9 @@ use flowlord_domain::NewAlert;
 use flowlord_domain::alert::Matcher;
 use flowlord_kernel::Code;
 use flowlord_messages::alerts::{AddSilence, ListSilences, MAX_SILENCES, RemoveSilence, Silence};
-use rusqlite::{Connection, Row, params};
 
-use crate::column::{ReadColumn as _, micros};
-use crate::reader::Query;
-use crate::sql::CachedSql as _;
 use crate::tables::alerts::routes::{find_match, read_matcher};
-use crate::writer::command::Command;
-use crate::writer::context::{CommandError, CommandResult, WriteContext};
+use crate::tables::prelude::*;
 
 impl Command for AddSilence {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Silence> {
@@ -26,7 +21,7 @@ impl Command for AddSilence {
         let Matcher { topic, job, workflow } = &self.matcher;
         let id = context.insert_row(
             "INSERT INTO silence (since, until, topic, job, workflow, by, reason)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             params![micros(self.now), micros(self.until), topic, job, workflow, self.by, self.reason],
         )?;
         context.silence_untold(id, &self.matcher)?;
@@ -45,7 +40,7 @@ impl Command for RemoveSilence {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Silence> {
         let ended = context.find_row(
             "UPDATE silence SET until = ?2 WHERE id = ?1 AND until > ?2
-                 RETURNING id, since, until, topic, job, workflow, by, reason",
+             RETURNING id, since, until, topic, job, workflow, by, reason",
             params![self.id, micros(self.now)],
             read_silence,
         )?;
@@ -64,7 +59,7 @@ impl WriteContext<'_> {
         find_match(self.connection, holding, [micros(alert.at)], alert)
     }
 
-    /// What was raised and isn't told yet is silenced, too: whoever makes a silence knows of it.
+    /// Alerts without a notification so far are silenced, too: who makes a silence knows of them.
     fn silence_untold(&self, id: i64, matcher: &Matcher) -> rusqlite::Result<()> {
         for (alert, topic, job, workflow) in self.untold_alerts()? {
             if matcher.matches(&topic, &job, &workflow) {
@@ -78,8 +73,8 @@ impl WriteContext<'_> {
     pub(super) fn untold_alerts(&self) -> rusqlite::Result<Vec<(i64, String, String, String)>> {
         self.read_rows(
             "SELECT alert.id, topic, job, coalesce(name.text, '') FROM alert INDEXED BY alert_untold
-                 JOIN queue ON queue.id = alert.queue LEFT JOIN name ON name.id = alert.workflow
-                 WHERE told = 0",
+             JOIN queue ON queue.id = alert.queue LEFT JOIN name ON name.id = alert.workflow
+             WHERE told = 0",
             [],
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
         )
@@ -91,10 +86,19 @@ impl Query for ListSilences {
         let after = self.after.unwrap_or(i64::MAX);
         match self.at {
             // There are only so many that hold.
-            Some(at) => connection.read_rows("SELECT id, since, until, topic, job, workflow, by, reason FROM silence INDEXED BY silence_until
-                     WHERE until > ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3", params![micros(at), after, self.limit], read_silence),
-            None => connection.read_rows("SELECT id, since, until, topic, job, workflow, by, reason FROM silence
-                     WHERE id < ?1 ORDER BY id DESC LIMIT ?2", params![after, self.limit], read_silence),
+            Some(at) => connection.read_rows(
+                "SELECT id, since, until, topic, job, workflow, by, reason
+                 FROM silence INDEXED BY silence_until
+                 WHERE until > ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
+                params![micros(at), after, self.limit],
+                read_silence,
+            ),
+            None => connection.read_rows(
+                "SELECT id, since, until, topic, job, workflow, by, reason FROM silence
+                 WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+                params![after, self.limit],
+                read_silence,
+            ),
         }
     }
 }

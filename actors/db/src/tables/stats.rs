@@ -6,12 +6,8 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use flowlord_domain::Uid;
 use flowlord_messages::grid::{MAX_HOURS, ReadHours};
 use flowlord_messages::read::{Backlog, Counts, DayMarks, DayStats, ReadBacklog, ReadDays, Stats, StatsRow};
-use rusqlite::{Connection, Row};
 
-use crate::column::{ReadColumn as _, micros};
-use crate::reader::Query;
-use crate::sql::CachedSql as _;
-use crate::writer::context::find_queue;
+use crate::tables::prelude::*;
 use crate::writer::totals::hour_of;
 
 impl Query for DayStats {

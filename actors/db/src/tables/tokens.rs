@@ -3,17 +3,12 @@
 use flowlord_kernel::Code;
 use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken, StoredToken};
 use rusqlite::types::Type;
-use rusqlite::{Connection, params};
 
-use crate::column::{ReadColumn as _, micros};
-use crate::reader::Query;
-use crate::sql::CachedSql as _;
-use crate::writer::command::Command;
-use crate::writer::context::{CommandError, CommandResult, WriteContext};
+use crate::tables::prelude::*;
 
 impl Command for AddToken {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
-        let added = context.run_sql(
+        let added = context.change_rows(
             "INSERT OR IGNORE INTO token (name, role, hash, created) VALUES (?1, ?2, ?3, ?4)",
             params![self.name, self.role.as_str(), self.hash, micros(self.now)],
         )?;
@@ -28,7 +23,7 @@ impl Command for AddToken {
 
 impl Command for RemoveToken {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
-        let removed = context.run_sql("DELETE FROM token WHERE name = ?1", [&self.name])?;
+        let removed = context.change_rows("DELETE FROM token WHERE name = ?1", [&self.name])?;
         if removed == 0 {
             return Err(CommandError::refused(
                 Code::TokenUnknown,

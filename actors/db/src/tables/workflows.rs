@@ -2,13 +2,8 @@
 
 use flowlord_messages::read::{ReadWorkflow, ReadWorkflows};
 use flowlord_messages::write::{SaveWorkflows, WorkflowRecord};
-use rusqlite::{Connection, Row, params};
 
-use crate::column::micros;
-use crate::reader::Query;
-use crate::sql::CachedSql as _;
-use crate::writer::command::Command;
-use crate::writer::context::{CommandResult, WriteContext};
+use crate::tables::prelude::*;
 
 impl Command for SaveWorkflows {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
@@ -16,7 +11,7 @@ impl Command for SaveWorkflows {
             context.effects.changes.workflow(&file.path);
             context.run_sql(
                 "INSERT INTO workflow (path, changed, hash, problem, content) VALUES (?1, ?2, ?3, ?4, ?5)
-                     ON CONFLICT DO UPDATE SET changed = ?2, hash = ?3, problem = ?4, content = ?5",
+                 ON CONFLICT DO UPDATE SET changed = ?2, hash = ?3, problem = ?4, content = ?5",
                 params![file.path, micros(self.now), file.hash, file.problem, file.content],
             )?;
         }

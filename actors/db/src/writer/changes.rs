@@ -7,7 +7,7 @@ use flowlord_messages::changes::Changes;
 use rusqlite::Connection;
 use rusqlite::hooks::Action;
 
-/// Notes every row that is written. What is undone later is noted all the same: whoever looks, sees what is.
+/// Notes every row that is written. What is rolled back stays noted: a reader then finds nothing new.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ChangeRecorder(Arc<Mutex<Changes>>);
 

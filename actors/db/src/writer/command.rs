@@ -23,7 +23,6 @@ pub(crate) trait QueuedCommand {
     /// Answers `error` instead of what was kept.
     fn fail_with(&mut self, error: Error);
 
-    /// Sends the answer.
     fn send_answer(self: Box<Self>);
 }
 

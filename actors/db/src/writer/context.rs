@@ -103,7 +103,6 @@ impl AfterCommit {
     }
 }
 
-/// The open transaction.
 pub(crate) struct WriteContext<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) names: &'a mut NameCache,

@@ -76,12 +76,6 @@ pub struct Owner {
     is_change_hinted: bool,
 }
 
-impl std::fmt::Debug for Owner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Owner").field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
 /// Writes what is queued; sent by the owner to itself, so that it runs once the mailbox is empty.
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -102,6 +102,6 @@ impl Transaction<'_> {
                 connection.run_sql("ROLLBACK TO command", [])?;
             }
         }
-        connection.run_sql("RELEASE command", []).map(drop)
+        connection.run_sql("RELEASE command", [])
     }
 }

@@ -4,11 +4,8 @@ use chrono::{DateTime, Utc};
 use flowlord_messages::alerts::{
     CountNotifications, IncidentStep, ListIncidents, MAX_COUNTED_STEPS, Notifications, StoredIncident,
 };
-use rusqlite::{Connection, params};
 
-use crate::column::{ReadColumn as _, micros};
-use crate::reader::Query;
-use crate::sql::CachedSql as _;
+use crate::tables::prelude::*;
 
 /// How many steps of an incident are shown: the last ones.
 const SHOWN_STEPS: usize = 200;
@@ -21,8 +18,8 @@ impl Query for ListIncidents {
         };
         let mut incidents = connection.read_rows(
             "SELECT route, opened, closed, alerts FROM incident INDEXED BY incident_opened
-                 WHERE opened < ?2 AND (opened, route) < (?3, ?4) AND (closed IS NULL OR closed >= ?1)
-                 ORDER BY opened DESC, route DESC LIMIT ?5",
+             WHERE opened < ?2 AND (opened, route) < (?3, ?4) AND (closed IS NULL OR closed >= ?1)
+             ORDER BY opened DESC, route DESC LIMIT ?5",
             params![micros(self.from), micros(self.to), opened, route, self.limit],
             |row| {
                 Ok(StoredIncident {
@@ -48,8 +45,8 @@ fn read_steps(
 ) -> rusqlite::Result<Vec<IncidentStep>> {
     let mut steps = connection.read_rows(
         "SELECT step.at, step.kind, headline, details, iif(skipped, NULL, sent) FROM incident_step AS step
-             LEFT JOIN outbox ON outbox.id = step.message
-             WHERE step.route = ?1 AND opened = ?2 ORDER BY step DESC LIMIT ?3",
+         LEFT JOIN outbox ON outbox.id = step.message
+         WHERE step.route = ?1 AND opened = ?2 ORDER BY step DESC LIMIT ?3",
         params![route, micros(opened), SHOWN_STEPS],
         |row| {
             let details: String = row.get(3)?;
@@ -78,11 +75,14 @@ fn count_notifications(
     route: &str,
     opened: DateTime<Utc>,
 ) -> rusqlite::Result<Notifications> {
-    let (sent, waiting) = connection.read_row("SELECT count(*) FILTER (WHERE sent IS NOT NULL AND NOT skipped), count(*) FILTER (WHERE sent IS NULL)
-             FROM outbox WHERE id IN (SELECT message FROM incident_step WHERE route = ?1 AND opened = ?2
-                                      ORDER BY step DESC LIMIT ?3)", params![route, micros(opened), MAX_COUNTED_STEPS], |row| {
-            Ok((row.count(0)?, row.count(1)?))
-        })?;
+    let (sent, waiting) = connection.read_row(
+        "SELECT count(*) FILTER (WHERE sent IS NOT NULL AND NOT skipped),
+             count(*) FILTER (WHERE sent IS NULL)
+         FROM outbox WHERE id IN (SELECT message FROM incident_step WHERE route = ?1 AND opened = ?2
+                                  ORDER BY step DESC LIMIT ?3)",
+        params![route, micros(opened), MAX_COUNTED_STEPS],
+        |row| Ok((row.count(0)?, row.count(1)?)),
+    )?;
     let next = connection.find_row(
         "SELECT error, retry_at FROM outbox WHERE route = ?1 AND sent IS NULL ORDER BY id LIMIT 1",
         [route],

@@ -3,16 +3,11 @@
 use flowlord_messages::alerts::DEFAULT_ROUTE;
 use flowlord_messages::read::{LadderInput, ReadLadder, StoredAlert};
 use flowlord_messages::write::{AdvanceLadder, IncidentRecord, StepRecord};
-use rusqlite::{Connection, params};
 
 use super::{ALERT_COLUMNS, stored_alert};
-use crate::column::micros;
-use crate::reader::Query;
-use crate::sql::CachedSql as _;
-use crate::writer::command::Command;
-use crate::writer::context::{CommandResult, WriteContext};
+use crate::tables::prelude::*;
 
-/// How many untold alerts one look takes; the rest is told by the next.
+/// How many alerts one check takes; the next takes the rest.
 const UNTOLD_AT_ONCE: usize = 10_000;
 
 impl Command for AdvanceLadder {
@@ -41,13 +36,12 @@ impl WriteContext<'_> {
             "UPDATE alert SET told = 1 WHERE told = 0 AND route IS ?1 AND id <= ?2",
             params![route, until],
         )
-        .map(drop)
     }
 
     fn upsert_incident(&self, route: &str, incident: &IncidentRecord) -> rusqlite::Result<()> {
         self.run_sql(
             "INSERT INTO incident (route, opened, closed, alerts) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET closed = ?3, alerts = ?4",
+             ON CONFLICT DO UPDATE SET closed = ?3, alerts = ?4",
             params![
                 route,
                 micros(incident.opened),
@@ -55,7 +49,6 @@ impl WriteContext<'_> {
                 incident.alerts.cast_signed()
             ],
         )
-        .map(drop)
     }
 
     /// A step that was stored before stays as it is.
@@ -65,9 +58,9 @@ impl WriteContext<'_> {
             Some(message) => self.find_value("SELECT id FROM outbox WHERE key = ?1", [&message.key])?,
             None => None,
         };
-        self.run_sql(
+        Ok(self.run_sql(
             "INSERT OR IGNORE INTO incident_step (route, opened, step, at, kind, message, headline, details)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 advance.route,
                 micros(incident.opened),
@@ -78,8 +71,7 @@ impl WriteContext<'_> {
                 headline,
                 serde_json::to_string(details).unwrap_or_default()
             ],
-        )?;
-        Ok(())
+        )?)
     }
 }
 

@@ -9,16 +9,12 @@ use flowlord_messages::alerts::DEFAULT_ROUTE;
 use flowlord_messages::notifier::{Colour, Payload};
 use flowlord_messages::read::{AlertsByRow, ListAlerts, StoredAlert};
 use flowlord_messages::write::{NewMessage, RaiseAlerts};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::OptionalExtension as _;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::column::{self, ReadColumn as _, micros};
-use crate::reader::Query;
-use crate::sql::CachedSql as _;
+use crate::tables::prelude::*;
 use crate::tables::tasks::row::read_beginning;
-use crate::writer::command::Command;
-use crate::writer::context::{CommandResult, WriteContext};
 
 impl Command for RaiseAlerts {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
@@ -41,8 +37,8 @@ impl WriteContext<'_> {
         let at_once = alert.at_once.as_ref().filter(|_| silence.is_none());
         let row = self.insert_row(
             "INSERT INTO alert (kind, at, uid, queue, workflow, told, at_once, task_time, chain, msg, route,
-                     silence)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                 silence)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             params![
                 column::alert_kind(alert.kind),
                 micros(alert.at),

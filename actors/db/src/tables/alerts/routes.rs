@@ -4,13 +4,10 @@ use chrono::{DateTime, Utc};
 use flowlord_domain::NewAlert;
 use flowlord_domain::alert::Matcher;
 use flowlord_messages::alerts::{DEFAULT_ROUTE, RouteRule, SetRoutes};
+use rusqlite::Params;
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, Params, Row, params};
 
-use crate::column::micros;
-use crate::sql::CachedSql as _;
-use crate::writer::command::Command;
-use crate::writer::context::{CommandResult, WriteContext};
+use crate::tables::prelude::*;
 
 impl Command for SetRoutes {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
@@ -67,8 +64,7 @@ impl WriteContext<'_> {
              WHERE closed IS NULL AND route NOT IN (SELECT value FROM json_each(?1))",
             params![known, micros(now)],
         )?;
-        self.run_sql("DELETE FROM ladder WHERE route NOT IN (SELECT value FROM json_each(?1))", [known])?;
-        Ok(())
+        Ok(self.run_sql("DELETE FROM ladder WHERE route NOT IN (SELECT value FROM json_each(?1))", [known])?)
     }
 }
 

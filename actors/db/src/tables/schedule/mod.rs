@@ -8,13 +8,9 @@ use flowlord_domain::Uid;
 use flowlord_kernel::Code;
 use flowlord_messages::read::{LastSlot, LastSlots, PausedPhase, ReadPaused, ReadSchedule, ScheduleInput};
 use flowlord_messages::write::{CronKey, PromoteDue, Promoted, RecordMissed, SaveCrons, SlotKey};
-use rusqlite::{Connection, params};
 
-use crate::column::{HELD, ReadColumn as _, micros};
-use crate::reader::Query;
-use crate::sql::CachedSql as _;
-use crate::writer::command::Command;
-use crate::writer::context::{CommandError, CommandResult, WriteContext};
+use crate::column::HELD;
+use crate::tables::prelude::*;
 
 /// How many delayed tasks one command moves, so that a flood of them doesn't hold up the others.
 const PROMOTED_AT_ONCE: usize = 500;
@@ -24,7 +20,7 @@ impl Command for RecordMissed {
         let mut new = 0;
         for slot in &self.slots {
             let phase = context.phase_id(&slot.workflow, &slot.task)?;
-            new += context.run_sql(
+            new += context.change_rows(
                 "INSERT OR IGNORE INTO slot (phase, at) VALUES (?1, ?2)",
                 params![phase, micros(slot.at)],
             )?;
@@ -83,7 +79,7 @@ impl Query for ReadSchedule {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<ScheduleInput> {
         let last_slots = connection.read_rows(
             "SELECT workflow, task, (SELECT max(at) FROM slot WHERE phase = phase.id) AS last FROM phase
-                 WHERE last IS NOT NULL",
+             WHERE last IS NOT NULL",
             [],
             |row| Ok(SlotKey { workflow: row.get(0)?, task: row.get(1)?, at: row.time(2)? }),
         )?;
@@ -111,24 +107,29 @@ impl Query for ReadPaused {
 impl Query for LastSlots {
     /// From the end of each phase's slots, so that none costs more than the slots that it missed since it started.
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
-        connection.read_rows("SELECT workflow, task,
-                     (SELECT at FROM slot WHERE phase = phase.id AND at >= ?1 AND at < ?2
-                      ORDER BY at DESC LIMIT 1) AS last,
-                     (SELECT at FROM slot WHERE phase = phase.id AND at >= ?1 AND at < ?2 AND started IS NOT NULL
-                      ORDER BY at DESC LIMIT 1)
-                 FROM phase WHERE last IS NOT NULL", params![micros(self.from), micros(self.to)], |row| {
+        connection.read_rows(
+            "SELECT workflow, task,
+                 (SELECT at FROM slot WHERE phase = phase.id AND at >= ?1 AND at < ?2
+                  ORDER BY at DESC LIMIT 1) AS last,
+                 (SELECT at FROM slot WHERE phase = phase.id AND at >= ?1 AND at < ?2
+                 AND started IS NOT NULL
+                  ORDER BY at DESC LIMIT 1)
+             FROM phase WHERE last IS NOT NULL",
+            params![micros(self.from), micros(self.to)],
+            |row| {
                 Ok(LastSlot {
                     key: SlotKey { workflow: row.get(0)?, task: row.get(1)?, at: row.time(2)? },
                     started: row.optional_time(3)?,
                 })
-            })
+            },
+        )
     }
 }
 
 impl WriteContext<'_> {
     pub(crate) fn take_slot(&mut self, slot: &SlotKey, started: &[Uid]) -> CommandResult<()> {
         let phase = self.phase_id(&slot.workflow, &slot.task)?;
-        let taken = self.run_sql(
+        let taken = self.change_rows(
             "INSERT OR IGNORE INTO slot (phase, at, started, tasks) VALUES (?1, ?2, ?3, ?4)",
             params![phase, micros(slot.at), started.first().map(|uid| uid.0), started.len()],
         )?;

@@ -3,18 +3,17 @@
 use flowlord_domain::NewTask;
 use flowlord_domain::workflow::TaskName;
 use flowlord_messages::write::SetPaused;
-use rusqlite::params;
 
-use crate::column::{self, ReadColumn as _, micros};
-use crate::sql::CachedSql as _;
-use crate::writer::command::Command;
-use crate::writer::context::{CommandResult, WriteContext};
+use crate::tables::prelude::*;
 
 impl Command for SetPaused {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
         if !self.paused {
-            context.run_sql("INSERT OR REPLACE INTO pause_ended (workflow, task, since, until)
-                     SELECT workflow, task, since, max(since, ?3) FROM pause WHERE workflow = ?1 AND task = ?2", params![self.workflow, self.task, micros(self.now)])?;
+            context.run_sql(
+                "INSERT OR REPLACE INTO pause_ended (workflow, task, since, until)
+                 SELECT workflow, task, since, max(since, ?3) FROM pause WHERE workflow = ?1 AND task = ?2",
+                params![self.workflow, self.task, micros(self.now)],
+            )?;
             context.run_sql(
                 "DELETE FROM pause WHERE workflow = ?1 AND task = ?2",
                 [&self.workflow, &self.task],
@@ -47,7 +46,7 @@ impl WriteContext<'_> {
         let Some(queue) = self.known_queue(&topic, &job)? else { return Ok(()) };
         let workflow: Option<i64> =
             self.find_value("SELECT id FROM name WHERE text = ?1", [&phase.workflow])?;
-        let released = self.run_sql(
+        let released = self.change_rows(
             "UPDATE task SET due = ?1 WHERE state = 1 AND due = ?2 AND queue = ?3 AND workflow = ?4",
             params![micros(phase.now), column::HELD, queue, workflow],
         )?;

@@ -7,12 +7,8 @@ use flowlord_domain::workflow::TaskName;
 use flowlord_domain::{TaskResult, Uid};
 use flowlord_messages::grid::{MAX_LOOKED_AT, MAX_SLOTS, PhaseSlots, ReadSlots, SlotOutcome};
 use flowlord_messages::read::Counts;
-use rusqlite::{Connection, params};
 
-use crate::column::{ReadColumn as _, micros};
-use crate::reader::Query;
-use crate::sql::CachedSql as _;
-use crate::writer::context::find_queue;
+use crate::tables::prelude::*;
 
 /// The tasks of a slot were made within this time of its first one.
 const MADE_WITHIN: TimeDelta = TimeDelta::seconds(60);
@@ -68,7 +64,7 @@ impl SlotReader<'_> {
     fn read_slots(&self, phase: i64, range: &Range<i64>) -> rusqlite::Result<Vec<SlotOutcome>> {
         self.connection.read_rows(
             "SELECT at, started, tasks FROM slot
-                 WHERE phase = ?1 AND at >= ?2 AND at < ?3 ORDER BY at DESC LIMIT ?4",
+             WHERE phase = ?1 AND at >= ?2 AND at < ?3 ORDER BY at DESC LIMIT ?4",
             params![phase, range.start, range.end, self.slots],
             |row| {
                 let started = row.optional_uid(1)?;
@@ -120,8 +116,8 @@ impl SlotReader<'_> {
     fn last_result(&self, chain: &str, queue: i64) -> rusqlite::Result<Option<TaskResult>> {
         let newest = self.connection.find_row(
             "SELECT result FROM
-                     (SELECT queue, result FROM task WHERE chain = ?1 ORDER BY uid DESC LIMIT ?2)
-                 WHERE queue = ?3 LIMIT 1",
+                 (SELECT queue, result FROM task WHERE chain = ?1 ORDER BY uid DESC LIMIT ?2)
+             WHERE queue = ?3 LIMIT 1",
             params![chain, MAX_LATER_ATTEMPTS, queue],
             |row| row.optional_result(0),
         )?;

@@ -63,8 +63,8 @@ impl WriteContext<'_> {
         let workflow = self.name_id(Query::lenient(&task.meta).first("workflow").unwrap_or_default())?;
         self.run_sql(
             "INSERT INTO task (uid, queue, state, lane, due, delivery, expired, retry, workflow, result,
-                     started, ended, chain, info, meta, msg, given_up, foreign_digest)
-                 VALUES (?1, ?2, 3, 0, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?3, ?9, ?10, ?11, ?12, ?13, ?14)",
+                 started, ended, chain, info, meta, msg, given_up, foreign_digest)
+             VALUES (?1, ?2, 3, 0, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?3, ?9, ?10, ?11, ?12, ?13, ?14)",
             params![
                 uid.0,
                 queue,

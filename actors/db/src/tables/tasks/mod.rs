@@ -11,16 +11,14 @@ use flowlord_messages::read::{
     AttemptsById, Beginning, Chain, ChainBeginning, Known, KnownTasks, LaterAttempts,
 };
 use flowlord_messages::write::{CancelTask, CreateTasks, Created, IdempotencyKey, RerunTasks};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::OptionalExtension as _;
 
-use crate::column::{self, DONE, LEASED, ReadColumn as _, micros, time};
-use crate::reader::Query;
-use crate::sql::CachedSql as _;
+use crate::column::{DONE, LEASED};
 use crate::tables::leases::HeldTask;
+use crate::tables::prelude::*;
 use crate::tables::tasks::elsewhere::{foreign_digest, is_recorded};
 use crate::tables::tasks::row::{ATTEMPT_COLUMNS, LISTED_COLUMNS, read_attempt, read_listed};
-use crate::writer::command::Command;
-use crate::writer::context::{CommandError, CommandResult, WriteContext, answer_each};
+use crate::writer::context::answer_each;
 
 /// How long a key is remembered.
 const KEYS_KEPT: TimeDelta = TimeDelta::hours(24);
@@ -133,7 +131,7 @@ impl WriteContext<'_> {
             })?;
         match found {
             None => Ok(None),
-            Some((digest, uids)) if digest == column::bits(key.digest) => Ok(Some(unpack_uids(&uids))),
+            Some((digest, uids)) if digest == bits(key.digest) => Ok(Some(unpack_uids(&uids))),
             Some(_) => {
                 let detail =
                     "the Idempotency-Key was already used with another body; use a new key for a new request";
@@ -146,9 +144,8 @@ impl WriteContext<'_> {
         let packed: Vec<u8> = uids.iter().flat_map(|uid| uid.0.to_be_bytes()).collect();
         self.run_sql(
             "INSERT INTO idempotency (key, at, digest, uids) VALUES (?1, ?2, ?3, ?4)",
-            params![key.key, micros(now), column::bits(key.digest), packed],
+            params![key.key, micros(now), bits(key.digest), packed],
         )
-        .map(drop)
     }
 
     fn rerun_task(&mut self, task: &NewTask, now: DateTime<Utc>) -> CommandResult<Uid> {
@@ -183,7 +180,7 @@ impl WriteContext<'_> {
     ) -> rusqlite::Result<()> {
         self.run_sql(
             "UPDATE task SET state = 3, due = ?2, result = ?3, ended = ?2, cancelled = 1,
-                     msg = coalesce(?4, iif(msg = '', 'cancelled', 'cancelled: ' || msg)) WHERE uid = ?1",
+                 msg = coalesce(?4, iif(msg = '', 'cancelled', 'cancelled: ' || msg)) WHERE uid = ?1",
             params![uid.0, micros(now), column::result(TaskResult::Warn), msg],
         )?;
         let run_millis = task.started.map_or(0, |started| (micros(now) - started).max(0) / 1_000);
@@ -218,9 +215,9 @@ fn find_known(connection: &Connection, uid: Option<Uid>, task: &ForeignTask) -> 
     let at = uid.unwrap_or(task.uid());
     let is_here = connection.has_row(
         "SELECT 1 FROM task JOIN queue ON queue.id = task.queue WHERE uid = ?1 AND
-                 (?2 OR topic = ?3 AND job = ?4 AND chain = ?5
-                     -- Several of elsewhere may have been created at a whole second.
-                     AND (foreign_digest IS NULL OR uid % 1000000 <> 0))",
+             (?2 OR topic = ?3 AND job = ?4 AND chain = ?5
+                 -- Several of elsewhere may have been created at a whole second.
+                 AND (foreign_digest IS NULL OR uid % 1000000 <> 0))",
         params![at.0, uid.is_some(), task.topic, task.job, task.chain],
     )?;
     Ok(if is_here { Known::Created(at) } else { Known::Unknown })
@@ -260,9 +257,9 @@ impl Query for LaterAttempts {
 pub(crate) fn later_attempt(connection: &Connection, uid: Uid) -> rusqlite::Result<Option<Uid>> {
     connection.read_row(
         "SELECT max(later.uid) FROM task JOIN task AS later
-                 -- By the chain: the same info may stand in any number of tasks.
-                 ON later.chain = task.chain AND +later.queue = task.queue AND +later.info = task.info
-             WHERE task.uid = ?1 AND later.uid > ?1",
+             -- By the chain: the same info may stand in any number of tasks.
+             ON later.chain = task.chain AND +later.queue = task.queue AND +later.info = task.info
+         WHERE task.uid = ?1 AND later.uid > ?1",
         [uid.0],
         |row| row.optional_uid(0),
     )

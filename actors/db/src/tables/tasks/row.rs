@@ -1,9 +1,9 @@
 //! What several queries read out of the row of a task.
 
 use flowlord_domain::{Attempt, CutTexts, LISTED_BYTES, Uid};
-use rusqlite::{Connection, MAIN_DB, Row};
+use rusqlite::MAIN_DB;
 
-use crate::column::{self, ReadColumn as _, time};
+use crate::tables::prelude::*;
 
 /// The start of every query for attempts; the columns that [`read_attempt`] reads.
 macro_rules! ATTEMPT_COLUMNS {

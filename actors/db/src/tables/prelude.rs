@@ -1,0 +1,9 @@
+//! What the file of every noun needs.
+
+pub(crate) use rusqlite::{Connection, Row, params};
+
+pub(crate) use crate::column::{self, ReadColumn as _, bits, micros, time, unbits};
+pub(crate) use crate::reader::Query;
+pub(crate) use crate::sql::CachedSql as _;
+pub(crate) use crate::writer::command::Command;
+pub(crate) use crate::writer::context::{CommandError, CommandResult, WriteContext, find_queue};
