@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use flowlord_backup::{Place, PlaceError};
 use flowlord_db::{FolderLock, Found, Handled, Mark, RestoreError, Restored, Restoring, Seen};
-use flowlord_messages::rowlog::LogPoint;
+use flowlord_messages::changelog::LogPoint;
 use flowlord_storage::{Location, Stores};
 use futures_util::{StreamExt as _, stream};
 

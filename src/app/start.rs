@@ -2,8 +2,8 @@
 
 use flowlord_db::{Database, Handled};
 use flowlord_domain::{AlertKind, NewAlert, Role};
-use flowlord_messages::token::{AddToken, ReadTokens};
-use flowlord_messages::write::RaiseAlerts;
+use flowlord_messages::alerts::RaiseAlerts;
+use flowlord_messages::tokens::{AddToken, ReadTokens};
 
 use crate::config::Secret;
 use crate::recovery;

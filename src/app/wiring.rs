@@ -18,9 +18,9 @@ use flowlord_kernel::{Environment, LatePort, Ping, Port, PortLimits, lower_prior
 use flowlord_library::Library;
 use flowlord_messages::AlertSender;
 use flowlord_messages::clients::{DatabaseCopier, DatabaseReader, DatabaseWriter, LibraryClient};
-use flowlord_messages::hint::SnapshotsChanged;
-use flowlord_messages::library::WorkflowsChanged;
-use flowlord_messages::token::TokenHash;
+use flowlord_messages::events::SnapshotsChanged;
+use flowlord_messages::tokens::TokenHash;
+use flowlord_messages::workflows::WorkflowsChanged;
 use flowlord_scheduler::Scheduler;
 use flowlord_slack::{Buttons, Notifier};
 use flowlord_storage::Stores;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use flowlord::{App, Config, Environment};
 use flowlord_db::{Mark, Seen};
-use flowlord_messages::library::Reloaded;
+use flowlord_messages::workflows::Reloaded;
 
 use super::out;
 use super::signals::{Asked, Signals};

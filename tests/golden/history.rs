@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{TimeDelta, Timelike as _};
 use flowlord_domain::{Attempt, TaskResult, duration};
-use flowlord_messages::find::{FindTasks, TaskPage};
-use flowlord_messages::read::{Chain, Counts, DayStats, Stats, TaskFilter};
+use flowlord_messages::stats::{Counts, DayStats, Stats};
+use flowlord_messages::tasks::{Chain, FindTasks, TaskFilter, TaskPage};
 use flowlord_web::compat;
 use flowlord_web::compat::recap::{Recap, key};
 use serde_json::{Map, Value, json};

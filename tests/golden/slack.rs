@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use flowlord_domain::summary::{Item, message, summarize};
-use flowlord_messages::notifier::{Colour, Payload};
+use flowlord_messages::outbox::{Colour, Payload};
 use flowlord_slack::message::{MessageRemarks, MessageStyle, write_message};
 use serde_json::{Value, json};
 

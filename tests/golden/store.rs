@@ -9,8 +9,8 @@ use flowlord_db::{Database, Hints};
 use flowlord_domain::{Attempt, Decision, Lane, NewTask, TaskResult, Uid};
 use flowlord_kernel::{Environment, PortTo, Result};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
-use flowlord_messages::find::FindTasks;
-use flowlord_messages::write::{ApplyOutcomes, Claim, CreateTasks};
+use flowlord_messages::results::{ApplyOutcomes, Claim};
+use flowlord_messages::tasks::{CreateTasks, FindTasks};
 use serde_json::Value;
 
 use crate::case::at;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use flowlord_db::Bulk;
 use flowlord_domain::{AlertKind, Attempt, CutTexts, Lane, NewAlert, TaskResult, TaskState, Uid};
-use flowlord_messages::write::SlotKey;
+use flowlord_messages::schedule::SlotKey;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};

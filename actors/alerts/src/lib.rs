@@ -20,12 +20,11 @@ use flowlord_domain::alert::Matcher;
 use flowlord_domain::ladder::{LadderState, Policy, QuietHours};
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, handlers};
 use flowlord_messages::alerts::{
-    Acknowledge, Acknowledged, DEFAULT_ROUTE, LadderStates, LadderStatus, RouteRule, SetRoutes, StopAlerting,
+    Acknowledge, Acknowledged, AdvanceLadder, DEFAULT_ROUTE, LadderInput, LadderStates, LadderStatus,
+    ReadLadder, RouteRule, SetRoutes, StopAlerting,
 };
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
-use flowlord_messages::hint::AlertRaised;
-use flowlord_messages::read::{LadderInput, ReadLadder};
-use flowlord_messages::write::AdvanceLadder;
+use flowlord_messages::events::AlertRaised;
 use tokio::sync::oneshot;
 
 use crate::notification::{RouteCheck, failing_tasks};

@@ -6,10 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::duration;
 use flowlord_domain::ladder::{Acknowledgement, Incident, LadderState, Told, step as ladder_step};
 use flowlord_domain::summary::{Item, Line, counts, report_url, summarize};
-use flowlord_messages::alerts::Acknowledge;
-use flowlord_messages::notifier::{Colour, IncidentRef, Payload, Stage};
-use flowlord_messages::read::LadderInput;
-use flowlord_messages::write::{AdvanceLadder, IncidentRecord, NewMessage, StepRecord};
+use flowlord_messages::alerts::{Acknowledge, AdvanceLadder, IncidentRecord, LadderInput, StepRecord};
+use flowlord_messages::outbox::{Colour, IncidentRef, NewMessage, Payload, Stage};
 
 use crate::EscalationRoute;
 

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use actix::{Arbiter, Handler};
 use flowlord_domain::AlertKind;
 use flowlord_kernel::{Activity, Clock as _, Ping, Port};
+use flowlord_messages::alerts::StoredAlert;
 use flowlord_messages::clients::AlertsClient;
-use flowlord_messages::notifier::{Colour, Payload, Stage};
-use flowlord_messages::read::StoredAlert;
+use flowlord_messages::outbox::{Colour, Payload, Stage};
 use flowlord_testkit::VirtualClock;
 
 use super::*;

@@ -3,7 +3,7 @@
 use flowlord_domain::NewTask;
 use flowlord_domain::backload::{Only, Plan};
 use flowlord_kernel::Result;
-use flowlord_messages::backload::{CheckBackload, Failure, StoreBackloadChunk};
+use flowlord_messages::backloads::{CheckBackload, Failure, StoreBackloadChunk};
 
 use crate::Deps;
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, handlers};
-use flowlord_messages::backload::{
+use flowlord_messages::backloads::{
     BackloadState, ChangeBackload, ExecuteBackload, MAX_UNFINISHED, MAX_WAITED, PlanBackload, Planned,
     ReadBackload, ReadBackloads, SaveBackload, SetBackloadState, Started, StopBackload, StoredBackload,
 };

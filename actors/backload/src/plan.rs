@@ -5,8 +5,8 @@ use std::sync::Arc;
 use flowlord_domain::backload::{Order, Plan, Request};
 use flowlord_domain::template::Row;
 use flowlord_kernel::{Code, Error, Result};
-use flowlord_messages::backload::{Planned, StoredBackload};
-use flowlord_messages::library::{CurrentWorkflows, MetaRows};
+use flowlord_messages::backloads::{Planned, StoredBackload};
+use flowlord_messages::workflows::{CurrentWorkflows, MetaRows};
 
 use crate::Deps;
 

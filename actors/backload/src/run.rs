@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::backload::Plan;
-use flowlord_messages::backload::Finished;
+use flowlord_messages::backloads::Finished;
 use tokio::sync::oneshot;
 
 use crate::chunk::StoredChunk;

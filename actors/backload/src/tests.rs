@@ -11,9 +11,9 @@ use flowlord_domain::template::Row;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{NewTask, Uid};
 use flowlord_kernel::{Activity, Clock, Environment, Ping, Port, Sleep};
-use flowlord_messages::backload::{CheckBackload, Checked, Failure, Finished, StoreBackloadChunk};
+use flowlord_messages::backloads::{CheckBackload, Checked, Failure, Finished, StoreBackloadChunk};
 use flowlord_messages::clients::BackloadClient;
-use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows};
+use flowlord_messages::workflows::{Current, CurrentWorkflows, MetaRows};
 use flowlord_testkit::VirtualClock;
 
 use super::*;

@@ -20,10 +20,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::fault::{self, Point};
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, Wakes, handlers};
 use flowlord_messages::AlertSender;
+use flowlord_messages::changelog::LogPoint;
 use flowlord_messages::clients::DatabaseCopier;
-use flowlord_messages::hint::SnapshotsChanged;
-use flowlord_messages::rowlog::LogPoint;
-use flowlord_messages::snapshot::{
+use flowlord_messages::events::SnapshotsChanged;
+use flowlord_messages::snapshots::{
     BackUp, BackupState, CopyDatabase, ListSnapshots, ReadBackup, Snapshot, Snapshots, StopBackup,
     TakeSnapshot,
 };

@@ -7,8 +7,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use flowlord_messages::rowlog::LogPoint;
-use flowlord_messages::snapshot::Snapshot;
+use flowlord_messages::changelog::LogPoint;
+use flowlord_messages::snapshots::Snapshot;
 use flowlord_storage::{Location, MOST_OBJECTS, Store, Stores};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};

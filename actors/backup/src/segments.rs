@@ -2,7 +2,7 @@
 //! which.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
-use flowlord_messages::rowlog::Segment;
+use flowlord_messages::changelog::Segment;
 use flowlord_storage::MOST_OBJECTS;
 use futures_util::{StreamExt as _, stream};
 

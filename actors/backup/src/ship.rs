@@ -9,11 +9,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::Ids as _;
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, handlers};
 use flowlord_messages::AlertSender;
-use flowlord_messages::clients::{BackupClient, DatabaseCopier, DatabaseWriter};
-use flowlord_messages::rowlog::{
+use flowlord_messages::changelog::{
     ForgetChanges, ReadSegment, ReadShipping, RestartLog, Segment, Shipping, StopShipping, Tail,
 };
-use flowlord_messages::snapshot::{BackUp, ReadBackup};
+use flowlord_messages::clients::{BackupClient, DatabaseCopier, DatabaseWriter};
+use flowlord_messages::snapshots::{BackUp, ReadBackup};
 use tokio::sync::oneshot;
 
 use crate::alerts::snapshot_alert;

@@ -6,12 +6,12 @@ use actix::{Actor, Arbiter, Context, Handler};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{Activity, Ping, Port, Result};
 use flowlord_messages::AlertSender;
-use flowlord_messages::clients::{BackupClient, DatabaseCopier, DatabaseWriter};
-use flowlord_messages::rowlog::{
+use flowlord_messages::alerts::RaiseAlerts;
+use flowlord_messages::changelog::{
     ForgetChanges, LogPoint, ReadSegment, ReadShipping, RestartLog, Segment, StopShipping, Tail,
 };
-use flowlord_messages::snapshot::{BackUp, BackupState, ReadBackup};
-use flowlord_messages::write::RaiseAlerts;
+use flowlord_messages::clients::{BackupClient, DatabaseCopier, DatabaseWriter};
+use flowlord_messages::snapshots::{BackUp, BackupState, ReadBackup};
 use flowlord_storage::{Hidden, Location, S3, StoreConfig, Stores};
 use flowlord_testkit::{ACCESS_KEY, FakeStore, VirtualClock};
 

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use actix::{Arbiter, Handler};
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_kernel::{Activity, Clock as _, Ping, Port};
+use flowlord_messages::alerts::RaiseAlerts;
 use flowlord_messages::clients::BackupClient;
-use flowlord_messages::snapshot::Copied;
-use flowlord_messages::write::RaiseAlerts;
+use flowlord_messages::snapshots::Copied;
 use flowlord_storage::{Hidden, Location, S3, StoreConfig, Stores};
 use flowlord_testkit::{ACCESS_KEY, FakeStore, VirtualClock};
 

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use flowlord_domain::{Attempt, NewAlert, TaskState};
-use flowlord_messages::write::SlotKey;
+use flowlord_messages::schedule::SlotKey;
 use rusqlite::{Connection, params};
 
 use crate::DATABASE;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeZone, Utc};
 use flowlord_domain::{AlertKind, Lane, TaskResult, TaskState, Uid};
-use flowlord_messages::backload::BackloadState;
+use flowlord_messages::backloads::BackloadState;
 use flowlord_messages::files::{FileSource, MatchState};
 use rusqlite::Row;
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use flowlord_messages::read::{ListAlerts, StoredAlert};
+use flowlord_messages::alerts::{ListAlerts, StoredAlert};
 
 use crate::connection::open_read_only;
 use crate::reader::Query as _;

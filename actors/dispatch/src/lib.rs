@@ -13,13 +13,12 @@ use flowlord_domain::{Ids as _, TaskResult};
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, handlers};
 use flowlord_messages::LeaseToken;
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, IngestClient};
-use flowlord_messages::dispatch::{Heartbeat, Lease, Release, StopLeasing};
-use flowlord_messages::hint::TasksReady;
-use flowlord_messages::ingest::SubmitResults;
-use flowlord_messages::read::NextExpiry;
-use flowlord_messages::write::{
-    Claim, ExtendLease, Extended, GrantLeases, Granted, ReapLeases, Reaped, ReleaseLease,
+use flowlord_messages::events::TasksReady;
+use flowlord_messages::leases::{
+    ExtendLease, Extended, GrantLeases, Granted, Heartbeat, Lease, NextExpiry, ReapLeases, Reaped, Release,
+    ReleaseLease, StopLeasing,
 };
+use flowlord_messages::results::{Claim, SubmitResults};
 use metrics::{Counter, Histogram, counter, histogram};
 
 use crate::waiting::Waiting;

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use flowlord_kernel::Result;
-use flowlord_messages::dispatch::Lease;
-use flowlord_messages::write::{Granted, TopicFilter, WantedLease};
+use flowlord_messages::leases::{Granted, Lease, TopicFilter, WantedLease};
 use tokio::sync::oneshot;
 
 /// How many are asked for at once when tasks became ready: if all of them got one, the next are asked for.

@@ -11,7 +11,7 @@ use flowlord_messages::files::{
     FileSource, MatchEffect, MatchState, NewMatch, PhaseOutcome, ReadWaiting, RecordFile, Recorded,
     RecordedRow, SeenFile, StartedTask, StoredMatch, WaitingFile,
 };
-use flowlord_messages::library::CurrentWorkflows;
+use flowlord_messages::workflows::CurrentWorkflows;
 use tokio::sync::Mutex;
 
 use crate::Deps;

@@ -8,13 +8,13 @@ use chrono_tz::Tz;
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_kernel::{Activity, Code, Port};
+use flowlord_messages::alerts::RaiseAlerts;
 use flowlord_messages::clients::FilesClient;
 use flowlord_messages::files::{
     MatchEffect, MatchState, NewMatch, ReadSeen, ReadWaiting, RecordFile, RecordedRow, SaveSeen, SeenFile,
     SeenPlace, StoredMatch, WaitingFile,
 };
-use flowlord_messages::library::{Current, CurrentWorkflows};
-use flowlord_messages::write::RaiseAlerts;
+use flowlord_messages::workflows::{Current, CurrentWorkflows};
 use flowlord_storage::StoreConfig;
 use flowlord_testkit::VirtualClock;
 

@@ -8,8 +8,7 @@ use actix::Actor;
 use actix::dev::{MessageResponse, OneshotSender};
 use flowlord_domain::decide::Outcome;
 use flowlord_kernel::{AfterPanic, Result};
-use flowlord_messages::ingest::SubmitResults;
-use flowlord_messages::write::{Applied, Claim};
+use flowlord_messages::results::{Applied, Claim, SubmitResults};
 
 type ResultAnswers = Result<Vec<Result<Applied>>>;
 type SharedQueue = Rc<RefCell<VecDeque<SubmittedResults>>>;

@@ -16,10 +16,9 @@ use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{Attempt, Decision};
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Result, Timer, Wakes, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
-use flowlord_messages::ingest::SubmitResults;
-use flowlord_messages::library::{Current, CurrentWorkflows, WorkflowsChanged};
-use flowlord_messages::read::AttemptsById;
-use flowlord_messages::write::{ApplyOutcomes, Claim};
+use flowlord_messages::results::{ApplyOutcomes, Claim, SubmitResults};
+use flowlord_messages::tasks::AttemptsById;
+use flowlord_messages::workflows::{Current, CurrentWorkflows, WorkflowsChanged};
 
 use crate::inbox::{CollectedResults, ResultInbox};
 use crate::round::ResultRound;

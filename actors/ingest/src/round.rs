@@ -6,7 +6,7 @@ use flowlord_domain::decide::Outcome;
 use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{Attempt, Uid};
 use flowlord_kernel::{Code, Error, Result};
-use flowlord_messages::write::{Applied, Claim};
+use flowlord_messages::results::{Applied, Claim};
 
 use crate::inbox::SubmittedResults;
 use crate::rows::{MetaFileRows, list_meta_files};

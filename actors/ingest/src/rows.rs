@@ -10,8 +10,8 @@ use flowlord_domain::template::Row;
 use flowlord_domain::workflow::Workflows;
 use flowlord_kernel::{Code, Error, Result};
 use flowlord_messages::clients::LibraryClient;
-use flowlord_messages::library::MetaRows;
-use flowlord_messages::write::Claim;
+use flowlord_messages::results::Claim;
+use flowlord_messages::workflows::MetaRows;
 
 /// The rows of each file of a round, or why they can't be read.
 #[derive(Debug, Default)]

@@ -8,8 +8,8 @@ use flowlord_domain::workflow::WorkflowFile;
 use flowlord_domain::{TaskResult, Uid};
 use flowlord_kernel::{Activity, Environment, IdGenerator};
 use flowlord_messages::clients::IngestClient;
-use flowlord_messages::library::MetaRows;
-use flowlord_messages::write::Applied;
+use flowlord_messages::results::Applied;
+use flowlord_messages::workflows::MetaRows;
 use flowlord_testkit::{VirtualClock, leased};
 use tokio::sync::watch;
 

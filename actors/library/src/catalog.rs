@@ -7,8 +7,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use flowlord_domain::bom;
 use flowlord_domain::workflow::{Finding, WorkflowFile, Workflows};
-use flowlord_messages::library::Reloaded;
-use flowlord_messages::write::{SaveWorkflows, WorkflowRecord};
+use flowlord_messages::workflows::{Reloaded, SaveWorkflows, WorkflowRecord};
 
 use crate::files::FoundFiles;
 use crate::findings::{ROOT, file_alert, file_finding, is_reported, is_special, skipped_file};

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use flowlord_domain::workflow::{Finding, Severity};
 use flowlord_domain::{AlertKind, NewAlert};
-use flowlord_messages::write::WorkflowRecord;
+use flowlord_messages::workflows::WorkflowRecord;
 use flowlord_storage::Skipped;
 
 use crate::source::ScannedFile;

@@ -21,7 +21,7 @@ use chrono_tz::Tz;
 use flowlord_domain::template::Row;
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, Wakes, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
-use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows, Reload, Reloaded, WorkflowsChanged};
+use flowlord_messages::workflows::{Current, CurrentWorkflows, MetaRows, Reload, Reloaded, WorkflowsChanged};
 use flowlord_storage::FolderWatch;
 use tokio::sync::{Notify, Semaphore, oneshot};
 

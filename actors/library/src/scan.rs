@@ -4,8 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use flowlord_kernel::{Code, Error, Result};
-use flowlord_messages::library::Reloaded;
-use flowlord_messages::read::ReadWorkflows;
+use flowlord_messages::workflows::{ReadWorkflows, Reloaded};
 use flowlord_storage::FolderWatch;
 use tokio::sync::Notify;
 

@@ -11,8 +11,7 @@ use flowlord_domain::NewAlert;
 use flowlord_domain::workflow::Workflows;
 use flowlord_kernel::{Activity, Clock as _, Environment, Ping};
 use flowlord_messages::clients::LibraryClient;
-use flowlord_messages::read::ReadWorkflows;
-use flowlord_messages::write::{SaveWorkflows, WorkflowRecord};
+use flowlord_messages::workflows::{ReadWorkflows, SaveWorkflows, WorkflowRecord};
 use flowlord_storage::{Gcs, Location, StoreConfig, Stores};
 use flowlord_testkit::{FakeStore, VirtualClock};
 

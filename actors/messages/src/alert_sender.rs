@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use flowlord_domain::NewAlert;
 use flowlord_kernel::{Busy, Environment, Port};
 
-use crate::write::RaiseAlerts;
+use crate::alerts::RaiseAlerts;
 
 /// How many alerts may wait. The first ones are kept: they tell how it began.
 const MAX_WAITING_ALERTS: usize = 100;

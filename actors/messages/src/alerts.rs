@@ -1,11 +1,154 @@
-//! The ladder, who takes care of what, and what is not to be told.
+//! Alerts, the escalation of each route, incidents and who acknowledged them.
 
 use actix::Message;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::alert::Matcher;
 use flowlord_domain::ladder::Policy;
+use flowlord_domain::{AlertKind, NewAlert, Uid};
 
+use crate::outbox::NewMessage;
 use flowlord_kernel::Result;
+
+/// Which alerts a list shows. Empty lists don't restrict.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AlertFilter {
+    /// Topics.
+    pub topics: Vec<String>,
+    /// Jobs.
+    pub jobs: Vec<String>,
+    /// Workflow files.
+    pub workflows: Vec<String>,
+    /// Why.
+    pub kinds: Vec<AlertKind>,
+}
+
+/// Alerts of some time, newest first.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<StoredAlert>>")]
+pub struct ListAlerts {
+    /// Raised at or after.
+    pub from: DateTime<Utc>,
+    /// Raised before.
+    pub to: DateTime<Utc>,
+    /// Which.
+    pub filter: AlertFilter,
+    /// Only what comes after this row.
+    pub after: Option<i64>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// Alerts by row, oldest first; those that are gone are left out.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<StoredAlert>>")]
+pub struct AlertsByRow {
+    /// The rows.
+    pub rows: Vec<i64>,
+}
+
+/// An alert as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAlert {
+    /// The row id, growing.
+    pub row: i64,
+    /// Why.
+    pub kind: AlertKind,
+    /// When it was raised.
+    pub at: DateTime<Utc>,
+    /// The attempt, if any.
+    pub uid: Option<Uid>,
+    /// The chain; empty for none.
+    pub id: String,
+    /// The topic.
+    pub topic: String,
+    /// The job.
+    pub job: String,
+    /// The workflow file.
+    pub workflow: String,
+    /// What happened; of a long text the beginning.
+    pub msg: String,
+    /// Whether it is only the beginning: the task has all of it.
+    pub is_msg_cut: bool,
+    /// The time that the task is about.
+    pub task_time: Option<DateTime<Utc>>,
+    /// Whether it was told at once, and so isn't told again in a summary.
+    pub at_once: bool,
+    /// The route by which it is told.
+    pub route: String,
+    /// The silence that keeps it from being told.
+    pub silence: Option<i64>,
+}
+
+/// What a ladder needs to decide.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<LadderInput>")]
+pub struct ReadLadder {
+    /// The route.
+    pub route: String,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LadderInput {
+    /// The ladder's state as last stored, JSON; none at the first start.
+    pub state: Option<String>,
+    /// Alerts not told yet, oldest first, without those told at once.
+    pub untold: Vec<StoredAlert>,
+    /// The newest of them; 0 where there is none.
+    pub newest: i64,
+}
+
+/// Raises alerts that come with no other command; by a [`Raiser`](crate::Raiser), which tries again.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<()>")]
+pub struct RaiseAlerts {
+    /// The alerts.
+    pub alerts: Vec<NewAlert>,
+}
+
+/// Moves a route's ladder on: its state, what it tells, and up to which alert it told, in one transaction.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<()>")]
+pub struct AdvanceLadder {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// The route.
+    pub route: String,
+    /// Its new state, JSON of the ladder's ladder state.
+    pub state: String,
+    /// Its alerts up to this row id are told.
+    pub told_until: i64,
+    /// The incident that this step opened, went on with or closed.
+    pub incident: Option<IncidentRecord>,
+    /// What to send.
+    pub messages: Vec<NewMessage>,
+}
+
+/// An incident as it is to be remembered; known by its route and when it was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentRecord {
+    /// When its first alert was told.
+    pub opened: DateTime<Utc>,
+    /// When the all-clear was told.
+    pub closed: Option<DateTime<Utc>>,
+    /// How many alerts so far.
+    pub alerts: u64,
+    /// What happened.
+    pub step: StepRecord,
+}
+
+/// One step of an incident; a step that was stored before stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepRecord {
+    /// Its number, from 1.
+    pub number: u32,
+    /// What: `summary`, `update`, `acknowledged`, `all_clear`.
+    pub kind: String,
+    /// The headline.
+    pub headline: String,
+    /// What was new.
+    pub details: Vec<String>,
+}
 
 /// How each route stands; asked of the alerts actor.
 #[derive(Debug, Clone, Copy, Message)]
@@ -84,64 +227,6 @@ pub struct Acknowledged {
     pub opened: Option<DateTime<Utc>>,
     /// What fails, `task:job`.
     pub tasks: Vec<String>,
-}
-
-/// How many silences can hold at the same time.
-pub const MAX_SILENCES: usize = 1_000;
-
-/// Alerts that match are stored but not told. Asked of the DB owner.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Silence>")]
-pub struct AddSilence {
-    /// When.
-    pub now: DateTime<Utc>,
-    /// Which alerts.
-    pub matcher: Matcher,
-    /// Until when.
-    pub until: DateTime<Utc>,
-    /// Who.
-    pub by: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// Ends a silence now. What it silenced isn't told afterwards. Asked of the DB owner; answers the silence.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<Silence>")]
-pub struct RemoveSilence {
-    /// When.
-    pub now: DateTime<Utc>,
-    /// Which.
-    pub id: i64,
-}
-
-/// The silences, the newest first; asked of the DB readers.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<Vec<Silence>>")]
-pub struct ListSilences {
-    /// Only those that aren't over then; none means all.
-    pub at: Option<DateTime<Utc>>,
-    /// Only what comes after this one.
-    pub after: Option<i64>,
-    /// At most this many.
-    pub limit: usize,
-}
-
-/// A silence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Silence {
-    /// Its id, growing.
-    pub id: i64,
-    /// Since when.
-    pub from: DateTime<Utc>,
-    /// Until when.
-    pub until: DateTime<Utc>,
-    /// Which alerts.
-    pub matcher: Matcher,
-    /// Who.
-    pub by: String,
-    /// Why.
-    pub reason: String,
 }
 
 /// Incidents with what was told of each, the newest first; asked of the DB readers.

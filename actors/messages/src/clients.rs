@@ -3,42 +3,43 @@
 use flowlord_kernel::clients;
 
 use crate::alerts::{
-    Acknowledge, AddSilence, CountNotifications, LadderStates, ListIncidents, ListSilences, RemoveSilence,
-    SetRoutes,
+    Acknowledge, AdvanceLadder, AlertsByRow, CountNotifications, LadderStates, ListAlerts, ListIncidents,
+    RaiseAlerts, ReadLadder, SetRoutes,
 };
 use crate::audit::{ListChanges, RecordChange};
-use crate::backload::{
+use crate::backloads::{
     ChangeBackload, CheckBackload, ExecuteBackload, PlanBackload, ReadBackload, ReadBackloads, SaveBackload,
     SetBackloadState, StoreBackloadChunk,
 };
-use crate::changes::TakeChanges;
+use crate::changelog::{ForgetChanges, ReadSegment, ReadShipping, RestartLog};
 use crate::database::{MeasureTable, ReadDatabase};
-use crate::dispatch::{Heartbeat, Lease, Release};
+use crate::deadlines::{RaiseBreaches, ReadSlotTasks, ReadWatch};
+use crate::events::TakeChanges;
 use crate::files::{
     FileArrived, KeepPlaces, ListFiles, ReadSeen, ReadWaiting, RecordFile, SaveSeen, WatchedPlaces,
 };
-use crate::find::FindTasks;
-use crate::grid::{ReadHours, ReadSlots};
-use crate::ingest::SubmitResults;
-use crate::library::{CurrentWorkflows, MetaRows, Reload};
-use crate::notifier::{AwaitMessage, SlackCall};
-use crate::outbox::{MarkNotified, PendingMessages, ReadMessage, ReadOutages, ReadThreads};
-use crate::read::{
-    AlertsByRow, AttemptsById, Chain, ChainBeginning, DayStats, KnownTasks, LastSlots, LaterAttempts,
-    ListAlerts, NextExpiry, ReadBacklog, ReadDays, ReadLadder, ReadPaused, ReadSchedule, ReadWorkflow,
-    ReadWorkflows,
+use crate::history::{RemoveHistory, RemoveOld};
+use crate::leases::{
+    ExtendLease, GrantLeases, Heartbeat, Lease, NextExpiry, ReapLeases, Release, ReleaseLease,
 };
-use crate::retention::RemoveOld;
-use crate::rowlog::{ForgetChanges, ReadSegment, ReadShipping, RestartLog};
-use crate::scheduler::{NextRuns, PausePhase};
-use crate::snapshot::{BackUp, CopyDatabase, ListSnapshots, ReadBackup, TakeSnapshot};
-use crate::token::{AddToken, ReadTokens, RemoveToken};
-use crate::watch::{RaiseBreaches, ReadSlotTasks, ReadWatch};
-use crate::write::{
-    AdvanceLadder, ApplyOutcomes, CancelTask, CreateTasks, EnqueueMessage, ExtendLease, GrantLeases,
-    PromoteDue, RaiseAlerts, ReapLeases, RecordMissed, ReleaseLease, RemoveHistory, RerunTasks, SaveCrons,
-    SaveWorkflows, SetPaused,
+use crate::outbox::{
+    AwaitMessage, EnqueueMessage, MarkNotified, PendingMessages, ReadMessage, ReadOutages, ReadThreads,
+    SlackCall,
 };
+use crate::results::{ApplyOutcomes, SubmitResults};
+use crate::schedule::{
+    LastSlots, NextRuns, PausePhase, PromoteDue, ReadPaused, ReadSchedule, ReadSlots, RecordMissed,
+    SaveCrons, SetPaused,
+};
+use crate::silences::{AddSilence, ListSilences, RemoveSilence};
+use crate::snapshots::{BackUp, CopyDatabase, ListSnapshots, ReadBackup, TakeSnapshot};
+use crate::stats::{DayStats, ReadBacklog, ReadDays, ReadHours};
+use crate::tasks::{
+    AttemptsById, CancelTask, Chain, ChainBeginning, CreateTasks, FindTasks, KnownTasks, LaterAttempts,
+    RerunTasks,
+};
+use crate::tokens::{AddToken, ReadTokens, RemoveToken};
+use crate::workflows::{CurrentWorkflows, MetaRows, ReadWorkflow, ReadWorkflows, Reload, SaveWorkflows};
 
 clients! {
     /// Changes the database. Each call is answered once its change is on disk.

@@ -1,8 +1,13 @@
-//! What the database is like, asked of its readers.
+//! The database itself: its file, its tables, its end.
 
 use actix::Message;
 
 use flowlord_kernel::Result;
+
+/// Drains the queue, checkpoints and closes; the last message that the DB owner takes.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<()>")]
+pub struct Close;
 
 /// The file, and the names of its tables.
 #[derive(Debug, Clone, Copy, Message)]

@@ -1,4 +1,4 @@
-//! Every message between flowlord's actors and every reply, and a client for each actor.
+//! Every message between flowlord's actors and every reply, one file per noun, and a client for each actor.
 //!
 //! A call goes down (web → dispatch, ingest, … → DB owner) and waits with a timeout; a hint goes up and may be
 //! dropped. Both go through a [`Port`](flowlord_kernel::Port), which bounds how many are under way. No actor's type
@@ -7,28 +7,24 @@
 mod alert_sender;
 pub mod alerts;
 pub mod audit;
-pub mod backload;
-pub mod changes;
+pub mod backloads;
+pub mod changelog;
 pub mod clients;
 pub mod database;
-pub mod dispatch;
+pub mod deadlines;
+pub mod events;
 pub mod files;
-pub mod find;
-pub mod grid;
-pub mod hint;
-pub mod ingest;
-pub mod lease;
-pub mod library;
-pub mod notifier;
+pub mod history;
+pub mod leases;
 pub mod outbox;
-pub mod read;
-pub mod retention;
-pub mod rowlog;
-pub mod scheduler;
-pub mod snapshot;
-pub mod token;
-pub mod watch;
-pub mod write;
+pub mod results;
+pub mod schedule;
+pub mod silences;
+pub mod snapshots;
+pub mod stats;
+pub mod tasks;
+pub mod tokens;
+pub mod workflows;
 
 pub use alert_sender::AlertSender;
-pub use lease::LeaseToken;
+pub use leases::LeaseToken;

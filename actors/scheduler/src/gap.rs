@@ -8,7 +8,7 @@ use flowlord_domain::cron::Schedule;
 use flowlord_domain::rule::Missed;
 use flowlord_domain::schedule::missed;
 use flowlord_domain::{AlertKind, NewAlert};
-use flowlord_messages::write::SlotKey;
+use flowlord_messages::schedule::SlotKey;
 
 use crate::alert::{phase_alert, slot_time};
 use crate::slot::{DueSlot, PlannedPhase, SlotName};

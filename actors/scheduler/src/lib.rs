@@ -21,11 +21,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::workflow::Workflows;
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
-use flowlord_messages::hint::TasksDelayed;
-use flowlord_messages::library::{CurrentWorkflows, WorkflowsChanged};
-use flowlord_messages::read::{ReadSchedule, ScheduleInput};
-use flowlord_messages::scheduler::{NextRuns, PausePhase, PhaseTimes, StopScheduling};
-use flowlord_messages::write::{CronKey, PromoteDue, Promoted, SaveCrons, SetPaused};
+use flowlord_messages::events::TasksDelayed;
+use flowlord_messages::schedule::{
+    CronKey, NextRuns, PausePhase, PhaseTimes, PromoteDue, Promoted, ReadSchedule, SaveCrons, ScheduleInput,
+    SetPaused, StopScheduling,
+};
+use flowlord_messages::workflows::{CurrentWorkflows, WorkflowsChanged};
 use tokio::sync::oneshot;
 
 use crate::alert::slot_time;

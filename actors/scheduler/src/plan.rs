@@ -6,9 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::cron::Schedule;
 use flowlord_domain::workflow::Workflows;
-use flowlord_messages::read::ScheduleInput;
-use flowlord_messages::scheduler::PhaseTimes;
-use flowlord_messages::write::CronKey;
+use flowlord_messages::schedule::{CronKey, PhaseTimes, ScheduleInput};
 
 use crate::gap::SlotGap;
 use crate::slot::{DueSlot, PlannedPhase, SlotName};
@@ -255,7 +253,7 @@ impl PlannedSlots {
 pub(crate) mod tests {
     use chrono_tz::Tz;
     use flowlord_domain::workflow::WorkflowFile;
-    use flowlord_messages::read::PausedPhase;
+    use flowlord_messages::schedule::PausedPhase;
 
     use super::*;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::workflow::{Phase, WorkflowFile};
-use flowlord_messages::write::SlotKey;
+use flowlord_messages::schedule::SlotKey;
 
 /// What a slot belongs to: a task of a workflow file. Several phases may share it, each with its own cron.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

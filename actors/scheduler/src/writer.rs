@@ -8,8 +8,9 @@ use flowlord_domain::schedule::{RowSource, slot_tasks_with};
 use flowlord_domain::template::Row;
 use flowlord_kernel::{Code, IdGenerator, Result};
 use flowlord_messages::clients::{DatabaseWriter, LibraryClient};
-use flowlord_messages::library::MetaRows;
-use flowlord_messages::write::{CreateTasks, RecordMissed};
+use flowlord_messages::schedule::RecordMissed;
+use flowlord_messages::tasks::CreateTasks;
+use flowlord_messages::workflows::MetaRows;
 
 use crate::alert::create_failed_alert;
 use crate::gap::SlotWrite;

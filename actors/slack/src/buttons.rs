@@ -18,7 +18,7 @@ use flowlord_kernel::{
     ActorKit, Code, Error, KernelActor, PortLimits, Reply, Result, Timer, Wakes, handlers,
 };
 use flowlord_messages::clients::{AlertsClient, DatabaseReader, DatabaseWriter};
-use flowlord_messages::notifier::{SlackCall, StopButtons};
+use flowlord_messages::outbox::{SlackCall, StopButtons};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 

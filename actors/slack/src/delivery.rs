@@ -5,8 +5,7 @@
 //! changes nothing.
 
 use chrono::{DateTime, Utc};
-use flowlord_messages::notifier::{Colour, Payload};
-use flowlord_messages::outbox::{MarkNotified, OutboxRow, SlackThread};
+use flowlord_messages::outbox::{Colour, MarkNotified, OutboxRow, Payload, SlackThread};
 
 use crate::message::{MessageRemarks, MessageStyle, SlackMessage, write_message, write_news};
 use crate::transport::{ApiMethod, MessageLocation};

@@ -22,9 +22,8 @@ use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{ActorKit, Error, KernelActor, Reply, Result, Timer, Wakes, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
-use flowlord_messages::hint::Notify;
-use flowlord_messages::notifier::{AwaitMessage, StopNotifying};
-use flowlord_messages::outbox::{OutboxRow, PendingMessages, ReadOutages};
+use flowlord_messages::events::Notify;
+use flowlord_messages::outbox::{AwaitMessage, OutboxRow, PendingMessages, ReadOutages, StopNotifying};
 use tokio::sync::oneshot;
 
 pub use crate::buttons::{Buttons, ButtonsConfig, ButtonsDeps};

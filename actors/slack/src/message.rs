@@ -5,7 +5,7 @@
 mod tests;
 mod text;
 
-use flowlord_messages::notifier::{Colour, IncidentRef, Payload, Stage};
+use flowlord_messages::outbox::{Colour, IncidentRef, Payload, Stage};
 use serde::Serialize;
 use slack_morphism::prelude::*;
 use url::Url;

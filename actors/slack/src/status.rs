@@ -5,8 +5,7 @@ use std::time::Duration;
 use actix::Context;
 use flowlord_kernel::{Code, Error, KernelActor as _, Reply, Result};
 use flowlord_messages::clients::DatabaseReader;
-use flowlord_messages::notifier::{AwaitMessage, Fate};
-use flowlord_messages::outbox::{Delivery, MessageFate, ReadMessage};
+use flowlord_messages::outbox::{AwaitMessage, Delivery, Fate, MessageFate, ReadMessage};
 use tokio::sync::oneshot;
 
 use crate::Notifier;

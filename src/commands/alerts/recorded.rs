@@ -8,7 +8,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use flowlord::running::Running;
 use flowlord_db::{DATABASE, FolderLock, OpenError};
 use flowlord_domain::simulate::Recorded;
-use flowlord_messages::read::{AlertFilter, ListAlerts, StoredAlert};
+use flowlord_messages::alerts::{AlertFilter, ListAlerts, StoredAlert};
 use serde::Deserialize;
 use serde_json::Value;
 

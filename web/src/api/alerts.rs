@@ -5,9 +5,8 @@ use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use flowlord_domain::{AlertKind, Role};
 use flowlord_kernel::Code;
-use flowlord_messages::alerts::Acknowledge;
+use flowlord_messages::alerts::{Acknowledge, AlertFilter, ListAlerts};
 use flowlord_messages::audit::Action;
-use flowlord_messages::read::{AlertFilter, ListAlerts};
 use serde::Deserialize;
 use serde_json::json;
 

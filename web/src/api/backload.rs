@@ -10,7 +10,7 @@ use flowlord_domain::backload::Request;
 use flowlord_domain::{Attempt, NewTask, Role};
 use flowlord_kernel::Code;
 use flowlord_messages::audit::Action;
-use flowlord_messages::backload::{ChangeBackload, Finished, Planned, ReadBackloads};
+use flowlord_messages::backloads::{ChangeBackload, Finished, Planned, ReadBackloads};
 use futures_util::stream::try_unfold;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::Path;
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
-use flowlord_messages::read::ChainBeginning;
+use flowlord_messages::tasks::ChainBeginning;
 use serde_json::json;
 
 use crate::api::tasks::task_example;

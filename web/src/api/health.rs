@@ -5,8 +5,8 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use chrono::{DateTime, Utc};
 use flowlord_kernel::Code;
-use flowlord_messages::rowlog::{ReadShipping, Shipping};
-use flowlord_messages::snapshot::{BackupState, ReadBackup};
+use flowlord_messages::changelog::{ReadShipping, Shipping};
+use flowlord_messages::snapshots::{BackupState, ReadBackup};
 use serde_json::{Value, json};
 
 use crate::core::answer::json;

@@ -6,10 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::Role;
 use flowlord_domain::ladder::Policy;
 use flowlord_messages::alerts::LadderStates;
-use flowlord_messages::read::{Backlog, ReadBacklog};
-use flowlord_messages::rowlog::ReadShipping;
-use flowlord_messages::scheduler::NextRuns;
-use flowlord_messages::snapshot::{BackupState, ReadBackup};
+use flowlord_messages::changelog::ReadShipping;
+use flowlord_messages::schedule::NextRuns;
+use flowlord_messages::snapshots::{BackupState, ReadBackup};
+use flowlord_messages::stats::{Backlog, ReadBacklog};
 use metrics::gauge;
 
 use crate::core::context::{Api, ApiRef};

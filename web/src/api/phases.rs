@@ -6,7 +6,7 @@ use actix_web::web::Payload;
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
 use flowlord_messages::audit::Action;
-use flowlord_messages::scheduler::PausePhase;
+use flowlord_messages::schedule::PausePhase;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

@@ -9,8 +9,7 @@ use flowlord_domain::query::Query;
 use flowlord_domain::{Attempt, Role, TaskState, Uid};
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::audit::Action;
-use flowlord_messages::find::{FindTasks, TaskPage};
-use flowlord_messages::read::{LaterAttempts, TaskFilter};
+use flowlord_messages::tasks::{FindTasks, LaterAttempts, TaskFilter, TaskPage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

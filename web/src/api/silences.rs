@@ -5,8 +5,8 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
-use flowlord_messages::alerts::{AddSilence, ListSilences, RemoveSilence};
 use flowlord_messages::audit::Action;
+use flowlord_messages::silences::{AddSilence, ListSilences, RemoveSilence};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

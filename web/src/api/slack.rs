@@ -4,7 +4,7 @@
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use flowlord_kernel::Code;
-use flowlord_messages::notifier::SlackCall;
+use flowlord_messages::outbox::SlackCall;
 
 use crate::core::context::ApiRef;
 use crate::core::extract::slack_body;

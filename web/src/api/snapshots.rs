@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
 use flowlord_messages::audit::Action;
-use flowlord_messages::snapshot::{ListSnapshots, Snapshot, TakeSnapshot};
+use flowlord_messages::snapshots::{ListSnapshots, Snapshot, TakeSnapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
-use flowlord_messages::read::DayStats;
+use flowlord_messages::stats::DayStats;
 use serde_json::json;
 
 use crate::core::answer::json;

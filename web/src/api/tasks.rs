@@ -8,8 +8,7 @@ use flowlord_domain::query::Query;
 use flowlord_domain::{Attempt, Ids as _, Lane, NewTask, Role};
 use flowlord_kernel::{Code, IdGenerator};
 use flowlord_messages::audit::Action;
-use flowlord_messages::read::AttemptsById;
-use flowlord_messages::write::{CreateTasks, IdempotencyKey};
+use flowlord_messages::tasks::{AttemptsById, CreateTasks, IdempotencyKey};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
 use flowlord_messages::audit::Action;
-use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken};
+use flowlord_messages::tokens::{AddToken, ReadTokens, RemoveToken};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -80,7 +80,7 @@ pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> 
 /// Whose there are.
 pub(crate) async fn list(api: ApiRef) -> Answer {
     let tokens = api.deps.reader.call(ReadTokens).await?;
-    let view = |token: flowlord_messages::token::StoredToken| TokenView {
+    let view = |token: flowlord_messages::tokens::StoredToken| TokenView {
         name: token.name,
         role: token.role.as_str(),
         created: Stamp(token.created),

@@ -6,7 +6,7 @@ use flowlord_domain::Role;
 use flowlord_domain::workflow::Finding;
 use flowlord_kernel::Code;
 use flowlord_messages::audit::Action;
-use flowlord_messages::library::Reload;
+use flowlord_messages::workflows::Reload;
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -11,7 +11,7 @@ use flowlord_domain::backload::{Only, Request};
 use flowlord_domain::{NewTask, Role};
 use flowlord_kernel::Code;
 use flowlord_messages::audit::Action;
-use flowlord_messages::backload::{Failure, Finished, MAX_FAILURES, Planned};
+use flowlord_messages::backloads::{Failure, Finished, MAX_FAILURES, Planned};
 use futures_util::stream::try_unfold;
 use serde::Serialize;
 use serde_json::json;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use flowlord_domain::query::Query;
 use flowlord_domain::{Attempt, TaskResult, dates, duration, task_time};
-use flowlord_messages::read::Stats;
+use flowlord_messages::stats::Stats;
 use serde::Serialize;
 
 use super::compact;
@@ -159,7 +159,7 @@ fn no_time() -> DateTime<Utc> {
 
 #[cfg(test)]
 mod tests {
-    use flowlord_messages::read::{Counts, StatsRow};
+    use flowlord_messages::stats::{Counts, StatsRow};
 
     use super::*;
     use crate::tests::stub::finished;

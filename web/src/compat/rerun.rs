@@ -8,7 +8,7 @@ use flowlord_domain::task_doc::parse_time;
 use flowlord_domain::{Attempt, Role};
 use flowlord_kernel::Code;
 use flowlord_messages::audit::Action;
-use flowlord_messages::read::Chain;
+use flowlord_messages::tasks::Chain;
 use serde::Deserialize;
 use serde_json::json;
 

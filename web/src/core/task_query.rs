@@ -2,8 +2,7 @@
 
 use flowlord_domain::search::Search;
 use flowlord_domain::{TaskResult, TaskState};
-use flowlord_messages::find::{FindTasks, TaskSort};
-use flowlord_messages::read::{TaskFilter, Texts};
+use flowlord_messages::tasks::{FindTasks, TaskFilter, TaskSort, Texts};
 
 use crate::core::params::Params;
 use crate::core::problem::Problem;

@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use flowlord_domain::query::Query;
 use flowlord_domain::{Role, Uid};
 use flowlord_messages::audit::{Action, ChangePage, ListChanges, StoredChange};
-use flowlord_messages::token::ReadTokens;
+use flowlord_messages::tokens::ReadTokens;
 
 use super::calendar::words;
 use super::choice::Choice;

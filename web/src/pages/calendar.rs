@@ -2,7 +2,7 @@
 
 use askama::Template;
 use chrono::{DateTime, Datelike as _, Days, Months, NaiveDate, Utc};
-use flowlord_messages::read::DayMarks;
+use flowlord_messages::stats::DayMarks;
 
 use super::link::Link;
 use crate::core::params::Params;

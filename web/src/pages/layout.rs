@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::http::Method;
 use chrono::NaiveDate;
 use flowlord_domain::Role;
-use flowlord_messages::read::ReadDays;
+use flowlord_messages::stats::ReadDays;
 
 use super::calendar::{Picker, Shown};
 use super::link::Link;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use askama::Template;
 use askama::filters::HtmlSafe;
-use flowlord_messages::read::{Counts, Stats};
+use flowlord_messages::stats::{Counts, Stats};
 
 use super::calendar::Picker;
 use super::link::Link;
@@ -229,7 +229,7 @@ pub(crate) fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use flowlord_messages::read::StatsRow;
+    use flowlord_messages::stats::StatsRow;
 
     use super::*;
 

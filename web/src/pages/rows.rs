@@ -3,9 +3,8 @@
 use chrono::{DateTime, Utc};
 use flowlord_domain::workflow::{Finding, Severity};
 use flowlord_domain::{Attempt, TaskResult, TaskState};
-use flowlord_messages::alerts::LadderStatus;
-use flowlord_messages::library::Current;
-use flowlord_messages::read::StoredAlert;
+use flowlord_messages::alerts::{LadderStatus, StoredAlert};
+use flowlord_messages::workflows::Current;
 
 use super::parts::Cell;
 use super::when::{When, span};

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_domain::Role;
-use flowlord_messages::alerts::LadderStates;
-use flowlord_messages::find::FindTasks;
-use flowlord_messages::library::CurrentWorkflows;
-use flowlord_messages::read::{AlertFilter, Counts, DayStats, ListAlerts, Stats, TaskFilter};
+use flowlord_messages::alerts::{AlertFilter, LadderStates, ListAlerts};
+use flowlord_messages::stats::{Counts, DayStats, Stats};
+use flowlord_messages::tasks::{FindTasks, TaskFilter};
+use flowlord_messages::workflows::CurrentWorkflows;
 
 use super::calendar::words;
 use super::parts::{Chart, Figures, STANDINGS, parts, sum};

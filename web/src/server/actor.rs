@@ -12,7 +12,7 @@ use actix_web::rt::task::JoinHandle;
 use actix_web::web;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{ActorKit, KernelActor, Reply, Result, Timer, Wakes, handlers};
-use flowlord_messages::hint::{Changed, SnapshotsChanged};
+use flowlord_messages::events::{Changed, SnapshotsChanged};
 
 use crate::core::connections::Connections;
 use crate::core::context::{Api, ApiRef, Config, Deps};

@@ -3,9 +3,11 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use flowlord_domain::Attempt;
 use flowlord_kernel::{Error, Result};
-use flowlord_messages::backload::ReadBackload;
-use flowlord_messages::changes::{Changes, TakeChanges};
-use flowlord_messages::read::{AlertsByRow, AttemptsById, DayStats};
+use flowlord_messages::alerts::AlertsByRow;
+use flowlord_messages::backloads::ReadBackload;
+use flowlord_messages::events::{Changes, TakeChanges};
+use flowlord_messages::stats::DayStats;
+use flowlord_messages::tasks::AttemptsById;
 use futures_util::future::try_join_all;
 use serde::Serialize;
 

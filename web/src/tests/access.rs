@@ -5,7 +5,7 @@ use actix_web::test::TestRequest;
 use actix_web::web;
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
-use flowlord_messages::token::StoredToken;
+use flowlord_messages::tokens::StoredToken;
 use serde_json::json;
 
 use super::stub::{Reply, Stub, config, noon, request, send};

@@ -4,7 +4,8 @@ use actix_web::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::AlertKind;
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::alerts::{Acknowledged, IncidentStep, Silence, StoredIncident};
+use flowlord_messages::alerts::{Acknowledged, IncidentStep, StoredIncident};
+use flowlord_messages::silences::Silence;
 use serde_json::json;
 
 use super::stub::{Stub, alert, noon, request};
@@ -24,7 +25,7 @@ async fn alerts_are_filtered() {
             (vec!["j".to_owned()], vec!["w.toml".to_owned()])
         );
         assert_eq!(query.filter.kinds, [AlertKind::Unfinished, AlertKind::NotDone]);
-        Ok(vec![flowlord_messages::read::StoredAlert { silence: Some(7), ..alert(1) }])
+        Ok(vec![flowlord_messages::alerts::StoredAlert { silence: Some(7), ..alert(1) }])
     });
     let path = "/api/v1/alerts?from=2026-03-01&to=2026-03-01T06&type=a,b&job=j&workflow=w.toml&kind=unfinished\
                 &kind=not_done";

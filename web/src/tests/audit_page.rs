@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use flowlord_domain::Role;
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::audit::{Action, Change, ChangePage, StoredChange};
-use flowlord_messages::token::StoredToken;
+use flowlord_messages::tokens::StoredToken;
 
 use super::access::{closed, with};
 use super::pages::assert_strict;

@@ -7,7 +7,7 @@ use actix_web::test::{TestRequest, init_service, try_call_service};
 use flowlord_domain::backload::{Order, Plan, Request};
 use flowlord_domain::workflow::Workflows;
 use flowlord_kernel::{Code, Error, Result};
-use flowlord_messages::backload::{
+use flowlord_messages::backloads::{
     BackloadState, ChangeBackload, CheckBackload, Checked, ExecuteBackload, Failure, Finished, PlanBackload,
     Planned, ReadBackloads, Started, StoredBackload,
 };

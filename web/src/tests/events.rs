@@ -9,7 +9,7 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::http::Method;
 use actix_web::test::{TestRequest, init_service, try_call_service};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::changes::Changes;
+use flowlord_messages::events::Changes;
 use serde_json::{Value, json};
 
 use super::backload::stored;

@@ -7,8 +7,8 @@ use actix_web::test::TestRequest;
 use flowlord_domain::Role;
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::files::Recorded;
-use flowlord_messages::read::Known;
-use flowlord_messages::write::Applied;
+use flowlord_messages::results::Applied;
+use flowlord_messages::tasks::Known;
 use serde_json::json;
 
 use super::access::closed;

@@ -7,10 +7,9 @@ use actix_web::test::TestRequest;
 use chrono::TimeDelta;
 use flowlord_domain::{Attempt, TaskResult, Uid};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::library::Reloaded;
-use flowlord_messages::notifier::Fate;
-use flowlord_messages::read::{Counts, Stats, StatsRow};
-use flowlord_messages::write::WorkflowRecord;
+use flowlord_messages::outbox::Fate;
+use flowlord_messages::stats::{Counts, Stats, StatsRow};
+use flowlord_messages::workflows::{Reloaded, WorkflowRecord};
 use serde_json::{Value, json};
 
 use super::reads::{current, finding};

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use chrono::TimeDelta;
 use flowlord_domain::TaskResult;
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::write::{Applied, Claim, Extended, TopicFilter};
+use flowlord_messages::leases::{Extended, TopicFilter};
+use flowlord_messages::results::{Applied, Claim};
 use serde_json::json;
 
 use super::stub::{Stub, granted, noon, token};

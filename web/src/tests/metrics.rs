@@ -1,7 +1,7 @@
 //! What Prometheus reads.
 
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::read::Backlog;
+use flowlord_messages::stats::Backlog;
 
 use super::stub::{Stub, noon};
 

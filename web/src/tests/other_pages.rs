@@ -5,15 +5,14 @@ use std::sync::Arc;
 use actix_web::test::TestRequest;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::backload::{
+use flowlord_messages::backloads::{
     BackloadState, ChangeBackload, ExecuteBackload, Failure, PlanBackload, Started, StoredBackload,
 };
 use flowlord_messages::database::{DatabaseFacts, TableSize};
-use flowlord_messages::grid::{PhaseSlots, ReadSlots, SlotOutcome};
-use flowlord_messages::library::Current;
-use flowlord_messages::read::{Backlog, Counts, PausedPhase};
-use flowlord_messages::scheduler::PausePhase;
-use flowlord_messages::snapshot::Snapshots;
+use flowlord_messages::schedule::{PausePhase, PausedPhase, PhaseSlots, ReadSlots, SlotOutcome};
+use flowlord_messages::snapshots::Snapshots;
+use flowlord_messages::stats::{Backlog, Counts};
+use flowlord_messages::workflows::Current;
 
 use super::backload::plan;
 use super::pages::assert_strict;
@@ -294,7 +293,7 @@ async fn forms_lead_back_to_the_page_and_say_what_became_of_them() {
         assert!(reply.header("set-cookie").contains(told), "{reply:?}");
     }
     stub.reload(|_| {
-        Ok(flowlord_messages::library::Reloaded { changed: vec!["a".to_owned()], ..Default::default() })
+        Ok(flowlord_messages::workflows::Reloaded { changed: vec!["a".to_owned()], ..Default::default() })
     });
     let looked = stub.post("/web/workflow/refresh", "").await;
     assert!(looked.status == 303 && looked.header("set-cookie").contains("1%20changed"), "{looked:?}");

@@ -3,8 +3,8 @@
 use flowlord_domain::{TaskResult, TaskState};
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::alerts::{LadderStatus, Notifications};
-use flowlord_messages::find::TaskPage;
-use flowlord_messages::read::{DayMarks, Stats};
+use flowlord_messages::stats::{DayMarks, Stats};
+use flowlord_messages::tasks::TaskPage;
 
 use actix_web::test::TestRequest;
 
@@ -254,7 +254,7 @@ fn made_up_stats() -> Stats {
     let mut all = Stats::default();
     for hour in 0..13_u8 {
         for row in stats().rows {
-            let mut row = flowlord_messages::read::StatsRow { hour, ..row };
+            let mut row = flowlord_messages::stats::StatsRow { hour, ..row };
             let more = u64::from(hour * 7 % 12);
             row.counts.complete += more;
             row.counts.total += more;

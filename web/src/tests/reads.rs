@@ -8,12 +8,12 @@ use chrono::TimeDelta;
 use flowlord_domain::workflow::{Finding, Severity, WorkflowFile, Workflows};
 use flowlord_kernel::Pong;
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::library::{Current, Reloaded};
-use flowlord_messages::read::{Beginning, Counts, LastSlot, PausedPhase, Stats, StatsRow};
-use flowlord_messages::rowlog::Shipping;
-use flowlord_messages::scheduler::PhaseTimes;
-use flowlord_messages::snapshot::{BackupState, Snapshot};
-use flowlord_messages::write::SlotKey;
+use flowlord_messages::changelog::Shipping;
+use flowlord_messages::schedule::{LastSlot, PausedPhase, PhaseTimes, SlotKey};
+use flowlord_messages::snapshots::{BackupState, Snapshot};
+use flowlord_messages::stats::{Counts, Stats, StatsRow};
+use flowlord_messages::tasks::Beginning;
+use flowlord_messages::workflows::{Current, Reloaded};
 use serde_json::json;
 
 use super::stub::{Stub, alert, attempt, finished, noon, request, send};

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use chrono::TimeDelta;
 use flowlord_domain::{TaskResult, TaskState};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::read::TaskFilter;
-use flowlord_messages::write::{Applied, Created, Extended};
+use flowlord_messages::leases::Extended;
+use flowlord_messages::results::Applied;
+use flowlord_messages::tasks::{Created, TaskFilter};
 use serde_json::json;
 
 use super::stub::{Stub, after, attempt, finished, leased, listed, more, noon, token};

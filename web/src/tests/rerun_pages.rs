@@ -7,8 +7,7 @@ use actix_web::test::TestRequest;
 use flowlord_domain::{Attempt, Role, Uid};
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::alerts::LadderStatus;
-use flowlord_messages::find::TaskPage;
-use flowlord_messages::read::Beginning;
+use flowlord_messages::tasks::{Beginning, TaskPage};
 
 use super::access::{closed, with};
 use super::pages::{assert_strict, full};

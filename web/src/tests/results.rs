@@ -6,8 +6,8 @@ use actix_web::test::TestRequest;
 use flowlord_domain::Attempt;
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::read::Known;
-use flowlord_messages::write::{Applied, Claim};
+use flowlord_messages::results::{Applied, Claim};
+use flowlord_messages::tasks::Known;
 use serde_json::{Value, json};
 
 use super::stub::{Stub, attempt, token};

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use actix_web::test::TestRequest;
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::notifier::SlackCall;
+use flowlord_messages::outbox::SlackCall;
 
 use super::stub::{Stub, send};
 use crate::core::auth::Access;

@@ -1,7 +1,7 @@
 //! Copies of the database, asked for and listed.
 
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::snapshot::{Snapshot, Snapshots};
+use flowlord_messages::snapshots::{Snapshot, Snapshots};
 use serde_json::json;
 
 use super::stub::{Stub, noon};

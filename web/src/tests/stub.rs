@@ -17,44 +17,46 @@ use flowlord_kernel::{
 };
 use flowlord_messages::LeaseToken;
 use flowlord_messages::alerts::{
-    Acknowledge, Acknowledged, AddSilence, CountNotifications, LadderStates, LadderStatus, ListIncidents,
-    ListSilences, Notifications, RemoveSilence, Silence, StoredIncident,
+    Acknowledge, Acknowledged, AlertsByRow, CountNotifications, LadderStates, LadderStatus, ListAlerts,
+    ListIncidents, Notifications, StoredAlert, StoredIncident,
 };
 use flowlord_messages::audit::{ChangePage, ListChanges, RecordChange};
-use flowlord_messages::backload::{
+use flowlord_messages::backloads::{
     ChangeBackload, CheckBackload, Checked, ExecuteBackload, Failure, PlanBackload, Planned, ReadBackload,
     ReadBackloads, Started, StoredBackload,
 };
-use flowlord_messages::changes::{Changes, TakeChanges};
+use flowlord_messages::changelog::{ReadShipping, Shipping};
 use flowlord_messages::clients::{
     AlertsClient, BackloadClient, BackupClient, ButtonsClient, DatabaseReader, DatabaseWriter,
     DispatchClient, FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient,
     SchedulerClient, ShipperClient,
 };
 use flowlord_messages::database::{DatabaseFacts, MeasureTable, ReadDatabase, TableSize};
-use flowlord_messages::dispatch::{Heartbeat, Lease, Release};
+use flowlord_messages::events::{Changes, TakeChanges};
 use flowlord_messages::files::{
     FileArrived, ListFiles, Recorded, StoredFileEvent, WatchedPlace, WatchedPlaces,
 };
-use flowlord_messages::find::{FindTasks, TaskCursor, TaskPage};
-use flowlord_messages::grid::{PhaseSlots, ReadHours, ReadSlots};
-use flowlord_messages::ingest::SubmitResults;
-use flowlord_messages::library::{Current, CurrentWorkflows, Reload, Reloaded};
-use flowlord_messages::notifier::{AwaitMessage, Fate, SlackCall};
-use flowlord_messages::read::{
-    AlertsByRow, AttemptsById, Backlog, Beginning, Chain, ChainBeginning, Counts, DayMarks, DayStats, Known,
-    KnownTasks, LastSlot, LastSlots, LaterAttempts, ListAlerts, PausedPhase, ReadBacklog, ReadDays,
-    ReadPaused, ReadWorkflow, Stats, StoredAlert,
+use flowlord_messages::history::RemoveOld;
+use flowlord_messages::leases::{Extended, Granted, Heartbeat, Lease, Release};
+use flowlord_messages::outbox::{AwaitMessage, EnqueueMessage, Fate, SlackCall};
+use flowlord_messages::results::{Applied, SubmitResults};
+use flowlord_messages::schedule::{
+    LastSlot, LastSlots, NextRuns, PausePhase, PausedPhase, PhaseSlots, PhaseTimes, ReadPaused, ReadSlots,
 };
-use flowlord_messages::retention::RemoveOld;
-use flowlord_messages::rowlog::{ReadShipping, Shipping};
-use flowlord_messages::scheduler::{NextRuns, PausePhase, PhaseTimes};
-use flowlord_messages::snapshot::{
+use flowlord_messages::silences::{AddSilence, ListSilences, RemoveSilence, Silence};
+use flowlord_messages::snapshots::{
     BackUp, BackupState, ListSnapshots, ReadBackup, Snapshot, Snapshots, TakeSnapshot,
 };
-use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken, StoredToken};
-use flowlord_messages::write::{
-    Applied, CancelTask, CreateTasks, Created, EnqueueMessage, Extended, Granted, RerunTasks, WorkflowRecord,
+use flowlord_messages::stats::{
+    Backlog, Counts, DayMarks, DayStats, ReadBacklog, ReadDays, ReadHours, Stats,
+};
+use flowlord_messages::tasks::{
+    AttemptsById, Beginning, CancelTask, Chain, ChainBeginning, CreateTasks, Created, FindTasks, Known,
+    KnownTasks, LaterAttempts, RerunTasks, TaskCursor, TaskPage,
+};
+use flowlord_messages::tokens::{AddToken, ReadTokens, RemoveToken, StoredToken};
+use flowlord_messages::workflows::{
+    Current, CurrentWorkflows, ReadWorkflow, Reload, Reloaded, WorkflowRecord,
 };
 use serde_json::Value;
 

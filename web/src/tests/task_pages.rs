@@ -6,10 +6,10 @@ use flowlord_domain::alert::Matcher;
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::FilePhase;
 use flowlord_domain::{Attempt, TaskResult, Uid};
-use flowlord_messages::alerts::{Acknowledged, IncidentStep, Silence, StoredIncident};
+use flowlord_messages::alerts::{Acknowledged, IncidentStep, StoredAlert, StoredIncident};
 use flowlord_messages::files::{FileSource, MatchState, PhaseOutcome, StoredFileEvent};
-use flowlord_messages::find::{TaskCursor, TaskPage, TaskSort};
-use flowlord_messages::read::{Beginning, StoredAlert};
+use flowlord_messages::silences::Silence;
+use flowlord_messages::tasks::{Beginning, TaskCursor, TaskPage, TaskSort};
 
 use super::pages::{assert_strict, full, made_up};
 use super::reads::stats;

@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex};
 use actix_web::test::TestRequest;
 use flowlord_domain::{TaskResult, TaskState, Uid};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::find::{FindTasks, TaskCursor, TaskPage, TaskSort};
-use flowlord_messages::read::TaskFilter;
-use flowlord_messages::write::{CreateTasks, Created};
+use flowlord_messages::tasks::{CreateTasks, Created, FindTasks, TaskCursor, TaskFilter, TaskPage, TaskSort};
 use serde_json::json;
 
 use super::stub::{Stub, attempt, finished, noon};

@@ -8,7 +8,7 @@ use actix_web::web;
 use flowlord_domain::Role;
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::audit::{Action, Change, ChangePage, StoredChange};
-use flowlord_messages::token::StoredToken;
+use flowlord_messages::tokens::StoredToken;
 use serde_json::json;
 
 use super::stub::{Stub, config, noon, request, send};

@@ -5,9 +5,9 @@ use flowlord_domain::overdue::{Due, breaches, due, longest_limit, runs_long, sho
 use flowlord_domain::{AlertKind, Attempt, NewAlert};
 use flowlord_kernel::Result;
 use flowlord_messages::clients::DatabaseReader;
-use flowlord_messages::library::CurrentWorkflows;
-use flowlord_messages::watch::{Breach, RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks};
-use flowlord_messages::write::SlotKey;
+use flowlord_messages::deadlines::{Breach, RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks};
+use flowlord_messages::schedule::SlotKey;
+use flowlord_messages::workflows::CurrentWorkflows;
 
 use super::Deps;
 

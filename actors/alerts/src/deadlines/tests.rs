@@ -8,8 +8,8 @@ use flowlord_domain::overdue::Pause;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_domain::{Attempt, TaskState, Uid};
 use flowlord_kernel::{Activity, Clock as _, Code, Error, Ping, Port};
-use flowlord_messages::library::{Current, CurrentWorkflows};
-use flowlord_messages::watch::{RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks, WatchInput};
+use flowlord_messages::deadlines::{RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks, WatchInput};
+use flowlord_messages::workflows::{Current, CurrentWorkflows};
 use flowlord_testkit::{VirtualClock, leased};
 
 use super::*;

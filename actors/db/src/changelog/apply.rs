@@ -6,7 +6,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use flate2::read::GzDecoder;
-use flowlord_messages::rowlog::LogPoint;
+use flowlord_messages::changelog::LogPoint;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params, params_from_iter};
 use sha2::{Digest as _, Sha256};

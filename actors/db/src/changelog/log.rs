@@ -1,6 +1,6 @@
 //! Where a database's log stands: the row of `row_log`.
 
-use flowlord_messages::rowlog::LogPoint;
+use flowlord_messages::changelog::LogPoint;
 use rusqlite::Connection;
 
 use crate::column::{bits, unbits};

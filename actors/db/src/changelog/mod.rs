@@ -15,7 +15,7 @@ mod tests;
 
 use std::path::Path;
 
-use flowlord_messages::rowlog::LogPoint;
+use flowlord_messages::changelog::LogPoint;
 
 use crate::changelog::log::read_log_point;
 use crate::connection::open_read_only;

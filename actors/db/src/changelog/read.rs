@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use chrono::{DateTime, Utc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use flowlord_messages::rowlog::{Segment, Tail};
+use flowlord_messages::changelog::{Segment, Tail};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params};
 use serde_json::json;

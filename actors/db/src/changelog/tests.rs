@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::result::Result;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_messages::rowlog::{Segment, Tail};
+use flowlord_messages::changelog::{Segment, Tail};
 use proptest::prelude::*;
 use rusqlite::{Connection, params};
 

@@ -12,8 +12,7 @@ pub(crate) use self::source::TaskSource;
 use std::cmp::Ordering;
 
 use flowlord_domain::{Attempt, Uid};
-use flowlord_messages::find::{FindTasks, SortKey, TaskCursor, TaskPage, TaskSort};
-use flowlord_messages::read::Texts;
+use flowlord_messages::tasks::{FindTasks, SortKey, TaskCursor, TaskPage, TaskSort, Texts};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use self::scan::{FoundRows, MAX_ROWS_READ, ScanOrder, TaskScan, UidRange};

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use flowlord_domain::search::{Field, Row as SearchedRow, Search};
 use flowlord_domain::{TaskResult, Uid};
-use flowlord_messages::find::{FindTasks, SortKey, TaskSort};
+use flowlord_messages::tasks::{FindTasks, SortKey, TaskSort};
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, Row, params_from_iter};
 

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use flowlord_domain::search::Field;
 use flowlord_domain::{TaskResult, TaskState};
-use flowlord_messages::find::FindTasks;
-use flowlord_messages::read::TaskFilter;
+use flowlord_messages::tasks::{FindTasks, TaskFilter};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 

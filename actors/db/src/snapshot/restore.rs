@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use flowlord_messages::rowlog::LogPoint;
+use flowlord_messages::changelog::LogPoint;
 
 use crate::DATABASE;
 use crate::changelog::apply::{LogReplay, SegmentError};

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use flowlord_domain::backload::{Only, slot};
 use flowlord_domain::{TaskResult, Uid};
 use flowlord_kernel::Code;
-use flowlord_messages::backload::{
+use flowlord_messages::backloads::{
     BackloadState, CheckBackload, Checked, Failure, MAX_FAILURES, MAX_UNFINISHED, ReadBackload,
     ReadBackloads, SaveBackload, SetBackloadState, StoreBackloadChunk, StoredBackload,
 };

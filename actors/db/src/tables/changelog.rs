@@ -1,7 +1,7 @@
 //! Commands about the change log.
 
 use flowlord_kernel::Code;
-use flowlord_messages::rowlog::{ForgetChanges, RestartLog};
+use flowlord_messages::changelog::{ForgetChanges, RestartLog};
 
 use crate::changelog::log::restart_log;
 use crate::tables::prelude::*;

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use flowlord_domain::Attempt;
 use flowlord_domain::overdue::Pause;
 use flowlord_domain::workflow::TaskName;
-use flowlord_messages::watch::{RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks, WatchInput};
-use flowlord_messages::write::SlotKey;
+use flowlord_messages::deadlines::{RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks, WatchInput};
+use flowlord_messages::schedule::SlotKey;
 
 use crate::column::HELD;
 use crate::tables::prelude::*;

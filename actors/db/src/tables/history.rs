@@ -1,7 +1,7 @@
 //! Old history is removed, a little at a time.
 
 use flowlord_domain::Uid;
-use flowlord_messages::write::{RemoveHistory, Removed};
+use flowlord_messages::history::{RemoveHistory, Removed};
 
 use crate::column::DONE;
 use crate::tables::prelude::*;

@@ -4,12 +4,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::Uid;
 use flowlord_kernel::Code;
 use flowlord_messages::LeaseToken;
-use flowlord_messages::read::NextExpiry;
-use flowlord_messages::write::{
-    ExtendLease, Extended, GrantLeases, Granted, ReapLeases, Reaped, ReleaseLease, TopicFilter, WantedLease,
+use flowlord_messages::leases::{
+    ExtendLease, Extended, GrantLeases, Granted, NextExpiry, ReapLeases, Reaped, ReleaseLease, TopicFilter,
+    WantedLease,
 };
-use flowlord_kernel::Code;
-use flowlord_messages::LeaseToken;
 use rusqlite::OptionalExtension as _;
 
 use crate::column::{DELAYED, READY};

@@ -2,10 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use flowlord_messages::outbox::{
-    Delivery, MarkNotified, MessageFate, Outage, OutboxRow, PendingMessages, ReadMessage, ReadOutages,
-    ReadThreads, RouteWay, SlackThread,
+    Delivery, EnqueueMessage, MarkNotified, MessageFate, NewMessage, Outage, OutboxRow, PendingMessages,
+    ReadMessage, ReadOutages, ReadThreads, RouteWay, SlackThread,
 };
-use flowlord_messages::write::{EnqueueMessage, NewMessage};
 
 use crate::tables::prelude::*;
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::{Decision, Uid};
 use flowlord_kernel::Code;
-use flowlord_messages::write::{Applied, ApplyOutcomes, Claim};
+use flowlord_messages::results::{Applied, ApplyOutcomes, Claim};
 
 use crate::column::DONE;
 use crate::tables::prelude::*;

@@ -3,7 +3,7 @@
 use flowlord_domain::NewAlert;
 use flowlord_domain::alert::Matcher;
 use flowlord_kernel::Code;
-use flowlord_messages::alerts::{AddSilence, ListSilences, MAX_SILENCES, RemoveSilence, Silence};
+use flowlord_messages::silences::{AddSilence, ListSilences, MAX_SILENCES, RemoveSilence, Silence};
 
 use crate::tables::alerts::routes::{find_match, read_matcher};
 use crate::tables::prelude::*;

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use flowlord_domain::Uid;
-use flowlord_messages::grid::{MAX_HOURS, ReadHours};
-use flowlord_messages::read::{Backlog, Counts, DayMarks, DayStats, ReadBacklog, ReadDays, Stats, StatsRow};
+use flowlord_messages::stats::{
+    Backlog, Counts, DayMarks, DayStats, MAX_HOURS, ReadBacklog, ReadDays, ReadHours, Stats, StatsRow,
+};
 
 use crate::tables::prelude::*;
 use crate::writer::totals::hour_of;

@@ -1,7 +1,7 @@
 //! Tokens: who may use the API.
 
 use flowlord_kernel::Code;
-use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken, StoredToken};
+use flowlord_messages::tokens::{AddToken, ReadTokens, RemoveToken, StoredToken};
 use rusqlite::types::Type;
 
 use crate::tables::prelude::*;

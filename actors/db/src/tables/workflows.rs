@@ -1,7 +1,6 @@
 //! The workflow files as last seen.
 
-use flowlord_messages::read::{ReadWorkflow, ReadWorkflows};
-use flowlord_messages::write::{SaveWorkflows, WorkflowRecord};
+use flowlord_messages::workflows::{ReadWorkflow, ReadWorkflows, SaveWorkflows, WorkflowRecord};
 
 use crate::tables::prelude::*;
 

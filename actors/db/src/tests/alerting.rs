@@ -1,12 +1,12 @@
 //! Alerts, the ladder's state and the outbox.
 
 use flowlord_domain::{AlertKind, NewAlert};
-use flowlord_messages::outbox::{Delivery, MarkNotified, PendingMessages};
-use flowlord_messages::read::{AlertFilter, ListAlerts, ReadLadder, ReadWorkflow, ReadWorkflows};
-use flowlord_messages::watch::{Breach, RaiseBreaches, ReadWatch};
-use flowlord_messages::write::{
-    AdvanceLadder, IncidentRecord, NewMessage, RaiseAlerts, SaveWorkflows, StepRecord, WorkflowRecord,
+use flowlord_messages::alerts::{
+    AdvanceLadder, AlertFilter, IncidentRecord, ListAlerts, RaiseAlerts, ReadLadder, StepRecord,
 };
+use flowlord_messages::deadlines::{Breach, RaiseBreaches, ReadWatch};
+use flowlord_messages::outbox::{Delivery, MarkNotified, NewMessage, PendingMessages};
+use flowlord_messages::workflows::{ReadWorkflow, ReadWorkflows, SaveWorkflows, WorkflowRecord};
 
 use super::*;
 
@@ -47,7 +47,7 @@ pub(super) fn advance(told_until: i64) -> AdvanceLadder {
     }
 }
 
-pub(super) async fn ladder(db: &Db) -> flowlord_messages::read::LadderInput {
+pub(super) async fn ladder(db: &Db) -> flowlord_messages::alerts::LadderInput {
     db.read(ReadLadder { route: "default".to_owned() }).await.unwrap()
 }
 

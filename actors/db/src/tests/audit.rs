@@ -1,7 +1,7 @@
 //! Changes that people made are kept, listed page by page, and leave with the rest of history.
 
 use flowlord_messages::audit::{Action, Change, ListChanges, RecordChange, StoredChange};
-use flowlord_messages::write::RemoveHistory;
+use flowlord_messages::history::RemoveHistory;
 
 use super::*;
 use crate::reader::Query as _;

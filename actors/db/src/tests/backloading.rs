@@ -1,11 +1,11 @@
 //! Backloads: moved on with their tasks, never twice, and what of them is there already.
 
 use flowlord_domain::backload::Only;
-use flowlord_messages::backload::{
+use flowlord_messages::backloads::{
     BackloadState, CheckBackload, Checked, Failure, MAX_FAILURES, MAX_UNFINISHED, ReadBackload,
     ReadBackloads, SaveBackload, SetBackloadState, StoreBackloadChunk, StoredBackload,
 };
-use flowlord_messages::write::Claim;
+use flowlord_messages::results::Claim;
 
 use super::*;
 

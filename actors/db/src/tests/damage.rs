@@ -3,9 +3,9 @@
 use std::io::{Seek as _, SeekFrom, Write as _};
 
 use flowlord_kernel::Ping;
-use flowlord_messages::read::Chain;
-use flowlord_messages::rowlog::ReadSegment;
-use flowlord_messages::snapshot::CopyDatabase;
+use flowlord_messages::changelog::ReadSegment;
+use flowlord_messages::snapshots::CopyDatabase;
+use flowlord_messages::tasks::Chain;
 use flowlord_testkit::VirtualClock;
 use rusqlite::Connection;
 

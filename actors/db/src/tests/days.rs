@@ -2,9 +2,9 @@
 
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::{AlertKind, NewAlert};
+use flowlord_messages::alerts::RaiseAlerts;
 use flowlord_messages::files::{FileSource, RecordFile};
-use flowlord_messages::read::{DayMarks, ReadDays};
-use flowlord_messages::write::RaiseAlerts;
+use flowlord_messages::stats::{DayMarks, ReadDays};
 
 use super::*;
 

@@ -3,12 +3,12 @@
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::FilePhase;
 use flowlord_domain::{AlertKind, NewAlert};
+use flowlord_messages::alerts::{AlertFilter, ListAlerts};
 use flowlord_messages::files::{
     FileSource, KeepPlaces, ListFiles, MatchEffect, MatchState, NewMatch, ReadSeen, ReadWaiting, RecordFile,
     RecordedRow, SaveSeen, SeenFile, StoredFileEvent,
 };
-use flowlord_messages::read::{AlertFilter, ListAlerts};
-use flowlord_messages::write::RemoveHistory;
+use flowlord_messages::history::RemoveHistory;
 
 use super::*;
 

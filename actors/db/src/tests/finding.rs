@@ -2,8 +2,7 @@
 
 use flowlord_domain::search::{Row, Search};
 use flowlord_domain::{Attempt, TaskState};
-use flowlord_messages::find::{FindTasks, TaskCursor, TaskPage, TaskSort};
-use flowlord_messages::read::{TaskFilter, Texts};
+use flowlord_messages::tasks::{FindTasks, TaskCursor, TaskFilter, TaskPage, TaskSort, Texts};
 use rusqlite::Connection;
 
 use super::*;

@@ -1,9 +1,8 @@
 //! What became of slots, and hours of topics and jobs.
 
 use flowlord_domain::Decision;
-use flowlord_messages::grid::{ReadHours, ReadSlots};
-use flowlord_messages::read::Counts;
-use flowlord_messages::write::{CronKey, RecordMissed, SaveCrons, SlotKey};
+use flowlord_messages::schedule::{CronKey, ReadSlots, RecordMissed, SaveCrons, SlotKey};
+use flowlord_messages::stats::{Counts, ReadHours};
 
 use super::*;
 
@@ -54,14 +53,14 @@ async fn a_slot_tells_how_its_tasks_ended_at_last() {
     let retry = |id: &str, parent| NewTask { retry: 1, parent: Some(parent), ..named(id) };
     end(&db, uids[1], Decision { retry: Some(retry("c1", uids[1])), ..decision(TaskResult::Error) }).await;
     end(&db, uids[2], Decision { retry: Some(retry("c2", uids[2])), ..decision(TaskResult::Error) }).await;
-    let retries = db.read(flowlord_messages::read::Chain { id: "c2".to_owned() }).await.unwrap();
+    let retries = db.read(flowlord_messages::tasks::Chain { id: "c2".to_owned() }).await.unwrap();
     end(&db, retries[1].uid, decision(TaskResult::Complete)).await;
     end(&db, uids[3], decision(TaskResult::Error)).await;
     db.write(RecordMissed { slots: vec![slot(1)], alerts: Vec::new(), now: noon() }).await.unwrap();
     start(&db, 2, Vec::new()).await;
 
     let mut read = db.read(all()).await.unwrap();
-    assert_eq!(read.pop().unwrap(), flowlord_messages::grid::PhaseSlots::default());
+    assert_eq!(read.pop().unwrap(), flowlord_messages::schedule::PhaseSlots::default());
     let read = read.pop().unwrap();
     assert_eq!((read.crons, read.cut), (vec![("@hourly".to_owned(), noon())], None));
     let outcome: Vec<_> =

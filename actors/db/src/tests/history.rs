@@ -1,11 +1,13 @@
 //! What is older than it is kept leaves; what is needed stays.
 
 use flowlord_domain::{AlertKind, NewAlert};
-use flowlord_messages::outbox::{Delivery, MarkNotified, PendingMessages, ReadThreads, SlackThread};
-use flowlord_messages::read::{AlertFilter, DayStats, LastSlots, ListAlerts, ReadSchedule};
-use flowlord_messages::write::{
-    EnqueueMessage, NewMessage, RaiseAlerts, RecordMissed, RemoveHistory, SlotKey,
+use flowlord_messages::alerts::{AlertFilter, ListAlerts, RaiseAlerts};
+use flowlord_messages::history::RemoveHistory;
+use flowlord_messages::outbox::{
+    Delivery, EnqueueMessage, MarkNotified, NewMessage, PendingMessages, ReadThreads, SlackThread,
 };
+use flowlord_messages::schedule::{LastSlots, ReadSchedule, RecordMissed, SlotKey};
+use flowlord_messages::stats::DayStats;
 
 use super::*;
 

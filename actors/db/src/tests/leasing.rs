@@ -2,8 +2,7 @@
 
 use flowlord_domain::TaskState;
 use flowlord_messages::LeaseToken;
-use flowlord_messages::read::NextExpiry;
-use flowlord_messages::write::{ExtendLease, Extended, ReapLeases, Reaped, ReleaseLease};
+use flowlord_messages::leases::{ExtendLease, Extended, NextExpiry, ReapLeases, Reaped, ReleaseLease};
 
 use super::*;
 

@@ -3,9 +3,8 @@
 use std::io::{Seek as _, SeekFrom, Write as _};
 
 use flowlord_domain::{AlertKind, CutTexts, LISTED_BYTES, NewAlert};
-use flowlord_messages::find::FindTasks;
-use flowlord_messages::read::{AlertsByRow, Chain, ChainBeginning, TaskFilter};
-use flowlord_messages::write::RaiseAlerts;
+use flowlord_messages::alerts::{AlertsByRow, RaiseAlerts};
+use flowlord_messages::tasks::{Chain, ChainBeginning, FindTasks, TaskFilter};
 
 use super::*;
 use crate::DATABASE;

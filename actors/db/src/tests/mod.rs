@@ -33,10 +33,9 @@ use flowlord_domain::{Attempt, Decision, Lane, NewTask, TaskResult, Uid};
 use flowlord_kernel::{
     Activity, Code, Environment, Error, Port, PortLimits, Result, SharedClock, SystemClock,
 };
-use flowlord_messages::read::AttemptsById;
-use flowlord_messages::write::{
-    ApplyOutcomes, Claim, CreateTasks, Created, GrantLeases, Granted, TopicFilter, WantedLease,
-};
+use flowlord_messages::leases::{GrantLeases, Granted, TopicFilter, WantedLease};
+use flowlord_messages::results::{ApplyOutcomes, Claim};
+use flowlord_messages::tasks::{AttemptsById, CreateTasks, Created};
 
 use crate::{Database, FolderLock, Hints, Owner, Reader};
 

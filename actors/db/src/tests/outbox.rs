@@ -1,10 +1,9 @@
 //! The outbox: order by route, outages, threads, and what became of a message.
 
 use flowlord_messages::outbox::{
-    Delivery, MarkNotified, MessageFate, Outage, PendingMessages, ReadMessage, ReadOutages, ReadThreads,
-    RouteWay, SlackThread,
+    Delivery, EnqueueMessage, MarkNotified, MessageFate, NewMessage, Outage, PendingMessages, ReadMessage,
+    ReadOutages, ReadThreads, RouteWay, SlackThread,
 };
-use flowlord_messages::write::{EnqueueMessage, NewMessage};
 
 use super::*;
 

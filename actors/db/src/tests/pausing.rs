@@ -4,8 +4,7 @@ use flowlord_domain::TaskState;
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::FilePhase;
 use flowlord_messages::files::{FileSource, MatchEffect, NewMatch, RecordFile, RecordedRow};
-use flowlord_messages::read::{PausedPhase, ReadPaused, ReadSchedule};
-use flowlord_messages::write::{PromoteDue, SetPaused};
+use flowlord_messages::schedule::{PausedPhase, PromoteDue, ReadPaused, ReadSchedule, SetPaused};
 
 use super::*;
 

@@ -6,17 +6,17 @@ use std::collections::BTreeSet;
 use flowlord_domain::alert::Matcher;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{
-    AddSilence, CountNotifications, ListIncidents, ListSilences, RemoveSilence, RouteRule, SetRoutes,
+    AdvanceLadder, AlertFilter, AlertsByRow, CountNotifications, ListAlerts, ListIncidents, RaiseAlerts,
+    ReadLadder, RouteRule, SetRoutes,
 };
+use flowlord_messages::deadlines::{Breach, RaiseBreaches, ReadSlotTasks, ReadWatch};
+use flowlord_messages::history::RemoveHistory;
 use flowlord_messages::outbox::{
-    Delivery, MarkNotified, Outage, PendingMessages, ReadMessage, ReadOutages, ReadThreads, RouteWay,
-    SlackThread,
+    Delivery, EnqueueMessage, MarkNotified, NewMessage, Outage, PendingMessages, ReadMessage, ReadOutages,
+    ReadThreads, RouteWay, SlackThread,
 };
-use flowlord_messages::read::{AlertFilter, AlertsByRow, ListAlerts, ReadLadder};
-use flowlord_messages::watch::{Breach, RaiseBreaches, ReadSlotTasks, ReadWatch};
-use flowlord_messages::write::{
-    AdvanceLadder, EnqueueMessage, NewMessage, RaiseAlerts, RemoveHistory, SetPaused, SlotKey,
-};
+use flowlord_messages::schedule::{SetPaused, SlotKey};
+use flowlord_messages::silences::{AddSilence, ListSilences, RemoveSilence};
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 

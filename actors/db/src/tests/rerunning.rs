@@ -1,9 +1,10 @@
 //! Tasks that a person ends, or has run again; dead letters.
 
 use flowlord_domain::TaskState;
-use flowlord_messages::find::FindTasks;
-use flowlord_messages::read::{DayStats, LaterAttempts, TaskFilter};
-use flowlord_messages::write::{CancelTask, ExtendLease, PromoteDue, ReapLeases, ReleaseLease, RerunTasks};
+use flowlord_messages::leases::{ExtendLease, ReapLeases, ReleaseLease};
+use flowlord_messages::schedule::PromoteDue;
+use flowlord_messages::stats::DayStats;
+use flowlord_messages::tasks::{CancelTask, FindTasks, LaterAttempts, RerunTasks, TaskFilter};
 
 use super::*;
 

@@ -3,8 +3,10 @@
 use flowlord_domain::TaskState;
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::{AlertKind, NewAlert};
-use flowlord_messages::read::{AlertFilter, Chain, Counts, DayStats, Known, KnownTasks, ListAlerts};
-use flowlord_messages::write::ReapLeases;
+use flowlord_messages::alerts::{AlertFilter, ListAlerts};
+use flowlord_messages::leases::ReapLeases;
+use flowlord_messages::stats::{Counts, DayStats};
+use flowlord_messages::tasks::{Chain, Known, KnownTasks};
 
 use super::*;
 
@@ -64,7 +66,7 @@ async fn each_result_of_many_is_judged_alone() {
     let all = [uids[0], Uid(1), uids[1]].map(|uid| (Claim::Task(uid), decision(TaskResult::Complete)));
     let answers = db.write(ApplyOutcomes { now: noon(), outcomes: all.to_vec() }).await.unwrap();
     let codes: Vec<_> = answers.into_iter().map(|answer| answer.map_err(|err| err.code)).collect();
-    let applied = Ok(flowlord_messages::write::Applied { duplicate: false });
+    let applied = Ok(flowlord_messages::results::Applied { duplicate: false });
     assert_eq!(codes, [applied, Err(Code::TaskUnknown), applied]);
 }
 

@@ -3,12 +3,11 @@
 use flowlord_domain::alert::Matcher;
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::alerts::{
-    AddSilence, CountNotifications, ListIncidents, ListSilences, MAX_SILENCES, Notifications, RemoveSilence,
-    RouteRule, SetRoutes,
+    AdvanceLadder, AlertFilter, CountNotifications, IncidentRecord, ListAlerts, ListIncidents, Notifications,
+    RaiseAlerts, ReadLadder, RouteRule, SetRoutes, StoredAlert,
 };
-use flowlord_messages::outbox::{Delivery, MarkNotified, PendingMessages};
-use flowlord_messages::read::{AlertFilter, ListAlerts, ReadLadder, StoredAlert};
-use flowlord_messages::write::{AdvanceLadder, IncidentRecord, NewMessage, RaiseAlerts};
+use flowlord_messages::outbox::{Delivery, MarkNotified, NewMessage, PendingMessages};
+use flowlord_messages::silences::{AddSilence, ListSilences, MAX_SILENCES, RemoveSilence};
 
 use super::alerting::{advance, alert, ladder, step};
 use super::*;

@@ -1,15 +1,14 @@
 //! Tasks come to be, in groups, once, and stay.
 
 use flowlord_domain::{AlertKind, TaskState};
-use flowlord_messages::find::FindTasks;
-use flowlord_messages::read::{
-    AlertFilter, Chain, ChainBeginning, LastSlot, LastSlots, ListAlerts, ReadBacklog, ReadSchedule,
-    TaskFilter,
+use flowlord_messages::alerts::{AlertFilter, ListAlerts};
+use flowlord_messages::database::Close;
+use flowlord_messages::schedule::{
+    CronKey, LastSlot, LastSlots, PromoteDue, ReadSchedule, RecordMissed, SaveCrons, SlotKey,
 };
-use flowlord_messages::snapshot::CopyDatabase;
-use flowlord_messages::write::{
-    Close, CronKey, IdempotencyKey, PromoteDue, RecordMissed, SaveCrons, SlotKey,
-};
+use flowlord_messages::snapshots::CopyDatabase;
+use flowlord_messages::stats::ReadBacklog;
+use flowlord_messages::tasks::{Chain, ChainBeginning, FindTasks, IdempotencyKey, TaskFilter};
 
 use super::*;
 use crate::writer::command::Command;

@@ -1,7 +1,7 @@
 //! Tokens are added once, read, and removed.
 
 use flowlord_domain::Role;
-use flowlord_messages::token::{AddToken, ReadTokens, RemoveToken};
+use flowlord_messages::tokens::{AddToken, ReadTokens, RemoveToken};
 
 use super::*;
 

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use flowlord_kernel::Ping;
 use flowlord_kernel::fault::{self, Fault, Point};
-use flowlord_messages::snapshot::CopyDatabase;
+use flowlord_messages::snapshots::CopyDatabase;
 use flowlord_testkit::VirtualClock;
 
 use super::*;

@@ -2,8 +2,10 @@
 
 use flowlord_domain::TaskState;
 use flowlord_messages::LeaseToken;
-use flowlord_messages::read::{Chain, DayStats, ReadSchedule};
-use flowlord_messages::write::ExtendLease;
+use flowlord_messages::leases::ExtendLease;
+use flowlord_messages::schedule::ReadSchedule;
+use flowlord_messages::stats::DayStats;
+use flowlord_messages::tasks::Chain;
 use rusqlite::Connection;
 
 use super::*;

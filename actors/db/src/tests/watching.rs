@@ -1,8 +1,9 @@
 //! What slots led to, and what is at work for long.
 
 use flowlord_domain::overdue::Pause;
-use flowlord_messages::watch::{Breach, RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks};
-use flowlord_messages::write::{CronKey, RecordMissed, RemoveHistory, SaveCrons, SetPaused, SlotKey};
+use flowlord_messages::deadlines::{Breach, RaiseBreaches, ReadSlotTasks, ReadWatch, SlotTasks};
+use flowlord_messages::history::RemoveHistory;
+use flowlord_messages::schedule::{CronKey, RecordMissed, SaveCrons, SetPaused, SlotKey};
 
 use super::*;
 

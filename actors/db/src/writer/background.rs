@@ -3,8 +3,8 @@
 use actix::fut::{ActorFutureExt as _, ready, wrap_future};
 use actix::{Context, Handler, ResponseActFuture};
 use flowlord_kernel::{Code, Error, Result, guarded};
-use flowlord_messages::rowlog::{ReadSegment, Tail};
-use flowlord_messages::snapshot::{Copied, CopyDatabase};
+use flowlord_messages::changelog::{ReadSegment, Tail};
+use flowlord_messages::snapshots::{Copied, CopyDatabase};
 
 use super::Owner;
 use crate::changelog::log_point;

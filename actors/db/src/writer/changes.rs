@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flowlord_domain::Uid;
-use flowlord_messages::changes::Changes;
+use flowlord_messages::events::Changes;
 use rusqlite::Connection;
 use rusqlite::hooks::Action;
 

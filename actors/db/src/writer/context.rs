@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::changes::Changes;
+use flowlord_messages::events::Changes;
 use rusqlite::{CachedStatement, Connection};
 
 use crate::sql::CachedSql;

@@ -19,9 +19,11 @@ use actix::{
 use chrono::{DateTime, Utc};
 use flowlord_kernel::Pong;
 use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Ping, Result, Timer, Wakes, guarded};
-use flowlord_messages::changes::{Changes, TakeChanges};
-use flowlord_messages::hint::{AlertRaised, Changed, Notify, TasksDelayed, TasksReady};
-use flowlord_messages::write::{Close, RaiseAlerts};
+use flowlord_messages::alerts::RaiseAlerts;
+use flowlord_messages::database::Close;
+use flowlord_messages::events::{
+    AlertRaised, Changed, Changes, Notify, TakeChanges, TasksDelayed, TasksReady,
+};
 use rusqlite::Connection;
 
 use self::changes::ChangeRecorder;

@@ -10,8 +10,7 @@ use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use flowlord_kernel::{ActorKit, KernelActor, Result, Timer, Wakes, handlers};
 use flowlord_messages::clients::DatabaseWriter;
-use flowlord_messages::retention::RemoveOld;
-use flowlord_messages::write::{RemoveHistory, Removed};
+use flowlord_messages::history::{RemoveHistory, RemoveOld, Removed};
 
 /// Rows of each kind in one step: some milliseconds of the writer's time.
 const ROWS_PER_STEP: usize = 500;

@@ -15,11 +15,13 @@ use chrono_tz::Tz;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};
 use flowlord_kernel::{Activity, Clock, Environment, IdGenerator, Ping, Port, Result, Sleep};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
-use flowlord_messages::hint::TasksDelayed;
-use flowlord_messages::library::{CurrentWorkflows, MetaRows, WorkflowsChanged};
-use flowlord_messages::read::ReadSchedule;
-use flowlord_messages::scheduler::{NextRuns, PausePhase, PhaseTimes, StopScheduling};
-use flowlord_messages::write::{CreateTasks, PromoteDue, RecordMissed, SaveCrons, SetPaused};
+use flowlord_messages::events::TasksDelayed;
+use flowlord_messages::schedule::{
+    NextRuns, PausePhase, PhaseTimes, PromoteDue, ReadSchedule, RecordMissed, SaveCrons, SetPaused,
+    StopScheduling,
+};
+use flowlord_messages::tasks::CreateTasks;
+use flowlord_messages::workflows::{CurrentWorkflows, MetaRows, WorkflowsChanged};
 use flowlord_testkit::VirtualClock;
 
 use self::stub::{Database, Stub};

@@ -10,11 +10,12 @@ use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{NewAlert, NewTask};
 use flowlord_kernel::Clock as _;
 use flowlord_kernel::{Code, Error, Result};
-use flowlord_messages::library::{Current, CurrentWorkflows, MetaRows};
-use flowlord_messages::read::{PausedPhase, ReadSchedule, ScheduleInput};
-use flowlord_messages::write::{
-    CreateTasks, Created, CronKey, PromoteDue, Promoted, RecordMissed, SaveCrons, SetPaused, SlotKey,
+use flowlord_messages::schedule::{
+    CronKey, PausedPhase, PromoteDue, Promoted, ReadSchedule, RecordMissed, SaveCrons, ScheduleInput,
+    SetPaused, SlotKey,
 };
+use flowlord_messages::tasks::{CreateTasks, Created};
+use flowlord_messages::workflows::{Current, CurrentWorkflows, MetaRows};
 use flowlord_testkit::VirtualClock;
 
 /// How a write fails.

@@ -166,7 +166,7 @@ async fn a_stop_waits_for_what_is_under_way_and_nothing_starts_after_it() {
     world.database.fail(&[Refused]);
     world.clock.advance(TimeDelta::seconds(1)).await;
     assert!(world.database.infos().is_empty());
-    running.port().call(flowlord_messages::scheduler::StopScheduling).await.unwrap();
+    running.port().call(flowlord_messages::schedule::StopScheduling).await.unwrap();
     assert_eq!(world.database.infos(), ["2026-03-02T11:00"], "what was due has one more try");
     world.pass(120).await;
     assert_eq!(world.database.infos().len(), 1);

@@ -8,13 +8,11 @@ use flowlord_domain::alert::Matcher;
 use flowlord_domain::rerun::rerun;
 use flowlord_domain::summary::line_key;
 use flowlord_kernel::{Code, Error, Result};
-use flowlord_messages::alerts::{Acknowledge, AddSilence};
+use flowlord_messages::alerts::Acknowledge;
 use flowlord_messages::audit::{Action, Change, RecordChange};
-use flowlord_messages::find::FindTasks;
-use flowlord_messages::notifier::Payload;
-use flowlord_messages::outbox::{ReadThreads, SlackThread};
-use flowlord_messages::read::TaskFilter;
-use flowlord_messages::write::{EnqueueMessage, NewMessage, RerunTasks};
+use flowlord_messages::outbox::{EnqueueMessage, NewMessage, Payload, ReadThreads, SlackThread};
+use flowlord_messages::silences::AddSilence;
+use flowlord_messages::tasks::{FindTasks, RerunTasks, TaskFilter};
 use serde_json::json;
 
 use super::ButtonsDeps;

@@ -10,12 +10,13 @@ use std::time::Duration;
 use actix::{Arbiter, Handler};
 use flowlord_domain::{Attempt, NewTask, TaskResult, TaskState, Uid};
 use flowlord_kernel::{Activity, Clock as _, Environment, Ping, Port, guarded};
-use flowlord_messages::alerts::{Acknowledge, Acknowledged, AddSilence, Silence};
+use flowlord_messages::alerts::{Acknowledge, Acknowledged};
 use flowlord_messages::audit::{Change, RecordChange};
-use flowlord_messages::find::{FindTasks, TaskPage};
-use flowlord_messages::notifier::{Colour, IncidentRef, Payload, Stage};
-use flowlord_messages::outbox::{ReadThreads, SlackThread};
-use flowlord_messages::write::{EnqueueMessage, NewMessage, RerunTasks};
+use flowlord_messages::outbox::{
+    Colour, EnqueueMessage, IncidentRef, NewMessage, Payload, ReadThreads, SlackThread, Stage,
+};
+use flowlord_messages::silences::{AddSilence, Silence};
+use flowlord_messages::tasks::{FindTasks, RerunTasks, TaskPage};
 use flowlord_testkit::{FakeSlack, VirtualClock, leased};
 use serde_json::{Value, json};
 

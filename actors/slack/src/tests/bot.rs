@@ -1,6 +1,6 @@
 //! One message an incident, edited in place, with what is new in its thread.
 
-use flowlord_messages::notifier::{IncidentRef, Stage};
+use flowlord_messages::outbox::{IncidentRef, Stage};
 use flowlord_testkit::{SlackPost, problems};
 
 use super::*;

@@ -12,9 +12,9 @@ use actix::{Arbiter, Handler};
 use flowlord_kernel::{Activity, Clock as _, Code, Error, Ping, Port, guarded};
 use flowlord_testkit::{FakeSlack, SlackMode, VirtualClock};
 
-use flowlord_messages::notifier::{AwaitMessage, Colour, Fate, Payload};
 use flowlord_messages::outbox::{
-    Delivery, MarkNotified, MessageFate, ReadMessage, ReadThreads, RouteWay, SlackThread,
+    AwaitMessage, Colour, Delivery, Fate, MarkNotified, MessageFate, Payload, ReadMessage, ReadThreads,
+    RouteWay, SlackThread,
 };
 
 use crate::*;

@@ -1,6 +1,6 @@
 //! Routes that don't wait for each other, and the way of another where one fails.
 
-use flowlord_messages::notifier::Stage;
+use flowlord_messages::outbox::Stage;
 
 use super::bot::step;
 use super::*;

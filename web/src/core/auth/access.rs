@@ -1,6 +1,6 @@
 //! What the operator chose about who is let in.
 
-use flowlord_messages::token::TokenHash;
+use flowlord_messages::tokens::TokenHash;
 
 use super::proxies::Proxies;
 

@@ -8,7 +8,7 @@ use actix_web::http::header::{ACCEPT, AUTHORIZATION, HeaderMap};
 use actix_web::{HttpMessage as _, HttpRequest};
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
-use flowlord_messages::token::TokenHash;
+use flowlord_messages::tokens::TokenHash;
 
 use super::caller::{Caller, Who};
 use super::hooks;

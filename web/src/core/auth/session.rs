@@ -2,7 +2,7 @@
 //! token ends its sessions; a restart doesn't.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_messages::token::TokenHash;
+use flowlord_messages::tokens::TokenHash;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::{Ids, Role};
 use flowlord_kernel::SharedClock;
 use flowlord_messages::clients::DatabaseReader;
-use flowlord_messages::token::{ReadTokens, StoredToken, TokenHash};
+use flowlord_messages::tokens::{ReadTokens, StoredToken, TokenHash};
 use sha2::{Digest as _, Sha256};
 
 use super::caller::Who;

@@ -9,7 +9,7 @@ use actix_web::http::header::{HeaderValue, LOCATION};
 use flowlord_domain::NewTask;
 use flowlord_domain::backload::{Only, Request};
 use flowlord_kernel::Code;
-use flowlord_messages::backload::{
+use flowlord_messages::backloads::{
     BackloadState, CheckBackload, ExecuteBackload, Failure, Finished, MAX_WAITED, PlanBackload, Planned,
     ReadBackload, StoredBackload,
 };

@@ -1,6 +1,6 @@
 //! Looking on while things change.
 
-use flowlord_messages::changes::TakeChanges;
+use flowlord_messages::events::TakeChanges;
 
 use crate::core::context::Api;
 use crate::core::live_events::Subscription;

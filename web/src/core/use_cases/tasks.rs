@@ -5,8 +5,7 @@ use std::slice;
 use flowlord_domain::rerun::rerun;
 use flowlord_domain::{Attempt, NewTask, Uid};
 use flowlord_kernel::{Code, Error};
-use flowlord_messages::read::AttemptsById;
-use flowlord_messages::write::{CancelTask, RerunTasks};
+use flowlord_messages::tasks::{AttemptsById, CancelTask, RerunTasks};
 
 use crate::core::context::Api;
 use crate::core::problem::Problem;

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_messages::library::{Current, CurrentWorkflows};
-use flowlord_messages::read::{LastSlots, ReadPaused};
-use flowlord_messages::scheduler::NextRuns;
+use flowlord_messages::schedule::{LastSlots, NextRuns, ReadPaused};
+use flowlord_messages::workflows::{Current, CurrentWorkflows};
 
 use crate::core::context::Api;
 use crate::core::problem::Problem;

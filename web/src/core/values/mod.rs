@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use flowlord_domain::duration;
 use flowlord_domain::query::Query;
 use flowlord_kernel::Code;
-use flowlord_messages::write::TopicFilter;
+use flowlord_messages::leases::TopicFilter;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use crate::core::problem::Problem;

@@ -1,8 +1,8 @@
 //! Alerts, silences and incidents as JSON.
 
 use chrono::{DateTime, Utc};
-use flowlord_messages::alerts::{Acknowledged, IncidentStep, Silence, StoredIncident};
-use flowlord_messages::read::StoredAlert;
+use flowlord_messages::alerts::{Acknowledged, IncidentStep, StoredAlert, StoredIncident};
+use flowlord_messages::silences::Silence;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 

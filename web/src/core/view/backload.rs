@@ -1,7 +1,7 @@
 //! Backloads as JSON.
 
 use flowlord_domain::{LISTED_BYTES, NewTask};
-use flowlord_messages::backload::{Failure, StoredBackload};
+use flowlord_messages::backloads::{Failure, StoredBackload};
 use serde::Serialize;
 use serde_json::value::RawValue;
 

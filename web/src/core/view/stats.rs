@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use flowlord_messages::read::{Counts, Stats, StatsRow};
+use flowlord_messages::stats::{Counts, Stats, StatsRow};
 use serde::Serialize;
 
 /// Hours of a day.

@@ -2,7 +2,7 @@
 
 use flowlord_domain::task_doc::AttemptDoc;
 use flowlord_domain::{Attempt, CutTexts};
-use flowlord_messages::write::Granted;
+use flowlord_messages::leases::Granted;
 use serde::ser::{SerializeMap, SerializeStruct as _};
 use serde::{Serialize, Serializer};
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::workflow::{Finding, Phase, WorkflowFile};
-use flowlord_messages::library::Current;
-use flowlord_messages::scheduler::PhaseTimes;
+use flowlord_messages::schedule::PhaseTimes;
+use flowlord_messages::workflows::Current;
 use serde::Serialize;
 
 use super::time::Stamp;

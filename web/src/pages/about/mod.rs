@@ -5,10 +5,10 @@ use askama::Template;
 use flowlord_domain::{Role, duration};
 use flowlord_messages::alerts::{LadderStates, LadderStatus};
 use flowlord_messages::database::{DatabaseFacts, ReadDatabase};
-use flowlord_messages::library::CurrentWorkflows;
-use flowlord_messages::read::ReadBacklog;
-use flowlord_messages::snapshot::{ListSnapshots, Snapshot};
-use flowlord_messages::token::{ReadTokens, StoredToken};
+use flowlord_messages::snapshots::{ListSnapshots, Snapshot};
+use flowlord_messages::stats::ReadBacklog;
+use flowlord_messages::tokens::{ReadTokens, StoredToken};
+use flowlord_messages::workflows::CurrentWorkflows;
 use serde_json::Value;
 
 use super::layout::{Layout, Section};

@@ -6,7 +6,8 @@ use actix_web::web::Payload;
 use flowlord_domain::alert::Matcher;
 use flowlord_domain::duration;
 use flowlord_domain::query::Query;
-use flowlord_messages::alerts::{Acknowledge, AddSilence, RemoveSilence};
+use flowlord_messages::alerts::Acknowledge;
+use flowlord_messages::silences::{AddSilence, RemoveSilence};
 
 use super::PATH;
 use super::again::again;

@@ -7,8 +7,7 @@ use flowlord_domain::Attempt;
 use flowlord_domain::summary::line_key;
 use flowlord_kernel::Code;
 use flowlord_messages::alerts::LadderStates;
-use flowlord_messages::find::FindTasks;
-use flowlord_messages::read::TaskFilter;
+use flowlord_messages::tasks::{FindTasks, TaskFilter};
 
 use super::act::Form;
 use super::{PARAMS, is_chosen};

@@ -1,7 +1,8 @@
 //! Incidents step by step, and silences.
 
 use chrono::{DateTime, Utc};
-use flowlord_messages::alerts::{IncidentStep, Silence, StoredIncident};
+use flowlord_messages::alerts::{IncidentStep, StoredIncident};
+use flowlord_messages::silences::Silence;
 
 use crate::pages::when::{When, long};
 

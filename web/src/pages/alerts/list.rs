@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use flowlord_domain::AlertKind;
-use flowlord_messages::read::StoredAlert;
+use flowlord_messages::alerts::StoredAlert;
 
 use crate::core::params::Params;
 use crate::core::problem::Problem;

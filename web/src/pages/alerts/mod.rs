@@ -11,9 +11,9 @@ use askama::Template;
 use flowlord_domain::Role;
 use flowlord_domain::query::Query;
 use flowlord_domain::summary::{Item, line_key, summarize};
-use flowlord_messages::alerts::{LadderStates, ListIncidents, ListSilences};
+use flowlord_messages::alerts::{AlertFilter, LadderStates, ListAlerts, ListIncidents, StoredAlert};
 use flowlord_messages::audit::Action;
-use flowlord_messages::read::{AlertFilter, ListAlerts, StoredAlert};
+use flowlord_messages::silences::ListSilences;
 
 use self::incidents::{Incident, SilenceRow};
 use self::list::{AlertLine, COLUMNS, Order};

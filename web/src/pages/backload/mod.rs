@@ -10,8 +10,8 @@ use flowlord_domain::query::Query;
 use flowlord_domain::template::meta_keys;
 use flowlord_domain::{NewTask, Role};
 use flowlord_messages::audit::Action;
-use flowlord_messages::backload::{ChangeBackload, Failure, ReadBackloads};
-use flowlord_messages::library::{Current, CurrentWorkflows};
+use flowlord_messages::backloads::{ChangeBackload, Failure, ReadBackloads};
+use flowlord_messages::workflows::{Current, CurrentWorkflows};
 
 use self::form::Form;
 use self::one::{BackloadRow, One};

@@ -1,7 +1,7 @@
 //! A backload that was begun: how far it is, and what became of its tasks.
 
 use flowlord_domain::backload::{Only, Order};
-use flowlord_messages::backload::{BackloadState, Failure, StoredBackload};
+use flowlord_messages::backloads::{BackloadState, Failure, StoredBackload};
 
 use super::{FailureRow, PATH};
 use crate::pages::link::Link;

@@ -11,7 +11,7 @@ use flowlord_domain::query::Query;
 use flowlord_domain::task_time::task_time;
 use flowlord_domain::{Attempt, Lane, Role, TaskState, Uid};
 use flowlord_messages::audit::Action;
-use flowlord_messages::read::{Beginning, ChainBeginning};
+use flowlord_messages::tasks::{Beginning, ChainBeginning};
 
 use self::graph::Graph;
 use super::rows::TaskRow;

@@ -6,7 +6,7 @@ use actix_web::HttpRequest;
 use actix_web::web::Payload;
 use flowlord_domain::query::Query;
 use flowlord_domain::{Attempt, Uid};
-use flowlord_messages::read::AttemptsById;
+use flowlord_messages::tasks::AttemptsById;
 
 use super::PATH;
 use crate::core::audit_entry::AuditEntry;

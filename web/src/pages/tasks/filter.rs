@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::TaskState;
-use flowlord_messages::read::{Counts, Stats, StatsRow};
+use flowlord_messages::stats::{Counts, Stats, StatsRow};
 
 use crate::core::params::{Params, day};
 use crate::core::problem::Problem;

@@ -1,7 +1,7 @@
 //! The list of tasks: asked for in the words of `GET /api/v1/tasks`, so that both show the same.
 
 use chrono::SecondsFormat;
-use flowlord_messages::find::FindTasks;
+use flowlord_messages::tasks::FindTasks;
 
 use super::filter::{hour, span};
 use crate::core::params::Params;

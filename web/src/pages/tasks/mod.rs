@@ -8,7 +8,7 @@ use actix_web::HttpRequest;
 use askama::Template;
 use flowlord_domain::Role;
 use flowlord_messages::audit::Action;
-use flowlord_messages::read::{DayStats, Stats, StatsRow};
+use flowlord_messages::stats::{DayStats, Stats, StatsRow};
 
 use self::list::wanted;
 use super::calendar::words;

@@ -3,8 +3,8 @@
 use actix_web::HttpRequest;
 use actix_web::web::{Path, Payload};
 use flowlord_domain::query::Query;
-use flowlord_messages::library::Reload;
-use flowlord_messages::scheduler::PausePhase;
+use flowlord_messages::schedule::PausePhase;
+use flowlord_messages::workflows::Reload;
 
 use super::PATH;
 use crate::core::audit_entry::AuditEntry;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Timelike as _, Utc};
 use flowlord_domain::workflow::TaskName;
-use flowlord_messages::read::Counts;
+use flowlord_messages::stats::Counts;
 
 use super::Asked;
 use super::graph::{Drawing, Told};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use askama::filters::HtmlSafe;
 use chrono::{DateTime, DurationRound as _, NaiveDate, TimeDelta, Timelike as _, Utc};
-use flowlord_messages::read::Counts;
+use flowlord_messages::stats::Counts;
 
 use super::slots::{Slot, State, state_of};
 use crate::pages::parts::grouped;

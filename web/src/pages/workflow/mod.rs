@@ -14,7 +14,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use flowlord_domain::Role;
 use flowlord_domain::workflow::Phase;
 use flowlord_messages::audit::Action;
-use flowlord_messages::library::Current;
+use flowlord_messages::workflows::Current;
 
 use self::file::FilePart;
 use self::graph::Drawing;

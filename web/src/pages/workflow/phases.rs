@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use flowlord_domain::workflow::Phase;
-use flowlord_messages::library::Current;
+use flowlord_messages::workflows::Current;
 
 use super::Asked;
 use super::read::Wanted;

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use flowlord_domain::workflow::{Phase, TaskName};
 use flowlord_domain::{Attempt, Uid};
-use flowlord_messages::grid::{PhaseSlots, ReadHours, ReadSlots};
-use flowlord_messages::library::{Current, CurrentWorkflows};
-use flowlord_messages::read::{AttemptsById, Counts, ReadPaused};
-use flowlord_messages::scheduler::{NextRuns, PhaseTimes};
+use flowlord_messages::schedule::{NextRuns, PhaseSlots, PhaseTimes, ReadPaused, ReadSlots};
+use flowlord_messages::stats::{Counts, ReadHours};
+use flowlord_messages::tasks::AttemptsById;
+use flowlord_messages::workflows::{Current, CurrentWorkflows};
 
 use super::graph::Drawing;
 use super::grid::{Row, by_hour, cells};

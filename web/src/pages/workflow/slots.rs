@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::Uid;
 use flowlord_domain::workflow::Phase;
-use flowlord_messages::grid::{PhaseSlots, SlotOutcome};
-use flowlord_messages::read::Counts;
+use flowlord_messages::schedule::{PhaseSlots, SlotOutcome};
+use flowlord_messages::stats::Counts;
 
 /// Slots that should be there are looked for up to this many.
 const MOST_DUE: usize = 50_000;

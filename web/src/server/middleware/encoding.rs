@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
     use crate::tests::stub::{Stub, attempt};
-    use flowlord_messages::find::TaskPage;
+    use flowlord_messages::tasks::TaskPage;
 
     fn listing(tasks: i64) -> Stub {
         let stub = Stub::default();

@@ -1,8 +1,8 @@
 //! How each route's escalation stands.
 
-use flowlord_messages::alerts::DEFAULT_ROUTE;
-use flowlord_messages::read::{LadderInput, ReadLadder, StoredAlert};
-use flowlord_messages::write::{AdvanceLadder, IncidentRecord, StepRecord};
+use flowlord_messages::alerts::{
+    AdvanceLadder, DEFAULT_ROUTE, IncidentRecord, LadderInput, ReadLadder, StepRecord, StoredAlert,
+};
 
 use super::{ALERT_COLUMNS, stored_alert};
 use crate::tables::prelude::*;

@@ -5,10 +5,8 @@ mod ladder;
 pub(crate) mod routes;
 
 use flowlord_domain::NewAlert;
-use flowlord_messages::alerts::DEFAULT_ROUTE;
-use flowlord_messages::notifier::{Colour, Payload};
-use flowlord_messages::read::{AlertsByRow, ListAlerts, StoredAlert};
-use flowlord_messages::write::{NewMessage, RaiseAlerts};
+use flowlord_messages::alerts::{AlertsByRow, DEFAULT_ROUTE, ListAlerts, RaiseAlerts, StoredAlert};
+use flowlord_messages::outbox::{Colour, NewMessage, Payload};
 use rusqlite::OptionalExtension as _;
 use serde::Serialize;
 use serde_json::json;

@@ -6,8 +6,10 @@ mod slots;
 use chrono::{DateTime, Utc};
 use flowlord_domain::Uid;
 use flowlord_kernel::Code;
-use flowlord_messages::read::{LastSlot, LastSlots, PausedPhase, ReadPaused, ReadSchedule, ScheduleInput};
-use flowlord_messages::write::{CronKey, PromoteDue, Promoted, RecordMissed, SaveCrons, SlotKey};
+use flowlord_messages::schedule::{
+    CronKey, LastSlot, LastSlots, PausedPhase, PromoteDue, Promoted, ReadPaused, ReadSchedule, RecordMissed,
+    SaveCrons, ScheduleInput, SlotKey,
+};
 
 use crate::column::HELD;
 use crate::tables::prelude::*;

@@ -2,7 +2,7 @@
 
 use flowlord_domain::NewTask;
 use flowlord_domain::workflow::TaskName;
-use flowlord_messages::write::SetPaused;
+use flowlord_messages::schedule::SetPaused;
 
 use crate::tables::prelude::*;
 

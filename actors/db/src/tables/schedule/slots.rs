@@ -5,8 +5,8 @@ use std::ops::Range;
 use chrono::TimeDelta;
 use flowlord_domain::workflow::TaskName;
 use flowlord_domain::{TaskResult, Uid};
-use flowlord_messages::grid::{MAX_LOOKED_AT, MAX_SLOTS, PhaseSlots, ReadSlots, SlotOutcome};
-use flowlord_messages::read::Counts;
+use flowlord_messages::schedule::{MAX_LOOKED_AT, MAX_SLOTS, PhaseSlots, ReadSlots, SlotOutcome};
+use flowlord_messages::stats::Counts;
 
 use crate::tables::prelude::*;
 

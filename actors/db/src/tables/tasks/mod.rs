@@ -7,10 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::foreign::ForeignTask;
 use flowlord_domain::{Attempt, NewTask, TaskResult, Uid};
 use flowlord_kernel::Code;
-use flowlord_messages::read::{
-    AttemptsById, Beginning, Chain, ChainBeginning, Known, KnownTasks, LaterAttempts,
+use flowlord_messages::tasks::{
+    AttemptsById, Beginning, CancelTask, Chain, ChainBeginning, CreateTasks, Created, IdempotencyKey, Known,
+    KnownTasks, LaterAttempts, RerunTasks,
 };
-use flowlord_messages::write::{CancelTask, CreateTasks, Created, IdempotencyKey, RerunTasks};
 use rusqlite::OptionalExtension as _;
 
 use crate::column::{DONE, LEASED};

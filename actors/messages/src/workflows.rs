@@ -1,13 +1,54 @@
-//! What the library actor answers: workflow files.
+//! Workflow files: what the library actor answers, and what is remembered of them.
 
 use std::sync::Arc;
 
 use actix::Message;
 use chrono::{DateTime, Utc};
+use flowlord_domain::NewAlert;
 use flowlord_domain::template::Row;
 use flowlord_domain::workflow::{Finding, Workflows};
 
 use flowlord_kernel::Result;
+
+/// The workflow files as last stored.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<WorkflowRecord>>")]
+pub struct ReadWorkflows;
+
+/// One workflow file as last stored; none where there is no such file.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<WorkflowRecord>>")]
+pub struct ReadWorkflow {
+    /// The path relative to the workflow root.
+    pub path: String,
+}
+
+/// A workflow file as it is to be remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkflowRecord {
+    /// The path relative to the workflow root.
+    pub path: String,
+    /// The hash of the content that was looked at, good or broken.
+    pub hash: String,
+    /// Why it doesn't load; empty when it does.
+    pub problem: String,
+    /// The last good content.
+    pub content: String,
+}
+
+/// Remembers what changed in the workflow folder.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<()>")]
+pub struct SaveWorkflows {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// New and changed files.
+    pub changed: Vec<WorkflowRecord>,
+    /// Paths of files that left.
+    pub removed: Vec<String>,
+    /// Alerts for files that broke.
+    pub alerts: Vec<NewAlert>,
+}
 
 /// Looks at the workflow files now.
 #[derive(Debug, Clone, Copy, Message)]

@@ -1,12 +1,50 @@
-//! What changed in the database, for those who look on. Gathered by the DB owner, fetched by the web: however much
-//! changes, what is under way stays small, and nobody who writes waits for it.
+//! What the DB owner tells after a commit: hints to actors, and what changed for those who watch. Losing one delays,
+//! never loses.
 
 use std::collections::BTreeSet;
 
 use actix::Message;
+use chrono::{DateTime, Utc};
 use flowlord_domain::Uid;
 
 use flowlord_kernel::Result;
+
+/// Tasks of these topics became ready.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct TasksReady {
+    /// `(topic, job)`, each once.
+    pub topics: Vec<(String, String)>,
+}
+
+/// A delayed task was stored.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct TasksDelayed {
+    /// When the earliest of them is due.
+    pub due: DateTime<Utc>,
+}
+
+/// Alerts were stored.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct AlertRaised;
+
+/// Messages were put into the outbox.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Notify;
+
+/// Something changed that people may look at: what, is to be fetched by [`crate::events::TakeChanges`]. Sent once
+/// until that was done.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Changed;
+
+/// A snapshot was taken, failed or left.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct SnapshotsChanged;
 
 /// How many things of a kind are named; of more tasks than that only the number is known.
 pub const MAX_NAMED: usize = 200;

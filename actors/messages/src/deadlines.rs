@@ -1,11 +1,11 @@
-//! What is overdue: tasks that are still unfinished, slots whose tasks didn't begin or end in time.
+//! Deadline checks: tasks that are still unfinished, slots whose tasks didn't begin or end in time.
 
 use actix::Message;
 use chrono::{DateTime, Utc};
 use flowlord_domain::overdue::Pause;
 use flowlord_domain::{Attempt, NewAlert};
 
-use crate::write::SlotKey;
+use crate::schedule::SlotKey;
 use flowlord_kernel::Result;
 
 /// What wasn't looked at yet; asked of the DB readers.

@@ -1,4 +1,4 @@
-//! The log of changed rows, which keeps the backup up between snapshots.
+//! The change log: rows that changed, which keeps the backup up between snapshots.
 
 use actix::Message;
 use chrono::{DateTime, Utc};

@@ -1,11 +1,11 @@
-//! Copies of the database: consistent, checked, made while writes go on.
+//! Snapshots: copies of the database, consistent, checked, made while writes go on.
 
 use std::path::PathBuf;
 
 use actix::Message;
 use chrono::{DateTime, Utc};
 
-use crate::rowlog::LogPoint;
+use crate::changelog::LogPoint;
 use flowlord_kernel::Result;
 
 /// To the DB owner: makes one copy. It holds every write that was answered before this was sent.

@@ -1,17 +1,69 @@
 //! The list of tasks: filtered, searched, sorted, page by page. Asked of the DB readers.
 //!
-//! However long the history is, one page looks at a bounded number of rows and says where the next one goes on.
+//! However long the history is, one page reads a bounded number of rows and says where the next one goes on.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use actix::Message;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::search::Search;
-use flowlord_domain::{Attempt, Uid};
+use flowlord_domain::{Attempt, TaskResult, TaskState, Uid};
 
-use crate::read::{TaskFilter, Texts};
 use flowlord_kernel::{PortTo, Result};
+
+/// How much of the texts of tasks is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Texts {
+    /// All of them, for what is worked with.
+    #[default]
+    Whole,
+    /// What a list shows.
+    Beginnings,
+}
+
+/// Which tasks a list shows. Empty lists don't restrict.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskFilter {
+    /// Created at or after.
+    pub from: Option<DateTime<Utc>>,
+    /// Created before.
+    pub to: Option<DateTime<Utc>>,
+    /// Topics.
+    pub topics: Vec<String>,
+    /// Jobs.
+    pub jobs: Vec<String>,
+    /// Results.
+    pub results: Vec<TaskResult>,
+    /// Also, or only, those without a result.
+    pub running: bool,
+    /// States.
+    pub states: Vec<TaskState>,
+    /// Chain ids.
+    pub ids: Vec<String>,
+    /// Only dead letters: failed, no retry left, and not run again since.
+    pub given_up: bool,
+}
+
+/// How long before an incident opened a task may have been created that failed in it.
+const BEFORE: TimeDelta = TimeDelta::days(1);
+
+impl TaskFilter {
+    /// What failed for good since shortly before an incident opened and wasn't run again, of the topics of its lines,
+    /// `task:job`. Other jobs of these topics are among them.
+    #[must_use]
+    pub fn given_up_in(opened: DateTime<Utc>, lines: &BTreeSet<&str>) -> Self {
+        let topics: BTreeSet<&str> =
+            lines.iter().map(|line| line.split_once(':').map_or(*line, |(topic, _)| topic)).collect();
+        Self {
+            from: Some(opened - BEFORE),
+            topics: topics.into_iter().map(str::to_owned).collect(),
+            given_up: true,
+            ..Self::default()
+        }
+    }
+}
 
 /// By what tasks are sorted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -108,7 +160,7 @@ pub enum TaskCursor {
 
 /// A text that is no cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a cursor of a list of tasks")]
+#[error("no cursor of a list of tasks")]
 pub struct InvalidCursor;
 
 impl fmt::Display for TaskCursor {

@@ -1,0 +1,223 @@
+//! Leases: what a worker holds while it works on a task, what workers ask of the dispatch actor, and what that asks of
+//! the DB owner.
+
+use std::fmt;
+use std::str::FromStr;
+
+use actix::Message;
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::{Attempt, Uid};
+use tokio::sync::oneshot;
+
+use flowlord_kernel::Result;
+
+/// When the earliest lease ends.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<DateTime<Utc>>>")]
+pub struct NextExpiry;
+
+/// A topic, or one job of it, that a worker takes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicFilter {
+    /// The topic.
+    pub topic: String,
+    /// Only this job; none means any.
+    pub job: Option<String>,
+}
+
+/// What one waiting worker wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedLease {
+    /// Topics, in the order in which they take turns.
+    pub topics: Vec<TopicFilter>,
+    /// At most this many tasks.
+    pub max: usize,
+    /// The worker's name.
+    pub worker: String,
+    /// For how long.
+    pub lease: TimeDelta,
+    /// Random bits from which the secrets of the leases are made.
+    pub seed: u64,
+}
+
+/// Hands ready tasks to workers.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Vec<Granted>>>")]
+pub struct GrantLeases {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// The workers, those that waited longest first.
+    pub wanted: Vec<WantedLease>,
+}
+
+/// A task handed out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Granted {
+    /// Its lease.
+    pub lease: LeaseToken,
+    /// When the lease ends.
+    pub expires: DateTime<Utc>,
+    /// The attempt.
+    pub task: Attempt,
+}
+
+/// Keeps a lease alive.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Extended>")]
+pub struct ExtendLease {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// Which.
+    pub lease: LeaseToken,
+    /// For how long from now; none means as long as was asked for last.
+    pub by: Option<TimeDelta>,
+    /// For how long where nobody ever asked.
+    pub default: TimeDelta,
+    /// How far the worker is, 0 to 1.
+    pub progress: Option<f64>,
+    /// What the worker says.
+    pub msg: Option<String>,
+}
+
+/// What [`ExtendLease`] answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extended {
+    /// When the lease ends now.
+    pub expires: DateTime<Utc>,
+    /// Whether the worker should give up.
+    pub cancel: bool,
+}
+
+/// Gives a task back; the attempt isn't counted.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<()>")]
+pub struct ReleaseLease {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// Which.
+    pub lease: LeaseToken,
+    /// Ready again after this long.
+    pub delay: TimeDelta,
+}
+
+/// Puts tasks back whose leases ran out.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Reaped>")]
+pub struct ReapLeases {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// A task whose lease ran out this often isn't put back but answered in `exhausted`; releases don't count.
+    pub max_deliveries: u32,
+}
+
+/// What [`ReapLeases`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reaped {
+    /// How many became ready again.
+    pub requeued: usize,
+    /// Leases of tasks that were handed out too often: to be ended with an error.
+    pub exhausted: Vec<LeaseToken>,
+    /// When the next lease ends.
+    pub next: Option<DateTime<Utc>>,
+}
+
+/// Hands out tasks, waiting up to `wait` for the first one.
+///
+/// The answer comes by `reply`, so that a worker that went away isn't given a task: its end is closed.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<()>")]
+pub struct Lease {
+    /// Topics.
+    pub topics: Vec<TopicFilter>,
+    /// At most this many.
+    pub max: usize,
+    /// The worker's name.
+    pub worker: String,
+    /// For how long each lease lasts.
+    pub lease: TimeDelta,
+    /// How long to wait for the first one.
+    pub wait: TimeDelta,
+    /// Where the tasks go; an empty list at the end of the wait.
+    pub reply: oneshot::Sender<Result<Vec<Granted>>>,
+}
+
+/// Extends a lease.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Extended>")]
+pub struct Heartbeat {
+    /// Which.
+    pub lease: LeaseToken,
+    /// For how long; none means as long as was asked for last.
+    pub by: Option<TimeDelta>,
+    /// How far the worker is, 0 to 1.
+    pub progress: Option<f64>,
+    /// What the worker says.
+    pub msg: Option<String>,
+}
+
+/// Gives a task back.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<()>")]
+pub struct Release {
+    /// Which.
+    pub lease: LeaseToken,
+    /// Ready again after this long.
+    pub delay: TimeDelta,
+}
+
+/// Hands out nothing more and answers all who wait: the service is stopping.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<()>")]
+pub struct StopLeasing;
+
+/// A lease: the attempt and a secret of this hand-out. Written as `uid-secret`, 14 and 16 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LeaseToken {
+    /// The attempt.
+    pub uid: Uid,
+    /// 64 random bits, new at each hand-out.
+    pub secret: u64,
+}
+
+impl fmt::Display for LeaseToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:016x}", self.uid, self.secret)
+    }
+}
+
+/// A text that was never a lease.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no lease looks like this")]
+pub struct InvalidLease;
+
+impl FromStr for LeaseToken {
+    type Err = InvalidLease;
+
+    fn from_str(text: &str) -> std::result::Result<Self, InvalidLease> {
+        let (uid, secret) = text.split_once('-').ok_or(InvalidLease)?;
+        if secret.len() != 16 || !secret.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(InvalidLease);
+        }
+        let uid = uid.parse().map_err(|_| InvalidLease)?;
+        u64::from_str_radix(secret, 16).map(|secret| Self { uid, secret }).map_err(|_| InvalidLease)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_and_parses() {
+        let lease = LeaseToken { uid: Uid(1_700_000_000_000_000), secret: 0xfeed_beef };
+        assert_eq!(lease.to_string().parse(), Ok(lease));
+    }
+
+    #[test]
+    fn refuses_what_was_never_given() {
+        for text in ["", "-", "x-y", "060a24181e4000", "060a24181e4000-1", "060a24181e4000-+00000000000001a"]
+        {
+            assert_eq!(text.parse::<LeaseToken>(), Err(InvalidLease), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Results: what the ingest actor answers, and what it stores.
+
+use std::sync::Arc;
+
+use actix::Message;
+use chrono::{DateTime, Utc};
+use flowlord_domain::decide::Outcome;
+use flowlord_domain::foreign::ForeignTask;
+use flowlord_domain::{Decision, Uid};
+
+use crate::leases::LeaseToken;
+use flowlord_kernel::Result;
+
+/// By which right a result is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// Under a lease.
+    Lease(LeaseToken),
+    /// As a done task in Task JSON, without one.
+    Task(Uid),
+    /// As a done task that nobody created here: it is recorded with its result.
+    Foreign(Arc<ForeignTask>),
+}
+
+impl Claim {
+    /// The attempt; of one that isn't recorded yet the id that it gets if that is free.
+    #[must_use]
+    pub fn uid(&self) -> Uid {
+        match self {
+            Self::Lease(lease) => lease.uid,
+            Self::Task(uid) => *uid,
+            Self::Foreign(task) => task.uid(),
+        }
+    }
+}
+
+/// Stores results and all that follows from them, each judged alone.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Result<Applied>>>")]
+pub struct ApplyOutcomes {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// What was decided for each.
+    pub outcomes: Vec<(Claim, Decision)>,
+}
+
+/// A result that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// Whether the same result was there before; nothing follows from it again.
+    pub duplicate: bool,
+}
+
+/// Results of tasks, each judged alone.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Result<Applied>>>")]
+pub struct SubmitResults {
+    /// By which right, and what.
+    pub results: Vec<(Claim, Outcome)>,
+}

@@ -1,0 +1,134 @@
+//! Totals: by hour, topic and job, of the days of a calendar, and of what is to do.
+
+use actix::Message;
+use chrono::{DateTime, NaiveDate, Utc};
+
+use flowlord_kernel::Result;
+
+/// Totals of a day.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Stats>")]
+pub struct DayStats {
+    /// The UTC day of creation.
+    pub day: NaiveDate,
+}
+
+/// Which days of a calendar have something.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Vec<DayMarks>>")]
+pub struct ReadDays {
+    /// The first day.
+    pub from: NaiveDate,
+    /// The day after the last one.
+    pub to: NaiveDate,
+}
+
+impl ReadDays {
+    /// So many days at once, and no more.
+    pub const MOST: usize = 366;
+}
+
+/// What a day has, by UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DayMarks {
+    /// The day.
+    pub day: NaiveDate,
+    /// Tasks were created.
+    pub tasks: bool,
+    /// Alerts were raised.
+    pub alerts: bool,
+    /// Files were heard of.
+    pub files: bool,
+}
+
+/// Counts by how things ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All attempts created.
+    pub total: u64,
+    /// Ended `complete`.
+    pub complete: u64,
+    /// Ended `error`.
+    pub error: u64,
+    /// Ended `alert`.
+    pub alert: u64,
+    /// Ended `warn`.
+    pub warn: u64,
+}
+
+impl Counts {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: &Self) -> Self {
+        Self {
+            total: self.total + other.total,
+            complete: self.complete + other.complete,
+            error: self.error + other.error,
+            alert: self.alert + other.alert,
+            warn: self.warn + other.warn,
+        }
+    }
+
+    /// Those without a result.
+    #[must_use]
+    pub fn running(&self) -> u64 {
+        self.total.saturating_sub(self.complete + self.error + self.alert + self.warn)
+    }
+}
+
+/// Totals of a day, by hour of creation, topic and job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// One row per hour, topic and job that has any.
+    pub rows: Vec<StatsRow>,
+}
+
+/// One row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatsRow {
+    /// The hour of the day, 0 to 23.
+    pub hour: u8,
+    /// The topic.
+    pub topic: String,
+    /// The job; empty for none.
+    pub job: String,
+    /// How many.
+    pub counts: Counts,
+    /// Run time of those that ended, milliseconds, all together.
+    pub run_millis: u64,
+}
+
+/// How much there is to do.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Backlog>")]
+pub struct ReadBacklog;
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Ready tasks per topic, and since when the oldest is ready.
+    pub ready: Vec<(String, u64, DateTime<Utc>)>,
+    /// Delayed tasks per topic.
+    pub delayed: Vec<(String, u64)>,
+    /// Leased tasks per topic.
+    pub leased: Vec<(String, u64)>,
+    /// Messages that Slack wasn't told yet.
+    pub messages: u64,
+}
+
+/// How many hours of topics and jobs are looked up.
+pub const MAX_HOURS: usize = 50_000;
+
+/// How the tasks of topics and jobs ended, by hour of creation. Asked of the DB readers.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "Result<Vec<Vec<(DateTime<Utc>, Counts)>>>")]
+pub struct ReadHours {
+    /// Topic and job of each.
+    pub queues: Vec<(String, String)>,
+    /// The first hour.
+    pub from: DateTime<Utc>,
+    /// The hours end before.
+    pub to: DateTime<Utc>,
+    /// Of each only the newest hour that has any.
+    pub newest: bool,
+}

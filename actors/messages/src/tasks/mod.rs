@@ -1,0 +1,137 @@
+//! Tasks: created, found by id and by chain, run again, cancelled.
+
+mod search;
+
+use std::sync::Arc;
+
+use actix::Message;
+use chrono::{DateTime, Utc};
+use flowlord_domain::foreign::ForeignTask;
+use flowlord_domain::{Attempt, NewAlert, NewTask, Uid};
+
+use crate::schedule::SlotKey;
+use flowlord_kernel::Result;
+
+pub use self::search::{
+    FindTasks, InvalidCursor, SortKey, TaskCursor, TaskFilter, TaskPage, TaskSort, Texts,
+};
+
+/// Attempts by id, in the order asked for; none where there is no such attempt.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Option<Attempt>>>")]
+pub struct AttemptsById {
+    /// The ids.
+    pub uids: Vec<Uid>,
+}
+
+/// Which of these done tasks are known, in the order asked for.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Known>>")]
+pub struct KnownTasks {
+    /// The tasks, each with the uid that came with it, if one did.
+    pub tasks: Vec<(Option<Uid>, Arc<ForeignTask>)>,
+}
+
+/// What is known of a done task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// It is this attempt.
+    Created(Uid),
+    /// It was created elsewhere, and recorded with its result before.
+    Recorded,
+    /// Nothing.
+    Unknown,
+}
+
+/// All attempts of a chain, oldest first.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Attempt>>")]
+pub struct Chain {
+    /// The chain's id.
+    pub id: String,
+}
+
+/// The first attempts of a chain, oldest first: a chain may be of any length. A list: of long texts the beginning.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Beginning>")]
+pub struct ChainBeginning {
+    /// The chain's id.
+    pub id: String,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Beginning {
+    /// The attempts.
+    pub attempts: Vec<Attempt>,
+    /// How many the chain has after them.
+    pub more: usize,
+}
+
+/// For each attempt the newest one of the same task that came after it, if any: a retry, or a rerun.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Vec<Option<Uid>>>")]
+pub struct LaterAttempts {
+    /// The attempts.
+    pub uids: Vec<Uid>,
+}
+
+/// A request that may come twice and counts once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The client's key.
+    pub key: String,
+    /// A digest of the request, to tell a repetition from a mistake.
+    pub digest: u64,
+}
+
+/// Stores tasks: all or none.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Created>")]
+pub struct CreateTasks {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// The tasks.
+    pub tasks: Vec<NewTask>,
+    /// The slot that they are for: refused with `slot_taken` when it was started before.
+    pub slot: Option<SlotKey>,
+    /// Answers the tasks of the first time when the same request comes again.
+    pub idempotency: Option<IdempotencyKey>,
+    /// Alerts that go with them (a task of the slot that could not be created).
+    pub alerts: Vec<NewAlert>,
+}
+
+/// What [`CreateTasks`] stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created {
+    /// The final ids, in the order of the tasks.
+    pub uids: Vec<Uid>,
+    /// Whether an earlier request with the same key had stored them.
+    pub repeated: bool,
+}
+
+/// Stores new attempts of finished tasks, each judged alone: refused with `task_unfinished` while the task itself or
+/// a later attempt of it has no result.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Vec<Result<Uid>>>")]
+pub struct RerunTasks {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// The new attempts; `parent` is the one that runs again.
+    pub tasks: Vec<NewTask>,
+}
+
+/// Ends a task that waits, as `warn`; one that a worker has is marked, and its worker told by the next heartbeat.
+/// Refused with `already_finished` when it has a result.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "Result<()>")]
+pub struct CancelTask {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// Which.
+    pub uid: Uid,
+    /// What is said of it.
+    pub msg: String,
+}
