@@ -48,6 +48,10 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    pub(crate) fn for_folder(path: &Path) -> impl Fn(std::io::Error) -> Self {
+        |source| Self::Folder { path: path.to_owned(), source }
+    }
+
     pub(crate) fn for_file(path: &Path) -> impl Fn(rusqlite::Error) -> Self {
         |source| Self::Sqlite { path: path.to_owned(), source }
     }

@@ -15,9 +15,9 @@ pub struct FolderLock {
 impl FolderLock {
     /// Makes the folder and takes its lock.
     pub fn take(folder: &Path) -> Result<Self, OpenError> {
-        let failed = |source| OpenError::Folder { path: folder.to_owned(), source };
-        std::fs::create_dir_all(folder).map_err(failed)?;
-        let file = File::create(folder.join("flowlord.lock")).map_err(failed)?;
+        let failed = OpenError::for_folder(folder);
+        std::fs::create_dir_all(folder).map_err(&failed)?;
+        let file = File::create(folder.join("flowlord.lock")).map_err(&failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { folder: folder.to_owned(), _held: file }),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse(folder.to_owned())),

@@ -21,13 +21,19 @@ pub enum OfflineError {
     Version { path: PathBuf, found: usize },
 }
 
+impl OfflineError {
+    fn for_file(path: &Path) -> impl Fn(rusqlite::Error) -> Self {
+        |source| Self::Sqlite { path: path.to_owned(), source }
+    }
+}
+
 /// The alerts of some time, from the database `path`. Hold the lock of its folder meanwhile.
 pub fn list_alerts(path: &Path, query: &ListAlerts) -> Result<Vec<StoredAlert>, OfflineError> {
-    let failed = |source| OfflineError::Sqlite { path: path.to_owned(), source };
-    let connection = open_read_only(path).map_err(failed)?;
-    let found = read_version(&connection).map_err(failed)?;
+    let failed = OfflineError::for_file(path);
+    let connection = open_read_only(path).map_err(&failed)?;
+    let found = read_version(&connection).map_err(&failed)?;
     if found != VERSION {
         return Err(OfflineError::Version { path: path.to_owned(), found });
     }
-    query.read_from(&connection).map_err(failed)
+    query.read_from(&connection).map_err(&failed)
 }

@@ -33,13 +33,12 @@ impl Reader {
 
     fn answer_query<Q: Query>(&self, query: &Q) -> Result<Q::Answer> {
         let connection = self.pool.get().map_err(|err| Error::new(Code::Storage, err.to_string()))?;
-        let read = || {
-            // One transaction, so that a query of several statements sees one state.
-            let transaction = connection.unchecked_transaction()?;
-            query.read_from(&transaction)
-        };
         // A panic would close the pool of threads for good.
-        match catch_unwind(AssertUnwindSafe(read)) {
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            // One transaction, so that a query of several statements sees one state.
+            query.read_from(&*connection.unchecked_transaction()?)
+        }));
+        match read {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(err)) => {
                 log::error!("event=read_failed error={err:?}");

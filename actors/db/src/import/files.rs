@@ -49,8 +49,7 @@ fn insert_started(
     event: i64,
     received: DateTime<Utc>,
 ) -> rusqlite::Result<()> {
-    let list = |column| serde_json::from_str::<Vec<String>>(&row.text(column)).unwrap_or_default();
-    let (names, ids) = (list("task_names"), list("task_ids"));
+    let (names, ids) = (text_list(row, "task_names"), text_list(row, "task_ids"));
     for (nth, name) in names.iter().enumerate() {
         let phase = FilePhase {
             workflow: String::new(),
@@ -70,6 +69,10 @@ fn insert_started(
         )?;
     }
     Ok(())
+}
+
+fn text_list(row: &OldRow, column: &str) -> Vec<String> {
+    serde_json::from_str(&row.text(column)).unwrap_or_default()
 }
 
 fn first_attempt(

@@ -119,6 +119,12 @@ pub enum ImportError {
     Write(rusqlite::Error),
 }
 
+impl ImportError {
+    fn for_old(path: &Path) -> impl Fn(rusqlite::Error) -> Self {
+        |source| Self::Old { path: path.to_owned(), source }
+    }
+}
+
 /// What was done, by kind.
 pub type Report = BTreeMap<Kind, Counts>;
 

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::Connection;
 use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, Params};
 
 use super::times::{self, InvalidTime};
 use super::{ImportError, Kind};
 use crate::connection::open_read_only;
 use crate::schema::is_ours;
+use crate::sql::CachedSql as _;
 
 /// The schema versions of the old system that are understood.
 const KNOWN_VERSIONS: [&str; 2] = ["1", "2"];
@@ -22,9 +23,9 @@ pub(super) struct OldDatabase {
 
 impl OldDatabase {
     pub(super) fn open(path: &Path) -> Result<Self, ImportError> {
-        let failed = |source| ImportError::Old { path: path.to_owned(), source };
-        let connection = open_read_only(path).map_err(failed)?;
-        if is_ours(&connection).map_err(failed)? {
+        let failed = ImportError::for_old(path);
+        let connection = open_read_only(path).map_err(&failed)?;
+        if is_ours(&connection).map_err(&failed)? {
             return Err(ImportError::Own(path.to_owned()));
         }
         let old = Self { path: path.to_owned(), connection };
@@ -46,13 +47,7 @@ impl OldDatabase {
         if !columns.iter().any(|column| column == "version") {
             return Ok(vec!["of another kind".to_owned()]);
         }
-        let read = || -> rusqlite::Result<Vec<String>> {
-            let mut versions = self
-                .connection
-                .prepare("SELECT DISTINCT coalesce(CAST(version AS TEXT), 'NULL') FROM schema_version")?;
-            versions.query_map([], |row| row.get(0))?.collect()
-        };
-        read().map_err(|source| self.unread(source))
+        self.read_texts("SELECT DISTINCT coalesce(CAST(version AS TEXT), 'NULL') FROM schema_version", [])
     }
 
     /// One of its tables with the columns that it has; none when it isn't there.
@@ -63,15 +58,11 @@ impl OldDatabase {
 
     /// The columns of a table in lower case; none when it isn't there.
     fn columns(&self, table: &str) -> Result<Vec<String>, ImportError> {
-        let columns = || -> rusqlite::Result<Vec<String>> {
-            let mut names = self.connection.prepare("SELECT lower(name) FROM pragma_table_info(?1)")?;
-            names.query_map([table], |row| row.get(0))?.collect()
-        };
-        columns().map_err(|source| self.unread(source))
+        self.read_texts("SELECT lower(name) FROM pragma_table_info(?1)", [table])
     }
 
-    fn unread(&self, source: rusqlite::Error) -> ImportError {
-        ImportError::Old { path: self.path.clone(), source }
+    fn read_texts(&self, sql: &str, values: impl Params) -> Result<Vec<String>, ImportError> {
+        self.connection.read_rows(sql, values, |row| row.get(0)).map_err(ImportError::for_old(&self.path))
     }
 }
 
@@ -85,7 +76,10 @@ pub(super) struct OldTable<'a> {
 impl OldTable<'_> {
     pub(super) fn count(&self) -> Result<u64, ImportError> {
         let count = format!("SELECT count(*) FROM {}", self.kind.table());
-        self.old.connection.query_row(&count, [], |row| row.get(0)).map_err(|source| self.old.unread(source))
+        self.old
+            .connection
+            .query_row(&count, [], |row| row.get(0))
+            .map_err(ImportError::for_old(&self.old.path))
     }
 
     /// Its rows in the order in which they were written, so that indexes of ours grow at their ends.
@@ -94,15 +88,15 @@ impl OldTable<'_> {
         size: usize,
         mut each: impl FnMut(&[OldRow]) -> Result<(), ImportError>,
     ) -> Result<(), ImportError> {
-        let unread = |source| self.old.unread(source);
+        let unread = ImportError::for_old(&self.old.path);
         let all = format!("SELECT rowid, * FROM {} ORDER BY rowid", self.kind.table());
-        let mut all = self.old.connection.prepare(&all).map_err(unread)?;
-        let mut rows = all.query([]).map_err(unread)?;
+        let mut all = self.old.connection.prepare(&all).map_err(&unread)?;
+        let mut rows = all.query([]).map_err(&unread)?;
         let mut batch = Vec::with_capacity(size);
-        while let Some(row) = rows.next().map_err(unread)? {
-            let number = row.get(0).map_err(unread)?;
+        while let Some(row) = rows.next().map_err(&unread)? {
+            let number = row.get(0).map_err(&unread)?;
             let values = (1..=self.columns.len()).map(|nth| Ok(to_owned_value(row.get_ref(nth)?)));
-            let values = values.collect::<rusqlite::Result<Vec<_>>>().map_err(unread)?;
+            let values = values.collect::<rusqlite::Result<Vec<_>>>().map_err(&unread)?;
             batch.push(OldRow { number, columns: Arc::clone(&self.columns), values });
             if batch.len() == size {
                 each(&batch)?;

@@ -51,9 +51,11 @@ fn from_text(text: &str) -> Option<DateTime<Utc>> {
         return Some(time.to_utc());
     }
     let naive = FORMS.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
-    let hour = || NaiveDateTime::parse_from_str(&format!("{text}:00"), "%Y-%m-%dT%H:%M").ok();
-    let day = || Some(NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_time(NaiveTime::MIN));
-    naive.or_else(hour).or_else(day).map(|time| time.and_utc())
+    // Some programs cut a time at its hour, or at its day.
+    let naive = naive
+        .or_else(|| NaiveDateTime::parse_from_str(&format!("{text}:00"), "%Y-%m-%dT%H:%M").ok())
+        .or_else(|| Some(NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_time(NaiveTime::MIN)));
+    naive.map(|time| time.and_utc())
 }
 
 #[cfg(test)]

@@ -232,19 +232,21 @@ impl<'a> TaskScan<'a> {
         if search.terms.is_empty() {
             return Ok(true);
         }
-        let text = |index| -> rusqlite::Result<&[u8]> {
-            if self.reads_texts { Ok(row.get_ref(index)?.as_bytes()?) } else { Ok(&[]) }
-        };
         let (topic, job) = self.queue_name(row)?;
         Ok(search.finds(&SearchedRow {
             topic: topic.as_bytes(),
             job: job.as_bytes(),
             result,
-            id: text(6)?,
-            info: text(7)?,
-            meta: text(8)?,
-            msg: text(9)?,
+            id: self.searched_text(row, 6)?,
+            info: self.searched_text(row, 7)?,
+            meta: self.searched_text(row, 8)?,
+            msg: self.searched_text(row, 9)?,
         }))
+    }
+
+    /// Nothing where no text is read, since none is searched.
+    fn searched_text<'r>(&self, row: &'r Row<'_>, index: usize) -> rusqlite::Result<&'r [u8]> {
+        if self.reads_texts { Ok(row.get_ref(index)?.as_bytes()?) } else { Ok(&[]) }
     }
 
     fn queue_name(&self, row: &Row<'_>) -> rusqlite::Result<(&str, &str)> {

@@ -32,6 +32,12 @@ pub enum RestoreError {
     Io { path: PathBuf, source: std::io::Error },
 }
 
+impl RestoreError {
+    fn for_path(path: &Path) -> impl Fn(std::io::Error) -> Self {
+        |source| Self::Io { path: path.to_owned(), source }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
     /// The snapshot that is the database now.
@@ -108,7 +114,7 @@ impl Restoring {
         let fresh = data.join(format!("{DATABASE}.restoring"));
         match std::fs::remove_file(&fresh) {
             Err(source) if source.kind() != ErrorKind::NotFound => {
-                return Err(RestoreError::Io { path: fresh, source });
+                return Err(RestoreError::for_path(&fresh)(source));
             }
             _ => {}
         }
@@ -138,20 +144,20 @@ impl Restoring {
     /// snapshot.
     pub fn finish(self, from: String, now: DateTime<Utc>) -> Result<Restored, RestoreError> {
         let Self { data, fresh, replay } = self;
-        let io = |source| RestoreError::Io { path: data.clone(), source };
+        let failed = RestoreError::for_path(&data);
         let log = replay.as_ref().and_then(LogReplay::applied);
         if let Some(replay) = replay {
             replay.finish().map_err(|err| RestoreError::Log(err.to_string()))?;
             if log.is_some() {
                 check(&fresh).map_err(|err| RestoreError::Log(err.to_string()))?;
             }
-            File::open(&fresh).and_then(|file| file.sync_all()).map_err(io)?;
+            File::open(&fresh).and_then(|file| file.sync_all()).map_err(&failed)?;
         }
         let path = data.join(DATABASE);
         let newest = newest_task(&fresh)?;
-        let moved_to = if path.exists() { Some(move_aside(&path, now).map_err(io)?) } else { None };
-        std::fs::rename(&fresh, &path).map_err(io)?;
-        File::open(&data).and_then(|folder| folder.sync_all()).map_err(io)?;
+        let moved_to = if path.exists() { Some(move_aside(&path, now).map_err(&failed)?) } else { None };
+        std::fs::rename(&fresh, &path).map_err(&failed)?;
+        File::open(&data).and_then(|folder| folder.sync_all()).map_err(&failed)?;
         Ok(Restored { from, newest, log, moved_to })
     }
 }

@@ -6,17 +6,13 @@ use crate::tables::prelude::*;
 
 impl Query for ReadDatabase {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<DatabaseFacts> {
-        let number = |pragma| -> rusqlite::Result<u64> {
-            let value: i64 = connection.pragma_query_value(None, pragma, |row| row.get(0))?;
-            Ok(value.max(0).unsigned_abs())
-        };
         let path = connection.path().unwrap_or_default().to_owned();
         Ok(DatabaseFacts {
-            schema: number("user_version")?,
+            schema: read_pragma(connection, "user_version")?,
             sqlite: rusqlite::version().to_owned(),
-            page_size: number("page_size")?,
-            pages: number("page_count")?,
-            free_pages: number("freelist_count")?,
+            page_size: read_pragma(connection, "page_size")?,
+            pages: read_pragma(connection, "page_count")?,
+            free_pages: read_pragma(connection, "freelist_count")?,
             // Right after a checkpoint there may be none.
             log_bytes: std::fs::metadata(format!("{path}-wal")).map_or(0, |file| file.len()),
             tables: connection.read_rows(
@@ -29,6 +25,10 @@ impl Query for ReadDatabase {
             path,
         })
     }
+}
+
+fn read_pragma(connection: &Connection, pragma: &str) -> rusqlite::Result<u64> {
+    connection.pragma_query_value(None, pragma, |row| row.count(0))
 }
 
 impl Query for MeasureTable {

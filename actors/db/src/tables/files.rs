@@ -7,7 +7,6 @@ use flowlord_messages::files::{
     KeepPlaces, ListFiles, MatchEffect, MatchState, NewMatch, PhaseOutcome, ReadSeen, ReadWaiting,
     RecordFile, RecordedRow, SaveSeen, SeenFile, SeenPlace, StoredFileEvent, StoredMatch, WaitingFile,
 };
-use rusqlite::OptionalExtension as _;
 
 use crate::tables::prelude::*;
 
@@ -168,18 +167,17 @@ fn waiting_files(connection: &Connection, phase: i64) -> rusqlite::Result<Vec<Wa
 
 impl Query for ReadWaiting {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
-        let mut find = connection.prepare_cached(
-            "SELECT id FROM file_phase WHERE workflow = ?1 AND task = ?2 AND pattern = ?3 AND nth = ?4",
-        )?;
-        let of_phase = |FilePhase { workflow, task, pattern, nth }: &FilePhase| {
-            let row = params![workflow, task, pattern, nth];
-            match find.query_row(row, |row| row.get(0)).optional()? {
-                Some(phase) => waiting_files(connection, phase),
-                None => Ok(Vec::new()),
-            }
-        };
-        self.phases.iter().map(of_phase).collect()
+        self.phases.iter().map(|phase| find_waiting(connection, phase)).collect()
     }
+}
+
+fn find_waiting(connection: &Connection, phase: &FilePhase) -> rusqlite::Result<Vec<WaitingFile>> {
+    let FilePhase { workflow, task, pattern, nth } = phase;
+    let known = connection.find_value(
+        "SELECT id FROM file_phase WHERE workflow = ?1 AND task = ?2 AND pattern = ?3 AND nth = ?4",
+        params![workflow, task, pattern, nth],
+    )?;
+    known.map_or(Ok(Vec::new()), |phase| waiting_files(connection, phase))
 }
 
 impl Query for ListFiles {

@@ -102,8 +102,7 @@ impl DiskOutage {
     pub(super) fn reopen(&self, path: &Path, record: Option<u64>) -> Result<Connection, OpenError> {
         let connection = reopen_recording(path, record)?;
         if self.is_unsure {
-            let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
-            checkpoint_whole_log(&connection).map_err(failed)?;
+            checkpoint_whole_log(&connection).map_err(OpenError::for_file(path))?;
         }
         Ok(connection)
     }

@@ -166,8 +166,8 @@ impl WriteContext<'_> {
     }
 
     pub(crate) fn require_task(&self, uid: Uid) -> CommandResult<HeldTask> {
-        let missing = || CommandError::refused(Code::TaskUnknown, format!("there is no task {uid}"));
-        self.find_task(uid)?.ok_or_else(missing)
+        self.find_task(uid)?
+            .ok_or_else(|| CommandError::refused(Code::TaskUnknown, format!("there is no task {uid}")))
     }
 
     /// Ends a task that somebody cancelled and nobody works on.

@@ -34,15 +34,24 @@ pub(crate) use LISTED_COLUMNS;
 
 /// Reads the columns of [`LISTED_COLUMNS`], and of what was left out the beginning.
 pub(crate) fn read_listed(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Attempt> {
-    let uid = row.get(0)?;
-    let text = |index, column| match row.get::<_, Option<String>>(index)? {
-        Some(text) => Ok((text, false)),
-        None => Ok::<_, rusqlite::Error>((read_beginning(connection, "task", column, uid)?, true)),
-    };
-    let ((info, info_cut), (meta, meta_cut), (msg, msg_cut)) =
-        (text(4, "info")?, text(5, "meta")?, text(16, "msg")?);
+    let (info, info_cut) = read_text(connection, row, 4, "info")?;
+    let (meta, meta_cut) = read_text(connection, row, 5, "meta")?;
+    let (msg, msg_cut) = read_text(connection, row, 16, "msg")?;
     let cut = CutTexts { info: info_cut, meta: meta_cut, msg: msg_cut };
     Ok(Attempt { cut, ..build_attempt(row, info, meta, msg)? })
+}
+
+/// A text that may have been left out, and whether it is only its beginning.
+fn read_text(
+    connection: &Connection,
+    row: &Row<'_>,
+    index: usize,
+    column: &str,
+) -> rusqlite::Result<(String, bool)> {
+    match row.get(index)? {
+        Some(text) => Ok((text, false)),
+        None => Ok((read_beginning(connection, "task", column, row.get(0)?)?, true)),
+    }
 }
 
 /// The beginning of a long text. A statement would read all of it, also for a part.
