@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(
             lines(Kind::Tasks, &counts),
             [
-                "tasks: 3 of 6 taken, 1 were there",
+                "tasks: 3 of 6 imported, 1 already there",
                 "  2 not imported: `created` isn't a time; the first is rowid 7: id=\"x\""
             ]
         );

@@ -40,7 +40,7 @@ async fn an_old_database_becomes_history_once_and_is_left_as_it_was() {
     rusqlite::Connection::open(&old).unwrap().execute_batch(OLD).unwrap();
     let bytes = std::fs::read(&old).unwrap();
     let said = import(folder.path()).await;
-    assert_eq!(said[0], "tasks: 2 of 3 taken, 0 were there");
+    assert_eq!(said[0], "tasks: 2 of 3 imported, 0 already there");
     assert!(
         said[1].starts_with("  1 not imported: it is unfinished: a backload with only=missing"),
         "{said:?}"
@@ -48,10 +48,10 @@ async fn an_old_database_becomes_history_once_and_is_left_as_it_was() {
     assert!(said[1].contains("id=\"c3\""), "{said:?}");
     assert_eq!(
         said[2..],
-        ["alerts: 1 of 1 taken, 0 were there", "file messages: 1 of 1 taken, 0 were there"]
+        ["alerts: 1 of 1 imported, 0 already there", "file messages: 1 of 1 imported, 0 already there"]
     );
     let again = import(folder.path()).await;
-    assert_eq!(again[0], "tasks: 0 of 3 taken, 2 were there");
+    assert_eq!(again[0], "tasks: 0 of 3 imported, 2 already there");
     assert_eq!(std::fs::read(&old).unwrap(), bytes);
 
     let mut command = serve(folder.path());

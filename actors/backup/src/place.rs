@@ -406,7 +406,7 @@ mod tests {
         place.store.put(&newest, "2026-03-01T12:00:00.000002Z").await.unwrap();
         for refused in [place.fetch(&newest, &to).await, place.verify(&newest).await] {
             let refused = refused.unwrap_err().to_string();
-            assert!(refused.contains(&newest) && refused.contains("isn't what was sent"), "{refused}");
+            assert!(refused.contains(&newest) && refused.contains("differs from what was sent"), "{refused}");
         }
     }
 

@@ -27,18 +27,14 @@ const UNFINISHED: &str = "flowlord.db.unfinished";
 /// Why a history could not be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum BulkError {
-    /// The folder has a database.
     #[error("{0} already exists: name a folder without a database")]
     Exists(PathBuf),
-    /// The database can't be made.
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error("the history can't be stored: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// The file can't be put in its place.
     #[error("the history can't be put in its place: {0}")]
     Io(#[from] std::io::Error),
-    /// A row that can't be.
     #[error("the history can't be stored: {0}")]
     Refused(flowlord_kernel::Error),
 }

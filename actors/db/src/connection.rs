@@ -23,13 +23,10 @@ const STATEMENTS: usize = 128;
 /// A database that can't be used as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The folder can't be made or written.
     #[error("the data folder {path} can't be used: {source}; make it writable or name another with --data")]
     Folder { path: PathBuf, source: std::io::Error },
-    /// Another process has it.
     #[error("the data folder {0} is in use by another flowlord; stop that one or name another with --data")]
     InUse(PathBuf),
-    /// Written by a newer program.
     #[error(
         "the database has schema version {found}, this program knows up to {VERSION}: start the newer flowlord, \
          or restore a snapshot made before the upgrade"
@@ -42,7 +39,6 @@ pub enum OpenError {
     Foreign(PathBuf),
     #[error("the database {path} can't be opened: {source}")]
     Sqlite { path: PathBuf, source: rusqlite::Error },
-    /// The pool of readers can't be made.
     #[error("the database can't be opened for reading: {0}")]
     Pool(#[from] r2d2::Error),
 }

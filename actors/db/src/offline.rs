@@ -13,7 +13,6 @@ use crate::schema::{VERSION, read_version};
 pub enum OfflineError {
     #[error("the database {path} can't be read: {source}")]
     Sqlite { path: PathBuf, source: rusqlite::Error },
-    /// It was written by another version.
     #[error(
         "the database {path} has schema version {found} and this program reads {VERSION}: an older one is brought up to \
          date when the service starts, a newer one needs a newer program"

@@ -461,7 +461,7 @@ mod tests {
             ["inconsistent lengths in meta 2 != 1: give each list the same number of values"]
         );
         for (text, says) in [
-            ("meta=abc", "`abc` is no list"),
+            ("meta=abc", "`abc` is not a list"),
             ("meta=", "meta is empty: write it like meta=key:a,b,c, or remove it"),
             ("meta=&meta=a:1", "meta is empty"),
         ] {
@@ -491,7 +491,7 @@ mod tests {
         let expected = [TimeDelta::minutes(10), TimeDelta::hours(1), TimeDelta::seconds(90)].map(Some);
         assert_eq!([read.start_by, read.done_by, read.max_run], expected);
         for (text, what) in [
-            ("start_by=soon", "start_by: `soon` is no duration"),
+            ("start_by=soon", "start_by: `soon` is not a duration"),
             ("done_by=0s", "done_by `0s` is not positive: write a duration like 1h"),
             ("max_run=400d", "max_run `400d` is too long: write 1y or less"),
             ("start_by=2h&done_by=1h", "start_by 2h is after done_by 1h: swap them"),

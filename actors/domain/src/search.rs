@@ -326,11 +326,11 @@ mod tests {
         for (text, told) in [
             ("\"no space", "closed"),
             ("msg:\"", "closed"),
-            ("type:", "`type:` has nothing"),
-            ("a - b", "`-` has nothing"),
-            ("-msg: x", "`-msg:` has nothing"),
-            ("\"\"", "`\"\"` has nothing"),
-            ("result:good", "`result:good` is no result"),
+            ("type:", "`type:` has no search text"),
+            ("a - b", "`-` has no search text"),
+            ("-msg: x", "`-msg:` has no search text"),
+            ("\"\"", "`\"\"` has no search text"),
+            ("result:good", "`result:good` is not a result"),
         ] {
             let err = text.parse::<Search>().unwrap_err().to_string();
             assert!(err.contains(told), "{text}: {err}");

@@ -234,5 +234,5 @@ async fn what_waits_by_now_is_decided_on_anew() {
     });
     let err = bench.arrives("/in/y").await.unwrap_err();
     assert_eq!(err.code, Code::Busy);
-    assert!(err.detail.contains("send it again"), "{err}");
+    assert!(err.detail.contains("send the event again"), "{err}");
 }

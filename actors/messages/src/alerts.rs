@@ -98,7 +98,7 @@ pub struct LadderInput {
     pub newest: i64,
 }
 
-/// Raises alerts that come with no other command; by a [`Raiser`](crate::Raiser), which tries again.
+/// Raises alerts that come with no other command; by a [`AlertSender`](crate::AlertSender), which tries again.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<()>")]
 pub struct RaiseAlerts {

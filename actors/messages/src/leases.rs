@@ -187,7 +187,7 @@ impl fmt::Display for LeaseToken {
 
 /// A text that was never a lease.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no lease looks like this")]
+#[error("this is not a valid lease")]
 pub struct InvalidLease;
 
 impl FromStr for LeaseToken {

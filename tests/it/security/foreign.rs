@@ -65,7 +65,7 @@ async fn a_program_is_told_which_name_to_set_and_answered_once_it_is() {
                 assert_eq!(answer.problem(), (403, "forbidden_origin"), "{path}");
                 let detail = answer.json["detail"].as_str().unwrap();
                 assert!(
-                    detail.contains("`flow.internal:8080` is no name") && detail.contains("public_url"),
+                    detail.contains("`flow.internal:8080` is not a name") && detail.contains("public_url"),
                     "{detail}"
                 );
             } else {

@@ -222,7 +222,7 @@ impl Api {
     /// Refuses what would begin new work.
     pub(crate) fn refuse_when_stopping(&self) -> Result<(), Problem> {
         if self.is_stopping() {
-            return Err(Problem::new(Code::Stopping, "the service is stopping and hands out nothing more"));
+            return Err(Problem::new(Code::Stopping, "the service is stopping and leases no more tasks"));
         }
         Ok(())
     }

@@ -161,9 +161,9 @@ async fn a_key_tells_a_repetition_where_the_file_does_not() {
 async fn what_tells_of_no_file_says_what_to_send() {
     let (stub, _) = recording();
     for (body, code, said) in [
-        ("hello", "invalid_json", "is no JSON"),
+        ("hello", "invalid_json", "is not JSON"),
         ("[1]", "invalid_json", "send one like {\"path\""),
-        ("", "invalid_json", "is no JSON"),
+        ("", "invalid_json", "is not JSON"),
         ("{}", "invalid_request", "names no file: send `path`"),
         (r#"{"message":{"data":"?"}}"#, "invalid_request", "`message.data` is not base64"),
     ] {

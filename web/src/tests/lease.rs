@@ -69,7 +69,11 @@ async fn what_can_not_be_leased_says_what_to_write() {
             "`wait` is 6m0s: write a duration from 0s to 5m",
         ),
         (r#"{"topics":["a"],"worker":"w","wait":-1}"#, "invalid_request", "`wait` is -1s"),
-        (r#"{"topics":["a"],"worker":"w","wait":"soon"}"#, "invalid_json", "`wait`: `soon` is no duration"),
+        (
+            r#"{"topics":["a"],"worker":"w","wait":"soon"}"#,
+            "invalid_json",
+            "`wait`: `soon` is not a duration",
+        ),
         (r#"{"topics":["a"],"worker":"w","lease":"4s"}"#, "invalid_request", "from 5s to 24h"),
         (r#"{"topics":["a"],"worker":"w","lease":"25h"}"#, "invalid_request", "from 5s to 24h"),
         (r#"{"topics":"a","worker":"w"}"#, "invalid_json", "`topics`"),

@@ -140,7 +140,7 @@ async fn the_workflow_page_shows_the_last_day_also_what_is_not_there() {
             "aria-label=\"2 March, 08:00: 1 slot, complete, 1 task\"",
             "2 March, 06:00: nothing due",
             "aria-label=\"2 March, 12:00: 1 slot, upcoming\"",
-            "every hour at :05, about the hour before",
+            "every hour at :05, for the hour before",
             "after extract:orders completes",
             "<strong>etl/orders.toml</strong>",
             "etl/orders.toml:14:",
@@ -183,7 +183,7 @@ async fn a_file_is_drawn_and_an_hour_shows_its_slots() {
 async fn filters_narrow_the_table_and_what_can_not_be_read_is_told() {
     let stub = workflow();
     let reply = stub.get("/web/workflow?task=odd").await;
-    shows(&reply, &["never: `61 * * * *` can&#39;t be read", "line 12: invalid cron"]);
+    shows(&reply, &["never: `61 * * * *` is invalid", "line 12: invalid cron"]);
     assert!(!reply.text.contains("after extract:orders completes"));
     stub.grid(|_| Err(Error::new(Code::Storage, "the disk is full")));
     shows(

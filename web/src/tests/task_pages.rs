@@ -145,7 +145,7 @@ async fn of_a_long_chain_the_beginning_is_shown_and_the_task_itself() {
     for part in [
         "the first 101 of 1335",
         "… and 1234 more: <a href=\"/web/task?date=2026-03-02&#38;id=chain-1\">attempts of 2026-03-02</a>",
-        "href=\"/api/v1/chains/chain-1\">all of them</a>",
+        "href=\"/api/v1/chains/chain-1\">all attempts</a>",
         "1255 more attempts are not drawn.",
     ] {
         assert!(page.contains(part), "{part} is missing in {page}");
@@ -319,7 +319,7 @@ async fn forms_take_care_silence_and_end_and_say_what_they_did() {
     assert!(posted(&stub, "do=end&id=7").await.contains("are sent again"));
     for (form, part) in [
         ("do=silence&for=4h", "reason"),
-        ("do=silence&reason=x", "how long it holds"),
+        ("do=silence&reason=x", "how long the silence lasts"),
         ("do=silence&for=soon&reason=x", "for"),
         ("do=end&id=x", "the number of the silence"),
         ("do=nothing", "the form names no action"),

@@ -18,10 +18,8 @@ use super::segment::{FORMAT, SegmentHeader, SegmentRow, chain_hex, read_row, to_
 /// Why a segment isn't applied: the log ends before it.
 #[derive(Debug, thiserror::Error)]
 pub enum SegmentError {
-    /// It isn't what was written.
     #[error("it is damaged: {0}")]
     Damaged(String),
-    /// One before it is missing.
     #[error("the changes from {from} to {to} before it are missing")]
     Gap {
         /// The first number that is missing.
@@ -29,10 +27,8 @@ pub enum SegmentError {
         /// The last one.
         to: i64,
     },
-    /// Another segment came before it when it was written.
     #[error("it doesn't follow the one before it: two services wrote into this place")]
     Fork,
-    /// It is of another database, or of another version of it.
     #[error("it is of another database: {0}")]
     Foreign(String),
     #[error("it can't be applied: {0}")]

@@ -97,16 +97,12 @@ enum RowFate {
 /// Why nothing, or nothing more, is imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The old database can't be read.
     #[error("{path} can't be read: {source}")]
     Old { path: PathBuf, source: rusqlite::Error },
-    /// It is another database.
     #[error("{0} is not a database of the reference system: it has no table task_records")]
     Other(PathBuf),
-    /// It is one of this program.
     #[error("{0} is a database of flowlord itself: use `flowlord restore --from`")]
     Own(PathBuf),
-    /// Its schema isn't one that is known.
     #[error(
         "{path} has schema version {found}, this program takes 1 and 2: start the old system that knows both once, or \
              name a database of schema 1 or 2"
@@ -114,7 +110,6 @@ pub enum ImportError {
     Version { path: PathBuf, found: String },
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// Ours can't be written. What was committed stays, and another run goes on from there.
     #[error("the database can't be written: {0}; run the import again, it continues where it ended")]
     Write(rusqlite::Error),
 }

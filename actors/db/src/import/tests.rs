@@ -251,7 +251,7 @@ fn a_database_of_this_program_is_not_imported() {
     open_writer(&own).unwrap();
     let lock = FolderLock::take(&folder.path().join("data")).unwrap();
     let err = import(&own, &lock, |_, _, _| {}).unwrap_err().to_string();
-    assert!(err.contains("own.db is a database of flowlord itself: `flowlord restore --from`"), "{err}");
+    assert!(err.contains("own.db is a database of flowlord itself: use `flowlord restore --from`"), "{err}");
 }
 
 #[test]

@@ -198,7 +198,7 @@ impl<'a> TaskScan<'a> {
             ScanOrder::NewestFirst => "DESC",
             ScanOrder::OldestFirst => "ASC",
         };
-        let from = source.from_clause();
+        let from = source.source_sql();
         let only = if self.query.filter.given_up { " AND given_up = 1" } else { "" };
         let sql = format!("SELECT {columns} FROM {from} uid BETWEEN ?1 AND ?2{only} ORDER BY uid {order}");
         self.connection.prepare_cached(&sql)

@@ -35,7 +35,7 @@ pub(crate) enum TaskSource {
 
 impl TaskSource {
     /// The condition beside the range of uids, ?1 to ?2; what it compares with is bound as ?3 and ?4.
-    pub(crate) fn from_clause(&self) -> &'static str {
+    pub(crate) fn source_sql(&self) -> &'static str {
         match self {
             Self::All => "task WHERE",
             Self::Queue(_) => "task INDEXED BY task_queue WHERE queue = ?3 AND",

@@ -8,24 +8,18 @@ use crate::schema::VERSION;
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// There is a file of that name.
     #[error("{0} already exists: name another file")]
     Exists(PathBuf),
-    /// The file or its folder can't be written.
     #[error("{path} can't be written: {source}")]
     Io { path: PathBuf, source: std::io::Error },
     #[error("the copy {path} failed: {source}")]
     Sqlite { path: PathBuf, source: rusqlite::Error },
-    /// What was copied isn't sound.
     #[error("{path} is damaged: {problem}")]
     Damaged { path: PathBuf, problem: String },
-    /// The database turned out damaged while it was copied: what was read of it isn't to be kept.
     #[error("damage was seen in the database while it was copied")]
     GivenUp,
-    /// A database of another program.
     #[error("{0} is not a database of flowlord; `flowlord import` takes the history of the old system")]
     Foreign(PathBuf),
-    /// One of a newer version.
     #[error("{path} has schema version {found}, this program knows 1 to {VERSION}")]
     Version { path: PathBuf, found: usize },
 }

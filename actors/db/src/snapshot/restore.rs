@@ -18,16 +18,12 @@ use crate::snapshot::verify::{check, find_damage};
 /// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// There is a database, and it isn't to be replaced.
     #[error("{0} already exists: --force moves it aside and restores")]
     Exists(PathBuf),
-    /// The snapshot can't be used.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
-    /// With its log it isn't sound.
     #[error("the database is damaged after the log was applied: {0}")]
     Log(String),
-    /// The folder can't be written.
     #[error("{path} can't be written: {source}")]
     Io { path: PathBuf, source: std::io::Error },
 }

@@ -258,7 +258,7 @@ async fn every_way_to_tasks_is_an_index() {
     for (source, order) in sources.iter().flat_map(|source| [(source, "ASC"), (source, "DESC")]) {
         let sql = format!(
             "EXPLAIN QUERY PLAN SELECT uid, info FROM {} uid BETWEEN ?1 AND ?2 ORDER BY uid {order}",
-            source.from_clause()
+            source.source_sql()
         );
         let mut statement = connection.prepare(&sql).unwrap();
         let values = vec![1; statement.parameter_count()];

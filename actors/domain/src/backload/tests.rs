@@ -142,7 +142,7 @@ fn what_cannot_be_carried_out_says_what_to_change() {
             r#"{"task":"x","template":"y","meta":{"a":["1"],"b":["1","2"]}}"#,
             "give each list the same number of values",
         ),
-        (r#"{"task":"broken"}"#, "invalid rule found for broken: `abc` is no list"),
+        (r#"{"task":"broken"}"#, "invalid rule found for broken: `abc` is not a list"),
         (r#"{"task":"load:dayly"}"#, "did you mean `load:daily`?"),
     ] {
         let err = resolve(json).unwrap_err().to_string();

@@ -287,7 +287,7 @@ fn what_tells_of_no_file_says_what_to_send() {
     assert!(told("[1]").contains("send one like {\"path\""));
     assert!(told("{}").contains("send `path`, or"));
     assert!(told(r#"{"message":{"data":"%"}}"#).contains("not base64"));
-    assert!(told(&push("hello", &json!({})).to_string()).contains("no JSON"));
+    assert!(told(&push("hello", &json!({})).to_string()).contains("not JSON"));
     let long = json!({"path": "x".repeat(MAX_PATH + 1)}).to_string();
     assert_eq!(told(&long), "`path` has 4097 bytes: at most 4096 are allowed");
 }

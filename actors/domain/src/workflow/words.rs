@@ -98,10 +98,10 @@ mod tests {
     #[test]
     fn phases_say_what_starts_them() {
         for (rule, said) in [
-            ("cron=5 * * * *&offset=-1h", "every hour at :05, about the hour before"),
+            ("cron=5 * * * *&offset=-1h", "every hour at :05, for the hour before"),
             ("cron=30 2 * * *&offset=-24h", "every day at 02:30, for the day before"),
-            ("cron=0 3 * * *&offset=-4h", "every day at 03:00, about 4 hours before"),
-            ("cron=0 3 * * *&offset=90m", "every day at 03:00, about 90 minutes after"),
+            ("cron=0 3 * * *&offset=-4h", "every day at 03:00, for 4 hours before"),
+            ("cron=0 3 * * *&offset=90m", "every day at 03:00, for 90 minutes after"),
             ("cron=@daily&for=-168h", "every day at 00:00, for each day back to 7 days before"),
             (
                 "cron=@daily&offset=-24h&for=23h&by=hour",

@@ -131,7 +131,7 @@ async fn an_entry_that_cant_be_taken_stops_no_other_and_is_told_once_also_over_a
     assert_eq!(bench.started(), ["a.csv"]);
     let problem = bench.place().await.problem;
     assert!(problem.contains("`Icon\\r` is skipped: its name has a control character"), "{problem}");
-    assert!(problem.contains("`loop` is skipped: it is a link to a folder that it is in"), "{problem}");
+    assert!(problem.contains("`loop` is skipped: it is a link to a folder that contains it"), "{problem}");
     bench.pass(60).await;
     let alerts = bench.with(|rows| rows.alerts.clone());
     assert_eq!(alerts.len(), 2, "one when each was new: {alerts:?}");

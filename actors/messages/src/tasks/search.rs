@@ -160,7 +160,7 @@ pub enum TaskCursor {
 
 /// A text that is no cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no cursor of a list of tasks")]
+#[error("not a cursor of a list of tasks")]
 pub struct InvalidCursor;
 
 impl fmt::Display for TaskCursor {

@@ -341,7 +341,10 @@ async fn who_clicks_in_vain_is_told_why() {
     let whispers = bench.whispers();
     assert_eq!(whispers.len(), 3, "{whispers:?}");
     assert!(whispers[0].contains("there is nothing to acknowledge"), "{whispers:?}");
-    assert!(whispers[1].contains("51 tasks fail") && whispers[1].contains("alerts page"), "{whispers:?}");
+    assert!(
+        whispers[1].contains("51 tasks are failing") && whispers[1].contains("alerts page"),
+        "{whispers:?}"
+    );
     assert!(whispers[2].contains("no longer known"), "{whispers:?}");
     assert!(bench.others.with(|state| state.silences.is_empty()));
 }
