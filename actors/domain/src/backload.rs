@@ -75,9 +75,6 @@ pub struct Chunk {
 
 impl Plan {
     /// Plans an order; `file` are the rows of its meta file.
-    ///
-    /// # Errors
-    /// When its rows don't fit together, or not to its template.
     pub fn new(order: Order, file: Option<Arc<Vec<Row>>>) -> Result<Self, PlanError> {
         let rows = match order.meta_file.as_ref().zip(file) {
             Some((path, file)) => match MissingKeys::of(&order.template, &file, |_| false) {
@@ -113,9 +110,6 @@ impl Plan {
     }
 
     /// The task number `n`.
-    ///
-    /// # Errors
-    /// Why it can't be made; the others can.
     pub fn task(
         &self,
         n: usize,

@@ -36,9 +36,6 @@ struct PubSubMessage {
 }
 
 /// The message within an envelope; none when the text is no envelope.
-///
-/// # Errors
-/// Why it can't be taken out.
 pub fn unwrap(text: &[u8]) -> Result<Option<Vec<u8>>, EnvelopeError> {
     // The next reader says what is wrong with text that is no JSON.
     let Ok(envelope) = serde_json::from_slice::<BusEnvelope>(text) else { return Ok(None) };

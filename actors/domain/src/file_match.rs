@@ -72,9 +72,6 @@ pub fn needed(rule: &Rule) -> usize {
 
 impl FileMatch<'_> {
     /// What a file at `path` does, where those at `waiting` wait, oldest first.
-    ///
-    /// # Errors
-    /// Why no task can be made.
     pub fn effect(
         &self,
         path: &str,

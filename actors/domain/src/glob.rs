@@ -34,9 +34,6 @@ pub enum GlobError {
 
 impl Glob {
     /// Reads a pattern.
-    ///
-    /// # Errors
-    /// Where it ends too early, or has an empty class.
     pub fn parse(text: &str) -> Result<Self, GlobError> {
         let mut chunks = vec![(false, Vec::new())];
         let mut rest = text.chars();

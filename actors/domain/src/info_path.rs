@@ -1,6 +1,6 @@
 //! The path of an info that is read as a URL, as Go's `url.Parse` would give it.
 
-use crate::query::hex_byte;
+use crate::query::unescape_text;
 
 /// The path of a URL; none when the text is no URL.
 pub(crate) fn info_path(info: &str) -> Option<String> {
@@ -62,19 +62,7 @@ fn valid_host(host: &str) -> bool {
 const HOST: &str = "-_.~!$&'()*+,;=:[]<>\"";
 
 fn unescape_path(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while i < bytes.len() {
-        if bytes[i] == b'%' {
-            out.push(hex_byte(bytes.get(i + 1..i + 3)?)?);
-            i += 2;
-        } else {
-            out.push(bytes[i]);
-        }
-        i += 1;
-    }
-    Some(String::from_utf8_lossy(&out).into_owned())
+    unescape_text(text, false).ok()
 }
 
 #[cfg(test)]

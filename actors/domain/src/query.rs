@@ -189,12 +189,14 @@ fn parse_pair(pair: &str) -> Result<(String, String), QueryError> {
         return Err(QueryError::Semicolon { pair: pair.to_owned() });
     }
     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-    let read =
-        |text| unescape_text(text).map_err(|escape| QueryError::Escape { escape, pair: pair.to_owned() });
+    let read = |text| {
+        unescape_text(text, true).map_err(|escape| QueryError::Escape { escape, pair: pair.to_owned() })
+    };
     Ok((read(key)?, read(value)?))
 }
 
-pub(crate) fn unescape_text(text: &str) -> Result<String, String> {
+/// Text without its escapes, or the first escape that is none. In a query a plus stands for a space, in a path for itself.
+pub(crate) fn unescape_text(text: &str, is_query: bool) -> Result<String, String> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut i = 0;
@@ -205,7 +207,7 @@ pub(crate) fn unescape_text(text: &str) -> Result<String, String> {
                 out.push(byte.ok_or_else(|| text[i..].chars().take(3).collect::<String>())?);
                 i += 2;
             }
-            b'+' => out.push(b' '),
+            b'+' if is_query => out.push(b' '),
             byte => out.push(byte),
         }
         i += 1;
@@ -214,7 +216,7 @@ pub(crate) fn unescape_text(text: &str) -> Result<String, String> {
 }
 
 /// The byte of two hexadecimal digits.
-pub(crate) fn hex_byte(digits: &[u8]) -> Option<u8> {
+fn hex_byte(digits: &[u8]) -> Option<u8> {
     let [high, low] = digits else { return None };
     u8::try_from(char::from(*high).to_digit(16)? * 16 + char::from(*low).to_digit(16)?).ok()
 }

@@ -29,9 +29,6 @@ pub enum RetryDelay {
 
 impl RetryDelay {
     /// Reads the value of the rule key.
-    ///
-    /// # Errors
-    /// What to write instead.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some(rest) = text.strip_prefix("exp:") else { return parse_wait(text).map(Self::Flat) };
         let (base, max) = match rest.split_once(',') {

@@ -42,9 +42,6 @@ pub fn rows_of(lists: &BTreeMap<String, Vec<String>>) -> Result<Vec<Row>, Length
 }
 
 /// Reads rows into `rows`, which may hold `most` in the end.
-///
-/// # Errors
-/// Which line is none, or that there are too many.
 pub fn read(form: Form, text: &str, most: usize, rows: &mut Vec<Row>) -> Result<(), RowError> {
     let text = bom::skip(text);
     match form {

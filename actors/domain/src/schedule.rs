@@ -131,9 +131,6 @@ pub struct Slot<'a> {
 
 impl<'a> Slot<'a> {
     /// Reads what it needs from files.
-    ///
-    /// # Errors
-    /// Why nothing starts.
     pub fn new(phase: &'a Phase, slot: DateTime<Utc>, files: &dyn RowSource) -> Result<Self, CreateError> {
         if let Some(problem) = phase.rule.blocked() {
             return Err(CreateError::Rule(problem.message.clone()));

@@ -121,9 +121,6 @@ pub enum RequestError {
 
 impl Request {
     /// Refuses what the reference system passes over in silence, and what would run for other times than meant.
-    ///
-    /// # Errors
-    /// What to change.
     pub fn strict(&self) -> Result<(), RequestError> {
         if let Some(key) = &self.unknown {
             return Err(RequestError::Unknown { key: key.clone(), remedy: what_to_write(key, &KEYS) });
@@ -139,9 +136,6 @@ impl Request {
     }
 
     /// Looks up what it leaves open.
-    ///
-    /// # Errors
-    /// What to change.
     pub fn resolve(&self, workflows: &Workflows, now: DateTime<Utc>) -> Result<Resolved, RequestError> {
         let name = self.name()?;
         let mut told = Vec::new();

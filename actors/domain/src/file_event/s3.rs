@@ -11,7 +11,7 @@ pub(super) fn of_record(record: &JsonFields, context: RecordContext) -> Result<A
     let object = s3.object("object").unwrap_or_default();
     let bucket = s3.object("bucket").unwrap_or_default().text("name");
     let written = object.text("key");
-    let key = unescape_text(&written).unwrap_or(written); // S3 writes keys as in a URL; others may not
+    let key = unescape_text(&written, true).unwrap_or(written); // S3 writes keys as in a URL; others may not
     let file = object_file(&bucket, &key, &object, "versionId", &record.text("eventTime"));
     judge_file(file, &context.of_kind(&record.text("eventName"), "ObjectCreated"))
 }

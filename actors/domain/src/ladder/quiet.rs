@@ -22,9 +22,6 @@ pub struct QuietError(String);
 
 impl QuietHours {
     /// Reads `22:00-07:00`.
-    ///
-    /// # Errors
-    /// When the text is of another form, or names no time at all.
     pub fn parse(text: &str, zone: Tz) -> Result<Self, QuietError> {
         let read = text.split_once('-').and_then(|(from, to)| Some((read_hour(from)?, read_hour(to)?)));
         match read.filter(|(from, to)| from != to) {
