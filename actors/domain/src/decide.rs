@@ -74,7 +74,7 @@ impl Decision {
 fn rename_attempt(text: &str, uid: Uid) -> String {
     match TaskDoc::parse(text) {
         Ok(doc) => TaskDoc { uid: uid.to_string(), created: created_text(uid), ..doc }.to_pretty_json(),
-        Err(_) => text.to_owned(),
+        Err(_) => text.to_owned(), // it was written here, so it reads
     }
 }
 
@@ -198,7 +198,7 @@ impl<'a> DecisionDraft<'a> {
             task_time: task_time(&task.info, &meta),
             meta: merged,
             started: outcome.started,
-            ended: outcome.ended.unwrap_or(now),
+            ended: outcome.ended.unwrap_or(now), // a worker's clock counts where it tells the time
             children: Vec::new(),
             retry: None,
             alerts: Vec::new(),
@@ -272,6 +272,7 @@ impl<'a> DecisionDraft<'a> {
     }
 
     fn retries_so_far(&self) -> u32 {
+        // Also the meta of a task that somebody sent again.
         let written = self.meta.first("retry").and_then(|text| text.parse().ok());
         // Tasks of the reference have it in their meta only.
         written.unwrap_or(self.task.retry)

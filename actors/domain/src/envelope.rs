@@ -47,6 +47,7 @@ pub fn unwrap(text: &[u8]) -> Result<Option<Vec<u8>>, EnvelopeError> {
             data.map(Some).map_err(|err| EnvelopeError::Data(err.to_string()))
         }
         BusEnvelope { topic: Some(_), text: Some(text), kind, subscribe, .. } => match kind.as_deref() {
+            // Nothing here opens addresses that a message names.
             Some("SubscriptionConfirmation") => {
                 Err(EnvelopeError::Unconfirmed(subscribe.unwrap_or_default()))
             }

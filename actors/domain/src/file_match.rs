@@ -59,6 +59,7 @@ pub fn matches<'a>(workflows: &'a Workflows, path: &str) -> Vec<FileMatch<'a>> {
             pattern: pattern.clone(),
             nth: 0,
         };
+        // Phases may differ in nothing but their template.
         key.nth = matches.iter().filter(|other| FilePhase { nth: 0, ..other.key.clone() } == key).count();
         matches.push(FileMatch { phase, key });
     }

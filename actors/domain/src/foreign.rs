@@ -39,7 +39,7 @@ impl ForeignTask {
     /// several tasks of one chain and job in one second, so there the info and the number of the retry count, too.
     pub fn identity(&self) -> [String; 6] {
         let micros = self.created.timestamp_micros();
-        let is_whole = micros % 1_000_000 == 0;
+        let is_whole = micros % 1_000_000 == 0; // finer times tell tasks apart by themselves
         let (info, retry) =
             if is_whole { (self.info.clone(), self.retry().to_string()) } else { Default::default() };
         [self.topic.clone(), self.job.clone(), self.id.clone(), micros.to_string(), info, retry]
@@ -62,6 +62,7 @@ impl ForeignTask {
             not_before: None,
             lane: Lane::Live,
         };
+        // Its result comes with it: it was at work elsewhere.
         Attempt { state: TaskState::Leased, ..task.into_attempt() }
     }
 }

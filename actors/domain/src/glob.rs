@@ -105,6 +105,7 @@ fn read_class(rest: &mut std::str::Chars<'_>) -> Option<GlobItem> {
             rest.next();
             return Some(GlobItem::Class { negated, ranges });
         }
+        // A class without members ends here: `]` is none.
         let low = read_bound(rest)?;
         let mut high = low;
         if rest.as_str().starts_with('-') {

@@ -185,6 +185,7 @@ pub fn step(
     hold: Option<DateTime<Utc>>,
 ) -> (LadderState, Option<Told>) {
     let mut state = state.resumed(policy, now);
+    // A hint may come early, and a restart asks at once.
     if !state.due(now) {
         return (state, None);
     }
@@ -234,6 +235,7 @@ fn tell_alerts(
         back,
         eased: false,
     });
+    // Asked before the lines are counted: afterwards all are known.
     let only_counted = incident.comes_back(policy, now, new_lines) && !held;
     incident.steps = incident.steps.saturating_add(1);
     incident.count_alerts(new_lines);

@@ -200,6 +200,7 @@ impl<'a> Due<'a> {
     /// Nothing of the phase was created in this chain: what keeps it from that?
     fn find_blocker<'b>(&'b self, chain: &'b [Attempt], by: DateTime<Utc>) -> MissedDeadline<'b> {
         let mut phase = self.phase;
+        // As many steps as there are phases: a circle must not hang it.
         for _ in 0..self.file.phases.len() {
             let parents = self.file.parents(phase);
             let begun: Vec<_> = parents.iter().flat_map(|parent| attempts_of(&parent.task, chain)).collect();

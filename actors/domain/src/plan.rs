@@ -212,7 +212,7 @@ impl<'a> Iterator for Plan<'a> {
             }
             let Reverse((at, n)) = self.due.pop()?;
             if at >= self.until {
-                self.due.clear();
+                self.due.clear(); // nothing comes after it, however often it is asked
                 return None;
             }
             if let Some(planned) = self.begin_slot(at, n) {

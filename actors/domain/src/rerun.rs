@@ -12,6 +12,7 @@ const OF_RETRIES: [&str; 3] = ["retry", "retried", "delayed"];
 /// The same task of the same chain, with all its retries before it; `rerun=manual` in its meta says why it is there.
 pub fn rerun(task: &Attempt, ids: &mut dyn Ids, now: DateTime<Utc>) -> NewTask {
     let mut meta = Query::lenient(&task.meta);
+    // It begins anew, with all its retries before it.
     for key in OF_RETRIES {
         meta.remove(key);
     }

@@ -42,6 +42,7 @@ impl Role {
     /// so only one that is good for nothing else may stand there.
     pub fn covers(self, needed: Self) -> bool {
         match self {
+            // A token of such power must not stand in an address, where logs see it.
             Self::Admin => needed != Self::Push,
             Self::Operator => matches!(needed, Self::Operator | Self::Viewer),
             Self::Worker | Self::Viewer | Self::Push => self == needed,

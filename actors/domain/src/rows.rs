@@ -18,7 +18,7 @@ impl Form {
     /// By the file's name, whatever it is packed with.
     pub fn of(name: &str) -> Self {
         let name = name.to_ascii_lowercase();
-        let plain = name.strip_suffix(".gz").unwrap_or(&name);
+        let plain = name.strip_suffix(".gz").unwrap_or(&name); // files are unpacked before they are read
         if plain.ends_with(".csv") || plain.ends_with(".tsv") { Self::Csv } else { Self::JsonLines }
     }
 }

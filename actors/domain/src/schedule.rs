@@ -138,6 +138,7 @@ impl<'a> Slot<'a> {
         if phase.task.topic.is_empty() {
             return Err(CreateError::NoTopic);
         }
+        // An offset beyond the end of time counts as none.
         let time = slot.checked_add_signed(phase.rule.offset).unwrap_or(slot);
         let rows = phase_rows(phase, files, |_| false)?;
         let mut slot = Self { phase, time, rows, count: 1 };
@@ -171,7 +172,7 @@ impl<'a> Slot<'a> {
             by: rule.by,
             rows: self.rows.as_deref(),
             lane: Lane::Live,
-            limit: MAX_TIMES,
+            limit: MAX_TIMES, // a slip in `for` must not fill the disk
         })
     }
 }

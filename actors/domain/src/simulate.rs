@@ -120,6 +120,7 @@ impl RouteReplay<'_> {
         let mut state = LadderState::new(self.ladder.policy, from);
         loop {
             if state.incident.is_none() {
+                // Without an incident and alerts nothing comes any more.
                 let Some(next) = self.left.first() else { return };
                 state.next_tick = self.first_tick_with_news(&state, next.at);
             }

@@ -28,6 +28,7 @@ impl Uid {
 
     /// When the attempt was created.
     pub fn created(self) -> DateTime<Utc> {
+        // Beyond the years that there are 1970 says as much.
         Utc.timestamp_micros(self.0).single().unwrap_or_default()
     }
 }
@@ -47,6 +48,7 @@ impl FromStr for Uid {
     type Err = InvalidUid;
 
     fn from_str(text: &str) -> Result<Self, InvalidUid> {
+        // Also a sign, which `from_str_radix` would take.
         if text.len() != 14 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(InvalidUid);
         }
@@ -231,6 +233,7 @@ impl NewTask {
             parent: self.parent,
             retry: self.retry,
             lane: self.lane,
+            // Also when that time is over: the scheduler makes it ready.
             state: if self.not_before.is_some() { TaskState::Delayed } else { TaskState::Ready },
             delivery: 0,
             not_before: self.not_before,

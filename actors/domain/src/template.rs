@@ -74,7 +74,7 @@ fn meta_key(token: &str) -> Option<&str> {
 
 /// Replaces each `{token}` that `value` knows; a brace that opens none stays.
 fn replace_tokens(text: &str, mut value: impl FnMut(&str) -> Option<String>) -> String {
-    let mut out = String::with_capacity(text.len() + 16);
+    let mut out = String::with_capacity(text.len() + 16); // most values are about as long as their tokens
     let mut rest = text;
     while let Some(open) = rest.find('{') {
         out.push_str(&rest[..open]);
@@ -235,7 +235,7 @@ pub fn json_text(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (None, None, Some(float)) => float.to_string(),
+            (None, None, Some(float)) => float.to_string(), // go writes no `.0` after a whole number
             _ => number.to_string(),
         },
         value => value.to_string(),

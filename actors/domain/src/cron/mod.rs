@@ -99,6 +99,7 @@ impl Schedule {
     /// The last slot before `before`, looked for within some years.
     pub fn prev_before(&self, before: DateTime<Utc>) -> Option<DateTime<Utc>> {
         if let ScheduleKind::Every(step) = &self.kind {
+            // It has no slots of its own: they follow from when it began.
             return before.checked_sub_signed(*step);
         }
         let mut last = self.next_after(before.checked_sub_signed(TimeDelta::days(YEARS_BACK))?)?;

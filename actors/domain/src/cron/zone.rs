@@ -23,6 +23,7 @@ pub(crate) fn first_instant(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Ut
 fn end_of_gap(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
     let before = offset_from_utc(zone, wall.checked_sub_signed(TimeDelta::days(2))?.and_utc());
     let after = offset_from_utc(zone, wall.checked_add_signed(TimeDelta::days(2))?.and_utc());
+    // No gap lies here: the time was never skipped by daylight saving.
     if after <= before || after - before >= DATE_LINE {
         return None;
     }

@@ -175,6 +175,7 @@ pub fn parse(body: &[u8], headers: &Headers) -> Result<Vec<Arrival>, FileEventEr
     let body = serde_json::from_slice(body).map_err(|err| FileEventError::Json(err.to_string()))?;
     let mut records = Vec::new();
     envelope::read_records(body, &context, &mut records);
+    // Each record may start a task.
     if records.len() > MAX_RECORDS {
         return Err(FileEventError::TooMany(records.len()));
     }

@@ -54,6 +54,7 @@ impl LadderState {
         }
         let lines = by.lines.clone();
         let mut next = self.clone();
+        // What ended must not take a place of those that hold.
         next.acknowledgements.retain(|known| known.until > by.at);
         next.acknowledgements.push(by);
         let excess = next.acknowledgements.len().saturating_sub(MOST);

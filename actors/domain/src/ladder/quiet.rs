@@ -55,7 +55,7 @@ impl QuietHours {
             return Some(now);
         }
         let wall = self.wall_clock(now);
-        let days = u64::from(wall.time() >= self.from);
+        let days = u64::from(wall.time() >= self.from); // today's have begun already, and are over
         let begin = wall.date().checked_add_days(Days::new(days))?.and_time(self.from);
         first_instant(self.zone, begin).map(|begin| begin.max(now))
     }

@@ -43,7 +43,7 @@ pub(super) fn on_the_way<'a>(
         return own;
     }
     let names: Vec<_> = file.ways(starter, index).into_iter().map(Phase::name).collect();
-    own.retain(|pause| names.contains(&pause.task));
+    own.retain(|pause| names.contains(&pause.task)); // a pause of another branch holds nothing of this one
     own.sort_by_key(|pause| pause.since);
     own
 }

@@ -108,6 +108,7 @@ impl PhaseGraph {
                 }
             }
         }
+        // It leads to a circle, and isn't on it.
         vec![start]
     }
 

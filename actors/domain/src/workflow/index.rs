@@ -64,6 +64,7 @@ impl Workflows {
 
     /// A file by its path.
     pub fn file(&self, path: &str) -> Option<&Arc<WorkflowFile>> {
+        // They are in the order of paths.
         let number = self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()?;
         self.files.get(number)
     }
