@@ -204,4 +204,21 @@ mod tests {
         assert!(told(1).contains("write task = \"topic\""), "{}", told(1));
         assert!(matches!(effect(&found[2], "/in/a", &[]), Ok(Effect::Start(_))));
     }
+
+    #[test]
+    fn a_task_lists_its_files_only_where_there_may_be_several() {
+        let listed = |rule: &str, waiting: &[&str]| {
+            let text = format!("[[phase]]\ntask = \"load\"\nrule = \"files=/in/*{rule}\"\n");
+            let workflows = workflows(&text);
+            let Ok(Effect::Start(task)) = effect(&matches(&workflows, "/in/c")[0], "/in/c", waiting) else {
+                return None;
+            };
+            Some(Query::parse(&task.meta).unwrap().first("files").unwrap_or_default().to_owned())
+        };
+        assert_eq!(listed("", &[]).as_deref(), Some("/in/*"), "the key of the rule stays");
+        assert_eq!(listed("&count=2", &[]), None, "it waits for another one");
+        assert_eq!(listed("&count=2", &["/in/a"]).as_deref(), Some("/in/a,/in/c"));
+        // It waited from when the rule took more of them.
+        assert_eq!(listed("", &["/in/a"]).as_deref(), Some("/in/a,/in/c"));
+    }
 }
