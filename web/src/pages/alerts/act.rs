@@ -3,27 +3,25 @@
 
 use actix_web::HttpRequest;
 use actix_web::web::Payload;
-use flowlord_domain::alert::Matcher;
-use flowlord_domain::duration;
 use flowlord_domain::query::Query;
 use flowlord_messages::alerts::Acknowledge;
 use flowlord_messages::silences::{AddSilence, RemoveSilence};
 
-use super::PATH;
 use super::again::again;
+use super::query::{AlertForm, PATH};
 use crate::core::audit_entry::AuditEntry;
 use crate::core::context::{Api, ApiRef};
 use crate::core::extract::form_body;
 use crate::core::problem::{Answer, Problem};
-use crate::core::values::matching::{HOLDS, MatchText, by, note, until};
-use crate::core::values::{Span, required};
+use crate::core::values::matching::{HOLDS, by, note, until};
+use crate::core::values::required;
 use crate::pages::again::Done;
 use crate::pages::{Link, Notice};
 
 /// Does what a form asks for, and leads back to where it stood.
 pub(crate) async fn act(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = form_body(&request, payload).await?;
-    let form = Form(Query::lenient(&String::from_utf8_lossy(&body)));
+    let form = AlertForm(Query::lenient(&String::from_utf8_lossy(&body)));
     let done = match form.text("do").as_deref() {
         Some("ack") => acknowledge(&api, &request, &form).await.map(Notice::good),
         Some("silence") => silence(&api, &request, &form).await.map(Notice::good),
@@ -45,28 +43,7 @@ fn ran(done: &Done) -> Result<Notice, Problem> {
     if done.created == 0 { Err(Problem::invalid(notice.text)) } else { Ok(notice) }
 }
 
-/// The fields of a form; an empty one isn't there.
-pub(super) struct Form(Query);
-
-impl Form {
-    pub(super) fn text(&self, name: &str) -> Option<String> {
-        self.0.first(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
-    }
-
-    fn span(&self) -> Result<Option<Span>, Problem> {
-        let Some(text) = self.text("for") else { return Ok(None) };
-        duration::parse(&text)
-            .map(|span| Some(Span(span)))
-            .map_err(|err| Problem::invalid(format!("`for`: {err}")))
-    }
-
-    fn matcher(&self) -> Result<Matcher, Problem> {
-        let (topic, job) = (self.text("type"), self.text("job"));
-        MatchText(Matcher { topic, job, workflow: self.text("workflow") }).checked()
-    }
-}
-
-async fn acknowledge(api: &Api, request: &HttpRequest, form: &Form) -> Result<String, Problem> {
+async fn acknowledge(api: &Api, request: &HttpRequest, form: &AlertForm) -> Result<String, Problem> {
     let now = api.deps.kit.now();
     let said = Acknowledge {
         route: form.text("route"),
@@ -90,7 +67,7 @@ async fn acknowledge(api: &Api, request: &HttpRequest, form: &Form) -> Result<St
     })
 }
 
-async fn silence(api: &Api, request: &HttpRequest, form: &Form) -> Result<String, Problem> {
+async fn silence(api: &Api, request: &HttpRequest, form: &AlertForm) -> Result<String, Problem> {
     let now = api.deps.kit.now();
     let silence = AddSilence {
         now,
@@ -109,7 +86,7 @@ async fn silence(api: &Api, request: &HttpRequest, form: &Form) -> Result<String
     Ok(format!("No notifications for {} until {until} UTC.", made.matcher))
 }
 
-async fn end(api: &Api, form: &Form) -> Result<String, Problem> {
+async fn end(api: &Api, form: &AlertForm) -> Result<String, Problem> {
     let id = form.text("id").and_then(|id| id.parse().ok());
     let id = required("id", id, "the number of the silence")?;
     let ended = api.deps.writer.call(RemoveSilence { now: api.deps.kit.now(), id }).await?;

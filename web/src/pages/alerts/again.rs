@@ -9,8 +9,7 @@ use flowlord_kernel::Code;
 use flowlord_messages::alerts::LadderStates;
 use flowlord_messages::tasks::{FindTasks, TaskFilter};
 
-use super::act::Form;
-use super::{PARAMS, is_chosen};
+use super::query::{AlertForm, PARAMS, is_chosen};
 use crate::core::context::Api;
 use crate::core::params::{Params, day};
 use crate::core::problem::Problem;
@@ -19,7 +18,7 @@ use crate::pages::Shown;
 use crate::pages::again::{Done, MOST};
 
 /// Has what the form means run again.
-pub(super) async fn again(api: &Api, request: &HttpRequest, form: &Form) -> Result<Done, Problem> {
+pub(super) async fn again(api: &Api, request: &HttpRequest, form: &AlertForm) -> Result<Done, Problem> {
     let failed = match (form.text("uid"), form.text("route")) {
         (Some(uid), _) => vec![read_task(api, parse_uid(&uid)?).await?],
         (None, Some(route)) => of_incident(api, &route).await?,

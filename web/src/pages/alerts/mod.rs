@@ -4,6 +4,7 @@ mod act;
 mod again;
 mod incidents;
 mod list;
+mod query;
 mod routes;
 
 use actix_web::HttpRequest;
@@ -17,6 +18,7 @@ use flowlord_messages::silences::ListSilences;
 
 use self::incidents::{Incident, SilenceRow};
 use self::list::{AlertLine, COLUMNS, Order};
+use self::query::{PARAMS, PATH, is_chosen};
 use self::routes::AlertRoute;
 use super::calendar::words;
 use super::parts::{Cell, Heads, Pager, grouped};
@@ -45,10 +47,6 @@ fn action_of_form(_: &str, form: &str) -> Action {
         _ => Action::Other,
     }
 }
-
-const PATH: &str = "/web/alert";
-
-const PARAMS: &[&str] = &["date", "month", "type", "job", "sort", "order", "cursor"];
 
 /// So many of a day's alerts are looked at, the newest.
 const MOST: usize = 1_000;
@@ -164,14 +162,6 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AlertsPage<'a>,
         capped,
         pager: Pager::new(&link, next),
     })
-}
-
-fn is_chosen(params: &Params, topic: &str, job: &str) -> bool {
-    let fits = |name: &'static str, value: &str| {
-        let mut chosen = params.many(name).peekable();
-        chosen.peek().is_none() || chosen.any(|chosen| chosen == value)
-    };
-    fits("type", topic) && fits("job", job)
 }
 
 /// Where the failed tasks of a day, of the chosen type and job, are ticked to run again.

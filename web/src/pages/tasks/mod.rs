@@ -10,7 +10,7 @@ use flowlord_domain::Role;
 use flowlord_messages::audit::Action;
 use flowlord_messages::stats::{DayStats, Stats, StatsRow};
 
-use self::list::wanted;
+use self::list::{find_tasks, json_href};
 use super::calendar::words;
 use super::choice::Choice;
 use super::parts::{Chart, Figures, Heads, Pager, sum};
@@ -97,7 +97,7 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<TasksPage<'a>, 
     let now = api.deps.kit.now();
     let shown = Shown::of(&params, now)?;
     let link = Link::of(PATH, request.query_string()).without(&["page", "month"]);
-    let (wanted, json) = wanted(&link, &params, shown)?;
+    let wanted = find_tasks(&params, shown)?;
     let (sort, descending) = (wanted.sort.as_str(), !wanted.ascending);
     let (layout, stats, found) = tokio::join!(
         Layout::new(api, request, Section::Tasks).live(api).with_picker(api, &link, shown),
@@ -122,7 +122,7 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<TasksPage<'a>, 
         tasks: found.tasks.into_iter().map(|task| TaskRow::new(task, now)).collect(),
         looked_until: found.looked_until.map(When::date_and_time),
         pager: Pager::new(&link, found.next.map(|next| next.to_string())),
-        json,
+        json: json_href(&link, &params, shown)?,
     })
 }
 

@@ -6,7 +6,7 @@ use flowlord_domain::query::Query;
 use flowlord_messages::schedule::PausePhase;
 use flowlord_messages::workflows::Reload;
 
-use super::PATH;
+use super::query::PATH;
 use crate::core::audit_entry::AuditEntry;
 use crate::core::context::ApiRef;
 use crate::core::extract::form_body;

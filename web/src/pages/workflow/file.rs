@@ -4,11 +4,11 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Timelike as _, Utc};
 use flowlord_domain::workflow::TaskName;
 use flowlord_messages::stats::Counts;
 
-use super::Asked;
 use super::graph::{Drawing, Told};
 use super::grid::{Grid, by_creation, by_hour, days, heads, summary};
+use super::query::WorkflowQuery;
 use super::read::{Chosen, Wanted};
-use super::slots::{State, state_of};
+use super::slots::{Slot, State, state_of};
 use crate::pages::link::Link;
 use crate::pages::parts::grouped;
 use crate::pages::rows::TaskRow;
@@ -43,23 +43,15 @@ pub(super) struct Days {
 #[derive(Debug)]
 pub(super) struct HourPart {
     pub(super) title: String,
-    pub(super) slots: Vec<SlotRow>,
+    pub(super) slots: Vec<Slot>,
     pub(super) tasks: Vec<TaskRow>,
     pub(super) close: String,
     /// Leads to all tasks that were created then.
     pub(super) all: String,
 }
 
-/// A slot.
-#[derive(Debug)]
-pub(super) struct SlotRow {
-    pub(super) at: When,
-    pub(super) state: State,
-    pub(super) tasks: String,
-}
-
 impl FilePart {
-    pub(super) fn new(read: &Wanted, asked: &Asked, link: &Link) -> Option<Self> {
+    pub(super) fn new(read: &Wanted, asked: &WorkflowQuery, link: &Link) -> Option<Self> {
         let file = read.current.workflows.file(&asked.file)?;
         let told = |name: &TaskName| told(name, read, asked.now.date_naive(), link);
         Some(Self {
@@ -106,7 +98,7 @@ fn in_words(counts: &Counts) -> String {
 }
 
 impl Days {
-    fn new(chosen: &Chosen, read: &Wanted, asked: &Asked, link: &Link) -> Self {
+    fn new(chosen: &Chosen, read: &Wanted, asked: &WorkflowQuery, link: &Link) -> Self {
         let (from, to) = asked.grid();
         let name = chosen.name.to_string();
         let here = link.without(&["slot"]).with("phase", &name);
@@ -159,21 +151,12 @@ fn tasks_of(name: &TaskName, at: DateTime<Utc>) -> Link {
 }
 
 impl HourPart {
-    fn new(at: DateTime<Utc>, chosen: &Chosen, read: &Wanted, asked: &Asked, here: &Link) -> Self {
+    fn new(at: DateTime<Utc>, chosen: &Chosen, read: &Wanted, asked: &WorkflowQuery, here: &Link) -> Self {
         let range = (at, at + TimeDelta::hours(1));
         let slots = read.slots((&asked.file, &chosen.name.to_string()), &chosen.looked_at, range, asked.now);
-        let row = |slot: &super::slots::Slot| SlotRow {
-            at: When::time_of_day(slot.at),
-            state: slot.state,
-            tasks: match slot.tasks {
-                0 => String::new(),
-                1 => "1 task".to_owned(),
-                tasks => format!("{} tasks", grouped(tasks)),
-            },
-        };
         Self {
             title: at.format("%A, %-d %B %Y, %H:00 to %H:59").to_string(),
-            slots: slots.iter().map(row).collect(),
+            slots,
             tasks: chosen.tasks.iter().cloned().map(|task| TaskRow::new(task, asked.now)).collect(),
             close: here.href() + "#days",
             all: tasks_of(&chosen.name, at).with("hour", &at.hour()).href(),

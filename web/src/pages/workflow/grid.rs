@@ -98,7 +98,7 @@ pub(crate) fn by_hour(slots: &[Slot]) -> Hours {
             slots: 1,
             due: u64::from(slot.state == State::Due),
             tasks: slot.tasks,
-            failed: slot.counts.error + slot.counts.alert,
+            failed: slot.failed,
         };
         let begin = slot.at.duration_trunc(TimeDelta::hours(1)).unwrap_or(slot.at);
         hours
@@ -199,8 +199,7 @@ mod tests {
     }
 
     fn slot(time: &str, state: State) -> Slot {
-        let counts = Counts { total: 2, error: u64::from(state == State::Failed), ..Counts::default() };
-        Slot { at: at(time), state, tasks: 2, counts, named: Vec::new() }
+        Slot { at: at(time), state, tasks: 2, failed: u64::from(state == State::Failed) }
     }
 
     #[test]

@@ -5,12 +5,12 @@ mod file;
 mod graph;
 mod grid;
 mod phases;
+mod query;
 mod read;
 mod slots;
 
 use actix_web::HttpRequest;
 use askama::Template;
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use flowlord_domain::Role;
 use flowlord_domain::workflow::Phase;
 use flowlord_messages::audit::Action;
@@ -20,7 +20,8 @@ use self::file::FilePart;
 use self::graph::Drawing;
 use self::grid::Grid;
 use self::phases::{Filter, PhaseRow};
-use self::read::{Wanted, hour_of};
+use self::query::{PARAMS, PATH, WorkflowQuery};
+use self::read::Wanted;
 use super::answer;
 use super::layout::{Layout, Section};
 use super::link::Link;
@@ -44,15 +45,7 @@ fn action_of_path(path: &str, _: &str) -> Action {
     if path.ends_with("/pause") { Action::Pause } else { Action::Resume }
 }
 
-const PATH: &str = "/web/workflow";
-
-/// So many phases are in the grid of the last day, and in the table.
-const MOST_ROWS: usize = 60;
 const MOST_PHASES: usize = 500;
-
-/// How many days the grid of a phase shows.
-const DAYS: u64 = 7;
-const MOST_DAYS: u64 = 31;
 
 #[derive(Template)]
 #[template(path = "workflow.html")]
@@ -88,12 +81,10 @@ pub(crate) async fn page(api: ApiRef, request: HttpRequest) -> Answer {
     answer(&api, &request, show(&api, &request)).await
 }
 
-const PARAMS: [&str; 8] = ["file", "task", "job", "phase", "date", "days", "slot", "month"];
-
 async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<WorkflowPage<'a>, Problem> {
     let params = Params::parse(request.query_string(), &PARAMS)?;
     let link = Link::of(PATH, request.query_string());
-    let asked = Asked::of(&params, api.deps.kit.now())?;
+    let asked = WorkflowQuery::of(&params, api.deps.kit.now())?;
     let mut notices = Vec::new();
     let read = read::read(api, &asked, &mut notices).await?;
     let current = &read.current;
@@ -122,63 +113,6 @@ async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<WorkflowPage<'a
         filter,
         notices,
     })
-}
-
-/// What the address says.
-#[derive(Debug)]
-pub(crate) struct Asked {
-    file: String,
-    task: String,
-    job: String,
-    phase: String,
-    /// The last day of the grid of a phase, and how many it shows.
-    date: NaiveDate,
-    days: u64,
-    /// The hour whose slots are listed.
-    slot: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-}
-
-impl Asked {
-    fn of(params: &Params, now: DateTime<Utc>) -> Result<Self, Problem> {
-        let text = |name| params.one(name).map(|text| text.unwrap_or_default().to_owned());
-        let days = match params.one("days")? {
-            None => DAYS,
-            Some(text) => {
-                text.parse().ok().filter(|days| (1..=MOST_DAYS).contains(days)).ok_or_else(|| {
-                    Problem::invalid(format!(
-                        "`days` is `{text}`: write a whole number from 1 to {MOST_DAYS}"
-                    ))
-                })?
-            }
-        };
-        Ok(Self {
-            file: text("file")?,
-            task: text("task")?,
-            job: text("job")?,
-            phase: text("phase")?,
-            date: params.date()?.unwrap_or_else(|| now.date_naive()),
-            days,
-            slot: params.time("slot")?.map(hour_of),
-            now,
-        })
-    }
-
-    /// Whether everything is shown.
-    fn is_open(&self) -> bool {
-        [&self.file, &self.task, &self.job].iter().all(|text| text.is_empty())
-    }
-
-    /// The first hour of the last day up to now.
-    fn day_from(&self) -> DateTime<Utc> {
-        hour_of(self.now) - TimeDelta::hours(23)
-    }
-
-    /// The time of the grid of a phase.
-    fn grid(&self) -> (DateTime<Utc>, DateTime<Utc>) {
-        let to = self.date.succ_opt().unwrap_or(self.date).and_time(chrono::NaiveTime::MIN).and_utc();
-        (to - TimeDelta::days(i64::try_from(self.days).unwrap_or(1)), to)
-    }
 }
 
 fn cards(read: &Wanted, link: &Link) -> Vec<Card> {
@@ -223,7 +157,7 @@ fn cards(read: &Wanted, link: &Link) -> Vec<Card> {
 }
 
 /// What is wrong, with lines: of the chosen file, or of all.
-fn troubles(current: &Current, asked: &Asked) -> Vec<Trouble> {
+fn troubles(current: &Current, asked: &WorkflowQuery) -> Vec<Trouble> {
     let all = rows::findings(current);
     let of = |file: &str| asked.file.is_empty() || file == asked.file;
     all.into_iter().filter(|finding| of(&finding.file)).map(rows::trouble).collect()

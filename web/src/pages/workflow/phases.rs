@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use flowlord_domain::workflow::Phase;
 use flowlord_messages::workflows::Current;
 
-use super::Asked;
+use super::query::{WorkflowQuery, fits};
 use super::read::Wanted;
 use crate::pages::link::Link;
 use crate::pages::parts::Cell;
@@ -26,7 +26,7 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    pub(super) fn new(current: &Current, asked: &Asked) -> Self {
+    pub(super) fn new(current: &Current, asked: &WorkflowQuery) -> Self {
         let workflows = &current.workflows;
         let of_file = |phase: &&Phase| asked.file.is_empty() || phase.workflow == asked.file;
         let of_task = |phase: &&Phase| asked.task.is_empty() || phase.task.topic == asked.task;
@@ -55,17 +55,6 @@ impl Filter {
     }
 }
 
-impl Asked {
-    pub(super) fn shows(&self, phase: &Phase) -> bool {
-        fits(phase, &self.file, &self.task, &self.job)
-    }
-}
-
-fn fits(phase: &Phase, file: &str, task: &str, job: &str) -> bool {
-    let is = |wanted: &str, text: &str| wanted.is_empty() || wanted == text;
-    is(file, &phase.workflow) && is(task, &phase.task.topic) && is(job, &phase.task.job)
-}
-
 /// A phase.
 #[derive(Debug)]
 pub(super) struct PhaseRow {
@@ -91,7 +80,7 @@ pub(super) struct PhaseRow {
 }
 
 impl PhaseRow {
-    pub(super) fn new(phase: &Phase, read: &Wanted, asked: &Asked, link: &Link) -> Self {
+    pub(super) fn new(phase: &Phase, read: &Wanted, asked: &WorkflowQuery, link: &Link) -> Self {
         let name = phase.name();
         let times = phase.rule.cron.as_ref().and_then(|cron| {
             read.times

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::workflow::{Phase, TaskName};
 use flowlord_domain::{Attempt, Uid};
 use flowlord_messages::schedule::{NextRuns, PhaseSlots, PhaseTimes, ReadPaused, ReadSlots};
@@ -12,8 +12,8 @@ use flowlord_messages::workflows::{Current, CurrentWorkflows};
 
 use super::graph::Drawing;
 use super::grid::{Row, by_hour, cells};
+use super::query::{MOST_ROWS, WorkflowQuery, hour_of};
 use super::slots::{Slot, slots};
-use super::{Asked, MOST_ROWS};
 use crate::core::context::Api;
 use crate::core::problem::Problem;
 use crate::pages::link::Link;
@@ -27,11 +27,6 @@ const LOOK_BACK: TimeDelta = TimeDelta::days(7);
 
 /// Workflow file and `topic:job`.
 pub(super) type Key = (String, String);
-
-/// The beginning of an hour.
-pub(super) fn hour_of(at: DateTime<Utc>) -> DateTime<Utc> {
-    at.duration_trunc(TimeDelta::hours(1)).unwrap_or(at)
-}
 
 /// All that was read.
 pub(crate) struct Wanted {
@@ -61,7 +56,11 @@ pub(super) struct Chosen {
     pub(super) tasks: Vec<Attempt>,
 }
 
-pub(super) async fn read(api: &Api, asked: &Asked, notices: &mut Vec<String>) -> Result<Wanted, Problem> {
+pub(super) async fn read(
+    api: &Api,
+    asked: &WorkflowQuery,
+    notices: &mut Vec<String>,
+) -> Result<Wanted, Problem> {
     let deps = &api.deps;
     let (current, times, paused) = tokio::join!(
         deps.library.call(CurrentWorkflows),
@@ -91,7 +90,7 @@ pub(super) async fn read(api: &Api, asked: &Asked, notices: &mut Vec<String>) ->
 }
 
 /// The phases of the grid of the last day.
-fn scheduled(current: &Current, asked: &Asked) -> (Vec<Key>, usize) {
+fn scheduled(current: &Current, asked: &WorkflowQuery) -> (Vec<Key>, usize) {
     let mut keys: Vec<Key> = Vec::new();
     for phase in
         current.workflows.phases().filter(|phase| phase.rule.schedule.is_some() && asked.shows(phase))
@@ -109,7 +108,7 @@ fn scheduled(current: &Current, asked: &Asked) -> (Vec<Key>, usize) {
 type Answered<T> = flowlord_kernel::Result<T>;
 
 /// The phase that the address names, else the first of the file that a schedule starts, else the first.
-async fn choose(api: &Api, asked: &Asked, current: &Current) -> Answered<Option<Chosen>> {
+async fn choose(api: &Api, asked: &WorkflowQuery, current: &Current) -> Answered<Option<Chosen>> {
     let Some(file) = current.workflows.file(&asked.file) else { return Ok(None) };
     let named = file.phases.iter().find(|phase| phase.name() == asked.phase);
     let first = || file.phases.iter().find(|phase| phase.rule.schedule.is_some()).or(file.phases.first());
@@ -140,7 +139,7 @@ async fn choose(api: &Api, asked: &Asked, current: &Current) -> Answered<Option<
 /// When each task that is drawn of the chosen file had any last, and how those ended.
 async fn newest(
     api: &Api,
-    asked: &Asked,
+    asked: &WorkflowQuery,
     current: &Current,
 ) -> Answered<HashMap<TaskName, (DateTime<Utc>, Counts)>> {
     let Some(file) = current.workflows.file(&asked.file) else { return Ok(HashMap::new()) };
@@ -177,7 +176,7 @@ impl Wanted {
     }
 
     /// The grid of the last day.
-    pub(super) fn last_day(&self, asked: &Asked, link: &Link) -> Vec<Row> {
+    pub(super) fn last_day(&self, asked: &WorkflowQuery, link: &Link) -> Vec<Row> {
         let from = asked.day_from();
         let range = (from, hour_of(asked.now) + TimeDelta::hours(1));
         let row = |((workflow, task), read): &(Key, PhaseSlots)| {

@@ -1,10 +1,12 @@
 //! What there is to say of each slot of a phase: those that were recorded, and those that should have been.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::Uid;
 use flowlord_domain::workflow::Phase;
 use flowlord_messages::schedule::{PhaseSlots, SlotOutcome};
 use flowlord_messages::stats::Counts;
+
+use crate::pages::parts::grouped;
+use crate::pages::when::When;
 
 /// Slots that should be there are looked for up to this many.
 const MOST_DUE: usize = 50_000;
@@ -99,8 +101,22 @@ pub(crate) struct Slot {
     pub(crate) at: DateTime<Utc>,
     pub(crate) state: State,
     pub(crate) tasks: u64,
-    pub(crate) counts: Counts,
-    pub(crate) named: Vec<Uid>,
+    pub(crate) failed: u64,
+}
+
+impl Slot {
+    pub(crate) fn time(&self) -> When {
+        When::time_of_day(self.at)
+    }
+
+    /// `2 tasks`; empty where it started none.
+    pub(crate) fn tasks_text(&self) -> String {
+        match self.tasks {
+            0 => String::new(),
+            1 => "1 task".to_owned(),
+            tasks => format!("{} tasks", grouped(tasks)),
+        }
+    }
 }
 
 /// How the tasks of an hour or a slot stand together.
@@ -128,8 +144,7 @@ fn recorded(outcome: &SlotOutcome) -> Slot {
         at: outcome.at,
         state,
         tasks: outcome.tasks.unwrap_or_default(),
-        counts: outcome.counts,
-        named: outcome.named.clone(),
+        failed: outcome.counts.error + outcome.counts.alert,
     }
 }
 
@@ -163,7 +178,7 @@ pub(crate) fn slots(
                 _ if at > now - GRACE => State::Due,
                 _ => State::Absent,
             };
-            slots.push(Slot { at, state, tasks: 0, counts: Counts::default(), named: Vec::new() });
+            slots.push(Slot { at, state, tasks: 0, failed: 0 });
         }
     }
     slots.sort_by_key(|slot| slot.at);
@@ -173,6 +188,8 @@ pub(crate) fn slots(
 
 #[cfg(test)]
 mod tests {
+    use flowlord_domain::Uid;
+
     use super::*;
     use flowlord_domain::workflow::WorkflowFile;
 
