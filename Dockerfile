@@ -18,21 +18,21 @@ RUN find . -name '*.rs' -delete \
 
 FROM base AS dependencies
 COPY --from=manifests /src .
-RUN cargo build --release --locked --bin flowlord
+RUN cargo build --profile dist --locked --bin flowlord
 
 # The program, and beside it only what it needs to run: the C library, certificates, a name for its user.
 FROM dependencies AS build
 COPY . .
 RUN find . -name '*.rs' -exec touch {} + \
-    && cargo build --release --locked --bin flowlord \
+    && cargo build --profile dist --locked --bin flowlord \
     && mkdir -p /root-fs/usr/local/bin /root-fs/etc/ssl/certs /root-fs/workflows \
     && mkdir -m 0777 /root-fs/data \
-    && cp target/release/flowlord /root-fs/usr/local/bin/ \
+    && cp target/dist/flowlord /root-fs/usr/local/bin/ \
     && cp -L /etc/ssl/certs/ca-certificates.crt /root-fs/etc/ssl/certs/ \
     && echo 'flowlord:x:10001:10001::/data:/usr/local/bin/flowlord' > /root-fs/etc/passwd \
     && echo 'flowlord:x:10001:' > /root-fs/etc/group \
     && echo 'hosts: files dns' > /root-fs/etc/nsswitch.conf \
-    && for library in $(ldd target/release/flowlord | grep -o '/[^ ]*'); do \
+    && for library in $(ldd target/dist/flowlord | grep -o '/[^ ]*'); do \
            mkdir -p "/root-fs$(dirname "$library")" && cp -L "$library" "/root-fs$library" || exit 1; \
        done
 
