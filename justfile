@@ -1,0 +1,97 @@
+# What people and `.ci/run` do, each by its name. Needs just; every recipe is one command that works without it, too.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# List the recipes.
+default:
+    @just --list --unsorted
+
+# See it run: example workflows and workers on a fresh data folder.
+demo:
+    cargo run --release -- demo
+
+# Run every test; those that need a program which isn't there say so.
+test *args:
+    cargo test --workspace {{ args }}
+
+# The tests of the crate graph alone.
+architecture:
+    cargo test --locked --test it architecture
+
+# Format the code.
+fmt:
+    cargo fmt --all
+
+# Fail where the code isn't formatted.
+fmt-check:
+    cargo fmt --all --check
+
+# Clippy; every warning fails.
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# The crates' documents; every warning fails.
+doc:
+    RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
+
+# Spelling, with the exceptions of _typos.toml.
+typos:
+    typos
+
+# Unused dependencies.
+machete:
+    cargo machete
+
+# Licences, banned crates and sources; advisories where the network reaches them, which are printed and fail nothing:
+# news about a dependency is no fault of the change under test.
+deny:
+    cargo deny --log-level error check bans licenses sources
+    cargo deny --log-level error fetch db 2>/dev/null && cargo deny --log-level error check advisories \
+      || echo "no advisories, or those above"
+
+# Syntax of the scripts, without running them.
+scripts:
+    bash -n examples/workers/*.sh .ci/run .ci/schemathesis fuzz/run tests/browser/run
+    for script in examples/workers/worker.py .ci/smoke tests/container/run tests/browser/*.py; do \
+      python3 -c 'import sys; compile(open(sys.argv[1], encoding="utf-8").read(), sys.argv[1], "exec")' "$script"; \
+    done
+
+# Sizes, names and words against the goals, where the tool that measures them is there.
+shape:
+    if [ -x ../shared/tools/shape ]; then ../shared/tools/shape --check; else echo "there is no ../shared/tools/shape"; fi
+
+# Change the domain's code in many places and see whether its tests notice. Needs cargo-mutants; takes hours.
+mutants *args:
+    cargo mutants -p flowlord-domain {{ args }}
+
+# The program that a first run builds.
+build:
+    cargo build --release --locked --bin flowlord
+
+# Measure a release build, for example `just bench load`.
+bench *args: build
+    cargo run --release --locked -p flowlord-bench -- {{ args }}
+
+# Run each fuzz target for so many seconds.
+fuzz seconds="60":
+    fuzz/run {{ seconds }}
+
+# The program as the README shows it.
+smoke: build
+    .ci/smoke 'cargo run --release -- demo' "${CARGO_TARGET_DIR:-target}/release/flowlord"
+
+# Requests that the OpenAPI document allows, and others.
+schemathesis: build
+    .ci/schemathesis "${CARGO_TARGET_DIR:-target}/release/flowlord"
+
+# The pages in a real browser.
+browser: build
+    tests/browser/run "${CARGO_TARGET_DIR:-target}/release/flowlord"
+
+# Build the image and test it.
+image *args:
+    tests/container/run {{ args }}
+
+# Everything, as it is checked before a change lands.
+ci:
+    .ci/run
