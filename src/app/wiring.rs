@@ -123,7 +123,7 @@ impl Wiring<'_> {
         let mut pings = vec![
             self.ping("db", &database.owner),
             self.ping("readers", &database.readers),
-            self.ping("lookers", &database.lookers),
+            self.ping("view_readers", &database.view_readers),
             self.ping("library", &library),
             self.ping("scheduler", &scheduler),
             self.ping("dispatch", &dispatch),
@@ -211,7 +211,7 @@ impl Wiring<'_> {
 
     /// Reads what people look at, with lower priority.
     pub(super) fn view_reader(&self, database: &Database) -> DatabaseReader {
-        DatabaseReader::connect("lookers", &database.lookers, self.environment)
+        DatabaseReader::connect("view_readers", &database.view_readers, self.environment)
     }
 
     pub(super) fn writer(&self, database: &Database) -> DatabaseWriter {

@@ -30,13 +30,15 @@ enum May {
     Everything,
 }
 
-/// Files are no actor: a leaf, as messages are.
-const ACTOR: May = May::Need(&["flowlord-domain", "flowlord-messages", "flowlord-storage"]);
+/// What every actor may need: how actors work, what they say, and files, which are no actor but a leaf.
+const ACTOR: May =
+    May::Need(&["flowlord-domain", "flowlord-kernel", "flowlord-messages", "flowlord-storage"]);
 
 /// Every crate of the workspace, and of which others it may be made.
 const ROOMS: &[(&str, May)] = &[
     ("flowlord-domain", May::Need(&[])),
-    ("flowlord-messages", May::Need(&["flowlord-domain"])),
+    ("flowlord-kernel", May::Need(&["flowlord-domain"])),
+    ("flowlord-messages", May::Need(&["flowlord-domain", "flowlord-kernel"])),
     ("flowlord-storage", May::Need(&[])),
     ("flowlord-db", ACTOR),
     ("flowlord-library", ACTOR),
@@ -55,7 +57,13 @@ const ROOMS: &[(&str, May)] = &[
     // It measures the program from outside, next to what SQLite can do by itself, on databases that it fills at once.
     (
         "flowlord-bench",
-        May::Need(&["flowlord-db", "flowlord-domain", "flowlord-messages", "flowlord-testkit"]),
+        May::Need(&[
+            "flowlord-db",
+            "flowlord-domain",
+            "flowlord-kernel",
+            "flowlord-messages",
+            "flowlord-testkit",
+        ]),
     ),
 ];
 
@@ -252,5 +260,43 @@ fn every_crate_takes_the_lints_of_the_workspace() {
     for package in metadata.workspace_packages() {
         let manifest = read(package.manifest_path.as_std_path());
         assert!(manifest.contains("[lints]\nworkspace = true"), "{} has lints of its own", package.name);
+    }
+}
+
+/// The writer and the readers of the database, whose commands and queries are guarded each by its one handler.
+const WRITES_HANDLERS_OUT: [&str; 2] = ["actors/db/", "actors/kernel/"];
+
+/// Production sources of actors, with their text.
+fn actor_sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.join("actors"), root.join("web")];
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(".rs") && !name.contains("tests") && !name.contains("/testkit/") {
+                sources.push((name, std::fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    sources
+}
+
+#[test]
+fn handlers_are_listed_so_that_they_run_guarded() {
+    let sources = actor_sources();
+    assert!(sources.len() > 200, "{}", sources.len());
+    let listed = sources.iter().filter(|(_, text)| text.contains("handlers!(")).count();
+    assert!(listed >= 14, "{listed} actors list what they answer");
+    for (name, text) in sources {
+        let is_exempt = WRITES_HANDLERS_OUT.iter().any(|folder| name.starts_with(folder));
+        let production = text.split("#[cfg(test)]").next().unwrap();
+        assert!(
+            is_exempt || !production.lines().any(|line| line.contains("Handler<") && line.contains("> for ")),
+            "{name} implements a handler by hand: list it in handlers!, so that a panic in it is guarded"
+        );
     }
 }

@@ -44,7 +44,7 @@ async fn each_actor_restarts_after_a_panic_in_a_handler() {
     let app = TestApp::bot_configured(WORKFLOW, everything).await;
     let ready = app.api.get("/readyz").await.ok();
     let actors = ready["actors"].as_object().unwrap().clone();
-    for actor in actors.keys().filter(|name| !matches!(name.as_str(), "readers" | "lookers")) {
+    for actor in actors.keys().filter(|name| !matches!(name.as_str(), "readers" | "view_readers")) {
         let actor: &'static str = actor.clone().leak();
         panic_in(&app, actor, ActorCode::Handler, async |app| {
             let not_ready = app.api.get("/readyz").await;

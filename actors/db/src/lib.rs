@@ -62,7 +62,7 @@ pub struct Database {
     /// Takes every query that work waits for.
     pub readers: Addr<Reader>,
     /// Takes every query that people wait for, on threads with lower priority: however many look, work goes on.
-    pub lookers: Addr<Reader>,
+    pub view_readers: Addr<Reader>,
     /// The log that changes of rows are noted in; none when they aren't.
     pub chain: Option<u64>,
     /// Whether it turned out damaged.
@@ -90,10 +90,10 @@ impl Database {
         let chain = log_point(&path).map(|point| point.chain);
         // Readers after the writer: a read-only connection can't make the files of a fresh database.
         let readers = start_readers(&path, &damage, || {})?;
-        let lookers = start_readers(&path, &damage, lower_priority)?;
+        let view_readers = start_readers(&path, &damage, lower_priority)?;
         Ok(Self {
             readers,
-            lookers,
+            view_readers,
             owner: Owner::start(arbiter, path, record, connection, damage.clone(), kit, hints),
             chain,
             damage,

@@ -1,8 +1,7 @@
 //! Long reads that are made beside the owner's thread, on a connection of their own.
 
-use actix::fut::{ActorFutureExt as _, ready, wrap_future};
-use actix::{Context, Handler, ResponseActFuture};
-use flowlord_kernel::{Code, Error, Result, guarded};
+use actix::{Context, Handler};
+use flowlord_kernel::{Code, Error, KernelActor as _, Reply, Result, guarded};
 use flowlord_messages::changelog::{ReadSegment, Tail};
 use flowlord_messages::snapshots::{Copied, CopyDatabase};
 
@@ -18,18 +17,21 @@ fn run_in_background<T: Send + 'static>(
     owner: &Owner,
     what: &'static str,
     work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> ResponseActFuture<Owner, Result<T>> {
-    if let Some(damaged) = owner.damage.refusal() {
-        return Box::pin(ready(Err(damaged)));
-    }
-    let ended = wrap_future::<_, Owner>(actix_rt::task::spawn_blocking(work));
-    Box::pin(ended.map(move |ended, _, _| {
+) -> Reply<Owner, T> {
+    let refusal = owner.damage.refusal();
+    let ended = async move {
+        match refusal {
+            Some(damaged) => Ok(Err(damaged)),
+            None => actix_rt::task::spawn_blocking(work).await,
+        }
+    };
+    owner.reply_after(ended, move |_, ended, _| {
         ended.unwrap_or_else(|err| Err(Error::new(Code::Internal, format!("{what} failed inside: {err}"))))
-    }))
+    })
 }
 
 impl Handler<CopyDatabase> for Owner {
-    type Result = ResponseActFuture<Self, Result<Copied>>;
+    type Result = Reply<Self, Copied>;
 
     /// The owner chooses the point: after all that was sent before.
     fn handle(&mut self, command: CopyDatabase, ctx: &mut Context<Self>) -> Self::Result {
@@ -57,7 +59,7 @@ fn copy_failed(err: &SnapshotError) -> Error {
 }
 
 impl Handler<ReadSegment> for Owner {
-    type Result = ResponseActFuture<Self, Result<Tail>>;
+    type Result = Reply<Self, Tail>;
 
     fn handle(&mut self, command: ReadSegment, ctx: &mut Context<Self>) -> Self::Result {
         guarded(self, ctx, |owner, _| -> Self::Result {
