@@ -28,7 +28,7 @@ def test_a_file_has_its_drawing_its_days_and_its_table(person):
     places = [box.bounding_box() for box in boxes.all()]
     assert places[0]["x"] < places[1]["x"] < places[2]["x"] == places[3]["x"], "from left to right"
     assert places[2]["y"] != places[3]["y"]
-    expect(page.get_by_text("every 2 seconds, about the hour before")).to_be_visible()
+    expect(page.get_by_text("every 2 seconds, for the hour before")).to_be_visible()
     expect(page.get_by_role("link", name="Source")).to_be_visible()
     person.shoot("workflow-file")
     drawing.get_by_role("link", name="load:orders").click()

@@ -289,7 +289,7 @@ fn answer_all(replies: impl IntoIterator<Item = SnapshotReply>, taken: &Result<S
 
 /// The actor restarted before there was an answer.
 fn given_up(what: &str) -> Error {
-    Error::new(Code::Internal, format!("{what} was given up; see the log"))
+    Error::new(Code::Internal, format!("{what} was abandoned; see the log"))
 }
 
 /// What is known of a snapshot in the usual place beside itself.

@@ -137,7 +137,7 @@ impl UnstartedSlots {
             }
         };
         let recorded = if count > MAX_RECORDED_SLOTS {
-            format!("; the latest {MAX_RECORDED_SLOTS} of a phase are recorded")
+            format!("; only the latest {MAX_RECORDED_SLOTS} of each phase are recorded")
         } else {
             String::new()
         };

@@ -233,8 +233,8 @@ impl Buttons {
         // signature has whole seconds. A clock that was set back must not make all requests old.
         let is_early = at.timestamp() < self.started_at.timestamp() && now >= self.started_at;
         if is_early || !self.seen_requests.add_key(&signature, now)? {
-            let why = "the request may be one that somebody recorded: it came before, or was signed before \
-                       this service started. ButtonClick again";
+            let why = "the request may be a replay: it was received before, or was signed before \
+                       this service started. Click again";
             return Err(Error::new(Code::Unauthorized, why));
         }
         let mut fields = url::form_urlencoded::parse(body.as_bytes());

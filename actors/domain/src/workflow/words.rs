@@ -9,7 +9,7 @@ use crate::duration;
 use crate::rule::{By, Rule};
 
 impl Phase {
-    /// When its tasks start and what they are about: `every hour at :05, about the hour before`.
+    /// When its tasks start and what they are about: `every hour at :05, for the hour before`.
     pub fn words(&self) -> String {
         let mut parts = Vec::new();
         if let Some(cron) = &self.rule.cron {

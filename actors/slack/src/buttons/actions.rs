@@ -107,7 +107,7 @@ impl ClickActions {
             return Err(Error::new(
                 Code::InvalidRequest,
                 format!(
-                    "{} tasks fail, and a button silences 1 to {MAX_SILENCED_TASKS}: silence them on the page of alerts",
+                    "{} tasks are failing, and a button silences 1 to {MAX_SILENCED_TASKS}: silence them on the alerts page",
                     tasks.len()
                 ),
             ));
@@ -160,7 +160,7 @@ impl ClickActions {
             return Err(Error::new(
                 Code::InvalidRequest,
                 format!(
-                    "more than {MAX_RERUN_TASKS} tasks failed: choose which of them by POST /api/v1/tasks/rerun"
+                    "more than {MAX_RERUN_TASKS} tasks failed: rerun some of them by POST /api/v1/tasks/rerun"
                 ),
             ));
         }

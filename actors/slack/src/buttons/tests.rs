@@ -404,7 +404,7 @@ async fn a_request_that_comes_again_is_refused() {
         bench.pass(seconds).await;
         let err = bench.call.call(recorded.clone()).await.unwrap_err();
         assert_eq!(err.code, Code::Unauthorized);
-        assert!(err.detail.contains("recorded") && err.detail.contains("ButtonClick again"), "{err:?}");
+        assert!(err.detail.contains("replay") && err.detail.contains("Click again"), "{err:?}");
     }
     assert_eq!(bench.others.with(|state| state.acknowledged.len()), 1);
     let bench = bench.restart().await;
