@@ -48,7 +48,7 @@ async fn an_old_database_becomes_history_once_and_is_left_as_it_was() {
     assert!(said[1].contains("id=\"c3\""), "{said:?}");
     assert_eq!(
         said[2..],
-        ["alerts: 1 of 1 imported, 0 already there", "file messages: 1 of 1 taken, 0 were there"]
+        ["alerts: 1 of 1 imported, 0 already there", "file messages: 1 of 1 imported, 0 already there"]
     );
     let again = import(folder.path()).await;
     assert_eq!(again[0], "tasks: 0 of 3 imported, 2 already there");
