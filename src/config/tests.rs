@@ -471,7 +471,7 @@ fn what_is_wrong_with_a_route_says_what_to_write() {
             .contains("`etl` is not another route: there are none")
     );
     let zone = load("[notify]\nquiet_zone = \"UTC\"\n", &[], &[]).unwrap();
-    assert!(zone.warnings[0].contains("there is no notify.quiet_hours"), "{:?}", zone.warnings);
+    assert!(zone.warnings[0].contains("notify.quiet_hours is not set"), "{:?}", zone.warnings);
     assert!(error("[notify]\nfactor_up = \"fast\"\n", &[], &[]).contains("`fast` is not a factor"));
     assert!(error("[notify]\nroutes = \"x\"\n", &[], &[]).contains("notify.routes"));
 }

@@ -44,7 +44,7 @@ departures! {
     REQUIRE: "`require:{meta:x}` is written", "read it as `require={meta:x}`";
     HASH: "`#` is in a rule", "treat it like any other character";
     NO_ALERT: "`no_alert` is set", "raise no alert, except with `no_alert=false`";
-    RETRY_DELAY: "`retry_delay` is negative, tiny or not a duration", "report a problem, wait 1 s";
+    RETRY_DELAY: "`retry_delay` is negative, tiny or no duration", "report a problem, wait 1 s";
     MONTHS: "`by=month` from a day after the 28th", "count months from the start, limited to their last day";
     REVERSED: "a range is reversed", "walk down from its start";
     ENCODED: "a value holds `&`, `+`, `%` or `;`", "percent-encode it in meta, so that it can be read back";
@@ -57,7 +57,7 @@ departures! {
     FAILED_TOPIC: "the failed topic is off, or sending to it fails",
         "have no failed topic: the record and the alert say so";
     SIBLINGS: "sending a child fails", "start its siblings anyway";
-    CIRCLE: "phases depend on each other in a cycle", "start none of them";
+    CIRCLE: "phases depend on each other in a circle", "start none of them";
     DEPENDS_ON: "`depends_on` is written", "read it as `dependsOn`";
     PHASE_LISTS: "`[[phase]]` stands next to `[[Phase]]`", "read both as one list";
     RETRY_BELOW_0: "`retry` is below 0", "take it as 0";
@@ -68,8 +68,8 @@ departures! {
     META_JOB: "only the meta of a task has its job", "count it under its type";
     SPANS: "a task ran over 10^6 s, or ended before it began", "show how long, and `00:00:00`";
     BAD_PHASE: "a phase can't start as written", "report it with that phase; the others start";
-    ROW_TIMES: "`/info` shows a phase with `meta=` or `meta-file=`", "show its schedule and times too";
-    ALL_PATTERNS: "`/info` shows a task with several `files=`", "show all of them";
+    ROW_TIMES: "`/info` tells of a phase with `meta=` or `meta-file=`", "show its schedule and times too";
+    ALL_PATTERNS: "`/info` tells of a task with several `files=`", "show all of them";
     TREE: "`/info` shows several children, or those of a phase with a job",
         "write each path to its end as one line, `a ➞ b`";
     BLOCKS: "a message goes to Slack",
@@ -80,9 +80,9 @@ departures! {
     MIXED_META: "the meta of a backload mixes texts and lists", "take a text for every row";
     TASK_WITH_JOB: "the task of a backload is written with its job", "split it: no worker could lease it otherwise";
     ONE_ANSWER: "storing the tasks of a backload fails", "answer once: what is stored, what is not, and why";
-    OUTSIDE: "the `meta-file` of a backload is outside the workflow folder",
+    OUTSIDE: "the `meta-file` of a backload is outside of the workflow folder",
         "refuse it, except in allowed folders and configured stores";
-    OWN_ROWS: "the `meta=` of a backload's phase is invalid, its request has rows", "take those";
+    OWN_ROWS: "the `meta=` of a backload's phase can't be read, its request brings rows", "take those";
     BY: "`by` of a backload is unknown", "say that `day` is used";
     ROW_KEY: "no row of a `meta-file` has a key of the template", "start nothing, and say which";
     COUNT: "a phase of files has `count=n`", "wait for n files, then start one task for all of them";

@@ -158,7 +158,7 @@ async fn the_command_shows_creates_and_tells_what_failed() {
 
     let (code, out, err) = run(&["--at", "2026-01-01", "--meta", "a=1", "--meta", "a=2", "--execute"]).await;
     assert_eq!((code, out.as_str()), (Some(0), "2/2 tasks created\n"), "{err}");
-    assert!(err.starts_with("backload 1 (using default day iterator): goes on"), "{err}");
+    assert!(err.starts_with("backload 1 (using default day iterator): continues"), "{err}");
     assert!(err.ends_with("2/2 tasks processed\n"), "{err}");
     assert_eq!(server.api.tasks("&type=load&job=j").await.len(), 2);
 
