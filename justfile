@@ -10,6 +10,10 @@ default:
 demo:
     cargo run --release -- demo
 
+# Compile everything, tests included.
+check:
+    cargo check --workspace --all-targets --locked
+
 # Run every test; those that need a program which isn't there say so.
 test *args:
     cargo test --workspace {{ args }}

@@ -94,3 +94,29 @@ fn every_key_is_documented_with_its_default() {
         );
     }
 }
+
+#[test]
+fn documents_name_files_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["docs", "docs/adr"]
+        .into_iter()
+        .flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path()));
+    let documents = folders
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .chain(["README.md", "CONTRIBUTING.md"].map(|name| root.join(name)));
+    let mut named = 0;
+    for document in documents {
+        let text = std::fs::read_to_string(&document).unwrap();
+        // Between backticks, below one of our folders; NAME and NOUN stand for what the reader adds.
+        let paths = text.split('`').skip(1).step_by(2).filter(|code| {
+            let is_ours =
+                ["actors/", "web/", "src/", "tools/", "tests/"].iter().any(|top| code.starts_with(top));
+            is_ours && code.ends_with(".rs") && !code.contains("NAME") && !code.contains("NOUN")
+        });
+        for path in paths {
+            named += 1;
+            assert!(root.join(path).is_file(), "{} names {path}, which isn't there", document.display());
+        }
+    }
+    assert!(named > 20, "{named}");
+}

@@ -180,7 +180,7 @@ async fn filters_that_can_not_be_say_what_to_write() {
         ("date=2026-02-30", "2026-01-15"),
         ("date=2026-01-01&from=2026-01-01", "give only one of them"),
         ("from=x", "`from`"),
-        ("from=2026-01-02&to=2026-01-01", "exchange"),
+        ("from=2026-01-02&to=2026-01-01", "swap"),
         ("limit=0", "from 1 to 1000"),
         ("limit=1001", "from 1 to 1000"),
         ("limit=ten", "from 1 to 1000"),
