@@ -27,7 +27,7 @@ use std::str::FromStr;
 use crate::task::TaskResult;
 
 /// The longest search, in bytes.
-const MAX_BYTES: usize = 1_000;
+pub const MAX_BYTES: usize = 1_000;
 
 /// The most terms.
 const MAX_TERMS: usize = 20;

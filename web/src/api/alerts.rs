@@ -9,16 +9,18 @@ use flowlord_messages::alerts::{Acknowledge, AlertFilter, ListAlerts};
 use flowlord_messages::audit::Action;
 use serde::Deserialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use crate::core::answer::{List, json};
 use crate::core::context::ApiRef;
 use crate::core::extract::{json_body, object};
+use crate::core::limits;
 use crate::core::openapi::{Operation, day_schema, list_of, schema, texts};
 use crate::core::params::Params;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
 use crate::core::values::Span;
-use crate::core::values::matching::{HOLDS, MatchText, by, note, until};
+use crate::core::values::matching::{HOLDS, MatchDoc, MatchText, by, note, until};
 use crate::core::view::alert::{AlertView, Taken, TakenView};
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -44,13 +46,16 @@ pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
     let more = alerts.len() > limit;
     alerts.truncate(limit);
     let next = alerts.last().filter(|_| more).map(|alert| alert.row.to_string());
-    json(StatusCode::OK, &List { items: alerts.iter().map(AlertView).collect(), next })
+    json(StatusCode::OK, &List { items: alerts.iter().map(AlertView::from).collect(), next })
 }
 
 fn filter(params: &Params) -> Result<AlertFilter, Problem> {
-    let texts = |name| params.many(name).map(str::to_owned).collect();
-    let kinds = params.many("kind").map(kind).collect::<Result<_, _>>()?;
-    Ok(AlertFilter { topics: texts("type"), jobs: texts("job"), workflows: texts("workflow"), kinds })
+    Ok(AlertFilter {
+        topics: params.texts("type")?,
+        jobs: params.texts("job")?,
+        workflows: params.texts("workflow")?,
+        kinds: params.many("kind").map(kind).collect::<Result<_, _>>()?,
+    })
 }
 
 fn kind(text: &str) -> Result<AlertKind, Problem> {
@@ -61,14 +66,20 @@ fn kind(text: &str) -> Result<AlertKind, Problem> {
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+#[schema(as = Acknowledge)]
+pub(crate) struct AcknowledgeBody {
     #[serde(rename = "match", default)]
+    #[schema(value_type = MatchDoc)]
     matching: MatchText,
+    #[schema(schema_with = limits::hold_time)]
     r#for: Option<Span>,
+    #[schema(schema_with = limits::time)]
     until: Option<String>,
+    #[schema(schema_with = limits::person_name)]
     by: Option<String>,
+    #[schema(schema_with = limits::note)]
     note: Option<String>,
 }
 
@@ -76,7 +87,7 @@ struct Wanted {
 pub(crate) async fn acknowledge(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
     Params::none(&request)?;
     let body = json_body(&request, payload).await?;
-    let wanted: Wanted = object(&body, EXAMPLE)?;
+    let wanted: AcknowledgeBody = object(&body, EXAMPLE)?;
     let now = api.deps.kit.now();
     let until = until(wanted.r#for, wanted.until.as_deref(), now)?.unwrap_or(now + HOLDS);
     let said = Acknowledge {
@@ -88,7 +99,7 @@ pub(crate) async fn acknowledge(api: ApiRef, request: HttpRequest, payload: Payl
     };
     log::info!("event=acknowledge match={:?} until={until} by={:?}", said.matcher.to_string(), said.by);
     let taken = api.deps.alerts.call(said).await?;
-    json(StatusCode::OK, &Taken::new(until, taken.iter().map(TakenView).collect()))
+    json(StatusCode::OK, &Taken::new(until, taken.iter().map(TakenView::from).collect()))
 }
 
 fn describe_list(operation: Operation) -> Operation {
@@ -114,14 +125,10 @@ fn describe_list(operation: Operation) -> Operation {
 }
 
 fn describe_acknowledge(operation: Operation) -> Operation {
-    let taken = json!({"type": "object", "required": ["until", "items"], "properties": {
-        "until": {"type": "string", "format": "date-time"},
-        "items": {"type": "array", "items": {"type": "object", "required": ["route", "tasks"]}},
-    }});
     operation.about("alerts", "Take care of what fails")
         .says("It isn't told again until something else fails, or the time is over; an empty match means all.")
         .body("which, and for how long", schema("Acknowledge"), json!({"match": {"type": "load"}, "for": "4h", "by": "ada", "note": "the disk is replaced"}))
-        .answers(200, "what it holds for, in each route", taken, json!({"until": "2026-03-02T16:00:00Z", "items": [{"route": "default", "tasks": ["load:daily"]}]}))
+        .answers(200, "what it holds for, in each route", schema("Acknowledged"), json!({"until": "2026-03-02T16:00:00Z", "items": [{"route": "default", "tasks": ["load:daily"]}]}))
         .fails(&[Code::InvalidRequest])
         .asks()
 }

@@ -6,9 +6,12 @@ use flowlord_domain::Role;
 use flowlord_messages::audit::{Action, StoredChange};
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::ObjectBuilder;
 
 use crate::core::answer::{LookedList, json};
 use crate::core::context::ApiRef;
+use crate::core::limits;
 use crate::core::openapi::{Operation, schema, texts};
 use crate::core::params::Params;
 use crate::core::problem::Answer;
@@ -20,13 +23,18 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![Route::view("/api/v1/audit", Role::Admin, list).documented(describe_list)]
 }
 
-#[derive(Serialize)]
-struct ChangeView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Change)]
+pub(crate) struct ChangeView<'a> {
     id: i64,
+    #[schema(schema_with = limits::time)]
     at: Stamp,
     who: &'a str,
+    /// The address that the request came from.
     from: &'a str,
+    #[schema(schema_with = actions)]
     action: &'static str,
+    /// The method and the path.
     what: &'a str,
     detail: &'a str,
     status: u16,
@@ -45,6 +53,10 @@ impl<'a> From<&'a StoredChange> for ChangeView<'a> {
             status: change.status,
         }
     }
+}
+
+fn actions() -> ObjectBuilder {
+    limits::one_of(Action::ALL.map(Action::as_str))
 }
 
 /// The changes of a day, newest first.

@@ -18,6 +18,7 @@ use crate::core::answer::{List, json};
 use crate::core::audit_entry::AuditEntry;
 use crate::core::context::ApiRef;
 use crate::core::extract::{json_body, object};
+use crate::core::limits::MAX_PLANNED_TASKS;
 use crate::core::openapi::{Operation, list_of, schema};
 use crate::core::params::Params;
 use crate::core::problem::{Answer, Problem};
@@ -43,9 +44,6 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 const EXAMPLE: &str = r#"{"task":"load","from":"2026-01-01","to":"2026-01-31"}"#;
-
-/// How many tasks of a dry run one answer shows.
-const PAGE: usize = 1_000;
 
 /// Shows or creates the tasks of a stretch of history.
 pub(crate) async fn create(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
@@ -82,12 +80,12 @@ pub(crate) async fn create(api: ApiRef, request: HttpRequest, payload: Payload) 
 }
 
 fn limit(wanted: &Request) -> Result<usize, Problem> {
-    let limit = wanted.limit.unwrap_or(PAGE);
-    if (1..=PAGE).contains(&limit) {
+    let limit = wanted.limit.unwrap_or(MAX_PLANNED_TASKS);
+    if (1..=MAX_PLANNED_TASKS).contains(&limit) {
         return Ok(limit);
     }
     Err(Problem::invalid(format!(
-        "`limit` is {limit}: write 1 to {PAGE}, or ask for all with `Accept: application/x-ndjson`"
+        "`limit` is {limit}: write 1 to {MAX_PLANNED_TASKS}, or ask for all with `Accept: application/x-ndjson`"
     )))
 }
 

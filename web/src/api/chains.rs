@@ -7,10 +7,9 @@ use flowlord_kernel::Code;
 use flowlord_messages::tasks::ChainBeginning;
 use serde_json::json;
 
-use crate::api::tasks::task_example;
 use crate::core::answer::{List, json};
 use crate::core::context::ApiRef;
-use crate::core::openapi::{Operation, list_of};
+use crate::core::openapi::{Operation, list_of, task_example};
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
 use crate::core::view::task::TaskView;

@@ -53,7 +53,7 @@ fn describe_events(operation: Operation) -> Operation {
         .says("Server-sent events: task, tasks, counts, alert, incident, workflow, snapshot, backload, file, reset. The answer goes on until the client leaves, 15 minutes are over or the service stops.")
         .query("kind", "only these", json!({"type": "array", "items": {"type": "string", "enum": Kind::ALL.map(Kind::as_str)}}))
         .query("after", "the id from which to go on", json!({"type": "string"}))
-        .header("Last-Event-ID", "the same, as browsers say it")
+        .header("Last-Event-ID", "the same, as browsers say it", json!({"type": "string"}))
         .answers_text(200, "events", &["text/event-stream"], "retry: 2000\nid: 64c0953867000-1\n\n")
         .fails(&[Code::InvalidRequest])
         .asks()

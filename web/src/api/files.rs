@@ -14,7 +14,8 @@ use crate::api::tasks::idempotency_key;
 use crate::core::answer::{List, json};
 use crate::core::context::ApiRef;
 use crate::core::extract::event_body;
-use crate::core::openapi::{Operation, day_schema, list_of, schema};
+use crate::core::limits;
+use crate::core::openapi::{Operation, day_schema, json_of, list_of, schema};
 use crate::core::params::{Params, day};
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
@@ -137,7 +138,8 @@ pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
 fn describe_list(operation: Operation) -> Operation {
     let example = json!({
         "event": 5, "at": "2026-03-02T12:00:00Z", "source": "api", "path": "s3://bucket/in/2026-03-02.csv",
-        "phases": [],
+        "size": 1024, "checksum": "", "created": "", "linecnt": 0, "bytecnt": 0,
+        "task_time": "2026-03-02T00:00:00Z", "phases": [],
     });
     operation
         .about("workflows", "File events of a day")
@@ -153,7 +155,7 @@ fn describe_arrived(operation: Operation) -> Operation {
     let recorded = json!({"anyOf": [schema("FileRecorded"), list_of("FileRecorded")]});
     operation.about("workflows", "Tell of a file")
         .says("Stat JSON, an object notification of GCS, S3 or MinIO, an event of EventBridge, or any of them in a CloudEvent, a Pub/Sub push or a message of SNS or SQS. What isn't about a new file is recorded and answered like one, with `ignored`. Several records are answered as `items`, each like one.")
-        .header("Idempotency-Key", "tells versions of a file apart where nothing else does")
+        .header("Idempotency-Key", "tells versions of a file apart where nothing else does", json_of(limits::idempotency_key()))
         .body("the event, or several", one_or_many, json!({"path": "s3://bucket/in/2026-03-02.csv", "size": 1024}))
         .answers(200, "what it started", recorded, json!({
             "event": 5, "path": "s3://bucket/in/2026-03-02.csv", "phases": [], "tasks": [],
@@ -163,19 +165,8 @@ fn describe_arrived(operation: Operation) -> Operation {
 }
 
 fn describe_places(operation: Operation) -> Operation {
-    let place = json!({
-        "type": "object", "required": ["place", "files"],
-        "properties": {
-            "place": {"type": "string"}, "looked_at": {"type": "string", "format": "date-time"},
-            "files": {"type": "integer"}, "problem": {"type": "string"},
-        },
-    });
-    let list = json!({
-        "type": "object", "required": ["items", "next"],
-        "properties": {"items": {"type": "array", "items": place}, "next": {"type": "null"}},
-    });
     operation.about("workflows", "Watched places")
-        .answers(200, "how they are", list, json!({
+        .answers(200, "how they are", list_of("Place"), json!({
             "items": [{"place": "/srv/in", "looked_at": "2026-03-02T12:00:00Z", "files": 3}], "next": null,
         }))
         .asks()

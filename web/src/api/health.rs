@@ -7,10 +7,13 @@ use chrono::{DateTime, Utc};
 use flowlord_kernel::Code;
 use flowlord_messages::changelog::{ReadShipping, Shipping};
 use flowlord_messages::snapshots::{BackupState, ReadBackup};
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::core::answer::json;
 use crate::core::context::ApiRef;
+use crate::core::limits;
 use crate::core::openapi::{Operation, schema};
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::{ANYONE, Route, RouteClass};
@@ -25,9 +28,59 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
+#[derive(Serialize, ToSchema)]
+#[schema(as = Alive)]
+pub(crate) struct AliveAnswer<'a> {
+    status: &'static str,
+    version: &'a str,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Ready)]
+pub(crate) struct ReadyAnswer {
+    status: &'static str,
+    /// By name: how each is, and how often it was restarted.
+    #[schema(value_type = Object)]
+    actors: Value,
+    /// Null where there is no backup place.
+    #[schema(required)]
+    backup: Option<BackupDetail>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Backup)]
+struct BackupDetail {
+    place: String,
+    /// The newest one that was verified.
+    #[schema(required)]
+    snapshot: Option<String>,
+    /// How old that one is.
+    #[schema(required)]
+    age_seconds: Option<i64>,
+    #[schema(required, schema_with = limits::time_or_null)]
+    next: Option<Stamp>,
+    #[schema(required)]
+    problem: Option<String>,
+    /// The change log; null where it isn't shipped.
+    #[schema(required)]
+    changes: Option<ShippedChanges>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ShippedChanges {
+    #[schema(required, schema_with = limits::time_or_null)]
+    until: Option<Stamp>,
+    #[schema(required)]
+    lag_seconds: Option<i64>,
+    pending: u64,
+    snapshot_to_go_on_from: bool,
+    #[schema(required)]
+    problem: Option<String>,
+}
+
 /// The process answers.
 pub(crate) async fn alive(api: ApiRef) -> Answer {
-    json(StatusCode::OK, &json!({ "status": "ok", "version": api.config.version }))
+    json(StatusCode::OK, &AliveAnswer { status: "ok", version: &api.config.version })
 }
 
 /// As the reference system answers it.
@@ -44,7 +97,7 @@ pub(crate) async fn ready(api: ApiRef) -> Answer {
         api.deps.shipper.call(ReadShipping)
     );
     let shipping = shipping.unwrap_or_default();
-    let backup = backup.map_or(Value::Null, |backup| backup_detail(backup, shipping, api.deps.kit.now()));
+    let backup = backup.ok().and_then(|backup| backup_detail(backup, shipping, api.deps.kit.now()));
     if api.is_stopping() {
         return Err(Problem::new(Code::Stopping, "the service is stopping").with("actors", actors));
     }
@@ -53,27 +106,27 @@ pub(crate) async fn ready(api: ApiRef) -> Answer {
         let problem = Problem::new(Code::NotReady, each.join("; "));
         return Err(problem.with("actors", actors));
     }
-    json(StatusCode::OK, &json!({ "status": "ready", "actors": actors, "backup": backup }))
+    json(StatusCode::OK, &ReadyAnswer { status: "ready", actors, backup })
 }
 
-/// Null where there is no backup place.
-fn backup_detail(backup: BackupState, shipping: Shipping, now: DateTime<Utc>) -> Value {
-    let Some(place) = backup.place else { return Value::Null };
+/// None where there is no backup place.
+fn backup_detail(backup: BackupState, shipping: Shipping, now: DateTime<Utc>) -> Option<BackupDetail> {
+    let place = backup.place?;
     let Shipping { on, based, until, pending, problem } = shipping;
-    let age = backup.verified.as_ref().map(|newest| (now - newest.at).num_seconds());
-    json!({
-        "place": place,
-        "snapshot": backup.verified.map(|newest| newest.location),
-        "age_seconds": age,
-        "next": backup.next.map(Stamp),
-        "problem": backup.problem,
-        "changes": on.then(|| json!({
-            "until": until.map(Stamp),
-            "lag_seconds": until.map(|until| (now - until).num_seconds()),
-            "pending": pending,
-            "snapshot_to_go_on_from": based,
-            "problem": problem,
-        })),
+    let changes = ShippedChanges {
+        until: until.map(Stamp),
+        lag_seconds: until.map(|until| (now - until).num_seconds()),
+        pending,
+        snapshot_to_go_on_from: based,
+        problem,
+    };
+    Some(BackupDetail {
+        place,
+        age_seconds: backup.verified.as_ref().map(|newest| (now - newest.at).num_seconds()),
+        snapshot: backup.verified.map(|newest| newest.location),
+        next: backup.next.map(Stamp),
+        problem: backup.problem,
+        changes: on.then_some(changes),
     })
 }
 
@@ -93,7 +146,7 @@ fn describe_ready(operation: Operation) -> Operation {
             200,
             "every actor answered, and the database can be written",
             schema("Ready"),
-            json!({"status": "ready", "actors": {"db": {"status": "ok", "restarts": 0}}}),
+            json!({"status": "ready", "actors": {"db": {"status": "ok", "restarts": 0}}, "backup": null}),
         )
         .fails(&[Code::NotReady, Code::Stopping])
 }

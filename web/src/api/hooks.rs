@@ -17,7 +17,7 @@ use crate::core::answer::json;
 use crate::core::auth::caller_name;
 use crate::core::context::ApiRef;
 use crate::core::extract::pushed_results_body;
-use crate::core::openapi::{Operation, schema};
+use crate::core::openapi::{Operation, list_of, schema};
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
 
@@ -78,7 +78,7 @@ fn refused(request: &HttpRequest, problem: Problem) -> Answer {
 pub(crate) const EXAMPLE_PUSH_TOKEN: &str = "flw_5e3d";
 
 fn describe_files(operation: Operation) -> Operation {
-    let answer = json!({"anyOf": [{"type": "object", "required": ["event", "path", "phases", "tasks"]}, schema("Results")]});
+    let answer = json!({"anyOf": [schema("FileRecorded"), list_of("FileRecorded"), schema("Results")]});
     describe(operation.about("work", "A file arrived, told by a push"))
         .pushed_body("an event, as for `/api/v1/files`", json!({"path": "/srv/in/a.csv", "size": 5}))
         .answers(

@@ -55,7 +55,7 @@ pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
         Cursor(incident.opened, incident.route.clone()).to_string()
     };
     let next = incidents.last().filter(|_| more).map(cursor);
-    json(StatusCode::OK, &List { items: incidents.iter().map(IncidentView).collect(), next })
+    json(StatusCode::OK, &List { items: incidents.iter().map(IncidentView::from).collect(), next })
 }
 
 fn describe_list(operation: Operation) -> Operation {

@@ -14,13 +14,15 @@ use flowlord_messages::results::{Claim, SubmitResults};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::oneshot;
+use utoipa::ToSchema;
 
-use crate::core::answer::{json, json_text};
+use crate::core::answer::json;
 use crate::core::auth::Caller;
 use crate::core::context::{Api, ApiRef};
 use crate::core::doc::Doc;
-use crate::core::extract::{json_body, object, result_body};
+use crate::core::extract::{MAX_RESULTS, json_body, object, result_body};
 use crate::core::hang_up::HangUp;
+use crate::core::limits::{self, DELAY_RANGE, LEASE_RANGE, MAX_LEASED_TASKS, MAX_TOPICS, WAIT_RANGE};
 use crate::core::long_poll_limit::Poll;
 use crate::core::openapi::{Operation, schema};
 use crate::core::problem::{Answer, Problem};
@@ -45,30 +47,24 @@ pub(crate) fn routes() -> Vec<Route> {
 const LEASE: &str = "the `lease` that came with the task";
 pub(crate) const EXAMPLE_LEASE: &str = "064c0953867001-000000000000feed";
 
-/// Bounds of a lease.
-const LEASE_MIN: (TimeDelta, &str) = (TimeDelta::seconds(5), "5s");
-const LEASE_MAX: (TimeDelta, &str) = (TimeDelta::hours(24), "24h");
-/// The longest wait for a task.
-const WAIT_MAX: (TimeDelta, &str) = (TimeDelta::minutes(5), "5m");
-/// The longest delay of a release.
-const DELAY_MAX: (TimeDelta, &str) = (TimeDelta::days(7), "168h");
-const ZERO: (TimeDelta, &str) = (TimeDelta::zero(), "0s");
-/// Tasks in one answer.
-const MAX_TASKS: u64 = 100;
-/// Topics in one request.
-const MAX_TOPICS: usize = 256;
 /// How much later than asked for the end of a wait may be told.
 const WAIT_SLACK: Duration = Duration::from_secs(30);
 
 const LEASE_EXAMPLE: &str = r#"{"topics":["load","report:daily"],"worker":"w1"}"#;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(bound(deserialize = "'de: 'a"))]
-struct LeaseBody<'a> {
+#[schema(as = Lease)]
+pub(crate) struct LeaseBody<'a> {
+    #[schema(required, schema_with = limits::topic_filters)]
     topics: Option<Vec<String>>,
+    #[schema(required, schema_with = limits::worker_name)]
     worker: Option<Text<'a>>,
+    #[schema(schema_with = limits::leased_tasks)]
     max: Option<u64>,
+    #[schema(schema_with = limits::wait_time)]
     wait: Option<Span>,
+    #[schema(schema_with = limits::lease_time)]
     lease: Option<Span>,
 }
 
@@ -87,12 +83,12 @@ impl LeaseBody<'_> {
         let Text(worker) = required("worker", self.worker, "a name that tells this worker from others")?;
         check_worker(&worker)?;
         let max = self.max.unwrap_or(1);
-        if !(1..=MAX_TASKS).contains(&max) {
+        if !(1..=MAX_LEASED_TASKS).contains(&max) {
             return Err(Problem::invalid(format!(
-                "`max` is {max}: write a whole number from 1 to {MAX_TASKS}"
+                "`max` is {max}: write a whole number from 1 to {MAX_LEASED_TASKS}"
             )));
         }
-        let wait = between("wait", self.wait.map_or(ZERO.0, |Span(wait)| wait), ZERO, WAIT_MAX)?;
+        let wait = between("wait", self.wait.map_or(TimeDelta::zero(), |Span(wait)| wait), WAIT_RANGE)?;
         let lease = lease_time(self.lease)?.unwrap_or(api.config.lease);
         let (reply, answer) = oneshot::channel();
         let max = usize::try_from(max).unwrap_or(1);
@@ -102,7 +98,7 @@ impl LeaseBody<'_> {
 }
 
 fn lease_time(span: Option<Span>) -> Result<Option<TimeDelta>, Problem> {
-    span.map(|Span(lease)| between("lease", lease, LEASE_MIN, LEASE_MAX)).transpose()
+    span.map(|Span(lease)| between("lease", lease, LEASE_RANGE)).transpose()
 }
 
 /// A worker's place in dispatch. When its connection closes this is dropped, which dispatch notices.
@@ -144,7 +140,7 @@ async fn granted(api: &Api, lease: Lease, mut waiting: Waiting) -> Answer {
     match tokio::time::timeout(longest, &mut waiting.answer).await {
         Ok(Ok(granted)) => {
             let tasks = granted?;
-            json(StatusCode::OK, &LeaseAnswer { tasks: tasks.iter().map(GrantedView).collect() })
+            json(StatusCode::OK, &LeaseAnswer { tasks: tasks.iter().map(GrantedView::from).collect() })
         }
         Ok(Err(_)) => Err(Problem::new(Code::Stopping, "dispatch was restarted; ask again")),
         Err(_) => Err(Problem::new(Code::Timeout, "dispatch did not answer in time; ask again")),
@@ -161,8 +157,10 @@ fn waits(api: &Api, request: &HttpRequest, lease: &Lease) -> Result<Option<Poll>
     api.polls.begin(caller, api.config.limits.long_polls).map(Some)
 }
 
-#[derive(Serialize)]
-struct LeaseAnswer<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Leased)]
+pub(crate) struct LeaseAnswer<'a> {
+    #[schema(inline)]
     tasks: Vec<GrantedView<'a>>,
 }
 
@@ -173,16 +171,24 @@ pub(crate) fn lease_token(text: &str) -> Result<LeaseToken, Problem> {
     })
 }
 
-#[derive(Debug, Deserialize)]
-struct HeartbeatBody {
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Heartbeat)]
+pub(crate) struct HeartbeatBody {
+    /// How far the worker is.
+    #[schema(minimum = 0, maximum = 1)]
     progress: Option<f64>,
+    /// What the worker says about it.
     msg: Option<String>,
+    #[schema(schema_with = limits::lease_time)]
     lease: Option<Span>,
 }
 
-#[derive(Serialize)]
-struct HeartbeatAnswer {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Extended)]
+pub(crate) struct HeartbeatAnswer {
+    #[schema(schema_with = limits::time)]
     expires: Stamp,
+    /// Give up: nobody wants the result.
     cancel: bool,
 }
 
@@ -218,19 +224,28 @@ pub(crate) async fn result(
     let results = vec![(Claim::Lease(lease), doc.into_outcome()?)];
     let applied = api.deps.ingest.call(SubmitResults { results }).await?.pop();
     let applied = applied.ok_or_else(|| Problem::new(Code::Internal, "the result got no answer"))??;
-    Ok(json_text(
-        StatusCode::OK,
-        if applied.duplicate {
-            r#"{"accepted":true,"duplicate":true}"#
-        } else {
-            r#"{"accepted":true,"duplicate":false}"#
-        },
-    ))
+    json(StatusCode::OK, &ResultAnswer { accepted: true, duplicate: applied.duplicate })
 }
 
-#[derive(Debug, Deserialize)]
-struct ReleaseBody {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Accepted)]
+pub(crate) struct ResultAnswer {
+    accepted: bool,
+    /// It was taken before.
+    duplicate: bool,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Release)]
+pub(crate) struct ReleaseBody {
+    #[schema(schema_with = limits::delay)]
     delay: Option<Span>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Released)]
+pub(crate) struct ReleaseAnswer {
+    released: bool,
 }
 
 /// Gives a task back.
@@ -243,9 +258,9 @@ pub(crate) async fn release(
     let body = json_body(&request, payload).await?;
     let lease = lease_token(&path)?;
     let release: ReleaseBody = object(&body, r#"{"delay":"10s"}"#)?;
-    let delay = between("delay", release.delay.map_or(ZERO.0, |Span(delay)| delay), ZERO, DELAY_MAX)?;
+    let delay = between("delay", release.delay.map_or(TimeDelta::zero(), |Span(delay)| delay), DELAY_RANGE)?;
     api.deps.dispatch.call(Release { lease, delay }).await?;
-    Ok(json_text(StatusCode::OK, r#"{"released":true}"#))
+    json(StatusCode::OK, &ReleaseAnswer { released: true })
 }
 
 fn describe_lease(operation: Operation) -> Operation {
@@ -281,6 +296,7 @@ fn describe_result(operation: Operation) -> Operation {
         .says("Answered once the result and all that follows from it are on disk. The same again is `duplicate`.")
         .path("lease", LEASE, EXAMPLE_LEASE)
         .body("how it ended", schema("Result"), json!({"result": "complete", "msg": "5 rows", "meta": {"rows": 5}}))
+        .up_to(MAX_RESULTS)
         .answers(200, "taken", schema("Accepted"), json!({"accepted": true, "duplicate": false}))
         .fails(&[Code::InvalidRequest, Code::LeaseUnknown, Code::TaskUnknown, Code::LeaseLost, Code::AlreadyFinished])
         .asks()

@@ -14,6 +14,7 @@ pub(crate) mod metrics;
 pub(crate) mod phases;
 pub(crate) mod rerun;
 pub(crate) mod results;
+pub(crate) mod schemas;
 pub(crate) mod silences;
 pub(crate) mod slack;
 pub(crate) mod snapshots;

@@ -9,11 +9,13 @@ use flowlord_messages::audit::Action;
 use flowlord_messages::schedule::PausePhase;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::ToSchema;
 
 use crate::core::answer::json;
 use crate::core::context::{Api, ApiRef};
 use crate::core::extract::{json_body, object};
-use crate::core::openapi::Operation;
+use crate::core::limits;
+use crate::core::openapi::{Operation, schema};
 use crate::core::params::Params;
 use crate::core::problem::Answer;
 use crate::core::route::Route;
@@ -33,19 +35,26 @@ pub(crate) fn routes() -> Vec<Route> {
 
 const EXAMPLE: &str = r#"{"workflow":"etl/daily.toml","task":"load:hourly"}"#;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct PhaseBody {
+#[schema(as = PhaseName)]
+pub(crate) struct PhaseBody {
+    /// The workflow file.
+    #[schema(required, nullable = false)]
     workflow: Option<String>,
+    /// Its topic, or topic and job, like `load:hourly`.
+    #[schema(required, nullable = false)]
     task: Option<String>,
 }
 
-#[derive(Serialize)]
-struct PhaseAnswer<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = PhaseState)]
+pub(crate) struct PhaseAnswer<'a> {
     workflow: &'a str,
     task: &'a str,
     paused: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::time)]
     paused_since: Option<Stamp>,
 }
 
@@ -82,21 +91,10 @@ fn describe_resume(operation: Operation) -> Operation {
 }
 
 fn describe(operation: Operation, paused: bool) -> Operation {
-    let body = json!({
-        "type": "object", "required": ["workflow", "task"], "additionalProperties": false,
-        "properties": {"workflow": {"type": "string"}, "task": {"type": "string"}},
-    });
-    let answer = json!({
-        "type": "object", "required": ["workflow", "task", "paused"],
-        "properties": {
-            "workflow": {"type": "string"}, "task": {"type": "string"}, "paused": {"type": "boolean"},
-            "paused_since": {"type": "string", "format": "date-time"},
-        },
-    });
     let example = json!({"workflow": "etl/main.toml", "task": "load", "paused": paused});
     operation
-        .body("which phase", body, json!({"workflow": "etl/main.toml", "task": "load"}))
-        .answers(200, "how it stands now", answer, example)
+        .body("which phase", schema("PhaseName"), json!({"workflow": "etl/main.toml", "task": "load"}))
+        .answers(200, "how it stands now", schema("PhaseState"), example)
         .fails(&[Code::InvalidRequest, Code::WorkflowUnknown])
         .asks()
 }

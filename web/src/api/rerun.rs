@@ -1,5 +1,6 @@
 //! Tasks: run again, one or many; cancelled.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use actix_web::HttpRequest;
@@ -12,13 +13,18 @@ use flowlord_messages::audit::Action;
 use flowlord_messages::tasks::{FindTasks, LaterAttempts, TaskFilter, TaskPage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{
+    AdditionalProperties, AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type,
+};
+use utoipa::{PartialSchema, ToSchema};
 
-use crate::api::tasks::task_example;
 use crate::core::answer::json;
 use crate::core::audit_entry::AuditEntry;
 use crate::core::context::{Api, ApiRef};
 use crate::core::extract::{from_json, json_body, object};
-use crate::core::openapi::{Operation, schema};
+use crate::core::limits;
+use crate::core::openapi::{Operation, schema, task_example};
 use crate::core::params::{Params, meant};
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
@@ -50,9 +56,11 @@ const SHOWN: usize = 1_000;
 const FILTERS: &[&str] = &["date", "from", "to", "type", "job", "result", "state", "id", "retry"];
 const EXAMPLE: &str = r#"{"date":"2026-01-15","result":"error","retry":"failed","execute":true}"#;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct RerunBody {
+#[schema(as = Rerun)]
+pub(crate) struct RerunBody {
+    /// False for a dry run.
     execute: Option<bool>,
 }
 
@@ -85,9 +93,11 @@ async fn refuse_unfinished(api: &Api, task: &Attempt) -> Result<(), Problem> {
     Err(Problem::new(Code::TaskUnfinished, detail))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct CancelBody {
+#[schema(as = Cancel)]
+pub(crate) struct CancelBody {
+    /// Why; it becomes the message of the task.
     note: Option<String>,
 }
 
@@ -106,8 +116,9 @@ pub(crate) async fn cancel(
 }
 
 /// What came of many.
-#[derive(Debug, Default, Serialize)]
-struct Many {
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = RerunTasks)]
+pub(crate) struct Many {
     status: String,
     /// How many were chosen.
     count: usize,
@@ -116,14 +127,43 @@ struct Many {
     skipped: usize,
     failed: Vec<Failed>,
     /// In a dry run those that would run again, else the new ones; the first of them.
+    #[schema(value_type = Vec<TaskView>)]
     tasks: Vec<Value>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RerunFailure)]
 struct Failed {
+    #[schema(schema_with = limits::uid)]
     uid: Uid,
     code: &'static str,
     detail: String,
+}
+
+/// What chooses the tasks, and whether it is carried out.
+pub(crate) struct RerunFilter;
+
+impl ToSchema for RerunFilter {
+    fn name() -> Cow<'static, str> {
+        "RerunFilter".into()
+    }
+}
+
+impl PartialSchema for RerunFilter {
+    fn schema() -> RefOr<Schema> {
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        let filter = AnyOfBuilder::new().item(text()).item(ArrayBuilder::new().items(text()));
+        let filter = RefOr::from(filter);
+        let execute = ObjectBuilder::new()
+            .schema_type([Type::Boolean, Type::Null].into_iter().collect::<SchemaType>())
+            .description(Some("true carries it out; else it is a dry run"));
+        FILTERS
+            .iter()
+            .fold(ObjectBuilder::new(), |object, name| object.property(*name, filter.clone()))
+            .property("execute", execute)
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .into()
+    }
 }
 
 /// Has all tasks of a filter run again; by default only says which.
@@ -240,21 +280,12 @@ fn shown(task: &Attempt) -> Result<Value, Problem> {
 }
 
 fn describe_many(operation: Operation) -> Operation {
-    let many = json!({
-        "type": "object", "required": ["status", "count", "created", "skipped", "failed", "tasks"],
-        "properties": {
-            "status": {"type": "string"}, "count": {"type": "integer"}, "created": {"type": "integer"},
-            "skipped": {"type": "integer", "description": "those that were tried again since"},
-            "failed": {"type": "array", "items": {"type": "object"}},
-            "tasks": {"type": "array", "items": schema("Task")},
-        },
-    });
     let none = json!({"status": "0/0 tasks run again", "count": 0, "created": 0, "skipped": 0, "failed": [], "tasks": []});
     operation.about("tasks", "Have tasks run again")
             .says("All that a filter of `GET /api/v1/tasks` finds, as their latest attempt; a dry run unless `execute` is true.")
-            .body("which, and whether to do it", json!({"type": "object"}), json!({"date": "2026-01-15", "result": "error", "retry": "failed", "execute": true}))
-            .answers(200, "what runs again, or would", many.clone(), none.clone())
-            .answers(207, "some could not be created", many, none)
+            .body("which, and whether to do it", schema("RerunFilter"), json!({"date": "2026-01-15", "result": "error", "retry": "failed", "execute": true}))
+            .answers(200, "what runs again, or would", schema("RerunTasks"), none.clone())
+            .answers(207, "some could not be created", schema("RerunTasks"), none)
             .fails(&[Code::InvalidRequest])
             .asks()
 }
@@ -263,7 +294,7 @@ fn describe_one(operation: Operation) -> Operation {
     operation.about("tasks", "Have one task run again")
             .says("A new attempt of the same chain, with all its retries before it. With `\"execute\":false` a dry run: nothing runs, and the answer is the task that would.")
             .path("uid", "the attempt", "064c0953867001")
-            .optional_body("whether to do it; it is done unless that is said", json!({"type": "object", "additionalProperties": false, "properties": {"execute": {"type": ["boolean", "null"]}}}), json!({"execute": true}))
+            .optional_body("whether to do it; it is done unless that is said", schema("Rerun"), json!({"execute": true}))
             .answers(201, "the new attempt", schema("Task"), task_example())
             .answers(200, "the task that would be rerun", schema("Task"), task_example())
             .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::TaskUnfinished])
@@ -271,11 +302,12 @@ fn describe_one(operation: Operation) -> Operation {
 }
 
 fn describe_cancel(operation: Operation) -> Operation {
-    operation.about("tasks", "Cancel a task")
-            .says("One that waits ends; the worker of one that is leased is told by its next heartbeat.")
-            .path("uid", "the attempt", "064c0953867001")
-            .optional_body("why", json!({"type": "object", "additionalProperties": false, "properties": {"note": {"type": ["string", "null"]}}}), json!({"note": "the source is wrong"}))
-            .answers(200, "as it stands now", schema("Task"), task_example())
-            .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::AlreadyFinished])
-            .asks()
+    operation
+        .about("tasks", "Cancel a task")
+        .says("One that waits ends; the worker of one that is leased is told by its next heartbeat.")
+        .path("uid", "the attempt", "064c0953867001")
+        .optional_body("why", schema("Cancel"), json!({"note": "the source is wrong"}))
+        .answers(200, "as it stands now", schema("Task"), task_example())
+        .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::AlreadyFinished])
+        .asks()
 }

@@ -17,13 +17,14 @@ use flowlord_messages::tasks::{Known, KnownTasks};
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::api::lease::{EXAMPLE_LEASE, lease_token};
 use crate::api::tasks::check_id;
 use crate::core::answer::json;
 use crate::core::context::{Api, ApiRef};
 use crate::core::doc::{Doc, Field};
-use crate::core::extract::{Form, first_byte, from_json, results_body};
+use crate::core::extract::{Form, MAX_RESULTS, first_byte, from_json, results_body};
 use crate::core::openapi::{Operation, schema};
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
@@ -43,16 +44,19 @@ const MOST_AHEAD: TimeDelta = TimeDelta::days(1);
 const FORMS: &str = "send an array of results, or one result a line";
 
 /// What became of the results.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = Results)]
 pub(crate) struct ResultsAnswer {
     accepted: usize,
     duplicates: usize,
+    #[schema(inline)]
     rejected: Vec<Rejected>,
 }
 
 /// A result that wasn't taken.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Rejected {
+    /// Its place in the request, from 0.
     index: usize,
     code: &'static str,
     detail: String,
@@ -304,14 +308,11 @@ async fn submit(
 }
 
 fn describe_results(operation: Operation) -> Operation {
-    let item = json!({"allOf": [schema("Result"), {"type": "object", "properties": {
-        "lease": {"type": "string"}, "uid": {"type": "string"}, "type": {"type": "string"}, "job": {"type": "string"},
-        "id": {"type": "string"}, "created": {"type": "string"},
-    }}]});
     operation.about("work", "End many tasks")
         .says("An array, or one JSON value a line (`application/x-ndjson`): results under a lease, or done tasks in Task JSON. Each is judged alone. A done task that nobody created here is recorded, with all that follows from it. The body may be in the envelope of a Pub/Sub or SNS push.")
         .query("adopt", "`false` rejects done tasks that nobody created here", json!({"type": "boolean"}))
-        .body("results", json!({"type": "array", "items": item}), json!([{"lease": EXAMPLE_LEASE, "result": "complete"}]))
+        .body("results", json!({"type": "array", "items": schema("ResultItem")}), json!([{"lease": EXAMPLE_LEASE, "result": "complete"}]))
+        .up_to(MAX_RESULTS)
         .answers(200, "what became of each", schema("Results"), json!({"accepted": 1, "duplicates": 0, "rejected": []}))
         .fails(&[Code::InvalidRequest])
         .asks()

@@ -9,15 +9,17 @@ use flowlord_messages::audit::Action;
 use flowlord_messages::silences::{AddSilence, ListSilences, RemoveSilence};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::core::answer::{List, json};
 use crate::core::context::ApiRef;
 use crate::core::extract::{json_body, object};
+use crate::core::limits;
 use crate::core::openapi::{Operation, list_of, schema};
 use crate::core::params::Params;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
-use crate::core::values::matching::{MatchText, by, note, until};
+use crate::core::values::matching::{MatchDoc, MatchText, by, note, until};
 use crate::core::values::{Span, required};
 use crate::core::view::alert::SilenceView;
 
@@ -35,14 +37,19 @@ pub(crate) fn routes() -> Vec<Route> {
 
 const EXAMPLE: &str = r#"{"match":{"workflow":"etl/*"},"for":"4h","by":"ada","reason":"the source moves"}"#;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+pub(crate) struct NewSilence {
     #[serde(rename = "match", default)]
+    #[schema(value_type = MatchDoc)]
     matching: MatchText,
+    #[schema(schema_with = limits::hold_time)]
     r#for: Option<Span>,
+    #[schema(schema_with = limits::time)]
     until: Option<String>,
+    #[schema(schema_with = limits::person_name)]
     by: Option<String>,
+    #[schema(required, schema_with = limits::reason)]
     reason: Option<String>,
 }
 
@@ -50,7 +57,7 @@ struct Wanted {
 pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
     Params::none(&request)?;
     let body = json_body(&request, payload).await?;
-    let wanted: Wanted = object(&body, EXAMPLE)?;
+    let wanted: NewSilence = object(&body, EXAMPLE)?;
     let now = api.deps.kit.now();
     let until = until(wanted.r#for, wanted.until.as_deref(), now)?;
     let silence = AddSilence {
@@ -68,7 +75,7 @@ pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> 
         silence.until,
         silence.by
     );
-    json(StatusCode::CREATED, &SilenceView(&silence, now))
+    json(StatusCode::CREATED, &SilenceView::new(&silence, now))
 }
 
 /// Newest first; those that hold, or all.
@@ -82,7 +89,7 @@ pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
     let more = silences.len() > limit;
     silences.truncate(limit);
     let next = silences.last().filter(|_| more).map(|silence| silence.id.to_string());
-    let items = silences.iter().map(|silence| SilenceView(silence, now)).collect();
+    let items = silences.iter().map(|silence| SilenceView::new(silence, now)).collect();
     json(StatusCode::OK, &List { items, next })
 }
 
@@ -96,7 +103,7 @@ pub(crate) async fn remove(api: ApiRef, id: Path<String>) -> Answer {
     let now = api.deps.kit.now();
     let silence = api.deps.writer.call(RemoveSilence { now, id: number }).await?;
     log::info!("event=silence_ended id={number}");
-    json(StatusCode::OK, &SilenceView(&silence, now))
+    json(StatusCode::OK, &SilenceView::new(&silence, now))
 }
 
 fn describe_list(operation: Operation) -> Operation {

@@ -12,10 +12,12 @@ use flowlord_messages::audit::Action;
 use flowlord_messages::snapshots::{ListSnapshots, Snapshot, TakeSnapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::core::answer::json;
 use crate::core::context::ApiRef;
 use crate::core::extract::{json_body, object};
+use crate::core::limits;
 use crate::core::openapi::{Operation, schema};
 use crate::core::params::Params;
 use crate::core::problem::{Answer, Problem};
@@ -31,25 +33,36 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+pub(crate) struct NewSnapshot {
+    /// An absolute path on the machine of the service.
+    #[schema(value_type = Option<String>)]
     to: Option<PathBuf>,
 }
 
-#[derive(Serialize)]
-struct SnapshotView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Snapshot)]
+pub(crate) struct SnapshotView {
     location: String,
+    #[schema(schema_with = limits::time)]
     at: Stamp,
     bytes: u64,
+    /// Whether it was read back and found whole.
     verified: bool,
 }
 
-#[derive(Serialize)]
-struct SnapshotsView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = SnapshotList)]
+pub(crate) struct SnapshotsView {
     items: Vec<SnapshotView>,
+    #[schema(required)]
     next: Option<String>,
+    /// When the next one is made.
+    #[schema(required, schema_with = limits::time_or_null)]
     due: Option<Stamp>,
+    /// Why the last one failed.
+    #[schema(required)]
     problem: Option<String>,
 }
 
@@ -64,7 +77,7 @@ impl From<Snapshot> for SnapshotView {
 pub(crate) async fn take(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
     Params::none(&request)?;
     let body = json_body(&request, payload).await?;
-    let Wanted { to } = object(&body, r#"{} or {"to":"/backup/now.db"}"#)?;
+    let NewSnapshot { to } = object(&body, r#"{} or {"to":"/backup/now.db"}"#)?;
     if let Some(to) = to.as_ref().filter(|to| !to.is_absolute()) {
         let detail = format!("to: `{}` isn't absolute: this service has a folder of its own", to.display());
         return Err(Problem::invalid(detail));
@@ -95,14 +108,15 @@ fn describe_list(operation: Operation) -> Operation {
 }
 
 fn describe_take(operation: Operation) -> Operation {
-    operation.about("service", "Take a snapshot")
-            .says("Answered when it is checked and on disk.")
-            .optional_body("where; in its usual place unless given", json!({"type": "object", "additionalProperties": false, "properties": {"to": {"type": ["string", "null"]}}}), json!({}))
-            .answers(201, "taken", schema("Snapshot"), snapshot_example())
-            .fails(&[Code::InvalidRequest])
-            .asks()
+    operation
+        .about("service", "Take a snapshot")
+        .says("Answered when it is checked and on disk.")
+        .optional_body("where; in its usual place unless given", schema("NewSnapshot"), json!({}))
+        .answers(201, "taken", schema("Snapshot"), snapshot_example())
+        .fails(&[Code::InvalidRequest])
+        .asks()
 }
 
 fn snapshot_example() -> Value {
-    json!({"location": "/backup/flowlord-20260302T120000Z.db", "at": "2026-03-02T12:00:00Z", "bytes": 4096})
+    json!({"location": "/backup/flowlord-20260302T120000Z.db", "at": "2026-03-02T12:00:00Z", "bytes": 4096, "verified": true})
 }

@@ -5,18 +5,19 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
 use chrono::{DateTime, Utc};
 use flowlord_domain::query::Query;
-use flowlord_domain::{Attempt, Ids as _, Lane, NewTask, Role};
+use flowlord_domain::{Attempt, Ids as _, Lane, NewTask, Role, search};
 use flowlord_kernel::{Code, IdGenerator};
 use flowlord_messages::audit::Action;
-use flowlord_messages::tasks::{AttemptsById, CreateTasks, IdempotencyKey};
+use flowlord_messages::tasks::{AttemptsById, CreateTasks, IdempotencyKey, TaskSort};
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use crate::core::answer::{List, LookedList, json};
 use crate::core::context::{Api, ApiRef};
 use crate::core::doc::{Doc, Field};
 use crate::core::extract::{first_byte, from_json, json_body, object};
-use crate::core::openapi::{Operation, day_schema, list_of, one_of, schema, texts};
+use crate::core::limits::{self, MAX_CHAIN_BYTES, MAX_IDEMPOTENCY_KEY_CHARACTERS};
+use crate::core::openapi::{Operation, day_schema, json_of, list_of, one_of, schema, task_example, texts};
 use crate::core::params::Params;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
@@ -38,11 +39,6 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 const EXAMPLE: &str = r#"{"type":"load","info":"?date=2026-01-15"}"#;
-
-/// The longest chain id that a client may choose.
-const MAX_ID: usize = 200;
-/// The longest idempotency key.
-const MAX_KEY: usize = 255;
 
 /// Stores new tasks: all or none.
 pub(crate) async fn create(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
@@ -129,8 +125,11 @@ fn new_task(mut doc: Doc<'_>, now: DateTime<Utc>, mint: &IdGenerator) -> Result<
 
 /// Refuses chain ids that are too long.
 pub(crate) fn check_id(id: &str) -> Result<(), Problem> {
-    if id.len() > MAX_ID {
-        return Err(Problem::invalid(format!("`id` has {} bytes: at most {MAX_ID} are allowed", id.len())));
+    if id.len() > MAX_CHAIN_BYTES {
+        return Err(Problem::invalid(format!(
+            "`id` has {} bytes: at most {MAX_CHAIN_BYTES} are allowed",
+            id.len()
+        )));
     }
     Ok(())
 }
@@ -151,9 +150,11 @@ fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<IdempotencyK
 /// What a client calls a request that it may send again.
 pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Problem> {
     let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| (1..=MAX_KEY).contains(&key.len()));
+    let key = value.to_str().ok().filter(|key| (1..=MAX_IDEMPOTENCY_KEY_CHARACTERS).contains(&key.len()));
     key.map(Some).ok_or_else(|| {
-        Problem::invalid(format!("`Idempotency-Key` must be 1 to {MAX_KEY} visible ASCII characters"))
+        Problem::invalid(format!(
+            "`Idempotency-Key` must be 1 to {MAX_IDEMPOTENCY_KEY_CHARACTERS} visible ASCII characters"
+        ))
     })
 }
 
@@ -183,7 +184,7 @@ fn describe_create(operation: Operation) -> Operation {
     let stored = json!({"anyOf": [schema("Task"), list_of("Task")]});
     operation.about("work", "Create tasks")
         .says("One task, or an array of which all or none are stored. One is answered as a task, many as a list.")
-        .header("Idempotency-Key", "the same request with the same key is carried out once")
+        .header("Idempotency-Key", "the same request with the same key is carried out once", json_of(limits::idempotency_key()))
         .body("tasks", one_or_many, json!({"type": "load", "info": "?date=2026-01-15", "meta": {"file": "a.csv"}}))
         .answers(201, "stored", stored, json!({
             "type": "load", "info": "?date=2026-01-15", "created": "2026-03-02T12:00:00.000001Z", "id": "0195c2e0",
@@ -194,8 +195,7 @@ fn describe_create(operation: Operation) -> Operation {
 }
 
 fn describe_list(operation: Operation) -> Operation {
-    let sorts =
-        ["created", "started", "ended", "type", "job", "result", "info", "meta", "msg", "queue", "run"];
+    let sorts = TaskSort::ALL.map(TaskSort::as_str);
     operation.about("tasks", "Find tasks")
         .says(
             "A page looks at a bounded number of tasks. One that says `looked_until` didn't look at all that may fit, \
@@ -211,7 +211,7 @@ fn describe_list(operation: Operation) -> Operation {
         .query("state", "where they stand", one_of(&["ready", "delayed", "leased", "done"]))
         .query("id", "chains", texts())
         .query("retry", "failed: dead letters, which are not tried again", json!({"type": "string", "enum": ["failed"]}))
-        .query("q", "words that must all be there, \"a phrase\", field:value, -not", json!({"type": "string", "maxLength": 1000}))
+        .query("q", "words that must all be there, \"a phrase\", field:value, -not", json!({"type": "string", "maxLength": search::MAX_BYTES}))
         .query("sort", "by what", json!({"type": "string", "enum": sorts, "default": "created"}))
         .query("order", "the least first, or the greatest", json!({"type": "string", "enum": ["asc", "desc"], "default": "desc"}))
         .pages()
@@ -226,14 +226,4 @@ fn describe_one(operation: Operation) -> Operation {
         .answers(200, "the attempt", schema("Task"), task_example())
         .fails(&[Code::TaskUnknown])
         .asks()
-}
-
-/// A task as examples show it.
-pub(super) fn task_example() -> Value {
-    json!({
-        "type": "load", "job": "daily", "info": "?date=2026-03-02", "created": "2026-03-02T12:00:00.000002Z",
-        "id": "chain-1", "result": "error", "msg": "no disk", "started": "2026-03-02T12:00:02Z",
-        "ended": "2026-03-02T12:00:05Z", "uid": "064c0953867002", "state": "done", "attempt": 2, "delivery": 1,
-        "worker": "w1",
-    })
 }

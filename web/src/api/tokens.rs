@@ -10,12 +10,14 @@ use flowlord_messages::audit::Action;
 use flowlord_messages::tokens::{AddToken, ReadTokens, RemoveToken};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::ToSchema;
 
 use crate::core::answer::{List, json};
 use crate::core::auth::new_token;
 use crate::core::context::ApiRef;
 use crate::core::extract::{json_body, object};
-use crate::core::openapi::{Operation, list_of};
+use crate::core::limits::{self, MAX_TOKEN_NAME_CHARACTERS};
+use crate::core::openapi::{Operation, list_of, schema};
 use crate::core::params::Params;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
@@ -31,27 +33,31 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// The longest name.
-const MAX_NAME: usize = 64;
-
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+pub(crate) struct NewToken {
+    #[schema(schema_with = limits::token_name)]
     name: String,
+    #[schema(schema_with = limits::role)]
     role: String,
 }
 
-#[derive(Serialize)]
-struct Made<'a> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MadeToken<'a> {
     name: &'a str,
+    #[schema(schema_with = limits::role)]
     role: &'a str,
+    /// The token itself, which isn't shown again.
     token: &'a str,
 }
 
-#[derive(Serialize)]
-struct TokenView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
+pub(crate) struct TokenView {
     name: String,
+    #[schema(schema_with = limits::role)]
     role: &'static str,
+    #[schema(schema_with = limits::time)]
     created: Stamp,
 }
 
@@ -59,10 +65,10 @@ struct TokenView {
 pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
     Params::none(&request)?;
     let body = json_body(&request, payload).await?;
-    let Wanted { name, role } = object(&body, r#"{"name":"etl-workers","role":"worker"}"#)?;
+    let NewToken { name, role } = object(&body, r#"{"name":"etl-workers","role":"worker"}"#)?;
     let known = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
-    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(known) {
-        let detail = format!("name: write 1 to {MAX_NAME} letters, digits or any of ._-@");
+    if name.is_empty() || name.len() > MAX_TOKEN_NAME_CHARACTERS || !name.chars().all(known) {
+        let detail = format!("name: write 1 to {MAX_TOKEN_NAME_CHARACTERS} letters, digits or any of ._-@");
         return Err(Problem::invalid(detail));
     }
     let role: Role = role.parse().map_err(|err| Problem::invalid(format!("role: {err}")))?;
@@ -71,7 +77,7 @@ pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> 
     api.deps.writer.call(AddToken { now, name: name.clone(), role, hash }).await?;
     api.tokens.changed();
     log::info!("event=token_added name={name} role={role}");
-    let made = Made { name: &name, role: role.as_str(), token: &token };
+    let made = MadeToken { name: &name, role: role.as_str(), token: &token };
     let mut answer = json(StatusCode::CREATED, &made)?;
     answer.headers_mut().insert(CACHE_CONTROL, actix_web::http::header::HeaderValue::from_static("no-store"));
     Ok(answer)
@@ -105,19 +111,13 @@ fn describe_list(operation: Operation) -> Operation {
 }
 
 fn describe_add(operation: Operation) -> Operation {
-    let roles = json!({"type": "string", "enum": Role::ALL.map(Role::as_str)});
-    let name = json!({"type": "string", "pattern": "^[A-Za-z0-9._@-]{1,64}$"});
-    let wanted = json!({"type": "object", "required": ["name", "role"], "additionalProperties": false, "properties": {"name": name, "role": roles}});
-    let made = json!({"type": "object", "required": ["name", "role", "token"], "properties": {
-        "name": {"type": "string"}, "role": {"type": "string"}, "token": {"type": "string"},
-    }});
     operation
         .about("service", "Make a token")
-        .body("whose", wanted, json!({"name": "etl-workers", "role": "worker"}))
+        .body("whose", schema("NewToken"), json!({"name": "etl-workers", "role": "worker"}))
         .answers(
             201,
             "made; it isn't shown again",
-            made,
+            schema("MadeToken"),
             json!({"name": "etl-workers", "role": "worker", "token": "…"}),
         )
         .fails(&[Code::InvalidRequest])

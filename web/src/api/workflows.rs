@@ -9,6 +9,7 @@ use flowlord_messages::audit::Action;
 use flowlord_messages::workflows::Reload;
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::core::answer::{List, json};
 use crate::core::context::ApiRef;
@@ -16,7 +17,7 @@ use crate::core::openapi::{Operation, list_of, schema};
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
 use crate::core::use_cases::workflows::read_workflows;
-use crate::core::view::workflow::{FileView, broken_views, file_view};
+use crate::core::view::workflow::{FileView, FindingDoc, broken_views, file_view};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -55,11 +56,13 @@ pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
     json(StatusCode::OK, &broken)
 }
 
-#[derive(Serialize)]
-struct RefreshAnswer {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Refreshed)]
+pub(crate) struct RefreshAnswer {
     added: Vec<String>,
     changed: Vec<String>,
     removed: Vec<String>,
+    #[schema(value_type = Vec<FindingDoc>)]
     broken: Vec<Finding>,
 }
 
@@ -102,6 +105,6 @@ fn describe_refresh(operation: Operation) -> Operation {
 fn workflow_example() -> Value {
     json!({"file": "etl/main.toml", "status": "ok", "findings": [], "phases": [{
         "task": "extract:orders", "rule": "cron=0 * * * *", "retry": 2, "template": "?h={hh}", "line": 1,
-        "status": "ok", "next": "2026-03-02T13:00:00Z", "children": ["load"],
+        "status": "ok", "paused": false, "next": "2026-03-02T13:00:00Z", "children": ["load"],
     }]})
 }

@@ -11,11 +11,13 @@ use flowlord_messages::audit::Action;
 use flowlord_messages::tasks::Chain;
 use serde::Deserialize;
 use serde_json::json;
+use utoipa::{PartialSchema as _, ToSchema};
 
 use crate::core::answer::json;
 use crate::core::context::ApiRef;
 use crate::core::extract::{json_body, object};
-use crate::core::openapi::{Operation, schema};
+use crate::core::limits;
+use crate::core::openapi::{Operation, json_of, schema, task_example};
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
 use crate::core::use_cases::tasks::rerun_task;
@@ -26,15 +28,18 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// The reference system's way to name a task.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 struct RerunBody {
     #[serde(rename = "type", default)]
+    #[schema(required)]
     topic: String,
     #[serde(default)]
     job: String,
     #[serde(default)]
+    #[schema(required)]
     id: String,
     #[serde(default)]
+    #[schema(required, schema_with = limits::time)]
     created: String,
 }
 
@@ -76,12 +81,12 @@ fn describe_rerun(operation: Operation) -> Operation {
         .says("Named by what the reference system knows of it.")
         .body(
             "which",
-            json!({"type": "object"}),
+            json_of(RerunBody::schema()),
             json!({
                 "type": "load", "job": "daily", "id": "chain-1", "created": "2026-03-02T12:00:00Z",
             }),
         )
-        .answers(200, "the new task", schema("Task"), json!({"type": "load", "info": "?date=2026-03-02"}))
+        .answers(200, "the new task", schema("Task"), task_example())
         .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::TaskUnfinished])
         .asks()
 }

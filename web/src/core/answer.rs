@@ -5,24 +5,36 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use flowlord_kernel::Code;
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::ObjectBuilder;
 
+use crate::core::limits;
 use crate::core::problem::{Answer, Problem};
 use crate::core::view::time::Stamp;
 
-/// A list and where its next page begins.
-#[derive(Debug, Serialize)]
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct List<T> {
     pub(crate) items: Vec<T>,
+    /// `cursor` of the next page; null when this is the last.
+    #[schema(required)]
     pub(crate) next: Option<String>,
 }
 
-/// The same of a list of which a page looks at so much, and says how far it came.
-#[derive(Debug, Serialize)]
+/// A page of a list that reads a bounded number of rows, and says how far it came.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LookedList<T> {
     pub(crate) items: Vec<T>,
+    /// `cursor` of the next page; null when this is the last.
+    #[schema(required)]
     pub(crate) next: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = looked_until)]
     pub(crate) looked_until: Option<Stamp>,
+}
+
+fn looked_until() -> ObjectBuilder {
+    limits::time().description(Some("what is older was not read; `next` goes on there"))
 }
 
 /// Answers JSON.

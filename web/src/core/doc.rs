@@ -8,7 +8,9 @@ use flowlord_domain::TaskResult;
 use flowlord_domain::decide::Outcome;
 use flowlord_domain::task_doc::parse_time;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use utoipa::ToSchema;
 
+use crate::core::limits;
 use crate::core::problem::Problem;
 use crate::core::values::{Meta, Text, required};
 
@@ -17,6 +19,70 @@ use crate::core::values::{Meta, Text, required};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Doc<'a> {
     fields: [Option<Cow<'a, str>>; Field::COUNT],
+}
+
+/// A task to be created. Names of fields may be in any case; others are passed over.
+#[derive(ToSchema)]
+#[schema(as = NewTask)]
+#[expect(dead_code, reason = "the document of a `Doc` that makes a task; a test compares their fields")]
+pub(crate) struct NewTaskDoc {
+    #[schema(schema_with = limits::topic_name)]
+    r#type: String,
+    #[schema(schema_with = limits::job_name)]
+    job: Option<String>,
+    /// What the worker is to do.
+    info: String,
+    #[schema(schema_with = limits::chain_id)]
+    id: Option<String>,
+    #[schema(nullable = false)]
+    meta: Option<Meta<'static>>,
+    #[schema(schema_with = limits::time)]
+    not_before: Option<String>,
+}
+
+/// How a task ended. Names of fields may be in any case; others are passed over.
+#[derive(ToSchema)]
+#[schema(as = Result)]
+#[expect(dead_code, reason = "the document of a `Doc` that is a result; a test compares their fields")]
+pub(crate) struct ResultDoc {
+    #[schema(schema_with = limits::task_result)]
+    result: String,
+    msg: Option<String>,
+    #[schema(nullable = false)]
+    meta: Option<Meta<'static>>,
+    #[schema(schema_with = limits::time)]
+    started: Option<String>,
+    #[schema(schema_with = limits::time)]
+    ended: Option<String>,
+}
+
+/// How one of many tasks ended, and which: by `lease`, by `uid`, or by `type`, `job`, `id` and `created`.
+#[derive(ToSchema)]
+#[schema(as = ResultItem)]
+#[expect(dead_code, reason = "the document of a `Doc` that is one of many; a test compares their fields")]
+pub(crate) struct ResultItemDoc {
+    #[schema(schema_with = limits::task_result)]
+    result: String,
+    msg: Option<String>,
+    #[schema(nullable = false)]
+    meta: Option<Meta<'static>>,
+    #[schema(schema_with = limits::time)]
+    started: Option<String>,
+    #[schema(schema_with = limits::time)]
+    ended: Option<String>,
+    lease: Option<String>,
+    #[schema(schema_with = limits::uid)]
+    uid: Option<String>,
+    #[schema(schema_with = limits::topic_name)]
+    r#type: Option<String>,
+    #[schema(schema_with = limits::job_name)]
+    job: Option<String>,
+    #[schema(schema_with = limits::chain_id)]
+    id: Option<String>,
+    /// As it came with the task.
+    created: Option<String>,
+    /// What the worker was to do, of a task that nobody created here.
+    info: Option<String>,
 }
 
 /// A field.
@@ -156,6 +222,10 @@ impl Visitor<'_> for FieldVisitor {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use utoipa::PartialSchema as _;
+
     use super::*;
 
     #[test]
@@ -165,6 +235,16 @@ mod tests {
                 .unwrap();
         assert_eq!((doc.get(Field::Type), doc.get(Field::Info)), (Some("a"), Some("x")));
         assert_eq!((doc.get(Field::Job), doc.get(Field::Meta)), (None, Some("k=1")));
+    }
+
+    #[test]
+    fn the_document_has_every_field_and_no_other() {
+        let mut documented = BTreeSet::new();
+        for schema in [NewTaskDoc::schema(), ResultDoc::schema(), ResultItemDoc::schema()] {
+            let schema = serde_json::to_value(schema).unwrap();
+            documented.extend(schema["properties"].as_object().unwrap().keys().cloned());
+        }
+        assert_eq!(documented, BTreeSet::from(Field::NAMES.map(|(name, _)| name.to_owned())));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub(crate) mod doc;
 pub(crate) mod extract;
 pub(crate) mod hang_up;
 pub(crate) mod hosts;
+pub(crate) mod limits;
 pub(crate) mod live_events;
 pub(crate) mod long_poll_limit;
 pub(crate) mod openapi;

@@ -7,14 +7,8 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use flowlord_domain::finding::nearest;
 use flowlord_domain::query::{Query, lost_plus};
 
+use crate::core::limits::{DEFAULT_PAGE_ITEMS, MAX_FILTER_VALUES, MAX_PAGE_ITEMS};
 use crate::core::problem::Problem;
-
-/// How many items a list shows unless asked otherwise.
-const DEFAULT_LIMIT: usize = 100;
-/// How many at most.
-const MAX_LIMIT: usize = 1_000;
-/// The most values of one filter.
-const MAX_VALUES: usize = 64;
 
 /// From and up to but without; each may be open.
 pub(crate) type Period = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
@@ -60,17 +54,17 @@ impl Params {
         let mut texts: Vec<String> = self.many(name).map(str::to_owned).collect();
         texts.sort();
         texts.dedup();
-        if texts.len() > MAX_VALUES {
-            let detail = format!("`{name}` has {} values: write at most {MAX_VALUES}", texts.len());
+        if texts.len() > MAX_FILTER_VALUES {
+            let detail = format!("`{name}` has {} values: write at most {MAX_FILTER_VALUES}", texts.len());
             return Err(Problem::invalid(detail));
         }
         Ok(texts)
     }
 
     pub(crate) fn limit(&self) -> Result<usize, Problem> {
-        let Some(text) = self.one("limit")? else { return Ok(DEFAULT_LIMIT) };
-        text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
-            Problem::invalid(format!("`limit` is `{text}`: write a whole number from 1 to {MAX_LIMIT}"))
+        let Some(text) = self.one("limit")? else { return Ok(DEFAULT_PAGE_ITEMS) };
+        text.parse().ok().filter(|limit| (1..=MAX_PAGE_ITEMS).contains(limit)).ok_or_else(|| {
+            Problem::invalid(format!("`limit` is `{text}`: write a whole number from 1 to {MAX_PAGE_ITEMS}"))
         })
     }
 

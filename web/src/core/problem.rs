@@ -9,6 +9,7 @@ use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, He
 use actix_web::{HttpResponse, ResponseError};
 use flowlord_kernel::{Code, Error};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::core::base_path::Base;
 use crate::core::request_id::X_REQUEST_ID;
@@ -91,14 +92,20 @@ impl fmt::Display for Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// A problem document (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemDocument<'a> {
+    /// Where the code is explained.
     r#type: String,
     title: &'a str,
     status: u16,
+    /// What happened, and what to change.
     detail: &'a str,
+    /// What a program may rely on.
     code: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     request_id: Option<&'a str>,
     #[serde(flatten)]
     more: serde_json::Map<String, serde_json::Value>,
@@ -120,7 +127,7 @@ impl ResponseError for Problem {
 impl Problem {
     /// The answer to the request of this id.
     pub(crate) fn answer(&self, request_id: Option<&HeaderValue>, base: &Base) -> HttpResponse<BoxBody> {
-        let document = Document {
+        let document = ProblemDocument {
             r#type: base.at(DOCS) + self.code.as_str(),
             title: self.code.title(),
             status: self.code.status(),

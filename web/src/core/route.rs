@@ -10,9 +10,10 @@ use actix_web::{FromRequest, Handler, HttpRequest, Resource, Responder, guard};
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
 use flowlord_messages::audit::Action;
+use serde_json::Value;
 
 use crate::core::auth::hooks;
-use crate::core::openapi::operation::Operation;
+use crate::core::openapi::{Operation, Schemas};
 use crate::core::problem::{Answer, Problem};
 
 /// The rule of a route that lets in requests without a token.
@@ -210,6 +211,8 @@ struct RoutedPath {
 #[derive(Debug)]
 pub(crate) struct RouteTable {
     routes: Vec<Route>,
+    /// Adds the schemas that their documentation refers to.
+    add_schemas: fn(&mut Schemas),
     /// In the order in which requests are compared with them.
     paths: Vec<RoutedPath>,
 }
@@ -236,7 +239,7 @@ impl RouteMatch<'_> {
 }
 
 impl RouteTable {
-    pub(crate) fn new(routes: Vec<Route>) -> Self {
+    pub(crate) fn new(routes: Vec<Route>, add_schemas: fn(&mut Schemas)) -> Self {
         let mut paths: Vec<RoutedPath> = Vec::new();
         for (index, route) in routes.iter().enumerate() {
             match paths.iter_mut().find(|path| path.pattern == route.path) {
@@ -258,7 +261,7 @@ impl RouteTable {
             let is_work = path.routes.iter().any(|index| routes[*index].class == RouteClass::Work);
             (!is_work, path.pattern.contains('{'))
         });
-        Self { routes, paths }
+        Self { routes, add_schemas, paths }
     }
 
     #[cfg(test)]
@@ -269,6 +272,13 @@ impl RouteTable {
     /// What the OpenAPI document describes, in the order of the routes.
     pub(crate) fn operations(&self) -> Vec<Operation> {
         self.routes.iter().flat_map(Route::operations).collect()
+    }
+
+    /// The schemas that the operations refer to, by name.
+    pub(crate) fn schemas(&self) -> Value {
+        let mut schemas = Schemas::default();
+        (self.add_schemas)(&mut schemas);
+        schemas.into_json()
     }
 
     /// The route of a request. `path` is the one that the router compares, not the one that was sent: `%74asks` is

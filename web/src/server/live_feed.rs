@@ -70,7 +70,7 @@ async fn news(api: &Api, changes: Changes, now: DateTime<Utc>) -> Result<Vec<New
     if !changes.alerts.is_empty() {
         let rows = changes.alerts.iter().copied().collect();
         let alerts = api.deps.view_reader.call(AlertsByRow { rows }).await?;
-        news.extend(alerts.iter().map(|alert| News::new(Kind::Alert, &AlertView(alert))));
+        news.extend(alerts.iter().map(|alert| News::new(Kind::Alert, &AlertView::from(alert))));
     }
     if changes.incidents {
         news.push(News::new(Kind::Incident, &Nothing {}));

@@ -11,7 +11,8 @@ use crate::core::route::RouteTable;
 use crate::{api, compat, pages};
 
 pub(crate) fn table() -> RouteTable {
-    RouteTable::new([api::routes(), compat::routes(), pages::routes()].into_iter().flatten().collect())
+    let rooms = [api::routes(), compat::routes(), pages::routes()];
+    RouteTable::new(rooms.into_iter().flatten().collect(), api::schemas::add_schemas)
 }
 
 /// Registers everything with a thread of the server.

@@ -1,17 +1,23 @@
 //! The OpenAPI document against the program: every route is in it, and every status that it promises is provoked.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use actix_web::App;
 use actix_web::http::Method;
 use actix_web::test::{TestRequest, init_service};
 use flowlord_domain::Role;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::stub::Stub;
+use super::stub::{Stub, alert, finished, granted, leased};
 use crate::core::base_path::OWN_PARTS;
 use crate::core::openapi::TAGS;
+use crate::core::view::alert::AlertView;
+use crate::core::view::task::{GrantedView, TaskView};
 use crate::server::routes::table;
+
+/// Made once: it is looked into for every member of every answer.
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| crate::openapi("1", ""));
 
 /// What people look at, which no program needs a description of.
 fn is_page(path: &str) -> bool {
@@ -95,11 +101,87 @@ fn the_document_is_whole() {
             assert!(operation.parameters.iter().any(|parameter| parameter.name == part), "{name}: {part}");
         }
     }
+    for operation in table().operations() {
+        let described = &document["paths"][&operation.path][operation.method];
+        let name = format!("{} {}", operation.method, operation.path);
+        assert!(!operation.summary.is_empty() && !operation.summary.ends_with('.'), "{name}");
+        let answers = described["responses"].as_object().unwrap();
+        assert!(answers.values().all(|answer| answer["description"].is_string()), "{name}");
+        for described in answers.values().chain([&described["requestBody"]]) {
+            let media = &described["content"]["application/json"];
+            let example = &media["example"];
+            if !example.is_null() && *example != json!({}) {
+                assert_eq!(conforms(&media["schema"], example), Ok(()), "{name}: {example}");
+            }
+        }
+    }
     let mut references = Vec::new();
     collect(&document, &mut references);
     for reference in references {
         let pointer = reference.trim_start_matches('#');
         assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+    }
+}
+
+/// A schema, or what it refers to.
+pub(crate) fn resolved(schema: &Value) -> Value {
+    match schema["$ref"].as_str() {
+        Some(reference) => DOCUMENT.pointer(reference.trim_start_matches('#')).unwrap().clone(),
+        None => schema.clone(),
+    }
+}
+
+/// Whether a value is as a schema says, and has no member that it doesn't know.
+pub(crate) fn conforms(schema: &Value, value: &Value) -> Result<(), String> {
+    let schema = resolved(schema);
+    if let Some(alternatives) = schema["anyOf"].as_array().or(schema["oneOf"].as_array()) {
+        let said: Vec<_> = alternatives.iter().map(|schema| conforms(schema, value)).collect();
+        return if said.iter().any(Result::is_ok) { Ok(()) } else { Err(format!("{said:?}")) };
+    }
+    let kinds = match &schema["type"] {
+        Value::Array(kinds) => kinds.clone(),
+        kind => vec![kind.clone()],
+    };
+    let is = |kind: &Value| match kind.as_str() {
+        None => true,
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("boolean") => value.is_boolean(),
+        Some("integer") => value.is_i64(),
+        Some("number") => value.is_number(),
+        Some(_) => value.is_null(),
+    };
+    let enumerated = schema["enum"].as_array().is_none_or(|values| values.contains(value));
+    if !kinds.iter().any(is) || !enumerated {
+        return Err(format!("{value} is not {schema}"));
+    }
+    for item in value.as_array().into_iter().flatten() {
+        conforms(&schema["items"], item).map_err(|said| format!("item: {said}"))?;
+    }
+    let (Some(members), Some(known)) = (value.as_object(), schema["properties"].as_object()) else {
+        return Ok(());
+    };
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        members.get(name).ok_or(format!("{name} is missing"))?;
+    }
+    members.iter().try_for_each(|(name, value)| {
+        let described = known.get(name).ok_or(format!("{name} isn't described"))?;
+        conforms(described, value).map_err(|said| format!("{name}: {said}"))
+    })
+}
+
+#[test]
+fn what_is_written_is_what_is_described() {
+    let document = crate::openapi("1", "");
+    let alert = alert(1);
+    for (name, written) in [
+        ("Task", json!(TaskView(&finished(2)))),
+        ("Task", json!(TaskView(&leased(1)))),
+        ("Leased", json!({ "tasks": [GrantedView::from(&granted())] })),
+        ("Alert", json!(AlertView::from(&alert))),
+    ] {
+        assert_eq!(conforms(&document["components"]["schemas"][name], &written), Ok(()), "{name}");
     }
 }
 

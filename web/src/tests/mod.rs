@@ -10,6 +10,7 @@ mod files;
 mod hooks;
 mod kept;
 mod lease;
+mod limits;
 mod metrics;
 mod notifications;
 mod other_pages;

@@ -1,8 +1,8 @@
 //! The OpenAPI document: what the page at `/api/docs`, `/api/v1/openapi.json` and `flowlord openapi` show.
 //!
-//! It is written beside the code, in the words of the code: the codes of problems and the roles are those of the one
-//! error table and of the rules that let requests in. A test holds it complete: every registered route, and every
-//! status of each, provoked.
+//! Its schemas come from the types that are read and written, its limits from the constants that the checks use, its
+//! codes and roles from the tables that answer and let in. Tests hold it complete: every route is in it, every status
+//! is provoked, every limit is sent and passed.
 
 pub(crate) mod operation;
 mod schemas;
@@ -12,8 +12,9 @@ use serde_json::{Map, Value, json};
 
 use crate::core::route::RouteTable;
 
-pub(crate) use operation::{Operation, list_of, schema};
-pub(crate) use values::{day_schema, one_of, texts};
+pub(crate) use operation::{Operation, schema};
+pub(crate) use schemas::{Schemas, json_of, list_of};
+pub(crate) use values::{day_schema, one_of, task_example, texts};
 
 /// What operations are about, in the order in which they are shown.
 pub(crate) const TAGS: [(&str, &str); 6] = [
@@ -44,7 +45,7 @@ pub(crate) fn document(routes: &RouteTable, version: &str, base: &str) -> Value 
         "tags": TAGS.map(|(name, says)| json!({"name": name, "description": says})),
         "paths": paths,
         "components": {
-            "schemas": schemas::all(),
+            "schemas": routes.schemas(),
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "made by `flowlord token add NAME --role ROLE`"},
                 "session": {"type": "apiKey", "in": "cookie", "name": crate::core::auth::COOKIE, "description": "made by the login page"},

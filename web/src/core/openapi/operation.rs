@@ -5,6 +5,10 @@ use flowlord_domain::Role;
 use flowlord_kernel::Code;
 use serde_json::{Map, Value, json};
 
+use super::schemas::json_of;
+use crate::core::extract::MAX_BODY;
+use crate::core::limits;
+
 /// Where a parameter stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -41,6 +45,8 @@ pub(crate) struct Body {
     schema: Value,
     pub(crate) example: Value,
     required: bool,
+    /// None where nothing that is sent is refused.
+    max_bytes: Option<usize>,
 }
 
 /// An answer that isn't a problem.
@@ -80,18 +86,6 @@ const READS_BODY: &[Code] =
 /// A reference to a schema of the document.
 pub(crate) fn schema(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
-}
-
-/// A page of a list.
-pub(crate) fn list_of(name: &str) -> Value {
-    json!({
-        "type": "object",
-        "required": ["items", "next"],
-        "properties": {
-            "items": {"type": "array", "items": schema(name)},
-            "next": {"type": ["string", "null"], "description": "`cursor` of the next page; null when this is the last"},
-        },
-    })
 }
 
 impl Operation {
@@ -146,8 +140,8 @@ impl Operation {
         self.with(Place::Query, name, says, schema, None)
     }
 
-    pub(crate) fn header(self, name: &'static str, says: &'static str) -> Self {
-        self.with(Place::Header, name, says, json!({"type": "string"}), None)
+    pub(crate) fn header(self, name: &'static str, says: &'static str, schema: Value) -> Self {
+        self.with(Place::Header, name, says, schema, None)
     }
 
     fn with(
@@ -164,24 +158,41 @@ impl Operation {
 
     /// `limit` and `cursor`.
     pub(crate) fn pages(self) -> Self {
-        self.query(
-            "limit",
-            "how many at most; 100 unless asked otherwise",
-            json!({"type": "integer", "minimum": 1, "maximum": 1000}),
-        )
-        .query("cursor", "where to go on: `next` of the answer before", json!({"type": "string"}))
-        .fails(&[Code::InvalidRequest])
+        self.query("limit", "how many at most", json_of(limits::page_items()))
+            .query("cursor", "where to go on: `next` of the answer before", json!({"type": "string"}))
+            .fails(&[Code::InvalidRequest])
     }
 
     pub(crate) fn body(mut self, says: &'static str, schema: Value, example: Value) -> Self {
-        self.body = Some(Body { says, content_type: "application/json", schema, example, required: true });
+        self.body = Some(Body {
+            says,
+            content_type: "application/json",
+            schema,
+            example,
+            required: true,
+            max_bytes: Some(MAX_BODY),
+        });
         self.fails(READS_BODY)
     }
 
     /// A body of which nothing is refused, but for the time that it takes.
     pub(crate) fn pushed_body(mut self, says: &'static str, example: Value) -> Self {
-        self.body =
-            Some(Body { says, content_type: "application/json", schema: json!({}), example, required: true });
+        self.body = Some(Body {
+            says,
+            content_type: "application/json",
+            schema: json!({}),
+            example,
+            required: true,
+            max_bytes: None,
+        });
+        self
+    }
+
+    /// A body that may be larger than others.
+    pub(crate) fn up_to(mut self, max_bytes: usize) -> Self {
+        if let Some(body) = &mut self.body {
+            body.max_bytes = Some(max_bytes);
+        }
         self
     }
 
@@ -360,11 +371,16 @@ impl Parameter {
 
 impl Body {
     fn document(&self) -> Value {
-        json!({
+        let mut document = json!({
             "description": self.says,
             "required": self.required,
             "content": {self.content_type: {"schema": self.schema, "example": self.example}},
-        })
+        });
+        if let Some(max_bytes) = self.max_bytes {
+            document["description"] = json!(format!("{}; at most {} MiB", self.says, max_bytes >> 20));
+            document["x-max-bytes"] = json!(max_bytes);
+        }
+        document
     }
 }
 

@@ -1,10 +1,12 @@
-//! Schemas of parameters that several operations have.
+//! Schemas of parameters, and examples, that several operations have.
 
 use serde_json::{Value, json};
 
+use crate::core::limits;
+
 /// Several texts, as [`crate::core::params::Params::texts`] reads them.
 pub(crate) fn texts() -> Value {
-    json!({"type": "array", "items": {"type": "string"}, "maxItems": 64})
+    json!({"type": "array", "items": {"type": "string"}, "maxItems": limits::MAX_FILTER_VALUES})
 }
 
 /// Any of these.
@@ -14,4 +16,14 @@ pub(crate) fn one_of(values: &[&str]) -> Value {
 
 pub(crate) fn day_schema() -> Value {
     json!({"type": "string", "format": "date"})
+}
+
+/// A task as the examples of operations show it.
+pub(crate) fn task_example() -> Value {
+    json!({
+        "type": "load", "job": "daily", "info": "?date=2026-03-02", "created": "2026-03-02T12:00:00.000002Z",
+        "id": "chain-1", "result": "error", "msg": "no disk", "started": "2026-03-02T12:00:02Z",
+        "ended": "2026-03-02T12:00:05Z", "uid": "064c0953867002", "state": "done", "attempt": 2, "delivery": 1,
+        "worker": "w1",
+    })
 }

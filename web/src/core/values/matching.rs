@@ -4,34 +4,45 @@ use actix_web::{HttpMessage as _, HttpRequest};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::alert::Matcher;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::{Span, between};
 use crate::core::auth::Caller;
+use crate::core::limits::{
+    HOLD_RANGE, MAX_NOTE_CHARACTERS, MAX_PATTERN_CHARACTERS, MAX_PERSON_CHARACTERS, alert_pattern,
+};
 use crate::core::problem::Problem;
 
 /// How long an acknowledgement holds unless it says so.
 pub(crate) const HOLDS: TimeDelta = TimeDelta::hours(4);
-
-const SHORTEST: (TimeDelta, &str) = (TimeDelta::seconds(1), "1s");
-const LONGEST: (TimeDelta, &str) = (TimeDelta::days(365), "365d");
-
-/// The longest pattern and name, and the longest reason.
-const MAX_NAME: usize = 200;
-const MAX_NOTE: usize = 1_000;
 
 /// Which alerts; what isn't there matches all.
 #[derive(Debug, Default, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct MatchText(pub(crate) Matcher);
 
+/// All that it says must hold; an empty one means all alerts.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Match)]
+#[expect(dead_code, reason = "the document of what `Matcher` reads; the domain knows no OpenAPI")]
+pub(crate) struct MatchDoc {
+    #[schema(schema_with = alert_pattern)]
+    r#type: Option<String>,
+    #[schema(schema_with = alert_pattern)]
+    job: Option<String>,
+    #[schema(schema_with = alert_pattern)]
+    workflow: Option<String>,
+}
+
 impl MatchText {
     pub(crate) fn checked(self) -> Result<Matcher, Problem> {
         let Self(matcher) = self;
         let fields = [("type", &matcher.topic), ("job", &matcher.job), ("workflow", &matcher.workflow)];
         for (name, pattern) in fields.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?))) {
-            if pattern.chars().count() > MAX_NAME || pattern.chars().any(char::is_control) {
+            if pattern.chars().count() > MAX_PATTERN_CHARACTERS || pattern.chars().any(char::is_control) {
                 return Err(Problem::invalid(format!(
-                    "`match.{name}` must be a line of up to {MAX_NAME} characters; `*` stands for any text, `?` \
+                    "`match.{name}` must be a line of up to {MAX_PATTERN_CHARACTERS} characters; `*` stands for any text, `?` \
                      for any one character"
                 )));
             }
@@ -50,15 +61,15 @@ pub(crate) fn until(
         (Some(_), Some(_)) => {
             Err(Problem::invalid("`for` and `until` exclude each other: give only one of them"))
         }
-        (Some(Span(span)), None) => Ok(Some(now + between("for", span, SHORTEST, LONGEST)?)),
+        (Some(Span(span)), None) => Ok(Some(now + between("for", span, HOLD_RANGE)?)),
         (None, Some(text)) => {
             let at = DateTime::parse_from_rfc3339(text).map(|at| at.to_utc()).map_err(|_| {
                 Problem::invalid(format!("`until` is `{text}`: write a time like 2026-01-15T03:00:00Z"))
             })?;
-            if at <= now || at - now > LONGEST.0 {
+            if at <= now || at - now > HOLD_RANGE.most.0 {
                 return Err(Problem::invalid(format!(
                     "`until` is `{text}`: write a time in the future, at most {} ahead",
-                    LONGEST.1
+                    HOLD_RANGE.most.1
                 )));
             }
             Ok(Some(at))
@@ -72,9 +83,9 @@ pub(crate) fn by(given: Option<String>, request: &HttpRequest) -> Result<String,
     let given = given.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
     let name = given.or_else(|| Some(request.extensions().get::<Caller>()?.who.as_ref()?.name.clone()));
     let name = name.unwrap_or_else(|| "someone".to_owned());
-    if name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
+    if name.chars().count() > MAX_PERSON_CHARACTERS || name.chars().any(char::is_control) {
         return Err(Problem::invalid(format!(
-            "`by` must be a name of up to {MAX_NAME} characters, on one line"
+            "`by` must be a name of up to {MAX_PERSON_CHARACTERS} characters, on one line"
         )));
     }
     Ok(name)
@@ -83,8 +94,10 @@ pub(crate) fn by(given: Option<String>, request: &HttpRequest) -> Result<String,
 /// What somebody says about it; nothing but blanks is nothing.
 pub(crate) fn note(name: &str, given: Option<String>) -> Result<Option<String>, Problem> {
     let text = given.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-    if text.as_ref().is_some_and(|text| text.chars().count() > MAX_NOTE) {
-        return Err(Problem::invalid(format!("`{name}` is longer than {MAX_NOTE} characters: shorten it")));
+    if text.as_ref().is_some_and(|text| text.chars().count() > MAX_NOTE_CHARACTERS) {
+        return Err(Problem::invalid(format!(
+            "`{name}` is longer than {MAX_NOTE_CHARACTERS} characters: shorten it"
+        )));
     }
     Ok(text)
 }

@@ -11,11 +11,12 @@ use flowlord_domain::query::Query;
 use flowlord_kernel::Code;
 use flowlord_messages::leases::TopicFilter;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
 
+use crate::core::limits::{DurationRange, MAX_NAME_CHARACTERS, MAX_WORKER_CHARACTERS, is_name_byte};
 use crate::core::problem::Problem;
-
-/// The longest name of a topic, a job or a worker.
-const MAX_NAME: usize = 200;
 
 /// A text, borrowed from the body where it holds no escapes.
 #[derive(Debug, Clone, Default)]
@@ -97,8 +98,7 @@ impl Visitor<'_> for SpanVisitor {
 pub(crate) fn between(
     name: &str,
     span: TimeDelta,
-    (least, least_text): (TimeDelta, &str),
-    (most, most_text): (TimeDelta, &str),
+    DurationRange { least: (least, least_text), most: (most, most_text) }: DurationRange,
 ) -> Result<TimeDelta, Problem> {
     if (least..=most).contains(&span) {
         return Ok(span);
@@ -114,6 +114,24 @@ pub(crate) struct Meta<'a>(pub(crate) Cow<'a, str>);
 impl<'de: 'a, 'a> Deserialize<'de> for Meta<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(MetaVisitor).map(Self)
+    }
+}
+
+impl ToSchema for Meta<'_> {
+    fn name() -> Cow<'static, str> {
+        "Meta".into()
+    }
+}
+
+impl PartialSchema for Meta<'_> {
+    fn schema() -> RefOr<Schema> {
+        let scalar = [Type::String, Type::Number, Type::Boolean, Type::Null];
+        let scalar = ObjectBuilder::new().schema_type(scalar.into_iter().collect::<SchemaType>());
+        AnyOfBuilder::new()
+            .description(Some("a URL query, or an object of texts, numbers and booleans"))
+            .item(ObjectBuilder::new().schema_type(Type::String))
+            .item(ObjectBuilder::new().additional_properties(Some(scalar)))
+            .into()
     }
 }
 
@@ -153,18 +171,17 @@ impl<'de> Visitor<'de> for MetaVisitor {
 
 /// Refuses names that can't be of a topic or a job.
 pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Problem> {
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-    if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(fits) {
+    if (1..=MAX_NAME_CHARACTERS).contains(&name.len()) && name.bytes().all(is_name_byte) {
         return Ok(());
     }
-    let detail = if name.len() > MAX_NAME {
+    let detail = if name.len() > MAX_NAME_CHARACTERS {
         format!(
-            "the name of the {what} has {} characters: at most {MAX_NAME} are allowed",
+            "the name of the {what} has {} characters: at most {MAX_NAME_CHARACTERS} are allowed",
             name.chars().count()
         )
     } else if name.is_empty() {
         format!(
-            "the name of the {what} is empty: write 1 to {MAX_NAME} letters, digits, dots, underscores or dashes"
+            "the name of the {what} is empty: write 1 to {MAX_NAME_CHARACTERS} letters, digits, dots, underscores or dashes"
         )
     } else {
         format!("`{name}` can't name a {what}: only letters, digits, `.`, `_` and `-` are allowed")
@@ -187,11 +204,11 @@ pub(crate) fn topic_filter(mut text: String) -> Result<TopicFilter, Problem> {
 
 /// A worker's name: anything that can be shown on one line.
 pub(crate) fn check_worker(name: &str) -> Result<(), Problem> {
-    if (1..=MAX_NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control) {
+    if (1..=MAX_WORKER_CHARACTERS).contains(&name.chars().count()) && !name.chars().any(char::is_control) {
         return Ok(());
     }
     Err(Problem::invalid(format!(
-        "`worker` must be a name of 1 to {MAX_NAME} characters, like the host's name and a number"
+        "`worker` must be a name of 1 to {MAX_WORKER_CHARACTERS} characters, like the host's name and a number"
     )))
 }
 

@@ -1,77 +1,119 @@
 //! Alerts, silences and incidents as JSON.
 
 use chrono::{DateTime, Utc};
+use flowlord_domain::alert::Matcher;
+use flowlord_domain::{AlertKind, Uid};
 use flowlord_messages::alerts::{Acknowledged, IncidentStep, StoredAlert, StoredIncident};
 use flowlord_messages::silences::Silence;
-use serde::ser::SerializeMap as _;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::ObjectBuilder;
 
 use super::time::Stamp;
+use crate::core::limits;
+use crate::core::values::matching::MatchDoc;
 
 /// An alert; what it has nothing to say about is left out.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AlertView<'a>(pub(crate) &'a StoredAlert);
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Alert)]
+pub(crate) struct AlertView<'a> {
+    alert: i64,
+    #[schema(schema_with = alert_kinds)]
+    kind: &'static str,
+    #[schema(schema_with = limits::time)]
+    at: Stamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::uid)]
+    uid: Option<Uid>,
+    /// The chain.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    r#type: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    job: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    workflow: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    msg: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(schema_with = limits::truncated)]
+    msg_truncated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::time)]
+    task_time: Option<Stamp>,
+    /// Told at once, and so not again in a summary.
+    at_once: bool,
+    route: &'a str,
+    /// The silence that kept it from being told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    silence: Option<i64>,
+}
 
-impl Serialize for AlertView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let alert = self.0;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("alert", &alert.row)?;
-        map.serialize_entry("kind", alert.kind.as_str())?;
-        map.serialize_entry("at", &Stamp(alert.at))?;
-        if let Some(uid) = &alert.uid {
-            map.serialize_entry("uid", uid)?;
+fn alert_kinds() -> ObjectBuilder {
+    limits::one_of(AlertKind::ALL.map(AlertKind::as_str))
+}
+
+impl<'a> From<&'a StoredAlert> for AlertView<'a> {
+    fn from(alert: &'a StoredAlert) -> Self {
+        Self {
+            alert: alert.row,
+            kind: alert.kind.as_str(),
+            at: Stamp(alert.at),
+            uid: alert.uid,
+            id: &alert.id,
+            r#type: &alert.topic,
+            job: &alert.job,
+            workflow: &alert.workflow,
+            msg: &alert.msg,
+            msg_truncated: alert.is_msg_cut,
+            task_time: alert.task_time.map(Stamp),
+            at_once: alert.at_once,
+            route: &alert.route,
+            silence: alert.silence,
         }
-        let texts = [
-            ("id", &alert.id),
-            ("type", &alert.topic),
-            ("job", &alert.job),
-            ("workflow", &alert.workflow),
-            ("msg", &alert.msg),
-        ];
-        for (name, text) in texts {
-            if !text.is_empty() {
-                map.serialize_entry(name, text)?;
-            }
-        }
-        if alert.is_msg_cut {
-            map.serialize_entry("msg_truncated", &true)?;
-        }
-        if let Some(at) = alert.task_time {
-            map.serialize_entry("task_time", &Stamp(at))?;
-        }
-        map.serialize_entry("at_once", &alert.at_once)?;
-        map.serialize_entry("route", &alert.route)?;
-        if let Some(silence) = &alert.silence {
-            map.serialize_entry("silence", silence)?;
-        }
-        map.end()
     }
 }
 
 /// A silence as of a time.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SilenceView<'a>(pub(crate) &'a Silence, pub(crate) DateTime<Utc>);
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Silence)]
+pub(crate) struct SilenceView<'a> {
+    id: i64,
+    #[schema(value_type = MatchDoc)]
+    r#match: &'a Matcher,
+    #[schema(schema_with = limits::time)]
+    from: Stamp,
+    #[schema(schema_with = limits::time)]
+    until: Stamp,
+    by: &'a str,
+    reason: &'a str,
+    /// Whether it isn't over yet.
+    holds: bool,
+}
 
-impl Serialize for SilenceView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(silence, now) = self;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("id", &silence.id)?;
-        map.serialize_entry("match", &silence.matcher)?;
-        map.serialize_entry("from", &Stamp(silence.from))?;
-        map.serialize_entry("until", &Stamp(silence.until))?;
-        map.serialize_entry("by", &silence.by)?;
-        map.serialize_entry("reason", &silence.reason)?;
-        map.serialize_entry("holds", &(silence.until > *now))?;
-        map.end()
+impl<'a> SilenceView<'a> {
+    pub(crate) fn new(silence: &'a Silence, now: DateTime<Utc>) -> Self {
+        Self {
+            id: silence.id,
+            r#match: &silence.matcher,
+            from: Stamp(silence.from),
+            until: Stamp(silence.until),
+            by: &silence.by,
+            reason: &silence.reason,
+            holds: silence.until > now,
+        }
     }
 }
 
 /// What an acknowledgement holds for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Acknowledged)]
 pub(crate) struct Taken<'a> {
+    #[schema(schema_with = limits::time)]
     until: Stamp,
+    #[schema(inline)]
     items: Vec<TakenView<'a>>,
 }
 
@@ -82,45 +124,52 @@ impl<'a> Taken<'a> {
 }
 
 /// What it holds for in one route.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TakenView<'a>(pub(crate) &'a Acknowledged);
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TakenView<'a> {
+    route: &'a str,
+    /// When the incident began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::time)]
+    opened: Option<Stamp>,
+    tasks: &'a [String],
+}
 
-impl Serialize for TakenView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("route", &self.0.route)?;
-        if let Some(opened) = self.0.opened {
-            map.serialize_entry("opened", &Stamp(opened))?;
-        }
-        map.serialize_entry("tasks", &self.0.tasks)?;
-        map.end()
+impl<'a> From<&'a Acknowledged> for TakenView<'a> {
+    fn from(Acknowledged { route, opened, tasks }: &'a Acknowledged) -> Self {
+        Self { route, opened: opened.map(Stamp), tasks }
     }
 }
 
 /// An incident with its steps.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct IncidentView<'a>(pub(crate) &'a StoredIncident);
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Incident)]
+pub(crate) struct IncidentView<'a> {
+    route: &'a str,
+    #[schema(schema_with = limits::time)]
+    opened: Stamp,
+    #[schema(required, schema_with = limits::time_or_null)]
+    closed: Option<Stamp>,
+    alerts: u64,
+    #[schema(inline)]
+    steps: Vec<StepView<'a>>,
+}
 
-impl Serialize for IncidentView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let incident = self.0;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("route", &incident.route)?;
-        map.serialize_entry("opened", &Stamp(incident.opened))?;
-        map.serialize_entry("closed", &incident.closed.map(Stamp))?;
-        map.serialize_entry("alerts", &incident.alerts)?;
-        map.serialize_entry("steps", &incident.steps.iter().map(StepView::from).collect::<Vec<_>>())?;
-        map.end()
+impl<'a> From<&'a StoredIncident> for IncidentView<'a> {
+    fn from(StoredIncident { route, opened, closed, alerts, steps }: &'a StoredIncident) -> Self {
+        let steps = steps.iter().map(StepView::from).collect();
+        Self { route, opened: Stamp(*opened), closed: closed.map(Stamp), alerts: *alerts, steps }
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct StepView<'a> {
+    #[schema(schema_with = limits::time)]
     at: Stamp,
     kind: &'a str,
     headline: &'a str,
     details: &'a [String],
     /// When Slack took it.
+    #[schema(required, schema_with = limits::time_or_null)]
     sent: Option<Stamp>,
 }
 

@@ -1,15 +1,61 @@
 //! Backloads as JSON.
 
 use flowlord_domain::{LISTED_BYTES, NewTask};
-use flowlord_messages::backloads::{Failure, StoredBackload};
+use flowlord_messages::backloads::{BackloadState, Failure, StoredBackload};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::ObjectBuilder;
 
 use super::task::TaskView;
 use super::time::Stamp;
+use crate::core::limits;
+
+/// What a backload is asked by; keys may be in any case.
+#[derive(ToSchema)]
+#[schema(as = BackloadRequest)]
+#[expect(dead_code, reason = "the document of what the domain's request reads; the domain knows no OpenAPI")]
+pub(crate) struct BackloadRequestDoc {
+    /// `topic` or `topic:job`.
+    task: String,
+    job: Option<String>,
+    /// The one time.
+    at: Option<String>,
+    /// The first time: a day, an hour of a day, or RFC 3339.
+    from: Option<String>,
+    /// The last time; earlier than the first for backwards.
+    to: Option<String>,
+    /// The steps: hour, day, week, month or year, or a number of them.
+    by: Option<String>,
+    /// The template, where no phase has one.
+    template: Option<String>,
+    /// The workflow file.
+    workflow: Option<String>,
+    /// Lists that are zipped into rows; a single text is for every row.
+    #[schema(value_type = Option<Object>)]
+    meta: Option<()>,
+    /// A file with a row a line.
+    #[schema(rename = "meta-file")]
+    meta_file: Option<String>,
+    /// Create the tasks, instead of only showing them.
+    execute: Option<bool>,
+    #[schema(schema_with = choices)]
+    only: Option<String>,
+    /// Don't wait for the tasks to be stored.
+    background: Option<bool>,
+    /// The first task of a dry run to show.
+    offset: Option<usize>,
+    #[schema(schema_with = limits::planned_tasks)]
+    limit: Option<usize>,
+}
+
+fn choices() -> ObjectBuilder {
+    limits::one_of(["all", "missing", "failed"])
+}
 
 /// A task that would be created.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PlannedTask)]
 pub(crate) struct PlannedView<'a> {
     r#type: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -17,8 +63,10 @@ pub(crate) struct PlannedView<'a> {
     info: &'a str,
     meta: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(schema_with = limits::truncated)]
     info_truncated: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(schema_with = limits::truncated)]
     meta_truncated: bool,
 }
 
@@ -32,9 +80,11 @@ impl<'a> From<&'a NewTask> for PlannedView<'a> {
 }
 
 /// A task that can't be created.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Failure)]
 pub(crate) struct FailureView<'a> {
     index: usize,
+    #[schema(required, schema_with = limits::time_or_null)]
     time: Option<Stamp>,
     reason: &'a str,
 }
@@ -46,20 +96,25 @@ impl<'a> From<&'a Failure> for FailureView<'a> {
 }
 
 /// What would be created: a page of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BackloadDryRun)]
 pub(crate) struct DryRunView<'a> {
     pub(crate) status: String,
     pub(crate) count: usize,
     pub(crate) tasks: Vec<PlannedView<'a>>,
     pub(crate) failed: Vec<FailureView<'a>>,
     pub(crate) skipped: usize,
+    /// `offset` of the next page; null when this is the last.
+    #[schema(required)]
     pub(crate) next: Option<usize>,
 }
 
 /// What was created so far.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BackloadExecuted)]
 pub(crate) struct ExecutedView<'a> {
     pub(crate) status: String,
+    /// Of the backload.
     pub(crate) id: i64,
     pub(crate) count: usize,
     pub(crate) created: usize,
@@ -69,11 +124,15 @@ pub(crate) struct ExecutedView<'a> {
 }
 
 /// How a backload stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Backload)]
 pub(crate) struct BackloadView<'a> {
     id: i64,
+    #[schema(schema_with = states)]
     state: &'static str,
+    #[schema(schema_with = limits::time)]
     requested: Stamp,
+    #[schema(schema_with = limits::time)]
     changed: Stamp,
     count: usize,
     done: usize,
@@ -84,11 +143,19 @@ pub(crate) struct BackloadView<'a> {
     message: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     problem: &'a str,
+    /// As it was asked for, with what was looked up.
+    #[schema(required, value_type = Option<Object>)]
     request: Option<&'a RawValue>,
+    /// The request is too long for a list: null, and the backload on its own has it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     request_truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     failures: Option<Vec<FailureView<'a>>>,
+}
+
+fn states() -> ObjectBuilder {
+    limits::one_of(BackloadState::ALL.map(BackloadState::as_str))
 }
 
 impl<'a> BackloadView<'a> {

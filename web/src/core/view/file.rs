@@ -1,24 +1,34 @@
 //! File events as JSON.
 
 use flowlord_domain::Uid;
-use flowlord_domain::file_event::FileEvent;
-use flowlord_messages::files::{PhaseOutcome, StoredFileEvent, WatchedPlace};
+use flowlord_messages::files::{FileSource, MatchState, PhaseOutcome, StoredFileEvent, WatchedPlace};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::ObjectBuilder;
 
 use super::task::TaskView;
 use super::time::Stamp;
+use crate::core::limits;
 
 /// What a file did to a phase that takes it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Outcome)]
 pub(crate) struct OutcomeView<'a> {
     workflow: &'a str,
     task: &'a str,
+    /// The pattern that the path matches.
     files: &'a str,
+    #[schema(schema_with = outcomes)]
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::uid)]
     uid: Option<Uid>,
     #[serde(skip_serializing_if = "str::is_empty")]
     why: &'a str,
+}
+
+fn outcomes() -> ObjectBuilder {
+    limits::one_of(MatchState::ALL.map(MatchState::as_str))
 }
 
 impl<'a> From<&'a PhaseOutcome> for OutcomeView<'a> {
@@ -36,10 +46,12 @@ impl<'a> From<&'a PhaseOutcome> for OutcomeView<'a> {
 }
 
 /// What a file event started.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FileRecorded)]
 pub(crate) struct RecordedView<'a> {
     pub(crate) event: i64,
     pub(crate) path: &'a str,
+    /// Why it starts nothing.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) ignored: &'a str,
     pub(crate) phases: Vec<OutcomeView<'a>>,
@@ -47,27 +59,49 @@ pub(crate) struct RecordedView<'a> {
 }
 
 /// A file event in a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FileEvent)]
 pub(crate) struct FileEventView<'a> {
     event: i64,
+    #[schema(schema_with = limits::time)]
     at: Stamp,
+    #[schema(schema_with = sources)]
     source: &'static str,
-    #[serde(flatten)]
-    file: &'a FileEvent,
+    path: &'a str,
+    size: i64,
+    checksum: &'a str,
+    /// When the file was written, as its sender said it.
+    created: &'a str,
+    linecnt: i64,
+    /// Bytes when it is unpacked.
+    bytecnt: i64,
+    /// The time that its path names.
+    #[schema(required, schema_with = limits::time_or_null)]
     task_time: Option<Stamp>,
+    /// Why it starts nothing.
     #[serde(skip_serializing_if = "str::is_empty")]
     ignored: &'a str,
     phases: Vec<OutcomeView<'a>>,
 }
 
+fn sources() -> ObjectBuilder {
+    limits::one_of(FileSource::ALL.map(FileSource::as_str))
+}
+
 impl<'a> From<&'a StoredFileEvent> for FileEventView<'a> {
     fn from(stored: &'a StoredFileEvent) -> Self {
+        let file = &stored.file;
         Self {
             event: stored.id,
             at: Stamp(stored.at),
             source: stored.source.as_str(),
-            file: &stored.file,
-            task_time: stored.file.time().map(Stamp),
+            path: &file.path,
+            size: file.size,
+            checksum: &file.checksum,
+            created: &file.created,
+            linecnt: file.linecnt,
+            bytecnt: file.bytecnt,
+            task_time: file.time().map(Stamp),
             ignored: &stored.ignored,
             phases: stored.phases.iter().map(OutcomeView::from).collect(),
         }
@@ -75,10 +109,12 @@ impl<'a> From<&'a StoredFileEvent> for FileEventView<'a> {
 }
 
 /// A watched place.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Place)]
 pub(crate) struct PlaceView<'a> {
     place: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::time)]
     looked_at: Option<Stamp>,
     files: usize,
     #[serde(skip_serializing_if = "str::is_empty")]

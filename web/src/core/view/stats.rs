@@ -5,12 +5,16 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use flowlord_messages::stats::{Counts, Stats, StatsRow};
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::core::limits;
 
 /// Hours of a day.
 const HOURS: usize = 24;
 
-/// Counts that know how to add up and how to be written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+/// Counts of tasks by how they ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Counts)]
 pub(crate) struct Sum {
     pub(crate) total: u64,
     pub(crate) complete: u64,
@@ -37,34 +41,43 @@ impl Sum {
 }
 
 /// One hour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Hour)]
 pub(crate) struct HourView {
+    #[schema(maximum = 23)]
     pub(crate) hour: u8,
     #[serde(flatten)]
+    #[schema(inline)]
     pub(crate) sum: Sum,
 }
 
 /// One topic and job.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct TaskStats<'a> {
     #[serde(rename = "type")]
     pub(crate) topic: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) job: &'a str,
     #[serde(flatten)]
+    #[schema(inline)]
     pub(crate) sum: Sum,
     /// Seconds that those that ended ran, on average.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) run_seconds: Option<f64>,
     hours: Vec<HourView>,
 }
 
 /// A day.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Stats)]
 pub(crate) struct StatsView<'a> {
+    #[schema(schema_with = limits::day)]
     date: NaiveDate,
+    #[schema(inline)]
     pub(crate) totals: Sum,
     pub(crate) hours: Vec<HourView>,
+    #[schema(inline)]
     pub(crate) tasks: Vec<TaskStats<'a>>,
 }
 

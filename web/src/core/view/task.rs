@@ -1,12 +1,48 @@
 //! Tasks as JSON, written from what is stored without a copy.
 
+use std::borrow::Cow;
+
 use flowlord_domain::task_doc::AttemptDoc;
-use flowlord_domain::{Attempt, CutTexts};
+use flowlord_domain::{Attempt, TaskState, Uid};
+use flowlord_messages::LeaseToken;
 use flowlord_messages::leases::Granted;
-use serde::ser::{SerializeMap, SerializeStruct as _};
 use serde::{Serialize, Serializer};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::time::Stamp;
+use crate::core::limits;
+
+/// Task JSON.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the document of what `AttemptDoc` writes; the domain knows no OpenAPI")]
+pub(crate) struct TaskMembers {
+    /// The topic.
+    r#type: String,
+    /// The job within the topic.
+    #[schema(nullable = false)]
+    job: Option<String>,
+    /// What the worker is to do.
+    info: String,
+    #[schema(schema_with = limits::time)]
+    created: String,
+    /// The chain: children and retries keep it.
+    id: String,
+    /// A URL query.
+    #[schema(nullable = false)]
+    meta: Option<String>,
+    #[schema(schema_with = limits::task_result)]
+    result: Option<String>,
+    #[schema(nullable = false)]
+    msg: Option<String>,
+    #[schema(schema_with = limits::time)]
+    started: Option<String>,
+    #[schema(schema_with = limits::time)]
+    ended: Option<String>,
+    #[schema(schema_with = limits::uid)]
+    uid: String,
+}
 
 /// A task in a list or on its own: Task JSON, and where it stands.
 #[derive(Debug, Clone, Copy)]
@@ -14,49 +50,90 @@ pub(crate) struct TaskView<'a>(pub(crate) &'a Attempt);
 
 impl Serialize for TaskView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Fields<'a> {
-            #[serde(flatten)]
-            doc: AttemptDoc<'a>,
-            #[serde(flatten)]
-            standing: Standing<'a>,
-        }
-        Fields { doc: AttemptDoc(self.0), standing: Standing(self.0) }.serialize(serializer)
+        TaskFields::from(self.0).serialize(serializer)
     }
 }
 
-/// What a task in a list has beside Task JSON.
-struct Standing<'a>(&'a Attempt);
-
-impl Serialize for Standing<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(task) = self;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("state", task.state.as_str())?;
-        map.serialize_entry("attempt", &attempt(task))?;
-        map.serialize_entry("delivery", &task.delivery)?;
-        some(&mut map, "not_before", task.not_before.map(Stamp).as_ref())?;
-        if task.cancelled {
-            map.serialize_entry("cancelled", &true)?;
-        }
-        some(&mut map, "worker", Some(&task.worker).filter(|worker| !worker.is_empty()))?;
-        some(&mut map, "lease_expires", task.lease_expires.map(Stamp).as_ref())?;
-        some(&mut map, "progress", task.progress.as_ref())?;
-        some(&mut map, "parent", task.parent.as_ref())?;
-        let CutTexts { info, meta, msg } = task.cut;
-        for (name, is_cut) in [("info_truncated", info), ("meta_truncated", meta), ("msg_truncated", msg)] {
-            some(&mut map, name, is_cut.then_some(&true))?;
-        }
-        map.end()
+impl ToSchema for TaskView<'_> {
+    fn name() -> Cow<'static, str> {
+        "Task".into()
     }
 }
 
-fn some<M: SerializeMap, T: Serialize>(
-    map: &mut M,
-    name: &'static str,
-    value: Option<&T>,
-) -> Result<(), M::Error> {
-    value.map_or(Ok(()), |value| map.serialize_entry(name, value))
+impl PartialSchema for TaskView<'_> {
+    fn schema() -> RefOr<Schema> {
+        TaskFields::schema()
+    }
+}
+
+/// What a task in a list has.
+#[derive(Serialize, ToSchema)]
+struct TaskFields<'a> {
+    #[serde(flatten)]
+    #[schema(schema_with = TaskMembers::schema)]
+    doc: AttemptDoc<'a>,
+    #[schema(schema_with = states)]
+    state: &'static str,
+    /// 1 + retries so far.
+    #[schema(minimum = 1)]
+    attempt: u32,
+    /// How often this attempt was leased.
+    delivery: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::time)]
+    not_before: Option<Stamp>,
+    /// Somebody cancelled it: nothing follows from it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cancelled: bool,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    worker: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::time)]
+    lease_expires: Option<Stamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1, nullable = false)]
+    progress: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = parent)]
+    parent: Option<Uid>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(schema_with = limits::truncated)]
+    info_truncated: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(schema_with = limits::truncated)]
+    meta_truncated: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(schema_with = limits::truncated)]
+    msg_truncated: bool,
+}
+
+fn states() -> ObjectBuilder {
+    let states = [TaskState::Ready, TaskState::Delayed, TaskState::Leased, TaskState::Done];
+    limits::one_of(states.map(TaskState::as_str))
+}
+
+fn parent() -> ObjectBuilder {
+    limits::uid().description(Some("the attempt that led to this one"))
+}
+
+impl<'a> From<&'a Attempt> for TaskFields<'a> {
+    fn from(task: &'a Attempt) -> Self {
+        Self {
+            doc: AttemptDoc(task),
+            state: task.state.as_str(),
+            attempt: attempt(task),
+            delivery: task.delivery,
+            not_before: task.not_before.map(Stamp),
+            cancelled: task.cancelled,
+            worker: &task.worker,
+            lease_expires: task.lease_expires.map(Stamp),
+            progress: task.progress,
+            parent: task.parent,
+            info_truncated: task.cut.info,
+            meta_truncated: task.cut.meta,
+            msg_truncated: task.cut.msg,
+        }
+    }
 }
 
 /// Counted from one.
@@ -64,20 +141,30 @@ fn attempt(task: &Attempt) -> u32 {
     task.retry.saturating_add(1)
 }
 
-/// A task handed out.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct GrantedView<'a>(pub(crate) &'a Granted);
+/// A task with its lease.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct GrantedView<'a> {
+    #[serde(serialize_with = "as_text")]
+    #[schema(value_type = String)]
+    lease: &'a LeaseToken,
+    #[schema(schema_with = limits::time)]
+    expires: Stamp,
+    /// 1 + retries so far.
+    #[schema(minimum = 1)]
+    attempt: u32,
+    #[schema(schema_with = TaskMembers::schema)]
+    task: AttemptDoc<'a>,
+}
 
-impl Serialize for GrantedView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(Granted { lease, expires, task }) = self;
-        let mut fields = serializer.serialize_struct("Granted", 4)?;
-        fields.serialize_field("lease", &format_args!("{lease}"))?;
-        fields.serialize_field("expires", &Stamp(*expires))?;
-        fields.serialize_field("attempt", &attempt(task))?;
-        fields.serialize_field("task", &AttemptDoc(task))?;
-        fields.end()
+impl<'a> From<&'a Granted> for GrantedView<'a> {
+    fn from(Granted { lease, expires, task }: &'a Granted) -> Self {
+        Self { lease, expires: Stamp(*expires), attempt: attempt(task), task: AttemptDoc(task) }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde hands it over")]
+fn as_text<S: Serializer>(lease: &&LeaseToken, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(lease)
 }
 
 #[cfg(test)]

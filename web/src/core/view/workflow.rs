@@ -7,11 +7,14 @@ use flowlord_domain::workflow::{Finding, Phase, WorkflowFile};
 use flowlord_messages::schedule::PhaseTimes;
 use flowlord_messages::workflows::Current;
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::ObjectBuilder;
 
 use super::time::Stamp;
 
 /// The next and the last run of a phase.
 pub(crate) type PhaseRuns = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+use crate::core::limits;
 
 /// When phases run.
 #[derive(Debug)]
@@ -41,8 +44,9 @@ impl Times {
 }
 
 /// A phase.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PhaseView<'a> {
+    /// Its topic, or topic and job, like `load:hourly`.
     task: String,
     #[serde(skip_serializing_if = "str::is_empty")]
     depends_on: &'a str,
@@ -54,25 +58,56 @@ pub(crate) struct PhaseView<'a> {
     status: String,
     paused: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::time)]
     paused_since: Option<Stamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::time)]
     next: Option<Stamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::time)]
     previous: Option<Stamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::time)]
     missed: Option<Stamp>,
     children: Vec<String>,
 }
 
 /// A file.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Workflow)]
 pub(crate) struct FileView<'a> {
     pub(crate) file: &'a str,
-    /// `ok`, or `broken` when the file as it is now doesn't load.
+    #[schema(schema_with = statuses)]
     status: &'static str,
+    #[schema(inline)]
     phases: Vec<PhaseView<'a>>,
     /// What its author should know.
+    #[schema(value_type = Vec<FindingDoc>)]
     findings: Vec<&'a Finding>,
+}
+
+/// One thing that is wrong in a workflow file.
+#[derive(ToSchema)]
+#[schema(as = Finding)]
+#[expect(dead_code, reason = "the document of what the domain writes; the domain knows no OpenAPI")]
+pub(crate) struct FindingDoc {
+    file: String,
+    /// From 1.
+    line: usize,
+    /// In characters, from 1.
+    column: usize,
+    #[schema(schema_with = severities)]
+    severity: String,
+    /// What is wrong, and what to do about it.
+    message: String,
+}
+
+fn severities() -> ObjectBuilder {
+    limits::one_of(["error", "warning"])
+}
+
+fn statuses() -> ObjectBuilder {
+    limits::one_of(["ok", "broken"]).description(Some("broken when the file as it is now doesn't load"))
 }
 
 /// A file that was loaded; when it broke since, its last good version.
