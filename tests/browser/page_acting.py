@@ -186,7 +186,7 @@ def test_one_task_is_run_again_and_cancelled_with_the_keyboard_alone(person):
     page = person.open(f"/web/task/{uid}")
     tab_to(page, page.get_by_role("button", name="Rerun"))
     page.keyboard.press("Space")
-    expect(notice(page)).to_contain_text("It runs again")
+    expect(notice(page)).to_contain_text("Rerun as task")
     again = person.service.get("/api/v1/tasks?type=detail-keys&state=ready")["items"][0]["uid"]
     page.goto(f"/web/task/{again}")
     tab_to(page, page.get_by_label("Note"))
@@ -245,7 +245,7 @@ def test_without_scripts_tasks_are_run_again_and_cancelled(person):
     expect(notice(page)).to_contain_text("no task is selected")
     page = person.open(f"/web/task/{uid}")
     page.get_by_role("button", name="Rerun").click()
-    expect(notice(page)).to_contain_text("It runs again")
+    expect(notice(page)).to_contain_text("Rerun as task")
     assert ready(person.service, "again-plain") == 3
     page.locator("table.chain tbody tr").last.get_by_role("link").click()
     page.get_by_role("button", name="Cancel").click()

@@ -15,7 +15,7 @@ def test_a_backload_is_looked_at_and_then_carried_out(person):
     expect(preview.get_by_role("heading", name="31 tasks")).to_be_visible()
     expect(preview.locator("table.planned tbody tr")).to_have_count(31)
     expect(preview).to_contain_text("?day=2026-01-31")
-    preview.get_by_text("The same over REST").click()
+    preview.get_by_text("The same request over REST").click()
     expect(preview.locator("pre")).to_contain_text('"to": "2026-01-31"')
     person.shoot("backload-preview")
     assert person.service.get("/api/v1/tasks?type=report")["items"] == [], "nothing was created yet"
@@ -45,7 +45,7 @@ def test_what_could_not_be_created_is_told_with_its_reason(person):
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Create 50 tasks").click()
     one = page.locator("#one")
-    expect(one.locator(".outcome")).to_contain_text("40/50 tasks created, 10 could not be")
+    expect(one.locator(".outcome")).to_contain_text("40/50 tasks created, 10 failed")
     expect(one.locator("table.failures tbody tr")).to_have_count(10)
     expect(one.locator("table.failures")).to_contain_text("at most 1048576 are allowed")
     expect(page.locator("#earlier tbody tr").first).to_contain_text("40/50 tasks created, 10 failed")
