@@ -1,5 +1,5 @@
-//! Embeds what browsers load: the styles gathered into one sheet, every file compressed beforehand, and one hash over
-//! all of them for their address.
+//! Embeds what browsers load, compressed: the styles gathered into one sheet, every file by gzip and those of the pages
+//! by brotli, too; and one hash over all of them for their address.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -21,6 +21,9 @@ const HASH_BYTES: usize = 6;
 /// The one sheet that all styles become.
 const SHEET: &str = "style.css";
 
+/// The folder of the console of `/api/docs`.
+const CONSOLE: &str = "console";
+
 fn main() -> Done<()> {
     let assets = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../assets").canonicalize()?;
     println!("cargo::rerun-if-changed={}", assets.display());
@@ -30,13 +33,16 @@ fn main() -> Done<()> {
     table.push_str("static FILES: &[Embedded] = &[\n");
     for (number, (name, content)) in files.iter().enumerate() {
         let path = out.join(format!("asset-{number}"));
-        write_forms(&path, content)?;
+        write_forms(&path, content, is_large(name))?;
         writeln!(
             table,
-            "Embedded {{ name: {name:?}, plain: include_bytes!({0:?}), gzip: include_bytes!(\"{1}.gz\"), \
-             brotli: include_bytes!(\"{1}.br\") }},",
-            path,
-            path.display()
+            "Embedded {{ name: {name:?}, gzip: include_bytes!(\"{0}.gz\"), brotli: {1} }},",
+            path.display(),
+            if is_large(name) {
+                "None".to_owned()
+            } else {
+                format!("Some(include_bytes!(\"{}.br\"))", path.display())
+            }
         )?;
     }
     table.push_str("];\n");
@@ -52,8 +58,11 @@ fn gather(assets: &Path) -> Done<BTreeMap<String, Vec<u8>>> {
             files.insert(name(&path), fs::read(&path)?);
         }
     }
-    for path in listed(&assets.join("js"))? {
-        files.insert(format!("js/{}", name(&path)), fs::read(&path)?);
+    for folder in ["js", CONSOLE] {
+        let paths = listed(&assets.join(folder))?.into_iter();
+        for path in paths.filter(|path| path.extension().is_none_or(|extension| extension != "md")) {
+            files.insert(format!("{folder}/{}", name(&path)), fs::read(&path)?);
+        }
     }
     let mut sheet = Vec::new();
     for path in listed(&assets.join("css"))? {
@@ -85,12 +94,19 @@ fn hash(files: &BTreeMap<String, Vec<u8>>) -> String {
     hash.finalize().iter().take(HASH_BYTES).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// Writes a file as it is, with gzip and with brotli.
-fn write_forms(path: &Path, content: &[u8]) -> Done<()> {
-    fs::write(path, content)?;
+/// Whether brotli would take a minute while the program is built, and make it larger by another half megabyte.
+fn is_large(name: &str) -> bool {
+    name.starts_with(CONSOLE)
+}
+
+/// Writes a file by gzip, and by brotli unless it is large.
+fn write_forms(path: &Path, content: &[u8], is_large: bool) -> Done<()> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(content)?;
     fs::write(path.with_extension("gz"), gzip.finish()?)?;
+    if is_large {
+        return Ok(());
+    }
     let mut small = Vec::new();
     let best = brotli::enc::BrotliEncoderParams { quality: 11, lgwin: 22, ..Default::default() };
     brotli::BrotliCompress(&mut &*content, &mut small, &best)?;

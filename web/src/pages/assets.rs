@@ -1,11 +1,14 @@
 //! Styles, scripts and icons, embedded in the binary. Their addresses hold a hash over all of them, so that browsers
 //! may keep them for ever and the parts of a page always fit together.
 
+use std::io::Read as _;
+
 use actix_web::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, VARY,
 };
 use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
+use flate2::read::GzDecoder;
 use flowlord_kernel::Code;
 
 use crate::core::problem::{Answer, Problem};
@@ -18,9 +21,9 @@ pub(crate) fn routes() -> Vec<Route> {
 /// A file, compressed when the program was built.
 struct Embedded {
     name: &'static str,
-    plain: &'static [u8],
     gzip: &'static [u8],
-    brotli: &'static [u8],
+    /// None of what is large.
+    brotli: Option<&'static [u8]>,
 }
 
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
@@ -46,15 +49,27 @@ pub(crate) async fn asset(request: HttpRequest, path: Path<(String, String)>) ->
         .insert_header((CONTENT_TYPE, HeaderValue::from_static(media_type(file.name))))
         .insert_header((CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")))
         .insert_header((VARY, HeaderValue::from_static("accept-encoding")));
-    let (encoding, content) = if accepts(request.headers(), "br") {
-        ("br", file.brotli)
-    } else if accepts(request.headers(), "gzip") {
-        ("gzip", file.gzip)
-    } else {
-        ("identity", file.plain)
+    let brotli = file.brotli.filter(|_| accepts(request.headers(), "br"));
+    let gzip = Some(file.gzip).filter(|_| accepts(request.headers(), "gzip"));
+    let encoding = match (brotli, gzip) {
+        (Some(_), _) => "br",
+        (None, Some(_)) => "gzip",
+        (None, None) => "identity",
     };
     answer.insert_header((CONTENT_ENCODING, HeaderValue::from_static(encoding)));
-    Ok(answer.body(content))
+    match brotli.or(gzip) {
+        Some(packed) => Ok(answer.body(packed)),
+        None => Ok(answer.body(unpacked(file)?)),
+    }
+}
+
+/// The few clients that take no compression are worth the work, not a second copy in the program.
+fn unpacked(file: &Embedded) -> Result<Vec<u8>, Problem> {
+    let mut plain = Vec::new();
+    GzDecoder::new(file.gzip)
+        .read_to_end(&mut plain)
+        .map_err(|err| Problem::new(Code::Internal, format!("the asset can't be unpacked: {err}")))?;
+    Ok(plain)
 }
 
 /// Whether a client names an encoding, and not with a weight of zero.
@@ -72,12 +87,15 @@ fn media_type(name: &str) -> &'static str {
         Some("css") => "text/css; charset=utf-8",
         Some("svg") => "image/svg+xml",
         Some("js") => "text/javascript; charset=utf-8",
+        Some("txt") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest as _, Sha256};
+
     use super::*;
 
     #[test]
@@ -97,7 +115,21 @@ mod tests {
 
     #[test]
     fn all_that_a_page_loads_is_small() {
-        let weight: usize = FILES.iter().map(|file| file.brotli.len()).sum();
+        let weight: usize = FILES.iter().filter_map(|file| Some(file.brotli?.len())).sum();
         assert!(weight < 40_000, "{weight} bytes compressed");
+    }
+
+    #[test]
+    fn the_console_is_what_its_note_says() {
+        let note = include_str!("../../../assets/console/README.md");
+        for name in ["swagger-ui-bundle.js", "swagger-ui.css"] {
+            let file = FILES.iter().find(|file| file.name == format!("console/{name}")).unwrap();
+            let sum = Sha256::digest(unpacked(file).unwrap());
+            let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert!(note.contains(&format!("{sum}  {name}\n")), "{name}: {sum}");
+        }
+        let weight: usize =
+            FILES.iter().filter(|file| file.brotli.is_none()).map(|file| file.gzip.len()).sum();
+        assert!(weight < 520_000, "{weight} bytes compressed");
     }
 }

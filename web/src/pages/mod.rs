@@ -53,6 +53,10 @@ pub(crate) use layout::{Layout, Section};
 pub(crate) use link::Link;
 pub(crate) use notice::Notice;
 
+/// For everything that isn't JSON: nothing from elsewhere, no script and no style in the page itself.
+pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; \
+     style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
 /// The routes of all pages.
 pub(crate) fn routes() -> Vec<Route> {
     let modules: &[fn() -> Vec<Route>] = &[

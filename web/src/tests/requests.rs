@@ -6,7 +6,7 @@ use flowlord_kernel::Code;
 
 use super::stub::{Stub, request};
 use crate::core::extract::{MAX_BODY, MAX_RESULTS};
-use crate::server::middleware::request_guard::CONTENT_SECURITY_POLICY;
+use crate::pages::CONTENT_SECURITY_POLICY;
 
 #[actix::test]
 async fn unknown_paths_are_problems() {

@@ -1,4 +1,4 @@
-//! The OpenAPI document: what the page at `/api/docs`, `/api/v1/openapi.json` and `flowlord openapi` show.
+//! The OpenAPI document: what `/api/v1/openapi.json`, the console at `/api/docs` and `flowlord openapi` show.
 //!
 //! Its schemas come from the types that are read and written, its limits from the constants that the checks use, its
 //! codes and roles from the tables that answer and let in. Tests hold it complete: every route is in it, every status

@@ -18,7 +18,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    pub(crate) fn as_str(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Path => "path",
             Self::Query => "query",
@@ -233,6 +233,7 @@ impl Operation {
     }
 
     /// Its path with its examples.
+    #[cfg(test)]
     pub(crate) fn example_path(&self) -> String {
         self.parameters.iter().filter(|parameter| parameter.place == Place::Path).fold(
             self.path.clone(),
@@ -240,28 +241,6 @@ impl Operation {
                 path.replace(&format!("{{{}}}", parameter.name), parameter.example.unwrap_or("x"))
             },
         )
-    }
-
-    /// As people write it.
-    pub(crate) fn method_shown(&self) -> String {
-        self.method.to_uppercase()
-    }
-
-    /// Where it stands on the page.
-    pub(crate) fn anchor(&self) -> String {
-        format!("{}-{}", self.method, self.path.trim_matches('/').replace(['/', '{', '}'], "-"))
-    }
-
-    /// The request of the examples, from a terminal.
-    pub(crate) fn curl(&self) -> String {
-        let (url, method) = (format!("http://127.0.0.1:8080{}", self.example_path()), self.method_shown());
-        match &self.body {
-            Some(body) => {
-                format!("curl {url} -H 'content-type: {}' -d '{}'", body.content_type, body.example)
-            }
-            None if self.method == "get" => format!("curl {url}"),
-            None => format!("curl -X {method} {url}"),
-        }
     }
 
     /// Every status that it may answer.
@@ -288,8 +267,13 @@ impl Operation {
             "operationId": format!("{}_{}", self.method, id.join("_")),
             "responses": answers,
         });
-        if !self.says.is_empty() {
-            document["description"] = json!(self.says);
+        let role = self.role.map(|role| format!("Needs the role {role}."));
+        let says: Vec<&str> = [self.says, role.as_deref().unwrap_or_default()]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect();
+        if !says.is_empty() {
+            document["description"] = json!(says.join(" "));
         }
         if !self.parameters.is_empty() {
             document["parameters"] = self.parameters.iter().map(Parameter::document).collect();
@@ -385,16 +369,6 @@ impl Body {
 }
 
 impl Success {
-    /// Its example, where there is one worth showing.
-    pub(crate) fn shown(&self) -> Option<String> {
-        match &self.example {
-            Value::Object(members) if members.is_empty() => None,
-            Value::String(text) if text.is_empty() => None,
-            Value::String(text) => Some(text.clone()),
-            example => serde_json::to_string_pretty(example).ok(),
-        }
-    }
-
     fn document(&self) -> Value {
         let content: Map<String, Value> = self
             .content

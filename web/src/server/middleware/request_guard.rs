@@ -16,14 +16,10 @@ use crate::core::auth::{admit, hooks, wants_page};
 use crate::core::context::{Api, ApiRef};
 use crate::core::problem::Problem;
 use crate::core::request_id::X_REQUEST_ID;
-use crate::pages;
+use crate::pages::{self, CONTENT_SECURITY_POLICY};
 use crate::server::middleware::audit::OpenEntry;
 use crate::server::middleware::encoding::finish;
 use crate::server::middleware::http_metrics::meter;
-
-/// For everything that isn't JSON: nothing from elsewhere, no script and no style in the page itself.
-pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; \
-     style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 const PAGE_HEADERS: [(HeaderName, &str); 5] = [
     (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
@@ -151,7 +147,10 @@ fn set_headers(headers: &mut HeaderMap, id: &HeaderValue) {
     let is_json = |value: &HeaderValue| value.as_bytes() == b"application/json";
     if !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
         for (name, value) in PAGE_HEADERS {
-            headers.insert(name, HeaderValue::from_static(value));
+            // A page may have a policy of its own.
+            if !headers.contains_key(&name) {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
         }
     }
 }
