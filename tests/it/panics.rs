@@ -59,7 +59,7 @@ async fn each_actor_restarts_after_a_panic_in_a_handler() {
     }
     panic_in(&app, "web", ActorCode::Handler, async |app| {
         let _events = app.api.open("/api/v1/events", "").await;
-        app.api.create(&json!({"type": "a"})).await;
+        app.api.create(&json!({"type": "a", "info": "x"})).await;
     })
     .await;
     app.stop().await;
@@ -84,11 +84,11 @@ async fn each_actor_restarts_after_a_panic_in_a_continuation() {
         is_answered(&app.api.post("/api/v1/lease", &json!({"topics": ["a"], "worker": "w"})).await);
     };
     panic_in(&app, "dispatch", continuation, dispatch).await;
-    app.api.create(&json!({"type": "a"})).await;
+    app.api.create(&json!({"type": "a", "info": "x"})).await;
     let leased = app.api.lease_for("a", "1h").await.unwrap();
     let result = json!({"result": "error", "msg": "failed"});
     panic_in(&app, "ingest", continuation, async |app| {
-        is_answered(&app.api.result(&leased.lease, &result).await)
+        is_answered(&app.api.result(&leased.lease, &result).await);
     })
     .await;
     panic_in(&app, "notifier", continuation, async |app| {
@@ -111,21 +111,24 @@ async fn each_actor_restarts_after_a_panic_in_a_continuation() {
     .await;
     let file = json!({"path": "/somewhere/a.csv"});
     panic_in(&app, "files", continuation, async |app| {
-        is_answered(&app.api.post("/api/v1/files", &file).await)
+        is_answered(&app.api.post("/api/v1/files", &file).await);
     })
     .await;
     panic_in(&app, "web", continuation, async |app| {
         let _events = app.api.open("/api/v1/events", "").await;
-        app.api.create(&json!({"type": "a"})).await;
+        app.api.create(&json!({"type": "a", "info": "x"})).await;
         app.clock.advance(TimeDelta::seconds(1)).await;
     })
     .await;
     panic_in(&app, "db", continuation, async |app| {
         fault::plan(&app.data(), Point::BeforeCommit, Fault::Full, 3);
-        assert_eq!(app.api.post("/api/v1/tasks", &json!({"type": "a"})).await.problem(), (503, "storage"));
+        assert_eq!(
+            app.api.post("/api/v1/tasks", &json!({"type": "a", "info": "x"})).await.problem(),
+            (503, "storage")
+        );
         app.clock.advance(TimeDelta::minutes(1)).await;
     })
     .await;
-    assert_eq!(app.api.create(&json!({"type": "a"})).await["type"], "a");
+    assert_eq!(app.api.create(&json!({"type": "a", "info": "x"})).await["type"], "a");
     app.stop().await;
 }

@@ -256,7 +256,8 @@ impl Dispatch {
     }
 
     fn offer_ready(&mut self, hint: TasksReady, ctx: &mut Context<Self>) {
-        let ids = hint.topics.iter().flat_map(|(topic, job)| self.waiting.longest(topic, job)).collect();
+        let TasksReady { topics } = hint;
+        let ids = topics.iter().flat_map(|(topic, job)| self.waiting.longest(topic, job)).collect();
         self.grant(ids, ctx);
     }
 

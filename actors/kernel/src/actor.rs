@@ -56,7 +56,7 @@ pub trait KernelActor: Actor<Context = Context<Self>> {
     ) {
         ctx.spawn(wrap_future::<_, Self>(caught(followed)).map(move |answer, actor, ctx| match answer {
             Ok(answer) => {
-                run_guarded(ActorCode::Continuation, actor, ctx, |actor, ctx| go_on(actor, answer, ctx))
+                run_guarded(ActorCode::Continuation, actor, ctx, |actor, ctx| go_on(actor, answer, ctx));
             }
             Err(panic) => restart_after(panic.as_ref(), actor, ctx),
         }));

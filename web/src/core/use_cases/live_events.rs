@@ -17,5 +17,5 @@ pub(crate) async fn subscribe(api: &Api, after: Option<&str>) -> Result<Subscrip
         // The owner tells of changes only once until they are taken.
         api.deps.writer.call(TakeChanges).await?;
     }
-    api.hub.subscribe(&api.deps.kit.clock(), after)
+    api.hub.subscribe(api.deps.kit.clock(), after)
 }
