@@ -125,10 +125,10 @@ fn describe_list(operation: Operation) -> Operation {
 }
 
 fn describe_acknowledge(operation: Operation) -> Operation {
-    operation.about("alerts", "Take care of what fails")
-        .says("It isn't told again until something else fails, or the time is over; an empty match means all.")
-        .body("which, and for how long", schema("Acknowledge"), json!({"match": {"type": "load"}, "for": "4h", "by": "ada", "note": "the disk is replaced"}))
-        .answers(200, "what it holds for, in each route", schema("Acknowledged"), json!({"until": "2026-03-02T16:00:00Z", "items": [{"route": "default", "tasks": ["load:daily"]}]}))
+    operation.about("alerts", "Acknowledge failures")
+        .says("No notification repeats what fails now until something else fails or the time is over; an empty match means everything.")
+        .body("what to acknowledge, and for how long", schema("Acknowledge"), json!({"match": {"type": "load"}, "for": "4h", "by": "ada", "note": "the disk is replaced"}))
+        .answers(200, "what is acknowledged, by route", schema("Acknowledged"), json!({"until": "2026-03-02T16:00:00Z", "items": [{"route": "default", "tasks": ["load:daily"]}]}))
         .fails(&[Code::InvalidRequest])
         .asks()
 }

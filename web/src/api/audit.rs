@@ -74,8 +74,8 @@ fn describe_list(operation: Operation) -> Operation {
         "id": 7, "at": "2026-03-02T12:00:00Z", "who": "ann", "from": "192.0.2.7", "action": "token",
         "what": "POST /api/v1/tokens", "detail": "{\"name\":\"etl\",\"role\":\"worker\"}", "status": 201,
     });
-    operation.about("service", "What people changed")
-        .says("The changes of a day, newest first, with who made them and from where. A page looks at a bounded number of them.")
+    operation.about("service", "Audit log")
+        .says("The changes of a day, newest first, with who made them and from where. A page reads a bounded number of them.")
         .query("date", "a UTC day; today unless given", json!({"type": "string", "format": "date"}))
         .query("who", "names of tokens, or of people in Slack", texts())
         .query("action", "kinds of change", json!({"type": "array", "items": {"type": "string", "enum": Action::ALL.map(Action::as_str)}}))

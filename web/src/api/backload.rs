@@ -160,7 +160,7 @@ fn executed_answer(executed: &ExecutedBackload) -> Answer {
 }
 
 fn describe_create(operation: Operation) -> Operation {
-    operation.about("workflows", "Fill history")
+    operation.about("workflows", "Create a backload")
             .says("A dry run unless `execute` is true. With `Accept: application/x-ndjson` a dry run is all its tasks, one a line.")
             .body("which stretch", schema("BackloadRequest"), json!({"task": "load", "template": "?date={yyyy}-{mm}-{dd}", "by": "day", "from": "2026-01-01", "to": "2026-01-31"}))
             .answers(200, "what would be, or was created", schema("Backloaded"), json!({
@@ -185,7 +185,7 @@ fn describe_list(operation: Operation) -> Operation {
 
 fn describe_one(operation: Operation) -> Operation {
     operation
-        .about("workflows", "One backload")
+        .about("workflows", "Read a backload")
         .path("id", "its number", "4")
         .answers(200, "how it stands, and what failed", schema("Backload"), backload_example())
         .fails(&[Code::BackloadUnknown])

@@ -49,7 +49,7 @@ pub(crate) async fn events(api: ApiRef, request: HttpRequest) -> Answer {
 }
 
 fn describe_events(operation: Operation) -> Operation {
-    operation.about("service", "What changes, live")
+    operation.about("service", "Live events")
         .says("Server-sent events: task, tasks, counts, alert, incident, workflow, snapshot, backload, file, reset. The answer goes on until the client leaves, 15 minutes are over or the service stops.")
         .query("kind", "only these", json!({"type": "array", "items": {"type": "string", "enum": Kind::ALL.map(Kind::as_str)}}))
         .query("after", "the id from which to go on", json!({"type": "string"}))

@@ -153,8 +153,8 @@ fn describe_list(operation: Operation) -> Operation {
 fn describe_arrived(operation: Operation) -> Operation {
     let one_or_many = json!({"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]});
     let recorded = json!({"anyOf": [schema("FileRecorded"), list_of("FileRecorded")]});
-    operation.about("workflows", "Tell of a file")
-        .says("Stat JSON, an object notification of GCS, S3 or MinIO, an event of EventBridge, or any of them in a CloudEvent, a Pub/Sub push or a message of SNS or SQS. What isn't about a new file is recorded and answered like one, with `ignored`. Several records are answered as `items`, each like one.")
+    operation.about("workflows", "Report a file")
+        .says("Stat JSON, an object notification of GCS, S3 or MinIO, an event of EventBridge, or any of them in a CloudEvent, a Pub/Sub push or a message of SNS or SQS. An event that is not about a new file is recorded and answered like one, with `ignored`. Several records are answered as `items`, each like one.")
         .header("Idempotency-Key", "tells versions of a file apart where nothing else does", json_of(limits::idempotency_key()))
         .body("the event, or several", one_or_many, json!({"path": "s3://bucket/in/2026-03-02.csv", "size": 1024}))
         .answers(200, "what it started", recorded, json!({

@@ -131,7 +131,7 @@ fn backup_detail(backup: BackupState, shipping: Shipping, now: DateTime<Utc>) ->
 }
 
 fn describe_alive(operation: Operation) -> Operation {
-    operation.about("service", "Whether the process lives").answers(
+    operation.about("service", "Liveness").answers(
         200,
         "it does",
         schema("Alive"),
@@ -141,7 +141,7 @@ fn describe_alive(operation: Operation) -> Operation {
 
 fn describe_ready(operation: Operation) -> Operation {
     operation
-        .about("service", "Whether it can do its work")
+        .about("service", "Readiness")
         .answers(
             200,
             "every actor answered, and the database can be written",
@@ -152,5 +152,5 @@ fn describe_ready(operation: Operation) -> Operation {
 }
 
 fn describe_status(operation: Operation) -> Operation {
-    operation.about("kept", "Whether the process lives").answers_text(200, "it does", &["text/plain"], "ok")
+    operation.about("kept", "Liveness").answers_text(200, "it does", &["text/plain"], "ok")
 }

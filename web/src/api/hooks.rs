@@ -79,7 +79,7 @@ pub(crate) const EXAMPLE_PUSH_TOKEN: &str = "flw_5e3d";
 
 fn describe_files(operation: Operation) -> Operation {
     let answer = json!({"anyOf": [schema("FileRecorded"), list_of("FileRecorded"), schema("Results")]});
-    describe(operation.about("work", "A file arrived, told by a push"))
+    describe(operation.about("work", "Report a file by a push"))
         .pushed_body("an event, as for `/api/v1/files`", json!({"path": "/srv/in/a.csv", "size": 5}))
         .answers(
             200,
@@ -90,7 +90,7 @@ fn describe_files(operation: Operation) -> Operation {
 }
 
 fn describe_results(operation: Operation) -> Operation {
-    describe(operation.about("work", "End many tasks, told by a push"))
+    describe(operation.about("work", "Post many results by a push"))
         .query("adopt", "`false` rejects done tasks that nobody created here", json!({"type": "boolean"}))
         .pushed_body(
             "results, as for `/api/v1/results`",

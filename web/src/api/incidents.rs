@@ -62,7 +62,7 @@ fn describe_list(operation: Operation) -> Operation {
     let example = json!({"route": "default", "opened": "2026-03-02T12:00:00Z", "closed": null, "alerts": 3, "steps": []});
     operation
         .about("alerts", "Incidents")
-        .says("Newest first, with what was told of each; those of today unless asked otherwise.")
+        .says("Newest first, with the notifications of each; those of today by default.")
         .query("date", "a UTC day", day_schema())
         .query("from", "not closed before; a time, or a day", json!({"type": "string"}))
         .query("to", "opened before; a time, or a day", json!({"type": "string"}))

@@ -142,8 +142,8 @@ async fn granted(api: &Api, lease: Lease, mut waiting: Waiting) -> Answer {
             let tasks = granted?;
             json(StatusCode::OK, &LeaseAnswer { tasks: tasks.iter().map(GrantedView::from).collect() })
         }
-        Ok(Err(_)) => Err(Problem::new(Code::Stopping, "dispatch was restarted; ask again")),
-        Err(_) => Err(Problem::new(Code::Timeout, "dispatch did not answer in time; ask again")),
+        Ok(Err(_)) => Err(Problem::new(Code::Stopping, "dispatch was restarted; try again")),
+        Err(_) => Err(Problem::new(Code::Timeout, "dispatch did not answer in time; try again")),
     }
 }
 
@@ -167,7 +167,7 @@ pub(crate) struct LeaseAnswer<'a> {
 /// A lease as a path names it.
 pub(crate) fn lease_token(text: &str) -> Result<LeaseToken, Problem> {
     text.parse().map_err(|_| {
-        Problem::new(Code::LeaseUnknown, "no lease looks like this: use the `lease` that came with the task")
+        Problem::new(Code::LeaseUnknown, "this is not a valid lease: use the `lease` that came with the task")
     })
 }
 
@@ -264,7 +264,7 @@ pub(crate) async fn release(
 }
 
 fn describe_lease(operation: Operation) -> Operation {
-    operation.about("work", "Take tasks")
+    operation.about("work", "Lease tasks")
         .says("Waits up to `wait` for the first task, then answers at once with what there is; an empty list at the end of the wait.")
         .body("which topics, and for how long", schema("Lease"), json!({"topics": ["load", "report:daily"], "worker": "w1", "max": 10, "wait": "0s"}))
         .answers(200, "tasks, each with its lease", schema("Leased"), json!({"tasks": [{
@@ -277,7 +277,7 @@ fn describe_lease(operation: Operation) -> Operation {
 
 fn describe_heartbeat(operation: Operation) -> Operation {
     operation
-        .about("work", "Go on with a task")
+        .about("work", "Extend a lease")
         .says("Extends the lease, and tells how far the worker is.")
         .path("lease", LEASE, EXAMPLE_LEASE)
         .optional_body("how far it is", schema("Heartbeat"), json!({"progress": 0.4, "msg": "half way"}))
@@ -292,7 +292,7 @@ fn describe_heartbeat(operation: Operation) -> Operation {
 }
 
 fn describe_result(operation: Operation) -> Operation {
-    operation.about("work", "End a task")
+    operation.about("work", "Post a result")
         .says("Answered once the result and all that follows from it are on disk. The same again is `duplicate`.")
         .path("lease", LEASE, EXAMPLE_LEASE)
         .body("how it ended", schema("Result"), json!({"result": "complete", "msg": "5 rows", "meta": {"rows": 5}}))
@@ -304,7 +304,7 @@ fn describe_result(operation: Operation) -> Operation {
 
 fn describe_release(operation: Operation) -> Operation {
     operation
-        .about("work", "Give a task back")
+        .about("work", "Release a task")
         .says("It is ready again after `delay`; the attempt isn't counted.")
         .path("lease", LEASE, EXAMPLE_LEASE)
         .optional_body("how long to wait", schema("Release"), json!({"delay": "10s"}))

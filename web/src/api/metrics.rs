@@ -111,7 +111,7 @@ fn seconds(span: TimeDelta) -> f64 {
 }
 
 fn describe_metrics(operation: Operation) -> Operation {
-    operation.about("service", "Figures for Prometheus").answers_text(
+    operation.about("service", "Metrics for Prometheus").answers_text(
         200,
         "counters, gauges and histograms",
         &["text/plain"],

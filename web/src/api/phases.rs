@@ -81,12 +81,12 @@ async fn set(api: &Api, request: HttpRequest, payload: Payload, paused: bool) ->
 }
 
 fn describe_pause(operation: Operation) -> Operation {
-    describe(operation.about("workflows", "Let a phase start nothing new"), true)
+    describe(operation.about("workflows", "Pause a phase"), true)
 }
 
 fn describe_resume(operation: Operation) -> Operation {
-    describe(operation.about("workflows", "Let a phase go on"), false).says(
-        "Slots that fell into the pause become what `missed` says; what else would have started is ready.",
+    describe(operation.about("workflows", "Resume a phase"), false).says(
+        "`missed` decides what becomes of the slots of the pause; other tasks that would have started become ready.",
     )
 }
 
@@ -94,7 +94,7 @@ fn describe(operation: Operation, paused: bool) -> Operation {
     let example = json!({"workflow": "etl/main.toml", "task": "load", "paused": paused});
     operation
         .body("which phase", schema("PhaseName"), json!({"workflow": "etl/main.toml", "task": "load"}))
-        .answers(200, "how it stands now", schema("PhaseState"), example)
+        .answers(200, "the state of the phase", schema("PhaseState"), example)
         .fails(&[Code::InvalidRequest, Code::WorkflowUnknown])
         .asks()
 }

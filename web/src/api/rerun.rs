@@ -174,14 +174,14 @@ pub(crate) async fn many(api: ApiRef, request: HttpRequest, payload: Payload) ->
     let mut many = Many { count: chosen.len(), skipped, ..Many::default() };
     if !execute {
         AuditEntry::nothing_changed(&request);
-        many.status = "dry run: nothing runs again without \"execute\":true".to_owned();
+        many.status = "dry run: nothing is rerun without \"execute\":true".to_owned();
         many.tasks = chosen.iter().take(SHOWN).map(shown).collect::<Result<_, _>>()?;
         return json(StatusCode::OK, &many);
     }
     for step in chosen.chunks(STEP) {
         many.take(&api, step).await?;
     }
-    many.status = format!("{}/{} tasks run again", many.created, many.count);
+    many.status = format!("{}/{} tasks rerun", many.created, many.count);
     let status = if many.failed.is_empty() { StatusCode::OK } else { StatusCode::MULTI_STATUS };
     json(status, &many)
 }
@@ -207,7 +207,7 @@ fn wanted(body: &[u8], query: &str) -> Result<(TaskFilter, bool), Problem> {
     let params = Params::parse(&params.encode(), FILTERS)?;
     let mut filter = list::filter(&params)?;
     if filter == TaskFilter::default() {
-        let detail = format!("say which tasks are to run again: at least one of {}", FILTERS.join(", "));
+        let detail = format!("name the tasks to rerun by at least one of {}", FILTERS.join(", "));
         return Err(Problem::invalid(detail));
     }
     // Only what is finished can run again.
@@ -280,21 +280,21 @@ fn shown(task: &Attempt) -> Result<Value, Problem> {
 }
 
 fn describe_many(operation: Operation) -> Operation {
-    let none = json!({"status": "0/0 tasks run again", "count": 0, "created": 0, "skipped": 0, "failed": [], "tasks": []});
-    operation.about("tasks", "Have tasks run again")
-            .says("All that a filter of `GET /api/v1/tasks` finds, as their latest attempt; a dry run unless `execute` is true.")
+    let none = json!({"status": "0/0 tasks rerun", "count": 0, "created": 0, "skipped": 0, "failed": [], "tasks": []});
+    operation.about("tasks", "Rerun tasks")
+            .says("Reruns the latest attempt of each task that a filter of `GET /api/v1/tasks` finds; a dry run unless `execute` is true.")
             .body("which, and whether to do it", schema("RerunFilter"), json!({"date": "2026-01-15", "result": "error", "retry": "failed", "execute": true}))
-            .answers(200, "what runs again, or would", schema("RerunTasks"), none.clone())
+            .answers(200, "the tasks that are rerun, or would be", schema("RerunTasks"), none.clone())
             .answers(207, "some could not be created", schema("RerunTasks"), none)
             .fails(&[Code::InvalidRequest])
             .asks()
 }
 
 fn describe_one(operation: Operation) -> Operation {
-    operation.about("tasks", "Have one task run again")
-            .says("A new attempt of the same chain, with all its retries before it. With `\"execute\":false` a dry run: nothing runs, and the answer is the task that would.")
+    operation.about("tasks", "Rerun a task")
+            .says("A new attempt of the same chain, with all its retries before it. `\"execute\":false` makes a dry run: nothing is created, and the answer is the task that would be.")
             .path("uid", "the attempt", "064c0953867001")
-            .optional_body("whether to do it; it is done unless that is said", schema("Rerun"), json!({"execute": true}))
+            .optional_body("whether to do it; true by default", schema("Rerun"), json!({"execute": true}))
             .answers(201, "the new attempt", schema("Task"), task_example())
             .answers(200, "the task that would be rerun", schema("Task"), task_example())
             .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::TaskUnfinished])
@@ -304,10 +304,12 @@ fn describe_one(operation: Operation) -> Operation {
 fn describe_cancel(operation: Operation) -> Operation {
     operation
         .about("tasks", "Cancel a task")
-        .says("One that waits ends; the worker of one that is leased is told by its next heartbeat.")
+        .says(
+            "A waiting task ends at once; the worker of a leased one is told to stop at its next heartbeat.",
+        )
         .path("uid", "the attempt", "064c0953867001")
         .optional_body("why", schema("Cancel"), json!({"note": "the source is wrong"}))
-        .answers(200, "as it stands now", schema("Task"), task_example())
+        .answers(200, "the task", schema("Task"), task_example())
         .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::AlreadyFinished])
         .asks()
 }

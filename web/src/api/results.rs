@@ -41,7 +41,7 @@ const MAX_ITEMS: usize = 50_000;
 const MOST_AHEAD: TimeDelta = TimeDelta::days(1);
 
 /// How results are sent.
-const FORMS: &str = "send an array of results, or one result a line";
+const FORMS: &str = "send an array of results, or one result per line";
 
 /// What became of the results.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -149,7 +149,7 @@ fn split(form: Form, body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
         if first == Some(b'{') {
             return Ok(vec![body]);
         }
-        return Err(Problem::new(Code::InvalidJson, format!("a value alone is no result: {FORMS}")));
+        return Err(Problem::new(Code::InvalidJson, format!("a single value is not a result: {FORMS}")));
     }
     let lines: Vec<&[u8]> =
         body.split(|byte| *byte == b'\n').filter(|line| first_byte(line).is_some()).collect();
@@ -174,7 +174,8 @@ fn whose(api: &Api, doc: &mut Doc<'_>) -> Result<Whose, Problem> {
         return Ok(Whose::Claimed(Claim::Lease(lease_token(lease)?)));
     }
     let uid = given(doc, Field::Uid).map(|uid| {
-        uid.parse::<Uid>().map_err(|_| unknown(format!("`{uid}` is no uid: a uid is 14 hexadecimal digits")))
+        uid.parse::<Uid>()
+            .map_err(|_| unknown(format!("`{uid}` is not a uid: a uid is 14 hexadecimal digits")))
     });
     match (uid.transpose()?, given(doc, Field::Type), created(doc)) {
         (Some(uid), Some(_), Ok(Some(created))) => Ok(Whose::Done(Some(uid), done_task(api, doc, created))),
@@ -182,7 +183,7 @@ fn whose(api: &Api, doc: &mut Doc<'_>) -> Result<Whose, Problem> {
         (None, Some(_), Ok(Some(created))) => Ok(Whose::Done(None, done_task(api, doc, created))),
         (None, _, Err(problem)) => Err(problem),
         (None, ..) => Err(Problem::invalid(
-            "nothing says whose result this is: write `lease`, or `uid`, or `type`, `job`, `id` and `created`",
+            "the task of this result is not named: write `lease`, or `uid`, or `type`, `job`, `id` and `created`",
         )),
     }
 }
@@ -308,7 +309,7 @@ async fn submit(
 }
 
 fn describe_results(operation: Operation) -> Operation {
-    operation.about("work", "End many tasks")
+    operation.about("work", "Post many results")
         .says("An array, or one JSON value a line (`application/x-ndjson`): results under a lease, or done tasks in Task JSON. Each is judged alone. A done task that nobody created here is recorded, with all that follows from it. The body may be in the envelope of a Pub/Sub or SNS push.")
         .query("adopt", "`false` rejects done tasks that nobody created here", json!({"type": "boolean"}))
         .body("results", json!({"type": "array", "items": schema("ResultItem")}), json!([{"lease": EXAMPLE_LEASE, "result": "complete"}]))

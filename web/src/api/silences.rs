@@ -63,9 +63,9 @@ pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> 
     let silence = AddSilence {
         now,
         matcher: wanted.matching.checked()?,
-        until: required("for", until, "how long it holds, like \"4h\", or an end as `until`")?,
+        until: required("for", until, "how long the silence lasts, like \"4h\", or an end as `until`")?,
         by: by(wanted.by, &request)?,
-        reason: required("reason", note("reason", wanted.reason)?, "why these alerts aren't told")?,
+        reason: required("reason", note("reason", wanted.reason)?, "why these alerts are not to be sent")?,
     };
     let silence = api.deps.writer.call(silence).await?;
     log::info!(
@@ -96,7 +96,7 @@ pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
 /// Ends one. What it silenced isn't told afterwards.
 pub(crate) async fn remove(api: ApiRef, id: Path<String>) -> Answer {
     let unknown = || {
-        let detail = format!("there is no silence `{id}`: GET /api/v1/silences lists those that hold");
+        let detail = format!("there is no silence `{id}`: GET /api/v1/silences lists the active ones");
         Problem::new(Code::SilenceUnknown, detail)
     };
     let number = id.parse().map_err(|_| unknown())?;

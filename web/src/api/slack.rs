@@ -27,7 +27,7 @@ pub(crate) async fn interactive(api: ApiRef, request: HttpRequest, payload: Payl
     let (timestamp, signature) = (header(&request, TIMESTAMP)?, header(&request, SIGNATURE)?);
     let body = slack_body(&request, payload).await?;
     // The signature is over the body as it came.
-    let body = String::from_utf8(body.to_vec()).map_err(|_| Problem::invalid("the body is no UTF-8"))?;
+    let body = String::from_utf8(body.to_vec()).map_err(|_| Problem::invalid("the body is not UTF-8"))?;
     api.deps.buttons.call(SlackCall { timestamp, signature, body }).await?;
     Ok(HttpResponse::Ok().finish())
 }

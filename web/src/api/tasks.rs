@@ -198,8 +198,8 @@ fn describe_list(operation: Operation) -> Operation {
     let sorts = TaskSort::ALL.map(TaskSort::as_str);
     operation.about("tasks", "Find tasks")
         .says(
-            "A page looks at a bounded number of tasks. One that says `looked_until` didn't look at all that may fit, \
-             and may hold few or none: `next` goes on there. By `created` the order is that of the whole range; any \
+            "A page reads a bounded number of tasks. One with `looked_until` did not read all that may match, \
+             and may have few or none: `next` continues there. By `created` the order is that of the whole range; any \
              other `sort` orders pieces of the newest tasks that fit, one piece after the other.",
         )
         .query("date", "a UTC day of creation", day_schema())
@@ -221,7 +221,7 @@ fn describe_list(operation: Operation) -> Operation {
 
 fn describe_one(operation: Operation) -> Operation {
     operation
-        .about("tasks", "One attempt")
+        .about("tasks", "Read a task")
         .path("uid", "the attempt", "064c0953867001")
         .answers(200, "the attempt", schema("Task"), task_example())
         .fails(&[Code::TaskUnknown])

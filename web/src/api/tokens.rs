@@ -112,7 +112,7 @@ fn describe_list(operation: Operation) -> Operation {
 
 fn describe_add(operation: Operation) -> Operation {
     operation
-        .about("service", "Make a token")
+        .about("service", "Create a token")
         .body("whose", schema("NewToken"), json!({"name": "etl-workers", "role": "worker"}))
         .answers(
             201,

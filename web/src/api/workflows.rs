@@ -83,7 +83,7 @@ fn describe_list(operation: Operation) -> Operation {
 
 fn describe_one(operation: Operation) -> Operation {
     operation
-        .about("workflows", "One workflow file")
+        .about("workflows", "Read a workflow file")
         .path("file", "its path below the workflow root, with its slashes", "etl/main.toml")
         .answers(200, "the file", schema("Workflow"), workflow_example())
         .fails(&[Code::WorkflowUnknown])
@@ -92,7 +92,7 @@ fn describe_one(operation: Operation) -> Operation {
 
 fn describe_refresh(operation: Operation) -> Operation {
     operation
-        .about("workflows", "Look at the workflow files now")
+        .about("workflows", "Reload workflows")
         .answers(
             200,
             "what changed",

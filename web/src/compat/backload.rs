@@ -96,7 +96,7 @@ fn dry_run(api: ApiRef, planned: Arc<Planned>) -> HttpResponse {
 }
 
 fn describe_backload(operation: Operation) -> Operation {
-    operation.about("kept", "Fill history")
+    operation.about("kept", "Create a backload")
         .body("which stretch", schema("BackloadRequest"), json!({"task": "load", "template": "?date={yyyy}-{mm}-{dd}", "by": "day", "from": "2026-01-01", "to": "2026-01-31"}))
         .answers(200, "the tasks", json!({"type": "object"}), json!({"Status": "DRY RUN ONLY", "Count": 0, "Tasks": []}))
         .answers(202, "it goes on in the background", json!({"type": "object"}), json!({}))

@@ -118,7 +118,7 @@ pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {
             count => format!(" (and {} more)", count - 1),
         };
         return Err(Problem::invalid(format!(
-            "{first}{more}: the last good version counts until it is mended"
+            "{first}{more}: the last good version stays in use until it is fixed"
         )));
     }
     let mut files = found.added;
@@ -141,7 +141,7 @@ pub(crate) async fn notify(api: ApiRef, request: HttpRequest) -> Answer {
     api.hosts.may_change(request.headers())?;
     if !api.config.slack {
         return Err(Problem::invalid(
-            "no Slack is configured: set notify.url, or notify.token and notify.channel, and start again",
+            "Slack is not configured: set notify.url, or notify.token and notify.channel, and restart",
         ));
     }
     let now = api.deps.kit.now();
@@ -170,15 +170,14 @@ fn arrived(fate: Fate) -> Answer {
     let failed = |detail: String| Err(Problem::new(Code::SlackFailed, detail));
     match fate {
         Fate::Arrived => Ok(text("sent: Slack took the message\n".to_owned())),
-        Fate::Refused { error, retry_at } => failed(format!(
-            "the message didn't arrive: {error}; it is tried again from {} on",
-            time(retry_at)
-        )),
+        Fate::Refused { error, retry_at } => {
+            failed(format!("the message didn't arrive: {error}; it is sent again from {} on", time(retry_at)))
+        }
         Fate::Unknown { error, retry_at } => failed(format!(
             "it is unknown whether the message arrived: {error}; it is sent again, and says so, from {} on",
             time(retry_at)
         )),
-        Fate::Waits { ahead: 0, .. } => Ok(waits("it hasn't been tried yet")),
+        Fate::Waits { ahead: 0, .. } => Ok(waits("no attempt was made yet")),
         Fate::Waits { ahead, error } => {
             let why = error.map(|error| format!(", and of the first one Slack said: {error}"));
             let are = if ahead == 1 { "message is" } else { "messages are" };
@@ -260,7 +259,7 @@ fn typed(content_type: &'static str, body: String) -> HttpResponse {
 
 fn describe_info(operation: Operation) -> Operation {
     operation
-        .about("kept", "What starts when")
+        .about("kept", "Upcoming slots")
         .answers(
             200,
             "files, phases and their times",
@@ -294,8 +293,8 @@ fn describe_task(operation: Operation) -> Operation {
 }
 
 fn describe_refresh(operation: Operation) -> Operation {
-    operation.about("kept", "Look at the workflow files now")
-        .says("Also removes old history and takes a snapshot. 400 while any file doesn't load; the others count all the same.")
+    operation.about("kept", "Reload workflows")
+        .says("Also removes old history and takes a snapshot. 400 while any file doesn't load; the others are still used.")
         .answers(200, "what changed", json!({"type": "object"}), json!({"Files": ["a.toml"], "Cache": "…", "Updated": "2026-03-02T12:00:00Z"}))
         .fails(&[Code::InvalidRequest])
         .asks()
@@ -310,7 +309,7 @@ fn describe_notify(operation: Operation) -> Operation {
             202,
             "stored, and not sent yet",
             &["text/plain"],
-            "stored, and not sent yet: it hasn't been tried yet\n",
+            "stored, and not sent yet: no attempt was made yet\n",
         )
         .fails(&[Code::InvalidRequest, Code::SlackFailed])
         .asks()

@@ -77,7 +77,7 @@ fn of_that_time(mut tasks: Vec<Attempt>, created: DateTime<Utc>) -> Option<Attem
 
 fn describe_rerun(operation: Operation) -> Operation {
     operation
-        .about("kept", "Have one task run again")
+        .about("kept", "Rerun a task")
         .says("Named by what the reference system knows of it.")
         .body(
             "which",

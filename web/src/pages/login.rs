@@ -50,8 +50,7 @@ pub(crate) async fn login(api: ApiRef, request: HttpRequest, payload: Payload) -
     let hash = hash_of(fields.first("token").unwrap_or_default().trim());
     let Some(who) = api.tokens.by_hash(&hash).await? else {
         api.failures.count(from, now);
-        let mut again =
-            page(&api, &request, next, "This token isn't known. It was removed, or is mistyped.")?;
+        let mut again = page(&api, &request, next, "This token is unknown. It was removed, or is mistyped.")?;
         *again.status_mut() = StatusCode::UNAUTHORIZED;
         return Ok(again);
     };

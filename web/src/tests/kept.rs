@@ -167,7 +167,7 @@ async fn a_test_message_that_does_not_arrive_tells_slack_s_own_words() {
         assert!(detail.starts_with(expected), "{detail}");
     }
     for (ahead, error, expected) in [
-        (0, None, "it hasn't been tried yet"),
+        (0, None, "no attempt was made yet"),
         (1, None, "1 message is sent before it"),
         (2, Some(error), "2 messages are sent before it, and of the first one Slack said: Slack answered"),
     ] {

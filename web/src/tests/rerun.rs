@@ -81,7 +81,7 @@ async fn many_run_again_only_when_that_is_said() {
     let done = stub.post(path, r#"{"result":"error","execute":true}"#).await.ok();
     assert_eq!((&done["created"], &done["failed"]), (&json!(2), &json!([])));
     assert_eq!(done["tasks"][0]["parent"], finished(1).uid.to_string());
-    assert_eq!(done["status"], "2/2 tasks run again");
+    assert_eq!(done["status"], "2/2 tasks rerun");
 
     stub.rerun(|ask| {
         let one = ask.tasks[0].uid;

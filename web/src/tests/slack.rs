@@ -57,7 +57,7 @@ async fn what_slack_does_not_post_is_refused() {
     assert_eq!((status, code.as_str()), (401, "unauthorized"));
     assert!(detail.contains("x-slack-request-timestamp") && detail.contains("only Slack"), "{detail}");
     let binary = stub.send(signed(&b"payload=\xff"[..])).await.problem();
-    assert_eq!((binary.0, binary.2.as_str()), (400, "the body is no UTF-8"));
+    assert_eq!((binary.0, binary.2.as_str()), (400, "the body is not UTF-8"));
     assert_eq!(stub.send(signed("x".repeat(MAX_BODY + 1))).await.problem().0, 413);
     assert_eq!(stub.get("/slack/interactive").await.code(), "method_not_allowed");
 }

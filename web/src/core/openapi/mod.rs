@@ -19,9 +19,9 @@ pub(crate) use values::{day_schema, one_of, task_example, texts};
 /// What operations are about, in the order in which they are shown.
 pub(crate) const TAGS: [(&str, &str); 6] = [
     ("work", "What workers ask: tasks, leases, results."),
-    ("tasks", "Tasks, looked at and changed by people and programs."),
-    ("workflows", "Workflow files, their phases, and history to be filled."),
-    ("alerts", "What went wrong, and what is told of it."),
+    ("tasks", "Tasks, read and changed by people and programs."),
+    ("workflows", "Workflow files, their phases, and backloads."),
+    ("alerts", "What went wrong, and the notifications about it."),
     ("service", "The service itself: totals, snapshots, tokens, events, health."),
     ("kept", "Kept from the reference system: same paths, same JSON."),
 ];

@@ -137,7 +137,7 @@ impl ExecutedBackload {
         let mut told = Vec::new();
         if self.goes_on {
             told.extend(problem.clone());
-            told.push(format!("it goes on in the background, see /api/v1/backloads/{}", self.id));
+            told.push(format!("it continues in the background, see /api/v1/backloads/{}", self.id));
         }
         told.extend(failed.first().map(|first| first.why.clone()));
         if *skipped > 0 {

@@ -12,7 +12,7 @@ use crate::core::problem::Problem;
 
 /// The task that a path names.
 pub(crate) fn parse_uid(path: &str) -> Result<Uid, Problem> {
-    path.parse().map_err(|err| Problem::new(Code::TaskUnknown, format!("`{path}` is no task: {err}")))
+    path.parse().map_err(|err| Problem::new(Code::TaskUnknown, format!("`{path}` is not a task: {err}")))
 }
 
 /// The task, if it is there.
@@ -20,7 +20,7 @@ fn found_task(uid: Uid, task: Option<Attempt>) -> Result<Attempt, Problem> {
     task.ok_or_else(|| {
         Problem::new(
             Code::TaskUnknown,
-            format!("there is no task {uid}; tasks are kept as long as [history] says"),
+            format!("there is no task {uid}; tasks are kept for `history.retention`"),
         )
     })
 }
