@@ -337,6 +337,6 @@ mod tests {
             "the indexes are back"
         );
         let again = write_history(&plan(), folder.path()).unwrap_err().to_string();
-        assert!(again.contains("is there already"), "{again}");
+        assert!(again.contains("already exists"), "{again}");
     }
 }

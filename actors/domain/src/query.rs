@@ -302,7 +302,7 @@ mod tests {
         assert!(!query.is_empty() && Query::lenient("&&").is_empty());
         assert_eq!(
             Query::parse("a=1;b").unwrap_err().to_string(),
-            "`a=1;b` holds a semicolon: separate by `&`, write a semicolon as %3B"
+            "`a=1;b` has a semicolon: separate by `&`, write a semicolon as %3B"
         );
         for (written, escape) in
             [("a=%z", "`%z` in"), ("a=%1", "`%1` in"), ("a=%", "`%` in"), ("a=1%4x2", "`%4x` in")]

@@ -133,8 +133,8 @@ mod tests {
             ("999us", "is out of range: write 1ms to 30d"),
             ("721h", "is out of range"),
             ("exp:1m,1h", "after the comma comes `max=`"),
-            ("exp:1h,max=1m", "max is below the first wait"),
-            ("exp:1h,max=soon", "retry_delay: `soon` is no duration"),
+            ("exp:1h,max=1m", "max is below the first delay"),
+            ("exp:1h,max=soon", "retry_delay: `soon` is not a duration"),
         ] {
             let told = RetryDelay::parse(text).unwrap_err();
             assert!(told.contains(says), "{text}: {told}");

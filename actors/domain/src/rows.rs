@@ -204,6 +204,6 @@ mod tests {
         let texts: Vec<_> = rows.iter().map(|row| format!("{}{}", row.0["a"], row.0["b"])).collect();
         assert_eq!(texts, ["1x", "2y"]);
         let wrong = lists(&[("a", &["1"]), ("b", &["x", "y"])]).unwrap_err();
-        assert_eq!(wrong, "inconsistent lengths in meta 1 != 2: give each list as many values");
+        assert_eq!(wrong, "inconsistent lengths in meta 1 != 2: give each list the same number of values");
     }
 }

@@ -370,7 +370,7 @@ mod tests {
         assert_eq!(Row::from_json(&Value::Null), Some(Row::default()));
         assert_eq!(Row::from_json(&serde_json::json!([])), None);
         let wrong = Row::from_json_lines("{}\n \n{\"a\"\n").unwrap_err().to_string();
-        assert!(wrong.starts_with("line 3: no JSON ("), "{wrong}");
+        assert!(wrong.starts_with("line 3: not JSON ("), "{wrong}");
     }
 
     proptest! {

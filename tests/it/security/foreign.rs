@@ -94,6 +94,8 @@ async fn no_page_can_be_framed_or_run_a_script_from_elsewhere() {
             policy.contains("frame-ancestors 'none'") && policy.contains("default-src 'none'"),
             "{policy}"
         );
+        // The icons of the console stand in its styles.
+        let policy = if path == "/api/docs" { policy.replace("img-src 'self' data:", "") } else { policy };
         for loose in ["unsafe-inline", "unsafe-eval", "*", "http:", "https:", "data:"] {
             assert!(!policy.contains(loose), "{path}: {policy}");
         }

@@ -383,7 +383,7 @@ fn only_errors_are_errors() {
 #[test]
 fn a_control_character_is_pointed_at() {
     let found = of_rule("cron=@daily&meta=k:1\t2");
-    assert_eq!(found, "29: the rule holds a control character: take it out or write it as %0A");
+    assert_eq!(found, "29: the rule has a control character: remove it or write it as %0A");
 }
 
 #[test]
@@ -436,7 +436,7 @@ fn one_name_is_for_several_starts_that_fail_alike() {
         let parent = "[[phase]]\ntask = \"p\"\nrule = \"cron=@daily\"\n";
         let phase = |keys: &str| format!("[[phase]]\ntask = \"a\"\n{keys}\ntemplate = \"x\"\n");
         let found = findings(&(parent.to_owned() + &phase(first) + &phase(second)));
-        found.iter().any(|found| found.contains("a is there twice"))
+        found.iter().any(|found| found.contains("a is defined twice"))
     };
     let (daily, hourly, files) =
         ("rule = \"cron=@daily\"", "rule = \"cron=@hourly\"", "rule = \"files=/in/*\"");
@@ -463,7 +463,7 @@ fn a_problem_is_pointed_at_behind_the_documented_form_of_require() {
     };
     let found = child("require:{meta:a}&retry_delay=soon");
     assert!(found[0].starts_with("w.toml:7:38: retry_delay: `soon`"), "{found:?}");
-    assert!(child("retry_delay=1s&require:a")[0].contains(":7:33: require `a` asks for nothing"));
+    assert!(child("retry_delay=1s&require:a")[0].contains(":7:33: require `a` names no key"));
     assert_eq!(child("require={meta:a}&require={meta:b}"), Vec::<String>::new(), "lists may come twice");
 }
 

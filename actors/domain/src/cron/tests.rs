@@ -146,8 +146,8 @@ fn what_a_field_cannot_be_says_so() {
         ("1/2/3 * * * *", "minute `1/2/3` has two slashes"),
         ("1-2-3 * * * *", "minute `1-2-3` has two hyphens"),
         ("*/0 * * * *", "minute `*/0` steps by 0"),
-        ("*/x * * * *", "minute `*/x` holds `x`"),
-        ("1-x * * * *", "minute `1-x` holds `x`"),
+        ("*/x * * * *", "minute `*/x` has `x`"),
+        ("1-x * * * *", "minute `1-x` has `x`"),
         ("60 * * * *", "minute `60` is out of range: 0 to 59"),
         ("60 0 * * * *", "second `60` is out of range: 0 to 59"),
         ("5-3 * * * *", "minute `5-3` is out of range"),
@@ -156,10 +156,10 @@ fn what_a_field_cannot_be_says_so() {
         ("* * 32 * *", "day of month `32` is out of range"),
         ("* * * 13 *", "month `13` is out of range: 1 to 12"),
         ("* * * * 7", "day of week `7` is out of range: 0 to 6"),
-        ("* * * * -1", "day of week `-1` holds ``"),
+        ("* * * * -1", "day of week `-1` has ``"),
         ("@never", "`@never` is unknown: use @yearly"),
-        ("@every soon", "@every: `soon` is no duration"),
-        ("TZ=Nowhere 0 0 * * *", "`Nowhere` is no time zone"),
+        ("@every soon", "@every: `soon` is not a duration"),
+        ("TZ=Nowhere 0 0 * * *", "`Nowhere` is not a time zone"),
     ] {
         let error = Schedule::parse(spec, Tz::UTC).unwrap_err().to_string();
         assert!(error.starts_with(says), "{spec}: {error}");

@@ -344,7 +344,7 @@ fn one_sign_of_an_envelope_alone_is_none() {
     for key in ["Type", "TopicArn"] {
         assert_eq!(file(&json!({"path": "/in/a", key: "x"})).path, "/in/a", "{key}");
     }
-    assert!(told_with(&[], "").unwrap_err().to_string().starts_with("the event is no JSON"));
+    assert!(told_with(&[], "").unwrap_err().to_string().starts_with("the event is not JSON"));
 }
 
 proptest! {
