@@ -70,7 +70,8 @@ async fn each_actor_restarts_after_a_panic_in_a_continuation() {
     let app = TestApp::bot_configured(WORKFLOW, everything).await;
     let continuation = ActorCode::Continuation;
     for actor in ["scheduler", "watch", "shipper", "files", "deadman", "library"] {
-        panic_in(&app, actor, continuation, async |app| app.clock.advance(TimeDelta::minutes(11)).await).await;
+        panic_in(&app, actor, continuation, async |app| app.clock.advance(TimeDelta::minutes(11)).await)
+            .await;
     }
     panic_in(&app, "alerts", continuation, async |app| app.clock.advance(TimeDelta::minutes(70)).await).await;
     panic_in(&app, "retention", continuation, async |app| {

@@ -12,7 +12,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::core::answer::{List, json};
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::extract::{json_body, object};
 use crate::core::limits;
 use crate::core::openapi::{Operation, day_schema, list_of, schema, texts};
@@ -37,12 +37,12 @@ const EXAMPLE: &str = r#"{"match":{"type":"load"},"for":"4h","by":"ada","note":"
 const FILTERS: &[&str] = &["date", "from", "to", "type", "job", "workflow", "kind", "limit", "cursor"];
 
 /// Newest first; of today unless asked otherwise.
-pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
+pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), FILTERS)?;
     let limit = params.limit()?;
-    let (from, to) = params.period_or_day(api.deps.kit.now())?;
+    let (from, to) = params.period_or_day(context.deps.kit.now())?;
     let query = ListAlerts { from, to, filter: filter(&params)?, after: params.cursor()?, limit: limit + 1 };
-    let mut alerts = api.deps.view_reader.call(query).await?;
+    let mut alerts = context.deps.view_reader.call(query).await?;
     let more = alerts.len() > limit;
     alerts.truncate(limit);
     let next = alerts.last().filter(|_| more).map(|alert| alert.row.to_string());
@@ -84,11 +84,11 @@ pub(crate) struct AcknowledgeBody {
 }
 
 /// Somebody takes care of what fails: repeats stop until something else does, or the time is over.
-pub(crate) async fn acknowledge(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn acknowledge(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     Params::none(&request)?;
     let body = json_body(&request, payload).await?;
     let wanted: AcknowledgeBody = object(&body, EXAMPLE)?;
-    let now = api.deps.kit.now();
+    let now = context.deps.kit.now();
     let until = until(wanted.r#for, wanted.until.as_deref(), now)?.unwrap_or(now + HOLDS);
     let said = Acknowledge {
         route: None,
@@ -98,7 +98,7 @@ pub(crate) async fn acknowledge(api: ApiRef, request: HttpRequest, payload: Payl
         note: note("note", wanted.note)?.unwrap_or_default(),
     };
     log::info!("event=acknowledge match={:?} until={until} by={:?}", said.matcher.to_string(), said.by);
-    let taken = api.deps.alerts.call(said).await?;
+    let taken = context.deps.alerts.call(said).await?;
     json(StatusCode::OK, &Taken::new(until, taken.iter().map(TakenView::from).collect()))
 }
 

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::ObjectBuilder;
 
 use crate::core::answer::{LookedList, json};
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::limits;
 use crate::core::openapi::{Operation, schema, texts};
 use crate::core::params::Params;
@@ -60,10 +60,10 @@ fn actions() -> ObjectBuilder {
 }
 
 /// The changes of a day, newest first.
-pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
+pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["date", "who", "action", "limit", "cursor"])?;
-    let date = params.date()?.unwrap_or_else(|| api.deps.kit.now().date_naive());
-    let page = api.deps.view_reader.call(list_changes(&params, date, params.limit()?)?).await?;
+    let date = params.date()?.unwrap_or_else(|| context.deps.kit.now().date_naive());
+    let page = context.deps.view_reader.call(list_changes(&params, date, params.limit()?)?).await?;
     let items = page.changes.iter().map(ChangeView::from).collect();
     let next = page.next.map(|next| next.to_string());
     json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until.map(Stamp) })

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::core::answer::{List, json};
 use crate::core::audit_entry::AuditEntry;
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::extract::{json_body, object};
 use crate::core::limits::MAX_PLANNED_TASKS;
 use crate::core::openapi::{Operation, list_of, schema};
@@ -46,22 +46,22 @@ pub(crate) fn routes() -> Vec<Route> {
 const EXAMPLE: &str = r#"{"task":"load","from":"2026-01-01","to":"2026-01-31"}"#;
 
 /// Shows or creates the tasks of a stretch of history.
-pub(crate) async fn create(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn create(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     Params::none(&request)?;
     let body = json_body(&request, payload).await?;
     let wanted: Request = object(&body, EXAMPLE)?;
     wanted.strict().map_err(|err| Problem::invalid(err.to_string()))?;
     let (execute, background) = (wanted.execute, wanted.background);
     let (offset, limit) = (wanted.offset, limit(&wanted)?);
-    let planned = plan_backload(&api, wanted).await?;
+    let planned = plan_backload(&context, wanted).await?;
     if execute {
-        return executed_answer(&execute_backload(&api, planned, background).await?);
+        return executed_answer(&execute_backload(&context, planned, background).await?);
     }
     AuditEntry::nothing_changed(&request);
     if request.headers().get(ACCEPT).is_some_and(|accept| accept == LINES) {
-        return Ok(lines(api, planned, offset));
+        return Ok(lines(context, planned, offset));
     }
-    let page = preview_backload(&api, &planned, offset, limit).await?;
+    let page = preview_backload(&context, &planned, offset, limit).await?;
     let status = match planned.message.as_str() {
         "" => "dry run: nothing is created without \"execute\":true".to_owned(),
         told => format!("dry run: nothing is created without \"execute\":true; {told}"),
@@ -92,16 +92,17 @@ fn limit(wanted: &Request) -> Result<usize, Problem> {
 const LINES: &str = "application/x-ndjson";
 
 /// All tasks of a dry run from one on, a line each; made as the client reads them.
-fn lines(api: ApiRef, planned: Arc<Planned>, from: usize) -> HttpResponse {
+fn lines(context: ContextRef, planned: Arc<Planned>, from: usize) -> HttpResponse {
     let lines = try_unfold(from, move |next| {
-        let (api, planned) = (api.clone(), Arc::clone(&planned));
+        let (context, planned) = (context.clone(), Arc::clone(&planned));
         async move {
             if next >= planned.plan.count() {
                 return Ok(None);
             }
             // A client must be able to tell a list that broke off from one that ended.
-            let page =
-                preview_backload(&api, &planned, next, STEP).await.map_err(|problem| broken_off(&problem))?;
+            let page = preview_backload(&context, &planned, next, STEP)
+                .await
+                .map_err(|problem| broken_off(&problem))?;
             let mut text = Vec::new();
             for task in &page.tasks {
                 serde_json::to_writer(&mut text, &PlannedView::from(task))?;
@@ -118,11 +119,11 @@ fn lines(api: ApiRef, planned: Arc<Planned>, from: usize) -> HttpResponse {
 }
 
 /// Backloads, newest first.
-pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
+pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["limit", "cursor"])?;
     let limit = params.limit()?;
     let read = ReadBackloads { running: false, after: params.cursor()?, limit: limit + 1 };
-    let mut stored = api.deps.view_reader.call(read).await?;
+    let mut stored = context.deps.view_reader.call(read).await?;
     let more = stored.len() > limit;
     stored.truncate(limit);
     let next = stored.last().filter(|_| more).map(|stored| stored.id.to_string());
@@ -131,16 +132,16 @@ pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
 }
 
 /// One backload and what of it failed.
-pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
-    let (stored, failures) = read_backload(&api, parse_backload_id(&path)?).await?;
+pub(crate) async fn one(context: ContextRef, path: Path<String>) -> Answer {
+    let (stored, failures) = read_backload(&context, parse_backload_id(&path)?).await?;
     json(StatusCode::OK, &BackloadView::new(&stored, Some(&failures)))
 }
 
 /// Pauses, resumes or cancels one.
-pub(crate) async fn change(api: ApiRef, path: Path<(String, String)>) -> Answer {
+pub(crate) async fn change(context: ContextRef, path: Path<(String, String)>) -> Answer {
     let (number, change) = path.into_inner();
     let change = ChangeBackload { id: parse_backload_id(&number)?, to: state_after(&change) };
-    let stored = api.deps.backload.call(change).await?;
+    let stored = context.deps.backload.call(change).await?;
     json(StatusCode::OK, &BackloadView::new(&stored, None))
 }
 

@@ -8,7 +8,7 @@ use flowlord_messages::tasks::ChainBeginning;
 use serde_json::json;
 
 use crate::core::answer::{List, json};
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::openapi::{Operation, list_of, task_example};
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
@@ -22,10 +22,10 @@ pub(crate) fn routes() -> Vec<Route> {
 const ALL: usize = 1_000_000_000;
 
 /// The attempts, oldest first; each but the first names its parent.
-pub(crate) async fn chain(api: ApiRef, path: Path<String>) -> Answer {
+pub(crate) async fn chain(context: ContextRef, path: Path<String>) -> Answer {
     let id = path.into_inner();
     let all = ChainBeginning { id: id.clone(), limit: ALL };
-    let tasks = api.deps.view_reader.call(all).await?.attempts;
+    let tasks = context.deps.view_reader.call(all).await?.attempts;
     if tasks.is_empty() {
         return Err(Problem::new(Code::ChainUnknown, format!("no task has the id `{id}`")));
     }

@@ -8,9 +8,9 @@ use flowlord_kernel::Code;
 use futures_util::StreamExt as _;
 use serde_json::json;
 
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::hang_up::HangUp;
-use crate::core::live_events::{Kind, Kinds, stream};
+use crate::core::live_events::{EventKind, EventKinds, stream};
 use crate::core::openapi::Operation;
 use crate::core::params::Params;
 use crate::core::problem::Answer;
@@ -27,9 +27,9 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Goes on until the client leaves or the service stops.
-pub(crate) async fn events(api: ApiRef, request: HttpRequest) -> Answer {
+pub(crate) async fn events(context: ContextRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["kind", "after"])?;
-    let kinds = Kinds::parse(params.many("kind"))?;
+    let kinds = EventKinds::parse(params.many("kind"))?;
     let mut answer = HttpResponse::Ok();
     answer
         .insert_header((CONTENT_TYPE, HeaderValue::from_static("text/event-stream")))
@@ -39,7 +39,7 @@ pub(crate) async fn events(api: ApiRef, request: HttpRequest) -> Answer {
     }
     // What a browser saw last counts more than where its page began.
     let seen = request.headers().get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
-    let subscription = subscribe(&api, seen.or(params.one("after")?)).await?;
+    let subscription = subscribe(&context, seen.or(params.one("after")?)).await?;
     let events = stream(subscription, kinds);
     Ok(match HangUp::of(&request) {
         // A place among those who look on isn't kept for somebody who may be gone.
@@ -51,7 +51,7 @@ pub(crate) async fn events(api: ApiRef, request: HttpRequest) -> Answer {
 fn describe_events(operation: Operation) -> Operation {
     operation.about("service", "Live events")
         .says("Server-sent events: task, tasks, counts, alert, incident, workflow, snapshot, backload, file, reset. The answer goes on until the client leaves, 15 minutes are over or the service stops.")
-        .query("kind", "only these", json!({"type": "array", "items": {"type": "string", "enum": Kind::ALL.map(Kind::as_str)}}))
+        .query("kind", "only these", json!({"type": "array", "items": {"type": "string", "enum": EventKind::ALL.map(EventKind::as_str)}}))
         .query("after", "the id from which to go on", json!({"type": "string"}))
         .header("Last-Event-ID", "the same, as browsers say it", json!({"type": "string"}))
         .answers_text(200, "events", &["text/event-stream"], "retry: 2000\nid: 64c0953867000-1\n\n")

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::api::tasks::idempotency_key;
 use crate::core::answer::{List, json};
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::extract::event_body;
 use crate::core::limits;
 use crate::core::openapi::{Operation, day_schema, json_of, list_of, schema};
@@ -34,14 +34,14 @@ pub(crate) fn routes() -> Vec<Route> {
 const AT_ONCE: usize = 16;
 
 /// Records what a body tells of files and starts their tasks.
-pub(crate) async fn arrived(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn arrived(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = event_body(&request, payload).await?;
-    tell(&api, &request, &body).await
+    tell(&context, &request, &body).await
 }
 
 /// Records what the headers of a request and its body tell of files. What isn't about a new file is recorded, too, and
 /// answered like one: its sender would else send it again.
-pub(crate) async fn tell(api: &ApiRef, request: &HttpRequest, body: &[u8]) -> Answer {
+pub(crate) async fn tell(context: &ContextRef, request: &HttpRequest, body: &[u8]) -> Answer {
     let key = idempotency_key(request)?;
     let stated = Headers::of(|name| request.headers().get(name)?.to_str().ok());
     let arrivals = parse(body, &stated).map_err(unreadable)?;
@@ -49,7 +49,7 @@ pub(crate) async fn tell(api: &ApiRef, request: &HttpRequest, body: &[u8]) -> An
     let records = arrivals.into_iter().zip(0_usize..).map(|(arrival, nth)| {
         // Of several each has a key of its own.
         let key = key.map(|key| if nth == 0 { key.to_owned() } else { format!("{key} {nth}") });
-        record(api, arrival, key)
+        record(context, arrival, key)
     });
     // In their order, so that files that wait for each other are counted as they came.
     let recorded: Vec<_> = futures_util::stream::iter(records).buffered(AT_ONCE).try_collect().await?;
@@ -62,7 +62,7 @@ pub(crate) async fn tell(api: &ApiRef, request: &HttpRequest, body: &[u8]) -> An
     }
 }
 
-async fn record(api: &ApiRef, arrival: Arrival, key: Option<String>) -> Result<Told, Problem> {
+async fn record(context: &ContextRef, arrival: Arrival, key: Option<String>) -> Result<Told, Problem> {
     let (mut file, ignored) = match arrival {
         Arrival::File(file) => (file, String::new()),
         Arrival::Ignored { file, why } => (file, why),
@@ -71,7 +71,7 @@ async fn record(api: &ApiRef, arrival: Arrival, key: Option<String>) -> Result<T
         file.version = format!("key {key}");
     }
     let (path, why) = (file.path.clone(), ignored.clone());
-    let Recorded { event, phases, tasks } = api.deps.files.call(FileArrived { file, ignored }).await?;
+    let Recorded { event, phases, tasks } = context.deps.files.call(FileArrived { file, ignored }).await?;
     Ok(Told { event, path, why, phases, tasks: tasks.iter().map(as_started).collect() })
 }
 
@@ -116,19 +116,19 @@ fn unreadable(err: FileEventError) -> Problem {
 }
 
 /// The watched places, and how they are.
-pub(crate) async fn places(api: ApiRef) -> Answer {
-    let places = api.deps.files.call(WatchedPlaces).await?;
+pub(crate) async fn places(context: ContextRef) -> Answer {
+    let places = context.deps.files.call(WatchedPlaces).await?;
     json(StatusCode::OK, &List { items: places.iter().map(PlaceView::from).collect(), next: None })
 }
 
 /// The events of a day, newest first.
-pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
+pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["date", "limit", "cursor"])?;
     let limit = params.limit()?;
-    let date = params.date()?.unwrap_or_else(|| api.deps.kit.now().date_naive());
+    let date = params.date()?.unwrap_or_else(|| context.deps.kit.now().date_naive());
     let (from, to) = day(date);
     let query = ListFiles { from, to, after: params.cursor()?, limit: limit + 1 };
-    let mut events = api.deps.view_reader.call(query).await?;
+    let mut events = context.deps.view_reader.call(query).await?;
     let more = events.len() > limit;
     events.truncate(limit);
     let next = events.last().filter(|_| more).map(|event| event.id.to_string());

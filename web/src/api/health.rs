@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::core::answer::json;
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::limits;
 use crate::core::openapi::{Operation, schema};
 use crate::core::problem::{Answer, Problem};
@@ -79,8 +79,8 @@ struct ShippedChanges {
 }
 
 /// The process answers.
-pub(crate) async fn alive(api: ApiRef) -> Answer {
-    json(StatusCode::OK, &AliveAnswer { status: "ok", version: &api.config.version })
+pub(crate) async fn alive(context: ContextRef) -> Answer {
+    json(StatusCode::OK, &AliveAnswer { status: "ok", version: &context.config.version })
 }
 
 /// As the reference system answers it.
@@ -90,15 +90,15 @@ pub(crate) async fn status() -> HttpResponse {
 }
 
 /// Every actor answers. How the backup is stands beside it: it takes no part in the answer.
-pub(crate) async fn ready(api: ApiRef) -> Answer {
+pub(crate) async fn ready(context: ContextRef) -> Answer {
     let ((troubles, actors), backup, shipping) = tokio::join!(
-        ping_actors(&api),
-        api.deps.backup.call(ReadBackup),
-        api.deps.shipper.call(ReadShipping)
+        ping_actors(&context),
+        context.deps.backup.call(ReadBackup),
+        context.deps.shipper.call(ReadShipping)
     );
     let shipping = shipping.unwrap_or_default();
-    let backup = backup.ok().and_then(|backup| backup_detail(backup, shipping, api.deps.kit.now()));
-    if api.is_stopping() {
+    let backup = backup.ok().and_then(|backup| backup_detail(backup, shipping, context.deps.kit.now()));
+    if context.is_stopping() {
         return Err(Problem::new(Code::Stopping, "the service is stopping").with("actors", actors));
     }
     if !troubles.is_empty() {

@@ -15,7 +15,7 @@ use crate::api::lease::EXAMPLE_LEASE;
 use crate::api::results::{ResultsAnswer, adopts, take};
 use crate::core::answer::json;
 use crate::core::auth::caller_name;
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::extract::pushed_results_body;
 use crate::core::openapi::{Operation, list_of, schema};
 use crate::core::problem::{Answer, Problem};
@@ -29,16 +29,16 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// A file event.
-pub(crate) async fn files(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
-    match files::arrived(api, request.clone(), payload).await {
+pub(crate) async fn files(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    match files::arrived(context, request.clone(), payload).await {
         Err(problem) => refused(&request, problem),
         taken => taken,
     }
 }
 
 /// Results.
-pub(crate) async fn results(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
-    match pushed(&api, &request, payload).await {
+pub(crate) async fn results(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    match pushed(&context, &request, payload).await {
         Ok(answer) if answer.should_come_again() => {
             Err(Problem::new(Code::Busy, "some of the results can't be taken at the moment; send all again"))
         }
@@ -56,10 +56,14 @@ pub(crate) async fn results(api: ApiRef, request: HttpRequest, payload: Payload)
     }
 }
 
-async fn pushed(api: &ApiRef, request: &HttpRequest, payload: Payload) -> Result<ResultsAnswer, Problem> {
+async fn pushed(
+    context: &ContextRef,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<ResultsAnswer, Problem> {
     let adopt = adopts(request.query_string())?;
     let (form, body) = pushed_results_body(request, payload).await?;
-    take(api, form, &body, adopt).await
+    take(context, form, &body, adopt).await
 }
 
 /// What is worth sending again is a problem; the rest is done with.

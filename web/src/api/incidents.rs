@@ -11,7 +11,7 @@ use flowlord_messages::alerts::ListIncidents;
 use serde_json::json;
 
 use crate::core::answer::{List, json};
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::openapi::{Operation, day_schema, list_of};
 use crate::core::params::Params;
 use crate::core::problem::Answer;
@@ -42,13 +42,13 @@ impl fmt::Display for Cursor {
 }
 
 /// Newest first; those of today unless asked otherwise.
-pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
+pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["date", "from", "to", "limit", "cursor"])?;
     let limit = params.limit()?;
-    let (from, to) = params.period_or_day(api.deps.kit.now())?;
+    let (from, to) = params.period_or_day(context.deps.kit.now())?;
     let after = params.cursor::<Cursor>()?.map(|Cursor(opened, route)| (opened, route));
     let query = ListIncidents { from, to, after, limit: limit + 1 };
-    let mut incidents = api.deps.view_reader.call(query).await?;
+    let mut incidents = context.deps.view_reader.call(query).await?;
     let more = incidents.len() > limit;
     incidents.truncate(limit);
     let cursor = |incident: &flowlord_messages::alerts::StoredIncident| {

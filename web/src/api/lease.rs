@@ -18,12 +18,12 @@ use utoipa::ToSchema;
 
 use crate::core::answer::json;
 use crate::core::auth::Caller;
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::doc::Doc;
 use crate::core::extract::{MAX_RESULTS, json_body, object, result_body};
 use crate::core::hang_up::HangUp;
 use crate::core::limits::{self, DELAY_RANGE, LEASE_RANGE, MAX_LEASED_TASKS, MAX_TOPICS, WAIT_RANGE};
-use crate::core::long_poll_limit::Poll;
+use crate::core::long_poll_limit::LongPoll;
 use crate::core::openapi::{Operation, schema};
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
@@ -69,7 +69,7 @@ pub(crate) struct LeaseBody<'a> {
 }
 
 impl LeaseBody<'_> {
-    fn into_lease(self, api: &ApiRef) -> Result<(Lease, Waiting), Problem> {
+    fn into_lease(self, context: &ContextRef) -> Result<(Lease, Waiting), Problem> {
         let topics = required(
             "topics",
             self.topics,
@@ -89,11 +89,11 @@ impl LeaseBody<'_> {
             )));
         }
         let wait = between("wait", self.wait.map_or(TimeDelta::zero(), |Span(wait)| wait), WAIT_RANGE)?;
-        let lease = lease_time(self.lease)?.unwrap_or(api.config.lease);
+        let lease = lease_time(self.lease)?.unwrap_or(context.config.lease);
         let (reply, answer) = oneshot::channel();
         let max = usize::try_from(max).unwrap_or(1);
         let lease = Lease { topics, max, worker: worker.into_owned(), lease, wait, reply };
-        Ok((lease, Waiting { answer, api: api.clone() }))
+        Ok((lease, Waiting { answer, context: context.clone() }))
     }
 }
 
@@ -104,7 +104,7 @@ fn lease_time(span: Option<Span>) -> Result<Option<TimeDelta>, Problem> {
 /// A worker's place in dispatch. When its connection closes this is dropped, which dispatch notices.
 struct Waiting {
     answer: oneshot::Receiver<Result<Vec<Granted>, Error>>,
-    api: ApiRef,
+    context: ContextRef,
 }
 
 impl Drop for Waiting {
@@ -112,31 +112,31 @@ impl Drop for Waiting {
         self.answer.close();
         // Tasks that came while the worker went: nobody will work on them.
         for granted in self.answer.try_recv().into_iter().flatten().flatten() {
-            self.api.deps.dispatch.hint(Release { lease: granted.lease, delay: TimeDelta::zero() });
+            self.context.deps.dispatch.hint(Release { lease: granted.lease, delay: TimeDelta::zero() });
         }
     }
 }
 
 /// Hands out tasks, waiting for the first one as long as the worker likes.
-pub(crate) async fn lease(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
-    api.refuse_when_stopping()?;
+pub(crate) async fn lease(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    context.refuse_when_stopping()?;
     let body = json_body(&request, payload).await?;
     let wanted: LeaseBody<'_> = object(&body, LEASE_EXAMPLE)?;
-    let (lease, waiting) = wanted.into_lease(&api)?;
-    let _poll = waits(&api, &request, &lease)?;
-    let Some(hang_up) = HangUp::of(&request) else { return granted(&api, lease, waiting).await };
+    let (lease, waiting) = wanted.into_lease(&context)?;
+    let _long_poll = waits(&context, &request, &lease)?;
+    let Some(hang_up) = HangUp::of(&request) else { return granted(&context, lease, waiting).await };
     tokio::select! {
         biased;
         // The worker may be gone: it gets no task. One that came meanwhile is given back.
         () = hang_up.wait() => json(StatusCode::OK, &LeaseAnswer { tasks: Vec::new() }),
-        answer = granted(&api, lease, waiting) => answer,
+        answer = granted(&context, lease, waiting) => answer,
     }
 }
 
 /// What dispatch grants.
-async fn granted(api: &Api, lease: Lease, mut waiting: Waiting) -> Answer {
+async fn granted(context: &WebContext, lease: Lease, mut waiting: Waiting) -> Answer {
     let longest = lease.wait.to_std().unwrap_or_default() + WAIT_SLACK;
-    api.deps.dispatch.call(lease).await?;
+    context.deps.dispatch.call(lease).await?;
     match tokio::time::timeout(longest, &mut waiting.answer).await {
         Ok(Ok(granted)) => {
             let tasks = granted?;
@@ -148,13 +148,13 @@ async fn granted(api: &Api, lease: Lease, mut waiting: Waiting) -> Answer {
 }
 
 /// A request that may wait is counted, so that no caller takes all the room.
-fn waits(api: &Api, request: &HttpRequest, lease: &Lease) -> Result<Option<Poll>, Problem> {
+fn waits(context: &WebContext, request: &HttpRequest, lease: &Lease) -> Result<Option<LongPoll>, Problem> {
     if lease.wait.is_zero() {
         return Ok(None);
     }
     let named = request.extensions().get::<Caller>().map(|caller| caller.name().to_owned());
-    let caller = named.or_else(|| api.client(request).map(|from| from.to_string())).unwrap_or_default();
-    api.polls.begin(caller, api.config.limits.long_polls).map(Some)
+    let caller = named.or_else(|| context.client(request).map(|from| from.to_string())).unwrap_or_default();
+    context.long_polls.begin(caller, context.config.limits.long_polls).map(Some)
 }
 
 #[derive(Serialize, ToSchema)]
@@ -194,7 +194,7 @@ pub(crate) struct HeartbeatAnswer {
 
 /// Keeps a lease alive.
 pub(crate) async fn heartbeat(
-    api: ApiRef,
+    context: ContextRef,
     path: Path<String>,
     request: HttpRequest,
     payload: Payload,
@@ -207,13 +207,13 @@ pub(crate) async fn heartbeat(
     }
     let by = lease_time(beat.lease)?;
     let beat = Heartbeat { lease, by, progress: beat.progress, msg: beat.msg };
-    let extended = api.deps.dispatch.call(beat).await?;
+    let extended = context.deps.dispatch.call(beat).await?;
     json(StatusCode::OK, &HeartbeatAnswer { expires: Stamp(extended.expires), cancel: extended.cancel })
 }
 
 /// Takes a result.
 pub(crate) async fn result(
-    api: ApiRef,
+    context: ContextRef,
     path: Path<String>,
     request: HttpRequest,
     payload: Payload,
@@ -222,7 +222,7 @@ pub(crate) async fn result(
     let lease = lease_token(&path)?;
     let doc: Doc<'_> = object(&body, r#"{"result":"complete","msg":"…","meta":"rows=5"}"#)?;
     let results = vec![(Claim::Lease(lease), doc.into_outcome()?)];
-    let applied = api.deps.ingest.call(SubmitResults { results }).await?.pop();
+    let applied = context.deps.ingest.call(SubmitResults { results }).await?.pop();
     let applied = applied.ok_or_else(|| Problem::new(Code::Internal, "the result got no answer"))??;
     json(StatusCode::OK, &ResultAnswer { accepted: true, duplicate: applied.duplicate })
 }
@@ -250,7 +250,7 @@ pub(crate) struct ReleaseAnswer {
 
 /// Gives a task back.
 pub(crate) async fn release(
-    api: ApiRef,
+    context: ContextRef,
     path: Path<String>,
     request: HttpRequest,
     payload: Payload,
@@ -259,7 +259,7 @@ pub(crate) async fn release(
     let lease = lease_token(&path)?;
     let release: ReleaseBody = object(&body, r#"{"delay":"10s"}"#)?;
     let delay = between("delay", release.delay.map_or(TimeDelta::zero(), |Span(delay)| delay), DELAY_RANGE)?;
-    api.deps.dispatch.call(Release { lease, delay }).await?;
+    context.deps.dispatch.call(Release { lease, delay }).await?;
     json(StatusCode::OK, &ReleaseAnswer { released: true })
 }
 
@@ -329,7 +329,7 @@ mod tests {
             Ok(())
         });
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting { answer, api: stub.api() };
+        let waiting = Waiting { answer, context: stub.context() };
         reply.send(Ok(vec![granted()])).unwrap();
         drop(waiting);
         assert_eq!(given_back.recv().await, Some((token(), TimeDelta::zero())));

@@ -12,7 +12,7 @@ use flowlord_messages::snapshots::{BackupState, ReadBackup};
 use flowlord_messages::stats::{Backlog, ReadBacklog};
 use metrics::gauge;
 
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::openapi::Operation;
 use crate::core::problem::Answer;
 use crate::core::route::{Route, RouteClass};
@@ -23,18 +23,18 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// Everything. What can't be read now is left out, and its actor is shown as down.
-pub(crate) async fn metrics(api: ApiRef) -> Answer {
-    let now = api.deps.kit.now();
+pub(crate) async fn metrics(context: ContextRef) -> Answer {
+    let now = context.deps.kit.now();
     let (backlog, ladders, backup, shipping, next_runs, (_, actors)) = tokio::join!(
-        api.deps.view_reader.call(ReadBacklog),
-        api.deps.alerts.call(LadderStates),
-        api.deps.backup.call(ReadBackup),
-        api.deps.shipper.call(ReadShipping),
-        api.deps.scheduler.call(NextRuns),
-        ping_actors(&api),
+        context.deps.view_reader.call(ReadBacklog),
+        context.deps.alerts.call(LadderStates),
+        context.deps.backup.call(ReadBackup),
+        context.deps.shipper.call(ReadShipping),
+        context.deps.scheduler.call(NextRuns),
+        ping_actors(&context),
     );
     if let Ok(backlog) = backlog {
-        show_backlog(&api, &backlog, now);
+        show_backlog(&context, &backlog, now);
     }
     for ladder in ladders.unwrap_or_default() {
         let route = ladder.route;
@@ -59,8 +59,8 @@ pub(crate) async fn metrics(api: ApiRef) -> Answer {
         gauge!("flowlord_actor_restarts", "actor" => name.clone())
             .set(actor["restarts"].as_f64().unwrap_or_default());
     }
-    gauge!("flowlord_uptime_seconds").set(seconds(now - api.config.started_at));
-    let text = (api.config.metrics.0)();
+    gauge!("flowlord_uptime_seconds").set(seconds(now - context.config.started_at));
+    let text = (context.config.metrics.0)();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, kind)).body(text))
 }
@@ -74,9 +74,9 @@ fn show_policy(route: String, policy: Policy) {
     gauge!("flowlord_ladder_quiet_ticks", "route" => route).set(f64::from(quiet_ticks));
 }
 
-fn show_backlog(api: &Api, backlog: &Backlog, now: DateTime<Utc>) {
+fn show_backlog(context: &WebContext, backlog: &Backlog, now: DateTime<Utc>) {
     // A topic that has nothing ready any more shows zero, not what it had.
-    let mut shown = api.topics_shown();
+    let mut shown = context.topics_shown();
     shown.extend(backlog.ready.iter().map(|(topic, ..)| topic.clone()));
     shown.extend(backlog.delayed.iter().chain(&backlog.leased).map(|(topic, _)| topic.clone()));
     let of = |tasks: &[(String, u64)], topic: &String| {

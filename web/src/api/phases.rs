@@ -12,7 +12,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::core::answer::json;
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::extract::{json_body, object};
 use crate::core::limits;
 use crate::core::openapi::{Operation, schema};
@@ -59,23 +59,23 @@ pub(crate) struct PhaseAnswer<'a> {
 }
 
 /// Lets a phase start nothing new.
-pub(crate) async fn pause(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
-    set(&api, request, payload, true).await
+pub(crate) async fn pause(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    set(&context, request, payload, true).await
 }
 
 /// Lets it go on.
-pub(crate) async fn resume(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
-    set(&api, request, payload, false).await
+pub(crate) async fn resume(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    set(&context, request, payload, false).await
 }
 
-async fn set(api: &Api, request: HttpRequest, payload: Payload, paused: bool) -> Answer {
+async fn set(context: &WebContext, request: HttpRequest, payload: Payload, paused: bool) -> Answer {
     Params::none(&request)?;
     let body = json_body(&request, payload).await?;
     let phase: PhaseBody = object(&body, EXAMPLE)?;
     let workflow = required("workflow", phase.workflow, "the workflow file, like \"etl/daily.toml\"")?;
     let task = required("task", phase.task, "the phase, like \"load:hourly\"")?;
     let ask = PausePhase { workflow: workflow.clone(), task: task.clone(), paused };
-    let since = api.deps.scheduler.call(ask).await?;
+    let since = context.deps.scheduler.call(ask).await?;
     let (paused, paused_since) = (since.is_some(), since.map(Stamp));
     json(StatusCode::OK, &PhaseAnswer { workflow: &workflow, task: &task, paused, paused_since })
 }

@@ -21,7 +21,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::core::answer::json;
 use crate::core::audit_entry::AuditEntry;
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::extract::{from_json, json_body, object};
 use crate::core::limits;
 use crate::core::openapi::{Operation, schema, task_example};
@@ -65,25 +65,30 @@ pub(crate) struct RerunBody {
 }
 
 /// Has one task run again; only with `"execute":false` it says which.
-pub(crate) async fn one(api: ApiRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn one(
+    context: ContextRef,
+    path: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
     Params::none(&request)?;
     let body = json_body(&request, payload).await?;
     let uid = parse_uid(&path)?;
     let RerunBody { execute } = object(&body, r#"{"execute":true}"#)?;
-    let task = read_task(&api, uid).await?;
+    let task = read_task(&context, uid).await?;
     if execute == Some(false) {
         AuditEntry::nothing_changed(&request);
-        refuse_unfinished(&api, &task).await?;
+        refuse_unfinished(&context, &task).await?;
         return json(StatusCode::OK, &TaskView(&task));
     }
-    json(StatusCode::CREATED, &TaskView(&rerun_task(&api, &task).await?))
+    json(StatusCode::CREATED, &TaskView(&rerun_task(&context, &task).await?))
 }
 
 /// As the database would refuse it.
-async fn refuse_unfinished(api: &Api, task: &Attempt) -> Result<(), Problem> {
-    let later = api.deps.view_reader.call(LaterAttempts { uids: vec![task.uid] }).await?.pop().flatten();
+async fn refuse_unfinished(context: &WebContext, task: &Attempt) -> Result<(), Problem> {
+    let later = context.deps.view_reader.call(LaterAttempts { uids: vec![task.uid] }).await?.pop().flatten();
     let last = match later {
-        Some(uid) => read_task(api, uid).await?,
+        Some(uid) => read_task(context, uid).await?,
         None => task.clone(),
     };
     if last.state == TaskState::Done {
@@ -103,7 +108,7 @@ pub(crate) struct CancelBody {
 
 /// Ends a task, or asks its worker to.
 pub(crate) async fn cancel(
-    api: ApiRef,
+    context: ContextRef,
     path: Path<String>,
     request: HttpRequest,
     payload: Payload,
@@ -112,7 +117,7 @@ pub(crate) async fn cancel(
     let body = json_body(&request, payload).await?;
     let uid = parse_uid(&path)?;
     let CancelBody { note } = object(&body, r#"{"note":"the source is wrong"}"#)?;
-    json(StatusCode::OK, &TaskView(&cancel_task(&api, uid, note).await?))
+    json(StatusCode::OK, &TaskView(&cancel_task(&context, uid, note).await?))
 }
 
 /// What came of many.
@@ -167,10 +172,10 @@ impl PartialSchema for RerunFilter {
 }
 
 /// Has all tasks of a filter run again; by default only says which.
-pub(crate) async fn many(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn many(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = json_body(&request, payload).await?;
     let (filter, execute) = wanted(&body, request.query_string())?;
-    let (chosen, skipped) = choose(&api, filter).await?;
+    let (chosen, skipped) = choose(&context, filter).await?;
     let mut many = Many { count: chosen.len(), skipped, ..Many::default() };
     if !execute {
         AuditEntry::nothing_changed(&request);
@@ -179,7 +184,7 @@ pub(crate) async fn many(api: ApiRef, request: HttpRequest, payload: Payload) ->
         return json(StatusCode::OK, &many);
     }
     for step in chosen.chunks(STEP) {
-        many.take(&api, step).await?;
+        many.take(&context, step).await?;
     }
     many.status = format!("{}/{} tasks rerun", many.created, many.count);
     let status = if many.failed.is_empty() { StatusCode::OK } else { StatusCode::MULTI_STATUS };
@@ -227,12 +232,12 @@ fn texts<'a>(name: &str, value: &'a Value) -> Result<Vec<&'a str>, Problem> {
 }
 
 /// The tasks of a filter, oldest first, without those that were tried again since; and how many those are.
-async fn choose(api: &Api, filter: TaskFilter) -> Result<(Vec<Attempt>, usize), Problem> {
+async fn choose(context: &WebContext, filter: TaskFilter) -> Result<(Vec<Attempt>, usize), Problem> {
     let (mut chosen, mut skipped, mut step) = (Vec::new(), 0, FindTasks::oldest(filter, STEP));
     loop {
-        let TaskPage { tasks, next, .. } = api.deps.view_reader.call(step.clone()).await?;
+        let TaskPage { tasks, next, .. } = context.deps.view_reader.call(step.clone()).await?;
         let later = LaterAttempts { uids: tasks.iter().map(|task| task.uid).collect() };
-        let later = api.deps.view_reader.call(later).await?;
+        let later = context.deps.view_reader.call(later).await?;
         let read = tasks.len();
         let latest: Vec<_> =
             tasks.into_iter().zip(later).filter(|(_, later)| later.is_none()).map(|(task, _)| task).collect();
@@ -251,8 +256,8 @@ async fn choose(api: &Api, filter: TaskFilter) -> Result<(Vec<Attempt>, usize), 
 
 impl Many {
     /// Stores the new attempts of some. What was stored is told in any case.
-    async fn take(&mut self, api: &Api, step: &[Attempt]) -> Result<(), Problem> {
-        let answers = match rerun_tasks(api, step).await {
+    async fn take(&mut self, context: &WebContext, step: &[Attempt]) -> Result<(), Problem> {
+        let answers = match rerun_tasks(context, step).await {
             Ok(answers) => answers,
             Err(err) if self.created == 0 && self.failed.is_empty() => return Err(err.into()),
             Err(err) => vec![Err(err); step.len()],

@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 use crate::api::lease::{EXAMPLE_LEASE, lease_token};
 use crate::api::tasks::check_id;
 use crate::core::answer::json;
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::doc::{Doc, Field};
 use crate::core::extract::{Form, MAX_RESULTS, first_byte, from_json, results_body};
 use crate::core::openapi::{Operation, schema};
@@ -100,14 +100,19 @@ enum Whose {
 }
 
 /// Takes results under a lease and done tasks without one.
-pub(crate) async fn results(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn results(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let adopt = adopts(request.query_string())?;
     let (form, body) = results_body(&request, payload).await?;
-    json(StatusCode::OK, &take(&api, form, &body, adopt).await?)
+    json(StatusCode::OK, &take(&context, form, &body, adopt).await?)
 }
 
 /// Takes the results of a body, which may be in the envelope of a message bus.
-pub(crate) async fn take(api: &Api, form: Form, body: &[u8], adopt: bool) -> Result<ResultsAnswer, Problem> {
+pub(crate) async fn take(
+    context: &WebContext,
+    form: Form,
+    body: &[u8],
+    adopt: bool,
+) -> Result<ResultsAnswer, Problem> {
     let message = envelope::unwrap(body).map_err(|err| Problem::invalid(err.to_string()))?;
     let texts = split(form, message.as_deref().unwrap_or(body))?;
     if texts.len() > MAX_ITEMS {
@@ -117,13 +122,13 @@ pub(crate) async fn take(api: &Api, form: Form, body: &[u8], adopt: bool) -> Res
     let mut answer = ResultsAnswer::default();
     let mut items = Vec::with_capacity(texts.len());
     for (index, text) in texts.into_iter().enumerate() {
-        match item(api, index, text) {
+        match item(context, index, text) {
             Ok(item) => items.push(item),
             Err(problem) => answer.reject(index, &problem),
         }
     }
-    let results = claimed(api, items, adopt, &mut answer).await?;
-    submit(api, results, &mut answer).await?;
+    let results = claimed(context, items, adopt, &mut answer).await?;
+    submit(context, results, &mut answer).await?;
     answer.rejected.sort_by_key(|rejected| rejected.index);
     Ok(answer)
 }
@@ -159,17 +164,17 @@ fn split(form: Form, body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
     Ok(lines)
 }
 
-fn item(api: &Api, index: usize, text: &[u8]) -> Result<Item, Problem> {
+fn item(context: &WebContext, index: usize, text: &[u8]) -> Result<Item, Problem> {
     if first_byte(text) != Some(b'{') {
         let detail = "a result must be an object, like {\"lease\":\"…\",\"result\":\"complete\"}";
         return Err(Problem::new(Code::InvalidJson, detail));
     }
     let mut doc: Doc<'_> = from_json(text)?;
-    let whose = whose(api, &mut doc)?;
+    let whose = whose(context, &mut doc)?;
     Ok(Item { index, whose, outcome: doc.into_outcome()? })
 }
 
-fn whose(api: &Api, doc: &mut Doc<'_>) -> Result<Whose, Problem> {
+fn whose(context: &WebContext, doc: &mut Doc<'_>) -> Result<Whose, Problem> {
     if let Some(lease) = given(doc, Field::Lease) {
         return Ok(Whose::Claimed(Claim::Lease(lease_token(lease)?)));
     }
@@ -178,9 +183,11 @@ fn whose(api: &Api, doc: &mut Doc<'_>) -> Result<Whose, Problem> {
             .map_err(|_| unknown(format!("`{uid}` is not a uid: a uid is 14 hexadecimal digits")))
     });
     match (uid.transpose()?, given(doc, Field::Type), created(doc)) {
-        (Some(uid), Some(_), Ok(Some(created))) => Ok(Whose::Done(Some(uid), done_task(api, doc, created))),
+        (Some(uid), Some(_), Ok(Some(created))) => {
+            Ok(Whose::Done(Some(uid), done_task(context, doc, created)))
+        }
         (Some(uid), ..) => Ok(Whose::Claimed(Claim::Task(uid))),
-        (None, Some(_), Ok(Some(created))) => Ok(Whose::Done(None, done_task(api, doc, created))),
+        (None, Some(_), Ok(Some(created))) => Ok(Whose::Done(None, done_task(context, doc, created))),
         (None, _, Err(problem)) => Err(problem),
         (None, ..) => Err(Problem::invalid(
             "the task of this result is not named: write `lease`, or `uid`, or `type`, `job`, `id` and `created`",
@@ -203,9 +210,9 @@ fn created(doc: &Doc<'_>) -> Result<Option<DateTime<Utc>>, Problem> {
         .map_err(|_| Problem::invalid(format!("`created` is `{text}`: write it as it came with the task")))
 }
 
-fn done_task(api: &Api, doc: &mut Doc<'_>, created: DateTime<Utc>) -> Arc<ForeignTask> {
+fn done_task(context: &WebContext, doc: &mut Doc<'_>, created: DateTime<Utc>) -> Arc<ForeignTask> {
     let id = doc.take(Field::Id);
-    let chain = if id.is_empty() { api.deps.kit.ids().chain(created) } else { id.clone() };
+    let chain = if id.is_empty() { context.deps.kit.ids().chain(created) } else { id.clone() };
     Arc::new(ForeignTask {
         topic: doc.take(Field::Type),
         job: doc.take(Field::Job),
@@ -223,12 +230,12 @@ fn unknown(detail: String) -> Problem {
 
 /// Finds out whose result each is. What was recorded before counts as a duplicate.
 async fn claimed(
-    api: &Api,
+    context: &WebContext,
     items: Vec<Item>,
     adopt: bool,
     answer: &mut ResultsAnswer,
 ) -> Result<Vec<(usize, Claim, Outcome)>, Problem> {
-    let mut known = known(api, &items).await?.into_iter();
+    let mut known = known(context, &items).await?.into_iter();
     let mut results = Vec::with_capacity(items.len());
     for Item { index, whose, mut outcome } in items {
         let task = match whose {
@@ -238,7 +245,7 @@ async fn claimed(
             }
             Whose::Done(_, task) => task,
         };
-        match (known.next(), adoptable(api, &task, adopt)) {
+        match (known.next(), adoptable(context, &task, adopt)) {
             (Some(Known::Created(uid)), _) => results.push((index, Claim::Task(uid), outcome)),
             (Some(Known::Recorded), _) => answer.duplicates += 1,
             (_, Ok(())) => {
@@ -253,7 +260,7 @@ async fn claimed(
 }
 
 /// What is known of the done tasks among them.
-async fn known(api: &Api, items: &[Item]) -> Result<Vec<Known>, Problem> {
+async fn known(context: &WebContext, items: &[Item]) -> Result<Vec<Known>, Problem> {
     let done = |item: &Item| match &item.whose {
         Whose::Claimed(_) => None,
         Whose::Done(uid, task) => Some((*uid, Arc::clone(task))),
@@ -262,11 +269,11 @@ async fn known(api: &Api, items: &[Item]) -> Result<Vec<Known>, Problem> {
     if tasks.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(api.deps.reader.call(KnownTasks { tasks }).await?)
+    Ok(context.deps.reader.call(KnownTasks { tasks }).await?)
 }
 
 /// Refuses what can't be recorded as a task of this service.
-fn adoptable(api: &Api, task: &ForeignTask, adopt: bool) -> Result<(), Problem> {
+fn adoptable(context: &WebContext, task: &ForeignTask, adopt: bool) -> Result<(), Problem> {
     if !adopt {
         let detail = "no task has this type, job, id and created: send them as they came with the task";
         return Err(unknown(detail.to_owned()));
@@ -276,7 +283,7 @@ fn adoptable(api: &Api, task: &ForeignTask, adopt: bool) -> Result<(), Problem> 
         check_name("job", &task.job)?;
     }
     check_id(&task.id)?;
-    let latest = api.deps.kit.now() + MOST_AHEAD;
+    let latest = context.deps.kit.now() + MOST_AHEAD;
     if !task.uid().is_writable() || task.created > latest {
         let detail = format!(
             "`created` is {}: it must be after 1970 and at most a day ahead of now; check the clock that wrote it",
@@ -288,7 +295,7 @@ fn adoptable(api: &Api, task: &ForeignTask, adopt: bool) -> Result<(), Problem> 
 }
 
 async fn submit(
-    api: &Api,
+    context: &WebContext,
     results: Vec<(usize, Claim, Outcome)>,
     answer: &mut ResultsAnswer,
 ) -> Result<(), Problem> {
@@ -297,7 +304,7 @@ async fn submit(
     }
     let (indexes, results): (Vec<_>, Vec<_>) =
         results.into_iter().map(|(index, claim, outcome)| (index, (claim, outcome))).unzip();
-    let applied = api.deps.ingest.call(SubmitResults { results }).await?;
+    let applied = context.deps.ingest.call(SubmitResults { results }).await?;
     for (index, applied) in indexes.into_iter().zip(applied) {
         match applied {
             Ok(applied) if applied.duplicate => answer.duplicates += 1,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::core::answer::{List, json};
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::extract::{json_body, object};
 use crate::core::limits;
 use crate::core::openapi::{Operation, list_of, schema};
@@ -54,11 +54,11 @@ pub(crate) struct NewSilence {
 }
 
 /// Makes one: alerts that match are stored, and not told.
-pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn add(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     Params::none(&request)?;
     let body = json_body(&request, payload).await?;
     let wanted: NewSilence = object(&body, EXAMPLE)?;
-    let now = api.deps.kit.now();
+    let now = context.deps.kit.now();
     let until = until(wanted.r#for, wanted.until.as_deref(), now)?;
     let silence = AddSilence {
         now,
@@ -67,7 +67,7 @@ pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> 
         by: by(wanted.by, &request)?,
         reason: required("reason", note("reason", wanted.reason)?, "why these alerts are not to be sent")?,
     };
-    let silence = api.deps.writer.call(silence).await?;
+    let silence = context.deps.writer.call(silence).await?;
     log::info!(
         "event=silence_added id={} match={:?} until={} by={:?}",
         silence.id,
@@ -79,13 +79,13 @@ pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> 
 }
 
 /// Newest first; those that hold, or all.
-pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
+pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["all", "limit", "cursor"])?;
     let limit = params.limit()?;
-    let now = api.deps.kit.now();
+    let now = context.deps.kit.now();
     let at = (!params.switch("all")?).then_some(now);
     let mut silences =
-        api.deps.view_reader.call(ListSilences { at, after: params.cursor()?, limit: limit + 1 }).await?;
+        context.deps.view_reader.call(ListSilences { at, after: params.cursor()?, limit: limit + 1 }).await?;
     let more = silences.len() > limit;
     silences.truncate(limit);
     let next = silences.last().filter(|_| more).map(|silence| silence.id.to_string());
@@ -94,14 +94,14 @@ pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
 }
 
 /// Ends one. What it silenced isn't told afterwards.
-pub(crate) async fn remove(api: ApiRef, id: Path<String>) -> Answer {
+pub(crate) async fn remove(context: ContextRef, id: Path<String>) -> Answer {
     let unknown = || {
         let detail = format!("there is no silence `{id}`: GET /api/v1/silences lists the active ones");
         Problem::new(Code::SilenceUnknown, detail)
     };
     let number = id.parse().map_err(|_| unknown())?;
-    let now = api.deps.kit.now();
-    let silence = api.deps.writer.call(RemoveSilence { now, id: number }).await?;
+    let now = context.deps.kit.now();
+    let silence = context.deps.writer.call(RemoveSilence { now, id: number }).await?;
     log::info!("event=silence_ended id={number}");
     json(StatusCode::OK, &SilenceView::new(&silence, now))
 }

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use flowlord_kernel::Code;
 use flowlord_messages::outbox::SlackCall;
 
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::extract::slack_body;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::{ANYONE, Route};
@@ -23,12 +23,12 @@ const SIGNATURE: &str = "x-slack-signature";
 
 /// An empty answer tells Slack that the click was heard and done; with any other it tells the person that it
 /// wasn't.
-pub(crate) async fn interactive(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn interactive(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let (timestamp, signature) = (header(&request, TIMESTAMP)?, header(&request, SIGNATURE)?);
     let body = slack_body(&request, payload).await?;
     // The signature is over the body as it came.
     let body = String::from_utf8(body.to_vec()).map_err(|_| Problem::invalid("the body is not UTF-8"))?;
-    api.deps.buttons.call(SlackCall { timestamp, signature, body }).await?;
+    context.deps.buttons.call(SlackCall { timestamp, signature, body }).await?;
     Ok(HttpResponse::Ok().finish())
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::core::answer::json;
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::extract::{json_body, object};
 use crate::core::limits;
 use crate::core::openapi::{Operation, schema};
@@ -74,7 +74,7 @@ impl From<Snapshot> for SnapshotView {
 }
 
 /// Takes one now, and answers when it is checked and on disk.
-pub(crate) async fn take(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn take(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     Params::none(&request)?;
     let body = json_body(&request, payload).await?;
     let NewSnapshot { to } = object(&body, r#"{} or {"to":"/backup/now.db"}"#)?;
@@ -82,13 +82,13 @@ pub(crate) async fn take(api: ApiRef, request: HttpRequest, payload: Payload) ->
         let detail = format!("to: `{}` isn't absolute: this service has a folder of its own", to.display());
         return Err(Problem::invalid(detail));
     }
-    let taken = api.deps.backup.call(TakeSnapshot { to }).await?;
+    let taken = context.deps.backup.call(TakeSnapshot { to }).await?;
     json(StatusCode::CREATED, &SnapshotView::from(taken))
 }
 
 /// Those that are there, newest first: as many as are kept, so there is never a second page.
-pub(crate) async fn list(api: ApiRef) -> Answer {
-    let listed = api.deps.backup.call(ListSnapshots).await?;
+pub(crate) async fn list(context: ContextRef) -> Answer {
+    let listed = context.deps.backup.call(ListSnapshots).await?;
     let due: Option<DateTime<Utc>> = listed.next;
     let items = listed.items.into_iter().map(SnapshotView::from).collect();
     json(StatusCode::OK, &SnapshotsView { items, next: None, due: due.map(Stamp), problem: listed.problem })

@@ -8,7 +8,7 @@ use flowlord_messages::stats::DayStats;
 use serde_json::json;
 
 use crate::core::answer::json;
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::openapi::{Operation, schema};
 use crate::core::params::Params;
 use crate::core::problem::Answer;
@@ -20,10 +20,10 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// By hour, and by type and job.
-pub(crate) async fn stats(api: ApiRef, request: HttpRequest) -> Answer {
+pub(crate) async fn stats(context: ContextRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["date"])?;
-    let day = params.date()?.unwrap_or_else(|| api.deps.kit.now().date_naive());
-    let stats = api.deps.view_reader.call(DayStats { day }).await?;
+    let day = params.date()?.unwrap_or_else(|| context.deps.kit.now().date_naive());
+    let stats = context.deps.view_reader.call(DayStats { day }).await?;
     json(StatusCode::OK, &StatsView::new(day, &stats))
 }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::core::answer::{List, LookedList, json};
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::doc::{Doc, Field};
 use crate::core::extract::{first_byte, from_json, json_body, object};
 use crate::core::limits::{self, MAX_CHAIN_BYTES, MAX_IDEMPOTENCY_KEY_CHARACTERS};
@@ -41,23 +41,23 @@ pub(crate) fn routes() -> Vec<Route> {
 const EXAMPLE: &str = r#"{"type":"load","info":"?date=2026-01-15"}"#;
 
 /// Stores new tasks: all or none.
-pub(crate) async fn create(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn create(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = json_body(&request, payload).await?;
     let idempotency = idempotency(&request, &body)?;
-    let now = api.deps.kit.now();
+    let now = context.deps.kit.now();
     let is_list = first_byte(&body) == Some(b'[');
     let tasks = if is_list {
         let texts: Vec<&RawValue> = from_json(&body)?;
         let numbered = texts.into_iter().enumerate();
         let read =
-            |text: &RawValue| new_task(object(text.get().as_bytes(), EXAMPLE)?, now, &api.deps.kit.ids());
+            |text: &RawValue| new_task(object(text.get().as_bytes(), EXAMPLE)?, now, &context.deps.kit.ids());
         numbered
             .map(|(index, text)| read(text).map_err(|problem| at(index, &problem)))
             .collect::<Result<Vec<_>, _>>()?
     } else {
-        vec![new_task(object(&body, EXAMPLE)?, now, &api.deps.kit.ids())?]
+        vec![new_task(object(&body, EXAMPLE)?, now, &context.deps.kit.ids())?]
     };
-    store(&api, tasks, is_list, now, idempotency).await
+    store(&context, tasks, is_list, now, idempotency).await
 }
 
 fn at(index: usize, problem: &Problem) -> Problem {
@@ -65,7 +65,7 @@ fn at(index: usize, problem: &Problem) -> Problem {
 }
 
 async fn store(
-    api: &Api,
+    context: &WebContext,
     tasks: Vec<NewTask>,
     is_list: bool,
     now: DateTime<Utc>,
@@ -76,11 +76,11 @@ async fn store(
     }
     let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
     let create = CreateTasks { now, tasks, slot: None, idempotency, alerts: Vec::new() };
-    let stored = api.deps.writer.call(create).await?;
+    let stored = context.deps.writer.call(create).await?;
     if !stored.repeated && expected.iter().map(|task| task.uid).eq(stored.uids.iter().copied()) {
         return created(&expected, is_list);
     }
-    let attempts = api.deps.view_reader.call(AttemptsById { uids: stored.uids }).await?;
+    let attempts = context.deps.view_reader.call(AttemptsById { uids: stored.uids }).await?;
     created(&attempts.into_iter().flatten().collect::<Vec<_>>(), is_list)
 }
 
@@ -166,17 +166,17 @@ fn digest(bytes: &[u8]) -> u64 {
 }
 
 /// A page of tasks.
-pub(crate) async fn list(api: ApiRef, request: HttpRequest) -> Answer {
+pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), list::PARAMETERS)?;
-    let page = api.deps.view_reader.call(list::query(&params)?).await?;
+    let page = context.deps.view_reader.call(list::query(&params)?).await?;
     let next = page.next.map(|next| next.to_string());
     let items = page.tasks.iter().map(TaskView).collect();
     json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until.map(Stamp) })
 }
 
 /// One attempt.
-pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
-    json(StatusCode::OK, &TaskView(&read_task(&api, parse_uid(&path)?).await?))
+pub(crate) async fn one(context: ContextRef, path: Path<String>) -> Answer {
+    json(StatusCode::OK, &TaskView(&read_task(&context, parse_uid(&path)?).await?))
 }
 
 fn describe_create(operation: Operation) -> Operation {

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::core::answer::{List, json};
 use crate::core::auth::new_token;
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::extract::{json_body, object};
 use crate::core::limits::{self, MAX_TOKEN_NAME_CHARACTERS};
 use crate::core::openapi::{Operation, list_of, schema};
@@ -62,7 +62,7 @@ pub(crate) struct TokenView {
 }
 
 /// Makes one.
-pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn add(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     Params::none(&request)?;
     let body = json_body(&request, payload).await?;
     let NewToken { name, role } = object(&body, r#"{"name":"etl-workers","role":"worker"}"#)?;
@@ -72,10 +72,10 @@ pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> 
         return Err(Problem::invalid(detail));
     }
     let role: Role = role.parse().map_err(|err| Problem::invalid(format!("role: {err}")))?;
-    let (token, hash) = new_token(&mut api.deps.kit.ids());
-    let now = api.deps.kit.now();
-    api.deps.writer.call(AddToken { now, name: name.clone(), role, hash }).await?;
-    api.tokens.changed();
+    let (token, hash) = new_token(&mut context.deps.kit.ids());
+    let now = context.deps.kit.now();
+    context.deps.writer.call(AddToken { now, name: name.clone(), role, hash }).await?;
+    context.tokens.changed();
     log::info!("event=token_added name={name} role={role}");
     let made = MadeToken { name: &name, role: role.as_str(), token: &token };
     let mut answer = json(StatusCode::CREATED, &made)?;
@@ -84,8 +84,8 @@ pub(crate) async fn add(api: ApiRef, request: HttpRequest, payload: Payload) -> 
 }
 
 /// Whose there are.
-pub(crate) async fn list(api: ApiRef) -> Answer {
-    let tokens = api.deps.reader.call(ReadTokens).await?;
+pub(crate) async fn list(context: ContextRef) -> Answer {
+    let tokens = context.deps.reader.call(ReadTokens).await?;
     let view = |token: flowlord_messages::tokens::StoredToken| TokenView {
         name: token.name,
         role: token.role.as_str(),
@@ -95,10 +95,10 @@ pub(crate) async fn list(api: ApiRef) -> Answer {
 }
 
 /// Removes one; it is refused within seconds.
-pub(crate) async fn remove(api: ApiRef, name: Path<String>) -> Answer {
+pub(crate) async fn remove(context: ContextRef, name: Path<String>) -> Answer {
     let name = name.into_inner();
-    api.deps.writer.call(RemoveToken { name: name.clone() }).await?;
-    api.tokens.changed();
+    context.deps.writer.call(RemoveToken { name: name.clone() }).await?;
+    context.tokens.changed();
     log::info!("event=token_removed name={name:?}");
     Ok(HttpResponse::NoContent().finish())
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::core::answer::{List, json};
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::openapi::{Operation, list_of, schema};
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
@@ -30,8 +30,8 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// Every file.
-pub(crate) async fn list(api: ApiRef) -> Answer {
-    let (current, times) = read_workflows(&api).await?;
+pub(crate) async fn list(context: ContextRef) -> Answer {
+    let (current, times) = read_workflows(&context).await?;
     let files = current.workflows.files().iter();
     let mut items: Vec<FileView<'_>> = files.map(|file| file_view(&current, file, &times)).collect();
     items.extend(broken_views(&current));
@@ -40,9 +40,9 @@ pub(crate) async fn list(api: ApiRef) -> Answer {
 }
 
 /// One file.
-pub(crate) async fn one(api: ApiRef, path: Path<String>) -> Answer {
+pub(crate) async fn one(context: ContextRef, path: Path<String>) -> Answer {
     let path = path.into_inner();
-    let (current, times) = read_workflows(&api).await?;
+    let (current, times) = read_workflows(&context).await?;
     if let Some(file) = current.workflows.file(&path) {
         return json(StatusCode::OK, &file_view(&current, file, &times));
     }
@@ -67,8 +67,8 @@ pub(crate) struct RefreshAnswer {
 }
 
 /// Looks at the files now.
-pub(crate) async fn refresh(api: ApiRef) -> Answer {
-    let found = api.deps.library.call(Reload).await?;
+pub(crate) async fn refresh(context: ContextRef) -> Answer {
+    let found = context.deps.library.call(Reload).await?;
     let (added, changed, removed, broken) = (found.added, found.changed, found.removed, found.broken);
     json(StatusCode::OK, &RefreshAnswer { added, changed, removed, broken })
 }

@@ -19,7 +19,7 @@ use serde_json::json;
 use super::{compact, time};
 use crate::core::answer::json_text;
 use crate::core::audit_entry::AuditEntry;
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::extract::{json_body, object};
 use crate::core::openapi::{Operation, schema};
 use crate::core::problem::Answer;
@@ -39,16 +39,16 @@ pub(crate) fn routes() -> Vec<Route> {
 const EXAMPLE: &str = r#"{"task":"load","from":"2026-01-01","to":"2026-01-31"}"#;
 
 /// As the reference system has it: what it passes over, this does, too.
-async fn backload(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+async fn backload(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = json_body(&request, payload).await?;
     let wanted: Request = object(&body, EXAMPLE)?;
     let (execute, background) = (wanted.execute, wanted.background);
-    let planned = plan_backload(&api, wanted).await?;
+    let planned = plan_backload(&context, wanted).await?;
     if execute {
-        return Ok(executed_answer(&execute_backload(&api, planned, background).await?));
+        return Ok(executed_answer(&execute_backload(&context, planned, background).await?));
     }
     AuditEntry::nothing_changed(&request);
-    Ok(dry_run(api, planned))
+    Ok(dry_run(context, planned))
 }
 
 /// Where an answer that is being written stands.
@@ -59,9 +59,9 @@ enum Writing {
 }
 
 /// All tasks of a dry run in one JSON document; made as the client reads them.
-fn dry_run(api: ApiRef, planned: Arc<Planned>) -> HttpResponse {
+fn dry_run(context: ContextRef, planned: Arc<Planned>) -> HttpResponse {
     let text = try_unfold(Writing::Begin, move |writing| {
-        let (api, planned) = (api.clone(), Arc::clone(&planned));
+        let (context, planned) = (context.clone(), Arc::clone(&planned));
         async move {
             let total = planned.plan.count();
             // With `only` it isn't known before all was looked up.
@@ -77,7 +77,7 @@ fn dry_run(api: ApiRef, planned: Arc<Planned>) -> HttpResponse {
                     Some((Bytes::from(text), Writing::End))
                 }
                 Writing::Tasks { next, written, mut failed } => {
-                    let page = preview_backload(&api, &planned, next, STEP)
+                    let page = preview_backload(&context, &planned, next, STEP)
                         .await
                         .map_err(|problem| broken_off(&problem))?;
                     let text = tasks(&page.tasks, written == 0);

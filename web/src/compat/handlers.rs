@@ -22,7 +22,7 @@ use super::{info, pretty, task, time};
 use crate::compat::info::{Service, stamp};
 use crate::compat::recap::Recap;
 use crate::core::answer::json_text;
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::openapi::Operation;
 use crate::core::params::day;
 use crate::core::problem::{Answer, Problem};
@@ -49,11 +49,11 @@ pub(crate) fn routes() -> Vec<Route> {
 const STEP: usize = 1_000;
 
 /// What starts when.
-async fn show_info(api: ApiRef) -> Answer {
-    let (current, times) = read_workflows(&api).await?;
+async fn show_info(context: ContextRef) -> Answer {
+    let (current, times) = read_workflows(&context).await?;
     let service = Service {
-        version: &api.config.version,
-        up: api.deps.kit.now() - api.config.started_at,
+        version: &context.config.version,
+        up: context.deps.kit.now() - context.config.started_at,
         next_look: current.next_look,
         last_look: current.looked_at,
     };
@@ -62,15 +62,16 @@ async fn show_info(api: ApiRef) -> Answer {
 }
 
 /// The attempts of a chain; zero values for one that nobody knows.
-async fn show_task(api: ApiRef, path: Path<String>) -> Answer {
+async fn show_task(context: ContextRef, path: Path<String>) -> Answer {
     let id = path.into_inner();
-    let attempts = if id.is_empty() { Vec::new() } else { api.deps.view_reader.call(Chain { id }).await? };
+    let attempts =
+        if id.is_empty() { Vec::new() } else { context.deps.view_reader.call(Chain { id }).await? };
     Ok(json_text(StatusCode::OK, task::chain(&attempts)))
 }
 
 /// How today's tasks ended, as text or, when nothing but JSON is accepted, as that.
-pub(crate) async fn recap(api: ApiRef, request: HttpRequest) -> Answer {
-    let recap = read_recap(&api).await?;
+pub(crate) async fn recap(context: ContextRef, request: HttpRequest) -> Answer {
+    let recap = read_recap(&context).await?;
     if request.headers().get(ACCEPT).is_some_and(|accept| accept == "application/json") {
         return Ok(json_text(StatusCode::OK, recap.json()));
     }
@@ -78,9 +79,9 @@ pub(crate) async fn recap(api: ApiRef, request: HttpRequest) -> Answer {
 }
 
 /// Totals come from the rollups; only of what ended are the attempts read, in steps.
-async fn read_recap(api: &Api) -> Result<Recap, Problem> {
-    let today = api.deps.kit.now().date_naive();
-    let mut recap = Recap::new(&api.deps.view_reader.call(DayStats { day: today }).await?);
+async fn read_recap(context: &WebContext) -> Result<Recap, Problem> {
+    let today = context.deps.kit.now().date_naive();
+    let mut recap = Recap::new(&context.deps.view_reader.call(DayStats { day: today }).await?);
     let (from, to) = day(today);
     let filter = TaskFilter {
         from: Some(from),
@@ -90,7 +91,7 @@ async fn read_recap(api: &Api) -> Result<Recap, Problem> {
     };
     let mut step = FindTasks::oldest(filter, STEP);
     loop {
-        let page = api.deps.view_reader.call(step.clone()).await?;
+        let page = context.deps.view_reader.call(step.clone()).await?;
         page.tasks.iter().for_each(|task| recap.add(task));
         if page.next.is_none() {
             return Ok(recap);
@@ -109,9 +110,9 @@ struct Refreshed {
 }
 
 /// Looks at the workflow files now. A file that doesn't load fails the request, as ever; the others count.
-pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {
-    api.hosts.may_change(request.headers())?;
-    let found = api.deps.library.call(Reload).await?;
+pub(crate) async fn refresh(context: ContextRef, request: HttpRequest) -> Answer {
+    context.hosts.may_change(request.headers())?;
+    let found = context.deps.library.call(Reload).await?;
     if let Some(first) = found.broken.first() {
         let more = match found.broken.len() {
             1 => String::new(),
@@ -125,29 +126,29 @@ pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {
     files.extend(found.changed);
     files.sort();
     files.extend(found.removed.into_iter().map(|path| format!("-{path}")));
-    let updated = time(api.deps.kit.now());
+    let updated = time(context.deps.kit.now());
     // As ever, a refresh is also when old history leaves and a snapshot is made; neither is waited for.
-    let cache = if api.deps.retention.hint(RemoveOld) {
+    let cache = if context.deps.retention.hint(RemoveOld) {
         "history older than history.retention is being removed"
     } else {
         "history older than history.retention is removed after midnight"
     };
-    api.deps.backup.hint(BackUp);
+    context.deps.backup.hint(BackUp);
     Ok(json_text(StatusCode::OK, pretty(&Refreshed { files, cache, updated })))
 }
 
 /// Sends a message to Slack, to see whether it gets there.
-pub(crate) async fn notify(api: ApiRef, request: HttpRequest) -> Answer {
-    api.hosts.may_change(request.headers())?;
-    if !api.config.slack {
+pub(crate) async fn notify(context: ContextRef, request: HttpRequest) -> Answer {
+    context.hosts.may_change(request.headers())?;
+    if !context.config.slack {
         return Err(Problem::invalid(
             "Slack is not configured: set notify.url, or notify.token and notify.channel, and restart",
         ));
     }
-    let now = api.deps.kit.now();
+    let now = context.deps.kit.now();
     let payload = Payload {
-        headline: format!("Test message of flowlord on {}", api.config.host),
-        lines: vec![stamp(&api.config.version, now - api.config.started_at)],
+        headline: format!("Test message of flowlord on {}", context.config.host),
+        lines: vec![stamp(&context.config.version, now - context.config.started_at)],
         link: None,
         footer: "asked for by /notify".to_owned(),
         colour: Colour::Green,
@@ -158,11 +159,11 @@ pub(crate) async fn notify(api: ApiRef, request: HttpRequest) -> Answer {
     let message = NewMessage {
         route: "default".to_owned(),
         kind: "test".to_owned(),
-        key: format!("test:{}", api.deps.kit.ids().uid(now)),
+        key: format!("test:{}", context.deps.kit.ids().uid(now)),
         payload,
     };
-    let id = api.deps.writer.call(EnqueueMessage { now, message }).await?;
-    arrived(api.deps.notifier.call(AwaitMessage { id }).await?)
+    let id = context.deps.writer.call(EnqueueMessage { now, message }).await?;
+    arrived(context.deps.notifier.call(AwaitMessage { id }).await?)
 }
 
 /// What became of the message, in words. It isn't lost in any case: it comes when it can.
@@ -193,22 +194,22 @@ fn waits(why: &str) -> HttpResponse {
 }
 
 /// The files and folders of the workflow root.
-pub(crate) async fn workflow_root(api: ApiRef) -> Answer {
-    listing(&api, "").await
+pub(crate) async fn workflow_root(context: ContextRef) -> Answer {
+    listing(&context, "").await
 }
 
 /// A file as it was when it loaded last, or what a folder holds.
-pub(crate) async fn workflow(api: ApiRef, path: Path<String>) -> Answer {
+pub(crate) async fn workflow(context: ContextRef, path: Path<String>) -> Answer {
     let path = path.into_inner();
     if path.split(['/', '\\']).any(|part| part == "..") {
         return Err(missing(&path));
     }
     let path = path.trim_matches('/');
     if path.is_empty() {
-        return listing(&api, path).await;
+        return listing(&context, path).await;
     }
-    let Some(record) = api.deps.view_reader.call(ReadWorkflow { path: path.to_owned() }).await? else {
-        return listing(&api, path).await;
+    let Some(record) = context.deps.view_reader.call(ReadWorkflow { path: path.to_owned() }).await? else {
+        return listing(&context, path).await;
     };
     if record.content.is_empty() && !record.problem.is_empty() {
         let detail = format!("`{path}` never loaded: {}", record.problem);
@@ -224,8 +225,8 @@ pub(crate) async fn workflow(api: ApiRef, path: Path<String>) -> Answer {
 }
 
 /// Also files that never loaded: they are there, after all.
-async fn listing(api: &Api, folder: &str) -> Answer {
-    let current = api.deps.library.call(CurrentWorkflows).await?;
+async fn listing(context: &WebContext, folder: &str) -> Answer {
+    let current = context.deps.library.call(CurrentWorkflows).await?;
     let loaded = current.workflows.files().iter().map(|file| file.path.as_str());
     let broken = current.broken.iter().map(|finding| finding.file.as_str());
     let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };

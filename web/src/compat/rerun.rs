@@ -14,7 +14,7 @@ use serde_json::json;
 use utoipa::{PartialSchema as _, ToSchema};
 
 use crate::core::answer::json;
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::extract::{json_body, object};
 use crate::core::limits;
 use crate::core::openapi::{Operation, json_of, schema, task_example};
@@ -46,7 +46,7 @@ struct RerunBody {
 const EXAMPLE: &str = r#"{"type":"load","job":"daily","id":"…","created":"2026-01-15T05:00:00Z"}"#;
 
 /// As in the reference system: a task is named by its type, job, id and the time of its creation.
-async fn rerun(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+async fn rerun(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = json_body(&request, payload).await?;
     let wanted: RerunBody = object(&body, EXAMPLE)?;
     for (name, text) in [("type", &wanted.topic), ("id", &wanted.id), ("created", &wanted.created)] {
@@ -57,14 +57,14 @@ async fn rerun(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
     let created = parse_time(&wanted.created).map_err(|_| {
         Problem::invalid(format!("`created` is `{}`: write it as the task has it", wanted.created))
     })?;
-    let attempts = api.deps.view_reader.call(Chain { id: wanted.id.clone() }).await?;
+    let attempts = context.deps.view_reader.call(Chain { id: wanted.id.clone() }).await?;
     let named = attempts.into_iter().filter(|task| task.topic == wanted.topic && task.job == wanted.job);
     let task = of_that_time(named.collect(), created).ok_or_else(|| {
         let detail =
             format!("no task `{}` of that type and job was created at {}", wanted.id, wanted.created);
         Problem::new(Code::TaskUnknown, detail)
     })?;
-    json(StatusCode::OK, &TaskView(&rerun_task(&api, &task).await?))
+    json(StatusCode::OK, &TaskView(&rerun_task(&context, &task).await?))
 }
 
 /// The one of that very time; else, as old clients know whole seconds only, the last one of that second.

@@ -1,7 +1,7 @@
 //! The path of the public address, below which browsers find the service.
 //!
 //! Within the service every path is as it is routed. The base path is taken off where a request comes in
-//! ([`without_base`]) and put before every link where its answer goes out ([`Base::put`]): no handler and no template
+//! ([`without_base`]) and put before every link where its answer goes out ([`BasePath::put`]): no handler and no template
 //! needs to know it. A request without it is answered, too: a proxy may have taken it off.
 
 use actix_web::body::{BoxBody, MessageBody as _};
@@ -60,9 +60,9 @@ fn is_plain(byte: u8) -> bool {
 
 /// The base path: without a slash at its end, empty where links begin at the root.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Base(String);
+pub(crate) struct BasePath(String);
 
-impl Base {
+impl BasePath {
     /// That of the public address.
     pub(crate) fn of(public_url: Option<&str>) -> Self {
         let rest = public_url.and_then(|url| url.split_once("://")).map_or("", |(_, rest)| rest);
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_request_is_routed_without_the_base_path() {
-        let base = Base::of(Some("https://h/tools/flow"));
+        let base = BasePath::of(Some("https://h/tools/flow"));
         for (asked, routed) in [
             ("/tools/flow", Some("/")),
             ("/tools/flow/", Some("/")),
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn only_links_get_the_base_path() {
-        let base = Base::of(Some("https://h/flow/"));
+        let base = BasePath::of(Some("https://h/flow/"));
         let page = |text: &'static str| base.page(Bytes::from_static(text.as_bytes()));
         for (text, put) in [
             ("<a class=\"x\" href=\"/web/task?a=b\">", "<a class=\"x\" href=\"/flow/web/task?a=b\">"),
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn redirects_and_cookies_are_below_the_base_path() {
-        let answered = |base: &Base| {
+        let answered = |base: &BasePath| {
             let cookie = Cookie::build("a", "b").path("/").http_only(true).finish();
             let answer =
                 HttpResponse::SeeOther().insert_header((LOCATION, "/web/task")).cookie(cookie).finish();
@@ -245,9 +245,9 @@ mod tests {
             let text = |name| answer.headers().get(name).unwrap().to_str().unwrap().to_owned();
             (text(LOCATION), text(SET_COOKIE))
         };
-        let (location, cookie) = answered(&Base::of(Some("https://h/flow")));
+        let (location, cookie) = answered(&BasePath::of(Some("https://h/flow")));
         assert_eq!((location.as_str(), cookie.as_str()), ("/flow/web/task", "a=b; HttpOnly; Path=/flow"));
-        let (location, cookie) = answered(&Base::default());
+        let (location, cookie) = answered(&BasePath::default());
         assert_eq!((location.as_str(), cookie.as_str()), ("/web/task", "a=b; HttpOnly; Path=/"));
     }
 }

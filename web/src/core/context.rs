@@ -19,11 +19,11 @@ use flowlord_messages::clients::{
 use crate::core::auth::access::Access;
 use crate::core::auth::failures::Failures;
 use crate::core::auth::tokens::Tokens;
-use crate::core::base_path::Base;
+use crate::core::base_path::BasePath;
 use crate::core::connections::Connections;
 use crate::core::hosts::Hosts;
-use crate::core::live_events::Hub;
-use crate::core::long_poll_limit::Polls;
+use crate::core::live_events::EventHub;
+use crate::core::long_poll_limit::LongPolls;
 use crate::core::problem::Problem;
 use crate::core::request_id::RequestIds;
 use crate::core::route::RouteTable;
@@ -140,18 +140,18 @@ pub struct TlsFiles {
 
 /// Shared by all requests.
 #[derive(Debug)]
-pub(crate) struct Api {
+pub(crate) struct WebContext {
     pub(crate) config: Config,
     pub(crate) deps: Deps,
     pub(crate) routes: RouteTable,
     pub(crate) hosts: Hosts,
-    pub(crate) base: Base,
+    pub(crate) base: BasePath,
     pub(crate) tokens: Tokens,
     pub(crate) failures: Failures,
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) hub: Arc<EventHub>,
     pub(crate) request_ids: RequestIds,
     pub(crate) connections: Connections,
-    pub(crate) polls: Polls,
+    pub(crate) long_polls: LongPolls,
     pub(crate) sizes: TableSizes,
     stopping: Arc<AtomicBool>,
     /// Topics that `/metrics` ever showed.
@@ -159,14 +159,14 @@ pub(crate) struct Api {
 }
 
 /// As handlers get it.
-pub(crate) type ApiRef = web::Data<Api>;
+pub(crate) type ContextRef = web::Data<WebContext>;
 
-impl Api {
+impl WebContext {
     pub(crate) fn new(config: Config, deps: Deps, routes: RouteTable, stopping: Arc<AtomicBool>) -> Self {
         let request_ids = RequestIds::new(config.started_at);
-        let hub = Arc::new(Hub::new(config.started_at));
+        let hub = Arc::new(EventHub::new(config.started_at));
         let hosts = Hosts::new(config.listen, config.public_url.as_deref());
-        let base = Base::of(config.public_url.as_deref());
+        let base = BasePath::of(config.public_url.as_deref());
         let tokens = Tokens::new(deps.kit.clock().clone(), deps.reader.clone(), config.access.local);
         Self {
             config,
@@ -179,7 +179,7 @@ impl Api {
             hub,
             request_ids,
             connections: Connections::default(),
-            polls: Polls::default(),
+            long_polls: LongPolls::default(),
             sizes: TableSizes::default(),
             stopping,
             topics: Mutex::default(),

@@ -9,22 +9,22 @@ use crate::core::problem::Problem;
 
 /// Requests that wait, by caller.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Polls(Arc<Mutex<HashMap<String, usize>>>);
+pub(crate) struct LongPolls(Arc<Mutex<HashMap<String, usize>>>);
 
 /// One of them; it ends with its drop, also when its client hangs up.
 #[derive(Debug)]
-pub(crate) struct Poll {
-    polls: Polls,
+pub(crate) struct LongPoll {
+    long_polls: LongPolls,
     caller: String,
 }
 
-impl Polls {
+impl LongPolls {
     fn all(&self) -> MutexGuard<'_, HashMap<String, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One more, unless the caller has as many as it may.
-    pub(crate) fn begin(&self, caller: String, most: usize) -> Result<Poll, Problem> {
+    pub(crate) fn begin(&self, caller: String, most: usize) -> Result<LongPoll, Problem> {
         let mut all = self.all();
         let open = all.entry(caller.clone()).or_insert(0);
         if *open >= most {
@@ -36,13 +36,13 @@ impl Polls {
         }
         *open += 1;
         drop(all);
-        Ok(Poll { polls: self.clone(), caller })
+        Ok(LongPoll { long_polls: self.clone(), caller })
     }
 }
 
-impl Drop for Poll {
+impl Drop for LongPoll {
     fn drop(&mut self) {
-        let mut all = self.polls.all();
+        let mut all = self.long_polls.all();
         if let Some(open) = all.get_mut(&self.caller) {
             *open -= 1;
             if *open == 0 {
@@ -58,14 +58,14 @@ mod tests {
 
     #[test]
     fn each_caller_has_its_own_bound_and_nothing_is_left_behind() {
-        let polls = Polls::default();
-        let first = polls.begin("etl".to_owned(), 1).unwrap();
-        let problem = polls.begin("etl".to_owned(), 1).unwrap_err();
+        let long_polls = LongPolls::default();
+        let first = long_polls.begin("etl".to_owned(), 1).unwrap();
+        let problem = long_polls.begin("etl".to_owned(), 1).unwrap_err();
         assert_eq!(problem.code(), Code::TooManyRequests);
         assert!(problem.detail().contains("limits.long_polls"), "{problem}");
-        drop(polls.begin("other".to_owned(), 1).unwrap());
+        drop(long_polls.begin("other".to_owned(), 1).unwrap());
         drop(first);
-        drop(polls.begin("etl".to_owned(), 1).unwrap());
-        assert!(polls.all().is_empty());
+        drop(long_polls.begin("etl".to_owned(), 1).unwrap());
+        assert!(long_polls.all().is_empty());
     }
 }

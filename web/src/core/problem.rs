@@ -11,7 +11,7 @@ use flowlord_kernel::{Code, Error};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::core::base_path::Base;
+use crate::core::base_path::BasePath;
 use crate::core::request_id::X_REQUEST_ID;
 
 /// Where the codes are explained; the code follows.
@@ -29,7 +29,7 @@ pub(crate) struct Problem {
     /// The rest of the request isn't worth reading.
     hang_up: bool,
     /// Of the request that failed, and where it found the service.
-    asked: Option<Box<(HeaderValue, Base)>>,
+    asked: Option<Box<(HeaderValue, BasePath)>>,
 }
 
 /// What a handler answers.
@@ -61,7 +61,7 @@ impl Problem {
     }
 
     /// Of the request that failed, which found the service below a base path.
-    pub(crate) fn of(mut self, request_id: HeaderValue, base: &Base) -> Self {
+    pub(crate) fn of(mut self, request_id: HeaderValue, base: &BasePath) -> Self {
         self.asked = Some(Box::new((request_id, base.clone())));
         self
     }
@@ -119,14 +119,14 @@ impl ResponseError for Problem {
     fn error_response(&self) -> HttpResponse<BoxBody> {
         match self.asked.as_deref() {
             Some((request_id, base)) => self.answer(Some(request_id), base),
-            None => self.answer(None, &Base::default()),
+            None => self.answer(None, &BasePath::default()),
         }
     }
 }
 
 impl Problem {
     /// The answer to the request of this id.
-    pub(crate) fn answer(&self, request_id: Option<&HeaderValue>, base: &Base) -> HttpResponse<BoxBody> {
+    pub(crate) fn answer(&self, request_id: Option<&HeaderValue>, base: &BasePath) -> HttpResponse<BoxBody> {
         let document = ProblemDocument {
             r#type: base.at(DOCS) + self.code.as_str(),
             title: self.code.title(),

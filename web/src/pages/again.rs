@@ -4,7 +4,7 @@ use flowlord_domain::Attempt;
 use flowlord_kernel::Error;
 
 use super::Notice;
-use crate::core::context::Api;
+use crate::core::context::WebContext;
 use crate::core::problem::Problem;
 use crate::core::use_cases::tasks::rerun_tasks;
 
@@ -21,11 +21,11 @@ pub(super) struct Done {
 
 impl Done {
     /// Has these run again, each judged alone.
-    pub(super) async fn add(&mut self, api: &Api, tasks: &[Attempt]) -> Result<(), Problem> {
+    pub(super) async fn add(&mut self, context: &WebContext, tasks: &[Attempt]) -> Result<(), Problem> {
         if tasks.is_empty() {
             return Ok(());
         }
-        for answer in rerun_tasks(api, tasks).await? {
+        for answer in rerun_tasks(context, tasks).await? {
             match answer {
                 Ok(_) => self.created += 1,
                 Err(Error { detail, .. }) => self.refused.push(detail),

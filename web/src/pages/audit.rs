@@ -15,7 +15,7 @@ use super::choice::Choice;
 use super::parts::{Cell, Pager};
 use super::when::{When, long};
 use super::{Layout, Link, Section, Shown, answer, read};
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::params::Params;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
@@ -72,24 +72,24 @@ struct ChangeRow {
 }
 
 /// The page.
-pub(crate) async fn audit(api: ApiRef, request: HttpRequest) -> Answer {
-    answer(&api, &request, page(&api, &request)).await
+pub(crate) async fn audit(context: ContextRef, request: HttpRequest) -> Answer {
+    answer(&context, &request, page(&context, &request)).await
 }
 
-async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AuditPage<'a>, Problem> {
+async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<AuditPage<'a>, Problem> {
     let params = Params::parse(request.query_string(), &["date", "month", "who", "action", "cursor"])?;
-    let now = api.deps.kit.now();
+    let now = context.deps.kit.now();
     let shown = Shown::of(&params, now)?;
     let link = Link::of(PATH, request.query_string()).without(&["month"]);
     let asked = list_changes(&params, shown.date, ROWS)?;
     let (layout, found, tokens) = tokio::join!(
-        Layout::new(api, request, Section::Audit).with_picker(api, &link, shown),
-        api.deps.view_reader.call(asked.clone()),
-        api.deps.reader.call(ReadTokens),
+        Layout::new(context, request, Section::Audit).with_picker(context, &link, shown),
+        context.deps.view_reader.call(asked.clone()),
+        context.deps.reader.call(ReadTokens),
     );
     let mut notices = Vec::new();
     let before = match &found {
-        Ok(ChangePage { changes, next: None, .. }) if changes.is_empty() => last_before(api, asked).await,
+        Ok(ChangePage { changes, next: None, .. }) if changes.is_empty() => last_before(context, asked).await,
         _ => None,
     };
     let found = read("the changes", found, &mut notices).unwrap_or_default();
@@ -117,9 +117,9 @@ fn clear(link: &Link) -> Link {
 }
 
 /// The newest day before with a change that fits. Where it can't be read, the page does without.
-async fn last_before(api: &Api, asked: ListChanges) -> Option<NaiveDate> {
+async fn last_before(context: &WebContext, asked: ListChanges) -> Option<NaiveDate> {
     let earlier = ListChanges { to: asked.from, from: DateTime::UNIX_EPOCH, after: None, limit: 1, ..asked };
-    let page = api.deps.view_reader.call(earlier).await.ok()?;
+    let page = context.deps.view_reader.call(earlier).await.ok()?;
     page.changes.first().map(|last| last.change.at.date_naive())
 }
 

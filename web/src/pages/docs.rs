@@ -8,7 +8,7 @@ use flowlord_domain::Role;
 use serde_json::json;
 
 use crate::core::answer::json;
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::openapi::{self, Operation};
 use crate::core::problem::Answer;
 use crate::core::route::Route;
@@ -22,8 +22,8 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// The OpenAPI document.
-pub(crate) async fn document(api: ApiRef) -> Answer {
-    json(StatusCode::OK, &openapi::document(&api.routes, &api.config.version, &api.base.at("")))
+pub(crate) async fn document(context: ContextRef) -> Answer {
+    json(StatusCode::OK, &openapi::document(&context.routes, &context.config.version, &context.base.at("")))
 }
 
 #[derive(Template)]
@@ -33,8 +33,8 @@ struct DocsPage<'a> {
 }
 
 /// The same for people: a console that reads the document and sends requests.
-pub(crate) async fn page(api: ApiRef, request: HttpRequest) -> Answer {
-    let mut page = html(&DocsPage { layout: Layout::new(&api, &request, Section::Other) })?;
+pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
+    let mut page = html(&DocsPage { layout: Layout::new(&context, &request, Section::Other) })?;
     // The icons of the console stand in its styles as `data:` addresses; nothing else is relaxed, and only here.
     let policy = CONTENT_SECURITY_POLICY.replace("img-src 'self'", "img-src 'self' data:");
     if let Ok(policy) = HeaderValue::from_str(&policy) {

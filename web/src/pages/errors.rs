@@ -5,7 +5,7 @@ use askama::Template;
 use flowlord_domain::Role;
 use flowlord_kernel::Code;
 
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::problem::Answer;
 use crate::core::route::Route;
 use crate::pages::{Layout, Section, html};
@@ -22,6 +22,6 @@ struct ErrorsPage<'a> {
 }
 
 /// The page that the `type` of every problem points to.
-pub(crate) async fn errors(api: ApiRef, request: HttpRequest) -> Answer {
-    html(&ErrorsPage { layout: Layout::new(&api, &request, Section::Other), codes: Code::ALL })
+pub(crate) async fn errors(context: ContextRef, request: HttpRequest) -> Answer {
+    html(&ErrorsPage { layout: Layout::new(&context, &request, Section::Other), codes: Code::ALL })
 }

@@ -10,7 +10,7 @@ use super::calendar::words;
 use super::parts::{Figure, Figures, Pager};
 use super::when::When;
 use super::{Layout, Link, Section, Shown, answer, read};
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::params::{Params, day};
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
@@ -101,20 +101,20 @@ fn tasks(event: &StoredFileEvent) -> u64 {
 }
 
 /// The page.
-pub(crate) async fn files(api: ApiRef, request: HttpRequest) -> Answer {
-    answer(&api, &request, page(&api, &request)).await
+pub(crate) async fn files(context: ContextRef, request: HttpRequest) -> Answer {
+    answer(&context, &request, page(&context, &request)).await
 }
 
-async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<FilesPage<'a>, Problem> {
+async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<FilesPage<'a>, Problem> {
     let params = Params::parse(request.query_string(), &["date", "month", "show", "cursor"])?;
-    let shown = Shown::of(&params, api.deps.kit.now())?;
+    let shown = Shown::of(&params, context.deps.kit.now())?;
     let link = Link::of(PATH, request.query_string()).without(&["month"]);
     let which = Which::of(&params)?;
     let skip = params.cursor::<usize>()?.unwrap_or(0);
     let (from, to) = day(shown.date);
     let (layout, found) = tokio::join!(
-        Layout::new(api, request, Section::Files).live(api).with_picker(api, &link, shown),
-        api.deps.view_reader.call(ListFiles { from, to, after: None, limit: MOST + 1 }),
+        Layout::new(context, request, Section::Files).live(context).with_picker(context, &link, shown),
+        context.deps.view_reader.call(ListFiles { from, to, after: None, limit: MOST + 1 }),
     );
     let mut notices = Vec::new();
     let mut found = read("the files", found, &mut notices).unwrap_or_default();

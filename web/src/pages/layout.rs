@@ -11,7 +11,7 @@ use super::link::Link;
 use super::notice::Notice;
 use super::when::{When, long};
 use crate::core::auth::{COOKIE, role};
-use crate::core::context::Api;
+use crate::core::context::WebContext;
 use crate::pages::assets;
 
 /// The places of the navigation.
@@ -68,7 +68,7 @@ pub(crate) struct Layout<'a> {
 
 impl<'a> Layout<'a> {
     /// Of a page in a section. The day of the address, if any, goes along to other pages.
-    pub(crate) fn new(api: &'a Api, request: &HttpRequest, section: Section) -> Self {
+    pub(crate) fn new(context: &'a WebContext, request: &HttpRequest, section: Section) -> Self {
         let date = Link::of("", request.query_string()).first("date").parse::<NaiveDate>().ok();
         let to = |path| match date {
             Some(date) => Link::to(path).with("date", &date).href(),
@@ -80,22 +80,23 @@ impl<'a> Layout<'a> {
             href: to(path),
             current: of == section,
         };
-        let role = role(api, request).unwrap_or(Role::Viewer);
+        let role = role(context, request).unwrap_or(Role::Viewer);
         let may_see = |path| {
-            api.routes
+            context
+                .routes
                 .find(&Method::GET, path)
                 .role
                 .is_none_or(|needed| needed != Role::Admin || role.covers(needed))
         };
-        let now = api.deps.kit.now();
+        let now = context.deps.kit.now();
         Self {
             start: to("/"),
             navigation: NAVIGATION.into_iter().filter(|(_, path, ..)| may_see(path)).map(link).collect(),
             picker: None,
             notice: Notice::of(request),
-            version: &api.config.version,
-            host: &api.config.host,
-            up: long(now - api.config.started_at),
+            version: &context.config.version,
+            host: &context.config.host,
+            up: long(now - context.config.started_at),
             now: When::date_and_time(now),
             logged_in: request.cookie(COOKIE).is_some(),
             events: None,
@@ -103,14 +104,14 @@ impl<'a> Layout<'a> {
     }
 
     /// For those who aren't let in yet.
-    pub(crate) fn bare(api: &'a Api, request: &HttpRequest) -> Self {
-        Self { navigation: Vec::new(), logged_in: false, ..Self::new(api, request, Section::Other) }
+    pub(crate) fn bare(context: &'a WebContext, request: &HttpRequest) -> Self {
+        Self { navigation: Vec::new(), logged_in: false, ..Self::new(context, request, Section::Other) }
     }
 
     /// With a picker of the day that is shown. Where the days can't be read, none is marked.
-    pub(crate) async fn with_picker(self, api: &Api, link: &Link, shown: Shown) -> Self {
+    pub(crate) async fn with_picker(self, context: &WebContext, link: &Link, shown: Shown) -> Self {
         let (from, to) = shown.month();
-        let marks = api.deps.view_reader.call(ReadDays { from, to }).await.unwrap_or_else(|err| {
+        let marks = context.deps.view_reader.call(ReadDays { from, to }).await.unwrap_or_else(|err| {
             log::warn!("event=days_not_read error={err}");
             Vec::new()
         });
@@ -118,9 +119,9 @@ impl<'a> Layout<'a> {
     }
 
     /// With parts that change by themselves. To be said before these are read, so that no change is missed.
-    pub(crate) fn live(self, api: &Api) -> Self {
+    pub(crate) fn live(self, context: &WebContext) -> Self {
         let all = Link::to("/api/v1/events");
-        let events = match api.hub.here(api.deps.kit.now()) {
+        let events = match context.hub.here(context.deps.kit.now()) {
             Some(after) => all.with("after", &after),
             None => all,
         };

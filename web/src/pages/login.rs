@@ -10,7 +10,7 @@ use askama::Template;
 use flowlord_domain::query::Query;
 
 use crate::core::auth::{COOKIE, LASTS, Session, hash_of};
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::extract::form_body;
 use crate::core::params::Params;
 use crate::core::problem::{Answer, Problem};
@@ -34,38 +34,39 @@ struct LoginPage<'a> {
 }
 
 /// The form.
-pub(crate) async fn form(api: ApiRef, request: HttpRequest) -> Answer {
+pub(crate) async fn form(context: ContextRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["next"])?;
-    page(&api, &request, own_path(params.one("next")?.unwrap_or_default()), "")
+    page(&context, &request, own_path(params.one("next")?.unwrap_or_default()), "")
 }
 
 /// Logs in: on to where the person wanted to go, or back to the form with what is wrong.
-pub(crate) async fn login(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn login(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = form_body(&request, payload).await?;
     let fields = Query::parse(&String::from_utf8_lossy(&body))
         .map_err(|err| Problem::invalid(format!("the form: {err}")))?;
     let next = own_path(fields.first("next").unwrap_or_default());
-    let (now, from) = (api.deps.kit.now(), api.client(&request));
-    api.failures.check(from, now)?;
+    let (now, from) = (context.deps.kit.now(), context.client(&request));
+    context.failures.check(from, now)?;
     let hash = hash_of(fields.first("token").unwrap_or_default().trim());
-    let Some(who) = api.tokens.by_hash(&hash).await? else {
-        api.failures.count(from, now);
-        let mut again = page(&api, &request, next, "This token is unknown. It was removed, or is mistyped.")?;
+    let Some(who) = context.tokens.by_hash(&hash).await? else {
+        context.failures.count(from, now);
+        let mut again =
+            page(&context, &request, next, "This token is unknown. It was removed, or is mistyped.")?;
         *again.status_mut() = StatusCode::UNAUTHORIZED;
         return Ok(again);
     };
     log::info!("event=logged_in name={} role={}", who.name, who.role);
     let session = Session::new(&who.name, &hash, now).text();
-    Ok(leave(next, cookie(api.is_https(&request), session, Duration::seconds(LASTS.num_seconds()))))
+    Ok(leave(next, cookie(context.is_https(&request), session, Duration::seconds(LASTS.num_seconds()))))
 }
 
 /// Ends the session of this browser.
-pub(crate) async fn logout(api: ApiRef, request: HttpRequest) -> HttpResponse {
-    leave("/login", cookie(api.is_https(&request), String::new(), Duration::ZERO))
+pub(crate) async fn logout(context: ContextRef, request: HttpRequest) -> HttpResponse {
+    leave("/login", cookie(context.is_https(&request), String::new(), Duration::ZERO))
 }
 
-fn page(api: &Api, request: &HttpRequest, next: &str, problem: &str) -> Answer {
-    html(&LoginPage { layout: Layout::bare(api, request), next, problem })
+fn page(context: &WebContext, request: &HttpRequest, next: &str, problem: &str) -> Answer {
+    html(&LoginPage { layout: Layout::bare(context, request), next, problem })
 }
 
 fn leave(to: &str, cookie: Cookie<'_>) -> HttpResponse {

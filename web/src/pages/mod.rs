@@ -44,7 +44,7 @@ use askama::Template;
 use flowlord_kernel::{Code, Error};
 
 use crate::core::auth::wants_page;
-use crate::core::context::Api;
+use crate::core::context::WebContext;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
 
@@ -89,13 +89,13 @@ pub(crate) fn html(page: &impl Template) -> Answer {
 
 /// Answers a page, or the problem that keeps it from being made: as a page to a browser, as a document to a program.
 pub(crate) async fn answer<T: Template>(
-    api: &Api,
+    context: &WebContext,
     request: &HttpRequest,
     page: impl Future<Output = Result<T, Problem>>,
 ) -> Answer {
     let mut answer = match page.await {
         Ok(page) => html(&page)?,
-        Err(problem) => tell(api, request, problem)?,
+        Err(problem) => tell(context, request, problem)?,
     };
     if Notice::of(request).is_some() {
         notice::told(&mut answer);
@@ -114,13 +114,13 @@ struct ProblemPage<'a> {
 }
 
 /// A problem, to whoever asked.
-pub(crate) fn tell(api: &Api, request: &HttpRequest, problem: Problem) -> Answer {
+pub(crate) fn tell(context: &WebContext, request: &HttpRequest, problem: Problem) -> Answer {
     if !wants_page(request.method(), request.headers()) {
         return Err(problem);
     }
     let code = problem.code();
     let page = ProblemPage {
-        layout: Layout::new(api, request, Section::Other),
+        layout: Layout::new(context, request, Section::Other),
         status: problem.status_code(),
         title: code.title(),
         detail: problem.detail(),

@@ -15,7 +15,7 @@ use super::parts::{Chart, Figures, STANDINGS, parts, sum};
 use super::rows::{AlertRow, Incident, TaskRow, Trouble, incidents, troubles};
 use super::when::seconds;
 use super::{Layout, Link, Section, Shown, answer, read};
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::params::{Params, day};
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
@@ -51,21 +51,21 @@ struct StartPage<'a> {
 }
 
 /// The page.
-pub(crate) async fn start(api: ApiRef, request: HttpRequest) -> Answer {
-    answer(&api, &request, page(&api, &request)).await
+pub(crate) async fn start(context: ContextRef, request: HttpRequest) -> Answer {
+    answer(&context, &request, page(&context, &request)).await
 }
 
 /// Each part is read on its own, so that one that fails leaves the others.
-async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<StartPage<'a>, Problem> {
+async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<StartPage<'a>, Problem> {
     let params = Params::parse(request.query_string(), &["date", "month"])?;
-    let now = api.deps.kit.now();
+    let now = context.deps.kit.now();
     let shown = Shown::of(&params, now)?;
     let (from, to) = day(shown.date);
     let filter = TaskFilter { from: Some(from), to: Some(to), ..TaskFilter::default() };
-    let deps = &api.deps;
+    let deps = &context.deps;
     let link = Link::of("/", request.query_string());
     let (layout, stats, tasks, alerts, current, ladders) = tokio::join!(
-        Layout::new(api, request, Section::Start).live(api).with_picker(api, &link, shown),
+        Layout::new(context, request, Section::Start).live(context).with_picker(context, &link, shown),
         deps.view_reader.call(DayStats { day: shown.date }),
         deps.view_reader.call(FindTasks::newest(filter, TASKS).listed()),
         deps.view_reader.call(ListAlerts {

@@ -15,10 +15,10 @@ use flowlord_kernel::{ActorKit, KernelActor, Reply, Result, Timer, Wakes, handle
 use flowlord_messages::events::{Changed, SnapshotsChanged};
 
 use crate::core::connections::Connections;
-use crate::core::context::{Api, ApiRef, Config, Deps};
+use crate::core::context::{Config, ContextRef, Deps, WebContext};
 use crate::server::http_server;
 use crate::server::live_feed::tell_changes;
-use crate::server::middleware::view_pool::Lookers;
+use crate::server::middleware::view_pool::ViewPool;
 use crate::server::routes;
 use crate::server::tls::{self, TlsError};
 
@@ -69,8 +69,8 @@ pub struct Web {
     /// Until the actor's own thread runs it.
     bound: Option<Server>,
     running: Option<Running>,
-    lookers: Lookers,
-    api: ApiRef,
+    view_pool: ViewPool,
+    context: ContextRef,
     /// When changes are told next.
     timer: Timer,
     /// When they were told last.
@@ -120,18 +120,18 @@ impl Web {
         let stopping = Arc::new(AtomicBool::new(false));
         let address = config.listen;
         let tls = config.tls.as_ref().map(tls::config).transpose()?;
-        let api = web::Data::new(Api::new(config, deps, routes::table(), Arc::clone(&stopping)));
-        let connections = api.connections.clone();
-        let (server, lookers) = http_server::serve(listener, &api, tls)
+        let context = web::Data::new(WebContext::new(config, deps, routes::table(), Arc::clone(&stopping)));
+        let connections = context.connections.clone();
+        let (server, view_pool) = http_server::serve(listener, &context, tls)
             .map_err(|source| StartError::Address { address, source })?;
         Ok(Supervisor::start_in_arbiter(arbiter, move |_| Self {
             stopping,
             connections,
             bound: Some(server),
-            lookers,
+            view_pool,
             running: None,
             timer: Timer::default(),
-            api,
+            context,
             told: None,
             telling: false,
             snapshots_changed: false,
@@ -156,7 +156,7 @@ impl Web {
     /// Something changed: it is told soon, and not more often than people can follow.
     fn tell_soon(&mut self, ctx: &mut Context<Self>) {
         let now = self.now();
-        if self.api.hub.is_watched(now) {
+        if self.context.hub.is_watched(now) {
             let due = self.told.map_or(now, |told| (told + PACE).max(now));
             self.wake_no_later_than(due, ctx);
         }
@@ -174,8 +174,8 @@ impl Wakes for Web {
             return self.tell_soon(ctx);
         }
         self.telling = true;
-        let (api, snapshots) = (self.api.clone(), std::mem::take(&mut self.snapshots_changed));
-        let telling = async move { tell_changes(&api, snapshots).await };
+        let (context, snapshots) = (self.context.clone(), std::mem::take(&mut self.snapshots_changed));
+        let telling = async move { tell_changes(&context, snapshots).await };
         self.ask(ctx, telling, |this, (), _| this.telling = false);
     }
 }
@@ -219,7 +219,7 @@ impl Supervised for Web {}
 
 impl KernelActor for Web {
     fn kit(&self) -> &ActorKit {
-        &self.api.deps.kit
+        &self.context.deps.kit
     }
 }
 
@@ -231,14 +231,14 @@ impl Web {
 
     fn stop_serving(&mut self, stop: StopWeb, _: &mut Context<Self>) -> Reply<Self, ()> {
         self.stopping.store(true, Ordering::Relaxed);
-        self.api.hub.close();
+        self.context.hub.close();
         let (running, connections) = (self.running.take(), self.connections.clone());
-        let lookers = self.lookers.clone();
+        let view_pool = self.view_pool.clone();
         let stopped = async move {
             if let Some(running) = running {
                 running.stop(connections, stop.timeout).await;
             }
-            lookers.stop();
+            view_pool.stop();
         };
         self.reply_after(stopped, |_, (), _| Ok(()))
     }

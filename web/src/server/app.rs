@@ -5,13 +5,13 @@ use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
 use actix_web::{App, Error};
 
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::server::middleware::request_guard::guard;
 use crate::server::routes;
 
 /// All that is served, with what goes round it.
 pub(crate) fn app(
-    api: ApiRef,
+    context: ContextRef,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -22,7 +22,7 @@ pub(crate) fn app(
     >,
 > {
     App::new()
-        .app_data(api.clone())
+        .app_data(context.clone())
         .wrap(from_fn(guard))
-        .configure(move |config| routes::configure(&api.routes, config))
+        .configure(move |config| routes::configure(&context.routes, config))
 }

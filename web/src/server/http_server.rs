@@ -19,10 +19,10 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::server::app::app;
 use crate::server::middleware::base_path::without_base;
-use crate::server::middleware::view_pool::{Lookers, looking};
+use crate::server::middleware::view_pool::{ViewPool, hand_over};
 use crate::server::socket::Socket;
 
 /// Headers must have come by then.
@@ -49,27 +49,27 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// A server on a listener; it begins its work when it is polled.
 pub(crate) fn serve(
     listener: TcpListener,
-    api: &ApiRef,
+    context: &ContextRef,
     tls: Option<ServerConfig>,
-) -> io::Result<(Server, Lookers)> {
-    let workers = match api.config.workers {
+) -> io::Result<(Server, ViewPool)> {
+    let workers = match context.config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         given => given,
     };
-    let lookers = Lookers::start(api, workers);
+    let view_pool = ViewPool::start(context, workers);
     let builder = Server::build().workers(workers).disable_signals();
     let signal = builder.graceful_shutdown_signal();
     let stopping: Stopping = Arc::new(move || {
         let signal = signal.clone();
         Box::pin(async move { signal.notified().await })
     });
-    let served = Served { api: api.clone(), lookers: Data::new(lookers.clone()), stopping };
+    let served = Served { context: context.clone(), view_pool: Data::new(view_pool.clone()), stopping };
     // The factories run once per worker: they may start nothing.
     let server = match tls {
         Some(tls) => builder.listen("https", listener, move || served.over_tls(tls.clone()))?,
         None => builder.listen("http", listener, move || served.over_tcp())?,
     };
-    Ok((server.run(), lookers))
+    Ok((server.run(), view_pool))
 }
 
 /// Waits until the server stops, so that idle connections are closed then.
@@ -79,8 +79,8 @@ type Stopping = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync>
 /// when a client hangs up.
 #[derive(Clone)]
 struct Served {
-    api: ApiRef,
-    lookers: Data<Lookers>,
+    context: ContextRef,
+    view_pool: Data<ViewPool>,
     stopping: Stopping,
 }
 
@@ -121,9 +121,12 @@ impl Served {
     where
         IO: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let (connections, stopping) = (self.api.connections.clone(), Arc::clone(&self.stopping));
-        let has_base = Condition::new(!self.api.base.is_root(), from_fn(without_base));
-        let app = app(self.api.clone()).app_data(self.lookers.clone()).wrap(from_fn(looking)).wrap(has_base);
+        let (connections, stopping) = (self.context.connections.clone(), Arc::clone(&self.stopping));
+        let has_base = Condition::new(!self.context.base.is_root(), from_fn(without_base));
+        let app = app(self.context.clone())
+            .app_data(self.view_pool.clone())
+            .wrap(from_fn(hand_over))
+            .wrap(has_base);
         HttpService::build()
             .graceful_shutdown_signal(move || stopping())
             .keep_alive(KEEP_ALIVE)

@@ -11,8 +11,8 @@ use flowlord_messages::tasks::AttemptsById;
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
-use crate::core::context::Api;
-use crate::core::live_events::{Kind, News};
+use crate::core::context::WebContext;
+use crate::core::live_events::{EventKind, News};
 use crate::core::view::alert::AlertView;
 use crate::core::view::backload::BackloadView;
 use crate::core::view::stats::{HourView, StatsView, Sum};
@@ -20,21 +20,21 @@ use crate::core::view::task::TaskView;
 
 /// Takes what changed, reads it and tells it. What can't be read is not kept back for later: whoever looks on
 /// begins anew, and so sees what is.
-pub(crate) async fn tell_changes(api: &Api, snapshots: bool) {
+pub(crate) async fn tell_changes(context: &WebContext, snapshots: bool) {
     let told = async {
-        let changes = api.deps.writer.call(TakeChanges).await?;
-        news(api, changes, api.deps.kit.now()).await
+        let changes = context.deps.writer.call(TakeChanges).await?;
+        news(context, changes, context.deps.kit.now()).await
     };
     match told.await {
         Ok(mut news) => {
             if snapshots {
-                news.push(News::new(Kind::Snapshot, &Nothing {}));
+                news.push(News::new(EventKind::Snapshot, &Nothing {}));
             }
-            api.hub.tell(news);
+            context.hub.tell(news);
         }
         Err(Error { code, detail }) => {
             log::warn!("event=changes_not_read code={} detail={detail:?}", code.as_str());
-            api.hub.break_off();
+            context.hub.break_off();
         }
     }
 }
@@ -64,46 +64,52 @@ struct FileNews {
     event: i64,
 }
 
-async fn news(api: &Api, changes: Changes, now: DateTime<Utc>) -> Result<Vec<News>> {
+async fn news(context: &WebContext, changes: Changes, now: DateTime<Utc>) -> Result<Vec<News>> {
     let mut news = Vec::new();
-    tasks(api, &changes, now, &mut news).await?;
+    tasks(context, &changes, now, &mut news).await?;
     if !changes.alerts.is_empty() {
         let rows = changes.alerts.iter().copied().collect();
-        let alerts = api.deps.view_reader.call(AlertsByRow { rows }).await?;
-        news.extend(alerts.iter().map(|alert| News::new(Kind::Alert, &AlertView::from(alert))));
+        let alerts = context.deps.view_reader.call(AlertsByRow { rows }).await?;
+        news.extend(alerts.iter().map(|alert| News::new(EventKind::Alert, &AlertView::from(alert))));
     }
     if changes.incidents {
-        news.push(News::new(Kind::Incident, &Nothing {}));
+        news.push(News::new(EventKind::Incident, &Nothing {}));
     }
-    news.extend(changes.workflows.iter().map(|file| News::new(Kind::Workflow, &WorkflowNews { file })));
-    let backloads = changes.backloads.iter().map(|id| api.deps.view_reader.call(ReadBackload { id: *id }));
+    news.extend(changes.workflows.iter().map(|file| News::new(EventKind::Workflow, &WorkflowNews { file })));
+    let backloads =
+        changes.backloads.iter().map(|id| context.deps.view_reader.call(ReadBackload { id: *id }));
     for (stored, _) in try_join_all(backloads).await?.into_iter().flatten() {
-        news.push(News::new(Kind::Backload, &BackloadView::new(&stored, None)));
+        news.push(News::new(EventKind::Backload, &BackloadView::new(&stored, None)));
     }
-    news.extend(changes.files.iter().map(|event| News::new(Kind::File, &FileNews { event: *event })));
+    news.extend(changes.files.iter().map(|event| News::new(EventKind::File, &FileNews { event: *event })));
     if changes.overflowed {
-        news.push(News::new(Kind::Reset, &Nothing {}));
+        news.push(News::new(EventKind::Reset, &Nothing {}));
     }
     Ok(news)
 }
 
 /// Each task that changed as it is now; of a flood only how much changed. With them the totals of today.
-async fn tasks(api: &Api, changes: &Changes, now: DateTime<Utc>, news: &mut Vec<News>) -> Result<()> {
+async fn tasks(
+    context: &WebContext,
+    changes: &Changes,
+    now: DateTime<Utc>,
+    news: &mut Vec<News>,
+) -> Result<()> {
     if !changes.has_tasks() {
         return Ok(());
     }
     let today = now.date_naive();
     let uids = changes.tasks.iter().copied().collect();
     let (attempts, stats) = tokio::try_join!(
-        api.deps.view_reader.call(AttemptsById { uids }),
-        api.deps.view_reader.call(DayStats { day: today })
+        context.deps.view_reader.call(AttemptsById { uids }),
+        context.deps.view_reader.call(DayStats { day: today })
     )?;
     let listed = attempts.into_iter().flatten().map(Attempt::listed);
-    news.extend(listed.map(|task| News::new(Kind::Task, &TaskView(&task))));
+    news.extend(listed.map(|task| News::new(EventKind::Task, &TaskView(&task))));
     if changes.unnamed > 0 {
-        news.push(News::new(Kind::Tasks, &Changed { changed: changes.unnamed }));
+        news.push(News::new(EventKind::Tasks, &Changed { changed: changes.unnamed }));
     }
     let StatsView { totals, hours, .. } = StatsView::new(today, &stats);
-    news.push(News::new(Kind::Counts, &CountsNews { date: today, totals, hours: &hours }));
+    news.push(News::new(EventKind::Counts, &CountsNews { date: today, totals, hours: &hours }));
     Ok(())
 }

@@ -5,7 +5,7 @@ use actix_web::web::{self, PathConfig, ServiceConfig};
 use flowlord_kernel::Code;
 
 use crate::core::auth;
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::RouteTable;
 use crate::{api, compat, pages};
@@ -24,10 +24,10 @@ pub(crate) fn configure(table: &RouteTable, config: &mut ServiceConfig) {
     config.default_service(web::to(not_found));
 }
 
-async fn not_found(api: ApiRef, request: HttpRequest) -> Answer {
+async fn not_found(context: ContextRef, request: HttpRequest) -> Answer {
     let path = auth::hooks::shown(request.match_info().as_str());
     let hint = if path.starts_with("/api/") { "the paths of the API begin with " } else { "begin at " };
-    let begin = api.base.at(if path.starts_with("/api/") { "/api/v1/" } else { "/" });
+    let begin = context.base.at(if path.starts_with("/api/") { "/api/v1/" } else { "/" });
     let detail = format!("there is nothing at {path}: {hint}{begin}");
-    pages::tell(&api, &request, Problem::new(Code::NotFound, detail))
+    pages::tell(&context, &request, Problem::new(Code::NotFound, detail))
 }

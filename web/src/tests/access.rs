@@ -11,7 +11,7 @@ use serde_json::json;
 use super::stub::{Reply, Stub, config, noon, request, send};
 use crate::core::auth::{Access, hash_of};
 use crate::core::context::Config;
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 
 pub(super) const PEER: &str = "10.0.0.1:4000";
 
@@ -27,32 +27,32 @@ pub(super) fn tokens() -> Vec<StoredToken> {
 }
 
 /// A service with tokens whose text is the name of their role.
-pub(super) fn closed() -> (Stub, ApiRef) {
+pub(super) fn closed() -> (Stub, ContextRef) {
     let stub = Stub::default();
     stub.tokens_read(|_| Ok(tokens()));
     stub.alerts(|_| Ok(Vec::new()));
     let access = Access { local: Some(hash_of("local")), ..Access::default() };
     let config = Config { access, ..config() };
-    let api = web::Data::new(Api::new(
+    let context = web::Data::new(WebContext::new(
         config,
         stub.deps(),
         crate::server::routes::table(),
         std::sync::Arc::default(),
     ));
-    (stub, api)
+    (stub, context)
 }
 
 pub(crate) fn with(request: TestRequest, token: &str) -> TestRequest {
     request.peer_addr(PEER.parse().unwrap()).insert_header(("authorization", format!("Bearer {token}")))
 }
 
-async fn get(api: &ApiRef, path: &str, token: &str) -> Reply {
-    send(api.clone(), with(request(Method::GET, path), token)).await
+async fn get(context: &ContextRef, path: &str, token: &str) -> Reply {
+    send(context.clone(), with(request(Method::GET, path), token)).await
 }
 
 #[actix::test]
 async fn each_role_may_do_what_it_is_for() {
-    let (_stub, api) = closed();
+    let (_stub, context) = closed();
     // What no actor answers comes back as `storage` or a mistake of the request: it was let in.
     for (method, path, needed) in [
         (Method::POST, "/api/v1/lease", Role::Worker),
@@ -69,38 +69,38 @@ async fn each_role_may_do_what_it_is_for() {
         (Method::DELETE, "/api/v1/tokens/x", Role::Admin),
     ] {
         for role in Role::ALL {
-            let reply = send(api.clone(), with(request(method.clone(), path), role.as_str())).await;
+            let reply = send(context.clone(), with(request(method.clone(), path), role.as_str())).await;
             assert_eq!(reply.status != 403, role.covers(needed), "{role} {method} {path}: {reply:?}");
             assert_ne!(reply.status, 401, "{role} {method} {path}");
         }
-        let local = send(api.clone(), with(request(method.clone(), path), "local")).await;
+        let local = send(context.clone(), with(request(method.clone(), path), "local")).await;
         assert!(![401, 403].contains(&local.status), "{method} {path}: {local:?}");
     }
 }
 
 #[actix::test]
 async fn without_a_token_programs_get_a_problem_and_people_the_login_page() {
-    let (_stub, api) = closed();
-    let reply = send(api.clone(), request(Method::GET, "/api/v1/tasks")).await;
+    let (_stub, context) = closed();
+    let reply = send(context.clone(), request(Method::GET, "/api/v1/tasks")).await;
     let (status, code, detail) = reply.problem();
     assert_eq!((status, code.as_str(), reply.header("www-authenticate")), (401, "unauthorized", "Bearer"));
     assert!(detail.contains("flowlord token add"), "{detail}");
     let page =
         request(Method::GET, "/web/alert?date=2026-03-01&type=a").insert_header(("accept", "text/html,*/*"));
-    let reply = send(api.clone(), page).await;
+    let reply = send(context.clone(), page).await;
     let to = "/login?next=/web/alert?date=2026-03-01%26type=a";
     assert_eq!((reply.status, reply.header("location")), (303, to));
     for open in ["/healthz", "/status", "/login"] {
-        assert_eq!(send(api.clone(), request(Method::GET, open)).await.status, 200, "{open}");
+        assert_eq!(send(context.clone(), request(Method::GET, open)).await.status, 200, "{open}");
     }
     let basic = request(Method::GET, "/").insert_header(("authorization", "Basic YTpi"));
-    assert_eq!(send(api.clone(), basic).await.code(), "unauthorized");
-    assert_eq!(send(api, request(Method::GET, "/no/such/path")).await.code(), "unauthorized");
+    assert_eq!(send(context.clone(), basic).await.code(), "unauthorized");
+    assert_eq!(send(context, request(Method::GET, "/no/such/path")).await.code(), "unauthorized");
 }
 
 #[actix::test]
 async fn a_path_written_in_other_bytes_needs_the_same_role() {
-    let (_stub, api) = closed();
+    let (_stub, context) = closed();
     for (method, path, needed) in [
         (Method::POST, "/api/v1/%74okens", Role::Admin),
         (Method::GET, "/api/v1/a%75dit", Role::Admin),
@@ -109,7 +109,7 @@ async fn a_path_written_in_other_bytes_needs_the_same_role() {
         (Method::POST, "/%68ooks/operator/results", Role::Push),
     ] {
         for role in [Role::Worker, Role::Viewer, Role::Operator] {
-            let reply = send(api.clone(), with(request(method.clone(), path), role.as_str())).await;
+            let reply = send(context.clone(), with(request(method.clone(), path), role.as_str())).await;
             assert_eq!(reply.status != 403, role.covers(needed), "{role} {method} {path}: {reply:?}");
         }
     }
@@ -117,8 +117,8 @@ async fn a_path_written_in_other_bytes_needs_the_same_role() {
 
 #[actix::test]
 async fn a_viewer_hears_which_role_is_needed() {
-    let (_stub, api) = closed();
-    let (_, code, detail) = send(api, with(request(Method::POST, "/notify"), "viewer")).await.problem();
+    let (_stub, context) = closed();
+    let (_, code, detail) = send(context, with(request(Method::POST, "/notify"), "viewer")).await.problem();
     assert_eq!(code, "forbidden");
     assert!(
         detail.contains("the.viewer is the token of a viewer") && detail.contains("operator"),
@@ -128,33 +128,33 @@ async fn a_viewer_hears_which_role_is_needed() {
 
 #[actix::test]
 async fn guessing_is_slow_and_known_tokens_of_others_go_on() {
-    let (_stub, api) = closed();
+    let (_stub, context) = closed();
     for _ in 0..10 {
-        assert_eq!(get(&api, "/api/v1/alerts", "wrong").await.code(), "unauthorized");
+        assert_eq!(get(&context, "/api/v1/alerts", "wrong").await.code(), "unauthorized");
     }
-    assert_eq!(get(&api, "/api/v1/alerts", "wrong").await.code(), "too_many_attempts");
+    assert_eq!(get(&context, "/api/v1/alerts", "wrong").await.code(), "too_many_attempts");
     assert_eq!(
-        get(&api, "/api/v1/alerts", "viewer").await.code(),
+        get(&context, "/api/v1/alerts", "viewer").await.code(),
         "too_many_attempts",
         "or it could guess on"
     );
     let elsewhere = request(Method::GET, "/api/v1/alerts").peer_addr("10.0.0.2:4000".parse().unwrap());
     let elsewhere = elsewhere.insert_header(("authorization", "bearer viewer"));
-    assert_eq!(send(api, elsewhere).await.status, 200);
+    assert_eq!(send(context, elsewhere).await.status, 200);
 }
 
 #[actix::test]
 async fn a_person_logs_in_and_out() {
-    let (_stub, api) = closed();
+    let (_stub, context) = closed();
     let form = |token: &str| {
         let form = ("content-type", "application/x-www-form-urlencoded");
         let body = format!("token={token}&next=%2Fapi%2Fv1%2Falerts");
         request(Method::POST, "/login").peer_addr(PEER.parse().unwrap()).insert_header(form).set_payload(body)
     };
-    let wrong = send(api.clone(), form("wrong")).await;
+    let wrong = send(context.clone(), form("wrong")).await;
     assert_eq!(wrong.status, 401);
     assert!(wrong.text.contains("It was removed, or is mistyped."), "{}", wrong.text);
-    let reply = send(api.clone(), form("viewer")).await;
+    let reply = send(context.clone(), form("viewer")).await;
     assert_eq!((reply.status, reply.header("location")), (303, "/api/v1/alerts"));
     let cookie = reply.header("set-cookie").to_owned();
     for part in ["flowlord_session=the.viewer.", "HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=43200"] {
@@ -162,20 +162,20 @@ async fn a_person_logs_in_and_out() {
     }
     let session = cookie.split(';').next().unwrap().to_owned();
     let by_cookie = |method, path| request(method, path).insert_header(("cookie", session.clone()));
-    assert_eq!(send(api.clone(), by_cookie(Method::GET, "/api/v1/alerts")).await.status, 200);
-    assert_eq!(send(api.clone(), by_cookie(Method::POST, "/notify")).await.code(), "forbidden");
+    assert_eq!(send(context.clone(), by_cookie(Method::GET, "/api/v1/alerts")).await.status, 200);
+    assert_eq!(send(context.clone(), by_cookie(Method::POST, "/notify")).await.code(), "forbidden");
     let foreign = by_cookie(Method::POST, "/notify").insert_header(("sec-fetch-site", "cross-site"));
-    assert_eq!(send(api.clone(), foreign).await.code(), "forbidden_origin");
+    assert_eq!(send(context.clone(), foreign).await.code(), "forbidden_origin");
     let forged = session.replace("viewer", "admin");
     let forged = request(Method::GET, "/api/v1/alerts").insert_header(("cookie", forged));
-    assert_eq!(send(api.clone(), forged).await.code(), "unauthorized");
-    let out = send(api, by_cookie(Method::POST, "/logout")).await;
+    assert_eq!(send(context.clone(), forged).await.code(), "unauthorized");
+    let out = send(context, by_cookie(Method::POST, "/logout")).await;
     assert!(out.header("set-cookie").contains("Max-Age=0"), "{out:?}");
 }
 
 #[actix::test]
 async fn tokens_are_made_shown_once_and_removed() {
-    let (stub, api) = closed();
+    let (stub, context) = closed();
     let stored = std::sync::Arc::new(std::sync::Mutex::new(None));
     let seen = std::sync::Arc::clone(&stored);
     stub.add_token(move |add| {
@@ -188,7 +188,7 @@ async fn tokens_are_made_shown_once_and_removed() {
             .insert_header(json)
             .set_payload(body.to_owned())
     };
-    let made = send(api.clone(), post(r#"{"name":"etl","role":"worker"}"#)).await;
+    let made = send(context.clone(), post(r#"{"name":"etl","role":"worker"}"#)).await;
     assert_eq!(made.status, 201);
     let token = made.ok()["token"].as_str().unwrap().to_owned();
     assert!(token.starts_with("flw_") && token.len() == 68, "{token}");
@@ -197,11 +197,11 @@ async fn tokens_are_made_shown_once_and_removed() {
         (r#"{"name":"a b","role":"worker"}"#, "name: write"),
         (r#"{"name":"etl","role":"root"}"#, "worker, viewer, operator, admin or push"),
     ] {
-        let (_, code, detail) = send(api.clone(), post(body)).await.problem();
+        let (_, code, detail) = send(context.clone(), post(body)).await.problem();
         assert_eq!(code, "invalid_request");
         assert!(detail.contains(said), "{detail}");
     }
-    let listed = get(&api, "/api/v1/tokens", "admin").await;
+    let listed = get(&context, "/api/v1/tokens", "admin").await;
     assert_eq!(
         listed.ok()["items"][0],
         json!({"name": "the.worker", "role": "worker", "created": "2026-03-02T12:00:00Z"})
@@ -211,21 +211,21 @@ async fn tokens_are_made_shown_once_and_removed() {
         _ => Err(flowlord_kernel::Error::new(Code::TokenUnknown, "there is no token named x")),
     });
     let remove = |name: &str| with(request(Method::DELETE, &format!("/api/v1/tokens/{name}")), "admin");
-    assert_eq!(send(api.clone(), remove("etl")).await.status, 204);
-    assert_eq!(send(api, remove("x")).await.code(), "token_unknown");
+    assert_eq!(send(context.clone(), remove("etl")).await.status, 204);
+    assert_eq!(send(context, remove("x")).await.code(), "token_unknown");
 }
 
 #[actix::test]
 async fn metrics_may_be_open_and_a_database_that_does_not_answer_lets_nobody_in() {
     let (stub, _) = closed();
     let access = Access { open_metrics: true, ..Access::default() };
-    let api = web::Data::new(Api::new(
+    let context = web::Data::new(WebContext::new(
         Config { access, ..config() },
         stub.deps(),
         crate::server::routes::table(),
         std::sync::Arc::default(),
     ));
-    assert_eq!(send(api.clone(), request(Method::GET, "/metrics")).await.status, 200);
+    assert_eq!(send(context.clone(), request(Method::GET, "/metrics")).await.status, 200);
     stub.tokens_read(|_| Err(flowlord_kernel::Error::new(Code::Storage, "gone")));
-    assert_eq!(get(&api, "/api/v1/alerts", "viewer").await.code(), "storage");
+    assert_eq!(get(&context, "/api/v1/alerts", "viewer").await.code(), "storage");
 }

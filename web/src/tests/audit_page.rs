@@ -133,11 +133,11 @@ async fn a_day_without_changes_says_so_and_leads_to_the_last_one() {
 #[actix::test]
 async fn only_admins_are_led_there_and_others_are_told_on_a_page() {
     for role in [Role::Viewer, Role::Operator, Role::Admin] {
-        let (stub, api) = closed();
+        let (stub, context) = closed();
         stub.changes(|_| Ok(ChangePage::default()));
         let get = |path| {
             let asked = request(Method::GET, path).insert_header(("accept", "text/html"));
-            send(api.clone(), with(asked, role.as_str()))
+            send(context.clone(), with(asked, role.as_str()))
         };
         let is_admin = role == Role::Admin;
         assert_eq!(get("/web/files").await.text.contains("href=\"/web/audit\""), is_admin, "{role}");

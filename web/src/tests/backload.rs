@@ -112,7 +112,7 @@ async fn a_list_that_breaks_off_does_not_look_like_one_that_ended() {
     let stub = planning();
     stub.check_backload(|_| Err(Error::new(Code::Storage, "no disk")));
     let only = HOURS.replace("\"task\"", "\"only\":\"failed\",\"task\"");
-    let service = init_service(app(stub.api())).await;
+    let service = init_service(app(stub.context())).await;
     let answer = try_call_service(&service, for_lines(&only).to_request()).await.unwrap();
     assert!(to_bytes(answer.into_body()).await.is_err());
 }

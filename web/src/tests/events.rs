@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::backload::stored;
 use super::reads::stats;
 use super::stub::{Stub, alert, attempt, request, send};
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::live_events::MAX_SUBSCRIBERS;
 use crate::server::app::app;
 use crate::server::live_feed::tell_changes;
@@ -26,12 +26,12 @@ struct Listener {
 }
 
 impl Listener {
-    async fn of(api: &ApiRef, query: &str, last: Option<&str>) -> Self {
+    async fn of(context: &ContextRef, query: &str, last: Option<&str>) -> Self {
         let mut request = TestRequest::get().uri(&format!("/api/v1/events{query}"));
         if let Some(last) = last {
             request = request.insert_header(("last-event-id", last));
         }
-        let service = init_service(app(api.clone())).await;
+        let service = init_service(app(context.clone())).await;
         let response = try_call_service(&service, request.to_request()).await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers().get("content-type").unwrap(), "text/event-stream");
@@ -105,11 +105,11 @@ async fn what_changes_is_told_as_the_lists_show_it() {
         ..task(1)
     };
     changing(&stub, vec![task(9), all]);
-    let api = stub.api();
-    let mut listener = Listener::of(&api, "", None).await;
+    let context = stub.context();
+    let mut listener = Listener::of(&context, "", None).await;
     listener.id();
     assert_eq!(listener.next(), None, "what changed before is of no concern");
-    tell_changes(&api, true).await;
+    tell_changes(&context, true).await;
     let (_, kind, told) = listener.event();
     assert_eq!(
         (kind.as_str(), &told["uid"], &told["state"]),
@@ -141,10 +141,10 @@ async fn a_flood_is_one_event_and_what_overflows_a_reset() {
     let stub = Stub::default();
     let flood = Changes { unnamed: 5_000, overflowed: true, ..Changes::default() };
     changing(&stub, vec![Changes::default(), flood]);
-    let api = stub.api();
-    let mut listener = Listener::of(&api, "", None).await;
+    let context = stub.context();
+    let mut listener = Listener::of(&context, "", None).await;
     listener.id();
-    tell_changes(&api, false).await;
+    tell_changes(&context, false).await;
     let (_, kind, told) = listener.event();
     assert_eq!((kind.as_str(), told), ("tasks", json!({"changed": 5_000})));
     assert_eq!(listener.kinds(), ["counts", "reset"]);
@@ -154,10 +154,10 @@ async fn a_flood_is_one_event_and_what_overflows_a_reset() {
 async fn only_what_is_asked_for_is_told() {
     let stub = Stub::default();
     changing(&stub, vec![Changes::default(), Changes { incidents: true, ..task(1) }]);
-    let api = stub.api();
-    let mut listener = Listener::of(&api, "?kind=counts,incident", None).await;
+    let context = stub.context();
+    let mut listener = Listener::of(&context, "?kind=counts,incident", None).await;
     listener.id();
-    tell_changes(&api, false).await;
+    tell_changes(&context, false).await;
     assert_eq!(listener.kinds(), ["counts", "incident"]);
     let unknown = stub.get("/api/v1/events?kind=everything").await;
     assert!(unknown.problem().2.contains("task, tasks, counts"), "{unknown:?}");
@@ -167,22 +167,22 @@ async fn only_what_is_asked_for_is_told() {
 async fn one_who_comes_back_goes_on_or_begins_anew() {
     let stub = Stub::default();
     changing(&stub, vec![Changes::default(), task(1), task(2)]);
-    let api = stub.api();
-    let mut listener = Listener::of(&api, "?kind=task", None).await;
+    let context = stub.context();
+    let mut listener = Listener::of(&context, "?kind=task", None).await;
     let begin = listener.id();
-    tell_changes(&api, false).await;
+    tell_changes(&context, false).await;
     let (first, ..) = listener.event();
     drop(listener);
-    tell_changes(&api, false).await;
-    let mut back = Listener::of(&api, "?kind=task", Some(&first)).await;
+    tell_changes(&context, false).await;
+    let mut back = Listener::of(&context, "?kind=task", Some(&first)).await;
     assert_eq!(back.id(), first);
     assert_eq!(back.event().2["uid"], json!(attempt(2).uid));
     assert_eq!(back.next(), None);
-    let mut from_the_page = Listener::of(&api, &format!("?kind=task&after={begin}"), None).await;
+    let mut from_the_page = Listener::of(&context, &format!("?kind=task&after={begin}"), None).await;
     from_the_page.id();
     assert_eq!(from_the_page.kinds(), ["task", "task"]);
     for lost in ["older-1", "nonsense", "", &begin.replace("-1", "-99")] {
-        let mut lost = Listener::of(&api, "", Some(lost)).await;
+        let mut lost = Listener::of(&context, "", Some(lost)).await;
         let now = lost.id();
         let (id, kind, _) = lost.event();
         assert_eq!((id, kind.as_str()), (now, "reset"));
@@ -194,12 +194,12 @@ async fn one_who_comes_back_goes_on_or_begins_anew() {
 async fn a_page_can_go_on_from_where_it_was_read() {
     let stub = Stub::default();
     changing(&stub, vec![task(9), task(1)]);
-    let api = stub.api();
-    assert_eq!(api.hub.here(api.deps.kit.now()), None, "nobody looks on: nothing is gathered");
-    let _another_page = Listener::of(&api, "", None).await;
-    let begin = api.hub.here(api.deps.kit.now()).unwrap();
-    tell_changes(&api, false).await;
-    let mut listener = Listener::of(&api, &format!("?after={begin}"), None).await;
+    let context = stub.context();
+    assert_eq!(context.hub.here(context.deps.kit.now()), None, "nobody looks on: nothing is gathered");
+    let _another_page = Listener::of(&context, "", None).await;
+    let begin = context.hub.here(context.deps.kit.now()).unwrap();
+    tell_changes(&context, false).await;
+    let mut listener = Listener::of(&context, &format!("?after={begin}"), None).await;
     listener.id();
     assert_eq!(listener.kinds(), ["task", "counts"]);
 }
@@ -209,16 +209,16 @@ async fn a_subscriber_that_falls_behind_begins_anew_and_holds_up_nobody() {
     let stub = Stub::default();
     changing(&stub, Vec::new());
     stub.take_changes(|_| Ok(task(1)));
-    let api = stub.api();
-    let mut slow = Listener::of(&api, "", None).await;
+    let context = stub.context();
+    let mut slow = Listener::of(&context, "", None).await;
     let begin = slow.id();
     for _ in 0..300 {
-        tell_changes(&api, false).await;
+        tell_changes(&context, false).await;
     }
     assert_eq!(slow.kinds(), ["reset"]);
-    tell_changes(&api, false).await;
+    tell_changes(&context, false).await;
     assert_eq!(slow.kinds(), ["task", "counts"]);
-    let mut late = Listener::of(&api, "", Some(&begin)).await;
+    let mut late = Listener::of(&context, "", Some(&begin)).await;
     late.id();
     assert_eq!(late.kinds(), ["reset"], "so much isn't kept");
 }
@@ -227,20 +227,20 @@ async fn a_subscriber_that_falls_behind_begins_anew_and_holds_up_nobody() {
 async fn what_cannot_be_read_or_is_too_large_makes_all_begin_anew() {
     let stub = Stub::default();
     changing(&stub, vec![Changes::default(), task(1), task(1), task(1)]);
-    let api = stub.api();
-    let mut listener = Listener::of(&api, "", None).await;
+    let context = stub.context();
+    let mut listener = Listener::of(&context, "", None).await;
     let begin = listener.id();
     stub.attempts(|_| Err(Error::new(Code::Busy, "much to do")));
-    tell_changes(&api, false).await;
+    tell_changes(&context, false).await;
     assert_eq!(listener.kinds(), ["reset"]);
-    let mut late = Listener::of(&api, "", Some(&begin)).await;
+    let mut late = Listener::of(&context, "", Some(&begin)).await;
     late.id();
     assert_eq!(late.kinds(), ["reset"]);
     stub.attempts(|_| Ok(vec![Some(flowlord_domain::Attempt { info: "x".repeat(20_000), ..attempt(1) })]));
-    tell_changes(&api, false).await;
+    tell_changes(&context, false).await;
     assert_eq!(listener.kinds(), ["task", "counts"], "of a long text the beginning");
     stub.attempts(|_| Ok(vec![Some(flowlord_domain::Attempt { worker: "x".repeat(20_000), ..attempt(1) })]));
-    tell_changes(&api, false).await;
+    tell_changes(&context, false).await;
     assert_eq!(listener.kinds(), ["reset", "counts"]);
 }
 
@@ -253,40 +253,40 @@ async fn nobody_reads_while_nobody_looks_on() {
         count.fetch_add(1, Ordering::SeqCst);
         Ok(Changes::default())
     });
-    let api = stub.api();
-    assert!(!api.hub.is_watched(super::stub::noon()));
-    let first = Listener::of(&api, "", None).await;
-    let second = Listener::of(&api, "", None).await;
+    let context = stub.context();
+    assert!(!context.hub.is_watched(super::stub::noon()));
+    let first = Listener::of(&context, "", None).await;
+    let second = Listener::of(&context, "", None).await;
     assert_eq!(asked.load(Ordering::SeqCst), 1, "the first one arms, the second one needn't");
     drop(first);
     drop(second);
     let soon = super::stub::noon() + chrono::TimeDelta::seconds(59);
-    assert!(api.hub.is_watched(soon), "somebody may come back");
-    assert!(!api.hub.is_watched(soon + chrono::TimeDelta::seconds(1)));
+    assert!(context.hub.is_watched(soon), "somebody may come back");
+    assert!(!context.hub.is_watched(soon + chrono::TimeDelta::seconds(1)));
 }
 
 #[actix::test]
 async fn there_is_a_bound_and_an_end() {
     let stub = Stub::default();
     changing(&stub, Vec::new());
-    let api = stub.api();
+    let context = stub.context();
     let mut listeners = Vec::new();
     for _ in 0..MAX_SUBSCRIBERS {
-        listeners.push(Listener::of(&api, "", None).await);
+        listeners.push(Listener::of(&context, "", None).await);
     }
-    let refused = send(api.clone(), request(Method::GET, "/api/v1/events")).await;
+    let refused = send(context.clone(), request(Method::GET, "/api/v1/events")).await;
     assert_eq!(refused.problem().0, 503);
     assert_eq!(refused.code(), "busy");
-    let head = send(api.clone(), request(Method::HEAD, "/api/v1/events")).await;
+    let head = send(context.clone(), request(Method::HEAD, "/api/v1/events")).await;
     assert_eq!(
         (head.status, head.header("content-type"), head.text.as_str()),
         (200, "text/event-stream", "")
     );
     drop(listeners.pop());
-    let mut last = Listener::of(&api, "", None).await;
+    let mut last = Listener::of(&context, "", None).await;
     last.id();
-    api.hub.close();
+    context.hub.close();
     assert_eq!(last.next().as_deref(), Some("end"));
     drop(listeners);
-    assert_eq!(send(api, request(Method::GET, "/api/v1/events")).await.code(), "stopping");
+    assert_eq!(send(context, request(Method::GET, "/api/v1/events")).await.code(), "stopping");
 }

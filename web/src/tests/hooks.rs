@@ -48,7 +48,7 @@ async fn a_push_token_in_the_address_is_let_in_and_no_other() {
 
 #[actix::test]
 async fn a_push_token_is_good_for_nothing_else() {
-    let (_stub, api) = closed();
+    let (_stub, context) = closed();
     for (method, path) in [
         (Method::POST, "/api/v1/results"),
         (Method::POST, "/api/v1/files"),
@@ -56,17 +56,17 @@ async fn a_push_token_is_good_for_nothing_else() {
         (Method::GET, "/api/v1/tasks"),
         (Method::GET, "/metrics"),
     ] {
-        let reply = send(api.clone(), super::access::with(request(method, path), "push")).await;
+        let reply = send(context.clone(), super::access::with(request(method, path), "push")).await;
         assert_eq!(reply.problem().0, 403, "{path}");
     }
 }
 
 #[actix::test]
 async fn guessing_a_token_in_an_address_is_slow_too() {
-    let (_stub, api) = closed();
+    let (_stub, context) = closed();
     let guess = || {
         let request = request(Method::POST, "/hooks/guess/results");
-        send(api.clone(), request.peer_addr(super::access::PEER.parse().unwrap()))
+        send(context.clone(), request.peer_addr(super::access::PEER.parse().unwrap()))
     };
     for _ in 0..10 {
         assert_eq!(guess().await.problem().0, 401);

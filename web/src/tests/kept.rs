@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::reads::{current, finding};
 use super::stub::{Stub, after, attempt, config, finished, listed, more, noon, request, send};
-use crate::core::context::Api;
+use crate::core::context::WebContext;
 
 #[actix::test]
 async fn info_tells_when_what_starts() {
@@ -125,9 +125,9 @@ async fn a_test_message_is_stored_each_time() {
         seen.lock().unwrap().push(command.message);
         Ok(1)
     });
-    let api = stub.api();
+    let context = stub.context();
     for method in [Method::GET, Method::POST] {
-        let reply = send(api.clone(), request(method, "/notify")).await;
+        let reply = send(context.clone(), request(method, "/notify")).await;
         assert_eq!(reply.status, 200, "{reply:?}");
         assert_eq!(reply.text, "sent: Slack took the message\n");
     }
@@ -185,13 +185,13 @@ async fn a_test_message_needs_slack() {
     let stub = Stub::default();
     stub.enqueue(|_| panic!("there is no Slack"));
     let config = crate::Config { slack: false, ..config() };
-    let api = actix_web::web::Data::new(Api::new(
+    let context = actix_web::web::Data::new(WebContext::new(
         config,
         stub.deps(),
         crate::server::routes::table(),
         Arc::default(),
     ));
-    let (status, _, detail) = send(api, request(Method::GET, "/notify")).await.problem();
+    let (status, _, detail) = send(context, request(Method::GET, "/notify")).await.problem();
     assert_eq!(status, 400);
     assert!(detail.contains("set notify.url, or notify.token and notify.channel"), "{detail}");
     stub.enqueue(|_| Err(Error::new(Code::Storage, "no disk")));

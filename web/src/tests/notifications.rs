@@ -11,7 +11,7 @@ use flowlord_messages::alerts::{LadderStatus, MAX_COUNTED_STEPS, Notifications};
 use super::pages::full;
 use super::stub::{Stub, config, ladder, noon, request, send};
 use crate::Config;
-use crate::core::context::Api;
+use crate::core::context::WebContext;
 
 /// An open incident of 52 alerts in 103 steps.
 fn open(route: &str) -> LadderStatus {
@@ -21,13 +21,13 @@ fn open(route: &str) -> LadderStatus {
 
 /// The page of alerts of a service with or without a Slack of its own.
 async fn alerts(stub: &Stub, slack: bool) -> String {
-    let api = Data::new(Api::new(
+    let context = Data::new(WebContext::new(
         Config { slack, ..config() },
         stub.deps(),
         crate::server::routes::table(),
         Arc::default(),
     ));
-    send(api, request(Method::GET, "/web/alert")).await.text
+    send(context, request(Method::GET, "/web/alert")).await.text
 }
 
 fn counted(counts: Notifications) -> Stub {
@@ -49,13 +49,13 @@ async fn without_slack_nothing_was_sent_and_the_page_says_what_to_configure() {
     assert_eq!(page.matches("Slack is not configured: no notification is sent.").count(), 1, "{page}");
     assert!(page.contains("<a href=\"/web/about#slack\">How to configure it</a>"), "{page}");
     assert!(!page.contains("103") && !page.contains("notification sent"), "{page}");
-    let api = Data::new(Api::new(
+    let context = Data::new(WebContext::new(
         Config { slack: false, ..config() },
         stub.deps(),
         crate::server::routes::table(),
         Arc::default(),
     ));
-    let about = send(api, request(Method::GET, "/web/about")).await.text;
+    let about = send(context, request(Method::GET, "/web/about")).await.text;
     assert!(about.contains("<section class=\"panel\" id=\"slack\">"), "{about}");
     assert!(
         about.contains("url = &#34;ADDRESS OF THE WEBHOOK&#34;") || about.contains("url = \"ADDRESS"),

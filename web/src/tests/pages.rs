@@ -212,8 +212,8 @@ async fn what_a_form_did_is_told_once() {
 async fn look_at_the_pages() {
     let stub = super::task_pages::made_up_pages();
     stub.stats(|_| Ok(made_up_stats()));
-    let api = stub.api();
-    let server = actix_web::HttpServer::new(move || crate::server::app::app(api.clone())).workers(1);
+    let context = stub.context();
+    let server = actix_web::HttpServer::new(move || crate::server::app::app(context.clone())).workers(1);
     server.bind("127.0.0.1:8899").unwrap().run().await.unwrap();
 }
 

@@ -170,17 +170,17 @@ async fn a_task_without_a_result_is_cancelled_from_its_page() {
 
 #[actix::test]
 async fn buttons_are_for_those_who_may() {
-    let (stub, api) = closed();
+    let (stub, context) = closed();
     stub.find_tasks(|_| Ok(listed(vec![finished(3)])));
     stub.attempts(|_| Ok(vec![Some(finished(3))]))
         .chain_beginning(|_| Ok(Beginning { attempts: vec![finished(3)], more: 0 }));
     stub.alerts(|_| Ok(vec![alert(1)]));
     for path in ["/web/task".to_owned(), "/web/alert".to_owned(), format!("/web/task/{}", finished(3).uid)] {
         for (role, offered) in [(Role::Viewer, false), (Role::Operator, true), (Role::Admin, true)] {
-            let page = send(api.clone(), with(request(Method::GET, &path), role.as_str())).await;
+            let page = send(context.clone(), with(request(Method::GET, &path), role.as_str())).await;
             assert_eq!((page.status, page.text.contains("Rerun")), (200, offered), "{role} {path}");
         }
-        let refused = send(api.clone(), with(request(Method::POST, &path), "viewer")).await;
+        let refused = send(context.clone(), with(request(Method::POST, &path), "viewer")).await;
         assert_eq!(refused.status, 403, "{path}");
     }
 }

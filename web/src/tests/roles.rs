@@ -39,16 +39,16 @@ async fn each_role_is_let_in_where_its_rule_says_and_nowhere_else() {
         let Some(needed) = needed else { continue };
         for role in Role::ALL {
             // What the actors answer comes after the door.
-            let (_stub, api) = closed();
+            let (_stub, context) = closed();
             // The token in the address of a hook is the one that counts.
             let path = path.replace("/hooks/x/", &format!("/hooks/{role}/"));
-            let reply = send(api, with(request(method.clone(), &path), role.as_str())).await;
+            let reply = send(context, with(request(method.clone(), &path), role.as_str())).await;
             let (refused, covers) = (reply.status == 403, role.covers(needed));
             assert_eq!(refused, !covers, "{role} {method} {path}: {}", reply.status);
             assert_ne!(reply.status, 401, "{role} {method} {path}");
         }
-        let (_stub, api) = closed();
-        let anyone = send(api, request(method.clone(), &path)).await;
+        let (_stub, context) = closed();
+        let anyone = send(context, request(method.clone(), &path)).await;
         assert_eq!(anyone.status, 401, "{method} {path} without a token");
     }
 }

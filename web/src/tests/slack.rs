@@ -32,13 +32,13 @@ async fn a_click_is_handed_on_as_it_came_and_answered_with_nothing() {
     });
     let mut config = super::stub::config();
     config.access = Access { anonymous: false, ..Access::default() };
-    let api = actix_web::web::Data::new(crate::core::context::Api::new(
+    let context = actix_web::web::Data::new(crate::core::context::WebContext::new(
         config,
         stub.deps(),
         crate::server::routes::table(),
         Arc::default(),
     ));
-    let reply = send(api, signed(BODY)).await;
+    let reply = send(context, signed(BODY)).await;
     assert_eq!((reply.status, reply.text.as_str()), (200, ""), "Slack has no token: {reply:?}");
     let heard = heard.lock().unwrap();
     let [call] = &heard[..] else { panic!("{heard:?}") };

@@ -27,7 +27,7 @@ use super::reads::current;
 use super::stub::{Reply, Stub, attempt, config, granted, noon, send};
 use crate::api::hooks::EXAMPLE_PUSH_TOKEN;
 use crate::core::auth::hash_of;
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::extract::MAX_RESULTS;
 use crate::core::openapi::Operation;
 use crate::server::routes::table;
@@ -169,12 +169,12 @@ async fn provoke(operation: &Operation, code: Code) -> Reply {
             serving().send(example(operation).insert_header(("host", "evil.example.org"))).await
         }
         Code::TooManyAttempts => {
-            let (_stub, api) = closed();
+            let (_stub, context) = closed();
             for _ in 0..10 {
-                let guess = send(api.clone(), bearer(example(operation), "guess")).await;
+                let guess = send(context.clone(), bearer(example(operation), "guess")).await;
                 assert_eq!(guess.code(), "unauthorized");
             }
-            send(api, bearer(example(operation), "guess")).await
+            send(context, bearer(example(operation), "guess")).await
         }
         Code::InvalidJson => serving().send(with_body(example(operation), "{")).await,
         Code::TooLarge => serving().send(with_body(example(operation), vec![b' '; MAX_RESULTS + 1])).await,
@@ -189,13 +189,14 @@ async fn provoke(operation: &Operation, code: Code) -> Reply {
                 Some(body) => with_body(mistaken, body),
                 None => mistaken,
             };
-            let api = if operation.path == "/notify" { without_slack() } else { broken_workflow().api() };
-            send(api, mistaken).await
+            let context =
+                if operation.path == "/notify" { without_slack() } else { broken_workflow().context() };
+            send(context, mistaken).await
         }
         Code::NotReady => Stub::failing(Code::Storage).send(example(operation)).await,
         Code::Stopping if operation.path == "/readyz" => {
-            let api = Api::new(config(), serving().deps(), table(), Arc::new(true.into()));
-            send(web::Data::new(api), example(operation)).await
+            let context = WebContext::new(config(), serving().deps(), table(), Arc::new(true.into()));
+            send(web::Data::new(context), example(operation)).await
         }
         below => Stub::failing(below).send(example(operation)).await,
     }
@@ -205,9 +206,9 @@ fn bearer(request: TestRequest, token: &str) -> TestRequest {
     request.peer_addr(PEER.parse().unwrap()).insert_header(("authorization", format!("Bearer {token}")))
 }
 
-fn without_slack() -> ApiRef {
+fn without_slack() -> ContextRef {
     let config = crate::Config { slack: false, ..config() };
-    web::Data::new(Api::new(config, serving().deps(), table(), Arc::default()))
+    web::Data::new(WebContext::new(config, serving().deps(), table(), Arc::default()))
 }
 
 /// A workflow file doesn't load, which `/refresh` tells.

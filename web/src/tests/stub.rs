@@ -61,8 +61,8 @@ use flowlord_messages::workflows::{
 use serde_json::Value;
 
 use crate::core::auth::Access;
-use crate::core::context::{Api, ApiRef};
 use crate::core::context::{Config, Deps, Kept, Limits, Metrics};
+use crate::core::context::{ContextRef, WebContext};
 use crate::server::app::app;
 
 /// Always shows the same time.
@@ -278,8 +278,8 @@ impl Stub {
         }
     }
 
-    pub(crate) fn api(&self) -> ApiRef {
-        web::Data::new(Api::new(config(), self.deps(), crate::server::routes::table(), Arc::default()))
+    pub(crate) fn context(&self) -> ContextRef {
+        web::Data::new(WebContext::new(config(), self.deps(), crate::server::routes::table(), Arc::default()))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
@@ -292,14 +292,14 @@ impl Stub {
     }
 
     pub(crate) async fn send(&self, request: TestRequest) -> Reply {
-        send(self.api(), request).await
+        send(self.context(), request).await
     }
 }
 
 impl Stub {
     /// The headers and the size of an answer that may be no text.
     pub(crate) async fn weigh(&self, request: TestRequest) -> (HeaderMap, usize) {
-        let service = init_service(app(self.api())).await;
+        let service = init_service(app(self.context())).await;
         let response = try_call_service(&service, request.to_request()).await.unwrap().into_parts().1;
         let headers = response.headers().clone();
         (headers, to_bytes(response.into_body()).await.unwrap().len())
@@ -307,8 +307,8 @@ impl Stub {
 }
 
 /// Sends one request to an app.
-pub(crate) async fn send(api: ApiRef, request: TestRequest) -> Reply {
-    let service = init_service(app(api)).await;
+pub(crate) async fn send(context: ContextRef, request: TestRequest) -> Reply {
+    let service = init_service(app(context)).await;
     let response = match try_call_service(&service, request.to_request()).await {
         Ok(response) => response.into_parts().1,
         // What the server does with an error of the outermost layer.

@@ -14,12 +14,12 @@ use serde_json::json;
 use super::stub::{Stub, config, noon, request, send};
 use crate::core::auth::{Access, Proxies, hash_of};
 use crate::core::context::Config;
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 
 type Stored = Arc<Mutex<Vec<Change>>>;
 
 /// A service behind a proxy, where ann is an admin.
-fn closed() -> (Stub, ApiRef, Stored) {
+fn closed() -> (Stub, ContextRef, Stored) {
     let stub = Stub::default();
     let stored = Stored::default();
     stub.tokens_read(|_| {
@@ -35,8 +35,9 @@ fn closed() -> (Stub, ApiRef, Stored) {
     });
     let proxies = Proxies::parse(&["10.0.0.0/8".to_owned()]).unwrap();
     let config = Config { access: Access { proxies, ..Access::default() }, ..config() };
-    let api = web::Data::new(Api::new(config, stub.deps(), crate::server::routes::table(), Arc::default()));
-    (stub, api, stored)
+    let context =
+        web::Data::new(WebContext::new(config, stub.deps(), crate::server::routes::table(), Arc::default()));
+    (stub, context, stored)
 }
 
 fn by_ann(request: TestRequest) -> TestRequest {
@@ -48,10 +49,10 @@ fn by_ann(request: TestRequest) -> TestRequest {
 
 #[actix::test]
 async fn a_change_is_stored_with_who_what_and_from_where() {
-    let (_stub, api, stored) = closed();
+    let (_stub, context, stored) = closed();
     let add = request(Method::POST, "/api/v1/tokens").set_payload(r#"{"name":"etl","role":"worker"}"#);
-    let added = send(api.clone(), by_ann(add)).await.ok();
-    let removed = send(api.clone(), by_ann(request(Method::DELETE, "/api/v1/tokens/etl"))).await;
+    let added = send(context.clone(), by_ann(add)).await.ok();
+    let removed = send(context.clone(), by_ann(request(Method::DELETE, "/api/v1/tokens/etl"))).await;
     assert_eq!(removed.status, 204);
     let changes = stored.lock().unwrap().clone();
     let expected = Change {
@@ -70,40 +71,43 @@ async fn a_change_is_stored_with_who_what_and_from_where() {
 
 #[actix::test]
 async fn what_changes_nothing_leaves_no_trail() {
-    let (stub, api, stored) = closed();
+    let (stub, context, stored) = closed();
     stub.remove_token(|_| Err(Error::new(Code::TokenUnknown, "planned")));
     stub.alerts(|_| Ok(Vec::new()));
-    let refused = send(api.clone(), by_ann(request(Method::DELETE, "/api/v1/tokens/nobody"))).await;
+    let refused = send(context.clone(), by_ann(request(Method::DELETE, "/api/v1/tokens/nobody"))).await;
     assert_eq!(refused.code(), "token_unknown");
-    assert_eq!(send(api.clone(), by_ann(request(Method::GET, "/api/v1/alerts"))).await.status, 200);
-    assert_eq!(send(api.clone(), request(Method::DELETE, "/api/v1/tokens/etl")).await.code(), "unauthorized");
+    assert_eq!(send(context.clone(), by_ann(request(Method::GET, "/api/v1/alerts"))).await.status, 200);
+    assert_eq!(
+        send(context.clone(), request(Method::DELETE, "/api/v1/tokens/etl")).await.code(),
+        "unauthorized"
+    );
     let login = request(Method::POST, "/login").set_payload("token=secret");
-    assert_eq!(send(api.clone(), by_ann(login)).await.status, 303);
+    assert_eq!(send(context.clone(), by_ann(login)).await.status, 303);
     assert_eq!(*stored.lock().unwrap(), Vec::new());
 }
 
 #[actix::test]
 async fn a_trail_that_can_not_be_stored_takes_no_answer_away() {
-    let (stub, api, _) = closed();
+    let (stub, context, _) = closed();
     stub.record_change(|_| Err(Error::new(Code::Storage, "planned")));
-    let removed = send(api.clone(), by_ann(request(Method::DELETE, "/api/v1/tokens/etl"))).await;
+    let removed = send(context.clone(), by_ann(request(Method::DELETE, "/api/v1/tokens/etl"))).await;
     assert_eq!(removed.status, 204);
 }
 
 #[actix::test]
 async fn a_form_that_failed_is_no_change() {
-    let (stub, api, stored) = closed();
+    let (stub, context, stored) = closed();
     stub.reload(|_| Err(Error::new(Code::Storage, "planned")));
     stub.pause(|_| Err(Error::new(Code::WorkflowUnknown, "planned")));
     for path in ["/web/workflow/refresh", "/web/workflow/pause"] {
         let form =
             request(Method::POST, path).insert_header(("content-type", "application/x-www-form-urlencoded"));
-        assert_eq!(send(api.clone(), by_ann(form)).await.status, 303, "{path}");
+        assert_eq!(send(context.clone(), by_ann(form)).await.status, 303, "{path}");
     }
     assert_eq!(*stored.lock().unwrap(), Vec::new());
     stub.pause(|_| Ok(None));
     let form = request(Method::POST, "/web/workflow/resume").set_payload("workflow=a.toml&task=load");
-    assert_eq!(send(api.clone(), by_ann(form)).await.status, 303);
+    assert_eq!(send(context.clone(), by_ann(form)).await.status, 303);
     let changes = stored.lock().unwrap().clone();
     assert_eq!(
         (changes[0].action, changes[0].detail.as_str()),
@@ -162,10 +166,10 @@ async fn packed_bodies_are_refused() {
 
 #[actix::test]
 async fn a_cookie_by_https_stays_there() {
-    let (_stub, api, _) = closed();
+    let (_stub, context, _) = closed();
     let login = |proto: &str| {
         let login = request(Method::POST, "/login").set_payload("token=secret");
-        send(api.clone(), by_ann(login).insert_header(("x-forwarded-proto", proto)))
+        send(context.clone(), by_ann(login).insert_header(("x-forwarded-proto", proto)))
     };
     assert!(login("https").await.header("set-cookie").contains("; Secure"));
     assert!(!login("http").await.header("set-cookie").contains("; Secure"));

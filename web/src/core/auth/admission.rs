@@ -14,34 +14,34 @@ use super::caller::{Caller, Who};
 use super::hooks;
 use super::session::{COOKIE, Session};
 use super::tokens::hash_of;
-use crate::core::context::Api;
+use crate::core::context::WebContext;
 use crate::core::problem::Problem;
 use crate::core::route::RouteMatch;
 
 /// Lets a request in, or says why not.
 pub(crate) async fn admit(
-    api: &Api,
+    context: &WebContext,
     request: &ServiceRequest,
     found: &RouteMatch<'_>,
 ) -> Result<Caller, Problem> {
     let peer = request.peer_addr().map(|peer| peer.ip());
-    let from = api.config.access.proxies.client(peer, request.headers());
+    let from = context.config.access.proxies.client(peer, request.headers());
     if let Some(token) = hooks::token(request.match_info().as_str()) {
-        return admit_push(api, token, from).await;
+        return admit_push(context, token, from).await;
     }
     let presented = presented(request);
     let anyone = Caller { who: None, from };
     // The commonest case on loopback: nothing to look up.
-    if presented.is_none() && api.config.access.anonymous {
+    if presented.is_none() && context.config.access.anonymous {
         return Ok(anyone);
     }
     let needed = match found.role {
         None => return Ok(anyone),
-        Some(_) if found.is_watch() && api.config.access.open_metrics => return Ok(anyone),
+        Some(_) if found.is_watch() && context.config.access.open_metrics => return Ok(anyone),
         Some(needed) => needed,
     };
     let Some(presented) = presented else { return Err(unauthorized("there is no token in it")) };
-    let who = identify(api, &presented, from).await?;
+    let who = identify(context, &presented, from).await?;
     if !who.role.covers(needed) {
         let detail = format!(
             "{} is the token of a {}: {} {} needs the role {needed}",
@@ -57,8 +57,8 @@ pub(crate) async fn admit(
 
 /// Lets in who has the token of a hook's address. That is always needed, also where anyone may do everything: the address
 /// is what others send to.
-async fn admit_push(api: &Api, token: &str, from: Option<IpAddr>) -> Result<Caller, Problem> {
-    let who = identify(api, &Presented::Token(hash_of(token)), from).await.map_err(|problem| {
+async fn admit_push(context: &WebContext, token: &str, from: Option<IpAddr>) -> Result<Caller, Problem> {
+    let who = identify(context, &Presented::Token(hash_of(token)), from).await.map_err(|problem| {
         match problem.code() {
             Code::Unauthorized => Problem::new(
                 Code::Unauthorized,
@@ -80,14 +80,14 @@ async fn admit_push(api: &Api, token: &str, from: Option<IpAddr>) -> Result<Call
 }
 
 /// What the one who asks may do.
-pub(crate) fn role(api: &Api, request: &HttpRequest) -> Option<Role> {
+pub(crate) fn role(context: &WebContext, request: &HttpRequest) -> Option<Role> {
     let known = request.extensions().get::<Caller>().and_then(|caller| Some(caller.who.as_ref()?.role));
-    known.or_else(|| api.config.access.anonymous.then_some(Role::Admin))
+    known.or_else(|| context.config.access.anonymous.then_some(Role::Admin))
 }
 
 /// Whether the one who asks may change what an operator may, so that a page offers it.
-pub(crate) fn may_change(api: &Api, request: &HttpRequest) -> bool {
-    role(api, request).is_some_and(|role| role.covers(Role::Operator))
+pub(crate) fn may_change(context: &WebContext, request: &HttpRequest) -> bool {
+    role(context, request).is_some_and(|role| role.covers(Role::Operator))
 }
 
 /// What a request shows for itself.
@@ -112,17 +112,17 @@ fn presented(request: &ServiceRequest) -> Option<Presented> {
     Some(Session::read(cookie.value()).map_or(Presented::Neither, Presented::Session))
 }
 
-async fn identify(api: &Api, presented: &Presented, from: Option<IpAddr>) -> Result<Who, Problem> {
-    let now = api.deps.kit.now();
+async fn identify(context: &WebContext, presented: &Presented, from: Option<IpAddr>) -> Result<Who, Problem> {
+    let now = context.deps.kit.now();
     let known = match presented {
         Presented::Token(hash) => {
             // Before the token is looked at, so that guessing on is no use.
-            api.failures.check(from, now)?;
-            api.tokens.by_hash(hash).await?
+            context.failures.check(from, now)?;
+            context.tokens.by_hash(hash).await?
         }
         // An old session is no guess: it sends people to the login page, as often as they come.
         Presented::Session(session) => {
-            let owner = api.tokens.by_name(&session.name).await?;
+            let owner = context.tokens.by_name(&session.name).await?;
             return owner
                 .filter(|owner| session.is_good(&owner.hash, now))
                 .map(|owner| owner.who())
@@ -131,7 +131,7 @@ async fn identify(api: &Api, presented: &Presented, from: Option<IpAddr>) -> Res
         Presented::Neither => None,
     };
     known.ok_or_else(|| {
-        api.failures.count(from, now);
+        context.failures.count(from, now);
         unauthorized("its token isn't known: it was removed, or is mistyped")
     })
 }

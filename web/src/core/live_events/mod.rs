@@ -16,7 +16,7 @@ use tokio::sync::broadcast;
 
 use crate::core::problem::Problem;
 
-pub(crate) use stream::{Kinds, stream};
+pub(crate) use stream::{EventKinds, stream};
 
 /// How many may look on at the same time.
 pub(crate) const MAX_SUBSCRIBERS: usize = 256;
@@ -32,7 +32,7 @@ const COMES_BACK: TimeDelta = TimeDelta::seconds(60);
 
 /// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum EventKind {
     Task,
     Tasks,
     Counts,
@@ -45,7 +45,7 @@ pub(crate) enum Kind {
     Reset,
 }
 
-impl Kind {
+impl EventKind {
     pub(crate) const ALL: [Self; 10] = [
         Self::Task,
         Self::Tasks,
@@ -78,12 +78,12 @@ impl Kind {
 /// Something to be told: its kind and its JSON.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct News {
-    kind: Kind,
+    kind: EventKind,
     json: String,
 }
 
 impl News {
-    pub(crate) fn new(kind: Kind, value: &impl Serialize) -> Self {
+    pub(crate) fn new(kind: EventKind, value: &impl Serialize) -> Self {
         // What the views hold can always be written.
         Self { kind, json: serde_json::to_string(value).unwrap_or_else(|_| "{}".to_owned()) }
     }
@@ -93,20 +93,20 @@ impl News {
 #[derive(Debug)]
 pub(crate) struct Event {
     number: u64,
-    kind: Kind,
+    kind: EventKind,
     text: Bytes,
 }
 
 /// Tells events to subscribers.
 #[derive(Debug)]
-pub(crate) struct Hub {
+pub(crate) struct EventHub {
     /// Tells ids of this process from those of an earlier one.
     epoch: String,
-    state: Mutex<State>,
+    state: Mutex<HubState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct HubState {
     /// None once the service stops.
     out: Option<broadcast::Sender<Arc<Event>>>,
     kept: VecDeque<Arc<Event>>,
@@ -122,7 +122,7 @@ struct State {
 /// A place among those who look on, until dropped.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    hub: Arc<Hub>,
+    hub: Arc<EventHub>,
     clock: SharedClock,
     missed: VecDeque<Arc<Event>>,
     events: broadcast::Receiver<Arc<Event>>,
@@ -130,9 +130,9 @@ pub(crate) struct Subscription {
     from: String,
 }
 
-impl Hub {
+impl EventHub {
     pub(crate) fn new(started_at: DateTime<Utc>) -> Self {
-        let state = State {
+        let state = HubState {
             out: Some(broadcast::Sender::new(KEPT)),
             kept: VecDeque::new(),
             last: 0,
@@ -143,7 +143,7 @@ impl Hub {
         Self { epoch: format!("{:x}", started_at.timestamp_micros()), state: Mutex::new(state) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HubState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -163,13 +163,13 @@ impl Hub {
         for News { kind, json } in news {
             let number = state.last + 1;
             let (kind, json) =
-                if json.len() > MAX_BYTES { (Kind::Reset, "{}".to_owned()) } else { (kind, json) };
+                if json.len() > MAX_BYTES { (EventKind::Reset, "{}".to_owned()) } else { (kind, json) };
             let text = self.text(number, kind, &json);
             state.push(Arc::new(Event { number, kind, text }));
         }
     }
 
-    fn text(&self, number: u64, kind: Kind, json: &str) -> Bytes {
+    fn text(&self, number: u64, kind: EventKind, json: &str) -> Bytes {
         Bytes::from(format!("id: {}\nevent: {}\ndata: {json}\n\n", self.id(number), kind.as_str()))
     }
 
@@ -177,8 +177,8 @@ impl Hub {
     pub(crate) fn break_off(&self) {
         let mut state = self.state();
         let number = state.last + 1;
-        let text = self.text(number, Kind::Reset, "{}");
-        state.push(Arc::new(Event { number, kind: Kind::Reset, text }));
+        let text = self.text(number, EventKind::Reset, "{}");
+        state.push(Arc::new(Event { number, kind: EventKind::Reset, text }));
         state.kept.clear();
         state.complete_since = number;
     }
@@ -191,11 +191,11 @@ impl Hub {
     /// What a subscriber gets that fell behind.
     fn reset(&self) -> Bytes {
         let last = self.state().last;
-        self.text(last, Kind::Reset, "{}")
+        self.text(last, EventKind::Reset, "{}")
     }
 }
 
-impl State {
+impl HubState {
     fn push(&mut self, event: Arc<Event>) {
         self.last = event.number;
         if self.kept.len() == KEPT
@@ -216,7 +216,7 @@ impl State {
     }
 }
 
-impl Hub {
+impl EventHub {
     /// Begins to gather: what changed before anybody looked is of no use.
     pub(crate) fn begin(&self, now: DateTime<Utc>) {
         self.break_off();
@@ -256,7 +256,7 @@ impl Hub {
             None => (state.last, VecDeque::new()),
             Some(Some(known)) => known,
             Some(None) => {
-                let (number, kind) = (state.last, Kind::Reset);
+                let (number, kind) = (state.last, EventKind::Reset);
                 let text = self.text(number, kind, "{}");
                 (number, VecDeque::from([Arc::new(Event { number, kind, text })]))
             }
@@ -267,7 +267,7 @@ impl Hub {
     }
 
     /// What one missed that saw the event of this id last; none when it can't be told any more.
-    fn missed(&self, state: &State, id: &str) -> Option<(u64, VecDeque<Arc<Event>>)> {
+    fn missed(&self, state: &HubState, id: &str) -> Option<(u64, VecDeque<Arc<Event>>)> {
         let number = self.number(id)?;
         Some((number, state.since(number)?))
     }

@@ -8,7 +8,7 @@ use futures_util::Stream;
 use futures_util::stream::unfold;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{Event, Kind, Subscription};
+use super::{Event, EventKind, Subscription};
 use crate::core::problem::Problem;
 
 /// A line at least this often, so that a proxy doesn't take the connection for dead, nor the service a client.
@@ -22,14 +22,14 @@ const RETRY: u32 = 2_000;
 
 /// Which events a subscriber wants; all unless it says so.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Kinds(Vec<Kind>);
+pub(crate) struct EventKinds(Vec<EventKind>);
 
-impl Kinds {
+impl EventKinds {
     /// Reads the names of events.
     pub(crate) fn parse<'a>(names: impl Iterator<Item = &'a str>) -> Result<Self, Problem> {
         let kind = |name: &str| {
-            Kind::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| {
-                let known = Kind::ALL.map(Kind::as_str).join(", ");
+            EventKind::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| {
+                let known = EventKind::ALL.map(EventKind::as_str).join(", ");
                 Problem::invalid(format!("`kind` is `{name}`: write any of {known}"))
             })
         };
@@ -37,13 +37,13 @@ impl Kinds {
     }
 
     fn wants(&self, event: &Event) -> bool {
-        self.0.is_empty() || event.kind == Kind::Reset || self.0.contains(&event.kind)
+        self.0.is_empty() || event.kind == EventKind::Reset || self.0.contains(&event.kind)
     }
 }
 
 struct Reading {
     subscription: Subscription,
-    kinds: Kinds,
+    kinds: EventKinds,
     begun: bool,
     until: DateTime<Utc>,
 }
@@ -51,7 +51,7 @@ struct Reading {
 /// The events of a subscription, as they come.
 pub(crate) fn stream(
     subscription: Subscription,
-    kinds: Kinds,
+    kinds: EventKinds,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let until = subscription.clock.now() + LASTS;
     unfold(Reading { subscription, kinds, begun: false, until }, |mut reading| async move {

@@ -14,7 +14,7 @@ use flowlord_messages::backloads::{
     ReadBackload, StoredBackload,
 };
 
-use crate::core::context::Api;
+use crate::core::context::WebContext;
 use crate::core::problem::Problem;
 use crate::core::values::check_name;
 
@@ -24,8 +24,8 @@ pub(crate) const STEP: usize = 500;
 /// How long a request waits for its tasks.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-pub(crate) async fn plan_backload(api: &Api, request: Request) -> Result<Arc<Planned>, Problem> {
-    let planned = api.deps.backload.call(PlanBackload { request }).await?;
+pub(crate) async fn plan_backload(context: &WebContext, request: Request) -> Result<Arc<Planned>, Problem> {
+    let planned = context.deps.backload.call(PlanBackload { request }).await?;
     let order = planned.plan.order();
     // Whatever no worker could ask for must not be created.
     check_name("topic", &order.topic)?;
@@ -44,13 +44,13 @@ pub(crate) struct BackloadPreview {
 }
 
 pub(crate) async fn preview_backload(
-    api: &Api,
+    context: &WebContext,
     planned: &Planned,
     from: usize,
     most: usize,
 ) -> Result<BackloadPreview, Problem> {
-    let (plan, now) = (&planned.plan, api.deps.kit.now());
-    let chunk = plan.chunk(from, most, now, &api.config.host, &mut api.deps.kit.ids());
+    let (plan, now) = (&planned.plan, context.deps.kit.now());
+    let chunk = plan.chunk(from, most, now, &context.config.host, &mut context.deps.kit.ids());
     let mut tasks: Vec<NewTask> = chunk.tasks.into_iter().map(|(_, task)| task).collect();
     let all = tasks.len();
     let order = plan.order();
@@ -62,7 +62,7 @@ pub(crate) async fn preview_backload(
             tasks: tasks.iter().map(|task| (task.info.clone(), task.meta.clone())).collect(),
             count_to: 0,
         };
-        let mut wanted = api.deps.view_reader.call(check).await?.wanted.into_iter();
+        let mut wanted = context.deps.view_reader.call(check).await?.wanted.into_iter();
         tasks.retain(|_| wanted.next().unwrap_or(true));
     }
     let failed = chunk.unmade.into_iter();
@@ -89,14 +89,14 @@ pub(crate) struct ExecutedBackload {
 }
 
 pub(crate) async fn execute_backload(
-    api: &Api,
+    context: &WebContext,
     planned: Arc<Planned>,
     background: bool,
 ) -> Result<ExecutedBackload, Problem> {
-    api.refuse_when_stopping()?;
+    context.refuse_when_stopping()?;
     let wait = !background && planned.plan.count() <= MAX_WAITED;
     let execute = ExecuteBackload { planned: Arc::clone(&planned), wait };
-    let started = api.deps.backload.call(execute).await?;
+    let started = context.deps.backload.call(execute).await?;
     let Some(done) = started.done else {
         return Ok(ExecutedBackload {
             id: started.id,
@@ -181,7 +181,10 @@ pub(crate) fn state_after(change: &str) -> BackloadState {
 }
 
 /// A backload and what of it failed.
-pub(crate) async fn read_backload(api: &Api, id: i64) -> Result<(StoredBackload, Vec<Failure>), Problem> {
-    let found = api.deps.view_reader.call(ReadBackload { id }).await?;
+pub(crate) async fn read_backload(
+    context: &WebContext,
+    id: i64,
+) -> Result<(StoredBackload, Vec<Failure>), Problem> {
+    let found = context.deps.view_reader.call(ReadBackload { id }).await?;
     found.ok_or_else(|| unknown_backload(&id.to_string()))
 }

@@ -6,14 +6,14 @@ use flowlord_kernel::Ping;
 use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
 
-use crate::core::context::Api;
+use crate::core::context::WebContext;
 
 /// How long an actor may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Those that don't answer well, with what they say, and how each is.
-pub(crate) async fn ping_actors(api: &Api) -> (Vec<(&'static str, String)>, Value) {
-    let pings = api.deps.pings.iter().map(|(name, port)| {
+pub(crate) async fn ping_actors(context: &WebContext) -> (Vec<(&'static str, String)>, Value) {
+    let pings = context.deps.pings.iter().map(|(name, port)| {
         let ping = tokio::time::timeout(ANSWER_WITHIN, port.call(Ping));
         async move { (*name, ping.await) }
     });

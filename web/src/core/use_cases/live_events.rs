@@ -2,7 +2,7 @@
 
 use flowlord_messages::events::TakeChanges;
 
-use crate::core::context::Api;
+use crate::core::context::WebContext;
 use crate::core::live_events::Subscription;
 use crate::core::problem::Problem;
 
@@ -10,12 +10,12 @@ use crate::core::problem::Problem;
 ///
 /// # Errors
 /// `busy` when too many do, `stopping`, and whatever the DB owner answers.
-pub(crate) async fn subscribe(api: &Api, after: Option<&str>) -> Result<Subscription, Problem> {
-    let now = api.deps.kit.now();
-    if !api.hub.is_watched(now) {
-        api.hub.begin(now);
+pub(crate) async fn subscribe(context: &WebContext, after: Option<&str>) -> Result<Subscription, Problem> {
+    let now = context.deps.kit.now();
+    if !context.hub.is_watched(now) {
+        context.hub.begin(now);
         // The owner tells of changes only once until they are taken.
-        api.deps.writer.call(TakeChanges).await?;
+        context.deps.writer.call(TakeChanges).await?;
     }
-    api.hub.subscribe(api.deps.kit.clock(), after)
+    context.hub.subscribe(context.deps.kit.clock(), after)
 }

@@ -7,7 +7,7 @@ use flowlord_domain::{Attempt, NewTask, Uid};
 use flowlord_kernel::{Code, Error};
 use flowlord_messages::tasks::{AttemptsById, CancelTask, RerunTasks};
 
-use crate::core::context::Api;
+use crate::core::context::WebContext;
 use crate::core::problem::Problem;
 
 /// The task that a path names.
@@ -26,31 +26,38 @@ fn found_task(uid: Uid, task: Option<Attempt>) -> Result<Attempt, Problem> {
 }
 
 /// The new attempt of a task.
-pub(crate) async fn rerun_task(api: &Api, task: &Attempt) -> Result<Attempt, Problem> {
-    let answer = rerun_tasks(api, slice::from_ref(task)).await?.pop();
+pub(crate) async fn rerun_task(context: &WebContext, task: &Attempt) -> Result<Attempt, Problem> {
+    let answer = rerun_tasks(context, slice::from_ref(task)).await?.pop();
     Ok(answer.ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))??)
 }
 
 /// The new attempts of tasks, each judged alone, in the same order.
-pub(crate) async fn rerun_tasks(api: &Api, tasks: &[Attempt]) -> Result<Vec<Result<Attempt, Error>>, Error> {
-    let now = api.deps.kit.now();
-    let mut ids = api.deps.kit.ids();
+pub(crate) async fn rerun_tasks(
+    context: &WebContext,
+    tasks: &[Attempt],
+) -> Result<Vec<Result<Attempt, Error>>, Error> {
+    let now = context.deps.kit.now();
+    let mut ids = context.deps.kit.ids();
     let tasks: Vec<NewTask> = tasks.iter().map(|task| rerun(task, &mut ids, now)).collect();
     let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
-    let answers = api.deps.writer.call(RerunTasks { now, tasks }).await?;
+    let answers = context.deps.writer.call(RerunTasks { now, tasks }).await?;
     let stored = expected.into_iter().zip(answers);
     Ok(stored.map(|(new, answer)| Ok(Attempt { uid: answer?, ..new })).collect())
 }
 
 /// A task as it stands.
-pub(crate) async fn read_task(api: &Api, uid: Uid) -> Result<Attempt, Problem> {
-    found_task(uid, api.deps.view_reader.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten())
+pub(crate) async fn read_task(context: &WebContext, uid: Uid) -> Result<Attempt, Problem> {
+    found_task(uid, context.deps.view_reader.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten())
 }
 
 /// Cancels a task, for a reason that may be given; and how it stands then.
-pub(crate) async fn cancel_task(api: &Api, uid: Uid, note: Option<String>) -> Result<Attempt, Problem> {
+pub(crate) async fn cancel_task(
+    context: &WebContext,
+    uid: Uid,
+    note: Option<String>,
+) -> Result<Attempt, Problem> {
     let note = note.filter(|note| !note.is_empty());
     let msg = note.map_or_else(|| "cancelled".to_owned(), |note| format!("cancelled: {note}"));
-    api.deps.writer.call(CancelTask { now: api.deps.kit.now(), uid, msg }).await?;
-    read_task(api, uid).await
+    context.deps.writer.call(CancelTask { now: context.deps.kit.now(), uid, msg }).await?;
+    read_task(context, uid).await
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_messages::schedule::{LastSlots, NextRuns, ReadPaused};
 use flowlord_messages::workflows::{Current, CurrentWorkflows};
 
-use crate::core::context::Api;
+use crate::core::context::WebContext;
 use crate::core::problem::Problem;
 use crate::core::view::workflow::Times;
 
@@ -17,14 +17,14 @@ const LOOK_BACK: TimeDelta = TimeDelta::days(7);
 type TimeByPhase = HashMap<(String, String), DateTime<Utc>>;
 
 /// The files, and when their phases run.
-pub(crate) async fn read_workflows(api: &Api) -> Result<(Current, Times), Problem> {
-    let to = api.deps.kit.now();
+pub(crate) async fn read_workflows(context: &WebContext) -> Result<(Current, Times), Problem> {
+    let to = context.deps.kit.now();
     let from = to - LOOK_BACK;
     let (current, next_runs, slots, paused) = tokio::join!(
-        api.deps.library.call(CurrentWorkflows),
-        api.deps.scheduler.call(NextRuns),
-        api.deps.view_reader.call(LastSlots { from, to: to + TimeDelta::seconds(1) }),
-        api.deps.view_reader.call(ReadPaused),
+        context.deps.library.call(CurrentWorkflows),
+        context.deps.scheduler.call(NextRuns),
+        context.deps.view_reader.call(LastSlots { from, to: to + TimeDelta::seconds(1) }),
+        context.deps.view_reader.call(ReadPaused),
     );
     let (mut last, mut missed): (TimeByPhase, TimeByPhase) = (HashMap::new(), HashMap::new());
     for slot in slots? {

@@ -16,7 +16,7 @@ use super::parts::grouped;
 use super::when::When;
 use super::{answer, read};
 use crate::core::auth::role;
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::params::Params;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
@@ -113,22 +113,22 @@ fn fact(name: &'static str, value: impl Into<String>) -> Fact {
 }
 
 /// The page.
-pub(crate) async fn page(api: ApiRef, request: HttpRequest) -> Answer {
-    answer(&api, &request, show(&api, &request)).await
+pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
+    answer(&context, &request, show(&context, &request)).await
 }
 
 /// Each part is read on its own, so that one that fails leaves the others: people come here when something is wrong.
-async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<AboutPage<'a>, Problem> {
+async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<AboutPage<'a>, Problem> {
     Params::parse(request.query_string(), &["date", "month"])?;
-    let deps = &api.deps;
-    let may_see_tokens = role(api, request).is_some_and(|role| role.covers(Role::Admin));
+    let deps = &context.deps;
+    let may_see_tokens = role(context, request).is_some_and(|role| role.covers(Role::Admin));
     let (database, current, backlog, ladders, snapshots, (_, actors)) = tokio::join!(
         deps.view_reader.call(ReadDatabase),
         deps.library.call(CurrentWorkflows),
         deps.view_reader.call(ReadBacklog),
         deps.alerts.call(LadderStates),
         deps.backup.call(ListSnapshots),
-        ping_actors(api),
+        ping_actors(context),
     );
     let mut notices = Vec::new();
     let database = read("the database", database, &mut notices);
@@ -141,8 +141,8 @@ async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<AboutPage<'a>, 
         false => None,
     };
     let tables = database.as_ref().map(|facts| facts.tables.clone()).unwrap_or_default();
-    let sizes = api.sizes.current(&deps.view_reader, tables, deps.kit.now()).await;
-    let mut service = service(api);
+    let sizes = context.sizes.current(&deps.view_reader, tables, deps.kit.now()).await;
+    let mut service = service(context);
     if let Some(backlog) = &backlog {
         let ready: u64 = backlog.ready.iter().map(|(_, count, _)| count).sum();
         let all = |tasks: &[(String, u64)]| grouped(tasks.iter().map(|(_, count)| count).sum());
@@ -153,18 +153,18 @@ async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<AboutPage<'a>, 
         service.push(fact("Messages for Slack", format!("{} not sent yet", grouped(backlog.messages))));
     }
     Ok(AboutPage {
-        layout: Layout::new(api, request, Section::About).live(api),
+        layout: Layout::new(context, request, Section::About).live(context),
         notices,
         service,
-        slack: api.config.slack,
-        started: When::full(api.config.started_at),
+        slack: context.config.slack,
+        started: When::full(context.config.started_at),
         looks: current.map(|current| (When::full(current.looked_at), When::full(current.next_look))),
-        database: database.map(|facts| database_facts(api, &facts)).unwrap_or_default(),
+        database: database.map(|facts| database_facts(context, &facts)).unwrap_or_default(),
         measured: sizes
             .as_ref()
             .map(|sizes| Measured { at: When::date_and_time(sizes.at), complete: sizes.is_complete() }),
         sizes: sizes.iter().flat_map(|sizes| &sizes.tables).map(SizeRow::from).collect(),
-        actors: actor_rows(&actors, &(api.config.metrics.0)()),
+        actors: actor_rows(&actors, &(context.config.metrics.0)()),
         ladders: ladders.into_iter().map(LadderRow::from).collect(),
         snapshots: snapshots.items.into_iter().map(SnapshotRow::from).collect(),
         snapshot_due: snapshots.next.map(When::date_and_time),
@@ -173,8 +173,8 @@ async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<AboutPage<'a>, 
     })
 }
 
-fn service(api: &Api) -> Vec<Fact> {
-    let config = &api.config;
+fn service(context: &WebContext) -> Vec<Fact> {
+    let config = &context.config;
     vec![
         fact("Application", "flowlord"),
         fact("Version", config.version.as_str()),
@@ -187,14 +187,15 @@ fn service(api: &Api) -> Vec<Fact> {
     ]
 }
 
-fn database_facts(api: &Api, facts: &DatabaseFacts) -> Vec<Fact> {
+fn database_facts(context: &WebContext, facts: &DatabaseFacts) -> Vec<Fact> {
     let pages = format!(
         "{} of {} bytes, {} free",
         grouped(facts.pages),
         grouped(facts.page_size),
         grouped(facts.free_pages)
     );
-    let backup = if api.config.kept.backup.is_empty() { "not configured" } else { &api.config.kept.backup };
+    let backup =
+        if context.config.kept.backup.is_empty() { "not configured" } else { &context.config.kept.backup };
     vec![
         fact("File", facts.path.as_str()),
         fact("Schema version", facts.schema.to_string()),

@@ -10,7 +10,7 @@ use flowlord_messages::silences::{AddSilence, RemoveSilence};
 use super::again::again;
 use super::query::{AlertForm, PATH};
 use crate::core::audit_entry::AuditEntry;
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::extract::form_body;
 use crate::core::problem::{Answer, Problem};
 use crate::core::values::matching::{HOLDS, by, note, until};
@@ -19,14 +19,14 @@ use crate::pages::again::Done;
 use crate::pages::{Link, Notice};
 
 /// Does what a form asks for, and leads back to where it stood.
-pub(crate) async fn act(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn act(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = form_body(&request, payload).await?;
     let form = AlertForm(Query::lenient(&String::from_utf8_lossy(&body)));
     let done = match form.text("do").as_deref() {
-        Some("ack") => acknowledge(&api, &request, &form).await.map(Notice::good),
-        Some("silence") => silence(&api, &request, &form).await.map(Notice::good),
-        Some("end") => end(&api, &form).await.map(Notice::good),
-        Some("rerun") => again(&api, &request, &form).await.and_then(|done| ran(&done)),
+        Some("ack") => acknowledge(&context, &request, &form).await.map(Notice::good),
+        Some("silence") => silence(&context, &request, &form).await.map(Notice::good),
+        Some("end") => end(&context, &form).await.map(Notice::good),
+        Some("rerun") => again(&context, &request, &form).await.and_then(|done| ran(&done)),
         _ => Err(Problem::invalid("the form names no action: send `do` as ack, silence, end or rerun")),
     };
     match &done {
@@ -43,8 +43,12 @@ fn ran(done: &Done) -> Result<Notice, Problem> {
     if done.created == 0 { Err(Problem::invalid(notice.text)) } else { Ok(notice) }
 }
 
-async fn acknowledge(api: &Api, request: &HttpRequest, form: &AlertForm) -> Result<String, Problem> {
-    let now = api.deps.kit.now();
+async fn acknowledge(
+    context: &WebContext,
+    request: &HttpRequest,
+    form: &AlertForm,
+) -> Result<String, Problem> {
+    let now = context.deps.kit.now();
     let said = Acknowledge {
         route: form.text("route"),
         matcher: form.matcher()?,
@@ -59,7 +63,7 @@ async fn acknowledge(api: &Api, request: &HttpRequest, form: &AlertForm) -> Resu
         said.by
     );
     let (who, until) = (said.by.clone(), said.until.format("%Y-%m-%d %H:%M"));
-    Ok(match api.deps.alerts.call(said).await?.len() {
+    Ok(match context.deps.alerts.call(said).await?.len() {
         0 => "No open incident matches: there is nothing to acknowledge.".to_owned(),
         _ => format!(
             "Acknowledged by {who} until {until} UTC: no further notification unless another task fails."
@@ -67,8 +71,8 @@ async fn acknowledge(api: &Api, request: &HttpRequest, form: &AlertForm) -> Resu
     })
 }
 
-async fn silence(api: &Api, request: &HttpRequest, form: &AlertForm) -> Result<String, Problem> {
-    let now = api.deps.kit.now();
+async fn silence(context: &WebContext, request: &HttpRequest, form: &AlertForm) -> Result<String, Problem> {
+    let now = context.deps.kit.now();
     let silence = AddSilence {
         now,
         matcher: form.matcher()?,
@@ -80,16 +84,16 @@ async fn silence(api: &Api, request: &HttpRequest, form: &AlertForm) -> Result<S
             "why these alerts are not to be sent",
         )?,
     };
-    let made = api.deps.writer.call(silence).await?;
+    let made = context.deps.writer.call(silence).await?;
     log::info!("event=silence_added id={} match={:?} by={:?}", made.id, made.matcher.to_string(), made.by);
     let until = made.until.format("%Y-%m-%d %H:%M");
     Ok(format!("No notifications for {} until {until} UTC.", made.matcher))
 }
 
-async fn end(api: &Api, form: &AlertForm) -> Result<String, Problem> {
+async fn end(context: &WebContext, form: &AlertForm) -> Result<String, Problem> {
     let id = form.text("id").and_then(|id| id.parse().ok());
     let id = required("id", id, "the number of the silence")?;
-    let ended = api.deps.writer.call(RemoveSilence { now: api.deps.kit.now(), id }).await?;
+    let ended = context.deps.writer.call(RemoveSilence { now: context.deps.kit.now(), id }).await?;
     log::info!("event=silence_ended id={id}");
     Ok(format!("Notifications for {} are sent again.", ended.matcher))
 }

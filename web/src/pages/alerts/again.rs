@@ -10,7 +10,7 @@ use flowlord_messages::alerts::LadderStates;
 use flowlord_messages::tasks::{FindTasks, TaskFilter};
 
 use super::query::{AlertForm, PARAMS, is_chosen};
-use crate::core::context::Api;
+use crate::core::context::WebContext;
 use crate::core::params::{Params, day};
 use crate::core::problem::Problem;
 use crate::core::use_cases::tasks::{parse_uid, read_task};
@@ -18,23 +18,27 @@ use crate::pages::Shown;
 use crate::pages::again::{Done, MOST};
 
 /// Has what the form means run again.
-pub(super) async fn again(api: &Api, request: &HttpRequest, form: &AlertForm) -> Result<Done, Problem> {
+pub(super) async fn again(
+    context: &WebContext,
+    request: &HttpRequest,
+    form: &AlertForm,
+) -> Result<Done, Problem> {
     let failed = match (form.text("uid"), form.text("route")) {
-        (Some(uid), _) => vec![read_task(api, parse_uid(&uid)?).await?],
-        (None, Some(route)) => of_incident(api, &route).await?,
-        (None, None) => of_day(api, request).await?,
+        (Some(uid), _) => vec![read_task(context, parse_uid(&uid)?).await?],
+        (None, Some(route)) => of_incident(context, &route).await?,
+        (None, None) => of_day(context, request).await?,
     };
     if failed.is_empty() {
         return Err(Problem::new(Code::NotFound, "none of these tasks can be rerun"));
     }
     let mut done = Done::default();
-    done.add(api, &failed).await?;
+    done.add(context, &failed).await?;
     Ok(done)
 }
 
 /// What failed for good in the open incident of a route.
-async fn of_incident(api: &Api, route: &str) -> Result<Vec<Attempt>, Problem> {
-    let ladders = api.deps.alerts.call(LadderStates).await?;
+async fn of_incident(context: &WebContext, route: &str) -> Result<Vec<Attempt>, Problem> {
+    let ladders = context.deps.alerts.call(LadderStates).await?;
     let open = ladders.into_iter().find(|ladder| ladder.route == route);
     let Some((opened, tasks)) = open.and_then(|ladder| Some((ladder.incident_since?, ladder.tasks))) else {
         let detail =
@@ -42,15 +46,15 @@ async fn of_incident(api: &Api, route: &str) -> Result<Vec<Attempt>, Problem> {
         return Err(Problem::new(Code::NotFound, detail));
     };
     let lines: BTreeSet<&str> = tasks.iter().map(String::as_str).collect();
-    let mut failed = list(api, TaskFilter::given_up_in(opened, &lines)).await?;
+    let mut failed = list(context, TaskFilter::given_up_in(opened, &lines)).await?;
     failed.retain(|task| lines.contains(line_key(&task.topic, &task.job).as_str()));
     Ok(failed)
 }
 
 /// What failed for good among the tasks of the day that is shown, of the type and job that are chosen.
-async fn of_day(api: &Api, request: &HttpRequest) -> Result<Vec<Attempt>, Problem> {
+async fn of_day(context: &WebContext, request: &HttpRequest) -> Result<Vec<Attempt>, Problem> {
     let params = Params::parse(request.query_string(), PARAMS)?;
-    let (from, to) = day(Shown::of(&params, api.deps.kit.now())?.date);
+    let (from, to) = day(Shown::of(&params, context.deps.kit.now())?.date);
     let chosen = |name| params.many(name).map(str::to_owned).collect();
     let filter = TaskFilter {
         from: Some(from),
@@ -60,14 +64,14 @@ async fn of_day(api: &Api, request: &HttpRequest) -> Result<Vec<Attempt>, Proble
         given_up: true,
         ..TaskFilter::default()
     };
-    let mut failed = list(api, filter).await?;
+    let mut failed = list(context, filter).await?;
     failed.retain(|task| is_chosen(&params, &task.topic, &task.job));
     Ok(failed)
 }
 
 /// Oldest first.
-async fn list(api: &Api, filter: TaskFilter) -> Result<Vec<Attempt>, Problem> {
-    let failed = FindTasks::oldest(filter, MOST + 1).all_of(&api.deps.view_reader).await?;
+async fn list(context: &WebContext, filter: TaskFilter) -> Result<Vec<Attempt>, Problem> {
+    let failed = FindTasks::oldest(filter, MOST + 1).all_of(&context.deps.view_reader).await?;
     if failed.len() > MOST {
         let detail =
             format!("more than {MOST} tasks failed: filter them by type and job, or select them in the list");

@@ -25,7 +25,7 @@ use super::parts::{Cell, Heads, Pager, grouped};
 use super::sort::heads;
 use super::{Layout, Link, Section, Shown, answer, read};
 use crate::core::auth::may_change;
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::params::{Params, day};
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
@@ -99,37 +99,37 @@ struct Card {
 }
 
 /// The page.
-pub(crate) async fn alerts(api: ApiRef, request: HttpRequest) -> Answer {
-    answer(&api, &request, page(&api, &request)).await
+pub(crate) async fn alerts(context: ContextRef, request: HttpRequest) -> Answer {
+    answer(&context, &request, page(&context, &request)).await
 }
 
-async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AlertsPage<'a>, Problem> {
+async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<AlertsPage<'a>, Problem> {
     let params = Params::parse(request.query_string(), PARAMS)?;
-    let now = api.deps.kit.now();
+    let now = context.deps.kit.now();
     let shown = Shown::of(&params, now)?;
     let link = Link::of(PATH, request.query_string()).without(&["month"]);
     let order = Order::of(&params)?;
     let skip = params.cursor::<usize>()?.unwrap_or(0);
     let (from, to) = day(shown.date);
     let (layout, found, ladders, incidents, silences) = tokio::join!(
-        Layout::new(api, request, Section::Alerts).live(api).with_picker(api, &link, shown),
-        api.deps.view_reader.call(ListAlerts {
+        Layout::new(context, request, Section::Alerts).live(context).with_picker(context, &link, shown),
+        context.deps.view_reader.call(ListAlerts {
             from,
             to,
             filter: AlertFilter::default(),
             after: None,
             limit: MOST + 1
         }),
-        api.deps.alerts.call(LadderStates),
-        api.deps.view_reader.call(ListIncidents { from, to, after: None, limit: INCIDENTS }),
-        api.deps.view_reader.call(ListSilences { at: Some(now), after: None, limit: SILENCES }),
+        context.deps.alerts.call(LadderStates),
+        context.deps.view_reader.call(ListIncidents { from, to, after: None, limit: INCIDENTS }),
+        context.deps.view_reader.call(ListSilences { at: Some(now), after: None, limit: SILENCES }),
     );
     let mut notices = Vec::new();
     let mut found = read("the alerts", found, &mut notices).unwrap_or_default();
     let ladders = read("the incidents", ladders, &mut notices).unwrap_or_default();
     let incidents = read("the notifications", incidents, &mut notices).unwrap_or_default();
     let silences = read("the silences", silences, &mut notices).unwrap_or_default();
-    let routes = AlertRoute::all(api, ladders, now, &mut notices).await;
+    let routes = AlertRoute::all(context, ladders, now, &mut notices).await;
     let capped = found.len() > MOST;
     found.truncate(MOST);
     let cards = cards(&found, &params, &link);
@@ -148,7 +148,7 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<AlertsPage<'a>,
         job: link.first("job").to_owned(),
         here: link.href(),
         failed: failed(&link, shown),
-        may: may_change(api, request),
+        may: may_change(context, request),
         routes,
         slack: Link::to("/web/about").href() + "#slack",
         cards,

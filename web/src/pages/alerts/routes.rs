@@ -5,7 +5,7 @@ use flowlord_messages::alerts::{
     CountNotifications, DEFAULT_ROUTE, LadderStatus, MAX_COUNTED_STEPS, Notifications,
 };
 
-use crate::core::context::Api;
+use crate::core::context::WebContext;
 use crate::pages::parts::{Cell, grouped};
 use crate::pages::read;
 use crate::pages::when::{When, long};
@@ -33,7 +33,7 @@ pub(super) struct AlertRoute {
 impl AlertRoute {
     /// All routes, with what became of the notifications of those whose incident is open.
     pub(super) async fn all(
-        api: &Api,
+        context: &WebContext,
         ladders: Vec<LadderStatus>,
         now: DateTime<Utc>,
         notices: &mut Vec<String>,
@@ -43,14 +43,14 @@ impl AlertRoute {
         let counted = if incidents.is_empty() {
             Vec::new()
         } else {
-            let answer = api.deps.view_reader.call(CountNotifications { incidents }).await;
+            let answer = context.deps.view_reader.call(CountNotifications { incidents }).await;
             read("the notifications sent", answer, notices).unwrap_or_default()
         };
         let mut counted = counted.into_iter();
         let route = |ladder: LadderStatus| {
             let notifications = ladder.incident_since.and_then(|_| counted.next());
             // A named route is refused at the start unless it leads somewhere.
-            let is_configured = api.config.slack || ladder.route != DEFAULT_ROUTE;
+            let is_configured = context.config.slack || ladder.route != DEFAULT_ROUTE;
             Self::new(ladder, notifications, is_configured, now)
         };
         ladders.into_iter().map(route).collect()

@@ -22,7 +22,7 @@ use super::notice::Notice;
 use super::parts::{Cell, Pager, grouped};
 use super::when::When;
 use crate::core::audit_entry::AuditEntry;
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::extract::form_body;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
@@ -131,31 +131,31 @@ impl From<NewTask> for PlannedRow {
 }
 
 /// The page.
-pub(crate) async fn page(api: ApiRef, request: HttpRequest) -> Answer {
-    answer(&api, &request, show(&api, &request)).await
+pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
+    answer(&context, &request, show(&context, &request)).await
 }
 
-async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<BackloadPage<'a>, Problem> {
+async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<BackloadPage<'a>, Problem> {
     let query = Query::lenient(request.query_string());
     let id = query.first("id").map(parse_backload_id).transpose()?;
     let form = Form::read(&query);
-    let current = api.deps.library.call(CurrentWorkflows).await?;
+    let current = context.deps.library.call(CurrentWorkflows).await?;
     let (preview, problem) = match form.preview {
-        true => match preview(api, &form).await {
+        true => match preview(context, &form).await {
             Ok(preview) => (Some(preview), None),
             Err(problem) => (None, Some(problem.detail().to_owned())),
         },
         false => (None, None),
     };
-    let (earlier, pager) = earlier(api, request).await?;
+    let (earlier, pager) = earlier(context, request).await?;
     Ok(BackloadPage {
-        layout: Layout::new(api, request, Section::Backload).live(api),
+        layout: Layout::new(context, request, Section::Backload).live(context),
         offer: Offer::new(&current),
         found: Found::new(&current, &form),
         problem,
         preview,
         one: match id {
-            Some(id) => Some(one(api, id).await?),
+            Some(id) => Some(one(context, id).await?),
             None => None,
         },
         earlier,
@@ -165,31 +165,31 @@ async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<BackloadPage<'a
     })
 }
 
-async fn one(api: &Api, id: i64) -> Result<One, Problem> {
-    let (stored, failures) = read_backload(api, id).await?;
+async fn one(context: &WebContext, id: i64) -> Result<One, Problem> {
+    let (stored, failures) = read_backload(context, id).await?;
     Ok(One::new(&stored, &failures))
 }
 
-async fn earlier(api: &Api, request: &HttpRequest) -> Result<(Vec<BackloadRow>, Pager), Problem> {
+async fn earlier(context: &WebContext, request: &HttpRequest) -> Result<(Vec<BackloadRow>, Pager), Problem> {
     let link = Link::of(PATH, request.query_string());
     let after = match link.first("cursor") {
         "" => None,
         cursor => Some(parse_backload_id(cursor)?),
     };
     let read = ReadBackloads { running: false, after, limit: EARLIER + 1 };
-    let mut stored = api.deps.view_reader.call(read).await?;
+    let mut stored = context.deps.view_reader.call(read).await?;
     let more = stored.len() > EARLIER;
     stored.truncate(EARLIER);
     let next = stored.last().filter(|_| more).map(|stored| stored.id.to_string());
     Ok((stored.iter().map(BackloadRow::new).collect(), Pager::new(&link, next)))
 }
 
-async fn preview(api: &Api, form: &Form) -> Result<Preview, Problem> {
+async fn preview(context: &WebContext, form: &Form) -> Result<Preview, Problem> {
     let wanted = form.request()?;
     wanted.strict().map_err(|err| Problem::invalid(err.to_string()))?;
     let body = form::body(&wanted);
-    let planned = plan_backload(api, wanted).await?;
-    let page = preview_backload(api, &planned, 0, SHOWN).await?;
+    let planned = plan_backload(context, wanted).await?;
+    let page = preview_backload(context, &planned, 0, SHOWN).await?;
     let count = planned.plan.count();
     Ok(Preview {
         count: grouped(u64::try_from(count).unwrap_or(u64::MAX)),
@@ -205,10 +205,10 @@ async fn preview(api: &Api, form: &Form) -> Result<Preview, Problem> {
 }
 
 /// Carries out what was looked at, and leads to how it stands; else back to the form, with what is wrong.
-pub(crate) async fn execute(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn execute(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = form_body(&request, payload).await?;
     let form = Form::read(&Query::lenient(&String::from_utf8_lossy(&body)));
-    Ok(match carry_out(&api, &form).await {
+    Ok(match carry_out(&context, &form).await {
         Ok(id) => Notice::good("The backload has started.").back_to(&Link::to(PATH).with("id", &id).href()),
         Err(problem) => {
             AuditEntry::nothing_changed(&request);
@@ -218,20 +218,20 @@ pub(crate) async fn execute(api: ApiRef, request: HttpRequest, payload: Payload)
     })
 }
 
-async fn carry_out(api: &Api, form: &Form) -> Result<i64, Problem> {
+async fn carry_out(context: &WebContext, form: &Form) -> Result<i64, Problem> {
     let wanted = form.request()?;
     wanted.strict().map_err(|err| Problem::invalid(err.to_string()))?;
     let background = wanted.background;
-    let planned = plan_backload(api, wanted).await?;
-    Ok(execute_backload(api, planned, background).await?.id)
+    let planned = plan_backload(context, wanted).await?;
+    Ok(execute_backload(context, planned, background).await?.id)
 }
 
 /// Pauses, resumes or cancels one.
-pub(crate) async fn change(api: ApiRef, path: Path<(String, String)>) -> Answer {
+pub(crate) async fn change(context: ContextRef, path: Path<(String, String)>) -> Answer {
     let (number, change) = path.into_inner();
     let id = parse_backload_id(&number)?;
     let change = ChangeBackload { id, to: state_after(&change) };
-    let notice = match api.deps.backload.call(change).await {
+    let notice = match context.deps.backload.call(change).await {
         Ok(stored) => Notice::good(format!("Backload {id} is now {}.", stored.state.as_str())),
         Err(error) => Notice::bad(error.detail),
     };

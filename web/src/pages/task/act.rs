@@ -6,7 +6,7 @@ use flowlord_domain::query::Query;
 use flowlord_domain::{TaskState, Uid};
 
 use crate::core::audit_entry::AuditEntry;
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::extract::form_body;
 use crate::core::problem::{Answer, Problem};
 use crate::core::use_cases::tasks::{cancel_task, parse_uid, read_task, rerun_task};
@@ -14,13 +14,18 @@ use crate::core::values::matching::note;
 use crate::pages::Notice;
 
 /// Does what a button asks for, and leads back to the task.
-pub(crate) async fn act(api: ApiRef, path: Path<String>, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn act(
+    context: ContextRef,
+    path: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
     let body = form_body(&request, payload).await?;
     let uid = parse_uid(&path)?;
     let form = Query::lenient(&String::from_utf8_lossy(&body));
     let done = match form.first("do") {
-        Some("again") => again(&api, uid).await,
-        Some("cancel") => cancel(&api, uid, form.first("note")).await,
+        Some("again") => again(&context, uid).await,
+        Some("cancel") => cancel(&context, uid, form.first("note")).await,
         _ => Err(Problem::invalid("the form names no action: send `do` as again or cancel")),
     };
     if done.is_err() {
@@ -30,14 +35,14 @@ pub(crate) async fn act(api: ApiRef, path: Path<String>, request: HttpRequest, p
     Ok(notice.back_to(&format!("/web/task/{uid}")))
 }
 
-async fn again(api: &Api, uid: Uid) -> Result<String, Problem> {
-    let new = rerun_task(api, &read_task(api, uid).await?).await?;
+async fn again(context: &WebContext, uid: Uid) -> Result<String, Problem> {
+    let new = rerun_task(context, &read_task(context, uid).await?).await?;
     Ok(format!("Rerun as task {}.", new.uid))
 }
 
-async fn cancel(api: &Api, uid: Uid, given: Option<&str>) -> Result<String, Problem> {
+async fn cancel(context: &WebContext, uid: Uid, given: Option<&str>) -> Result<String, Problem> {
     let reason = note("note", given.map(str::to_owned))?;
-    let task = cancel_task(api, uid, reason).await?;
+    let task = cancel_task(context, uid, reason).await?;
     Ok(match task.state {
         TaskState::Leased => "Its worker will be told to stop at its next heartbeat.".to_owned(),
         _ => "The task is cancelled.".to_owned(),

@@ -18,7 +18,7 @@ use super::rows::TaskRow;
 use super::when::{When, span};
 use super::{Layout, Link, Section, answer, read};
 use crate::core::auth::may_change;
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::params::Params;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
@@ -96,29 +96,33 @@ struct ChainRow {
 }
 
 /// The page.
-pub(crate) async fn task(api: ApiRef, path: Path<String>, request: HttpRequest) -> Answer {
-    answer(&api, &request, page(&api, &request, &path)).await
+pub(crate) async fn task(context: ContextRef, path: Path<String>, request: HttpRequest) -> Answer {
+    answer(&context, &request, page(&context, &request, &path)).await
 }
 
-async fn page<'a>(api: &'a Api, request: &HttpRequest, path: &str) -> Result<TaskPage<'a>, Problem> {
+async fn page<'a>(
+    context: &'a WebContext,
+    request: &HttpRequest,
+    path: &str,
+) -> Result<TaskPage<'a>, Problem> {
     Params::parse(request.query_string(), &["date"])?;
     let uid = parse_uid(path)?;
-    let task = read_task(api, uid).await?;
+    let task = read_task(context, uid).await?;
     let mut notices = Vec::new();
     let asked = ChainBeginning { id: task.id.clone(), limit: LISTED };
-    let chain = read("the chain", api.deps.view_reader.call(asked).await, &mut notices);
+    let chain = read("the chain", context.deps.view_reader.call(asked).await, &mut notices);
     let Beginning { attempts: mut chain, mut more } = chain.unwrap_or_default();
     // The one that is looked at is listed also where it is one of the others.
     if chain.iter().all(|attempt| attempt.uid != uid) {
         chain.push(task.clone());
         more = more.saturating_sub(1);
     }
-    let now = api.deps.kit.now();
+    let now = context.deps.kit.now();
     let day = task.uid.created().date_naive();
     Ok(TaskPage {
-        layout: Layout::new(api, request, Section::Tasks).live(api),
+        layout: Layout::new(context, request, Section::Tasks).live(context),
         notices,
-        offer: Offer::of(&task, may_change(api, request)),
+        offer: Offer::of(&task, may_change(context, request)),
         facts: facts(&task, now),
         meta: Query::lenient(&task.meta)
             .pairs()

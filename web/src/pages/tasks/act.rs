@@ -10,7 +10,7 @@ use flowlord_messages::tasks::AttemptsById;
 
 use super::PATH;
 use crate::core::audit_entry::AuditEntry;
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::extract::form_body;
 use crate::core::problem::{Answer, Problem};
 use crate::core::use_cases::tasks::parse_uid;
@@ -18,10 +18,10 @@ use crate::pages::again::{Done, MOST};
 use crate::pages::{Link, Notice};
 
 /// Has the ticked tasks run again, and leads back to where they stood.
-pub(crate) async fn again(api: ApiRef, request: HttpRequest, payload: Payload) -> Answer {
+pub(crate) async fn again(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     let body = form_body(&request, payload).await?;
     let done = match ticked(&String::from_utf8_lossy(&body)) {
-        Ok(uids) => run(&api, uids).await,
+        Ok(uids) => run(&context, uids).await,
         Err(problem) => Err(problem),
     };
     if done.as_ref().map_or(true, |done| done.created == 0) {
@@ -43,8 +43,8 @@ fn ticked(form: &str) -> Result<Vec<Uid>, Problem> {
     }
 }
 
-async fn run(api: &Api, uids: Vec<Uid>) -> Result<Done, Problem> {
-    let found = api.deps.view_reader.call(AttemptsById { uids: uids.clone() }).await?;
+async fn run(context: &WebContext, uids: Vec<Uid>) -> Result<Done, Problem> {
+    let found = context.deps.view_reader.call(AttemptsById { uids: uids.clone() }).await?;
     let mut done = Done::default();
     let mut tasks: Vec<Attempt> = Vec::with_capacity(found.len());
     for (uid, task) in uids.into_iter().zip(found) {
@@ -53,6 +53,6 @@ async fn run(api: &Api, uids: Vec<Uid>) -> Result<Done, Problem> {
             None => done.refused.push(format!("the task {uid} no longer exists")),
         }
     }
-    done.add(api, &tasks).await?;
+    done.add(context, &tasks).await?;
     Ok(done)
 }

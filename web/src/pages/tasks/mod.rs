@@ -19,7 +19,7 @@ use super::sort::{Column, heads};
 use super::when::When;
 use super::{Layout, Link, Section, Shown, answer, read};
 use crate::core::auth::may_change;
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::params::Params;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
@@ -88,21 +88,21 @@ struct Chip {
 }
 
 /// The page.
-pub(crate) async fn tasks(api: ApiRef, request: HttpRequest) -> Answer {
-    answer(&api, &request, page(&api, &request)).await
+pub(crate) async fn tasks(context: ContextRef, request: HttpRequest) -> Answer {
+    answer(&context, &request, page(&context, &request)).await
 }
 
-async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<TasksPage<'a>, Problem> {
+async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<TasksPage<'a>, Problem> {
     let params = Params::parse(request.query_string(), filter::PARAMS)?;
-    let now = api.deps.kit.now();
+    let now = context.deps.kit.now();
     let shown = Shown::of(&params, now)?;
     let link = Link::of(PATH, request.query_string()).without(&["page", "month"]);
     let wanted = find_tasks(&params, shown)?;
     let (sort, descending) = (wanted.sort.as_str(), !wanted.ascending);
     let (layout, stats, found) = tokio::join!(
-        Layout::new(api, request, Section::Tasks).live(api).with_picker(api, &link, shown),
-        api.deps.view_reader.call(DayStats { day: shown.date }),
-        api.deps.view_reader.call(wanted),
+        Layout::new(context, request, Section::Tasks).live(context).with_picker(context, &link, shown),
+        context.deps.view_reader.call(DayStats { day: shown.date }),
+        context.deps.view_reader.call(wanted),
     );
     let mut notices = Vec::new();
     let stats = read("the totals", stats, &mut notices).unwrap_or_default();
@@ -117,7 +117,7 @@ async fn page<'a>(api: &'a Api, request: &HttpRequest) -> Result<TasksPage<'a>, 
         kept: link.only(&["date", "hour", "id", "retry", "sort", "order"]),
         chips: chips(&params, &link)?,
         clear: clear(&link),
-        again: may_change(api, request).then(|| link.href()),
+        again: may_change(context, request).then(|| link.href()),
         heads: Heads { heads: heads(&COLUMNS, &link, sort, descending) },
         tasks: found.tasks.into_iter().map(|task| TaskRow::new(task, now)).collect(),
         looked_until: found.looked_until.map(When::date_and_time),

@@ -8,15 +8,15 @@ use flowlord_messages::workflows::Reload;
 
 use super::query::PATH;
 use crate::core::audit_entry::AuditEntry;
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::extract::form_body;
 use crate::core::problem::Answer;
 use crate::pages::Notice;
 use crate::pages::link::Link;
 
 /// Looks at the files now.
-pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {
-    let notice = match api.deps.library.call(Reload).await {
+pub(crate) async fn refresh(context: ContextRef, request: HttpRequest) -> Answer {
+    let notice = match context.deps.library.call(Reload).await {
         Ok(found) => {
             let parts = [
                 (found.added.len(), "new"),
@@ -43,7 +43,7 @@ pub(crate) async fn refresh(api: ApiRef, request: HttpRequest) -> Answer {
 
 /// Pauses or resumes a phase.
 pub(crate) async fn change(
-    api: ApiRef,
+    context: ContextRef,
     request: HttpRequest,
     payload: Payload,
     change: Path<String>,
@@ -52,7 +52,8 @@ pub(crate) async fn change(
     let fields = Query::lenient(&String::from_utf8_lossy(&body));
     let text = |name| fields.first(name).unwrap_or_default().to_owned();
     let (workflow, task, paused) = (text("workflow"), text("task"), *change == "pause");
-    let notice = match api.deps.scheduler.call(PausePhase { workflow, task: task.clone(), paused }).await {
+    let notice = match context.deps.scheduler.call(PausePhase { workflow, task: task.clone(), paused }).await
+    {
         Ok(Some(_)) => Notice::good(format!("{task} is paused: its slots start no tasks.")),
         Ok(None) => Notice::good(format!("{task} is resumed.")),
         Err(error) => {

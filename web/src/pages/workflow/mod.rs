@@ -26,7 +26,7 @@ use super::answer;
 use super::layout::{Layout, Section};
 use super::link::Link;
 use super::rows::{self, Trouble};
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::params::Params;
 use crate::core::problem::{Answer, Problem};
 use crate::core::route::Route;
@@ -77,16 +77,16 @@ struct Card {
 }
 
 /// The page.
-pub(crate) async fn page(api: ApiRef, request: HttpRequest) -> Answer {
-    answer(&api, &request, show(&api, &request)).await
+pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
+    answer(&context, &request, show(&context, &request)).await
 }
 
-async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<WorkflowPage<'a>, Problem> {
+async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<WorkflowPage<'a>, Problem> {
     let params = Params::parse(request.query_string(), &PARAMS)?;
     let link = Link::of(PATH, request.query_string());
-    let asked = WorkflowQuery::of(&params, api.deps.kit.now())?;
+    let asked = WorkflowQuery::of(&params, context.deps.kit.now())?;
     let mut notices = Vec::new();
-    let read = read::read(api, &asked, &mut notices).await?;
+    let read = read::read(context, &asked, &mut notices).await?;
     let current = &read.current;
     let filter = Filter::new(current, &asked);
     let shown: Vec<&Phase> = current.workflows.phases().filter(|phase| filter.shows(phase)).collect();
@@ -97,7 +97,7 @@ async fn show<'a>(api: &'a Api, request: &HttpRequest) -> Result<WorkflowPage<'a
         rows: read.last_day(&asked, &link),
     };
     Ok(WorkflowPage {
-        layout: Layout::new(api, request, Section::Workflow).live(api),
+        layout: Layout::new(context, request, Section::Workflow).live(context),
         clear: (!asked.is_open()).then(|| Link::to(PATH).href()),
         cards: cards(&read, &link),
         more_hours: read.more,

@@ -14,7 +14,7 @@ use super::graph::Drawing;
 use super::grid::{Row, by_hour, cells};
 use super::query::{MOST_ROWS, WorkflowQuery, hour_of};
 use super::slots::{Slot, slots};
-use crate::core::context::Api;
+use crate::core::context::WebContext;
 use crate::core::problem::Problem;
 use crate::pages::link::Link;
 use crate::pages::read as part;
@@ -57,11 +57,11 @@ pub(super) struct Chosen {
 }
 
 pub(super) async fn read(
-    api: &Api,
+    context: &WebContext,
     asked: &WorkflowQuery,
     notices: &mut Vec<String>,
 ) -> Result<Wanted, Problem> {
-    let deps = &api.deps;
+    let deps = &context.deps;
     let (current, times, paused) = tokio::join!(
         deps.library.call(CurrentWorkflows),
         deps.scheduler.call(NextRuns),
@@ -75,8 +75,8 @@ pub(super) async fn read(
     let last_day = ReadSlots { phases: keys.clone(), from: asked.day_from(), to, named: 0 };
     let (last_day, chosen, newest) = tokio::join!(
         deps.view_reader.call(last_day),
-        choose(api, asked, &current),
-        newest(api, asked, &current),
+        choose(context, asked, &current),
+        newest(context, asked, &current),
     );
     Ok(Wanted {
         times,
@@ -108,7 +108,7 @@ fn scheduled(current: &Current, asked: &WorkflowQuery) -> (Vec<Key>, usize) {
 type Answered<T> = flowlord_kernel::Result<T>;
 
 /// The phase that the address names, else the first of the file that a schedule starts, else the first.
-async fn choose(api: &Api, asked: &WorkflowQuery, current: &Current) -> Answered<Option<Chosen>> {
+async fn choose(context: &WebContext, asked: &WorkflowQuery, current: &Current) -> Answered<Option<Chosen>> {
     let Some(file) = current.workflows.file(&asked.file) else { return Ok(None) };
     let named = file.phases.iter().find(|phase| phase.name() == asked.phase);
     let first = || file.phases.iter().find(|phase| phase.rule.schedule.is_some()).or(file.phases.first());
@@ -119,18 +119,18 @@ async fn choose(api: &Api, asked: &WorkflowQuery, current: &Current) -> Answered
     if !scheduled {
         let queues = vec![(phase.task.topic.clone(), phase.task.job.clone())];
         let hours = ReadHours { queues, from, to, newest: false };
-        chosen.hours = api.deps.view_reader.call(hours).await?.pop().unwrap_or_default();
+        chosen.hours = context.deps.view_reader.call(hours).await?.pop().unwrap_or_default();
         return Ok(Some(chosen));
     }
     let phases = vec![(asked.file.clone(), phase.name())];
     let all = ReadSlots { phases: phases.clone(), from, to, named: 0 };
-    chosen.slots = api.deps.view_reader.call(all).await?.pop().unwrap_or_default();
+    chosen.slots = context.deps.view_reader.call(all).await?.pop().unwrap_or_default();
     if let Some(from) = asked.slot {
         let hour = ReadSlots { phases, from, to: from + TimeDelta::hours(1), named: LISTED };
-        chosen.looked_at = api.deps.view_reader.call(hour).await?.pop().unwrap_or_default();
+        chosen.looked_at = context.deps.view_reader.call(hour).await?.pop().unwrap_or_default();
         let uids: Vec<Uid> =
             chosen.looked_at.slots.iter().flat_map(|slot| &slot.named).copied().take(LISTED).collect();
-        let tasks = api.deps.view_reader.call(AttemptsById { uids }).await?;
+        let tasks = context.deps.view_reader.call(AttemptsById { uids }).await?;
         chosen.tasks = tasks.into_iter().flatten().map(Attempt::listed).collect();
     }
     Ok(Some(chosen))
@@ -138,7 +138,7 @@ async fn choose(api: &Api, asked: &WorkflowQuery, current: &Current) -> Answered
 
 /// When each task that is drawn of the chosen file had any last, and how those ended.
 async fn newest(
-    api: &Api,
+    context: &WebContext,
     asked: &WorkflowQuery,
     current: &Current,
 ) -> Answered<HashMap<TaskName, (DateTime<Utc>, Counts)>> {
@@ -147,7 +147,7 @@ async fn newest(
     let queues = names.iter().map(|name| (name.topic.clone(), name.job.clone())).collect();
     let to = hour_of(asked.now) + TimeDelta::hours(1);
     let hours = ReadHours { queues, from: to - LOOK_BACK, to, newest: true };
-    let found = api.deps.view_reader.call(hours).await?;
+    let found = context.deps.view_reader.call(hours).await?;
     let newest = names
         .into_iter()
         .zip(found)

@@ -7,7 +7,7 @@ use flowlord_messages::audit::{Change, RecordChange};
 
 use crate::core::audit_entry::{AuditEntry, shortened};
 use crate::core::auth::{Caller, hooks};
-use crate::core::context::Api;
+use crate::core::context::WebContext;
 use crate::core::route::{AuditedAction, Route, RouteMatch};
 
 /// An entry for a request that is the change of a person.
@@ -26,7 +26,7 @@ impl OpenEntry {
     }
 
     /// Stores the entry of a request that was carried out.
-    pub(crate) async fn store<B>(self, api: &Api, caller: &Caller, answer: &ServiceResponse<B>) {
+    pub(crate) async fn store<B>(self, context: &WebContext, caller: &Caller, answer: &ServiceResponse<B>) {
         let noted = self.entry.take();
         if noted.nothing_changed || answer.status().as_u16() >= 400 {
             return;
@@ -34,7 +34,7 @@ impl OpenEntry {
         let request = answer.request();
         let path = request.uri().path_and_query().map_or("", |path| path.as_str());
         let change = Change {
-            at: api.deps.kit.now(),
+            at: context.deps.kit.now(),
             who: caller.name().to_owned(),
             from: caller.from.map(|from| from.to_string()).unwrap_or_default(),
             action: self.action.of(request.path(), &noted.detail),
@@ -50,7 +50,7 @@ impl OpenEntry {
             change.what,
             change.status
         );
-        if let Err(err) = api.deps.writer.call(RecordChange { change }).await {
+        if let Err(err) = context.deps.writer.call(RecordChange { change }).await {
             log::error!("event=change_not_recorded error={err:?}");
         }
     }

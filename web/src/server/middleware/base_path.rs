@@ -5,15 +5,15 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 
 /// Takes the base path off a request, before anything else asks for its path.
 pub(crate) async fn without_base(
-    api: ApiRef,
+    context: ContextRef,
     mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if let Some(routed) = api.base.routed(request.uri()) {
+    if let Some(routed) = context.base.routed(request.uri()) {
         request.match_info_mut().get_mut().update(&routed);
         request.head_mut().uri = routed;
     }

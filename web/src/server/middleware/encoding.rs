@@ -20,7 +20,7 @@ const BROTLI_LEVEL: u32 = 3;
 const BROTLI_WINDOW: u32 = 18;
 
 /// Tags and compresses what was read, where that is of use.
-pub(crate) fn finish(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+pub(crate) fn encode(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let method = answer.request().method();
     if answer.status() != StatusCode::OK || (*method != Method::GET && *method != Method::HEAD) {
         return answer;
@@ -28,7 +28,7 @@ pub(crate) fn finish(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBod
     if answer.headers().contains_key(header::CONTENT_ENCODING) {
         return answer;
     }
-    let asked = Asked::of(answer.request().headers());
+    let asked = AcceptedEncoding::of(answer.request().headers());
     let mut unchanged = false;
     let mut answer = answer.map_body(|head, body| {
         let bytes = match body.try_into_bytes() {
@@ -55,7 +55,7 @@ pub(crate) fn finish(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBod
 }
 
 /// What a client can read, and what it has already.
-struct Asked {
+struct AcceptedEncoding {
     encoding: Option<Encoding>,
     known: Vec<String>,
 }
@@ -66,7 +66,7 @@ enum Encoding {
     Gzip,
 }
 
-impl Asked {
+impl AcceptedEncoding {
     fn of(headers: &HeaderMap) -> Self {
         let texts = |name| headers.get_all(name).filter_map(|value| value.to_str().ok());
         let accepted: Vec<String> = texts(header::ACCEPT_ENCODING)
@@ -104,7 +104,7 @@ fn tag(bytes: &[u8]) -> String {
     format!("W/\"{:016x}\"", hasher.finish())
 }
 
-fn compressed(asked: &Asked, headers: &mut HeaderMap, bytes: Bytes) -> BoxBody {
+fn compressed(asked: &AcceptedEncoding, headers: &mut HeaderMap, bytes: Bytes) -> BoxBody {
     let texts: [&[u8]; 4] = [b"application/json", b"text/html", b"text/plain", b"application/toml"];
     if bytes.len() < MIN_COMPRESSED || !texts.iter().any(|kind| is(headers, kind)) {
         return BoxBody::new(bytes);
@@ -169,7 +169,7 @@ mod tests {
         for (name, value) in headers {
             request = request.insert_header((*name, *value));
         }
-        let service = actix_web::test::init_service(crate::server::app::app(stub.api())).await;
+        let service = actix_web::test::init_service(crate::server::app::app(stub.context())).await;
         let response = actix_web::test::call_service(&service, request.to_request()).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = actix_web::body::to_bytes(response.into_body()).await.unwrap();

@@ -9,15 +9,15 @@ use metrics::{Counter, Histogram, counter, histogram};
 
 use crate::core::route::RouteMatch;
 
-type Known = HashMap<(&'static str, &'static str, u16), (Counter, Histogram)>;
+type RequestMeters = HashMap<(&'static str, &'static str, u16), (Counter, Histogram)>;
 
 thread_local! {
     /// Looked up once per thread: there are as many as there are routes and statuses.
-    static KNOWN: RefCell<Known> = RefCell::default();
+    static KNOWN: RefCell<RequestMeters> = RefCell::default();
 }
 
 /// One request was answered.
-pub(crate) fn meter(method: &Method, found: &RouteMatch<'_>, status: u16, took: Duration) {
+pub(crate) fn count_request(method: &Method, found: &RouteMatch<'_>, status: u16, took: Duration) {
     let method = match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

@@ -13,13 +13,13 @@ use flowlord_kernel::Code;
 use futures_util::FutureExt as _;
 
 use crate::core::auth::{admit, hooks, wants_page};
-use crate::core::context::{Api, ApiRef};
+use crate::core::context::{ContextRef, WebContext};
 use crate::core::problem::Problem;
 use crate::core::request_id::X_REQUEST_ID;
 use crate::pages::{self, CONTENT_SECURITY_POLICY};
 use crate::server::middleware::audit::OpenEntry;
-use crate::server::middleware::encoding::finish;
-use crate::server::middleware::http_metrics::meter;
+use crate::server::middleware::encoding::encode;
+use crate::server::middleware::http_metrics::count_request;
 
 const PAGE_HEADERS: [(HeaderName, &str); 5] = [
     (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
@@ -31,20 +31,20 @@ const PAGE_HEADERS: [(HeaderName, &str); 5] = [
 
 /// The middleware.
 pub(crate) async fn guard(
-    api: ApiRef,
+    context: ContextRef,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let id = api.request_ids.of(request.headers());
-    let found = api.routes.find(request.method(), request.match_info().as_str());
-    let has_room = if found.is_watch() { Ok(()) } else { api.check_connections() };
-    let let_in = match has_room.and_then(|()| api.hosts.check(&request, found.is_watch())) {
-        Ok(()) => admit(&api, &request, &found).await,
+    let id = context.request_ids.of(request.headers());
+    let found = context.routes.find(request.method(), request.match_info().as_str());
+    let has_room = if found.is_watch() { Ok(()) } else { context.check_connections() };
+    let let_in = match has_room.and_then(|()| context.hosts.check(&request, found.is_watch())) {
+        Ok(()) => admit(&context, &request, &found).await,
         Err(refused) => Err(refused),
     };
     let caller = match let_in {
         Ok(caller) => caller,
-        Err(problem) => return Ok(refusal(&api, request, problem, &id)),
+        Err(problem) => return Ok(refusal(&context, request, problem, &id)),
     };
     let audited = OpenEntry::of(&request, &found, &caller);
     if caller.who.is_some() {
@@ -57,10 +57,10 @@ pub(crate) async fn guard(
             // The panic itself was told by the panic hook.
             log::error!("event=handler_panicked request_id={id:?}");
             let detail = "the request failed; the log says why. A retry may not help";
-            return Err(Problem::new(Code::Internal, detail).of(id, &api.base).into());
+            return Err(Problem::new(Code::Internal, detail).of(id, &context.base).into());
         }
     };
-    meter(answer.request().method(), &found, answer.status().as_u16(), begun.elapsed());
+    count_request(answer.request().method(), &found, answer.status().as_u16(), begun.elapsed());
     if log::log_enabled!(log::Level::Debug) {
         let (status, request) = (answer.status().as_u16(), answer.request());
         log::debug!(
@@ -78,42 +78,55 @@ pub(crate) async fn guard(
         );
     }
     if let Some(audited) = audited {
-        audited.store(&api, &caller, &answer).await;
+        audited.store(&context, &caller, &answer).await;
     }
-    let mut answer = finish(api.base.put(identified(&api, answer, &id)));
+    let mut answer = encode(context.base.put(identified(&context, answer, &id)));
     set_headers(answer.headers_mut(), &id);
     Ok(answer)
 }
 
 /// A problem names the request, so that whoever asks about it can be helped.
-fn identified(api: &Api, answer: ServiceResponse<BoxBody>, id: &HeaderValue) -> ServiceResponse<BoxBody> {
+fn identified(
+    context: &WebContext,
+    answer: ServiceResponse<BoxBody>,
+    id: &HeaderValue,
+) -> ServiceResponse<BoxBody> {
     let problem = answer.response().error().and_then(|err| err.as_error::<Problem>());
-    match problem.map(|problem| problem.answer(Some(id), &api.base)) {
+    match problem.map(|problem| problem.answer(Some(id), &context.base)) {
         Some(named) => answer.into_response(named),
         None => answer,
     }
 }
 
 /// Refuses what never comes to the guard.
-pub(crate) fn refused(api: &Api, request: ServiceRequest, problem: Problem) -> ServiceResponse<BoxBody> {
-    let id = api.request_ids.of(request.headers());
-    refusal(api, request, problem, &id)
+pub(crate) fn refused(
+    context: &WebContext,
+    request: ServiceRequest,
+    problem: Problem,
+) -> ServiceResponse<BoxBody> {
+    let id = context.request_ids.of(request.headers());
+    refusal(context, request, problem, &id)
 }
 
 fn refusal(
-    api: &Api,
+    context: &WebContext,
     request: ServiceRequest,
     problem: Problem,
     id: &HeaderValue,
 ) -> ServiceResponse<BoxBody> {
-    let refusal = refuse(api, problem, &request, id);
-    let mut refused = api.base.put(request.into_response(refusal));
+    let refusal = refuse(context, problem, &request, id);
+    let mut refused = context.base.put(request.into_response(refusal));
     set_headers(refused.headers_mut(), id);
     refused
 }
 
 /// A person is sent to the login page, or told on a page what they may not; a program gets the problem.
-fn refuse(api: &Api, problem: Problem, request: &ServiceRequest, id: &HeaderValue) -> HttpResponse {
+fn refuse(
+    context: &WebContext,
+    problem: Problem,
+    request: &ServiceRequest,
+    id: &HeaderValue,
+) -> HttpResponse {
     match problem.code() {
         Code::Unauthorized
             if hooks::token(request.match_info().as_str()).is_none()
@@ -126,15 +139,15 @@ fn refuse(api: &Api, problem: Problem, request: &ServiceRequest, id: &HeaderValu
             HttpResponse::SeeOther().insert_header((header::LOCATION, login)).finish()
         }
         Code::Unauthorized => {
-            let mut answer = problem.answer(Some(id), &api.base);
+            let mut answer = problem.answer(Some(id), &context.base);
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             answer
         }
-        Code::Forbidden => match pages::tell(api, request.request(), problem) {
+        Code::Forbidden => match pages::tell(context, request.request(), problem) {
             Ok(page) => page,
-            Err(problem) => problem.answer(Some(id), &api.base),
+            Err(problem) => problem.answer(Some(id), &context.base),
         },
-        _ => problem.answer(Some(id), &api.base),
+        _ => problem.answer(Some(id), &context.base),
     }
 }
 

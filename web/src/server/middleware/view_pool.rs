@@ -28,7 +28,7 @@ use flowlord_kernel::{Code, lower_priority};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::core::context::ApiRef;
+use crate::core::context::ContextRef;
 use crate::core::problem::Problem;
 use crate::core::route::RouteClass;
 use crate::server::app::app;
@@ -61,15 +61,15 @@ const PASSING_ON: Duration = Duration::from_micros(200);
 
 /// The threads.
 #[derive(Debug, Clone)]
-pub(crate) struct Lookers {
-    queue: Arc<Queue>,
+pub(crate) struct ViewPool {
+    queue: Arc<ViewQueue>,
     threads: Vec<ArbiterHandle>,
 }
 
 /// What waits to be begun.
 #[derive(Debug)]
-struct Queue {
-    waiting: Mutex<Waiting>,
+struct ViewQueue {
+    waiting: Mutex<WaitingViews>,
     /// One for each of them.
     begin: Semaphore,
     /// How many requests of workers there were.
@@ -77,16 +77,16 @@ struct Queue {
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    order: VecDeque<Arc<Asked>>,
-    who: HashMap<Arc<Asked>, Vec<oneshot::Sender<Seen>>>,
+struct WaitingViews {
+    order: VecDeque<Arc<ViewRequest>>,
+    who: HashMap<Arc<ViewRequest>, Vec<oneshot::Sender<ViewAnswer>>>,
     /// How many wait.
     count: usize,
 }
 
 /// All that an answer depends on.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Asked {
+struct ViewRequest {
     method: Method,
     uri: Uri,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -95,44 +95,44 @@ struct Asked {
 
 /// An answer.
 #[derive(Debug, Clone)]
-struct Seen {
+struct ViewAnswer {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
 }
 
 /// Hands over what people look at; everything else goes its way.
-pub(crate) async fn looking(
-    lookers: Data<Lookers>,
-    api: ApiRef,
+pub(crate) async fn hand_over(
+    view_pool: Data<ViewPool>,
+    context: ContextRef,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    match api.routes.find(request.method(), request.match_info().as_str()).class() {
+    match context.routes.find(request.method(), request.match_info().as_str()).class() {
         RouteClass::View => {}
         RouteClass::Work => {
-            lookers.queue.worked.fetch_add(1, Ordering::Relaxed);
+            view_pool.queue.worked.fetch_add(1, Ordering::Relaxed);
             return next.call(request).await;
         }
         RouteClass::Direct | RouteClass::Watch => return next.call(request).await,
     }
-    match lookers.queue.ask(Asked::of(&request)).await {
+    match view_pool.queue.ask(ViewRequest::of(&request)).await {
         Ok(seen) => Ok(request.into_response(seen.answer())),
-        Err(problem) => Ok(refused(&api, request, problem)),
+        Err(problem) => Ok(refused(&context, request, problem)),
     }
 }
 
-impl Lookers {
+impl ViewPool {
     /// Starts them, within an actix system.
-    pub(crate) fn start(api: &ApiRef, threads: usize) -> Self {
+    pub(crate) fn start(context: &ContextRef, threads: usize) -> Self {
         let (waiting, begin) = (Mutex::default(), Semaphore::new(0));
-        let queue = Arc::new(Queue { waiting, begin, worked: AtomicU64::new(0) });
+        let queue = Arc::new(ViewQueue { waiting, begin, worked: AtomicU64::new(0) });
         let thread = || {
-            let (api, queue) = (api.clone(), Arc::clone(&queue));
+            let (context, queue) = (context.clone(), Arc::clone(&queue));
             let arbiter = Arbiter::new();
             arbiter.spawn_fn(move || {
                 lower_priority();
-                actix_rt::spawn(work(api, queue));
+                actix_rt::spawn(work(context, queue));
             });
             arbiter.handle()
         };
@@ -149,8 +149,8 @@ impl Lookers {
 }
 
 /// Answers, some at a time, until the thread ends.
-async fn work(api: ApiRef, queue: Arc<Queue>) {
-    let service = match app(api).into_factory().new_service(AppConfig::default()).await {
+async fn work(context: ContextRef, queue: Arc<ViewQueue>) {
+    let service = match app(context).into_factory().new_service(AppConfig::default()).await {
         Ok(service) => Rc::new(service),
         Err(()) => return log::error!("event=looking_failed reason=\"the routes can't be made\""),
     };
@@ -194,7 +194,7 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(queue: &Queue) -> Self {
+    fn new(queue: &ViewQueue) -> Self {
         let now = Instant::now();
         let counted = Cell::new((now, queue.worked.load(Ordering::Relaxed)));
         Self { rests_until: Cell::new(now), counted, busy: Cell::new(false) }
@@ -228,12 +228,12 @@ fn rest(took: Duration, answers: u32) -> Duration {
     took.saturating_add(PASSING_ON.saturating_mul(answers)).saturating_mul(RESTS).min(LONGEST_REST)
 }
 
-impl Queue {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+impl ViewQueue {
+    fn waiting(&self) -> MutexGuard<'_, WaitingViews> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ask(&self, asked: Asked) -> Result<Seen, Problem> {
+    async fn ask(&self, asked: ViewRequest) -> Result<ViewAnswer, Problem> {
         let (answer, answered) = oneshot::channel();
         if self.waiting().add(asked, answer)? {
             self.begin.add_permits(1);
@@ -242,14 +242,14 @@ impl Queue {
         answered.await.map_err(lost)
     }
 
-    fn next(&self) -> Option<(Arc<Asked>, Vec<oneshot::Sender<Seen>>)> {
+    fn next(&self) -> Option<(Arc<ViewRequest>, Vec<oneshot::Sender<ViewAnswer>>)> {
         self.waiting().next()
     }
 }
 
-impl Waiting {
+impl WaitingViews {
     /// Whether it is something new.
-    fn add(&mut self, asked: Asked, answer: oneshot::Sender<Seen>) -> Result<bool, Problem> {
+    fn add(&mut self, asked: ViewRequest, answer: oneshot::Sender<ViewAnswer>) -> Result<bool, Problem> {
         if self.count >= MOST {
             return Err(Problem::new(
                 Code::Busy,
@@ -268,7 +268,7 @@ impl Waiting {
     }
 
     /// The next that somebody still waits for, of those that a permit was given for.
-    fn next(&mut self) -> Option<(Arc<Asked>, Vec<oneshot::Sender<Seen>>)> {
+    fn next(&mut self) -> Option<(Arc<ViewRequest>, Vec<oneshot::Sender<ViewAnswer>>)> {
         let asked = self.order.pop_front()?;
         let mut who = self.who.remove(&asked)?;
         self.count -= who.len();
@@ -281,7 +281,7 @@ fn listed(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-impl Asked {
+impl ViewRequest {
     fn of(request: &ServiceRequest) -> Self {
         Self {
             method: request.method().clone(),
@@ -303,7 +303,7 @@ impl Asked {
         request
     }
 
-    async fn seen<S>(&self, service: &S) -> Seen
+    async fn seen<S>(&self, service: &S) -> ViewAnswer
     where
         S: Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
     {
@@ -314,11 +314,11 @@ impl Asked {
         let (status, headers) = (answer.status(), listed(answer.headers()));
         // All of these are short: what goes on for long isn't handed over.
         let body = to_bytes(answer.into_body()).await.unwrap_or_default();
-        Seen { status, headers, body }
+        ViewAnswer { status, headers, body }
     }
 }
 
-impl Seen {
+impl ViewAnswer {
     fn answer(self) -> HttpResponse {
         let mut answer = HttpResponse::build(self.status);
         for header in self.headers {
@@ -334,12 +334,12 @@ mod tests {
 
     use super::*;
 
-    fn asked(path: &str) -> Asked {
-        Asked::of(&TestRequest::get().uri(path).to_srv_request())
+    fn asked(path: &str) -> ViewRequest {
+        ViewRequest::of(&TestRequest::get().uri(path).to_srv_request())
     }
 
-    fn seen() -> Seen {
-        Seen { status: StatusCode::OK, headers: Vec::new(), body: Bytes::new() }
+    fn seen() -> ViewAnswer {
+        ViewAnswer { status: StatusCode::OK, headers: Vec::new(), body: Bytes::new() }
     }
 
     fn is_looked_at(method: &Method, path: &str) -> bool {
@@ -362,7 +362,7 @@ mod tests {
 
     #[test]
     fn the_same_that_still_waits_is_answered_once_and_in_turn() {
-        let mut waiting = Waiting::default();
+        let mut waiting = WaitingViews::default();
         let mut add = |path: &str| {
             let (answer, answered) = oneshot::channel();
             (waiting.add(asked(path), answer).unwrap(), answered)
@@ -389,7 +389,9 @@ mod tests {
     #[test]
     fn other_words_are_another_question() {
         let with = |name: &'static str, value: &'static str| {
-            Asked::of(&TestRequest::get().uri("/web/task").insert_header((name, value)).to_srv_request())
+            ViewRequest::of(
+                &TestRequest::get().uri("/web/task").insert_header((name, value)).to_srv_request(),
+            )
         };
         assert_eq!(with("cookie", "session=a"), with("cookie", "session=a"));
         for other in [asked("/web/task"), with("cookie", "session=b"), with("authorization", "session=a")] {
@@ -423,7 +425,7 @@ mod tests {
 
     #[test]
     fn only_so_many_wait() {
-        let mut waiting = Waiting::default();
+        let mut waiting = WaitingViews::default();
         let mut answers = Vec::new();
         for n in 0..MOST {
             let (answer, answered) = oneshot::channel();
