@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord::App;
 use flowlord::config::Sources;
+use flowlord::{App, Environment};
 use flowlord_db::Seen;
 use flowlord_kernel::{Activity, Clock as _};
 use flowlord_testkit::{FakeSlack, VirtualClock};
@@ -314,7 +314,7 @@ impl TestApp {
         let environment = clock.environment();
         slack.follow(&clock);
         let config = config(folder.path(), &way.config(&slack));
-        let app = App::start(&config, environment).await.expect("the app starts");
+        let app = start_app(&config, environment).await;
         let api = Api::new(format!("http://{}", app.address()));
         clock.settle().await;
         Self { api, clock, slack, app, folder, way }
@@ -363,6 +363,19 @@ impl TestApp {
     pub(crate) fn workflow_path(&self, name: &str) -> PathBuf {
         self.folder.path().join("workflows").join(name)
     }
+}
+
+/// Starts it. Where tests share a process, the lock of an app that was stopped is held a moment longer by each child
+/// that another test forked meanwhile, until that child becomes another program.
+async fn start_app(config: &flowlord::Config, environment: Environment) -> App {
+    for _ in 0..100 {
+        match App::start(config, environment.clone()).await {
+            Err(err) if err.to_string().contains("in use by another flowlord") => {}
+            started => return started.expect("the app starts"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the data folder stays in use");
 }
 
 fn config(folder: &Path, notify: &str) -> flowlord::Config {
