@@ -154,7 +154,7 @@ async fn each_task_is_told_created_or_failed() {
     assert_eq!((later.status, later.header("location")), (202, "/api/v1/backloads/7"));
     let status = later.ok()["status"].as_str().unwrap().to_owned();
     assert!(
-        status.starts_with("2/3 tasks created: the disk is full; it goes on in the background"),
+        status.starts_with("2/3 tasks created: the disk is full; it continues in the background"),
         "{status}"
     );
 }

@@ -155,10 +155,7 @@ async fn a_test_message_that_does_not_arrive_tells_slack_s_own_words() {
     let refused = Fate::Refused { error: error.clone(), retry_at };
     let unknown = Fate::Unknown { error: "no answer within 10s".to_owned(), retry_at };
     for (fate, expected) in [
-        (
-            refused,
-            "the message didn't arrive: Slack answered \"not_in_channel\"; it is tried again from 2026",
-        ),
+        (refused, "the message didn't arrive: Slack answered \"not_in_channel\"; it is sent again from 2026"),
         (unknown, "it is unknown whether the message arrived: no answer within 10s; it is sent again"),
     ] {
         stub.fate(move |_| Ok(fate.clone()));

@@ -96,7 +96,7 @@ async fn tasks_that_can_not_run_again_say_why_and_the_others_run() {
     assert!(posted(&stub, FILTER, ticks([2])).await.1.ends_with("=bad no disk"));
     for (form, part) in [
         (String::new(), "no task is selected"),
-        ("uid=x".to_owned(), "is no task"),
+        ("uid=x".to_owned(), "is not a task"),
         (ticks(0..501), "501 tasks are selected: select at most 500"),
     ] {
         let (location, told) = posted(&stub, FILTER, form).await;
