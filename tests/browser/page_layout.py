@@ -122,8 +122,8 @@ def test_text_fits_on_pages_without_anything_to_show(person):
 FAULTY = {
     "the page is": "<div style='width:2000px'>wide</div>",
     "leaves the viewport": "<div style='position:absolute;left:-90px'>half of it is to the left</div>",
-    "leaves td": "<table style='width:200px;table-layout:fixed'><tr><td>extract:orders-of-the-day</td><td>Starts</td></tr></table>",
-    "overlaps": "<table style='width:200px;table-layout:fixed'><tr><td>extract:orders-of-the-day</td><td>Starts</td></tr></table>",
+    "leaves td": "<table style='width:200px;table-layout:fixed'><tr><td>extract:orders_of_the_day</td><td>Starts</td></tr></table>",
+    "overlaps": "<table style='width:200px;table-layout:fixed'><tr><td>extract:orders_of_the_day</td><td>Starts</td></tr></table>",
     "cut without a sign": "<div style='width:60px;overflow:hidden;white-space:nowrap'>the rest can't be seen</div>",
     "cut with no way to read it":
         "<div style='width:60px;overflow:hidden;white-space:nowrap;text-overflow:ellipsis'>the rest can't be seen</div>",
