@@ -1,6 +1,6 @@
 //! The one shape of an actor: what it is given, and how it calls others.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 
 use actix::fut::{ActorFutureExt as _, wrap_future};
 use actix::{Actor, AsyncContext as _, Context, ResponseActFuture};
@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use crate::environment::ActorKit;
 use crate::error::Result;
 use crate::fault::ActorCode;
-use crate::supervision::{AfterPanic, restart_after, run_guarded};
+use crate::supervision::{AfterPanic, run_guarded};
 
 /// What an asynchronous handler returns: the answer comes when a future of the actor has ended.
 pub type Reply<A, T> = ResponseActFuture<A, Result<T>>;
@@ -54,11 +54,8 @@ pub trait KernelActor: Actor<Context = Context<Self>> {
         followed: impl Future<Output = T> + 'static,
         go_on: impl FnOnce(&mut Self, T, &mut Context<Self>) + 'static,
     ) {
-        ctx.spawn(wrap_future::<_, Self>(caught(followed)).map(move |answer, actor, ctx| match answer {
-            Ok(answer) => {
-                run_guarded(ActorCode::Continuation, actor, ctx, |actor, ctx| go_on(actor, answer, ctx));
-            }
-            Err(panic) => restart_after(panic.as_ref(), actor, ctx),
+        ctx.spawn(wrap_future::<_, Self>(caught(followed)).map(move |answer, actor, ctx| {
+            run_guarded(ActorCode::Continuation, actor, ctx, |actor, ctx| go_on(actor, answer(), ctx));
         }));
     }
 
@@ -72,19 +69,15 @@ pub trait KernelActor: Actor<Context = Context<Self>> {
     where
         Result<R>: AfterPanic,
     {
-        Box::pin(wrap_future::<_, Self>(caught(asked)).map(move |asked, actor, ctx| match asked {
-            Ok(asked) => {
-                run_guarded(ActorCode::Continuation, actor, ctx, |actor, ctx| answer(actor, asked, ctx))
-            }
-            Err(panic) => {
-                restart_after(panic.as_ref(), actor, ctx);
-                AfterPanic::after_panic(actor.kit().name())
-            }
+        Box::pin(wrap_future::<_, Self>(caught(asked)).map(move |asked, actor, ctx| {
+            run_guarded(ActorCode::Continuation, actor, ctx, |actor, ctx| answer(actor, asked(), ctx))
         }))
     }
 }
 
-/// A panic within a future of an actor, as a value: one that unwinds through actix closes the mailbox for ever.
-fn caught<T>(future: impl Future<Output = T>) -> impl Future<Output = std::thread::Result<T>> {
-    AssertUnwindSafe(future).catch_unwind()
+/// What a future of an actor leaves: its answer, or the panic that ended it, which goes on where the answer is taken.
+/// There it is guarded; one that unwinds through actix closes the mailbox for ever.
+async fn caught<T>(future: impl Future<Output = T>) -> impl FnOnce() -> T {
+    let left = AssertUnwindSafe(future).catch_unwind().await;
+    move || left.unwrap_or_else(|panic| resume_unwind(panic))
 }

@@ -65,18 +65,14 @@ where
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(answer) => answer,
         Err(panic) => {
-            restart_after(panic.as_ref(), actor, ctx);
-            R::after_panic(actor.kit().name())
+            let kit = actor.kit();
+            log::error!("event=actor_panicked actor={} why={:?}", kit.name(), panic_text(panic.as_ref()));
+            kit.count_restart();
+            let answer = R::after_panic(kit.name());
+            ctx.stop();
+            answer
         }
     }
-}
-
-/// Logs a panic, counts it, and stops the actor, so that its supervisor restarts it.
-pub(crate) fn restart_after<A: KernelActor>(panic: &(dyn Any + Send), actor: &A, ctx: &mut Context<A>) {
-    let kit = actor.kit();
-    log::error!("event=actor_panicked actor={} why={:?}", kit.name(), panic_text(panic));
-    kit.count_restart();
-    ctx.stop();
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
