@@ -48,7 +48,13 @@ impl Drop for Counted {
 ///
 /// Mailboxes of actix don't bound by themselves: each cloned address may always add one more message. So the
 /// mailbox is as large as its ports allow together, and the port refuses what is too much.
-pub struct Port<M>
+pub struct Port<M>(Arc<SharedPort<M>>)
+where
+    M: Message + Send + 'static,
+    M::Result: Send;
+
+/// What the clones of a port share: a client of forty ports is cloned by counting.
+struct SharedPort<M>
 where
     M: Message + Send + 'static,
     M::Result: Send,
@@ -68,14 +74,7 @@ where
     M::Result: Send,
 {
     fn clone(&self) -> Self {
-        Self {
-            name: self.name,
-            to: self.to.clone(),
-            permits: Arc::clone(&self.permits),
-            timeout: self.timeout,
-            activity: self.activity.clone(),
-            depth: self.depth.clone(),
-        }
+        Self(Arc::clone(&self.0))
     }
 }
 
@@ -86,8 +85,8 @@ where
 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Port")
-            .field("name", &self.name)
-            .field("free", &self.permits.available_permits())
+            .field("name", &self.0.name)
+            .field("free", &self.0.permits.available_permits())
             .finish()
     }
 }
@@ -115,20 +114,20 @@ where
         limits: PortLimits,
         activity: Activity,
     ) -> Self {
-        Self {
+        Self(Arc::new(SharedPort {
             name,
             to,
             permits: Arc::new(Semaphore::new(limits.max_under_way)),
             timeout: limits.timeout,
             activity,
             depth: gauge!("flowlord_messages_under_way", "actor" => name),
-        }
+        }))
     }
 
     /// The name of the actor behind it.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.name
+        self.0.name
     }
 
     /// Sends a hint: nobody waits for it, and it is dropped where the actor has too much to do. Answers whether
@@ -138,12 +137,12 @@ where
     where
         M::Result: 'static,
     {
-        let permit = Arc::clone(&self.permits).try_acquire_owned();
-        let (Ok(permit), Some(to)) = (permit, &self.to) else {
-            log::debug!("event=hint_dropped actor={}", self.name);
+        let permit = Arc::clone(&self.0.permits).try_acquire_owned();
+        let (Ok(permit), Some(to)) = (permit, &self.0.to) else {
+            log::debug!("event=hint_dropped actor={}", self.0.name);
             return false;
         };
-        let (busy, counted) = (self.activity.begin(), Counted::begin(&self.depth));
+        let (busy, counted) = (self.0.activity.begin(), Counted::begin(&self.0.depth));
         let answer = to.send(message);
         actix::spawn(async move {
             let _closed_is_fine = answer.await;
@@ -154,11 +153,11 @@ where
 
     #[expect(clippy::disallowed_methods, reason = "the one place that bounds what is sent")]
     fn send(&self, message: M) -> impl Future<Output = Result<M::Result>> + use<M> {
-        let (name, timeout) = (self.name, self.timeout);
-        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        let (name, timeout) = (self.0.name, self.0.timeout);
+        let permit = Arc::clone(&self.0.permits).try_acquire_owned();
         let sent = permit.map(|permit| {
-            let busy = (self.activity.begin(), Counted::begin(&self.depth));
-            (permit, busy, self.to.as_ref().map(|to| to.send(message)))
+            let busy = (self.0.activity.begin(), Counted::begin(&self.0.depth));
+            (permit, busy, self.0.to.as_ref().map(|to| to.send(message)))
         });
         async move {
             let Ok((_permit, _busy, sent)) = sent else {
@@ -238,7 +237,7 @@ where
     /// Begins a piece of work that ends with a hint; none until the port is set.
     #[must_use]
     pub fn begin(&self) -> Option<Busy> {
-        self.0.get().map(|port| port.activity.begin())
+        self.0.get().map(|port| port.0.activity.begin())
     }
 
     /// Sends a hint, if the port is set.
