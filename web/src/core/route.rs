@@ -58,6 +58,14 @@ impl AuditedAction {
     }
 }
 
+/// A handler of actix-web that every thread can be given.
+pub(crate) trait ServeRoute<Args>: Handler<Args, Output: Responder + 'static> + Send + Sync {}
+
+impl<Args, Serving> ServeRoute<Args> for Serving where
+    Serving: Handler<Args, Output: Responder + 'static> + Send + Sync
+{
+}
+
 /// An endpoint.
 pub(crate) struct Route {
     pub(crate) path: &'static str,
@@ -82,17 +90,12 @@ impl fmt::Debug for Route {
 }
 
 impl Route {
-    fn new<F, Args>(
+    fn new<Args: FromRequest + 'static>(
         methods: &'static [Method],
         path: &'static str,
         role: impl Into<Option<Role>>,
-        handler: F,
-    ) -> Self
-    where
-        F: Handler<Args> + Send + Sync,
-        Args: FromRequest + 'static,
-        F::Output: Responder + 'static,
-    {
+        handler: impl ServeRoute<Args>,
+    ) -> Self {
         let is_mine = move |request: &guard::GuardContext<'_>| methods.contains(&request.head().method);
         Self {
             path,
@@ -107,50 +110,45 @@ impl Route {
     }
 
     /// Reads something, and so also answers HEAD.
-    pub(crate) fn get<F, Args>(path: &'static str, role: impl Into<Option<Role>>, handler: F) -> Self
-    where
-        F: Handler<Args> + Send + Sync,
-        Args: FromRequest + 'static,
-        F::Output: Responder + 'static,
-    {
+    pub(crate) fn get<Args: FromRequest + 'static>(
+        path: &'static str,
+        role: impl Into<Option<Role>>,
+        handler: impl ServeRoute<Args>,
+    ) -> Self {
         Self::new(READ, path, role, handler)
     }
 
     /// Reads something that the view pool renders.
-    pub(crate) fn view<F, Args>(path: &'static str, role: impl Into<Option<Role>>, handler: F) -> Self
-    where
-        F: Handler<Args> + Send + Sync,
-        Args: FromRequest + 'static,
-        F::Output: Responder + 'static,
-    {
+    pub(crate) fn view<Args: FromRequest + 'static>(
+        path: &'static str,
+        role: impl Into<Option<Role>>,
+        handler: impl ServeRoute<Args>,
+    ) -> Self {
         Self::get(path, role, handler).class(RouteClass::View)
     }
 
-    pub(crate) fn post<F, Args>(path: &'static str, role: impl Into<Option<Role>>, handler: F) -> Self
-    where
-        F: Handler<Args> + Send + Sync,
-        Args: FromRequest + 'static,
-        F::Output: Responder + 'static,
-    {
+    pub(crate) fn post<Args: FromRequest + 'static>(
+        path: &'static str,
+        role: impl Into<Option<Role>>,
+        handler: impl ServeRoute<Args>,
+    ) -> Self {
         Self::new(POST, path, role, handler)
     }
 
     /// Changes something by GET, too, as in the reference system.
-    pub(crate) fn get_or_post<F, Args>(path: &'static str, role: impl Into<Option<Role>>, handler: F) -> Self
-    where
-        F: Handler<Args> + Send + Sync,
-        Args: FromRequest + 'static,
-        F::Output: Responder + 'static,
-    {
+    pub(crate) fn get_or_post<Args: FromRequest + 'static>(
+        path: &'static str,
+        role: impl Into<Option<Role>>,
+        handler: impl ServeRoute<Args>,
+    ) -> Self {
         Self::new(GET_OR_POST, path, role, handler)
     }
 
-    pub(crate) fn delete<F, Args>(path: &'static str, role: impl Into<Option<Role>>, handler: F) -> Self
-    where
-        F: Handler<Args> + Send + Sync,
-        Args: FromRequest + 'static,
-        F::Output: Responder + 'static,
-    {
+    pub(crate) fn delete<Args: FromRequest + 'static>(
+        path: &'static str,
+        role: impl Into<Option<Role>>,
+        handler: impl ServeRoute<Args>,
+    ) -> Self {
         Self::new(DELETE, path, role, handler)
     }
 
