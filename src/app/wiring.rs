@@ -2,8 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use actix::dev::ToEnvelope;
-use actix::{Actor, Addr, Arbiter, Handler};
+use actix::{Addr, Arbiter};
 use anyhow::Context as _;
 use flowlord_alerts::Alerts;
 use flowlord_backload::Backload;
@@ -82,8 +81,8 @@ impl Wiring<'_> {
         address: SocketAddr,
         arbiters: &mut Vec<Arbiter>,
     ) -> anyhow::Result<Wired> {
-        // The hot actors have a thread each; the calm ones share one. What copies and hashes whole databases stands
-        // back for all of them, with the threads that it begins.
+        // The hot actors have a thread each; the calm ones share one. What copies and hashes whole databases has lower
+        // priority than all of them, with the threads that it begins.
         let mut thread = || {
             let arbiter = Arbiter::new();
             let handle = arbiter.handle();
@@ -120,30 +119,30 @@ impl Wiring<'_> {
         ears.database.alert.set(self.environment.port("alerts", &alerts));
         ears.database.notify.set(self.environment.port("notifier", &notifier));
 
-        let mut pings = vec![
-            self.ping("db", &database.owner),
-            self.ping("readers", &database.readers),
-            self.ping("view_readers", &database.view_readers),
-            self.ping("library", &library),
-            self.ping("scheduler", &scheduler),
-            self.ping("dispatch", &dispatch),
-            self.ping("ingest", &ingest),
-            self.ping("alerts", &alerts),
-            self.ping("watch", &watch),
-            self.ping("notifier", &notifier),
-            self.ping("buttons", &buttons),
-            self.ping("backup", &backup),
-            self.ping("shipper", &shipper),
-            self.ping("retention", &retention),
-            self.ping("backload", &backload),
-            self.ping("files", &files),
+        let mut pings: Vec<Port<Ping>> = vec![
+            self.environment.port("db", &database.owner),
+            self.environment.port("readers", &database.readers),
+            self.environment.port("view_readers", &database.view_readers),
+            self.environment.port("library", &library),
+            self.environment.port("scheduler", &scheduler),
+            self.environment.port("dispatch", &dispatch),
+            self.environment.port("ingest", &ingest),
+            self.environment.port("alerts", &alerts),
+            self.environment.port("watch", &watch),
+            self.environment.port("notifier", &notifier),
+            self.environment.port("buttons", &buttons),
+            self.environment.port("backup", &backup),
+            self.environment.port("shipper", &shipper),
+            self.environment.port("retention", &retention),
+            self.environment.port("backload", &backload),
+            self.environment.port("files", &files),
         ];
         // An actor that answers has started: what it reads at its start is under way.
         for ping in &pings {
             ping.call(Ping).await.with_context(|| format!("{} doesn't start", ping.name()))?;
         }
         let deadman = self.deadman(&calm, &pings)?;
-        pings.extend(deadman.map(|deadman| self.ping("deadman", &deadman)));
+        pings.extend(deadman.map(|deadman| self.environment.port("deadman", &deadman)));
         if let Some(handled) = handled {
             self.tell_recovery(&database, handled).await?;
         }
@@ -195,14 +194,6 @@ impl Wiring<'_> {
             database: self.environment.port("db", &database.owner),
         };
         Ok(Wired { database, stops, first_token, library })
-    }
-
-    fn ping<A>(&self, name: &'static str, actor: &Addr<A>) -> Port<Ping>
-    where
-        A: Actor + Handler<Ping>,
-        A::Context: ToEnvelope<A, Ping>,
-    {
-        self.environment.port(name, actor)
     }
 
     pub(super) fn reader(&self, database: &Database) -> DatabaseReader {
