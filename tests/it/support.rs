@@ -268,16 +268,18 @@ impl TestApp {
 
     /// With more in its configuration, which may name what is in the folder.
     pub(crate) async fn configured(workflow: &str, more: impl FnOnce(&Path) -> String) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("more.toml"), more(folder.path())).unwrap();
-        Self::within(folder, workflow, Way::Webhook).await
+        Self::configured_for(Way::Webhook, workflow, more).await
     }
 
     /// With a bot, and more in its configuration.
     pub(crate) async fn bot_configured(workflow: &str, more: impl FnOnce(&Path) -> String) -> Self {
+        Self::configured_for(Way::Bot, workflow, more).await
+    }
+
+    async fn configured_for(way: Way, workflow: &str, more: impl FnOnce(&Path) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("more.toml"), more(folder.path())).unwrap();
-        Self::within(folder, workflow, Way::Bot).await
+        Self::within(folder, workflow, way).await
     }
 
     /// With a bot.
