@@ -17,7 +17,7 @@
 //! assert!(search.finds(&row));
 //! assert!(!search.finds(&Row { result: None, ..row }), "it still runs");
 //! let error = "result:good".parse::<Search>().unwrap_err();
-//! assert_eq!(error.to_string(), "`result:good` is no result: write complete, error, warn, alert or running");
+//! assert_eq!(error.to_string(), "`result:good` is not a result: write complete, error, warn, alert or running");
 //! # Ok::<(), flowlord_domain::search::SearchError>(())
 //! ```
 

@@ -25,7 +25,7 @@ type Place = (usize, usize);
 /// dependsOn = "load:orders"
 /// "#;
 /// let file = WorkflowFile::parse("orders.toml", text, "hash", Tz::UTC).expect("the file can be read");
-/// assert_eq!(file.phases[0].words(), "every day at 03:00, about the day before");
+/// assert_eq!(file.phases[0].words(), "every day at 03:00, for the day before");
 /// let workflows = Workflows::new([file.into()]);
 /// let children: Vec<_> = workflows.children("orders.toml", "load", "orders").map(|phase| phase.name()).collect();
 /// assert_eq!(children, ["report"]);
