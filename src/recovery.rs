@@ -27,12 +27,13 @@ pub struct Wanted {
 /// Why a snapshot takes the place of the database at a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Why {
-    /// There is none.
     Gone,
-    /// It doesn't open.
     Unopened(String),
     /// Damage was seen in it, and is there.
-    Damaged { seen: Seen, found: String },
+    Damaged {
+        seen: Seen,
+        found: String,
+    },
 }
 
 impl Why {
@@ -207,7 +208,6 @@ enum Trouble {
     /// Its log can't be read now: what is there mustn't be given up for that.
     #[error("the changes after the snapshot can't be read: {0}")]
     Away(String),
-    /// None would do.
     #[error(transparent)]
     Restore(RestoreError),
 }
@@ -218,7 +218,6 @@ const FETCHED_AHEAD: usize = 16;
 /// A snapshot, with the log that goes on from it, is the database now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
-    /// What was done.
     pub restored: Restored,
     /// When the snapshot was begun, where its name tells.
     pub taken: Option<DateTime<Utc>>,

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 pub struct Running {
     /// The address of its API, for programs of this machine.
     pub server: String,
-    /// Its process.
     pub pid: u32,
     /// A token that is good while it runs, for those who may read the data folder.
     pub token: String,

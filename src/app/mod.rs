@@ -115,7 +115,6 @@ impl App {
         self.first_token.as_ref()
     }
 
-    /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

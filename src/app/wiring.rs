@@ -30,7 +30,6 @@ use crate::recovery;
 
 use super::Stops;
 
-/// What starting needs.
 pub(super) struct Wiring<'a> {
     pub(super) local: TokenHash,
     pub(super) metrics: Metrics,

@@ -3,19 +3,15 @@
 /// How a value is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A text.
     Text,
     /// A duration: `250ms`, `90s`, `5m`, `4h`, `90d`.
     Duration,
-    /// A number.
     Number,
-    /// `true` or `false`.
     Switch,
     /// A list of texts; in a flag or the environment separated by commas.
     List,
 }
 
-/// One key.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
     /// Its name with its section: `tasks.lease`.
@@ -24,7 +20,6 @@ pub struct Key {
     pub default: &'static str,
     /// How it is written.
     pub kind: Kind,
-    /// Never shown.
     pub secret: bool,
     /// One line for people.
     pub help: &'static str,
@@ -40,7 +35,6 @@ const fn secret(name: &'static str, help: &'static str) -> Key {
 
 use Kind::{Duration, List, Number, Switch, Text};
 
-/// All keys.
 pub const KEYS: &[Key] = &[
     key("workflow", "./workflows", Text, "Workflow files: a file or a folder, also s3:// or gs://"),
     key("refresh", "15m", Duration, "The interval between scans of the workflow files"),

@@ -39,7 +39,6 @@ const OTHER_VARIABLES: [&str; 18] = [
 /// Beginnings of such variables. A container platform that runs a service called flowlord sets the last two.
 const OTHER_BEGINNINGS: [&str; 4] = ["IMAGE__", "META_", "SERVICE_", "PORT"];
 
-/// What was read.
 pub(super) struct Layers {
     pub(super) values: Figment,
     pub(super) errors: Vec<String>,
@@ -62,7 +61,6 @@ impl Provider for Layer {
     }
 }
 
-/// Reads all layers.
 pub(super) fn load(sources: &Sources) -> Layers {
     let mut layers = Layers { values: defaults(), errors: Vec::new(), warnings: Vec::new() };
     for (key, value) in &sources.defaults {
@@ -80,7 +78,6 @@ pub(super) fn load(sources: &Sources) -> Layers {
     layers
 }
 
-/// The defaults alone.
 pub(super) fn defaults() -> Figment {
     let default = |key: &keys::Key| nested(key.name, key.default);
     let layer = |values| Layer { source: String::new(), values };

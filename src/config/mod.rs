@@ -47,29 +47,19 @@ pub struct Config {
     pub data: PathBuf,
     /// The zone of cron expressions.
     pub timezone: Tz,
-    /// `[tasks]`
     pub tasks: Tasks,
-    /// `[history]`
     pub history: History,
-    /// `[backup]`
     pub backup: Backup,
-    /// `[notify]`
     pub notify: Notify,
-    /// `[auth]`
     pub auth: Auth,
     /// `[tls]`; none for plain HTTP.
     pub tls: Option<TlsFiles>,
-    /// `[limits]`
     pub limits: Limits,
-    /// `[deadman]`
     pub deadman: Deadman,
-    /// `[files]`
     pub files: Files,
-    /// `[store]`
     pub store: StoreConfig,
 }
 
-/// `[tasks]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tasks {
     /// A task unfinished this long after its creation raises an alert.
@@ -78,14 +68,12 @@ pub struct Tasks {
     pub lease: TimeDelta,
 }
 
-/// `[history]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     /// How long finished tasks are kept.
     pub retention: TimeDelta,
 }
 
-/// `[backup]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backup {
     /// Where snapshots are kept; none for no backup.
@@ -106,7 +94,6 @@ impl Backup {
     }
 }
 
-/// `[auth]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Auth {
     /// Answer anyone also when listening beyond this machine.
@@ -119,7 +106,6 @@ pub struct Auth {
     pub trusted_proxies: Proxies,
 }
 
-/// `[files]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
     /// Places that are watched.
@@ -160,7 +146,6 @@ impl Sources {
 /// A configuration that was read.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// What counts.
     pub config: Config,
     /// What people should know about it.
     pub warnings: Vec<String>,

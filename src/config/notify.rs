@@ -9,10 +9,8 @@ use super::read::Reader;
 use super::routes::{DEFAULT, Route, judge_fallback, read_ladder, read_quiet};
 use super::{DAY, Secret};
 
-/// `[notify]`: Slack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notify {
-    /// An incoming webhook.
     pub url: Option<Secret>,
     /// A bot token, with a channel.
     pub token: Option<Secret>,
@@ -32,7 +30,6 @@ pub struct Notify {
     pub title: String,
     /// How often people may be told.
     pub ladder: Policy,
-    /// Hours without summaries.
     pub quiet: Option<QuietHours>,
     /// The route whose way is taken when this one's fails for long.
     pub fallback: Option<String>,

@@ -13,14 +13,11 @@ use super::{DAY, Secret};
 /// The route that takes what no other takes: `[notify]` itself.
 pub(super) const DEFAULT: &str = "default";
 
-/// A route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Its name.
     pub name: String,
     /// Which alerts it takes.
     pub matcher: Matcher,
-    /// An incoming webhook.
     pub url: Option<Secret>,
     /// A channel, for the bot.
     pub channel: Option<String>,

@@ -8,7 +8,6 @@ use flowlord_web::TlsFiles;
 use super::read::Reader;
 use super::{DAY, Secret};
 
-/// `[limits]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// How many connections may be open.
@@ -17,7 +16,6 @@ pub struct Limits {
     pub long_polls: u32,
 }
 
-/// `[deadman]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deadman {
     /// The watcher; none for nobody.

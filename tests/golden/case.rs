@@ -15,7 +15,6 @@ use crate::shape::Shape;
 
 /// What a check says about one case.
 pub(crate) enum Verdict {
-    /// As the reference.
     Same,
     /// Not as the reference, by this rule, and as the rule says.
     Departs(Departure),
@@ -52,7 +51,6 @@ impl Verdict {
     }
 }
 
-/// One case.
 pub(crate) struct Case<'a> {
     pub(crate) setup: &'a Value,
     pub(crate) input: &'a Value,
@@ -135,7 +133,6 @@ fn json(path: &Path) -> Value {
 struct Tally {
     same: usize,
     departures: BTreeMap<Departure, usize>,
-    /// With their names.
     wrong: Vec<String>,
 }
 
@@ -240,7 +237,6 @@ pub(crate) fn is_elsewhere(text: &str) -> bool {
     zoned(text).offset().local_minus_utc() != 0
 }
 
-/// Ids that count.
 #[derive(Default)]
 pub(crate) struct TestIds {
     uids: i64,

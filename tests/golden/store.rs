@@ -142,7 +142,6 @@ impl Store {
     }
 }
 
-/// A UTC day.
 pub(crate) fn day(text: &str) -> (DateTime<Utc>, DateTime<Utc>) {
     let from = at(&format!("{text}T00:00:00Z"));
     (from, from + TimeDelta::days(1))

@@ -24,9 +24,7 @@ type Crates = BTreeMap<String, Crate>;
 /// What a crate may need of the workspace.
 #[derive(Debug, Clone, Copy)]
 enum May {
-    /// These crates only.
     Need(&'static [&'static str]),
-    /// All.
     Everything,
 }
 

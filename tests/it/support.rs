@@ -282,17 +282,14 @@ impl TestApp {
         Self::within(folder, workflow, way).await
     }
 
-    /// With a bot.
     pub(crate) async fn bot() -> Self {
         Self::of(WORKFLOW, Way::Bot).await
     }
 
-    /// Without Slack.
     pub(crate) async fn without_slack() -> Self {
         Self::of(WORKFLOW, Way::Nowhere).await
     }
 
-    /// With two routes.
     pub(crate) async fn routed() -> Self {
         Self::of(WORKFLOW, Way::Routes).await
     }
@@ -352,7 +349,6 @@ impl TestApp {
         self.clock.advance(time).await;
     }
 
-    /// Its data folder.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }

@@ -45,7 +45,6 @@ impl BenchService {
         Ok(Self { address, ready_after: begun.elapsed(), workflows, process, _folder: folder })
     }
 
-    /// Resident memory.
     #[expect(clippy::cast_precision_loss, reason = "a figure to print")]
     pub(crate) fn memory_megabytes(&self) -> anyhow::Result<f64> {
         let id = self.process.process_id()?;

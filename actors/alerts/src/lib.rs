@@ -44,7 +44,6 @@ pub struct Config {
 /// A route, as far as it decides when people are notified.
 #[derive(Debug, Clone)]
 pub struct EscalationRoute {
-    /// Its name.
     pub name: String,
     /// Which alerts it takes; ignored for the default one.
     pub matcher: Matcher,

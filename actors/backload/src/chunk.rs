@@ -17,13 +17,11 @@ pub(crate) const MAX_READY_TASKS: usize = 10_000;
 /// The end of a chunk.
 #[derive(Debug)]
 pub(crate) enum ChunkOutcome {
-    /// It is stored.
     Stored(StoredChunk),
     /// Its queue is full for now.
     NoRoom,
 }
 
-/// What was stored.
 #[derive(Debug)]
 pub(crate) struct StoredChunk {
     pub(crate) tasks: Vec<NewTask>,

@@ -55,7 +55,6 @@ pub struct Deps {
     pub library: LibraryClient,
 }
 
-/// The actor.
 #[derive(Debug)]
 pub struct Backload {
     config: Config,

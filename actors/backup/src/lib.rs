@@ -58,7 +58,6 @@ pub struct Config {
 pub struct Deps {
     /// Clock, ids and supervision.
     pub kit: ActorKit,
-    /// Copies the database.
     pub copier: DatabaseCopier,
     /// Keeps alerts until they are stored.
     pub alert_sender: AlertSender,

@@ -31,14 +31,7 @@ pub enum PlaceError {
     Store(#[from] flowlord_storage::Error),
     /// What is there isn't what was sent.
     #[error("{at} differs from what was sent there ({found} instead of {sent}): check the store")]
-    Differs {
-        /// Which.
-        at: String,
-        /// What is there.
-        found: String,
-        /// What was sent.
-        sent: String,
-    },
+    Differs { at: String, found: String, sent: String },
 }
 
 pub(crate) type Result<T> = std::result::Result<T, PlaceError>;
@@ -48,7 +41,6 @@ pub(crate) type Result<T> = std::result::Result<T, PlaceError>;
 pub struct Receipt {
     /// When the snapshot was begun.
     pub at: DateTime<Utc>,
-    /// Its size.
     pub bytes: u64,
     /// Of all its bytes, in hex.
     pub sha256: String,
@@ -87,11 +79,9 @@ impl Receipt {
 /// A snapshot that is in a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Its name there.
     pub name: String,
     /// When it was begun.
     pub at: DateTime<Utc>,
-    /// Its size.
     pub bytes: u64,
     /// Whether its receipt is there.
     pub verified: bool,

@@ -28,7 +28,6 @@ pub struct SegmentName {
     pub at: DateTime<Utc>,
     /// The number of its last change.
     pub upto: i64,
-    /// Its log.
     pub chain: u64,
     /// The SHA-256 of its bytes, in hex.
     pub digest: String,

@@ -18,7 +18,6 @@ use crate::sql::CachedSql as _;
 use crate::writer::context::{AfterCommit, CommandError, CommandResult, NameCache, WriteContext};
 use crate::writer::totals::HourlyTotals;
 
-/// Attempts per transaction.
 const BATCH: u64 = 200_000;
 
 /// The name of the file until it is finished.

@@ -3,8 +3,6 @@
 //! The owner is an actor alone on its thread. Whatever arrived while the last commit was written is the next
 //! transaction; every command in it has a savepoint of its own, and is answered after the commit is on disk.
 
-#![expect(missing_docs, reason = "only what its name doesn't say is documented")]
-
 mod answered;
 mod bulk;
 mod changelog;

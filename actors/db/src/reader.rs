@@ -19,7 +19,6 @@ pub(crate) trait Query: Answered + 'static {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer>;
 }
 
-/// One reading thread.
 #[derive(Debug)]
 pub struct Reader {
     pool: Pool<SqliteConnectionManager>,

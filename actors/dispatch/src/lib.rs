@@ -52,7 +52,6 @@ pub struct Deps {
     pub ingest: IngestClient,
 }
 
-/// The actor.
 #[derive(Debug)]
 pub struct Dispatch {
     config: Config,

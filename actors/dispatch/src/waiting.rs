@@ -23,7 +23,6 @@ pub(crate) struct Waiter {
     stale: bool,
 }
 
-/// All that wait.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     next_id: u64,
@@ -114,7 +113,6 @@ impl Waiting {
         longest
     }
 
-    /// Takes one out.
     pub(crate) fn remove(&mut self, id: u64) -> Option<Waiter> {
         let waiter = self.waiters.remove(&id)?;
         self.deadlines.remove(&(waiter.deadline, id));

@@ -29,7 +29,6 @@ pub(crate) mod fixed {
 
     use super::*;
 
-    /// Counts.
     #[derive(Debug, Default)]
     pub(crate) struct FixedIds {
         uids: i64,

@@ -3,6 +3,8 @@
 //! Nothing here reads a clock, draws a random number or does I/O: time is an argument, randomness and new ids
 //! come from [`Ids`].
 
+#![warn(missing_docs)]
+
 pub mod alert;
 pub mod backload;
 pub mod batch;

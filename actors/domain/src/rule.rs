@@ -302,7 +302,6 @@ impl Rule {
         }
     }
 
-    /// `key:a,b,c|key:1,2,3`
     fn read_meta(&mut self, text: &str) {
         if text.is_empty() {
             self.add_blocker("meta", "meta is empty: write it like meta=key:a,b,c, or remove it".to_owned());

@@ -29,7 +29,6 @@ use crate::task::TaskResult;
 /// The longest search, in bytes.
 pub const MAX_BYTES: usize = 1_000;
 
-/// The most terms.
 const MAX_TERMS: usize = 20;
 
 /// Where a term is looked for.

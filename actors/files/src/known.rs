@@ -14,7 +14,6 @@ pub(crate) struct KnownFiles {
     pub(crate) is_read: bool,
     /// New files start tasks since then; none until all that was there at first is remembered.
     pub(crate) since: Option<DateTime<Utc>>,
-    /// Each file's version.
     pub(crate) seen: HashMap<String, String>,
     /// Files that were new at the last scan, by the version that they had: they may still be written to.
     unsettled: HashMap<String, String>,

@@ -48,13 +48,11 @@ pub struct Deps {
     pub writer: DatabaseWriter,
     /// Knows which files wait, and what was seen.
     pub reader: DatabaseReader,
-    /// Knows the workflows.
     pub library: LibraryClient,
     /// Keeps alerts about watched places until they are stored.
     pub alert_sender: AlertSender,
 }
 
-/// The actor.
 #[derive(Debug)]
 pub struct Files {
     recorder: FileRecorder,

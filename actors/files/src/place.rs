@@ -11,7 +11,6 @@ use crate::scan::{PlaceContents, PlaceScan, place_alert};
 /// How soon a place is scanned again whose files may still be written to.
 const SETTLE_DELAY: TimeDelta = TimeDelta::seconds(1);
 
-/// A watched place.
 #[derive(Debug)]
 pub(crate) struct PlaceWatch {
     location: Location,

@@ -18,7 +18,6 @@ const FILES_PER_SAVE: usize = 1_000;
 /// How many files are recorded at the same time.
 const MAX_RECORDING: usize = 16;
 
-/// Scans places.
 #[derive(Debug, Clone)]
 pub(crate) struct PlaceScanner {
     pub(crate) recorder: FileRecorder,
@@ -41,7 +40,6 @@ pub(crate) struct PlaceScan {
 /// What is in a place.
 #[derive(Debug)]
 pub(crate) struct PlaceContents {
-    /// How many files.
     pub(crate) files: usize,
     /// Which entries are skipped, and why; empty where there are none.
     pub(crate) skipped: String,

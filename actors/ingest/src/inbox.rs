@@ -52,7 +52,6 @@ impl ResultInbox {
     }
 }
 
-/// See [`ResultInbox::collect`].
 #[derive(Debug)]
 pub struct CollectedResults(Result<(SharedQueue, Vec<(Claim, Outcome)>)>);
 

@@ -56,7 +56,6 @@ pub struct Deps {
     pub library: LibraryClient,
 }
 
-/// The actor.
 #[derive(Debug)]
 pub struct Ingest {
     config: Config,

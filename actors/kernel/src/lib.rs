@@ -52,6 +52,8 @@
 //! # });
 //! ```
 
+#![warn(missing_docs)]
+
 mod actor;
 mod client;
 pub mod clock;

@@ -24,7 +24,6 @@ impl Timer {
 
 /// An actor that a timer wakes.
 pub trait Wakes: KernelActor {
-    /// Its timer.
     fn timer(&mut self) -> &mut Timer;
 
     /// The timer came due. `now` is the time that counts for everything done because of it.

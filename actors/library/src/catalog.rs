@@ -21,7 +21,6 @@ const EMPTIED: &str = "the file became empty: write its phases again, or remove 
 struct CatalogEntry {
     /// What was read last, and the last content of it that loads.
     record: WorkflowRecord,
-    /// That content, parsed.
     good: Option<Arc<WorkflowFile>>,
     /// Why what was read last doesn't load.
     broken: Vec<Finding>,
@@ -29,7 +28,6 @@ struct CatalogEntry {
     is_read: bool,
 }
 
-/// All workflow files.
 #[derive(Debug, Clone)]
 pub(crate) struct WorkflowCatalog {
     zone: Tz,

@@ -74,7 +74,6 @@ pub struct Deps {
 /// Callers of a reload.
 type ReloadCallers = Vec<oneshot::Sender<Result<Reloaded>>>;
 
-/// The actor.
 #[derive(Debug)]
 pub struct Library {
     config: Config,

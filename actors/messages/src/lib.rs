@@ -4,6 +4,8 @@
 //! dropped. Both go through a [`Port`](flowlord_kernel::Port), which bounds how many are under way. No actor's type
 //! appears here.
 
+#![warn(missing_docs)]
+
 mod alert_sender;
 pub mod alerts;
 pub mod audit;

@@ -62,7 +62,6 @@ pub struct Deps {
     pub library: LibraryClient,
 }
 
-/// The actor.
 #[derive(Debug)]
 pub struct Scheduler {
     config: Config,

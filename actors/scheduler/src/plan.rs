@@ -17,10 +17,8 @@ pub(crate) const MAX_LATENESS: TimeDelta = TimeDelta::seconds(60);
 /// The smallest difference between two times.
 const INSTANT: TimeDelta = TimeDelta::microseconds(1);
 
-/// What is due.
 #[derive(Debug)]
 pub(crate) enum DueWork {
-    /// A slot, now.
     Slot(DueSlot),
     /// Slots that fell into downtime or a pause.
     Gap(SlotGap),
@@ -43,7 +41,6 @@ struct PlannedSlots {
     crons: Vec<PlannedCron>,
 }
 
-/// All scheduled phases.
 #[derive(Debug, Default)]
 pub(crate) struct SchedulePlan {
     entries: HashMap<Arc<SlotName>, PlannedSlots>,

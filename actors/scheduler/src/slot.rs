@@ -10,9 +10,7 @@ use flowlord_messages::schedule::SlotKey;
 /// What a slot belongs to: a task of a workflow file. Several phases may share it, each with its own cron.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SlotName {
-    /// The workflow file.
     pub(crate) workflow: String,
-    /// `topic` or `topic:job`.
     pub(crate) task: String,
 }
 

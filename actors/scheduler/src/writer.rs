@@ -28,7 +28,6 @@ impl RowSource for SlotRows {
     }
 }
 
-/// Stores slots.
 pub(crate) struct SlotWriter {
     pub(crate) host: String,
     pub(crate) ids: IdGenerator,

@@ -65,7 +65,6 @@ pub struct ButtonsDeps {
     pub reader: DatabaseReader,
     /// Stores what a click changes.
     pub writer: DatabaseWriter,
-    /// Acknowledges incidents.
     pub alerts: AlertsClient,
 }
 
@@ -85,9 +84,7 @@ pub struct Buttons {
     is_stopping: bool,
     timer: Timer,
     started_at: DateTime<Utc>,
-    /// Signatures of requests.
     seen_requests: ReplayGuard,
-    /// Ids of clicks.
     seen_clicks: ReplayGuard,
 }
 

@@ -21,13 +21,11 @@ const DEFAULT_ROUTE: &str = "default";
 /// Where the messages of one route go.
 #[derive(Clone, Default)]
 pub struct SlackRoute {
-    /// Its name.
     pub name: String,
     /// An incoming webhook. A secret.
     pub webhook: Option<String>,
     /// A bot token, used where there is no webhook. A secret.
     pub token: Option<String>,
-    /// The channel.
     pub channel: Option<String>,
     /// The route whose destination is taken when this one's fails for long.
     pub fallback: Option<String>,

@@ -64,7 +64,6 @@ pub struct Config {
 pub struct Deps {
     /// Clock, ids and supervision.
     pub kit: ActorKit,
-    /// Reads the outbox.
     pub reader: DatabaseReader,
     /// Marks what became of messages.
     pub writer: DatabaseWriter,

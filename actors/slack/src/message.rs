@@ -62,7 +62,6 @@ pub struct MessageStyle {
     pub channel: Option<String>,
     /// Written before the headline.
     pub prefix: String,
-    /// Written above it.
     pub title: String,
 }
 
@@ -79,7 +78,6 @@ pub struct MessageRemarks<'a> {
     pub plain: bool,
 }
 
-/// Writes a message.
 #[must_use]
 pub fn write_message(payload: &Payload, style: &MessageStyle, remarks: MessageRemarks<'_>) -> SlackMessage {
     MessageWriter { payload, style, remarks, lines: &payload.lines }.write_all()

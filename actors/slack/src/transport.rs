@@ -23,7 +23,6 @@ pub(crate) struct MessageLocation {
 /// A request to Slack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ApiMethod {
-    /// A new message.
     Post,
     /// A change of one that is there; only the Web API can.
     Update,
@@ -32,12 +31,14 @@ pub(crate) enum ApiMethod {
 /// What became of a message. The errors have no secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SendOutcome {
-    /// Slack took it.
     Taken(MessageLocation),
     /// The message that it edits or answers isn't there any more.
     Gone(String),
     /// It surely didn't arrive. Slack may have said when to try again.
-    Refused { error: String, retry_after: Option<Duration> },
+    Refused {
+        error: String,
+        retry_after: Option<Duration>,
+    },
     /// It surely didn't arrive, and never will as it is written.
     Unreadable(String),
     /// It may have arrived or not.
@@ -53,14 +54,18 @@ pub(crate) struct SlackTransport {
 
 #[derive(Clone)]
 enum TransportKind {
-    /// None is configured.
     LogOnly,
     /// What is configured can't be used, for this reason.
     Unusable(String),
-    /// An incoming webhook.
-    Webhook { client: SlackClient<SlackConnector>, url: Url },
+    Webhook {
+        client: SlackClient<SlackConnector>,
+        url: Url,
+    },
     /// The Web API, with a bot token.
-    Bot { client: SlackClient<SlackConnector>, token: SlackApiToken },
+    Bot {
+        client: SlackClient<SlackConnector>,
+        token: SlackApiToken,
+    },
 }
 
 impl std::fmt::Debug for TransportKind {

@@ -22,7 +22,6 @@ use crate::store::{RemoteStorage, Store};
 pub struct Hidden(String);
 
 impl Hidden {
-    /// Hides a value.
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
     }
@@ -37,9 +36,7 @@ impl fmt::Debug for Hidden {
 /// `[store]`: how stores are reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// `[store.s3]`
     pub s3: S3,
-    /// `[store.gcs]`
     pub gcs: Gcs,
     /// `[store.gcs]`: instead of a service account.
     pub gcs_key: Option<HmacKey>,
@@ -47,12 +44,10 @@ pub struct StoreConfig {
     pub env: Vec<(String, Hidden)>,
 }
 
-/// `[store.s3]`
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct S3 {
     /// The address of a store other than Amazon's; `http://` is taken as it is written.
     pub endpoint: Option<String>,
-    /// Its region.
     pub region: Option<String>,
     /// The name of the access key.
     pub access_key: Option<String>,
@@ -60,7 +55,6 @@ pub struct S3 {
     pub secret_key: Option<Hidden>,
 }
 
-/// `[store.gcs]`
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Gcs {
     /// The address of a store other than Google's; `http://` is taken as it is written.
@@ -72,9 +66,7 @@ pub struct Gcs {
 /// A key of GCS for programs that speak S3, as they make it under "Interoperability".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HmacKey {
-    /// Its name.
     pub access_key: String,
-    /// Its secret.
     pub secret_key: Hidden,
 }
 
@@ -113,7 +105,6 @@ pub struct Stores {
 const MAX_OPEN_BUCKETS: usize = 64;
 
 impl Stores {
-    /// Opens nothing yet.
     #[must_use]
     pub fn new(config: StoreConfig) -> Self {
         let _installed_before = rustls::crypto::ring::default_provider().install_default();

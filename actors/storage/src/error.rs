@@ -9,46 +9,20 @@ pub enum Error {
     /// It is written wrongly.
     #[error("{0}")]
     Location(String),
-    /// Nothing is there.
     #[error("{at} doesn't exist")]
-    NotFound {
-        /// Where.
-        at: String,
-    },
+    NotFound { at: String },
     /// The store knows us and says no, or doesn't know us.
     #[error("{at}: access is denied: {hint}")]
-    Refused {
-        /// Where.
-        at: String,
-        /// What to change.
-        hint: &'static str,
-    },
+    Refused { at: String, hint: &'static str },
     /// It is larger than the reader takes.
     #[error("{at} is larger than {most} bytes: split it")]
-    TooLarge {
-        /// Where.
-        at: String,
-        /// The limit.
-        most: u64,
-    },
+    TooLarge { at: String, most: u64 },
     /// There are more than the reader takes.
     #[error("{at} has more than {most} files: name a smaller folder")]
-    TooMany {
-        /// Where.
-        at: String,
-        /// The limit.
-        most: usize,
-    },
+    TooMany { at: String, most: usize },
     /// The store doesn't answer as one does.
     #[error("{at} can't be reached: {problem}: {hint}")]
-    Unreachable {
-        /// Where.
-        at: String,
-        /// What happened.
-        problem: String,
-        /// What to change.
-        hint: &'static str,
-    },
+    Unreachable { at: String, problem: String, hint: &'static str },
 }
 
 /// Which kind of store, for what to change in it.

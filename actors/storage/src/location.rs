@@ -10,18 +10,13 @@ use crate::error::{Error, Result, StorageKind};
 /// A file or a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
-    /// On this machine.
     Local(PathBuf),
-    /// `s3://bucket/key`
     S3 {
-        /// Its bucket.
         bucket: String,
         /// What is in it, without slashes at the ends; empty for all.
         key: String,
     },
-    /// `gs://bucket/key`
     Gs {
-        /// Its bucket.
         bucket: String,
         /// What is in it, without slashes at the ends; empty for all.
         key: String,

@@ -22,7 +22,6 @@ const CHUNK_BYTES: usize = 8 * 1024 * 1024;
 /// A file that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
-    /// What it holds.
     pub bytes: Bytes,
     /// Which version of it that is.
     pub etag: String,
@@ -58,7 +57,6 @@ impl Store {
         Self { store: Arc::clone(&store) as _, pages: Some(store), root, location }
     }
 
-    /// Where it is.
     #[must_use]
     pub fn location(&self) -> &Location {
         &self.location

@@ -25,7 +25,6 @@ use tokio::sync::{mpsc as channel, watch};
 use crate::VirtualClock;
 use wire::{response, serve};
 
-/// How it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlackMode {
     /// As Slack does when all is well.
@@ -34,9 +33,7 @@ pub enum SlackMode {
     Status(u16),
     /// With this HTTP status and nothing else: no content type, no body.
     Bare(u16),
-    /// With 429.
     TooMany {
-        /// Seconds in `Retry-After`.
         retry_after: u64,
     },
     /// Nobody listens: the connection is refused.
@@ -54,7 +51,6 @@ pub enum SlackMode {
 /// A request that came, in whatever mode.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlackRequest {
-    /// Its path.
     pub path: String,
     /// Its header lines, as they came, after the request line.
     pub head: Vec<String>,
@@ -190,7 +186,6 @@ impl FakeSlack {
         self.shared.with(|state| state.requests.clone())
     }
 
-    /// Forgets what came.
     pub fn clear(&self) {
         self.shared.with(|state| {
             state.requests.clear();

@@ -100,7 +100,6 @@ impl FakeStore {
         self.shared.with(|state| state.write(path, bytes.into()));
     }
 
-    /// Removes a file.
     pub fn remove(&self, path: &str) {
         self.shared.with(|state| state.files.remove(path));
     }

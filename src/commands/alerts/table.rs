@@ -17,7 +17,6 @@ pub(super) struct Side {
 /// A name and what each side says.
 type Row = [String; 3];
 
-/// As columns.
 pub(super) fn table(sides: &[Side; 2]) -> String {
     let rows = rows(sides);
     let width = |n: usize| rows.iter().map(|row| row[n].chars().count()).max().unwrap_or_default();

@@ -15,7 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a request for tasks waits for the first one.
 const WAIT: Duration = Duration::from_secs(30);
 
-/// A service.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -23,7 +22,6 @@ pub(crate) struct Client {
     token: Option<String>,
 }
 
-/// What to lease.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) topics: Vec<String>,

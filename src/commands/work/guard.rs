@@ -22,7 +22,6 @@ use tokio::signal::unix::{SignalKind, signal};
 /// must not end the guards, too.
 pub(crate) const NAME: &str = "task-guard";
 
-/// What to start.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct StartOrder {
     /// The program and its arguments.

@@ -40,7 +40,6 @@ impl TaskView {
         }
     }
 
-    /// `topic` or `topic:job`.
     pub(super) fn name(&self) -> String {
         if self.job.is_empty() { self.topic.clone() } else { format!("{}:{}", self.topic, self.job) }
     }

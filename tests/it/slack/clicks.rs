@@ -42,7 +42,6 @@ async fn incident_of(app: TestApp) -> TestApp {
     app
 }
 
-/// The incident's message.
 fn message(app: &TestApp) -> SlackPost {
     app.slack.board().into_iter().find(|post| post.thread.is_none()).expect("a message")
 }

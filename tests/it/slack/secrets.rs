@@ -9,7 +9,6 @@ use reqwest::Method;
 use super::SAFETY;
 use crate::process::{Server, flowlord, serve};
 
-/// In every secret.
 const PLANTED: &str = "planted";
 
 fn webhook(slack: &FakeSlack) -> Vec<(&'static str, String)> {

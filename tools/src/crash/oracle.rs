@@ -40,7 +40,6 @@ impl AcknowledgedResult {
 pub(crate) struct CrashOracle {
     /// Infos of tasks by uid.
     created: HashMap<String, String>,
-    /// Results by uid.
     finished: HashMap<String, AcknowledgedResult>,
     pub(crate) violations: FoundViolations,
 }

@@ -118,7 +118,6 @@ fn lines(context: ContextRef, planned: Arc<Planned>, from: usize) -> HttpRespons
     HttpResponse::Ok().insert_header((CONTENT_TYPE, HeaderValue::from_static(LINES))).streaming(lines)
 }
 
-/// Backloads, newest first.
 pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["limit", "cursor"])?;
     let limit = params.limit()?;

@@ -78,7 +78,6 @@ struct ShippedChanges {
     problem: Option<String>,
 }
 
-/// The process answers.
 pub(crate) async fn alive(context: ContextRef) -> Answer {
     json(StatusCode::OK, &AliveAnswer { status: "ok", version: &context.config.version })
 }

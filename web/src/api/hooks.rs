@@ -28,7 +28,6 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// A file event.
 pub(crate) async fn files(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     match files::arrived(context, request.clone(), payload).await {
         Err(problem) => refused(&request, problem),
@@ -36,7 +35,6 @@ pub(crate) async fn files(context: ContextRef, request: HttpRequest, payload: Pa
     }
 }
 
-/// Results.
 pub(crate) async fn results(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     match pushed(&context, &request, payload).await {
         Ok(answer) if answer.should_come_again() => {

@@ -133,7 +133,6 @@ pub(crate) async fn lease(context: ContextRef, request: HttpRequest, payload: Pa
     }
 }
 
-/// What dispatch grants.
 async fn granted(context: &WebContext, lease: Lease, mut waiting: Waiting) -> Answer {
     let longest = lease.wait.to_std().unwrap_or_default() + WAIT_SLACK;
     context.deps.dispatch.call(lease).await?;
@@ -211,7 +210,6 @@ pub(crate) async fn heartbeat(
     json(StatusCode::OK, &HeartbeatAnswer { expires: Stamp(extended.expires), cancel: extended.cancel })
 }
 
-/// Takes a result.
 pub(crate) async fn result(
     context: ContextRef,
     path: Path<String>,

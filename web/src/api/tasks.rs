@@ -174,7 +174,6 @@ pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
     json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until.map(Stamp) })
 }
 
-/// One attempt.
 pub(crate) async fn one(context: ContextRef, path: Path<String>) -> Answer {
     json(StatusCode::OK, &TaskView(&read_task(&context, parse_uid(&path)?).await?))
 }

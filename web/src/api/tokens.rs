@@ -61,7 +61,6 @@ pub(crate) struct TokenView {
     created: Stamp,
 }
 
-/// Makes one.
 pub(crate) async fn add(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
     Params::none(&request)?;
     let body = json_body(&request, payload).await?;
@@ -83,7 +82,6 @@ pub(crate) async fn add(context: ContextRef, request: HttpRequest, payload: Payl
     Ok(answer)
 }
 
-/// Whose there are.
 pub(crate) async fn list(context: ContextRef) -> Answer {
     let tokens = context.deps.reader.call(ReadTokens).await?;
     let view = |token: flowlord_messages::tokens::StoredToken| TokenView {

@@ -29,7 +29,6 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// Every file.
 pub(crate) async fn list(context: ContextRef) -> Answer {
     let (current, times) = read_workflows(&context).await?;
     let files = current.workflows.files().iter();
@@ -39,7 +38,6 @@ pub(crate) async fn list(context: ContextRef) -> Answer {
     json(StatusCode::OK, &List { items, next: None })
 }
 
-/// One file.
 pub(crate) async fn one(context: ContextRef, path: Path<String>) -> Answer {
     let path = path.into_inner();
     let (current, times) = read_workflows(&context).await?;

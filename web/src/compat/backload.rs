@@ -181,7 +181,6 @@ fn end(any: bool, count: Option<usize>, failed: &[Failure]) -> String {
     text + "}"
 }
 
-/// A whole answer.
 #[must_use]
 pub fn answer(status: &str, count: usize, created: &[NewTask], failed: &[Failure]) -> String {
     begin(status, Some(count)) + &tasks(created, true) + &end(!created.is_empty(), None, failed)

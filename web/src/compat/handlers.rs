@@ -48,7 +48,6 @@ pub(crate) fn routes() -> Vec<Route> {
 /// Attempts that `/recap` reads at a time.
 const STEP: usize = 1_000;
 
-/// What starts when.
 async fn show_info(context: ContextRef) -> Answer {
     let (current, times) = read_workflows(&context).await?;
     let service = Service {

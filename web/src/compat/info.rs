@@ -12,7 +12,6 @@ use super::{pretty, time_or_none};
 /// What the service says of itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Service<'a> {
-    /// The program's version.
     pub version: &'a str,
     /// How long it is up.
     pub up: TimeDelta,

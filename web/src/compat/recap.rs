@@ -82,7 +82,6 @@ impl Recap {
         }
     }
 
-    /// As JSON.
     #[must_use]
     pub fn json(&self) -> String {
         #[derive(Serialize)]

@@ -37,7 +37,6 @@ fn looked_until() -> ObjectBuilder {
     limits::time().description(Some("what is older was not read; `next` goes on there"))
 }
 
-/// Answers JSON.
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     let mut body = Vec::with_capacity(512);
     serde_json::to_writer(&mut body, value)

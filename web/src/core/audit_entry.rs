@@ -35,7 +35,6 @@ impl AuditEntry {
         }
     }
 
-    /// What was noted.
     pub(crate) fn take(self) -> AuditNotes {
         self.0.take()
     }

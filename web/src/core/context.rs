@@ -63,7 +63,6 @@ pub struct Config {
     pub public_url: Option<String>,
     /// The name of the machine.
     pub host: String,
-    /// The program's version.
     pub version: String,
     /// Whether messages go to Slack.
     pub slack: bool,
@@ -95,19 +94,15 @@ pub struct Limits {
 pub struct Deps {
     /// Clock, ids and supervision.
     pub kit: ActorKit,
-    /// Changes the database.
     pub writer: DatabaseWriter,
     /// Reads for workers and logins.
     pub reader: DatabaseReader,
     /// Reads what people look at, with lower priority.
     pub view_reader: DatabaseReader,
-    /// Knows the workflows.
     pub library: LibraryClient,
     /// Knows what starts when.
     pub scheduler: SchedulerClient,
-    /// Leases tasks.
     pub dispatch: DispatchClient,
-    /// Takes results.
     pub ingest: IngestClient,
     /// Knows the state of escalation.
     pub alerts: AlertsClient,
@@ -115,13 +110,10 @@ pub struct Deps {
     pub notifier: NotifierClient,
     /// Takes calls of Slack.
     pub buttons: ButtonsClient,
-    /// Takes snapshots.
     pub backup: BackupClient,
     /// Ships the change log.
     pub shipper: ShipperClient,
-    /// Removes old history.
     pub retention: RetentionClient,
-    /// Fills history.
     pub backload: BackloadClient,
     /// Starts tasks for files.
     pub files: FilesClient,
@@ -134,7 +126,6 @@ pub struct Deps {
 pub struct TlsFiles {
     /// The certificate and those that vouch for it.
     pub cert: PathBuf,
-    /// Its key.
     pub key: PathBuf,
 }
 

@@ -13,7 +13,6 @@ use crate::core::audit_entry::AuditEntry;
 use crate::core::params::meant;
 use crate::core::problem::Problem;
 
-/// The largest body.
 pub(crate) const MAX_BODY: usize = 1024 * 1024;
 /// The largest body of a form.
 const MAX_FORM: usize = 16 * 1024;

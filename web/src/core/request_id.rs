@@ -5,13 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use chrono::{DateTime, Utc};
 
-/// The header.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest that is taken over.
 const MAX_BYTES: usize = 128;
 
-/// Makes ids.
 #[derive(Debug)]
 pub(crate) struct RequestIds {
     /// Tells this process from an earlier one.

@@ -66,7 +66,6 @@ impl<Args, Serving> ServeRoute<Args> for Serving where
 {
 }
 
-/// An endpoint.
 pub(crate) struct Route {
     pub(crate) path: &'static str,
     pub(crate) methods: &'static [Method],
@@ -205,7 +204,6 @@ struct RoutedPath {
     allow: String,
 }
 
-/// All routes.
 #[derive(Debug)]
 pub(crate) struct RouteTable {
     routes: Vec<Route>,

@@ -71,7 +71,6 @@ struct ChangeRow {
     status: u16,
 }
 
-/// The page.
 pub(crate) async fn audit(context: ContextRef, request: HttpRequest) -> Answer {
     answer(&context, &request, page(&context, &request)).await
 }

@@ -24,7 +24,6 @@ pub(crate) struct Shown {
 #[derive(Debug, Template)]
 #[template(path = "parts/picker.html")]
 pub(crate) struct Picker {
-    /// `2026-03-02`.
     pub(crate) date: NaiveDate,
     /// Where its form goes, and what it keeps.
     pub(crate) link: Link,

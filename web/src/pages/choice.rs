@@ -9,11 +9,9 @@ use crate::core::params::Params;
 /// So many chosen values are named on the button.
 const NAMED: usize = 2;
 
-/// The filter.
 #[derive(Debug, Template)]
 #[template(path = "parts/choice.html")]
 pub(crate) struct Choice {
-    /// The parameter.
     pub(crate) name: &'static str,
     pub(crate) label: &'static str,
     pub(crate) options: Vec<Choosable>,

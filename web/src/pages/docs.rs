@@ -21,7 +21,6 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// The OpenAPI document.
 pub(crate) async fn document(context: ContextRef) -> Answer {
     json(StatusCode::OK, &openapi::document(&context.routes, &context.config.version, &context.base.at("")))
 }

@@ -100,7 +100,6 @@ fn tasks(event: &StoredFileEvent) -> u64 {
     event.phases.iter().filter(|phase| phase.state == MatchState::Started).count() as u64
 }
 
-/// The page.
 pub(crate) async fn files(context: ContextRef, request: HttpRequest) -> Answer {
     answer(&context, &request, page(&context, &request)).await
 }

@@ -31,7 +31,6 @@ impl Link {
         link
     }
 
-    /// Without some parameters.
     pub(crate) fn without(&self, keys: &[&str]) -> Self {
         let mut link = self.clone();
         keys.iter().for_each(|key| link.query.remove(key));

@@ -33,7 +33,6 @@ struct LoginPage<'a> {
     problem: &'a str,
 }
 
-/// The form.
 pub(crate) async fn form(context: ContextRef, request: HttpRequest) -> Answer {
     let params = Params::parse(request.query_string(), &["next"])?;
     page(&context, &request, own_path(params.one("next")?.unwrap_or_default()), "")

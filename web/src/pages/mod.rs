@@ -79,7 +79,6 @@ pub(crate) fn routes() -> Vec<Route> {
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
-/// Answers a page.
 pub(crate) fn html(page: &impl Template) -> Answer {
     let page = page
         .render()

@@ -16,10 +16,8 @@ const MAX_TEXT: usize = 1_000;
 
 const GOOD: &str = "good";
 
-/// Something to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Notice {
-    /// Whether it worked.
     pub(crate) good: bool,
     pub(crate) text: String,
 }

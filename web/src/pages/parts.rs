@@ -160,7 +160,6 @@ pub(crate) struct Chart {
     pub(crate) bars: Vec<Bar>,
 }
 
-/// An hour.
 #[derive(Debug)]
 pub(crate) struct Bar {
     pub(crate) x: u32,

@@ -26,7 +26,6 @@ pub(crate) fn routes() -> Vec<Route> {
 
 /// How many tasks the page shows.
 const TASKS: usize = 25;
-/// How many alerts.
 const ALERTS: usize = 10;
 
 #[derive(Template)]
@@ -50,7 +49,6 @@ struct StartPage<'a> {
     phases: usize,
 }
 
-/// The page.
 pub(crate) async fn start(context: ContextRef, request: HttpRequest) -> Answer {
     answer(&context, &request, page(&context, &request)).await
 }
@@ -104,7 +102,6 @@ async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<Star
     })
 }
 
-/// The day's totals.
 #[derive(Debug, Default)]
 struct Day {
     total: u64,

@@ -18,12 +18,10 @@ impl When {
         Self { text: at.format("%H:%M:%S").to_string(), exact: exact(at), form: "time" }
     }
 
-    /// `2026-03-02 12:00`.
     pub(crate) fn date_and_time(at: DateTime<Utc>) -> Self {
         Self { text: at.format("%Y-%m-%d %H:%M").to_string(), exact: exact(at), form: "minute" }
     }
 
-    /// `2026-03-02 12:00:05`.
     pub(crate) fn full(at: DateTime<Utc>) -> Self {
         Self { text: at.format("%Y-%m-%d %H:%M:%S").to_string(), exact: exact(at), form: "full" }
     }

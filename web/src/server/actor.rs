@@ -30,12 +30,7 @@ const PACE: TimeDelta = TimeDelta::milliseconds(500);
 pub enum StartError {
     /// The address can't be used.
     #[error("can't listen on {address}: {source}; choose another address with --listen")]
-    Address {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
+    Address { address: SocketAddr, source: io::Error },
     /// The certificate can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -62,7 +57,6 @@ pub struct StopWeb {
     pub timeout: Duration,
 }
 
-/// The actor.
 pub struct Web {
     stopping: Arc<AtomicBool>,
     connections: Connections,

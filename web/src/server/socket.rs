@@ -13,7 +13,6 @@ use tokio::sync::watch;
 
 use crate::core::hang_up::HangUp;
 
-/// The socket.
 #[derive(Debug)]
 pub(crate) struct Socket<IO> {
     io: IO,

@@ -23,25 +23,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 pub enum TlsError {
     /// A file can't be read, or isn't PEM.
     #[error("{path}: {source}; write the path of a PEM file that the service may read")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: pem::Error,
-    },
+    File { path: PathBuf, source: pem::Error },
     /// There is no certificate in it.
     #[error("{0}: the file has no certificate; write the path of a PEM file with one")]
     Empty(PathBuf),
     /// The two don't fit, or can't be used.
     #[error("{cert} with {key}: {source}; the key must be that of the first certificate")]
-    Pair {
-        /// The certificate's file.
-        cert: PathBuf,
-        /// The key's file.
-        key: PathBuf,
-        /// Why.
-        source: rustls::Error,
-    },
+    Pair { cert: PathBuf, key: PathBuf, source: rustls::Error },
     /// TLS itself doesn't start.
     #[error("TLS can't be used: {0}")]
     Tls(#[from] rustls::Error),

@@ -32,7 +32,6 @@ use crate::core::extract::MAX_RESULTS;
 use crate::core::openapi::Operation;
 use crate::server::routes::table;
 
-/// Everything is well.
 pub(super) fn serving() -> Stub {
     let stub = planning();
     let taken = || Snapshot { location: "/backup/a.db".to_owned(), at: noon(), bytes: 4096, verified: true };

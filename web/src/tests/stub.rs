@@ -319,7 +319,6 @@ pub(crate) async fn send(context: ContextRef, request: TestRequest) -> Reply {
     Reply { status, headers, text: String::from_utf8(body.to_vec()).unwrap() }
 }
 
-/// What came back.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -449,7 +448,6 @@ pub(crate) fn after(query: &FindTasks) -> Option<Uid> {
     }
 }
 
-/// A quiet route.
 pub(crate) fn ladder() -> LadderStatus {
     let policy = Policy::default();
     LadderStatus {

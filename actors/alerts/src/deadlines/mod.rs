@@ -26,11 +26,9 @@ pub struct Config {
 pub struct Deps {
     /// Clock, ids and supervision.
     pub kit: ActorKit,
-    /// Knows the deadlines.
     pub library: LibraryClient,
     /// Knows what became of the slots.
     pub reader: DatabaseReader,
-    /// Stores the alerts.
     pub writer: DatabaseWriter,
 }
 

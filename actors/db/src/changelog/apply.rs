@@ -24,7 +24,6 @@ pub enum SegmentError {
     Gap {
         /// The first number that is missing.
         from: i64,
-        /// The last one.
         to: i64,
     },
     #[error("it doesn't follow the one before it: two services wrote into this place")]

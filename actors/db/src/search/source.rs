@@ -25,9 +25,7 @@ pub(crate) enum TaskSource {
     Failed(i64),
     /// Of one topic and job that ended so.
     QueueFailed(i64, i64),
-    /// Dead letters.
     GivenUp,
-    /// Of one chain.
     Chain(String),
     /// These, sorted by age: all that aren't done.
     Few(Vec<i64>),

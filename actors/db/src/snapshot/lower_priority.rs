@@ -43,7 +43,6 @@ pub(crate) fn flush_as_it_grows(connection: &Connection, file: &Path) -> rusqlit
 
 struct Growing {
     file: File,
-    /// Up to here.
     flushed: u64,
 }
 

@@ -50,7 +50,6 @@ pub struct Restored {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     Nothing,
-    /// One that opens.
     Sound,
     /// One that doesn't, with why.
     Broken(String),

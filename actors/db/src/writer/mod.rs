@@ -42,11 +42,9 @@ const MAX_COMMANDS: usize = 512;
 /// Where hints go after a commit.
 #[derive(Debug, Clone, Default)]
 pub struct Hints {
-    /// Tasks became ready.
     pub ready: LatePort<TasksReady>,
     /// Delayed tasks were stored.
     pub delayed: LatePort<TasksDelayed>,
-    /// Alerts were stored.
     pub alert: LatePort<AlertRaised>,
     /// Messages were put into the outbox.
     pub notify: LatePort<Notify>,

@@ -77,7 +77,6 @@ impl RecordContext {
         context.cloud_event(&cloud_event)
     }
 
-    /// One envelope deeper.
     pub(super) fn one_deeper(&self) -> Self {
         Self { depth: self.depth + 1, ..self.clone() }
     }

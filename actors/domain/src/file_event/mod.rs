@@ -17,7 +17,6 @@ use self::fields::JsonFields;
 
 use crate::task_time::path_time;
 
-/// The longest path.
 const MAX_PATH: usize = 4_096;
 /// The longest of the other texts.
 const MAX_TEXT: usize = 1_024;

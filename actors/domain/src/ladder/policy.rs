@@ -115,7 +115,6 @@ impl FromStr for Factor {
     }
 }
 
-/// `2.5` as 2,500.
 fn read_thousandths(text: &str) -> Option<u32> {
     let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
     // Parsing would also take a sign.

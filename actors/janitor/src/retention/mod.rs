@@ -32,7 +32,6 @@ pub struct Config {
 pub struct Deps {
     /// Clock, ids and supervision.
     pub kit: ActorKit,
-    /// Removes rows.
     pub writer: DatabaseWriter,
 }
 

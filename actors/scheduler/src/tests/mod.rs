@@ -31,7 +31,6 @@ fn time(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-/// A Monday.
 fn at(text: &str) -> DateTime<Utc> {
     time(&format!("2026-03-02T{text}Z"))
 }

@@ -21,13 +21,11 @@ use flowlord_testkit::VirtualClock;
 /// How a write fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// Nothing was stored.
     Refused,
     /// It was stored, and nobody was told.
     Unanswered,
 }
 
-/// What is stored.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     /// Each slot, as `workflow task`, time; with how many tasks it started, or none for a missed one.

@@ -28,7 +28,6 @@ const MAX_SILENCED_TASKS: usize = 50;
 /// More tasks than this don't run again by one click.
 const MAX_RERUN_TASKS: usize = 500;
 
-/// What actions need.
 #[derive(Debug, Clone)]
 pub(super) struct ClickActions {
     pub(super) deps: ButtonsDeps,

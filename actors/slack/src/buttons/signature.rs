@@ -63,7 +63,6 @@ fn signature_of(secret: &str, timestamp: &str, body: &str) -> Option<String> {
 pub(crate) mod tests {
     use super::*;
 
-    /// As Slack signs.
     pub(crate) fn signed(secret: &str, timestamp: &str, body: &str) -> String {
         signature_of(secret, timestamp, body).unwrap()
     }

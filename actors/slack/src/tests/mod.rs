@@ -128,7 +128,6 @@ enum Way {
     Webhook,
     Bot,
     Nowhere,
-    /// To this address.
     To(&'static str),
 }
 

@@ -12,7 +12,6 @@ use super::{FakeSlack, SlackRequest, State, response};
 pub struct SlackPost {
     /// The id of its channel.
     pub channel: String,
-    /// Its id there.
     pub ts: String,
     /// The message in whose thread it is.
     pub thread: Option<String>,

@@ -192,7 +192,6 @@ impl Check {
         }
     }
 
-    /// A text object.
     fn text(&mut self, at: &str, text: &Value, limit: usize, wanted: Option<&str>) {
         let kind = text["type"].as_str().unwrap_or_default();
         if !["plain_text", "mrkdwn"].contains(&kind) || wanted.is_some_and(|wanted| wanted != kind) {

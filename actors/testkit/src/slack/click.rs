@@ -9,9 +9,7 @@ use super::{FakeSlack, SlackPost};
 /// What Slack posts to a service's own address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedClick {
-    /// The header `X-Slack-Request-Timestamp`.
     pub timestamp: String,
-    /// The header `X-Slack-Signature`.
     pub signature: String,
     /// The body, a form.
     pub body: String,

@@ -64,7 +64,6 @@ impl FakeSlack {
         self.order(|| Order::Say(what.clone()), true);
     }
 
-    /// Cuts all connections.
     pub fn cut_sockets(&self) {
         self.order(|| Order::Cut, false);
     }

@@ -23,7 +23,6 @@ const FRESH_FOR_UNKNOWN: TimeDelta = TimeDelta::seconds(1);
 /// The name under which programs that can read the data folder act.
 const LOCAL: &str = "local";
 
-/// A token's owner.
 #[derive(Debug, Clone)]
 pub(crate) struct Owner {
     name: String,

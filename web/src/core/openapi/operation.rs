@@ -27,7 +27,6 @@ impl Place {
     }
 }
 
-/// A parameter.
 #[derive(Debug, Clone)]
 pub(crate) struct Parameter {
     pub(crate) place: Place,
@@ -156,7 +155,6 @@ impl Operation {
         self
     }
 
-    /// `limit` and `cursor`.
     pub(crate) fn pages(self) -> Self {
         self.query("limit", "how many at most", json_of(limits::page_items()))
             .query("cursor", "where to go on: `next` of the answer before", json!({"type": "string"}))

@@ -9,7 +9,6 @@ pub(crate) fn texts() -> Value {
     json!({"type": "array", "items": {"type": "string"}, "maxItems": limits::MAX_FILTER_VALUES})
 }
 
-/// Any of these.
 pub(crate) fn one_of(values: &[&str]) -> Value {
     json!({"type": "array", "items": {"type": "string", "enum": values}})
 }

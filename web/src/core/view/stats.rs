@@ -34,7 +34,6 @@ impl Sum {
         self.running += counts.running();
     }
 
-    /// How many ended.
     pub(crate) fn ended(&self) -> u64 {
         self.total.saturating_sub(self.running)
     }

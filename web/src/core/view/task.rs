@@ -136,7 +136,6 @@ impl<'a> From<&'a Attempt> for TaskFields<'a> {
     }
 }
 
-/// Counted from one.
 fn attempt(task: &Attempt) -> u32 {
     task.retry.saturating_add(1)
 }

@@ -112,7 +112,6 @@ fn fact(name: &'static str, value: impl Into<String>) -> Fact {
     Fact { name, value: value.into() }
 }
 
-/// The page.
 pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
     answer(&context, &request, show(&context, &request)).await
 }

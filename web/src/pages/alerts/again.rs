@@ -69,7 +69,6 @@ async fn of_day(context: &WebContext, request: &HttpRequest) -> Result<Vec<Attem
     Ok(failed)
 }
 
-/// Oldest first.
 async fn list(context: &WebContext, filter: TaskFilter) -> Result<Vec<Attempt>, Problem> {
     let failed = FindTasks::oldest(filter, MOST + 1).all_of(&context.deps.view_reader).await?;
     if failed.len() > MOST {

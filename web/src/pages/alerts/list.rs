@@ -81,7 +81,6 @@ pub(super) struct AlertLine {
     pub(super) msg: Cell,
     pub(super) task_time: Option<When>,
     pub(super) id: String,
-    /// Empty for none.
     pub(super) uid: String,
     pub(super) workflow: String,
     /// Whether it tells that its task failed for good.

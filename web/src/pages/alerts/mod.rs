@@ -98,7 +98,6 @@ struct Card {
     chosen: bool,
 }
 
-/// The page.
 pub(crate) async fn alerts(context: ContextRef, request: HttpRequest) -> Answer {
     answer(&context, &request, page(&context, &request)).await
 }

@@ -10,7 +10,6 @@ use crate::pages::parts::{Cell, grouped};
 use crate::pages::read;
 use crate::pages::when::{When, long};
 
-/// A route.
 #[derive(Debug)]
 pub(super) struct AlertRoute {
     pub(super) name: String,

@@ -130,7 +130,6 @@ impl From<NewTask> for PlannedRow {
     }
 }
 
-/// The page.
 pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
     answer(&context, &request, show(&context, &request)).await
 }

@@ -18,7 +18,6 @@ pub(super) struct BackloadRow {
     pub(super) task: String,
     pub(super) range: String,
     pub(super) requested: When,
-    /// `48/50 tasks created`.
     pub(super) created: String,
     pub(super) failed: usize,
     pub(super) skipped: usize,

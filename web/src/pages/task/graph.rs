@@ -11,12 +11,10 @@ use crate::pages::rows::status;
 /// A node's place is a cell of this size, and the node is smaller by the gaps.
 const CELL: (u32, u32) = (216, 54);
 const NODE: (u32, u32) = (176, 40);
-/// Round all.
 const MARGIN: u32 = 6;
 /// So many attempts are drawn.
 const DRAWN: usize = 80;
 
-/// The drawing.
 #[derive(Debug, Template)]
 #[template(path = "parts/graph.html")]
 pub(super) struct Graph {
@@ -31,7 +29,6 @@ pub(super) struct Graph {
 // It escapes what it holds itself.
 impl HtmlSafe for Graph {}
 
-/// An attempt.
 #[derive(Debug)]
 struct Node {
     uid: Uid,

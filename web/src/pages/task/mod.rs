@@ -95,7 +95,6 @@ struct ChainRow {
     running: (String, String),
 }
 
-/// The page.
 pub(crate) async fn task(context: ContextRef, path: Path<String>, request: HttpRequest) -> Answer {
     answer(&context, &request, page(&context, &request, &path)).await
 }

@@ -87,7 +87,6 @@ struct Chip {
     href: String,
 }
 
-/// The page.
 pub(crate) async fn tasks(context: ContextRef, request: HttpRequest) -> Answer {
     answer(&context, &request, page(&context, &request)).await
 }

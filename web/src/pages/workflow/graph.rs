@@ -18,7 +18,6 @@ const STEP: usize = HEIGHT + 16;
 /// Room round the drawing, for the focus ring.
 const MARGIN: usize = 4;
 
-/// A drawing.
 #[derive(Debug, Default)]
 pub(crate) struct Drawing {
     pub(crate) width: usize,
@@ -31,7 +30,6 @@ pub(crate) struct Drawing {
     pub(crate) arrows_left_out: usize,
 }
 
-/// A task.
 #[derive(Debug)]
 pub(crate) struct Box {
     pub(crate) x: usize,
@@ -39,7 +37,6 @@ pub(crate) struct Box {
     pub(crate) name: String,
     pub(crate) href: String,
     pub(crate) class: &'static str,
-    /// What happened last.
     pub(crate) note: String,
     pub(crate) chosen: bool,
 }
@@ -65,7 +62,6 @@ impl Drawing {
     pub(crate) const BOX_WIDTH: usize = WIDTH;
     pub(crate) const BOX_HEIGHT: usize = HEIGHT;
 
-    /// Draws a file.
     pub(crate) fn new(file: &WorkflowFile, told: impl Fn(&TaskName) -> Told) -> Self {
         let names = names(&file.phases);
         let shown = &names[..names.len().min(MOST)];

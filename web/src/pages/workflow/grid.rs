@@ -23,7 +23,6 @@ pub(crate) struct Grid {
 
 impl HtmlSafe for Grid {}
 
-/// A row.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) label: String,
@@ -34,7 +33,6 @@ pub(crate) struct Row {
     pub(crate) cells: Vec<Cell>,
 }
 
-/// An hour.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Cell {
     pub(crate) class: &'static str,

@@ -65,7 +65,6 @@ struct WorkflowPage<'a> {
     more_phases: usize,
 }
 
-/// A file.
 #[derive(Debug)]
 struct Card {
     name: String,
@@ -76,7 +75,6 @@ struct Card {
     paused: usize,
 }
 
-/// The page.
 pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
     answer(&context, &request, show(&context, &request)).await
 }

@@ -55,7 +55,6 @@ impl Filter {
     }
 }
 
-/// A phase.
 #[derive(Debug)]
 pub(super) struct PhaseRow {
     pub(super) file: String,

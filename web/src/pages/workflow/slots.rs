@@ -28,7 +28,6 @@ pub(crate) enum State {
     /// It started nothing: its list had no rows.
     Empty,
     Complete,
-    /// It is upcoming.
     Due,
 }
 
@@ -95,7 +94,6 @@ impl State {
     }
 }
 
-/// One slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) at: DateTime<Utc>,

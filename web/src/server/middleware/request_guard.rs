@@ -29,7 +29,6 @@ const PAGE_HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// The middleware.
 pub(crate) async fn guard(
     context: ContextRef,
     request: ServiceRequest,

@@ -59,7 +59,6 @@ const LONGEST_REST: Duration = Duration::from_millis(100);
 /// What passing on one answer costs the others, about.
 const PASSING_ON: Duration = Duration::from_micros(200);
 
-/// The threads.
 #[derive(Debug, Clone)]
 pub(crate) struct ViewPool {
     queue: Arc<ViewQueue>,
@@ -80,7 +79,6 @@ struct ViewQueue {
 struct WaitingViews {
     order: VecDeque<Arc<ViewRequest>>,
     who: HashMap<Arc<ViewRequest>, Vec<oneshot::Sender<ViewAnswer>>>,
-    /// How many wait.
     count: usize,
 }
 
@@ -93,7 +91,6 @@ struct ViewRequest {
     peer: Option<IpAddr>,
 }
 
-/// An answer.
 #[derive(Debug, Clone)]
 struct ViewAnswer {
     status: StatusCode,
@@ -189,7 +186,6 @@ struct Pace {
     rests_until: Cell<Instant>,
     /// How many requests of workers there were then.
     counted: Cell<(Instant, u64)>,
-    /// They are busy.
     busy: Cell<bool>,
 }
 

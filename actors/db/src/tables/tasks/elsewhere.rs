@@ -14,7 +14,6 @@ use crate::writer::context::WriteContext;
 /// How far one jump leads over ids that are taken.
 const JUMP_MICROS: i64 = 1_000_000;
 
-/// A minute's ids.
 const MAX_JUMPS: usize = 60;
 
 /// What is kept of a task's identity.
