@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use flowlord_web::Metrics;
+use flowlord_web_core::context::Metrics;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Seconds: from a fast commit to a request that is given up.

@@ -24,7 +24,7 @@ use flowlord_messages::schedule::StopScheduling;
 use flowlord_messages::snapshots::StopBackup;
 use flowlord_messages::workflows::{Reload, Reloaded};
 use flowlord_storage::Stores;
-use flowlord_web::{StopWeb, Unready};
+use flowlord_web_server::{StopWeb, Unready};
 
 use crate::config::{Config, Secret};
 use crate::running::{Announcement, Running};
@@ -81,10 +81,10 @@ impl App {
             None => drop(stores.open(&config.workflow)?),
         }
         // Bound first: a taken address must not cost a started service, and links need the port.
-        let listener = flowlord_web::bind(config.listen)?;
+        let listener = flowlord_web_server::bind(config.listen)?;
         let address = listener.local_addr()?;
         let mut arbiters = Vec::new();
-        let local = flowlord_web::new_token(&mut environment.ids.clone());
+        let local = flowlord_web_core::auth::new_token(&mut environment.ids.clone());
         let started = Wiring {
             metrics: crate::metrics::start(),
             local: local.1,

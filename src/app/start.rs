@@ -41,7 +41,7 @@ impl Wiring<'_> {
         if self.config.is_open() || !self.reader(database).call(ReadTokens).await?.is_empty() {
             return Ok(None);
         }
-        let (token, hash) = flowlord_web::new_token(&mut self.environment.ids.clone());
+        let (token, hash) = flowlord_web_core::auth::new_token(&mut self.environment.ids.clone());
         let (now, name) = (self.environment.clock.now(), "admin".to_owned());
         self.writer(database).call(AddToken { now, name, role: Role::Admin, hash }).await?;
         log::info!("event=token_added name=admin role=admin reason=\"first start\"");

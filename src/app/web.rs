@@ -8,7 +8,9 @@ use flowlord_messages::clients::{
     AlertsClient, BackloadClient, BackupClient, ButtonsClient, DispatchClient, FilesClient, IngestClient,
     NotifierClient, RetentionClient, SchedulerClient, ShipperClient,
 };
-use flowlord_web::{Access, Kept, Limits, Web};
+use flowlord_web_core::auth::Access;
+use flowlord_web_core::context::{Config, Deps, Kept, Limits};
+use flowlord_web_server::Web;
 
 use super::actors::host;
 use super::wiring::{Below, Wiring};
@@ -21,7 +23,7 @@ impl Wiring<'_> {
         below: &Below,
         pings: Vec<Port<Ping>>,
     ) -> anyhow::Result<Addr<Web>> {
-        let config = flowlord_web::Config {
+        let config = Config {
             listen: listener.local_addr()?,
             workers: 0,
             lease: self.config.tasks.lease,
@@ -46,7 +48,7 @@ impl Wiring<'_> {
             metrics: self.metrics.clone(),
         };
         let environment = self.environment;
-        let deps = flowlord_web::Deps {
+        let deps = Deps {
             kit: environment.kit("web"),
             writer: self.writer(&below.database),
             reader: self.reader(&below.database),

@@ -23,7 +23,7 @@ use flowlord_messages::workflows::WorkflowsChanged;
 use flowlord_scheduler::Scheduler;
 use flowlord_slack::{Buttons, Notifier};
 use flowlord_storage::Stores;
-use flowlord_web::Metrics;
+use flowlord_web_core::context::Metrics;
 
 use crate::config::{Config, Secret};
 use crate::recovery;

@@ -127,7 +127,7 @@ impl Cli {
 }
 
 fn openapi() -> anyhow::Result<ExitCode> {
-    let document = flowlord_web::openapi(env!("CARGO_PKG_VERSION"), "");
+    let document = flowlord_web_server::openapi(env!("CARGO_PKG_VERSION"), "");
     out::line(&serde_json::to_string_pretty(&document)?)?;
     Ok(ExitCode::SUCCESS)
 }

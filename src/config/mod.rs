@@ -22,7 +22,8 @@ use std::path::PathBuf;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use flowlord_storage::{Location, StoreConfig};
-use flowlord_web::{Proxies, TlsFiles};
+use flowlord_web_core::auth::Proxies;
+use flowlord_web_core::context::TlsFiles;
 
 pub use legacy::{OldFlag, old_flag};
 pub use notify::Notify;

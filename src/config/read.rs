@@ -11,7 +11,7 @@ use figment::value::Value;
 use flowlord_domain::ladder::{Factor, FactorError};
 use flowlord_domain::{bom, duration};
 use flowlord_storage::Location;
-use flowlord_web::Proxies;
+use flowlord_web_core::auth::Proxies;
 
 use super::{Secret, legacy};
 
@@ -189,7 +189,7 @@ impl Reader {
     pub(super) fn public_url(&mut self, key: &str, port: u16) -> Option<String> {
         self.parse(key, None, |text| match text {
             "" => Ok(None),
-            url => flowlord_web::public_url(&legacy::with_port(url, port)).map(Some),
+            url => flowlord_web_core::base_path::public_url(&legacy::with_port(url, port)).map(Some),
         })
     }
 

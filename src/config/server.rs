@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use chrono::TimeDelta;
-use flowlord_web::TlsFiles;
+use flowlord_web_core::context::TlsFiles;
 
 use super::read::Reader;
 use super::{DAY, Secret};

@@ -9,7 +9,7 @@ use flowlord_domain::backload::{
 use flowlord_domain::query::Query;
 use flowlord_domain::rule::By;
 use flowlord_domain::workflow::{Phase, Workflows};
-use flowlord_web::compat::backload::{answer, status};
+use flowlord_web_compat::backload::{answer, status};
 use serde_json::{Value, json};
 
 use crate::case::{Case, TestIds, Verdict, at, go_time, is_elsewhere};

@@ -6,8 +6,7 @@ use chrono::{TimeDelta, Timelike as _};
 use flowlord_domain::{Attempt, TaskResult, duration};
 use flowlord_messages::stats::{Counts, DayStats, Stats};
 use flowlord_messages::tasks::{Chain, FindTasks, TaskFilter, TaskPage};
-use flowlord_web::compat;
-use flowlord_web::compat::recap::{Recap, key};
+use flowlord_web_compat::recap::{Recap, key};
 use serde_json::{Map, Value, json};
 
 use crate::case::{Case, Verdict, at, list};
@@ -138,7 +137,7 @@ pub(crate) fn task_view(case: &Case<'_>) -> Verdict {
 
 fn chain(case: &Case<'_>, tasks: &[Value], id: &str) -> Verdict {
     let attempts = with_tasks(tasks, async |store: &Store| store.read(Chain { id: id.to_owned() }).await);
-    let got: Value = serde_json::from_str(&compat::task::chain(&attempts)).expect("JSON");
+    let got: Value = serde_json::from_str(&flowlord_web_compat::task::chain(&attempts)).expect("JSON");
     let events = tasks.iter().filter(|task| field(task, "id") == id);
     if !is_like(case.expected, &got) && events.clone().any(|task| has_other_day(task) || is_unreadable(task))
     {
@@ -250,7 +249,7 @@ fn of_utc_day(case: &Case<'_>, tasks: &[Value], wanted: &Wanted) -> (Vec<String>
 /// A task as the reference's list has it.
 fn row(attempt: &Attempt) -> Value {
     let event: Value =
-        serde_json::from_str(&compat::task::chain(std::slice::from_ref(attempt))).expect("JSON");
+        serde_json::from_str(&flowlord_web_compat::task::chain(std::slice::from_ref(attempt))).expect("JSON");
     let mut row = event["Events"][0].clone();
     let fields = row.as_object_mut().expect("an object");
     for name in ["job", "result", "meta", "msg", "started", "ended"] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use flowlord_domain::workflow::{Finding, Phase, WorkflowFile, Workflows};
-use flowlord_web::compat::info::{Service, info as write};
+use flowlord_web_compat::info::{Service, info as write};
 use serde_json::{Value, json};
 
 use crate::case::{Case, Verdict, at};
@@ -67,7 +67,7 @@ fn told(workflows: &Workflows) -> Value {
 }
 
 /// The next slot, by the phase's own schedule; nothing has run.
-fn next(phase: &Phase) -> flowlord_web::compat::info::Runs {
+fn next(phase: &Phase) -> flowlord_web_compat::info::Runs {
     let spec = phase.rule.cron.as_deref().unwrap_or_default();
     let schedule = flowlord_domain::cron::Schedule::parse(spec, Tz::UTC).ok();
     (schedule.and_then(|schedule| schedule.next_after(at(NOW))), None)

@@ -3,6 +3,7 @@
 mod attempt;
 mod clock;
 mod programs;
+pub mod sample;
 mod slack;
 mod store;
 

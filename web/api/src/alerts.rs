@@ -1,0 +1,133 @@
+//! Alerts: listed, and taken care of.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::Payload;
+use flowlord_domain::{AlertKind, Role};
+use flowlord_kernel::Code;
+use flowlord_messages::alerts::{Acknowledge, AlertFilter, ListAlerts};
+use flowlord_messages::audit::Action;
+use flowlord_web_core::answer::{List, json};
+use flowlord_web_core::context::ContextRef;
+use flowlord_web_core::extract::{json_body, object};
+use flowlord_web_core::limits;
+use flowlord_web_core::openapi::{Operation, day_schema, list_of, schema, texts};
+use flowlord_web_core::params::Params;
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+use flowlord_web_core::values::Span;
+use flowlord_web_core::values::matching::{HOLDS, MatchDoc, MatchText, by, note, until};
+use flowlord_web_core::view::alert::{AlertView, Taken, TakenView};
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/api/v1/alerts", Role::Viewer, list).documented(describe_list),
+        Route::post("/api/v1/alerts/ack", Role::Operator, acknowledge)
+            .audited(Action::Acknowledge)
+            .documented(describe_acknowledge),
+    ]
+}
+
+const EXAMPLE: &str = r#"{"match":{"type":"load"},"for":"4h","by":"ada","note":"the disk is replaced"}"#;
+
+const FILTERS: &[&str] = &["date", "from", "to", "type", "job", "workflow", "kind", "limit", "cursor"];
+
+/// Newest first; of today unless asked otherwise.
+pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
+    let params = Params::parse(request.query_string(), FILTERS)?;
+    let limit = params.limit()?;
+    let (from, to) = params.period_or_day(context.deps.kit.now())?;
+    let query = ListAlerts { from, to, filter: filter(&params)?, after: params.cursor()?, limit: limit + 1 };
+    let mut alerts = context.deps.view_reader.call(query).await?;
+    let more = alerts.len() > limit;
+    alerts.truncate(limit);
+    let next = alerts.last().filter(|_| more).map(|alert| alert.row.to_string());
+    json(StatusCode::OK, &List { items: alerts.iter().map(AlertView::from).collect(), next })
+}
+
+fn filter(params: &Params) -> Result<AlertFilter, Problem> {
+    Ok(AlertFilter {
+        topics: params.texts("type")?,
+        jobs: params.texts("job")?,
+        workflows: params.texts("workflow")?,
+        kinds: params.many("kind").map(kind).collect::<Result<_, _>>()?,
+    })
+}
+
+fn kind(text: &str) -> Result<AlertKind, Problem> {
+    let found = AlertKind::ALL.into_iter().find(|kind| kind.as_str() == text);
+    found.ok_or_else(|| {
+        let known = AlertKind::ALL.map(AlertKind::as_str).join(", ");
+        Problem::invalid(format!("`kind` is `{text}`: write one of {known}"))
+    })
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Acknowledge)]
+pub(crate) struct AcknowledgeBody {
+    #[serde(rename = "match", default)]
+    #[schema(value_type = MatchDoc)]
+    matching: MatchText,
+    #[schema(schema_with = limits::hold_time)]
+    r#for: Option<Span>,
+    #[schema(schema_with = limits::time)]
+    until: Option<String>,
+    #[schema(schema_with = limits::person_name)]
+    by: Option<String>,
+    #[schema(schema_with = limits::note)]
+    note: Option<String>,
+}
+
+/// Somebody takes care of what fails: repeats stop until something else does, or the time is over.
+pub(crate) async fn acknowledge(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    Params::none(&request)?;
+    let body = json_body(&request, payload).await?;
+    let wanted: AcknowledgeBody = object(&body, EXAMPLE)?;
+    let now = context.deps.kit.now();
+    let until = until(wanted.r#for, wanted.until.as_deref(), now)?.unwrap_or(now + HOLDS);
+    let said = Acknowledge {
+        route: None,
+        matcher: wanted.matching.checked()?,
+        until,
+        by: by(wanted.by, &request)?,
+        note: note("note", wanted.note)?.unwrap_or_default(),
+    };
+    log::info!("event=acknowledge match={:?} until={until} by={:?}", said.matcher.to_string(), said.by);
+    let taken = context.deps.alerts.call(said).await?;
+    json(StatusCode::OK, &Taken::new(until, taken.iter().map(TakenView::from).collect()))
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    let example = json!({
+        "alert": 3, "kind": "exhausted", "at": "2026-03-02T12:00:00Z", "uid": "064c0953867001", "id": "chain-1",
+        "type": "load", "msg": "no disk", "at_once": false, "route": "default",
+    });
+    let kinds =
+        json!({"type": "array", "items": {"type": "string", "enum": AlertKind::ALL.map(AlertKind::as_str)}});
+    operation
+        .about("alerts", "Alerts")
+        .says("Newest first; those of today unless asked otherwise.")
+        .query("date", "a UTC day", day_schema())
+        .query("from", "raised at or after; a time, or a day", json!({"type": "string"}))
+        .query("to", "raised before; a time, or a day", json!({"type": "string"}))
+        .query("type", "topics", texts())
+        .query("job", "jobs", texts())
+        .query("workflow", "workflow files", texts())
+        .query("kind", "why they were raised", kinds)
+        .pages()
+        .answers(200, "alerts", list_of("Alert"), json!({"items": [example], "next": null}))
+        .asks()
+}
+
+fn describe_acknowledge(operation: Operation) -> Operation {
+    operation.about("alerts", "Acknowledge failures")
+        .says("No notification repeats what fails now until something else fails or the time is over; an empty match means everything.")
+        .body("what to acknowledge, and for how long", schema("Acknowledge"), json!({"match": {"type": "load"}, "for": "4h", "by": "ada", "note": "the disk is replaced"}))
+        .answers(200, "what is acknowledged, by route", schema("Acknowledged"), json!({"until": "2026-03-02T16:00:00Z", "items": [{"route": "default", "tasks": ["load:daily"]}]}))
+        .fails(&[Code::InvalidRequest])
+        .asks()
+}

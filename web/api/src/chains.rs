@@ -1,0 +1,42 @@
+//! All attempts of a chain.
+
+use actix_web::http::StatusCode;
+use actix_web::web::Path;
+use flowlord_domain::Role;
+use flowlord_kernel::Code;
+use flowlord_messages::tasks::ChainBeginning;
+use flowlord_web_core::answer::{List, json};
+use flowlord_web_core::context::ContextRef;
+use flowlord_web_core::openapi::{Operation, list_of, task_example};
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+use flowlord_web_core::view::task::TaskView;
+use serde_json::json;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::view("/api/v1/chains/{id}", Role::Viewer, chain).documented(describe_chain)]
+}
+
+/// More attempts than a chain can have.
+const ALL: usize = 1_000_000_000;
+
+/// The attempts, oldest first; each but the first names its parent.
+pub(crate) async fn chain(context: ContextRef, path: Path<String>) -> Answer {
+    let id = path.into_inner();
+    let all = ChainBeginning { id: id.clone(), limit: ALL };
+    let tasks = context.deps.view_reader.call(all).await?.attempts;
+    if tasks.is_empty() {
+        return Err(Problem::new(Code::ChainUnknown, format!("no task has the id `{id}`")));
+    }
+    json(StatusCode::OK, &List { items: tasks.iter().map(TaskView).collect(), next: None })
+}
+
+fn describe_chain(operation: Operation) -> Operation {
+    operation
+        .about("tasks", "All attempts of a chain")
+        .says("A task, its retries and its children, oldest first; `parent` says which led to which.")
+        .path("id", "the chain", "chain-1")
+        .answers(200, "the attempts", list_of("Task"), json!({"items": [task_example()], "next": null}))
+        .fails(&[Code::ChainUnknown])
+        .asks()
+}

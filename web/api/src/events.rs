@@ -1,0 +1,59 @@
+//! What changes, as server-sent events.
+
+use actix_web::http::Method;
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
+use flowlord_domain::Role;
+use flowlord_kernel::Code;
+use flowlord_web_core::context::ContextRef;
+use flowlord_web_core::hang_up::HangUp;
+use flowlord_web_core::live_events::{EventKind, EventKinds, stream};
+use flowlord_web_core::openapi::Operation;
+use flowlord_web_core::params::Params;
+use flowlord_web_core::problem::Answer;
+use flowlord_web_core::route::Route;
+use flowlord_web_core::use_cases::live_events::subscribe;
+use futures_util::StreamExt as _;
+use serde_json::json;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::get("/api/v1/events", Role::Viewer, events).documented(describe_events)]
+}
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Proxies that gather answers before they pass them on are asked not to.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// Goes on until the client leaves or the service stops.
+pub(crate) async fn events(context: ContextRef, request: HttpRequest) -> Answer {
+    let params = Params::parse(request.query_string(), &["kind", "after"])?;
+    let kinds = EventKinds::parse(params.many("kind"))?;
+    let mut answer = HttpResponse::Ok();
+    answer
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static("text/event-stream")))
+        .insert_header((X_ACCEL_BUFFERING, HeaderValue::from_static("no")));
+    if *request.method() == Method::HEAD {
+        return Ok(answer.finish());
+    }
+    // What a browser saw last counts more than where its page began.
+    let seen = request.headers().get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
+    let subscription = subscribe(&context, seen.or(params.one("after")?)).await?;
+    let events = stream(subscription, kinds);
+    Ok(match HangUp::of(&request) {
+        // A place among those who look on isn't kept for somebody who may be gone.
+        Some(hang_up) => answer.streaming(events.take_until(hang_up.wait())),
+        None => answer.streaming(events),
+    })
+}
+
+fn describe_events(operation: Operation) -> Operation {
+    operation.about("service", "Live events")
+        .says("Server-sent events: task, tasks, counts, alert, incident, workflow, snapshot, backload, file, reset. The answer goes on until the client leaves, 15 minutes are over or the service stops.")
+        .query("kind", "only these", json!({"type": "array", "items": {"type": "string", "enum": EventKind::ALL.map(EventKind::as_str)}}))
+        .query("after", "the id from which to go on", json!({"type": "string"}))
+        .header("Last-Event-ID", "the same, as browsers say it", json!({"type": "string"}))
+        .answers_text(200, "events", &["text/event-stream"], "retry: 2000\nid: 64c0953867000-1\n\n")
+        .fails(&[Code::InvalidRequest])
+        .asks()
+}

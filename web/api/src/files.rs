@@ -1,0 +1,173 @@
+//! Files that arrived: told, and listed with what they started.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::Payload;
+use flowlord_domain::file_event::{Arrival, FileEventError, Headers, parse};
+use flowlord_domain::{Attempt, Role, TaskState};
+use flowlord_kernel::Code;
+use flowlord_messages::files::{FileArrived, ListFiles, PhaseOutcome, Recorded, StartedTask, WatchedPlaces};
+use flowlord_web_core::answer::{List, json};
+use flowlord_web_core::context::ContextRef;
+use flowlord_web_core::extract::event_body;
+use flowlord_web_core::limits;
+use flowlord_web_core::openapi::{Operation, day_schema, json_of, list_of, schema};
+use flowlord_web_core::params::{Params, day};
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+use flowlord_web_core::view::file::{FileEventView, OutcomeView, PlaceView, RecordedView};
+use flowlord_web_core::view::task::TaskView;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use serde_json::json;
+
+use crate::tasks::idempotency_key;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/api/v1/files", Role::Viewer, list).documented(describe_list),
+        Route::post("/api/v1/files", Role::Worker, arrived).documented(describe_arrived),
+        Route::view("/api/v1/files/places", Role::Viewer, places).documented(describe_places),
+    ]
+}
+
+/// How many records of one body are on their way to the database at the same time.
+const AT_ONCE: usize = 16;
+
+/// Records what a body tells of files and starts their tasks.
+pub(crate) async fn arrived(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    let body = event_body(&request, payload).await?;
+    tell(&context, &request, &body).await
+}
+
+/// Records what the headers of a request and its body tell of files. What isn't about a new file is recorded, too, and
+/// answered like one: its sender would else send it again.
+pub(crate) async fn tell(context: &ContextRef, request: &HttpRequest, body: &[u8]) -> Answer {
+    let key = idempotency_key(request)?;
+    let stated = Headers::of(|name| request.headers().get(name)?.to_str().ok());
+    let arrivals = parse(body, &stated).map_err(unreadable)?;
+    let is_one = arrivals.len() == 1;
+    let records = arrivals.into_iter().zip(0_usize..).map(|(arrival, nth)| {
+        // Of several each has a key of its own.
+        let key = key.map(|key| if nth == 0 { key.to_owned() } else { format!("{key} {nth}") });
+        record(context, arrival, key)
+    });
+    // In their order, so that files that wait for each other are counted as they came.
+    let recorded: Vec<_> = futures_util::stream::iter(records).buffered(AT_ONCE).try_collect().await?;
+    match recorded.as_slice() {
+        [one] if is_one => json(StatusCode::OK, &RecordedView::from(one)),
+        several => {
+            let items = several.iter().map(RecordedView::from).collect();
+            json(StatusCode::OK, &List { items, next: None })
+        }
+    }
+}
+
+async fn record(context: &ContextRef, arrival: Arrival, key: Option<String>) -> Result<Told, Problem> {
+    let (mut file, ignored) = match arrival {
+        Arrival::File(file) => (file, String::new()),
+        Arrival::Ignored { file, why } => (file, why),
+    };
+    if let Some(key) = key.filter(|_| file.version.is_empty()) {
+        file.version = format!("key {key}");
+    }
+    let (path, why) = (file.path.clone(), ignored.clone());
+    let Recorded { event, phases, tasks } = context.deps.files.call(FileArrived { file, ignored }).await?;
+    Ok(Told { event, path, why, phases, tasks: tasks.iter().map(as_started).collect() })
+}
+
+/// A record that is on disk, with what it started.
+pub(crate) struct Told {
+    event: i64,
+    path: String,
+    /// Why it started nothing; empty when it may.
+    why: String,
+    phases: Vec<PhaseOutcome>,
+    tasks: Vec<Attempt>,
+}
+
+impl<'a> From<&'a Told> for RecordedView<'a> {
+    fn from(told: &'a Told) -> Self {
+        Self {
+            event: told.event,
+            path: &told.path,
+            ignored: &told.why,
+            phases: told.phases.iter().map(OutcomeView::from).collect(),
+            tasks: told.tasks.iter().map(TaskView).collect(),
+        }
+    }
+}
+
+/// One that is kept waits for a person, not for a time.
+fn as_started(StartedTask { task, held }: &StartedTask) -> Attempt {
+    let stored = task.clone().into_attempt();
+    if *held { Attempt { state: TaskState::Delayed, ..stored } } else { stored }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
+fn unreadable(err: FileEventError) -> Problem {
+    let code = match err {
+        FileEventError::Json(_) | FileEventError::NotAnObject => Code::InvalidJson,
+        FileEventError::NoPath
+        | FileEventError::Data(_)
+        | FileEventError::TooMany(_)
+        | FileEventError::TooLong { .. } => Code::InvalidRequest,
+    };
+    Problem::new(code, err.to_string())
+}
+
+/// The watched places, and how they are.
+pub(crate) async fn places(context: ContextRef) -> Answer {
+    let places = context.deps.files.call(WatchedPlaces).await?;
+    json(StatusCode::OK, &List { items: places.iter().map(PlaceView::from).collect(), next: None })
+}
+
+/// The events of a day, newest first.
+pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
+    let params = Params::parse(request.query_string(), &["date", "limit", "cursor"])?;
+    let limit = params.limit()?;
+    let date = params.date()?.unwrap_or_else(|| context.deps.kit.now().date_naive());
+    let (from, to) = day(date);
+    let query = ListFiles { from, to, after: params.cursor()?, limit: limit + 1 };
+    let mut events = context.deps.view_reader.call(query).await?;
+    let more = events.len() > limit;
+    events.truncate(limit);
+    let next = events.last().filter(|_| more).map(|event| event.id.to_string());
+    json(StatusCode::OK, &List { items: events.iter().map(FileEventView::from).collect(), next })
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    let example = json!({
+        "event": 5, "at": "2026-03-02T12:00:00Z", "source": "api", "path": "s3://bucket/in/2026-03-02.csv",
+        "size": 1024, "checksum": "", "created": "", "linecnt": 0, "bytecnt": 0,
+        "task_time": "2026-03-02T00:00:00Z", "phases": [],
+    });
+    operation
+        .about("workflows", "File events of a day")
+        .says("Newest first, with what each started.")
+        .query("date", "a UTC day; today unless given", day_schema())
+        .pages()
+        .answers(200, "file events", list_of("FileEvent"), json!({"items": [example], "next": null}))
+        .asks()
+}
+
+fn describe_arrived(operation: Operation) -> Operation {
+    let one_or_many = json!({"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]});
+    let recorded = json!({"anyOf": [schema("FileRecorded"), list_of("FileRecorded")]});
+    operation.about("workflows", "Report a file")
+        .says("Stat JSON, an object notification of GCS, S3 or MinIO, an event of EventBridge, or any of them in a CloudEvent, a Pub/Sub push or a message of SNS or SQS. An event that is not about a new file is recorded and answered like one, with `ignored`. Several records are answered as `items`, each like one.")
+        .header("Idempotency-Key", "tells versions of a file apart where nothing else does", json_of(limits::idempotency_key()))
+        .body("the event, or several", one_or_many, json!({"path": "s3://bucket/in/2026-03-02.csv", "size": 1024}))
+        .answers(200, "what it started", recorded, json!({
+            "event": 5, "path": "s3://bucket/in/2026-03-02.csv", "phases": [], "tasks": [],
+        }))
+        .fails(&[Code::InvalidRequest])
+        .asks()
+}
+
+fn describe_places(operation: Operation) -> Operation {
+    operation.about("workflows", "Watched places")
+        .answers(200, "how they are", list_of("Place"), json!({
+            "items": [{"place": "/srv/in", "looked_at": "2026-03-02T12:00:00Z", "files": 3}], "next": null,
+        }))
+        .asks()
+}

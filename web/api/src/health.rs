@@ -1,0 +1,154 @@
+//! Whether the service is alive, and whether it can do its work.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use chrono::{DateTime, Utc};
+use flowlord_kernel::Code;
+use flowlord_messages::changelog::{ReadShipping, Shipping};
+use flowlord_messages::snapshots::{BackupState, ReadBackup};
+use flowlord_web_core::answer::json;
+use flowlord_web_core::context::ContextRef;
+use flowlord_web_core::limits;
+use flowlord_web_core::openapi::{Operation, schema};
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::{ANYONE, Route, RouteClass};
+use flowlord_web_core::use_cases::health::ping_actors;
+use flowlord_web_core::view::time::Stamp;
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/healthz", ANYONE, alive).class(RouteClass::Watch).documented(describe_alive),
+        Route::get("/readyz", ANYONE, ready).class(RouteClass::Watch).documented(describe_ready),
+        Route::get("/status", ANYONE, status).class(RouteClass::Watch).documented(describe_status),
+    ]
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Alive)]
+pub(crate) struct AliveAnswer<'a> {
+    status: &'static str,
+    version: &'a str,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Ready)]
+pub(crate) struct ReadyAnswer {
+    status: &'static str,
+    /// By name: how each is, and how often it was restarted.
+    #[schema(value_type = Object)]
+    actors: Value,
+    /// Null where there is no backup place.
+    #[schema(required)]
+    backup: Option<BackupDetail>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Backup)]
+struct BackupDetail {
+    place: String,
+    /// The newest one that was verified.
+    #[schema(required)]
+    snapshot: Option<String>,
+    /// How old that one is.
+    #[schema(required)]
+    age_seconds: Option<i64>,
+    #[schema(required, schema_with = limits::time_or_null)]
+    next: Option<Stamp>,
+    #[schema(required)]
+    problem: Option<String>,
+    /// The change log; null where it isn't shipped.
+    #[schema(required)]
+    changes: Option<ShippedChanges>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ShippedChanges {
+    #[schema(required, schema_with = limits::time_or_null)]
+    until: Option<Stamp>,
+    #[schema(required)]
+    lag_seconds: Option<i64>,
+    pending: u64,
+    snapshot_to_go_on_from: bool,
+    #[schema(required)]
+    problem: Option<String>,
+}
+
+pub(crate) async fn alive(context: ContextRef) -> Answer {
+    json(StatusCode::OK, &AliveAnswer { status: "ok", version: &context.config.version })
+}
+
+/// As the reference system answers it.
+pub(crate) async fn status() -> HttpResponse {
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    HttpResponse::Ok().insert_header((CONTENT_TYPE, text)).body("ok")
+}
+
+/// Every actor answers. How the backup is stands beside it: it takes no part in the answer.
+pub(crate) async fn ready(context: ContextRef) -> Answer {
+    let ((troubles, actors), backup, shipping) = tokio::join!(
+        ping_actors(&context),
+        context.deps.backup.call(ReadBackup),
+        context.deps.shipper.call(ReadShipping)
+    );
+    let shipping = shipping.unwrap_or_default();
+    let backup = backup.ok().and_then(|backup| backup_detail(backup, shipping, context.deps.kit.now()));
+    if context.is_stopping() {
+        return Err(Problem::new(Code::Stopping, "the service is stopping").with("actors", actors));
+    }
+    if !troubles.is_empty() {
+        let each: Vec<_> = troubles.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+        let problem = Problem::new(Code::NotReady, each.join("; "));
+        return Err(problem.with("actors", actors));
+    }
+    json(StatusCode::OK, &ReadyAnswer { status: "ready", actors, backup })
+}
+
+/// None where there is no backup place.
+fn backup_detail(backup: BackupState, shipping: Shipping, now: DateTime<Utc>) -> Option<BackupDetail> {
+    let place = backup.place?;
+    let Shipping { on, based, until, pending, problem } = shipping;
+    let changes = ShippedChanges {
+        until: until.map(Stamp),
+        lag_seconds: until.map(|until| (now - until).num_seconds()),
+        pending,
+        snapshot_to_go_on_from: based,
+        problem,
+    };
+    Some(BackupDetail {
+        place,
+        age_seconds: backup.verified.as_ref().map(|newest| (now - newest.at).num_seconds()),
+        snapshot: backup.verified.map(|newest| newest.location),
+        next: backup.next.map(Stamp),
+        problem: backup.problem,
+        changes: on.then_some(changes),
+    })
+}
+
+fn describe_alive(operation: Operation) -> Operation {
+    operation.about("service", "Liveness").answers(
+        200,
+        "it does",
+        schema("Alive"),
+        json!({"status": "ok", "version": "1.0.0"}),
+    )
+}
+
+fn describe_ready(operation: Operation) -> Operation {
+    operation
+        .about("service", "Readiness")
+        .answers(
+            200,
+            "every actor answered, and the database can be written",
+            schema("Ready"),
+            json!({"status": "ready", "actors": {"db": {"status": "ok", "restarts": 0}}, "backup": null}),
+        )
+        .fails(&[Code::NotReady, Code::Stopping])
+}
+
+fn describe_status(operation: Operation) -> Operation {
+    operation.about("kept", "Liveness").answers_text(200, "it does", &["text/plain"], "ok")
+}

@@ -1,0 +1,118 @@
+//! Addresses for senders that can set nothing but an address: what message buses and stores push.
+//!
+//! Such a sender sends again whatever isn't answered by 2xx. So what is refused for good is answered 200, with what was
+//! rejected in the answer and in the log.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::Payload;
+use flowlord_domain::Role;
+use flowlord_kernel::Code;
+use flowlord_web_core::answer::json;
+use flowlord_web_core::auth::caller_name;
+use flowlord_web_core::context::ContextRef;
+use flowlord_web_core::extract::pushed_results_body;
+use flowlord_web_core::openapi::{Operation, list_of, schema};
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+use serde_json::json;
+
+use crate::files;
+use crate::lease::EXAMPLE_LEASE;
+use crate::results::{ResultsAnswer, adopts, take};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/hooks/{token}/files", Role::Push, files).documented(describe_files),
+        Route::post("/hooks/{token}/results", Role::Push, results).documented(describe_results),
+    ]
+}
+
+pub(crate) async fn files(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    match files::arrived(context, request.clone(), payload).await {
+        Err(problem) => refused(&request, problem),
+        taken => taken,
+    }
+}
+
+pub(crate) async fn results(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    match pushed(&context, &request, payload).await {
+        Ok(answer) if answer.should_come_again() => {
+            Err(Problem::new(Code::Busy, "some of the results can't be taken at the moment; send all again"))
+        }
+        Ok(answer) => {
+            if answer.rejected() > 0 {
+                log::warn!(
+                    "event=push_rejected token={:?} rejected={}",
+                    caller_name(&request),
+                    answer.rejected()
+                );
+            }
+            json(StatusCode::OK, &answer)
+        }
+        Err(problem) => refused(&request, problem),
+    }
+}
+
+async fn pushed(
+    context: &ContextRef,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<ResultsAnswer, Problem> {
+    let adopt = adopts(request.query_string())?;
+    let (form, body) = pushed_results_body(request, payload).await?;
+    take(context, form, &body, adopt).await
+}
+
+/// What is worth sending again is a problem; the rest is done with.
+fn refused(request: &HttpRequest, problem: Problem) -> Answer {
+    if problem.is_temporary() {
+        return Err(problem);
+    }
+    let (token, code) = (caller_name(request), problem.code().as_str());
+    log::warn!("event=push_refused token={token:?} code={code} detail={:?}", problem.detail());
+    let mut answer = ResultsAnswer::default();
+    answer.reject(0, &problem);
+    json(StatusCode::OK, &answer)
+}
+
+/// A token of the role push, as examples show it and a test knows it.
+pub const EXAMPLE_PUSH_TOKEN: &str = "flw_5e3d";
+
+fn describe_files(operation: Operation) -> Operation {
+    let answer = json!({"anyOf": [schema("FileRecorded"), list_of("FileRecorded"), schema("Results")]});
+    describe(operation.about("work", "Report a file by a push"))
+        .pushed_body("an event, as for `/api/v1/files`", json!({"path": "/srv/in/a.csv", "size": 5}))
+        .answers(
+            200,
+            "recorded, or rejected",
+            answer,
+            json!({"event": 7, "path": "/srv/in/a.csv", "phases": [], "tasks": []}),
+        )
+}
+
+fn describe_results(operation: Operation) -> Operation {
+    describe(operation.about("work", "Post many results by a push"))
+        .query("adopt", "`false` rejects done tasks that nobody created here", json!({"type": "boolean"}))
+        .pushed_body(
+            "results, as for `/api/v1/results`",
+            json!([{"lease": EXAMPLE_LEASE, "result": "complete"}]),
+        )
+        .answers(
+            200,
+            "what became of each",
+            schema("Results"),
+            json!({"accepted": 1, "duplicates": 0, "rejected": []}),
+        )
+}
+
+fn describe(operation: Operation) -> Operation {
+    operation
+        .says(
+            "For senders that can set nothing but an address. What is refused for good is answered 200 with \
+             `rejected`, since such a sender sends again whatever isn't answered by 2xx.",
+        )
+        .path("token", "a token of the role push, which is good for nothing else", EXAMPLE_PUSH_TOKEN)
+        .fails(&[Code::NotFound, Code::RequestTimeout])
+        .asks()
+}

@@ -1,0 +1,71 @@
+//! Incidents, with what happened in each.
+
+use std::fmt;
+use std::str::FromStr;
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use chrono::{DateTime, Utc};
+use flowlord_domain::Role;
+use flowlord_messages::alerts::ListIncidents;
+use flowlord_web_core::answer::{List, json};
+use flowlord_web_core::context::ContextRef;
+use flowlord_web_core::openapi::{Operation, day_schema, list_of};
+use flowlord_web_core::params::Params;
+use flowlord_web_core::problem::Answer;
+use flowlord_web_core::route::Route;
+use flowlord_web_core::view::alert::IncidentView;
+use serde_json::json;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::view("/api/v1/incidents", Role::Viewer, list).documented(describe_list)]
+}
+
+/// Where the next page begins: after the incident of this opening and route.
+struct Cursor(DateTime<Utc>, String);
+
+impl FromStr for Cursor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (micros, route) = text.split_once('.').ok_or(())?;
+        let opened = micros.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or(())?;
+        Ok(Self(opened, route.to_owned()))
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0.timestamp_micros(), self.1)
+    }
+}
+
+/// Newest first; those of today unless asked otherwise.
+pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
+    let params = Params::parse(request.query_string(), &["date", "from", "to", "limit", "cursor"])?;
+    let limit = params.limit()?;
+    let (from, to) = params.period_or_day(context.deps.kit.now())?;
+    let after = params.cursor::<Cursor>()?.map(|Cursor(opened, route)| (opened, route));
+    let query = ListIncidents { from, to, after, limit: limit + 1 };
+    let mut incidents = context.deps.view_reader.call(query).await?;
+    let more = incidents.len() > limit;
+    incidents.truncate(limit);
+    let cursor = |incident: &flowlord_messages::alerts::StoredIncident| {
+        Cursor(incident.opened, incident.route.clone()).to_string()
+    };
+    let next = incidents.last().filter(|_| more).map(cursor);
+    json(StatusCode::OK, &List { items: incidents.iter().map(IncidentView::from).collect(), next })
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    let example = json!({"route": "default", "opened": "2026-03-02T12:00:00Z", "closed": null, "alerts": 3, "steps": []});
+    operation
+        .about("alerts", "Incidents")
+        .says("Newest first, with the notifications of each; those of today by default.")
+        .query("date", "a UTC day", day_schema())
+        .query("from", "not closed before; a time, or a day", json!({"type": "string"}))
+        .query("to", "opened before; a time, or a day", json!({"type": "string"}))
+        .pages()
+        .answers(200, "incidents", list_of("Incident"), json!({"items": [example], "next": null}))
+        .asks()
+}

@@ -1,0 +1,311 @@
+//! What workers ask: a lease, a heartbeat, a result, a release.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Path, Payload};
+use actix_web::{HttpMessage as _, HttpRequest};
+use chrono::TimeDelta;
+use flowlord_domain::Role;
+use flowlord_kernel::{Code, Error};
+use flowlord_messages::LeaseToken;
+use flowlord_messages::leases::{Granted, Heartbeat, Lease, Release};
+use flowlord_messages::results::{Claim, SubmitResults};
+use flowlord_web_core::answer::json;
+use flowlord_web_core::auth::Caller;
+use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::doc::Doc;
+use flowlord_web_core::extract::{MAX_RESULTS, json_body, object, result_body};
+use flowlord_web_core::hang_up::HangUp;
+use flowlord_web_core::limits::{self, DELAY_RANGE, LEASE_RANGE, MAX_LEASED_TASKS, MAX_TOPICS, WAIT_RANGE};
+use flowlord_web_core::long_poll_limit::LongPoll;
+use flowlord_web_core::openapi::{Operation, schema};
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+use flowlord_web_core::values::{Span, Text, between, check_worker, required, topic_filter};
+use flowlord_web_core::view::task::GrantedView;
+use flowlord_web_core::view::time::Stamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::oneshot;
+use utoipa::ToSchema;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/api/v1/lease", Role::Worker, lease).work().long_poll().documented(describe_lease),
+        Route::post("/api/v1/lease/{lease}/result", Role::Worker, result).work().documented(describe_result),
+        Route::post("/api/v1/lease/{lease}/heartbeat", Role::Worker, heartbeat)
+            .work()
+            .documented(describe_heartbeat),
+        Route::post("/api/v1/lease/{lease}/release", Role::Worker, release)
+            .work()
+            .documented(describe_release),
+    ]
+}
+
+const LEASE: &str = "the `lease` that came with the task";
+pub(crate) const EXAMPLE_LEASE: &str = "064c0953867001-000000000000feed";
+
+/// How much later than asked for the end of a wait may be told.
+const WAIT_SLACK: Duration = Duration::from_secs(30);
+
+const LEASE_EXAMPLE: &str = r#"{"topics":["load","report:daily"],"worker":"w1"}"#;
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(bound(deserialize = "'de: 'a"))]
+#[schema(as = Lease)]
+pub(crate) struct LeaseBody<'a> {
+    #[schema(required, schema_with = limits::topic_filters)]
+    topics: Option<Vec<String>>,
+    #[schema(required, schema_with = limits::worker_name)]
+    worker: Option<Text<'a>>,
+    #[schema(schema_with = limits::leased_tasks)]
+    max: Option<u64>,
+    #[schema(schema_with = limits::wait_time)]
+    wait: Option<Span>,
+    #[schema(schema_with = limits::lease_time)]
+    lease: Option<Span>,
+}
+
+impl LeaseBody<'_> {
+    fn into_lease(self, context: &ContextRef) -> Result<(Lease, Waiting), Problem> {
+        let topics = required(
+            "topics",
+            self.topics,
+            r#"the topics to take tasks from, like ["load","report:daily"]"#,
+        )?;
+        if topics.is_empty() || topics.len() > MAX_TOPICS {
+            let detail = format!("`topics` has {} entries: write 1 to {MAX_TOPICS}", topics.len());
+            return Err(Problem::invalid(detail));
+        }
+        let topics = topics.into_iter().map(topic_filter).collect::<Result<_, _>>()?;
+        let Text(worker) = required("worker", self.worker, "a name that tells this worker from others")?;
+        check_worker(&worker)?;
+        let max = self.max.unwrap_or(1);
+        if !(1..=MAX_LEASED_TASKS).contains(&max) {
+            return Err(Problem::invalid(format!(
+                "`max` is {max}: write a whole number from 1 to {MAX_LEASED_TASKS}"
+            )));
+        }
+        let wait = between("wait", self.wait.map_or(TimeDelta::zero(), |Span(wait)| wait), WAIT_RANGE)?;
+        let lease = lease_time(self.lease)?.unwrap_or(context.config.lease);
+        let (reply, answer) = oneshot::channel();
+        let max = usize::try_from(max).unwrap_or(1);
+        let lease = Lease { topics, max, worker: worker.into_owned(), lease, wait, reply };
+        Ok((lease, Waiting { answer, context: context.clone() }))
+    }
+}
+
+fn lease_time(span: Option<Span>) -> Result<Option<TimeDelta>, Problem> {
+    span.map(|Span(lease)| between("lease", lease, LEASE_RANGE)).transpose()
+}
+
+/// A worker's place in dispatch. When its connection closes this is dropped, which dispatch notices.
+struct Waiting {
+    answer: oneshot::Receiver<Result<Vec<Granted>, Error>>,
+    context: ContextRef,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.answer.close();
+        // Tasks that came while the worker went: nobody will work on them.
+        for granted in self.answer.try_recv().into_iter().flatten().flatten() {
+            self.context.deps.dispatch.hint(Release { lease: granted.lease, delay: TimeDelta::zero() });
+        }
+    }
+}
+
+/// Hands out tasks, waiting for the first one as long as the worker likes.
+pub(crate) async fn lease(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    context.refuse_when_stopping()?;
+    let body = json_body(&request, payload).await?;
+    let wanted: LeaseBody<'_> = object(&body, LEASE_EXAMPLE)?;
+    let (lease, waiting) = wanted.into_lease(&context)?;
+    let _long_poll = waits(&context, &request, &lease)?;
+    let Some(hang_up) = HangUp::of(&request) else { return granted(&context, lease, waiting).await };
+    tokio::select! {
+        biased;
+        // The worker may be gone: it gets no task. One that came meanwhile is given back.
+        () = hang_up.wait() => json(StatusCode::OK, &LeaseAnswer { tasks: Vec::new() }),
+        answer = granted(&context, lease, waiting) => answer,
+    }
+}
+
+async fn granted(context: &WebContext, lease: Lease, mut waiting: Waiting) -> Answer {
+    let longest = lease.wait.to_std().unwrap_or_default() + WAIT_SLACK;
+    context.deps.dispatch.call(lease).await?;
+    match tokio::time::timeout(longest, &mut waiting.answer).await {
+        Ok(Ok(granted)) => {
+            let tasks = granted?;
+            json(StatusCode::OK, &LeaseAnswer { tasks: tasks.iter().map(GrantedView::from).collect() })
+        }
+        Ok(Err(_)) => Err(Problem::new(Code::Stopping, "dispatch was restarted; try again")),
+        Err(_) => Err(Problem::new(Code::Timeout, "dispatch did not answer in time; try again")),
+    }
+}
+
+/// A request that may wait is counted, so that no caller takes all the room.
+fn waits(context: &WebContext, request: &HttpRequest, lease: &Lease) -> Result<Option<LongPoll>, Problem> {
+    if lease.wait.is_zero() {
+        return Ok(None);
+    }
+    let named = request.extensions().get::<Caller>().map(|caller| caller.name().to_owned());
+    let caller = named.or_else(|| context.client(request).map(|from| from.to_string())).unwrap_or_default();
+    context.long_polls.begin(caller, context.config.limits.long_polls).map(Some)
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Leased)]
+pub(crate) struct LeaseAnswer<'a> {
+    #[schema(inline)]
+    tasks: Vec<GrantedView<'a>>,
+}
+
+/// A lease as a path names it.
+pub(crate) fn lease_token(text: &str) -> Result<LeaseToken, Problem> {
+    text.parse().map_err(|_| {
+        Problem::new(Code::LeaseUnknown, "this is not a valid lease: use the `lease` that came with the task")
+    })
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Heartbeat)]
+pub(crate) struct HeartbeatBody {
+    /// How far the worker is.
+    #[schema(minimum = 0, maximum = 1)]
+    progress: Option<f64>,
+    /// What the worker says about it.
+    msg: Option<String>,
+    #[schema(schema_with = limits::lease_time)]
+    lease: Option<Span>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Extended)]
+pub(crate) struct HeartbeatAnswer {
+    #[schema(schema_with = limits::time)]
+    expires: Stamp,
+    /// Give up: nobody wants the result.
+    cancel: bool,
+}
+
+/// Keeps a lease alive.
+pub(crate) async fn heartbeat(
+    context: ContextRef,
+    path: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let lease = lease_token(&path)?;
+    let beat: HeartbeatBody = object(&body, r#"{"progress":0.4,"msg":"half way"}"#)?;
+    if let Some(progress) = beat.progress.filter(|progress| !(0.0..=1.0).contains(progress)) {
+        return Err(Problem::invalid(format!("`progress` is {progress}: write a number from 0 to 1")));
+    }
+    let by = lease_time(beat.lease)?;
+    let beat = Heartbeat { lease, by, progress: beat.progress, msg: beat.msg };
+    let extended = context.deps.dispatch.call(beat).await?;
+    json(StatusCode::OK, &HeartbeatAnswer { expires: Stamp(extended.expires), cancel: extended.cancel })
+}
+
+pub(crate) async fn result(
+    context: ContextRef,
+    path: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
+    let body = result_body(&request, payload).await?;
+    let lease = lease_token(&path)?;
+    let doc: Doc<'_> = object(&body, r#"{"result":"complete","msg":"…","meta":"rows=5"}"#)?;
+    let results = vec![(Claim::Lease(lease), doc.into_outcome()?)];
+    let applied = context.deps.ingest.call(SubmitResults { results }).await?.pop();
+    let applied = applied.ok_or_else(|| Problem::new(Code::Internal, "the result got no answer"))??;
+    json(StatusCode::OK, &ResultAnswer { accepted: true, duplicate: applied.duplicate })
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Accepted)]
+pub(crate) struct ResultAnswer {
+    accepted: bool,
+    /// It was taken before.
+    duplicate: bool,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Release)]
+pub(crate) struct ReleaseBody {
+    #[schema(schema_with = limits::delay)]
+    delay: Option<Span>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Released)]
+pub(crate) struct ReleaseAnswer {
+    released: bool,
+}
+
+/// Gives a task back.
+pub(crate) async fn release(
+    context: ContextRef,
+    path: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let lease = lease_token(&path)?;
+    let release: ReleaseBody = object(&body, r#"{"delay":"10s"}"#)?;
+    let delay = between("delay", release.delay.map_or(TimeDelta::zero(), |Span(delay)| delay), DELAY_RANGE)?;
+    context.deps.dispatch.call(Release { lease, delay }).await?;
+    json(StatusCode::OK, &ReleaseAnswer { released: true })
+}
+
+fn describe_lease(operation: Operation) -> Operation {
+    operation.about("work", "Lease tasks")
+        .says("Waits up to `wait` for the first task, then answers at once with what there is; an empty list at the end of the wait.")
+        .body("which topics, and for how long", schema("Lease"), json!({"topics": ["load", "report:daily"], "worker": "w1", "max": 10, "wait": "0s"}))
+        .answers(200, "tasks, each with its lease", schema("Leased"), json!({"tasks": [{
+            "lease": EXAMPLE_LEASE, "expires": "2026-03-02T12:01:00Z", "attempt": 1,
+            "task": {"type": "load", "info": "?date=2026-03-02", "created": "2026-03-02T12:00:00.000001Z", "id": "chain-1", "uid": "064c0953867001"},
+        }]}))
+        .fails(&[Code::InvalidRequest, Code::InvalidTopic, Code::TooManyRequests])
+        .asks()
+}
+
+fn describe_heartbeat(operation: Operation) -> Operation {
+    operation
+        .about("work", "Extend a lease")
+        .says("Extends the lease, and tells how far the worker is.")
+        .path("lease", LEASE, EXAMPLE_LEASE)
+        .optional_body("how far it is", schema("Heartbeat"), json!({"progress": 0.4, "msg": "half way"}))
+        .answers(
+            200,
+            "extended",
+            schema("Extended"),
+            json!({"expires": "2026-03-02T12:02:00Z", "cancel": false}),
+        )
+        .fails(&[Code::InvalidRequest, Code::LeaseUnknown, Code::LeaseLost])
+        .asks()
+}
+
+fn describe_result(operation: Operation) -> Operation {
+    operation.about("work", "Post a result")
+        .says("Answered once the result and all that follows from it are on disk. The same again is `duplicate`.")
+        .path("lease", LEASE, EXAMPLE_LEASE)
+        .body("how it ended", schema("Result"), json!({"result": "complete", "msg": "5 rows", "meta": {"rows": 5}}))
+        .up_to(MAX_RESULTS)
+        .answers(200, "taken", schema("Accepted"), json!({"accepted": true, "duplicate": false}))
+        .fails(&[Code::InvalidRequest, Code::LeaseUnknown, Code::TaskUnknown, Code::LeaseLost, Code::AlreadyFinished])
+        .asks()
+}
+
+fn describe_release(operation: Operation) -> Operation {
+    operation
+        .about("work", "Release a task")
+        .says("It is ready again after `delay`; the attempt isn't counted.")
+        .path("lease", LEASE, EXAMPLE_LEASE)
+        .optional_body("how long to wait", schema("Release"), json!({"delay": "10s"}))
+        .answers(200, "given back", schema("Released"), json!({"released": true}))
+        .fails(&[Code::InvalidRequest, Code::LeaseUnknown, Code::LeaseLost])
+        .asks()
+}

@@ -1,0 +1,56 @@
+//! REST: what workers and programs ask for, below `/api/v1`; health and metrics.
+
+mod alerts;
+mod audit;
+mod backload;
+mod chains;
+mod events;
+mod files;
+mod health;
+mod hooks;
+mod incidents;
+mod lease;
+mod metrics;
+mod phases;
+mod rerun;
+mod results;
+mod schemas;
+mod silences;
+mod slack;
+mod snapshots;
+mod stats;
+mod tasks;
+mod tokens;
+mod workflows;
+
+use flowlord_web_core::route::Route;
+
+pub use hooks::EXAMPLE_PUSH_TOKEN;
+pub use schemas::add_schemas;
+
+pub fn routes() -> Vec<Route> {
+    let modules: &[fn() -> Vec<Route>] = &[
+        lease::routes,
+        results::routes,
+        tasks::routes,
+        hooks::routes,
+        chains::routes,
+        files::routes,
+        rerun::routes,
+        workflows::routes,
+        phases::routes,
+        backload::routes,
+        alerts::routes,
+        incidents::routes,
+        silences::routes,
+        stats::routes,
+        events::routes,
+        audit::routes,
+        snapshots::routes,
+        tokens::routes,
+        health::routes,
+        metrics::routes,
+        slack::routes,
+    ];
+    modules.iter().flat_map(|routes| routes()).collect()
+}

@@ -1,0 +1,119 @@
+//! `GET /metrics`, as Prometheus reads it. What is counted as it happens is there already; what is a state is read now.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::Role;
+use flowlord_domain::ladder::Policy;
+use flowlord_messages::alerts::LadderStates;
+use flowlord_messages::changelog::ReadShipping;
+use flowlord_messages::schedule::NextRuns;
+use flowlord_messages::snapshots::{BackupState, ReadBackup};
+use flowlord_messages::stats::{Backlog, ReadBacklog};
+use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::openapi::Operation;
+use flowlord_web_core::problem::Answer;
+use flowlord_web_core::route::{Route, RouteClass};
+use flowlord_web_core::use_cases::health::ping_actors;
+use metrics::gauge;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::get("/metrics", Role::Viewer, metrics).class(RouteClass::Watch).documented(describe_metrics)]
+}
+
+/// Everything. What can't be read now is left out, and its actor is shown as down.
+pub(crate) async fn metrics(context: ContextRef) -> Answer {
+    let now = context.deps.kit.now();
+    let (backlog, ladders, backup, shipping, next_runs, (_, actors)) = tokio::join!(
+        context.deps.view_reader.call(ReadBacklog),
+        context.deps.alerts.call(LadderStates),
+        context.deps.backup.call(ReadBackup),
+        context.deps.shipper.call(ReadShipping),
+        context.deps.scheduler.call(NextRuns),
+        ping_actors(&context),
+    );
+    if let Ok(backlog) = backlog {
+        show_backlog(&context, &backlog, now);
+    }
+    for ladder in ladders.unwrap_or_default() {
+        let route = ladder.route;
+        gauge!("flowlord_alert_interval_seconds", "route" => route.clone()).set(seconds(ladder.interval));
+        let open = if ladder.incident_since.is_some() { 1.0 } else { 0.0 };
+        gauge!("flowlord_incident_open", "route" => route.clone()).set(open);
+        show_policy(route, ladder.policy);
+    }
+    if let Ok(backup) = backup {
+        show_backup(&backup, now);
+    }
+    if let Some(until) = shipping.ok().and_then(|shipping| shipping.until) {
+        gauge!("flowlord_backup_lag_seconds").set(seconds(now - until));
+    }
+    if let Ok(runs) = next_runs {
+        let late = runs.iter().filter_map(|run| run.next).map(|next| now - next).max();
+        gauge!("flowlord_scheduler_lag_seconds").set(late.map_or(0.0, seconds).max(0.0));
+    }
+    for (name, actor) in actors.as_object().into_iter().flatten() {
+        let up = if actor["status"] == "ok" { 1.0 } else { 0.0 };
+        gauge!("flowlord_actor_up", "actor" => name.clone()).set(up);
+        gauge!("flowlord_actor_restarts", "actor" => name.clone())
+            .set(actor["restarts"].as_f64().unwrap_or_default());
+    }
+    gauge!("flowlord_uptime_seconds").set(seconds(now - context.config.started_at));
+    let text = (context.config.metrics.0)();
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, kind)).body(text))
+}
+
+fn show_policy(route: String, policy: Policy) {
+    let Policy { min, max, factor_up, factor_down, quiet_ticks } = policy;
+    gauge!("flowlord_ladder_min_seconds", "route" => route.clone()).set(seconds(min));
+    gauge!("flowlord_ladder_max_seconds", "route" => route.clone()).set(seconds(max));
+    gauge!("flowlord_ladder_factor_up", "route" => route.clone()).set(factor_up.as_f64());
+    gauge!("flowlord_ladder_factor_down", "route" => route.clone()).set(factor_down.as_f64());
+    gauge!("flowlord_ladder_quiet_ticks", "route" => route).set(f64::from(quiet_ticks));
+}
+
+fn show_backlog(context: &WebContext, backlog: &Backlog, now: DateTime<Utc>) {
+    // A topic that has nothing ready any more shows zero, not what it had.
+    let mut shown = context.topics_shown();
+    shown.extend(backlog.ready.iter().map(|(topic, ..)| topic.clone()));
+    shown.extend(backlog.delayed.iter().chain(&backlog.leased).map(|(topic, _)| topic.clone()));
+    let of = |tasks: &[(String, u64)], topic: &String| {
+        number(tasks.iter().find(|(known, _)| known == topic).map_or(0, |(_, count)| *count))
+    };
+    for topic in shown.iter() {
+        let ready = backlog.ready.iter().find(|(known, ..)| known == topic);
+        let (count, age) = ready.map_or((0, 0.0), |(_, count, since)| (*count, seconds(now - *since)));
+        gauge!("flowlord_ready_tasks", "topic" => topic.clone()).set(number(count));
+        gauge!("flowlord_oldest_ready_age_seconds", "topic" => topic.clone()).set(age.max(0.0));
+        gauge!("flowlord_delayed_tasks", "topic" => topic.clone()).set(of(&backlog.delayed, topic));
+        gauge!("flowlord_leased_tasks", "topic" => topic.clone()).set(of(&backlog.leased, topic));
+    }
+    gauge!("flowlord_outbox_messages").set(number(backlog.messages));
+}
+
+fn show_backup(backup: &BackupState, now: DateTime<Utc>) {
+    if let Some(newest) = &backup.verified {
+        gauge!("flowlord_snapshot_age_seconds").set(seconds(now - newest.at));
+        gauge!("flowlord_snapshot_size_bytes").set(number(newest.bytes));
+    }
+    gauge!("flowlord_snapshot_failing").set(if backup.problem.is_some() { 1.0 } else { 0.0 });
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure to show")]
+fn number(count: u64) -> f64 {
+    count as f64
+}
+
+fn seconds(span: TimeDelta) -> f64 {
+    span.as_seconds_f64()
+}
+
+fn describe_metrics(operation: Operation) -> Operation {
+    operation.about("service", "Metrics for Prometheus").answers_text(
+        200,
+        "counters, gauges and histograms",
+        &["text/plain"],
+        "flowlord_commit_failures_total 0\n",
+    )
+}

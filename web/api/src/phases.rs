@@ -1,0 +1,99 @@
+//! Phases: paused, and let go on.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::Payload;
+use flowlord_domain::Role;
+use flowlord_kernel::Code;
+use flowlord_messages::audit::Action;
+use flowlord_messages::schedule::PausePhase;
+use flowlord_web_core::answer::json;
+use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::extract::{json_body, object};
+use flowlord_web_core::limits;
+use flowlord_web_core::openapi::{Operation, schema};
+use flowlord_web_core::params::Params;
+use flowlord_web_core::problem::Answer;
+use flowlord_web_core::route::Route;
+use flowlord_web_core::values::required;
+use flowlord_web_core::view::time::Stamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/api/v1/phases/pause", Role::Operator, pause)
+            .audited(Action::Pause)
+            .documented(describe_pause),
+        Route::post("/api/v1/phases/resume", Role::Operator, resume)
+            .audited(Action::Resume)
+            .documented(describe_resume),
+    ]
+}
+
+const EXAMPLE: &str = r#"{"workflow":"etl/daily.toml","task":"load:hourly"}"#;
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = PhaseName)]
+pub(crate) struct PhaseBody {
+    /// The workflow file.
+    #[schema(required, nullable = false)]
+    workflow: Option<String>,
+    /// Its topic, or topic and job, like `load:hourly`.
+    #[schema(required, nullable = false)]
+    task: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = PhaseState)]
+pub(crate) struct PhaseAnswer<'a> {
+    workflow: &'a str,
+    task: &'a str,
+    paused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::time)]
+    paused_since: Option<Stamp>,
+}
+
+/// Lets a phase start nothing new.
+pub(crate) async fn pause(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    set(&context, request, payload, true).await
+}
+
+/// Lets it go on.
+pub(crate) async fn resume(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    set(&context, request, payload, false).await
+}
+
+async fn set(context: &WebContext, request: HttpRequest, payload: Payload, paused: bool) -> Answer {
+    Params::none(&request)?;
+    let body = json_body(&request, payload).await?;
+    let phase: PhaseBody = object(&body, EXAMPLE)?;
+    let workflow = required("workflow", phase.workflow, "the workflow file, like \"etl/daily.toml\"")?;
+    let task = required("task", phase.task, "the phase, like \"load:hourly\"")?;
+    let ask = PausePhase { workflow: workflow.clone(), task: task.clone(), paused };
+    let since = context.deps.scheduler.call(ask).await?;
+    let (paused, paused_since) = (since.is_some(), since.map(Stamp));
+    json(StatusCode::OK, &PhaseAnswer { workflow: &workflow, task: &task, paused, paused_since })
+}
+
+fn describe_pause(operation: Operation) -> Operation {
+    describe(operation.about("workflows", "Pause a phase"), true)
+}
+
+fn describe_resume(operation: Operation) -> Operation {
+    describe(operation.about("workflows", "Resume a phase"), false).says(
+        "`missed` decides what becomes of the slots of the pause; other tasks that would have started become ready.",
+    )
+}
+
+fn describe(operation: Operation, paused: bool) -> Operation {
+    let example = json!({"workflow": "etl/main.toml", "task": "load", "paused": paused});
+    operation
+        .body("which phase", schema("PhaseName"), json!({"workflow": "etl/main.toml", "task": "load"}))
+        .answers(200, "the state of the phase", schema("PhaseState"), example)
+        .fails(&[Code::InvalidRequest, Code::WorkflowUnknown])
+        .asks()
+}

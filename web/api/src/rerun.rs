@@ -1,0 +1,319 @@
+//! Tasks: run again, one or many; cancelled.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::{Path, Payload};
+use flowlord_domain::query::Query;
+use flowlord_domain::{Attempt, Role, TaskState, Uid};
+use flowlord_kernel::{Code, Error};
+use flowlord_messages::audit::Action;
+use flowlord_messages::tasks::{FindTasks, LaterAttempts, TaskFilter, TaskPage};
+use flowlord_web_core::answer::json;
+use flowlord_web_core::audit_entry::AuditEntry;
+use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::extract::{from_json, json_body, object};
+use flowlord_web_core::limits;
+use flowlord_web_core::openapi::{Operation, schema, task_example};
+use flowlord_web_core::params::{Params, meant};
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+use flowlord_web_core::task_query as list;
+use flowlord_web_core::use_cases::tasks::{cancel_task, parse_uid, read_task, rerun_task, rerun_tasks};
+use flowlord_web_core::view::task::TaskView;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{
+    AdditionalProperties, AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/api/v1/tasks/rerun", Role::Operator, many)
+            .audited(Action::Rerun)
+            .documented(describe_many),
+        Route::post("/api/v1/tasks/{uid}/rerun", Role::Operator, one)
+            .audited(Action::Rerun)
+            .documented(describe_one),
+        Route::post("/api/v1/tasks/{uid}/cancel", Role::Operator, cancel)
+            .audited(Action::Cancel)
+            .documented(describe_cancel),
+    ]
+}
+
+/// How many tasks one request may have run again.
+const MOST: usize = 10_000;
+/// How many are read and stored at a time.
+const STEP: usize = 500;
+/// How many of them the answer shows.
+const SHOWN: usize = 1_000;
+/// What may choose them.
+const FILTERS: &[&str] = &["date", "from", "to", "type", "job", "result", "state", "id", "retry"];
+const EXAMPLE: &str = r#"{"date":"2026-01-15","result":"error","retry":"failed","execute":true}"#;
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Rerun)]
+pub(crate) struct RerunBody {
+    /// False for a dry run.
+    execute: Option<bool>,
+}
+
+/// Has one task run again; only with `"execute":false` it says which.
+pub(crate) async fn one(
+    context: ContextRef,
+    path: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
+    Params::none(&request)?;
+    let body = json_body(&request, payload).await?;
+    let uid = parse_uid(&path)?;
+    let RerunBody { execute } = object(&body, r#"{"execute":true}"#)?;
+    let task = read_task(&context, uid).await?;
+    if execute == Some(false) {
+        AuditEntry::nothing_changed(&request);
+        refuse_unfinished(&context, &task).await?;
+        return json(StatusCode::OK, &TaskView(&task));
+    }
+    json(StatusCode::CREATED, &TaskView(&rerun_task(&context, &task).await?))
+}
+
+/// As the database would refuse it.
+async fn refuse_unfinished(context: &WebContext, task: &Attempt) -> Result<(), Problem> {
+    let later = context.deps.view_reader.call(LaterAttempts { uids: vec![task.uid] }).await?.pop().flatten();
+    let last = match later {
+        Some(uid) => read_task(context, uid).await?,
+        None => task.clone(),
+    };
+    if last.state == TaskState::Done {
+        return Ok(());
+    }
+    let detail = format!("{} has no result yet: wait for it, or cancel it first", last.uid);
+    Err(Problem::new(Code::TaskUnfinished, detail))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Cancel)]
+pub(crate) struct CancelBody {
+    /// Why; it becomes the message of the task.
+    note: Option<String>,
+}
+
+/// Ends a task, or asks its worker to.
+pub(crate) async fn cancel(
+    context: ContextRef,
+    path: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
+    Params::none(&request)?;
+    let body = json_body(&request, payload).await?;
+    let uid = parse_uid(&path)?;
+    let CancelBody { note } = object(&body, r#"{"note":"the source is wrong"}"#)?;
+    json(StatusCode::OK, &TaskView(&cancel_task(&context, uid, note).await?))
+}
+
+/// What came of many.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = RerunTasks)]
+pub(crate) struct Many {
+    status: String,
+    /// How many were chosen.
+    count: usize,
+    created: usize,
+    /// How many have a later attempt: that one counts.
+    skipped: usize,
+    failed: Vec<Failed>,
+    /// In a dry run those that would run again, else the new ones; the first of them.
+    #[schema(value_type = Vec<TaskView>)]
+    tasks: Vec<Value>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RerunFailure)]
+struct Failed {
+    #[schema(schema_with = limits::uid)]
+    uid: Uid,
+    code: &'static str,
+    detail: String,
+}
+
+/// What chooses the tasks, and whether it is carried out.
+pub(crate) struct RerunFilter;
+
+impl ToSchema for RerunFilter {
+    fn name() -> Cow<'static, str> {
+        "RerunFilter".into()
+    }
+}
+
+impl PartialSchema for RerunFilter {
+    fn schema() -> RefOr<Schema> {
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        let filter = AnyOfBuilder::new().item(text()).item(ArrayBuilder::new().items(text()));
+        let filter = RefOr::from(filter);
+        let execute = ObjectBuilder::new()
+            .schema_type([Type::Boolean, Type::Null].into_iter().collect::<SchemaType>())
+            .description(Some("true carries it out; else it is a dry run"));
+        FILTERS
+            .iter()
+            .fold(ObjectBuilder::new(), |object, name| object.property(*name, filter.clone()))
+            .property("execute", execute)
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .into()
+    }
+}
+
+/// Has all tasks of a filter run again; by default only says which.
+pub(crate) async fn many(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let (filter, execute) = wanted(&body, request.query_string())?;
+    let (chosen, skipped) = choose(&context, filter).await?;
+    let mut many = Many { count: chosen.len(), skipped, ..Many::default() };
+    if !execute {
+        AuditEntry::nothing_changed(&request);
+        many.status = "dry run: nothing is rerun without \"execute\":true".to_owned();
+        many.tasks = chosen.iter().take(SHOWN).map(shown).collect::<Result<_, _>>()?;
+        return json(StatusCode::OK, &many);
+    }
+    for step in chosen.chunks(STEP) {
+        many.take(&context, step).await?;
+    }
+    many.status = format!("{}/{} tasks rerun", many.created, many.count);
+    let status = if many.failed.is_empty() { StatusCode::OK } else { StatusCode::MULTI_STATUS };
+    json(status, &many)
+}
+
+/// The filter may stand in the body, in the query string, or in both.
+fn wanted(body: &[u8], query: &str) -> Result<(TaskFilter, bool), Problem> {
+    let mut fields: BTreeMap<String, Value> = object(body, EXAMPLE)?;
+    let execute = match fields.remove("execute") {
+        None | Some(Value::Null) => false,
+        Some(execute) => from_json(execute.to_string().as_bytes())
+            .map_err(|_| Problem::invalid(format!("`execute` is {execute}: write true or false")))?,
+    };
+    if let Some(name) = fields.keys().find(|name| !FILTERS.contains(&name.as_str())) {
+        let hint = meant(name, &[FILTERS, &["execute"]].concat());
+        return Err(Problem::invalid(format!("unknown field `{name}`: {hint}")));
+    }
+    let mut params = Query::lenient(query);
+    for (name, value) in &fields {
+        for value in texts(name, value)? {
+            params.push(name, value);
+        }
+    }
+    let params = Params::parse(&params.encode(), FILTERS)?;
+    let mut filter = list::filter(&params)?;
+    if filter == TaskFilter::default() {
+        let detail = format!("name the tasks to rerun by at least one of {}", FILTERS.join(", "));
+        return Err(Problem::invalid(detail));
+    }
+    // Only what is finished can run again.
+    if filter.states.is_empty() {
+        filter.states = vec![TaskState::Done];
+    }
+    Ok((filter, execute))
+}
+
+fn texts<'a>(name: &str, value: &'a Value) -> Result<Vec<&'a str>, Problem> {
+    let wrong = || Problem::invalid(format!("`{name}` is {value}: write a text, or a list of texts"));
+    match value {
+        Value::String(text) => Ok(vec![text]),
+        Value::Array(list) => list.iter().map(|text| text.as_str().ok_or_else(wrong)).collect(),
+        _ => Err(wrong()),
+    }
+}
+
+/// The tasks of a filter, oldest first, without those that were tried again since; and how many those are.
+async fn choose(context: &WebContext, filter: TaskFilter) -> Result<(Vec<Attempt>, usize), Problem> {
+    let (mut chosen, mut skipped, mut step) = (Vec::new(), 0, FindTasks::oldest(filter, STEP));
+    loop {
+        let TaskPage { tasks, next, .. } = context.deps.view_reader.call(step.clone()).await?;
+        let later = LaterAttempts { uids: tasks.iter().map(|task| task.uid).collect() };
+        let later = context.deps.view_reader.call(later).await?;
+        let read = tasks.len();
+        let latest: Vec<_> =
+            tasks.into_iter().zip(later).filter(|(_, later)| later.is_none()).map(|(task, _)| task).collect();
+        skipped += read - latest.len();
+        chosen.extend(latest);
+        if chosen.len() > MOST {
+            let detail = format!("these are more than {MOST} tasks: choose fewer, by from and to");
+            return Err(Problem::invalid(detail));
+        }
+        if next.is_none() {
+            return Ok((chosen, skipped));
+        }
+        step.after = next;
+    }
+}
+
+impl Many {
+    /// Stores the new attempts of some. What was stored is told in any case.
+    async fn take(&mut self, context: &WebContext, step: &[Attempt]) -> Result<(), Problem> {
+        let answers = match rerun_tasks(context, step).await {
+            Ok(answers) => answers,
+            Err(err) if self.created == 0 && self.failed.is_empty() => return Err(err.into()),
+            Err(err) => vec![Err(err); step.len()],
+        };
+        for (task, answer) in step.iter().zip(answers) {
+            match answer {
+                Ok(new) => {
+                    self.created += 1;
+                    if self.tasks.len() < SHOWN {
+                        self.tasks.push(shown(&new)?);
+                    }
+                }
+                Err(Error { code, detail }) => {
+                    self.failed.push(Failed { uid: task.uid, code: code.as_str(), detail });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shown(task: &Attempt) -> Result<Value, Problem> {
+    serde_json::to_value(TaskView(&task.clone().listed()))
+        .map_err(|err| Problem::new(Code::Internal, format!("the task can't be written: {err}")))
+}
+
+fn describe_many(operation: Operation) -> Operation {
+    let none = json!({"status": "0/0 tasks rerun", "count": 0, "created": 0, "skipped": 0, "failed": [], "tasks": []});
+    operation.about("tasks", "Rerun tasks")
+            .says("Reruns the latest attempt of each task that a filter of `GET /api/v1/tasks` finds; a dry run unless `execute` is true.")
+            .body("which, and whether to do it", schema("RerunFilter"), json!({"date": "2026-01-15", "result": "error", "retry": "failed", "execute": true}))
+            .answers(200, "the tasks that are rerun, or would be", schema("RerunTasks"), none.clone())
+            .answers(207, "some could not be created", schema("RerunTasks"), none)
+            .fails(&[Code::InvalidRequest])
+            .asks()
+}
+
+fn describe_one(operation: Operation) -> Operation {
+    operation.about("tasks", "Rerun a task")
+            .says("A new attempt of the same chain, with all its retries before it. `\"execute\":false` makes a dry run: nothing is created, and the answer is the task that would be.")
+            .path("uid", "the attempt", "064c0953867001")
+            .optional_body("whether to do it; true by default", schema("Rerun"), json!({"execute": true}))
+            .answers(201, "the new attempt", schema("Task"), task_example())
+            .answers(200, "the task that would be rerun", schema("Task"), task_example())
+            .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::TaskUnfinished])
+            .asks()
+}
+
+fn describe_cancel(operation: Operation) -> Operation {
+    operation
+        .about("tasks", "Cancel a task")
+        .says(
+            "A waiting task ends at once; the worker of a leased one is told to stop at its next heartbeat.",
+        )
+        .path("uid", "the attempt", "064c0953867001")
+        .optional_body("why", schema("Cancel"), json!({"note": "the source is wrong"}))
+        .answers(200, "the task", schema("Task"), task_example())
+        .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::AlreadyFinished])
+        .asks()
+}

@@ -1,0 +1,327 @@
+//! Many results in one request, each judged alone.
+
+use std::sync::Arc;
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::Payload;
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::decide::Outcome;
+use flowlord_domain::foreign::ForeignTask;
+use flowlord_domain::query::Query;
+use flowlord_domain::task_doc::{parse_time, time_text};
+use flowlord_domain::{Ids as _, Role, Uid, envelope};
+use flowlord_kernel::Code;
+use flowlord_messages::results::{Claim, SubmitResults};
+use flowlord_messages::tasks::{Known, KnownTasks};
+use flowlord_web_core::answer::json;
+use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::doc::{Doc, Field};
+use flowlord_web_core::extract::{Form, MAX_RESULTS, first_byte, from_json, results_body};
+use flowlord_web_core::openapi::{Operation, schema};
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+use flowlord_web_core::values::check_name;
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::lease::{EXAMPLE_LEASE, lease_token};
+use crate::tasks::check_id;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::post("/api/v1/results", Role::Worker, results).work().documented(describe_results)]
+}
+
+/// Results in one request. More of them than this fit into a body only when they say nothing.
+const MAX_ITEMS: usize = 50_000;
+
+/// So far ahead of our clock may another one be that says when a task was created.
+const MOST_AHEAD: TimeDelta = TimeDelta::days(1);
+
+/// How results are sent.
+const FORMS: &str = "send an array of results, or one result per line";
+
+/// What became of the results.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = Results)]
+pub(crate) struct ResultsAnswer {
+    accepted: usize,
+    duplicates: usize,
+    #[schema(inline)]
+    rejected: Vec<Rejected>,
+}
+
+/// A result that wasn't taken.
+#[derive(Debug, Serialize, ToSchema)]
+struct Rejected {
+    /// Its place in the request, from 0.
+    index: usize,
+    code: &'static str,
+    detail: String,
+    /// It may be taken when it comes again.
+    #[serde(skip)]
+    is_temporary: bool,
+}
+
+impl ResultsAnswer {
+    pub(crate) fn reject(&mut self, index: usize, problem: &Problem) {
+        self.rejected.push(Rejected {
+            index,
+            code: problem.code().as_str(),
+            detail: problem.detail().to_owned(),
+            is_temporary: problem.is_temporary(),
+        });
+    }
+
+    /// Whether something was rejected that may be taken when it comes again.
+    pub(crate) fn should_come_again(&self) -> bool {
+        self.rejected.iter().any(|rejected| rejected.is_temporary)
+    }
+
+    pub(crate) fn rejected(&self) -> usize {
+        self.rejected.len()
+    }
+}
+
+/// One result that can be read.
+struct Item {
+    index: usize,
+    whose: Whose,
+    outcome: Outcome,
+}
+
+/// Whose result it is.
+enum Whose {
+    Claimed(Claim),
+    /// A done task without a lease, and its uid where that came with it.
+    Done(Option<Uid>, Arc<ForeignTask>),
+}
+
+/// Takes results under a lease and done tasks without one.
+pub(crate) async fn results(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    let adopt = adopts(request.query_string())?;
+    let (form, body) = results_body(&request, payload).await?;
+    json(StatusCode::OK, &take(&context, form, &body, adopt).await?)
+}
+
+/// Takes the results of a body, which may be in the envelope of a message bus.
+pub(crate) async fn take(
+    context: &WebContext,
+    form: Form,
+    body: &[u8],
+    adopt: bool,
+) -> Result<ResultsAnswer, Problem> {
+    let message = envelope::unwrap(body).map_err(|err| Problem::invalid(err.to_string()))?;
+    let texts = split(form, message.as_deref().unwrap_or(body))?;
+    if texts.len() > MAX_ITEMS {
+        let detail = format!("there are {} results: send at most {MAX_ITEMS} at once", texts.len());
+        return Err(Problem::new(Code::TooLarge, detail));
+    }
+    let mut answer = ResultsAnswer::default();
+    let mut items = Vec::with_capacity(texts.len());
+    for (index, text) in texts.into_iter().enumerate() {
+        match item(context, index, text) {
+            Ok(item) => items.push(item),
+            Err(problem) => answer.reject(index, &problem),
+        }
+    }
+    let results = claimed(context, items, adopt, &mut answer).await?;
+    submit(context, results, &mut answer).await?;
+    answer.rejected.sort_by_key(|rejected| rejected.index);
+    Ok(answer)
+}
+
+/// Whether done tasks that nobody created here are recorded. Other parameters are passed over: workers may be newer.
+pub(crate) fn adopts(query: &str) -> Result<bool, Problem> {
+    match Query::lenient(query).first("adopt") {
+        None | Some("" | "true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(text) => Err(Problem::invalid(format!("`adopt` is `{text}`: write true or false"))),
+    }
+}
+
+/// The texts of the single results. What holds no JSON at all fails as a whole.
+fn split(form: Form, body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
+    let first = first_byte(body);
+    if first == Some(b'[') || (first.is_none() && form == Form::Json) {
+        let items: Vec<&RawValue> = from_json(body)?;
+        return Ok(items.into_iter().map(|item| item.get().as_bytes()).collect());
+    }
+    let is_json = |text: &[u8]| serde_json::from_slice::<&RawValue>(text).is_ok();
+    if is_json(body) {
+        if first == Some(b'{') {
+            return Ok(vec![body]);
+        }
+        return Err(Problem::new(Code::InvalidJson, format!("a single value is not a result: {FORMS}")));
+    }
+    let lines: Vec<&[u8]> =
+        body.split(|byte| *byte == b'\n').filter(|line| first_byte(line).is_some()).collect();
+    if !lines.is_empty() && !lines.iter().any(|line| is_json(line)) {
+        return Err(Problem::new(Code::InvalidJson, format!("nothing in the body is JSON: {FORMS}")));
+    }
+    Ok(lines)
+}
+
+fn item(context: &WebContext, index: usize, text: &[u8]) -> Result<Item, Problem> {
+    if first_byte(text) != Some(b'{') {
+        let detail = "a result must be an object, like {\"lease\":\"…\",\"result\":\"complete\"}";
+        return Err(Problem::new(Code::InvalidJson, detail));
+    }
+    let mut doc: Doc<'_> = from_json(text)?;
+    let whose = whose(context, &mut doc)?;
+    Ok(Item { index, whose, outcome: doc.into_outcome()? })
+}
+
+fn whose(context: &WebContext, doc: &mut Doc<'_>) -> Result<Whose, Problem> {
+    if let Some(lease) = given(doc, Field::Lease) {
+        return Ok(Whose::Claimed(Claim::Lease(lease_token(lease)?)));
+    }
+    let uid = given(doc, Field::Uid).map(|uid| {
+        uid.parse::<Uid>()
+            .map_err(|_| unknown(format!("`{uid}` is not a uid: a uid is 14 hexadecimal digits")))
+    });
+    match (uid.transpose()?, given(doc, Field::Type), created(doc)) {
+        (Some(uid), Some(_), Ok(Some(created))) => {
+            Ok(Whose::Done(Some(uid), done_task(context, doc, created)))
+        }
+        (Some(uid), ..) => Ok(Whose::Claimed(Claim::Task(uid))),
+        (None, Some(_), Ok(Some(created))) => Ok(Whose::Done(None, done_task(context, doc, created))),
+        (None, _, Err(problem)) => Err(problem),
+        (None, ..) => Err(Problem::invalid(
+            "the task of this result is not named: write `lease`, or `uid`, or `type`, `job`, `id` and `created`",
+        )),
+    }
+}
+
+fn given<'a>(doc: &'a Doc<'_>, field: Field) -> Option<&'a str> {
+    doc.get(field).filter(|text| !text.is_empty())
+}
+
+/// When the task was created. A task that was written by hand may not say it: then when it was begun or ended, which is
+/// the same each time that its result comes.
+fn created(doc: &Doc<'_>) -> Result<Option<DateTime<Utc>>, Problem> {
+    let Some(text) = given(doc, Field::Created) else {
+        return Ok(doc.time(Field::Started, "started")?.or(doc.time(Field::Ended, "ended")?));
+    };
+    parse_time(text)
+        .map(Some)
+        .map_err(|_| Problem::invalid(format!("`created` is `{text}`: write it as it came with the task")))
+}
+
+fn done_task(context: &WebContext, doc: &mut Doc<'_>, created: DateTime<Utc>) -> Arc<ForeignTask> {
+    let id = doc.take(Field::Id);
+    let chain = if id.is_empty() { context.deps.kit.ids().chain(created) } else { id.clone() };
+    Arc::new(ForeignTask {
+        topic: doc.take(Field::Type),
+        job: doc.take(Field::Job),
+        id,
+        chain,
+        info: doc.take(Field::Info),
+        meta: doc.get(Field::Meta).unwrap_or_default().to_owned(),
+        created,
+    })
+}
+
+fn unknown(detail: String) -> Problem {
+    Problem::new(Code::TaskUnknown, detail)
+}
+
+/// Finds out whose result each is. What was recorded before counts as a duplicate.
+async fn claimed(
+    context: &WebContext,
+    items: Vec<Item>,
+    adopt: bool,
+    answer: &mut ResultsAnswer,
+) -> Result<Vec<(usize, Claim, Outcome)>, Problem> {
+    let mut known = known(context, &items).await?.into_iter();
+    let mut results = Vec::with_capacity(items.len());
+    for Item { index, whose, mut outcome } in items {
+        let task = match whose {
+            Whose::Claimed(claim) => {
+                results.push((index, claim, outcome));
+                continue;
+            }
+            Whose::Done(_, task) => task,
+        };
+        match (known.next(), adoptable(context, &task, adopt)) {
+            (Some(Known::Created(uid)), _) => results.push((index, Claim::Task(uid), outcome)),
+            (Some(Known::Recorded), _) => answer.duplicates += 1,
+            (_, Ok(())) => {
+                // It is the task's own.
+                outcome.meta.clear();
+                results.push((index, Claim::Foreign(task), outcome));
+            }
+            (_, Err(problem)) => answer.reject(index, &problem),
+        }
+    }
+    Ok(results)
+}
+
+/// What is known of the done tasks among them.
+async fn known(context: &WebContext, items: &[Item]) -> Result<Vec<Known>, Problem> {
+    let done = |item: &Item| match &item.whose {
+        Whose::Claimed(_) => None,
+        Whose::Done(uid, task) => Some((*uid, Arc::clone(task))),
+    };
+    let tasks: Vec<_> = items.iter().filter_map(done).collect();
+    if tasks.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(context.deps.reader.call(KnownTasks { tasks }).await?)
+}
+
+/// Refuses what can't be recorded as a task of this service.
+fn adoptable(context: &WebContext, task: &ForeignTask, adopt: bool) -> Result<(), Problem> {
+    if !adopt {
+        let detail = "no task has this type, job, id and created: send them as they came with the task";
+        return Err(unknown(detail.to_owned()));
+    }
+    check_name("topic", &task.topic)?;
+    if !task.job.is_empty() {
+        check_name("job", &task.job)?;
+    }
+    check_id(&task.id)?;
+    let latest = context.deps.kit.now() + MOST_AHEAD;
+    if !task.uid().is_writable() || task.created > latest {
+        let detail = format!(
+            "`created` is {}: it must be after 1970 and at most a day ahead of now; check the clock that wrote it",
+            time_text(task.created)
+        );
+        return Err(Problem::invalid(detail));
+    }
+    Ok(())
+}
+
+async fn submit(
+    context: &WebContext,
+    results: Vec<(usize, Claim, Outcome)>,
+    answer: &mut ResultsAnswer,
+) -> Result<(), Problem> {
+    if results.is_empty() {
+        return Ok(());
+    }
+    let (indexes, results): (Vec<_>, Vec<_>) =
+        results.into_iter().map(|(index, claim, outcome)| (index, (claim, outcome))).unzip();
+    let applied = context.deps.ingest.call(SubmitResults { results }).await?;
+    for (index, applied) in indexes.into_iter().zip(applied) {
+        match applied {
+            Ok(applied) if applied.duplicate => answer.duplicates += 1,
+            Ok(_) => answer.accepted += 1,
+            Err(err) => answer.reject(index, &err.into()),
+        }
+    }
+    Ok(())
+}
+
+fn describe_results(operation: Operation) -> Operation {
+    operation.about("work", "Post many results")
+        .says("An array, or one JSON value a line (`application/x-ndjson`): results under a lease, or done tasks in Task JSON. Each is judged alone. A done task that nobody created here is recorded, with all that follows from it. The body may be in the envelope of a Pub/Sub or SNS push.")
+        .query("adopt", "`false` rejects done tasks that nobody created here", json!({"type": "boolean"}))
+        .body("results", json!({"type": "array", "items": schema("ResultItem")}), json!([{"lease": EXAMPLE_LEASE, "result": "complete"}]))
+        .up_to(MAX_RESULTS)
+        .answers(200, "what became of each", schema("Results"), json!({"accepted": 1, "duplicates": 0, "rejected": []}))
+        .fails(&[Code::InvalidRequest])
+        .asks()
+}

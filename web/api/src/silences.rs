@@ -1,0 +1,147 @@
+//! Silences: made, listed, ended.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::{Path, Payload};
+use flowlord_domain::Role;
+use flowlord_kernel::Code;
+use flowlord_messages::audit::Action;
+use flowlord_messages::silences::{AddSilence, ListSilences, RemoveSilence};
+use flowlord_web_core::answer::{List, json};
+use flowlord_web_core::context::ContextRef;
+use flowlord_web_core::extract::{json_body, object};
+use flowlord_web_core::limits;
+use flowlord_web_core::openapi::{Operation, list_of, schema};
+use flowlord_web_core::params::Params;
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+use flowlord_web_core::values::matching::{MatchDoc, MatchText, by, note, until};
+use flowlord_web_core::values::{Span, required};
+use flowlord_web_core::view::alert::SilenceView;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/api/v1/silences", Role::Viewer, list).documented(describe_list),
+        Route::post("/api/v1/silences", Role::Operator, add)
+            .audited(Action::Silence)
+            .documented(describe_add),
+        Route::delete("/api/v1/silences/{id}", Role::Operator, remove)
+            .audited(Action::Silence)
+            .documented(describe_remove),
+    ]
+}
+
+const EXAMPLE: &str = r#"{"match":{"workflow":"etl/*"},"for":"4h","by":"ada","reason":"the source moves"}"#;
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewSilence {
+    #[serde(rename = "match", default)]
+    #[schema(value_type = MatchDoc)]
+    matching: MatchText,
+    #[schema(schema_with = limits::hold_time)]
+    r#for: Option<Span>,
+    #[schema(schema_with = limits::time)]
+    until: Option<String>,
+    #[schema(schema_with = limits::person_name)]
+    by: Option<String>,
+    #[schema(required, schema_with = limits::reason)]
+    reason: Option<String>,
+}
+
+/// Makes one: alerts that match are stored, and not told.
+pub(crate) async fn add(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    Params::none(&request)?;
+    let body = json_body(&request, payload).await?;
+    let wanted: NewSilence = object(&body, EXAMPLE)?;
+    let now = context.deps.kit.now();
+    let until = until(wanted.r#for, wanted.until.as_deref(), now)?;
+    let silence = AddSilence {
+        now,
+        matcher: wanted.matching.checked()?,
+        until: required("for", until, "how long the silence lasts, like \"4h\", or an end as `until`")?,
+        by: by(wanted.by, &request)?,
+        reason: required("reason", note("reason", wanted.reason)?, "why these alerts are not to be sent")?,
+    };
+    let silence = context.deps.writer.call(silence).await?;
+    log::info!(
+        "event=silence_added id={} match={:?} until={} by={:?}",
+        silence.id,
+        silence.matcher.to_string(),
+        silence.until,
+        silence.by
+    );
+    json(StatusCode::CREATED, &SilenceView::new(&silence, now))
+}
+
+/// Newest first; those that hold, or all.
+pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
+    let params = Params::parse(request.query_string(), &["all", "limit", "cursor"])?;
+    let limit = params.limit()?;
+    let now = context.deps.kit.now();
+    let at = (!params.switch("all")?).then_some(now);
+    let mut silences =
+        context.deps.view_reader.call(ListSilences { at, after: params.cursor()?, limit: limit + 1 }).await?;
+    let more = silences.len() > limit;
+    silences.truncate(limit);
+    let next = silences.last().filter(|_| more).map(|silence| silence.id.to_string());
+    let items = silences.iter().map(|silence| SilenceView::new(silence, now)).collect();
+    json(StatusCode::OK, &List { items, next })
+}
+
+/// Ends one. What it silenced isn't told afterwards.
+pub(crate) async fn remove(context: ContextRef, id: Path<String>) -> Answer {
+    let unknown = || {
+        let detail = format!("there is no silence `{id}`: GET /api/v1/silences lists the active ones");
+        Problem::new(Code::SilenceUnknown, detail)
+    };
+    let number = id.parse().map_err(|_| unknown())?;
+    let now = context.deps.kit.now();
+    let silence = context.deps.writer.call(RemoveSilence { now, id: number }).await?;
+    log::info!("event=silence_ended id={number}");
+    json(StatusCode::OK, &SilenceView::new(&silence, now))
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    operation
+        .about("alerts", "Silences")
+        .says("Newest first; those that hold, or with `all` also those that are over.")
+        .query("all", "also those that are over", json!({"type": "string", "enum": ["true", "false"]}))
+        .pages()
+        .answers(200, "silences", list_of("Silence"), json!({"items": [silence_example()], "next": null}))
+        .asks()
+}
+
+fn describe_add(operation: Operation) -> Operation {
+    operation
+        .about("alerts", "Silence alerts")
+        .says("Alerts that match are stored, and not told.")
+        .body(
+            "which, and for how long",
+            schema("NewSilence"),
+            json!({"match": {"workflow": "etl/*"}, "for": "4h", "by": "ada", "reason": "the source moves"}),
+        )
+        .answers(201, "the silence", schema("Silence"), silence_example())
+        .fails(&[Code::InvalidRequest, Code::TooManySilences])
+        .asks()
+}
+
+fn describe_remove(operation: Operation) -> Operation {
+    operation
+        .about("alerts", "End a silence")
+        .says("What it silenced isn't told afterwards.")
+        .path("id", "its number", "7")
+        .answers(200, "the silence as it ended", schema("Silence"), silence_example())
+        .fails(&[Code::SilenceUnknown])
+        .asks()
+}
+
+fn silence_example() -> Value {
+    json!({
+        "id": 7, "match": {"workflow": "etl/*"}, "from": "2026-03-02T12:00:00Z", "until": "2026-03-02T16:00:00Z",
+        "by": "ada", "reason": "the source moves", "holds": true,
+    })
+}

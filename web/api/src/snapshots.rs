@@ -1,0 +1,121 @@
+//! Copies of the database.
+
+use std::path::PathBuf;
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::Payload;
+use chrono::{DateTime, Utc};
+use flowlord_domain::Role;
+use flowlord_kernel::Code;
+use flowlord_messages::audit::Action;
+use flowlord_messages::snapshots::{ListSnapshots, Snapshot, TakeSnapshot};
+use flowlord_web_core::answer::json;
+use flowlord_web_core::context::ContextRef;
+use flowlord_web_core::extract::{json_body, object};
+use flowlord_web_core::limits;
+use flowlord_web_core::openapi::{Operation, schema};
+use flowlord_web_core::params::Params;
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+use flowlord_web_core::view::time::Stamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/api/v1/snapshots", Role::Viewer, list).documented(describe_list),
+        Route::post("/api/v1/snapshots", Role::Admin, take)
+            .audited(Action::Snapshot)
+            .documented(describe_take),
+    ]
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewSnapshot {
+    /// An absolute path on the machine of the service.
+    #[schema(value_type = Option<String>)]
+    to: Option<PathBuf>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Snapshot)]
+pub(crate) struct SnapshotView {
+    location: String,
+    #[schema(schema_with = limits::time)]
+    at: Stamp,
+    bytes: u64,
+    /// Whether it was read back and found whole.
+    verified: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = SnapshotList)]
+pub(crate) struct SnapshotsView {
+    items: Vec<SnapshotView>,
+    #[schema(required)]
+    next: Option<String>,
+    /// When the next one is made.
+    #[schema(required, schema_with = limits::time_or_null)]
+    due: Option<Stamp>,
+    /// Why the last one failed.
+    #[schema(required)]
+    problem: Option<String>,
+}
+
+impl From<Snapshot> for SnapshotView {
+    fn from(snapshot: Snapshot) -> Self {
+        let Snapshot { location, at, bytes, verified } = snapshot;
+        Self { location, at: Stamp(at), bytes, verified }
+    }
+}
+
+/// Takes one now, and answers when it is checked and on disk.
+pub(crate) async fn take(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    Params::none(&request)?;
+    let body = json_body(&request, payload).await?;
+    let NewSnapshot { to } = object(&body, r#"{} or {"to":"/backup/now.db"}"#)?;
+    if let Some(to) = to.as_ref().filter(|to| !to.is_absolute()) {
+        let detail = format!("to: `{}` isn't absolute: this service has a folder of its own", to.display());
+        return Err(Problem::invalid(detail));
+    }
+    let taken = context.deps.backup.call(TakeSnapshot { to }).await?;
+    json(StatusCode::CREATED, &SnapshotView::from(taken))
+}
+
+/// Those that are there, newest first: as many as are kept, so there is never a second page.
+pub(crate) async fn list(context: ContextRef) -> Answer {
+    let listed = context.deps.backup.call(ListSnapshots).await?;
+    let due: Option<DateTime<Utc>> = listed.next;
+    let items = listed.items.into_iter().map(SnapshotView::from).collect();
+    json(StatusCode::OK, &SnapshotsView { items, next: None, due: due.map(Stamp), problem: listed.problem })
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    operation
+        .about("service", "Snapshots")
+        .says("Those that are kept, newest first, and when the next one is made.")
+        .answers(
+            200,
+            "snapshots",
+            schema("SnapshotList"),
+            json!({"items": [snapshot_example()], "next": null, "due": null, "problem": null}),
+        )
+        .asks()
+}
+
+fn describe_take(operation: Operation) -> Operation {
+    operation
+        .about("service", "Take a snapshot")
+        .says("Answered when it is checked and on disk.")
+        .optional_body("where; in its usual place unless given", schema("NewSnapshot"), json!({}))
+        .answers(201, "taken", schema("Snapshot"), snapshot_example())
+        .fails(&[Code::InvalidRequest])
+        .asks()
+}
+
+fn snapshot_example() -> Value {
+    json!({"location": "/backup/flowlord-20260302T120000Z.db", "at": "2026-03-02T12:00:00Z", "bytes": 4096, "verified": true})
+}

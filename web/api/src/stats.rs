@@ -1,0 +1,43 @@
+//! Totals of a day.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use flowlord_domain::Role;
+use flowlord_kernel::Code;
+use flowlord_messages::stats::DayStats;
+use flowlord_web_core::answer::json;
+use flowlord_web_core::context::ContextRef;
+use flowlord_web_core::openapi::{Operation, schema};
+use flowlord_web_core::params::Params;
+use flowlord_web_core::problem::Answer;
+use flowlord_web_core::route::Route;
+use flowlord_web_core::view::stats::StatsView;
+use serde_json::json;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::view("/api/v1/stats", Role::Viewer, stats).documented(describe_stats)]
+}
+
+/// By hour, and by type and job.
+pub(crate) async fn stats(context: ContextRef, request: HttpRequest) -> Answer {
+    let params = Params::parse(request.query_string(), &["date"])?;
+    let day = params.date()?.unwrap_or_else(|| context.deps.kit.now().date_naive());
+    let stats = context.deps.view_reader.call(DayStats { day }).await?;
+    json(StatusCode::OK, &StatsView::new(day, &stats))
+}
+
+fn describe_stats(operation: Operation) -> Operation {
+    let counts = json!({"total": 7, "complete": 3, "error": 1, "alert": 1, "warn": 1, "running": 1});
+    operation
+        .about("service", "Totals of a day")
+        .says("In all, per hour, and by type and job, per hour of creation.")
+        .query("date", "a UTC day; today unless given", json!({"type": "string", "format": "date"}))
+        .answers(
+            200,
+            "totals",
+            schema("Stats"),
+            json!({"date": "2026-03-02", "totals": counts, "hours": [], "tasks": []}),
+        )
+        .fails(&[Code::InvalidRequest])
+        .asks()
+}

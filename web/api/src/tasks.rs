@@ -1,0 +1,229 @@
+//! Tasks: created, listed, looked at.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::{Path, Payload};
+use chrono::{DateTime, Utc};
+use flowlord_domain::query::Query;
+use flowlord_domain::{Attempt, Ids as _, Lane, NewTask, Role, search};
+use flowlord_kernel::{Code, IdGenerator};
+use flowlord_messages::audit::Action;
+use flowlord_messages::tasks::{AttemptsById, CreateTasks, IdempotencyKey, TaskSort};
+use flowlord_web_core::answer::{List, LookedList, json};
+use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::doc::{Doc, Field};
+use flowlord_web_core::extract::{first_byte, from_json, json_body, object};
+use flowlord_web_core::limits::{self, MAX_CHAIN_BYTES, MAX_IDEMPOTENCY_KEY_CHARACTERS};
+use flowlord_web_core::openapi::{
+    Operation, day_schema, json_of, list_of, one_of, schema, task_example, texts,
+};
+use flowlord_web_core::params::Params;
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+use flowlord_web_core::task_query as list;
+use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
+use flowlord_web_core::values::{check_name, required};
+use flowlord_web_core::view::task::TaskView;
+use flowlord_web_core::view::time::Stamp;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/api/v1/tasks", Role::Worker, create)
+            .work()
+            .audited(Action::Create)
+            .documented(describe_create),
+        Route::view("/api/v1/tasks", Role::Viewer, list).documented(describe_list),
+        Route::view("/api/v1/tasks/{uid}", Role::Viewer, one).documented(describe_one),
+    ]
+}
+
+const EXAMPLE: &str = r#"{"type":"load","info":"?date=2026-01-15"}"#;
+
+/// Stores new tasks: all or none.
+pub(crate) async fn create(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let idempotency = idempotency(&request, &body)?;
+    let now = context.deps.kit.now();
+    let is_list = first_byte(&body) == Some(b'[');
+    let tasks = if is_list {
+        let texts: Vec<&RawValue> = from_json(&body)?;
+        let numbered = texts.into_iter().enumerate();
+        let read =
+            |text: &RawValue| new_task(object(text.get().as_bytes(), EXAMPLE)?, now, &context.deps.kit.ids());
+        numbered
+            .map(|(index, text)| read(text).map_err(|problem| at(index, &problem)))
+            .collect::<Result<Vec<_>, _>>()?
+    } else {
+        vec![new_task(object(&body, EXAMPLE)?, now, &context.deps.kit.ids())?]
+    };
+    store(&context, tasks, is_list, now, idempotency).await
+}
+
+fn at(index: usize, problem: &Problem) -> Problem {
+    Problem::new(problem.code(), format!("[{index}]: {}", problem.detail()))
+}
+
+async fn store(
+    context: &WebContext,
+    tasks: Vec<NewTask>,
+    is_list: bool,
+    now: DateTime<Utc>,
+    idempotency: Option<IdempotencyKey>,
+) -> Answer {
+    if tasks.is_empty() {
+        return created(&[], true);
+    }
+    let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
+    let create = CreateTasks { now, tasks, slot: None, idempotency, alerts: Vec::new() };
+    let stored = context.deps.writer.call(create).await?;
+    if !stored.repeated && expected.iter().map(|task| task.uid).eq(stored.uids.iter().copied()) {
+        return created(&expected, is_list);
+    }
+    let attempts = context.deps.view_reader.call(AttemptsById { uids: stored.uids }).await?;
+    created(&attempts.into_iter().flatten().collect::<Vec<_>>(), is_list)
+}
+
+fn created(tasks: &[Attempt], is_list: bool) -> Answer {
+    match tasks.first() {
+        Some(task) if !is_list => json(StatusCode::CREATED, &TaskView(task)),
+        _ => json(StatusCode::CREATED, &List { items: tasks.iter().map(TaskView).collect(), next: None }),
+    }
+}
+
+fn new_task(mut doc: Doc<'_>, now: DateTime<Utc>, mint: &IdGenerator) -> Result<NewTask, Problem> {
+    let mut ids = mint.clone();
+    let given = |field| doc.get(field).filter(|text| !text.is_empty());
+    check_name("topic", required("type", given(Field::Type), "the topic, like \"load\"")?)?;
+    required("info", doc.get(Field::Info), "what the worker is to do, like \"?date=2026-01-15\"")?;
+    if let Some(job) = given(Field::Job) {
+        check_name("job", job)?;
+    }
+    if given(Field::Result).is_some() {
+        return Err(Problem::invalid(
+            "`result` is set: post done tasks to /api/v1/results; leave it out to create a new task",
+        ));
+    }
+    check_id(given(Field::Id).unwrap_or_default())?;
+    check_meta(given(Field::Meta).unwrap_or_default())?;
+    let not_before = doc.time(Field::NotBefore, "not_before")?.filter(|at| *at > now);
+    let id = given(Field::Id).is_none().then(|| ids.chain(now));
+    Ok(NewTask {
+        uid: ids.uid(now),
+        topic: doc.take(Field::Type),
+        job: doc.take(Field::Job),
+        id: id.unwrap_or_else(|| doc.take(Field::Id)),
+        info: doc.take(Field::Info),
+        meta: doc.take(Field::Meta),
+        workflow: String::new(),
+        parent: None,
+        retry: 0,
+        not_before,
+        lane: Lane::Live,
+    })
+}
+
+/// Refuses chain ids that are too long.
+pub(crate) fn check_id(id: &str) -> Result<(), Problem> {
+    if id.len() > MAX_CHAIN_BYTES {
+        return Err(Problem::invalid(format!(
+            "`id` has {} bytes: at most {MAX_CHAIN_BYTES} are allowed",
+            id.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Only what holds one of these characters can be unreadable.
+fn check_meta(meta: &str) -> Result<(), Problem> {
+    if !meta.contains(['%', ';']) {
+        return Ok(());
+    }
+    Query::parse(meta).map(drop).map_err(|err| Problem::invalid(format!("`meta`: {err}")))
+}
+
+fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<IdempotencyKey>, Problem> {
+    let key = idempotency_key(request)?;
+    Ok(key.map(|key| IdempotencyKey { key: key.to_owned(), digest: digest(body) }))
+}
+
+/// What a client calls a request that it may send again.
+pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Problem> {
+    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=MAX_IDEMPOTENCY_KEY_CHARACTERS).contains(&key.len()));
+    key.map(Some).ok_or_else(|| {
+        Problem::invalid(format!(
+            "`Idempotency-Key` must be 1 to {MAX_IDEMPOTENCY_KEY_CHARACTERS} visible ASCII characters"
+        ))
+    })
+}
+
+/// FNV-1a: the same in every version of the program, which the standard library's hashes needn't be.
+fn digest(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// A page of tasks.
+pub(crate) async fn list(context: ContextRef, request: HttpRequest) -> Answer {
+    let params = Params::parse(request.query_string(), list::PARAMETERS)?;
+    let page = context.deps.view_reader.call(list::query(&params)?).await?;
+    let next = page.next.map(|next| next.to_string());
+    let items = page.tasks.iter().map(TaskView).collect();
+    json(StatusCode::OK, &LookedList { items, next, looked_until: page.looked_until.map(Stamp) })
+}
+
+pub(crate) async fn one(context: ContextRef, path: Path<String>) -> Answer {
+    json(StatusCode::OK, &TaskView(&read_task(&context, parse_uid(&path)?).await?))
+}
+
+fn describe_create(operation: Operation) -> Operation {
+    let one_or_many = json!({"anyOf": [schema("NewTask"), {"type": "array", "items": schema("NewTask")}]});
+    let stored = json!({"anyOf": [schema("Task"), list_of("Task")]});
+    operation.about("work", "Create tasks")
+        .says("One task, or an array of which all or none are stored. One is answered as a task, many as a list.")
+        .header("Idempotency-Key", "the same request with the same key is carried out once", json_of(limits::idempotency_key()))
+        .body("tasks", one_or_many, json!({"type": "load", "info": "?date=2026-01-15", "meta": {"file": "a.csv"}}))
+        .answers(201, "stored", stored, json!({
+            "type": "load", "info": "?date=2026-01-15", "created": "2026-03-02T12:00:00.000001Z", "id": "0195c2e0",
+            "uid": "064c0953867001", "state": "ready", "attempt": 1, "delivery": 0,
+        }))
+        .fails(&[Code::InvalidRequest, Code::InvalidTopic, Code::IdempotencyConflict])
+        .asks()
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    let sorts = TaskSort::ALL.map(TaskSort::as_str);
+    operation.about("tasks", "Find tasks")
+        .says(
+            "A page reads a bounded number of tasks. One with `looked_until` did not read all that may match, \
+             and may have few or none: `next` continues there. By `created` the order is that of the whole range; any \
+             other `sort` orders pieces of the newest tasks that fit, one piece after the other.",
+        )
+        .query("date", "a UTC day of creation", day_schema())
+        .query("from", "created at or after; a time, or a day", json!({"type": "string"}))
+        .query("to", "created before; a time, or a day", json!({"type": "string"}))
+        .query("type", "topics", texts())
+        .query("job", "jobs", texts())
+        .query("result", "how they ended; running: not yet", one_of(&["complete", "error", "warn", "alert", "running"]))
+        .query("state", "where they stand", one_of(&["ready", "delayed", "leased", "done"]))
+        .query("id", "chains", texts())
+        .query("retry", "failed: dead letters, which are not tried again", json!({"type": "string", "enum": ["failed"]}))
+        .query("q", "words that must all be there, \"a phrase\", field:value, -not", json!({"type": "string", "maxLength": search::MAX_BYTES}))
+        .query("sort", "by what", json!({"type": "string", "enum": sorts, "default": "created"}))
+        .query("order", "the least first, or the greatest", json!({"type": "string", "enum": ["asc", "desc"], "default": "desc"}))
+        .pages()
+        .answers(200, "tasks", schema("TaskList"), json!({"items": [task_example()], "next": null}))
+        .asks()
+}
+
+fn describe_one(operation: Operation) -> Operation {
+    operation
+        .about("tasks", "Read a task")
+        .path("uid", "the attempt", "064c0953867001")
+        .answers(200, "the attempt", schema("Task"), task_example())
+        .fails(&[Code::TaskUnknown])
+        .asks()
+}

@@ -1,0 +1,107 @@
+//! Workflow files: phases, how they are, when they run.
+
+use actix_web::http::StatusCode;
+use actix_web::web::Path;
+use flowlord_domain::Role;
+use flowlord_domain::workflow::Finding;
+use flowlord_kernel::Code;
+use flowlord_messages::audit::Action;
+use flowlord_messages::workflows::Reload;
+use flowlord_web_core::answer::{List, json};
+use flowlord_web_core::context::ContextRef;
+use flowlord_web_core::openapi::{Operation, list_of, schema};
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+use flowlord_web_core::use_cases::workflows::read_workflows;
+use flowlord_web_core::view::workflow::{FileView, FindingDoc, broken_views, file_view};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/api/v1/workflows", Role::Viewer, list).documented(describe_list),
+        Route::view("/api/v1/workflows/{file:.*}", Role::Viewer, one).documented(describe_one),
+        Route::post("/api/v1/workflows/refresh", Role::Operator, refresh)
+            .audited(Action::Refresh)
+            .documented(describe_refresh),
+    ]
+}
+
+pub(crate) async fn list(context: ContextRef) -> Answer {
+    let (current, times) = read_workflows(&context).await?;
+    let files = current.workflows.files().iter();
+    let mut items: Vec<FileView<'_>> = files.map(|file| file_view(&current, file, &times)).collect();
+    items.extend(broken_views(&current));
+    items.sort_by_key(|item| item.file);
+    json(StatusCode::OK, &List { items, next: None })
+}
+
+pub(crate) async fn one(context: ContextRef, path: Path<String>) -> Answer {
+    let path = path.into_inner();
+    let (current, times) = read_workflows(&context).await?;
+    if let Some(file) = current.workflows.file(&path) {
+        return json(StatusCode::OK, &file_view(&current, file, &times));
+    }
+    let broken = broken_views(&current).into_iter().find(|view| view.file == path);
+    let broken = broken.ok_or_else(|| {
+        Problem::new(
+            Code::WorkflowUnknown,
+            format!("there is no workflow file `{path}`; GET /api/v1/workflows lists them"),
+        )
+    })?;
+    json(StatusCode::OK, &broken)
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Refreshed)]
+pub(crate) struct RefreshAnswer {
+    added: Vec<String>,
+    changed: Vec<String>,
+    removed: Vec<String>,
+    #[schema(value_type = Vec<FindingDoc>)]
+    broken: Vec<Finding>,
+}
+
+/// Looks at the files now.
+pub(crate) async fn refresh(context: ContextRef) -> Answer {
+    let found = context.deps.library.call(Reload).await?;
+    let (added, changed, removed, broken) = (found.added, found.changed, found.removed, found.broken);
+    json(StatusCode::OK, &RefreshAnswer { added, changed, removed, broken })
+}
+
+fn describe_list(operation: Operation) -> Operation {
+    operation
+        .about("workflows", "Workflow files")
+        .says("Each with its phases, what its author should know, and when it runs.")
+        .answers(200, "the files", list_of("Workflow"), json!({"items": [workflow_example()], "next": null}))
+        .asks()
+}
+
+fn describe_one(operation: Operation) -> Operation {
+    operation
+        .about("workflows", "Read a workflow file")
+        .path("file", "its path below the workflow root, with its slashes", "etl/main.toml")
+        .answers(200, "the file", schema("Workflow"), workflow_example())
+        .fails(&[Code::WorkflowUnknown])
+        .asks()
+}
+
+fn describe_refresh(operation: Operation) -> Operation {
+    operation
+        .about("workflows", "Reload workflows")
+        .answers(
+            200,
+            "what changed",
+            schema("Refreshed"),
+            json!({"added": ["a.toml"], "changed": [], "removed": [], "broken": []}),
+        )
+        .asks()
+}
+
+fn workflow_example() -> Value {
+    json!({"file": "etl/main.toml", "status": "ok", "findings": [], "phases": [{
+        "task": "extract:orders", "rule": "cron=0 * * * *", "retry": 2, "template": "?h={hh}", "line": 1,
+        "status": "ok", "paused": false, "next": "2026-03-02T13:00:00Z", "children": ["load"],
+    }]})
+}

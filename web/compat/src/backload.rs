@@ -1,0 +1,187 @@
+//! `POST /backload`: what would be created, or was.
+//!
+//! An answer may have a million tasks, so it is written piece by piece.
+
+use std::sync::Arc;
+
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::web::{Bytes, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use flowlord_domain::backload::{Only, Request};
+use flowlord_domain::{NewTask, Role};
+use flowlord_kernel::Code;
+use flowlord_messages::audit::Action;
+use flowlord_messages::backloads::{Failure, Finished, MAX_FAILURES, Planned};
+use flowlord_web_core::answer::json_text;
+use flowlord_web_core::audit_entry::AuditEntry;
+use flowlord_web_core::context::ContextRef;
+use flowlord_web_core::extract::{json_body, object};
+use flowlord_web_core::openapi::{Operation, schema};
+use flowlord_web_core::problem::Answer;
+use flowlord_web_core::route::Route;
+use flowlord_web_core::use_cases::backloads::{
+    ExecutedBackload, STEP, broken_off, execute_backload, plan_backload, preview_backload,
+};
+use futures_util::stream::try_unfold;
+use serde::Serialize;
+use serde_json::json;
+
+use super::{compact, time};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/backload", Role::Operator, backload)
+            .audited(Action::Backload)
+            .documented(describe_backload),
+    ]
+}
+
+const EXAMPLE: &str = r#"{"task":"load","from":"2026-01-01","to":"2026-01-31"}"#;
+
+/// As the reference system has it: what it passes over, this does, too.
+async fn backload(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let wanted: Request = object(&body, EXAMPLE)?;
+    let (execute, background) = (wanted.execute, wanted.background);
+    let planned = plan_backload(&context, wanted).await?;
+    if execute {
+        return Ok(executed_answer(&execute_backload(&context, planned, background).await?));
+    }
+    AuditEntry::nothing_changed(&request);
+    Ok(dry_run(context, planned))
+}
+
+/// Where an answer that is being written stands.
+enum Writing {
+    Begin,
+    Tasks { next: usize, written: usize, failed: Vec<Failure> },
+    End,
+}
+
+/// All tasks of a dry run in one JSON document; made as the client reads them.
+fn dry_run(context: ContextRef, planned: Arc<Planned>) -> HttpResponse {
+    let text = try_unfold(Writing::Begin, move |writing| {
+        let (context, planned) = (context.clone(), Arc::clone(&planned));
+        async move {
+            let total = planned.plan.count();
+            // With `only` it isn't known before all was looked up.
+            let counted = planned.plan.order().only == Only::All;
+            Ok::<_, std::io::Error>(match writing {
+                Writing::Begin => {
+                    let status = status(false, &planned.message);
+                    let text = begin(&status, counted.then_some(total));
+                    Some((Bytes::from(text), Writing::Tasks { next: 0, written: 0, failed: Vec::new() }))
+                }
+                Writing::Tasks { next, written, failed } if next >= total => {
+                    let text = end(written > 0, (!counted).then_some(written), &failed);
+                    Some((Bytes::from(text), Writing::End))
+                }
+                Writing::Tasks { next, written, mut failed } => {
+                    let page = preview_backload(&context, &planned, next, STEP)
+                        .await
+                        .map_err(|problem| broken_off(&problem))?;
+                    let text = tasks(&page.tasks, written == 0);
+                    let room = MAX_FAILURES.saturating_sub(failed.len());
+                    failed.extend(page.failed.into_iter().take(room));
+                    let written = written + page.tasks.len();
+                    Some((Bytes::from(text), Writing::Tasks { next: page.next, written, failed }))
+                }
+                Writing::End => None,
+            })
+        }
+    });
+    HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
+        .streaming(text)
+}
+
+fn describe_backload(operation: Operation) -> Operation {
+    operation.about("kept", "Create a backload")
+        .body("which stretch", schema("BackloadRequest"), json!({"task": "load", "template": "?date={yyyy}-{mm}-{dd}", "by": "day", "from": "2026-01-01", "to": "2026-01-31"}))
+        .answers(200, "the tasks", json!({"type": "object"}), json!({"Status": "DRY RUN ONLY", "Count": 0, "Tasks": []}))
+        .answers(202, "it goes on in the background", json!({"type": "object"}), json!({}))
+        .answers(207, "some tasks could not be created", json!({"type": "object"}), json!({}))
+        .fails(&[Code::InvalidRequest, Code::InvalidTopic, Code::WorkflowUnknown])
+        .asks()
+}
+
+/// The same, as the reference system tells it.
+fn executed_answer(executed: &ExecutedBackload) -> HttpResponse {
+    let Finished { created, failed, .. } = &executed.finished;
+    let all_well = !executed.goes_on && failed.is_empty();
+    let status = if all_well { status(true, &executed.planned.message) } else { executed.status() };
+    // As many as there are tasks, unless some were left out on purpose.
+    let count = if executed.finished.skipped > 0 { created.len() } else { executed.planned.plan.count() };
+    executed.located(json_text(executed.status_code(), answer(&status, count, created, failed)))
+}
+
+/// Task JSON as the reference system wrote it.
+#[derive(Serialize)]
+struct Task<'a> {
+    #[serde(rename = "type")]
+    topic: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    job: &'a str,
+    info: &'a str,
+    created: String,
+    id: &'a str,
+    meta: &'a str,
+}
+
+/// Beyond what the reference system tells: only there when something failed.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Failed<'a> {
+    index: usize,
+    reason: &'a str,
+}
+
+/// The status of a dry run, or of one in which all went well.
+#[must_use]
+pub fn status(executed: bool, message: &str) -> String {
+    format!("{}: {message}", if executed { "Executed" } else { "DRY RUN ONLY" })
+}
+
+/// Begins an answer; the count is told at its end when it isn't known before.
+fn begin(status: &str, count: Option<usize>) -> String {
+    let count = count.map(|count| format!(r#""Count":{count},"#)).unwrap_or_default();
+    format!(r#"{{"Status":{},{count}"Tasks":"#, compact(&status))
+}
+
+/// Some more tasks; `first` is set for the first ones of an answer.
+fn tasks(tasks: &[NewTask], first: bool) -> String {
+    let written = tasks.iter().map(|task| {
+        compact(&Task {
+            topic: &task.topic,
+            job: &task.job,
+            info: &task.info,
+            created: time(task.uid.created()),
+            id: &task.id,
+            meta: &task.meta,
+        })
+    });
+    let mut text = String::new();
+    for (number, task) in written.enumerate() {
+        text.push(if first && number == 0 { '[' } else { ',' });
+        text.push_str(&task);
+    }
+    text
+}
+
+/// Ends an answer: as Go does, no tasks are `null`.
+fn end(any: bool, count: Option<usize>, failed: &[Failure]) -> String {
+    let mut text = if any { "]" } else { "null" }.to_owned();
+    if let Some(count) = count {
+        text.push_str(&format!(r#","Count":{count}"#));
+    }
+    if !failed.is_empty() {
+        let failed: Vec<_> = failed.iter().map(|f| Failed { index: f.index, reason: &f.why }).collect();
+        text.push_str(&format!(r#","Failed":{}"#, compact(&failed)));
+    }
+    text + "}"
+}
+
+#[must_use]
+pub fn answer(status: &str, count: usize, created: &[NewTask], failed: &[Failure]) -> String {
+    begin(status, Some(count)) + &tasks(created, true) + &end(!created.is_empty(), None, failed)
+}

@@ -1,0 +1,333 @@
+//! Paths of the reference system, for programs that were written for it.
+
+use std::collections::BTreeSet;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use actix_web::web::Path;
+use actix_web::{HttpRequest, HttpResponse};
+use flowlord_domain::{Ids as _, Role, TaskResult};
+use flowlord_kernel::Code;
+use flowlord_messages::audit::Action;
+use flowlord_messages::history::RemoveOld;
+use flowlord_messages::outbox::{AwaitMessage, Colour, EnqueueMessage, Fate, NewMessage, Payload};
+use flowlord_messages::snapshots::BackUp;
+use flowlord_messages::stats::DayStats;
+use flowlord_messages::tasks::{Chain, FindTasks, TaskFilter};
+use flowlord_messages::workflows::{CurrentWorkflows, ReadWorkflow, Reload};
+use flowlord_web_core::answer::json_text;
+use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::openapi::Operation;
+use flowlord_web_core::params::day;
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+use flowlord_web_core::use_cases::workflows::read_workflows;
+use serde::Serialize;
+use serde_json::json;
+
+use super::{info, pretty, task, time};
+use crate::info::{Service, stamp};
+use crate::recap::Recap;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/info", Role::Viewer, show_info).documented(describe_info),
+        Route::view("/recap", Role::Viewer, recap).documented(describe_recap),
+        Route::view("/task/{id:.*}", Role::Viewer, show_task).documented(describe_task),
+        Route::get_or_post("/refresh", Role::Operator, refresh)
+            .audited(Action::Refresh)
+            .documented(describe_refresh),
+        Route::get_or_post("/notify", Role::Operator, notify)
+            .audited(Action::Notify)
+            .documented(describe_notify),
+        Route::view("/workflow", Role::Viewer, workflow_root).documented(describe_workflow_root),
+        Route::view("/workflow/{path:.*}", Role::Viewer, workflow).documented(describe_workflow),
+    ]
+}
+
+/// Attempts that `/recap` reads at a time.
+const STEP: usize = 1_000;
+
+async fn show_info(context: ContextRef) -> Answer {
+    let (current, times) = read_workflows(&context).await?;
+    let service = Service {
+        version: &context.config.version,
+        up: context.deps.kit.now() - context.config.started_at,
+        next_look: current.next_look,
+        last_look: current.looked_at,
+    };
+    let info = info::info(&service, &current.workflows, |phase| times.runs(phase));
+    Ok(json_text(StatusCode::OK, info))
+}
+
+/// The attempts of a chain; zero values for one that nobody knows.
+async fn show_task(context: ContextRef, path: Path<String>) -> Answer {
+    let id = path.into_inner();
+    let attempts =
+        if id.is_empty() { Vec::new() } else { context.deps.view_reader.call(Chain { id }).await? };
+    Ok(json_text(StatusCode::OK, task::chain(&attempts)))
+}
+
+/// How today's tasks ended, as text or, when nothing but JSON is accepted, as that.
+pub(crate) async fn recap(context: ContextRef, request: HttpRequest) -> Answer {
+    let recap = read_recap(&context).await?;
+    if request.headers().get(ACCEPT).is_some_and(|accept| accept == "application/json") {
+        return Ok(json_text(StatusCode::OK, recap.json()));
+    }
+    Ok(text(recap.text()))
+}
+
+/// Totals come from the rollups; only of what ended are the attempts read, in steps.
+async fn read_recap(context: &WebContext) -> Result<Recap, Problem> {
+    let today = context.deps.kit.now().date_naive();
+    let mut recap = Recap::new(&context.deps.view_reader.call(DayStats { day: today }).await?);
+    let (from, to) = day(today);
+    let filter = TaskFilter {
+        from: Some(from),
+        to: Some(to),
+        results: vec![TaskResult::Complete, TaskResult::Error],
+        ..TaskFilter::default()
+    };
+    let mut step = FindTasks::oldest(filter, STEP);
+    loop {
+        let page = context.deps.view_reader.call(step.clone()).await?;
+        page.tasks.iter().for_each(|task| recap.add(task));
+        if page.next.is_none() {
+            return Ok(recap);
+        }
+        step.after = page.next;
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Refreshed {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<String>,
+    cache: &'static str,
+    updated: String,
+}
+
+/// Looks at the workflow files now. A file that doesn't load fails the request, as ever; the others count.
+pub(crate) async fn refresh(context: ContextRef, request: HttpRequest) -> Answer {
+    context.hosts.may_change(request.headers())?;
+    let found = context.deps.library.call(Reload).await?;
+    if let Some(first) = found.broken.first() {
+        let more = match found.broken.len() {
+            1 => String::new(),
+            count => format!(" (and {} more)", count - 1),
+        };
+        return Err(Problem::invalid(format!(
+            "{first}{more}: the last good version stays in use until it is fixed"
+        )));
+    }
+    let mut files = found.added;
+    files.extend(found.changed);
+    files.sort();
+    files.extend(found.removed.into_iter().map(|path| format!("-{path}")));
+    let updated = time(context.deps.kit.now());
+    // As ever, a refresh is also when old history leaves and a snapshot is made; neither is waited for.
+    let cache = if context.deps.retention.hint(RemoveOld) {
+        "history older than history.retention is being removed"
+    } else {
+        "history older than history.retention is removed after midnight"
+    };
+    context.deps.backup.hint(BackUp);
+    Ok(json_text(StatusCode::OK, pretty(&Refreshed { files, cache, updated })))
+}
+
+/// Sends a message to Slack, to see whether it gets there.
+pub(crate) async fn notify(context: ContextRef, request: HttpRequest) -> Answer {
+    context.hosts.may_change(request.headers())?;
+    if !context.config.slack {
+        return Err(Problem::invalid(
+            "Slack is not configured: set notify.url, or notify.token and notify.channel, and restart",
+        ));
+    }
+    let now = context.deps.kit.now();
+    let payload = Payload {
+        headline: format!("Test message of flowlord on {}", context.config.host),
+        lines: vec![stamp(&context.config.version, now - context.config.started_at)],
+        link: None,
+        footer: "asked for by /notify".to_owned(),
+        colour: Colour::Green,
+        incident: None,
+    };
+    let payload = serde_json::to_string(&payload)
+        .map_err(|err| Problem::new(Code::Internal, format!("the message can't be written: {err}")))?;
+    let message = NewMessage {
+        route: "default".to_owned(),
+        kind: "test".to_owned(),
+        key: format!("test:{}", context.deps.kit.ids().uid(now)),
+        payload,
+    };
+    let id = context.deps.writer.call(EnqueueMessage { now, message }).await?;
+    arrived(context.deps.notifier.call(AwaitMessage { id }).await?)
+}
+
+/// What became of the message, in words. It isn't lost in any case: it comes when it can.
+fn arrived(fate: Fate) -> Answer {
+    let failed = |detail: String| Err(Problem::new(Code::SlackFailed, detail));
+    match fate {
+        Fate::Arrived => Ok(text("sent: Slack took the message\n".to_owned())),
+        Fate::Refused { error, retry_at } => {
+            failed(format!("the message didn't arrive: {error}; it is sent again from {} on", time(retry_at)))
+        }
+        Fate::Unknown { error, retry_at } => failed(format!(
+            "it is unknown whether the message arrived: {error}; it is sent again, and says so, from {} on",
+            time(retry_at)
+        )),
+        Fate::Waits { ahead: 0, .. } => Ok(waits("no attempt was made yet")),
+        Fate::Waits { ahead, error } => {
+            let why = error.map(|error| format!(", and of the first one Slack said: {error}"));
+            let are = if ahead == 1 { "message is" } else { "messages are" };
+            Ok(waits(&format!("{ahead} {are} sent before it{}", why.unwrap_or_default())))
+        }
+    }
+}
+
+fn waits(why: &str) -> HttpResponse {
+    let mut answer = text(format!("stored, and not sent yet: {why}\n"));
+    *answer.status_mut() = StatusCode::ACCEPTED;
+    answer
+}
+
+/// The files and folders of the workflow root.
+pub(crate) async fn workflow_root(context: ContextRef) -> Answer {
+    listing(&context, "").await
+}
+
+/// A file as it was when it loaded last, or what a folder holds.
+pub(crate) async fn workflow(context: ContextRef, path: Path<String>) -> Answer {
+    let path = path.into_inner();
+    if path.split(['/', '\\']).any(|part| part == "..") {
+        return Err(missing(&path));
+    }
+    let path = path.trim_matches('/');
+    if path.is_empty() {
+        return listing(&context, path).await;
+    }
+    let Some(record) = context.deps.view_reader.call(ReadWorkflow { path: path.to_owned() }).await? else {
+        return listing(&context, path).await;
+    };
+    if record.content.is_empty() && !record.problem.is_empty() {
+        let detail = format!("`{path}` never loaded: {}", record.problem);
+        return Err(Problem::new(Code::WorkflowUnknown, detail));
+    }
+    let content_type = match path.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("toml") => "application/toml",
+        Some("json") => "application/json",
+        Some("yaml" | "yml") => "text/x-yaml",
+        _ => TEXT,
+    };
+    Ok(typed(content_type, record.content))
+}
+
+/// Also files that never loaded: they are there, after all.
+async fn listing(context: &WebContext, folder: &str) -> Answer {
+    let current = context.deps.library.call(CurrentWorkflows).await?;
+    let loaded = current.workflows.files().iter().map(|file| file.path.as_str());
+    let broken = current.broken.iter().map(|finding| finding.file.as_str());
+    let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+    let below = loaded.chain(broken).filter_map(|path| path.strip_prefix(&prefix));
+    let names: BTreeSet<String> = below
+        .map(|rest| match rest.split_once('/') {
+            Some((folder, _)) => format!("{prefix}{folder}/\n"),
+            None => format!("{prefix}{rest}\n"),
+        })
+        .collect();
+    if names.is_empty() && !folder.is_empty() {
+        return Err(missing(folder));
+    }
+    Ok(text(names.into_iter().collect()))
+}
+
+fn missing(path: &str) -> Problem {
+    let detail = format!("there is no workflow file or folder `{path}`; GET /workflow lists them");
+    Problem::new(Code::WorkflowUnknown, detail)
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+fn text(body: String) -> HttpResponse {
+    typed(TEXT, body)
+}
+
+fn typed(content_type: &'static str, body: String) -> HttpResponse {
+    HttpResponse::Ok().insert_header((CONTENT_TYPE, HeaderValue::from_static(content_type))).body(body)
+}
+
+fn describe_info(operation: Operation) -> Operation {
+    operation
+        .about("kept", "Upcoming slots")
+        .answers(
+            200,
+            "files, phases and their times",
+            json!({"type": "object"}),
+            json!({"app_name": "flowlord", "workflow": {}}),
+        )
+        .asks()
+}
+
+fn describe_recap(operation: Operation) -> Operation {
+    operation
+        .about("kept", "How today's tasks ended")
+        .says("Text, or JSON when `Accept` is exactly `application/json`.")
+        .answers_text(200, "by task and job", &["text/plain"], "load:daily\n")
+        .or_as("application/json", json!({"type": "object"}))
+        .asks()
+}
+
+fn describe_task(operation: Operation) -> Operation {
+    operation
+        .about("kept", "The attempts of a chain")
+        .says("Zero values for one that nobody knows.")
+        .path("id", "the chain", "chain-1")
+        .answers(
+            200,
+            "the attempts",
+            json!({"type": "object"}),
+            json!({"LastUpdate": "2026-03-02T12:00:00Z", "Completed": true, "Events": []}),
+        )
+        .asks()
+}
+
+fn describe_refresh(operation: Operation) -> Operation {
+    operation.about("kept", "Reload workflows")
+        .says("Also removes old history and takes a snapshot. 400 while any file doesn't load; the others are still used.")
+        .answers(200, "what changed", json!({"type": "object"}), json!({"Files": ["a.toml"], "Cache": "…", "Updated": "2026-03-02T12:00:00Z"}))
+        .fails(&[Code::InvalidRequest])
+        .asks()
+}
+
+fn describe_notify(operation: Operation) -> Operation {
+    operation
+        .about("kept", "Send a test message to Slack")
+        .says("400 when no Slack is configured.")
+        .answers_text(200, "Slack took it", &["text/plain"], "sent: Slack took the message\n")
+        .answers_text(
+            202,
+            "stored, and not sent yet",
+            &["text/plain"],
+            "stored, and not sent yet: no attempt was made yet\n",
+        )
+        .fails(&[Code::InvalidRequest, Code::SlackFailed])
+        .asks()
+}
+
+fn describe_workflow_root(operation: Operation) -> Operation {
+    operation
+        .about("kept", "Files and folders of the workflow root")
+        .answers_text(200, "one a line", &["text/plain"], "etl/\nmain.toml\n")
+        .asks()
+}
+
+fn describe_workflow(operation: Operation) -> Operation {
+    let types = ["text/plain", "application/toml", "application/json", "text/x-yaml"];
+    operation
+        .about("kept", "A file as it was when it loaded last, or what a folder holds")
+        .path("path", "below the workflow root", "etl/main.toml")
+        .answers_text(200, "its content", &types, "[[phase]]\n")
+        .fails(&[Code::WorkflowUnknown])
+        .asks()
+}

@@ -1,0 +1,209 @@
+//! `GET /recap`: how the tasks of a day ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use flowlord_domain::query::Query;
+use flowlord_domain::{Attempt, TaskResult, dates, duration, task_time};
+use flowlord_messages::stats::Stats;
+use serde::Serialize;
+
+use super::compact;
+
+/// Averages are of hundredths of a second, as the reference system's.
+const PRECISION: i64 = 10_000_000;
+
+/// A day by task and job. Counts come from the day's totals, times from the attempts that ended.
+#[derive(Debug, Default)]
+pub struct Recap {
+    groups: BTreeMap<String, Group>,
+}
+
+/// The tasks of a name.
+#[derive(Debug, Default)]
+struct Group {
+    complete: Ended,
+    error: Ended,
+    runs: Runs,
+}
+
+/// How many ended one way, and the times that they are about. A time that comes twice is told once, so a set
+/// holds no more than there are hours to tell of.
+#[derive(Debug, Default)]
+struct Ended {
+    count: u64,
+    times: BTreeSet<DateTime<Utc>>,
+}
+
+/// How long they ran.
+#[derive(Debug, Default)]
+struct Runs {
+    min: TimeDelta,
+    max: TimeDelta,
+    sum: i64,
+    count: i64,
+}
+
+/// `topic:job`, without the colons at its end.
+#[must_use]
+pub fn key(topic: &str, job: &str) -> String {
+    format!("{topic}:{job}").trim_end_matches(':').to_owned()
+}
+
+impl Recap {
+    /// A day of these totals.
+    #[must_use]
+    pub fn new(stats: &Stats) -> Self {
+        let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+        for row in &stats.rows {
+            let group = groups.entry(key(&row.topic, &row.job)).or_default();
+            group.complete.count += row.counts.complete;
+            group.error.count += row.counts.error;
+        }
+        Self { groups }
+    }
+
+    /// Adds what an attempt of that day says beyond its being counted.
+    pub fn add(&mut self, attempt: &Attempt) {
+        let group = self.groups.entry(key(&attempt.topic, &attempt.job)).or_default();
+        let time = task_time::task_time(&attempt.info, &Query::lenient(&attempt.meta)).unwrap_or(no_time());
+        match attempt.result {
+            Some(TaskResult::Complete) => {
+                group.complete.times.insert(time);
+                if let Some((started, ended)) = attempt.started.zip(attempt.ended) {
+                    group.runs.add(ended - started);
+                }
+            }
+            Some(TaskResult::Error) => {
+                group.error.times.insert(time);
+            }
+            _ => {}
+        }
+    }
+
+    #[must_use]
+    pub fn json(&self) -> String {
+        #[derive(Serialize)]
+        struct GroupJson {
+            min: String,
+            max: String,
+            avg: String,
+            complete: EndedJson,
+            error: EndedJson,
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct EndedJson {
+            count: u64,
+            times: String,
+        }
+        let ended = |ended: &Ended| EndedJson { count: ended.count, times: ended.ranges() };
+        let group = |group: &Group| GroupJson {
+            min: duration::print(group.runs.min),
+            max: duration::print(group.runs.max),
+            avg: duration::print(group.runs.average()),
+            complete: ended(&group.complete),
+            error: ended(&group.error),
+        };
+        compact(&self.groups.iter().map(|(key, own)| (key, group(own))).collect::<BTreeMap<_, _>>())
+    }
+
+    /// As text, by name.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for (key, Group { complete, error, runs }) in &self.groups {
+            let [min, max, avg] = [runs.min, runs.max, runs.average()].map(duration::go_string);
+            let _ = write!(text, "{key}\n\tmin: {min} max: {max} avg: {avg}");
+            for (label, ended) in [("Complete", complete), ("Error", error)] {
+                if ended.count > 0 {
+                    let _ = write!(text, "\n\t{label}: {} {}", ended.count, ended.ranges());
+                }
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+impl Ended {
+    fn ranges(&self) -> String {
+        dates::print_dates(self.times.iter().copied())
+    }
+}
+
+impl Runs {
+    fn add(&mut self, ran: TimeDelta) {
+        (self.min, self.max) = match self.count {
+            0 => (ran, ran),
+            _ => (self.min.min(ran), self.max.max(ran)),
+        };
+        let nanos = ran.num_nanoseconds().unwrap_or(i64::MAX);
+        self.sum = self.sum.saturating_add(nanos / PRECISION);
+        self.count += 1;
+    }
+
+    fn average(&self) -> TimeDelta {
+        let average = self.sum.checked_div(self.count).unwrap_or(0);
+        TimeDelta::nanoseconds(average.saturating_mul(PRECISION))
+    }
+}
+
+/// Go's zero time: the reference system tells it of tasks that are about no time.
+fn no_time() -> DateTime<Utc> {
+    let day = NaiveDate::from_ymd_opt(1, 1, 1).unwrap_or_default();
+    day.and_time(NaiveTime::MIN).and_utc()
+}
+
+#[cfg(test)]
+mod tests {
+    use flowlord_messages::stats::{Counts, StatsRow};
+    use flowlord_testkit::sample::finished;
+
+    use super::*;
+
+    fn recap() -> Recap {
+        let row = |hour, topic: &str, counts| StatsRow {
+            hour,
+            topic: topic.to_owned(),
+            job: String::new(),
+            counts,
+            run_millis: 0,
+        };
+        let counts = |complete, error| Counts { total: 9, complete, error, alert: 0, warn: 0 };
+        let rows =
+            vec![row(1, "load", counts(2, 0)), row(3, "load", counts(1, 1)), row(3, "idle", counts(0, 0))];
+        let mut recap = Recap::new(&Stats { rows });
+        for (n, result, seconds) in
+            [(1, TaskResult::Complete, 3), (2, TaskResult::Complete, 5), (3, TaskResult::Error, 9)]
+        {
+            let mut task = finished(n);
+            task.job.clear();
+            task.result = Some(result);
+            task.ended = task.started.map(|started| started + TimeDelta::seconds(seconds));
+            recap.add(&task);
+        }
+        recap
+    }
+
+    #[test]
+    fn totals_of_hours_add_up_and_names_without_results_are_there() {
+        insta::assert_snapshot!(recap().json(), @r#"{"idle":{"min":"0s","max":"0s","avg":"0s","complete":{"Count":0,"Times":""},"error":{"Count":0,"Times":""}},"load":{"min":"3s","max":"5s","avg":"4s","complete":{"Count":3,"Times":"2026/03/02T00"},"error":{"Count":1,"Times":"2026/03/02T00"}}}"#);
+    }
+
+    #[test]
+    fn the_text_leaves_out_what_did_not_happen() {
+        let idle = "idle\n\tmin: 0s max: 0s avg: 0s\n";
+        let load = "load\n\tmin: 3s max: 5s avg: 4s\n\tComplete: 3 2026/03/02T00\n\tError: 1 2026/03/02T00\n";
+        assert_eq!(recap().text(), format!("{idle}{load}"));
+    }
+
+    #[test]
+    fn run_times_beyond_all_measure_end_at_the_largest() {
+        let mut runs = Runs::default();
+        runs.add(TimeDelta::MAX);
+        runs.add(TimeDelta::MAX);
+        assert_eq!(runs.average(), TimeDelta::nanoseconds(i64::MAX / PRECISION * PRECISION));
+    }
+}

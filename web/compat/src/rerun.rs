@@ -1,0 +1,91 @@
+//! `POST /rerun`: a task that is named as the reference system names it.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::Payload;
+use chrono::{DateTime, SubsecRound as _, Utc};
+use flowlord_domain::task_doc::parse_time;
+use flowlord_domain::{Attempt, Role};
+use flowlord_kernel::Code;
+use flowlord_messages::audit::Action;
+use flowlord_messages::tasks::Chain;
+use flowlord_web_core::answer::json;
+use flowlord_web_core::context::ContextRef;
+use flowlord_web_core::extract::{json_body, object};
+use flowlord_web_core::limits;
+use flowlord_web_core::openapi::{Operation, json_of, schema, task_example};
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+use flowlord_web_core::use_cases::tasks::rerun_task;
+use flowlord_web_core::view::task::TaskView;
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::{PartialSchema as _, ToSchema};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::post("/rerun", Role::Operator, rerun).audited(Action::Rerun).documented(describe_rerun)]
+}
+
+/// The reference system's way to name a task.
+#[derive(Debug, Deserialize, ToSchema)]
+struct RerunBody {
+    #[serde(rename = "type", default)]
+    #[schema(required)]
+    topic: String,
+    #[serde(default)]
+    job: String,
+    #[serde(default)]
+    #[schema(required)]
+    id: String,
+    #[serde(default)]
+    #[schema(required, schema_with = limits::time)]
+    created: String,
+}
+
+const EXAMPLE: &str = r#"{"type":"load","job":"daily","id":"…","created":"2026-01-15T05:00:00Z"}"#;
+
+/// As in the reference system: a task is named by its type, job, id and the time of its creation.
+async fn rerun(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    let body = json_body(&request, payload).await?;
+    let wanted: RerunBody = object(&body, EXAMPLE)?;
+    for (name, text) in [("type", &wanted.topic), ("id", &wanted.id), ("created", &wanted.created)] {
+        if text.is_empty() {
+            return Err(Problem::invalid(format!("`{name}` is missing: send the task like {EXAMPLE}")));
+        }
+    }
+    let created = parse_time(&wanted.created).map_err(|_| {
+        Problem::invalid(format!("`created` is `{}`: write it as the task has it", wanted.created))
+    })?;
+    let attempts = context.deps.view_reader.call(Chain { id: wanted.id.clone() }).await?;
+    let named = attempts.into_iter().filter(|task| task.topic == wanted.topic && task.job == wanted.job);
+    let task = of_that_time(named.collect(), created).ok_or_else(|| {
+        let detail =
+            format!("no task `{}` of that type and job was created at {}", wanted.id, wanted.created);
+        Problem::new(Code::TaskUnknown, detail)
+    })?;
+    json(StatusCode::OK, &TaskView(&rerun_task(&context, &task).await?))
+}
+
+/// The one of that very time; else, as old clients know whole seconds only, the last one of that second.
+fn of_that_time(mut tasks: Vec<Attempt>, created: DateTime<Utc>) -> Option<Attempt> {
+    let exact = tasks.iter().position(|task| task.uid.created() == created);
+    let within = || tasks.iter().rposition(|task| task.uid.created().trunc_subsecs(0) == created);
+    let at = exact.or_else(within)?;
+    Some(tasks.swap_remove(at))
+}
+
+fn describe_rerun(operation: Operation) -> Operation {
+    operation
+        .about("kept", "Rerun a task")
+        .says("Named by what the reference system knows of it.")
+        .body(
+            "which",
+            json_of(RerunBody::schema()),
+            json!({
+                "type": "load", "job": "daily", "id": "chain-1", "created": "2026-03-02T12:00:00Z",
+            }),
+        )
+        .answers(200, "the new task", schema("Task"), task_example())
+        .fails(&[Code::InvalidRequest, Code::TaskUnknown, Code::TaskUnfinished])
+        .asks()
+}

@@ -1,0 +1,62 @@
+//! What a handler adds to the entry of its request in the audit log.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use actix_web::{HttpMessage as _, HttpRequest};
+
+/// The longest path and the longest body in an entry, in characters.
+const MAX_CHARS: usize = 1_000;
+
+/// An entry that is being written. Kept in the request's extensions meanwhile.
+#[derive(Debug, Clone, Default)]
+pub struct AuditEntry(Rc<RefCell<AuditNotes>>);
+
+/// What is known of the change by now.
+#[derive(Debug, Default)]
+pub struct AuditNotes {
+    /// The body of the request.
+    pub detail: String,
+    pub nothing_changed: bool,
+}
+
+impl AuditEntry {
+    /// Notes the body of the request.
+    pub fn note(request: &HttpRequest, body: &[u8]) {
+        if let Some(Self(notes)) = request.extensions().get() {
+            notes.borrow_mut().detail = shortened(&String::from_utf8_lossy(body));
+        }
+    }
+
+    /// Says that the request was only a question, like a dry run.
+    pub fn nothing_changed(request: &HttpRequest) {
+        if let Some(Self(notes)) = request.extensions().get() {
+            notes.borrow_mut().nothing_changed = true;
+        }
+    }
+
+    pub fn take(self) -> AuditNotes {
+        self.0.take()
+    }
+}
+
+/// A text as an entry has it.
+pub fn shortened(text: &str) -> String {
+    let mut shown: String = text.trim().chars().take(MAX_CHARS).collect();
+    if shown.len() < text.trim().len() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_body_is_shortened_and_says_so() {
+        assert_eq!(shortened(" {\"a\":1}\n"), "{\"a\":1}");
+        let long = shortened(&"é".repeat(MAX_CHARS + 1));
+        assert_eq!((long.chars().count(), long.ends_with('…')), (MAX_CHARS + 1, true));
+    }
+}

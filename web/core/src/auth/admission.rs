@@ -1,0 +1,151 @@
+//! Which requests are let in: by their token or session, and the role of their route.
+
+use std::net::IpAddr;
+
+use actix_web::dev::ServiceRequest;
+use actix_web::http::Method;
+use actix_web::http::header::{ACCEPT, AUTHORIZATION, HeaderMap};
+use actix_web::{HttpMessage as _, HttpRequest};
+use flowlord_domain::Role;
+use flowlord_kernel::Code;
+use flowlord_messages::tokens::TokenHash;
+
+use super::caller::{Caller, Who};
+use super::hooks;
+use super::session::{COOKIE, Session};
+use super::tokens::hash_of;
+use crate::context::WebContext;
+use crate::problem::Problem;
+use crate::route::RouteMatch;
+
+/// Lets a request in, or says why not.
+pub async fn admit(
+    context: &WebContext,
+    request: &ServiceRequest,
+    found: &RouteMatch<'_>,
+) -> Result<Caller, Problem> {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let from = context.config.access.proxies.client(peer, request.headers());
+    if let Some(token) = hooks::token(request.match_info().as_str()) {
+        return admit_push(context, token, from).await;
+    }
+    let presented = presented(request);
+    let anyone = Caller { who: None, from };
+    // The commonest case on loopback: nothing to look up.
+    if presented.is_none() && context.config.access.anonymous {
+        return Ok(anyone);
+    }
+    let needed = match found.role {
+        None => return Ok(anyone),
+        Some(_) if found.is_watch() && context.config.access.open_metrics => return Ok(anyone),
+        Some(needed) => needed,
+    };
+    let Some(presented) = presented else { return Err(unauthorized("there is no token in it")) };
+    let who = identify(context, &presented, from).await?;
+    if !who.role.covers(needed) {
+        let detail = format!(
+            "{} is the token of a {}: {} {} needs the role {needed}",
+            who.name,
+            who.role,
+            request.method(),
+            found.pattern.unwrap_or_default()
+        );
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    Ok(Caller { who: Some(who), from })
+}
+
+/// Lets in who has the token of a hook's address. That is always needed, also where anyone may do everything: the address
+/// is what others send to.
+async fn admit_push(context: &WebContext, token: &str, from: Option<IpAddr>) -> Result<Caller, Problem> {
+    let who = identify(context, &Presented::Token(hash_of(token)), from).await.map_err(|problem| {
+        match problem.code() {
+            Code::Unauthorized => Problem::new(
+                Code::Unauthorized,
+                "the token in the address isn't known: it was removed, or is mistyped. `flowlord token add NAME \
+                 --role push` makes one",
+            ),
+            _ => problem,
+        }
+    })?;
+    if who.role != Role::Push {
+        let detail = format!(
+            "{} is the token of a {}: an address may hold only one of the role push, which is good for nothing else. \
+             Replace it: others may have seen it there",
+            who.name, who.role
+        );
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    Ok(Caller { who: Some(who), from })
+}
+
+/// What the one who asks may do.
+pub fn role(context: &WebContext, request: &HttpRequest) -> Option<Role> {
+    let known = request.extensions().get::<Caller>().and_then(|caller| Some(caller.who.as_ref()?.role));
+    known.or_else(|| context.config.access.anonymous.then_some(Role::Admin))
+}
+
+/// Whether the one who asks may change what an operator may, so that a page offers it.
+pub fn may_change(context: &WebContext, request: &HttpRequest) -> bool {
+    role(context, request).is_some_and(|role| role.covers(Role::Operator))
+}
+
+/// What a request shows for itself.
+enum Presented {
+    Token(TokenHash),
+    Session(Session),
+    /// Something that can't be read as either.
+    Neither,
+}
+
+fn presented(request: &ServiceRequest) -> Option<Presented> {
+    if let Some(header) = request.headers().get(AUTHORIZATION) {
+        let token = header.to_str().ok().and_then(|text| text.split_once(' '));
+        return Some(match token {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                Presented::Token(hash_of(token.trim()))
+            }
+            _ => Presented::Neither,
+        });
+    }
+    let cookie = request.cookie(COOKIE)?;
+    Some(Session::read(cookie.value()).map_or(Presented::Neither, Presented::Session))
+}
+
+async fn identify(context: &WebContext, presented: &Presented, from: Option<IpAddr>) -> Result<Who, Problem> {
+    let now = context.deps.kit.now();
+    let known = match presented {
+        Presented::Token(hash) => {
+            // Before the token is looked at, so that guessing on is no use.
+            context.failures.check(from, now)?;
+            context.tokens.by_hash(hash).await?
+        }
+        // An old session is no guess: it sends people to the login page, as often as they come.
+        Presented::Session(session) => {
+            let owner = context.tokens.by_name(&session.name).await?;
+            return owner
+                .filter(|owner| session.is_good(&owner.hash, now))
+                .map(|owner| owner.who())
+                .ok_or_else(|| unauthorized("the session has ended: log in again"));
+        }
+        Presented::Neither => None,
+    };
+    known.ok_or_else(|| {
+        context.failures.count(from, now);
+        unauthorized("its token isn't known: it was removed, or is mistyped")
+    })
+}
+
+fn unauthorized(why: &str) -> Problem {
+    let detail = format!(
+        "the request isn't let in: {why}. Send `Authorization: Bearer TOKEN`; `flowlord token add NAME --role ROLE` \
+         makes one"
+    );
+    Problem::new(Code::Unauthorized, detail)
+}
+
+/// Whether a person's browser asks for a page, who is better served by the login page than by a problem document.
+pub fn wants_page(method: &Method, headers: &HeaderMap) -> bool {
+    let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    method == Method::GET && accepts.contains("text/html")
+}

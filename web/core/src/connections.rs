@@ -1,0 +1,36 @@
+//! How many connections are open.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// Counts the open connections.
+#[derive(Debug, Clone, Default)]
+pub struct Connections(Arc<watch::Sender<usize>>);
+
+/// One of them, while it lives.
+pub struct Connection(Connections);
+
+impl Connections {
+    pub fn begin(&self) -> Connection {
+        self.0.send_modify(|open| *open += 1);
+        Connection(self.clone())
+    }
+
+    /// How many there are.
+    pub fn open(&self) -> usize {
+        *self.0.borrow()
+    }
+
+    /// Waits until there are none.
+    pub async fn none(&self) {
+        let mut open = self.0.subscribe();
+        let _sender_is_ours = open.wait_for(|open| *open == 0).await;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|open| *open = open.saturating_sub(1));
+    }
+}

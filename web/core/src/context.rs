@@ -1,0 +1,220 @@
+//! What requests are answered with: what the operator chose, the ports to the other actors, and what requests share.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actix_web::{HttpRequest, web};
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_kernel::{ActorKit, Code, Ping, Port};
+use flowlord_messages::clients::{
+    AlertsClient, BackloadClient, BackupClient, ButtonsClient, DatabaseReader, DatabaseWriter,
+    DispatchClient, FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient,
+    SchedulerClient, ShipperClient,
+};
+
+use crate::auth::access::Access;
+use crate::auth::failures::Failures;
+use crate::auth::tokens::Tokens;
+use crate::base_path::BasePath;
+use crate::connections::Connections;
+use crate::hosts::Hosts;
+use crate::live_events::EventHub;
+use crate::long_poll_limit::LongPolls;
+use crate::problem::Problem;
+use crate::request_id::RequestIds;
+use crate::route::RouteTable;
+use crate::table_sizes::TableSizes;
+
+/// Writes what was counted so far.
+#[derive(Clone)]
+pub struct Metrics(pub Arc<dyn Fn() -> String + Send + Sync>);
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+/// What the operator chose about the history, for people to see.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    /// How long it is kept.
+    pub history: TimeDelta,
+    /// A task without a result raises an alert after this time.
+    pub unfinished: TimeDelta,
+    /// Where snapshots go; empty for nowhere.
+    pub backup: String,
+}
+
+/// What the operator chose.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Threads that answer requests; 0 means one per core.
+    pub workers: usize,
+    /// How long a lease lasts unless its worker asks for something else.
+    pub lease: TimeDelta,
+    /// The address in links that people click, if one was given.
+    pub public_url: Option<String>,
+    /// The name of the machine.
+    pub host: String,
+    pub version: String,
+    /// Whether messages go to Slack.
+    pub slack: bool,
+    /// When the service was started.
+    pub started_at: DateTime<Utc>,
+    /// What is kept for how long, and where.
+    pub kept: Kept,
+    /// How requests are let in.
+    pub access: Access,
+    /// How much at once.
+    pub limits: Limits,
+    /// The certificate; none for plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Everything counted so far, as Prometheus reads it.
+    pub metrics: Metrics,
+}
+
+/// How much at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections; requests of more are answered 503.
+    pub connections: usize,
+    /// Requests of one token, or of one address without one, that wait for tasks.
+    pub long_polls: usize,
+}
+
+/// What it works with: a client of each actor below.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// Clock, ids and supervision.
+    pub kit: ActorKit,
+    pub writer: DatabaseWriter,
+    /// Reads for workers and logins.
+    pub reader: DatabaseReader,
+    /// Reads what people look at, with lower priority.
+    pub view_reader: DatabaseReader,
+    pub library: LibraryClient,
+    /// Knows what starts when.
+    pub scheduler: SchedulerClient,
+    pub dispatch: DispatchClient,
+    pub ingest: IngestClient,
+    /// Knows the state of escalation.
+    pub alerts: AlertsClient,
+    /// Knows what became of a message.
+    pub notifier: NotifierClient,
+    /// Takes calls of Slack.
+    pub buttons: ButtonsClient,
+    pub backup: BackupClient,
+    /// Ships the change log.
+    pub shipper: ShipperClient,
+    pub retention: RetentionClient,
+    pub backload: BackloadClient,
+    /// Starts tasks for files.
+    pub files: FilesClient,
+    /// Every actor that the service needs, by name.
+    pub pings: Vec<(&'static str, Port<Ping>)>,
+}
+
+/// Where the certificate and its key are, both PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and those that vouch for it.
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Shared by all requests.
+#[derive(Debug)]
+pub struct WebContext {
+    pub config: Config,
+    pub deps: Deps,
+    pub routes: RouteTable,
+    pub hosts: Hosts,
+    pub base: BasePath,
+    pub tokens: Tokens,
+    pub failures: Failures,
+    pub hub: Arc<EventHub>,
+    pub request_ids: RequestIds,
+    pub connections: Connections,
+    pub long_polls: LongPolls,
+    pub sizes: TableSizes,
+    stopping: Arc<AtomicBool>,
+    /// Topics that `/metrics` ever showed.
+    topics: Mutex<BTreeSet<String>>,
+}
+
+/// As handlers get it.
+pub type ContextRef = web::Data<WebContext>;
+
+impl WebContext {
+    pub fn new(config: Config, deps: Deps, routes: RouteTable, stopping: Arc<AtomicBool>) -> Self {
+        let request_ids = RequestIds::new(config.started_at);
+        let hub = Arc::new(EventHub::new(config.started_at));
+        let hosts = Hosts::new(config.listen, config.public_url.as_deref());
+        let base = BasePath::of(config.public_url.as_deref());
+        let tokens = Tokens::new(deps.kit.clock().clone(), deps.reader.clone(), config.access.local);
+        Self {
+            config,
+            deps,
+            routes,
+            hosts,
+            base,
+            tokens,
+            failures: Failures::default(),
+            hub,
+            request_ids,
+            connections: Connections::default(),
+            long_polls: LongPolls::default(),
+            sizes: TableSizes::default(),
+            stopping,
+            topics: Mutex::default(),
+        }
+    }
+
+    pub fn topics_shown(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Who asks: the address of the peer, or the one that a trusted proxy names.
+    pub fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        self.config.access.proxies.client(peer, request.headers())
+    }
+
+    /// Whether the browser came by HTTPS, so that its cookie must not go another way.
+    pub fn is_https(&self, request: &HttpRequest) -> bool {
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        self.config.tls.is_some()
+            || self.config.public_url.as_ref().is_some_and(|url| url.starts_with("https://"))
+            || self.config.access.proxies.is_https(peer, request.headers())
+    }
+
+    /// Refuses a request when there are too many connections.
+    pub fn check_connections(&self) -> Result<(), Problem> {
+        let (open, most) = (self.connections.open(), self.config.limits.connections);
+        if open <= most {
+            return Ok(());
+        }
+        let detail =
+            format!("{open} connections are open, {most} may be: close some, or raise limits.connections");
+        Err(Problem::new(Code::Busy, detail).hanging_up())
+    }
+
+    /// Refuses what would begin new work.
+    pub fn refuse_when_stopping(&self) -> Result<(), Problem> {
+        if self.is_stopping() {
+            return Err(Problem::new(Code::Stopping, "the service is stopping and leases no more tasks"));
+        }
+        Ok(())
+    }
+}

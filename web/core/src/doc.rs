@@ -1,0 +1,274 @@
+//! Task JSON as clients send it: new tasks, results under a lease, done tasks.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use flowlord_domain::TaskResult;
+use flowlord_domain::decide::Outcome;
+use flowlord_domain::task_doc::parse_time;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use utoipa::ToSchema;
+
+use crate::limits;
+use crate::problem::Problem;
+use crate::values::{Meta, Text, required};
+
+/// The fields of Task JSON and what goes with them in requests; texts are borrowed from the body. Names may be
+/// in any case, null is as if left out, others are passed over: as workers of the reference system write it.
+#[derive(Debug, Clone, Default)]
+pub struct Doc<'a> {
+    fields: [Option<Cow<'a, str>>; Field::COUNT],
+}
+
+/// A task to be created. Names of fields may be in any case; others are passed over.
+#[derive(ToSchema)]
+#[schema(as = NewTask)]
+#[expect(dead_code, reason = "the document of a `Doc` that makes a task; a test compares their fields")]
+pub struct NewTaskDoc {
+    #[schema(schema_with = limits::topic_name)]
+    r#type: String,
+    #[schema(schema_with = limits::job_name)]
+    job: Option<String>,
+    /// What the worker is to do.
+    info: String,
+    #[schema(schema_with = limits::chain_id)]
+    id: Option<String>,
+    #[schema(nullable = false)]
+    meta: Option<Meta<'static>>,
+    #[schema(schema_with = limits::time)]
+    not_before: Option<String>,
+}
+
+/// How a task ended. Names of fields may be in any case; others are passed over.
+#[derive(ToSchema)]
+#[schema(as = Result)]
+#[expect(dead_code, reason = "the document of a `Doc` that is a result; a test compares their fields")]
+pub struct ResultDoc {
+    #[schema(schema_with = limits::task_result)]
+    result: String,
+    msg: Option<String>,
+    #[schema(nullable = false)]
+    meta: Option<Meta<'static>>,
+    #[schema(schema_with = limits::time)]
+    started: Option<String>,
+    #[schema(schema_with = limits::time)]
+    ended: Option<String>,
+}
+
+/// How one of many tasks ended, and which: by `lease`, by `uid`, or by `type`, `job`, `id` and `created`.
+#[derive(ToSchema)]
+#[schema(as = ResultItem)]
+#[expect(dead_code, reason = "the document of a `Doc` that is one of many; a test compares their fields")]
+pub struct ResultItemDoc {
+    #[schema(schema_with = limits::task_result)]
+    result: String,
+    msg: Option<String>,
+    #[schema(nullable = false)]
+    meta: Option<Meta<'static>>,
+    #[schema(schema_with = limits::time)]
+    started: Option<String>,
+    #[schema(schema_with = limits::time)]
+    ended: Option<String>,
+    lease: Option<String>,
+    #[schema(schema_with = limits::uid)]
+    uid: Option<String>,
+    #[schema(schema_with = limits::topic_name)]
+    r#type: Option<String>,
+    #[schema(schema_with = limits::job_name)]
+    job: Option<String>,
+    #[schema(schema_with = limits::chain_id)]
+    id: Option<String>,
+    /// As it came with the task.
+    created: Option<String>,
+    /// What the worker was to do, of a task that nobody created here.
+    info: Option<String>,
+}
+
+/// A field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    Type,
+    Job,
+    Info,
+    Id,
+    Uid,
+    Created,
+    Meta,
+    Result,
+    Msg,
+    Started,
+    Ended,
+    NotBefore,
+    Lease,
+    Other,
+}
+
+impl Field {
+    const COUNT: usize = Self::NAMES.len();
+
+    const NAMES: [(&'static str, Self); 13] = [
+        ("type", Self::Type),
+        ("job", Self::Job),
+        ("info", Self::Info),
+        ("id", Self::Id),
+        ("uid", Self::Uid),
+        ("created", Self::Created),
+        ("meta", Self::Meta),
+        ("result", Self::Result),
+        ("msg", Self::Msg),
+        ("started", Self::Started),
+        ("ended", Self::Ended),
+        ("not_before", Self::NotBefore),
+        ("lease", Self::Lease),
+    ];
+
+    fn named(name: &str) -> Self {
+        let found = Self::NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map_or(Self::Other, |(_, field)| *field)
+    }
+}
+
+impl<'a> Doc<'a> {
+    /// A field's text; none when it was left out.
+    pub fn get(&self, field: Field) -> Option<&str> {
+        self.fields.get(field as usize)?.as_deref()
+    }
+
+    /// A field's text, moved out; empty when it was left out.
+    pub fn take(&mut self, field: Field) -> String {
+        let value = self.fields.get_mut(field as usize).and_then(Option::take);
+        value.map(Cow::into_owned).unwrap_or_default()
+    }
+
+    /// A time; none when it is left out or empty.
+    pub fn time(&self, field: Field, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+        match self.get(field) {
+            None | Some("") => Ok(None),
+            Some(text) => parse_time(text).map(Some).map_err(|_| {
+                Problem::invalid(format!("`{name}` is `{text}`: write a time like 2026-01-15T03:00:00Z"))
+            }),
+        }
+    }
+
+    /// What a worker says about how its task ended.
+    pub fn into_outcome(mut self) -> Result<Outcome, Problem> {
+        let text = self.get(Field::Result).filter(|text| !text.is_empty());
+        let text = required("result", text, "complete, error, warn or alert")?;
+        let result: TaskResult = text.parse().map_err(|_| {
+            Problem::invalid(format!("`result` is `{text}`: write complete, error, warn or alert"))
+        })?;
+        Ok(Outcome {
+            result,
+            started: self.time(Field::Started, "started")?,
+            ended: self.time(Field::Ended, "ended")?,
+            msg: self.take(Field::Msg),
+            meta: self.take(Field::Meta),
+        })
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Doc<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(DocVisitor)
+    }
+}
+
+struct DocVisitor;
+
+impl<'de> Visitor<'de> for DocVisitor {
+    type Value = Doc<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Doc<'de>, A::Error> {
+        let mut doc = Doc::default();
+        while let Some(field) = map.next_key::<Field>()? {
+            let value = match field {
+                Field::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+                Field::Meta => map.next_value::<Option<Meta<'de>>>()?.map(|Meta(meta)| meta),
+                _ => map.next_value::<Option<Text<'de>>>()?.map(|Text(text)| text),
+            };
+            doc.fields[field as usize] = value;
+        }
+        Ok(doc)
+    }
+}
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_identifier(FieldVisitor)
+    }
+}
+
+struct FieldVisitor;
+
+impl Visitor<'_> for FieldVisitor {
+    type Value = Field;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Field, E> {
+        Ok(Field::named(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use utoipa::PartialSchema as _;
+
+    use super::*;
+
+    #[test]
+    fn names_come_in_any_case_and_null_is_nothing() {
+        let doc: Doc<'_> =
+            serde_json::from_str(r#"{"Type":"a","INFO":"x","job":null,"more":{"type":"no"},"meta":{"k":1}}"#)
+                .unwrap();
+        assert_eq!((doc.get(Field::Type), doc.get(Field::Info)), (Some("a"), Some("x")));
+        assert_eq!((doc.get(Field::Job), doc.get(Field::Meta)), (None, Some("k=1")));
+    }
+
+    #[test]
+    fn the_document_has_every_field_and_no_other() {
+        let mut documented = BTreeSet::new();
+        for schema in [NewTaskDoc::schema(), ResultDoc::schema(), ResultItemDoc::schema()] {
+            let schema = serde_json::to_value(schema).unwrap();
+            documented.extend(schema["properties"].as_object().unwrap().keys().cloned());
+        }
+        assert_eq!(documented, BTreeSet::from(Field::NAMES.map(|(name, _)| name.to_owned())));
+    }
+
+    #[test]
+    fn texts_are_borrowed_where_they_can_be() {
+        let doc: Doc<'_> = serde_json::from_str(r#"{"msg":"plain","info":"a\nb"}"#).unwrap();
+        assert!(matches!(doc.fields[Field::Msg as usize], Some(Cow::Borrowed("plain"))));
+        assert!(matches!(doc.fields[Field::Info as usize], Some(Cow::Owned(_))));
+    }
+
+    #[test]
+    fn an_outcome_needs_a_result_and_readable_times() {
+        let outcome = |json| serde_json::from_str::<Doc<'_>>(json).unwrap().into_outcome();
+        let good = outcome(
+            r#"{"result":"warn","msg":"m","meta":"a=1","started":"2026-01-15T03:00:00+01:00","ended":""}"#,
+        );
+        let good = good.unwrap();
+        assert_eq!((good.result, good.msg.as_str(), good.meta.as_str()), (TaskResult::Warn, "m", "a=1"));
+        assert_eq!((good.started, good.ended), ("2026-01-15T02:00:00Z".parse().ok(), None));
+        for (json, names) in [
+            ("{}", "result"),
+            (r#"{"result":"fine"}"#, "fine"),
+            (r#"{"result":"warn","ended":"x"}"#, "ended"),
+        ] {
+            assert!(outcome(json).unwrap_err().detail().contains(names), "{json}");
+        }
+    }
+}

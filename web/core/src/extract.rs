@@ -1,0 +1,316 @@
+//! Request bodies: bounded in size and in time, JSON, with errors that name the place.
+
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::web::{Bytes, BytesMut, Payload};
+use flowlord_kernel::Code;
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+
+use crate::audit_entry::AuditEntry;
+use crate::params::meant;
+use crate::problem::Problem;
+
+pub const MAX_BODY: usize = 1024 * 1024;
+/// The largest body of a form.
+const MAX_FORM: usize = 16 * 1024;
+/// The largest body of results.
+pub const MAX_RESULTS: usize = 8 * 1024 * 1024;
+
+/// A body may pause this long.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// Of a body that is too large this much more is read and thrown away, so that a client that sends before it
+/// listens gets its answer.
+const MAX_DISCARDED: usize = 16 * 1024 * 1024;
+
+/// By these SNS and Pub/Sub tell that they send a message: SNS as `text/plain`, Pub/Sub without an envelope as anything.
+const MESSAGE_HEADERS: [&str; 2] = ["x-amz-sns-message-type", "x-goog-pubsub-message-id"];
+
+/// How a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// JSON, or not said.
+    Json,
+    /// One JSON value a line.
+    Lines,
+}
+
+/// Reads a JSON body.
+pub async fn json_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+    let body = json_up_to(request, payload, MAX_BODY).await?;
+    AuditEntry::note(request, &body);
+    Ok(body)
+}
+
+/// Reads a JSON body of one result.
+pub async fn result_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+    json_up_to(request, payload, MAX_RESULTS).await
+}
+
+async fn json_up_to(request: &HttpRequest, payload: Payload, limit: usize) -> Result<Bytes, Problem> {
+    match form(request)? {
+        Form::Json => read(request, payload, limit).await,
+        Form::Lines => Err(unsupported("application/x-ndjson", "application/json")),
+    }
+}
+
+/// Reads a body of JSON that tells of files. Message services send JSON by names of other kinds.
+pub async fn event_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+    if !MESSAGE_HEADERS.iter().any(|name| request.headers().contains_key(*name)) {
+        return json_body(request, payload).await;
+    }
+    refuse_packed(request)?;
+    let body = read(request, payload, MAX_BODY).await?;
+    AuditEntry::note(request, &body);
+    Ok(body)
+}
+
+/// Reads a body of JSON or of lines of JSON.
+pub async fn results_body(request: &HttpRequest, payload: Payload) -> Result<(Form, Bytes), Problem> {
+    let form = form(request)?;
+    Ok((form, read(request, payload, MAX_RESULTS).await?))
+}
+
+/// Reads results that a message bus pushes: whatever it calls them, they are JSON.
+pub async fn pushed_results_body(request: &HttpRequest, payload: Payload) -> Result<(Form, Bytes), Problem> {
+    refuse_packed(request)?;
+    let form = form(request).unwrap_or(Form::Json);
+    Ok((form, read(request, payload, MAX_RESULTS).await?))
+}
+
+/// Reads the body of a form on a page.
+pub async fn form_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+    let body = read(request, payload, MAX_FORM).await?;
+    AuditEntry::note(request, &body);
+    Ok(body)
+}
+
+/// Reads the body of what Slack posts: a form that holds the message clicked at, so it may be long.
+pub async fn slack_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+    read(request, payload, MAX_BODY).await
+}
+
+/// A small body that unpacks to a large one would get round every limit.
+fn refuse_packed(request: &HttpRequest) -> Result<(), Problem> {
+    if let Some(encoding) = request.headers().get(CONTENT_ENCODING)
+        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        let detail = "the body is compressed (Content-Encoding): send it uncompressed";
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+    }
+    Ok(())
+}
+
+fn form(request: &HttpRequest) -> Result<Form, Problem> {
+    refuse_packed(request)?;
+    let Some(value) = request.headers().get(CONTENT_TYPE) else { return Ok(Form::Json) };
+    let value = value.to_str().unwrap_or("?");
+    let kind = value.split(';').next().unwrap_or_default().trim();
+    let is = |known: &str| kind.eq_ignore_ascii_case(known);
+    if is("application/json") || kind.is_empty() {
+        Ok(Form::Json)
+    } else if is("application/x-ndjson") || is("application/jsonl") || is("application/ndjson") {
+        Ok(Form::Lines)
+    } else if kind.to_ascii_lowercase().ends_with("+json") || is("application/x-www-form-urlencoded") {
+        // The latter is what curl says of every body unless told otherwise.
+        Ok(Form::Json)
+    } else {
+        Err(unsupported(value, "application/json"))
+    }
+}
+
+fn unsupported(given: &str, wanted: &str) -> Problem {
+    let detail = format!("the body is `{}`: send `Content-Type: {wanted}`", given.escape_default());
+    Problem::new(Code::UnsupportedMediaType, detail)
+}
+
+async fn read(request: &HttpRequest, mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let Some(first) = next_chunk(&mut payload).await? else { return Ok(Bytes::new()) };
+    // Most bodies come in one piece, which is taken as it is.
+    if announced == Some(first.len()) && first.len() <= limit {
+        return Ok(first);
+    }
+    let mut body = BytesMut::with_capacity(announced.unwrap_or(0).clamp(first.len(), limit.max(first.len())));
+    body.extend_from_slice(&first);
+    while body.len() <= limit {
+        match next_chunk(&mut payload).await? {
+            Some(chunk) => body.extend_from_slice(&chunk),
+            None => return Ok(body.freeze()),
+        }
+    }
+    discard(&mut payload).await;
+    Err(Problem::new(
+        Code::TooLarge,
+        format!("the body is larger than {} MiB: send it in smaller pieces", limit / (1024 * 1024)),
+    ))
+}
+
+async fn next_chunk(payload: &mut Payload) -> Result<Option<Bytes>, Problem> {
+    match tokio::time::timeout(MAX_PAUSE, payload.next()).await {
+        Ok(None) => Ok(None),
+        Ok(Some(Ok(chunk))) => Ok(Some(chunk)),
+        Ok(Some(Err(err))) => {
+            Err(Problem::new(Code::InvalidJson, format!("the body can't be read: {err}")).hanging_up())
+        }
+        Err(_) => {
+            let detail = format!("the rest of the body did not arrive within {} s", MAX_PAUSE.as_secs());
+            Err(Problem::new(Code::RequestTimeout, detail).hanging_up())
+        }
+    }
+}
+
+async fn discard(payload: &mut Payload) {
+    let mut discarded = 0;
+    while discarded < MAX_DISCARDED
+        && let Ok(Some(chunk)) = next_chunk(payload).await
+    {
+        discarded += chunk.len();
+    }
+}
+
+/// Reads an object; an empty body is one without fields.
+pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8], example: &str) -> Result<T, Problem> {
+    let text = if first_byte(body).is_none() { b"{}" } else { body };
+    if first_byte(text).is_some_and(|byte| byte != b'{') && serde_json::from_slice::<Skip>(text).is_ok() {
+        return Err(Problem::new(Code::InvalidJson, format!("this must be an object, like {example}")));
+    }
+    from_json(text)
+}
+
+/// Any one JSON value.
+type Skip = serde::de::IgnoredAny;
+
+/// Reads JSON. The way that names the place of a mistake is slower, and taken only when there is one.
+pub fn from_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Problem> {
+    serde_json::from_slice(text).map_err(|_| explain::<T>(text))
+}
+
+/// What to write in the place of a field that means nothing, where that is the mistake.
+fn unknown_field(message: &str, path: &str) -> Option<String> {
+    let mut words = message.strip_prefix("unknown field `")?.split('`');
+    let name = words.next()?;
+    let known: Vec<&str> = words.skip(1).step_by(2).collect();
+    Some(format!("unknown field `{path}`: {}", meant(name, &known)))
+}
+
+fn explain<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Problem {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let detail = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+        Ok(_) => reader.end().err().map(|err| err.to_string()).unwrap_or_default(),
+        Err(err) if let Some(hint) = unknown_field(&err.inner().to_string(), &err.path().to_string()) => hint,
+        Err(err) if err.inner().is_data() && err.path().iter().next().is_some() => {
+            format!("`{}`: {}", err.path(), err.inner())
+        }
+        Err(err) => err.inner().to_string(),
+    };
+    Problem::new(Code::InvalidJson, detail)
+}
+
+/// The first byte that isn't white space.
+pub fn first_byte(body: &[u8]) -> Option<u8> {
+    body.iter().copied().find(|byte| !byte.is_ascii_whitespace())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::FromRequest as _;
+    use actix_web::dev;
+    use actix_web::error::PayloadError;
+    use actix_web::test::TestRequest;
+    use futures_util::stream;
+
+    use super::*;
+    use crate::doc::Doc;
+    use crate::values::Span;
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "read to see what is refused")]
+    struct Sample {
+        max: Option<u32>,
+        wait: Option<Span>,
+        needed: bool,
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        for (json, detail) in [
+            ("{", "EOF while parsing an object at line 1 column 1"),
+            ("{\"max\":1,\n}", "trailing comma at line 2 column 1"),
+            ("{} x", "missing field `needed` at line 1 column 2"),
+            ("{\"needed\":true} x", "trailing characters at line 1 column 17"),
+            ("{\"max\":\"1\"}", "`max`: invalid type: string \"1\", expected u32 at line 1 column 10"),
+            (
+                "{\"wait\":\"soon\"}",
+                "`wait`: `soon` is not a duration: write it like 250ms, 90s, 5m, 4h or 90d at line 1 column 14",
+            ),
+            ("[1]", "this must be an object, like {}"),
+            ("", "missing field `needed` at line 1 column 2"),
+        ] {
+            let problem = object::<Sample>(json.as_bytes(), "{}").unwrap_err();
+            assert_eq!((problem.code(), problem.detail()), (Code::InvalidJson, detail), "{json}");
+        }
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "read to see what is refused")]
+    struct Strict {
+        workflow: Option<String>,
+        task: Option<String>,
+        inner: Option<Box<Strict>>,
+    }
+
+    #[test]
+    fn a_field_that_means_nothing_is_named_with_what_was_meant() {
+        for (json, detail) in [
+            (r#"{"worklfow":"x"}"#, "unknown field `worklfow`: did you mean `workflow`?"),
+            (r#"{"inner":{"tsak":"x"}}"#, "unknown field `inner.tsak`: did you mean `task`?"),
+            (r#"{"zzz":"x"}"#, "unknown field `zzz`: there are workflow, task, inner"),
+        ] {
+            let problem = object::<Strict>(json.as_bytes(), "{}").unwrap_err();
+            assert_eq!((problem.code(), problem.detail()), (Code::InvalidJson, detail), "{json}");
+        }
+    }
+
+    #[test]
+    fn fields_of_tasks_are_named_too() {
+        let problem = from_json::<Doc<'_>>(br#"{"type":"a","info":5}"#).unwrap_err();
+        assert_eq!(
+            problem.detail(),
+            "`info`: invalid type: integer `5`, expected a text at line 1 column 20"
+        );
+        let problem = from_json::<Doc<'_>>(br#"{"meta":{"a":[]}}"#).unwrap_err();
+        assert!(problem.detail().starts_with("`meta`: the value of `a` must be a text"), "{problem}");
+    }
+
+    type Chunk = Result<Bytes, PayloadError>;
+    type Chunks = std::pin::Pin<Box<dyn futures_util::Stream<Item = Chunk>>>;
+
+    async fn read_stream(
+        chunks: impl futures_util::Stream<Item = Chunk> + 'static,
+    ) -> Result<Bytes, Problem> {
+        let request = TestRequest::post().to_http_request();
+        let mut payload = dev::Payload::from(Box::pin(chunks) as Chunks);
+        json_body(&request, Payload::from_request(&request, &mut payload).await.unwrap()).await
+    }
+
+    #[actix::test]
+    async fn a_body_may_come_in_pieces_but_not_pause_for_long() {
+        let pieces = || stream::iter(["{\"a\"", ":1}"]).map(|piece| Chunk::Ok(Bytes::from(piece)));
+        assert_eq!(read_stream(pieces()).await.unwrap(), "{\"a\":1}");
+        tokio::time::pause();
+        let problem = read_stream(pieces().chain(stream::pending())).await.unwrap_err();
+        assert_eq!(problem.code(), Code::RequestTimeout);
+        assert!(problem.detail().contains("30 s"), "{problem}");
+    }
+
+    #[actix::test]
+    async fn a_body_that_breaks_off_is_a_problem() {
+        let broken = stream::iter([Chunk::Ok(Bytes::from("{")), Err(PayloadError::Incomplete(None))]);
+        assert_eq!(read_stream(broken).await.unwrap_err().code(), Code::InvalidJson);
+    }
+}

@@ -1,0 +1,288 @@
+//! What changes, told to all who look on: events with ids, the last of them kept for those who come back.
+//!
+//! Nothing is read and nothing is kept while nobody looks. A subscriber that is too slow, and one that comes back too
+//! late, is told to begin anew: it can't hold up the others.
+
+mod stream;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actix_web::web::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_kernel::{Code, SharedClock};
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+use crate::problem::Problem;
+
+pub use stream::{EventKinds, stream};
+
+/// How many may look on at the same time.
+pub const MAX_SUBSCRIBERS: usize = 256;
+
+/// How many events are kept for those who come back, and how far behind a subscriber may be.
+const KEPT: usize = 512;
+
+/// A larger event isn't told: that something changed is.
+const MAX_BYTES: usize = 16 * 1024;
+
+/// How long events are still kept when the last one went: a browser comes back within seconds.
+const COMES_BACK: TimeDelta = TimeDelta::seconds(60);
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    Task,
+    Tasks,
+    Counts,
+    Alert,
+    Incident,
+    Workflow,
+    Snapshot,
+    Backload,
+    File,
+    Reset,
+}
+
+impl EventKind {
+    pub const ALL: [Self; 10] = [
+        Self::Task,
+        Self::Tasks,
+        Self::Counts,
+        Self::Alert,
+        Self::Incident,
+        Self::Workflow,
+        Self::Snapshot,
+        Self::Backload,
+        Self::File,
+        Self::Reset,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Tasks => "tasks",
+            Self::Counts => "counts",
+            Self::Alert => "alert",
+            Self::Incident => "incident",
+            Self::Workflow => "workflow",
+            Self::Snapshot => "snapshot",
+            Self::Backload => "backload",
+            Self::File => "file",
+            Self::Reset => "reset",
+        }
+    }
+}
+
+/// Something to be told: its kind and its JSON.
+#[derive(Debug, PartialEq, Eq)]
+pub struct News {
+    kind: EventKind,
+    json: String,
+}
+
+impl News {
+    pub fn new(kind: EventKind, value: &impl Serialize) -> Self {
+        // What the views hold can always be written.
+        Self { kind, json: serde_json::to_string(value).unwrap_or_else(|_| "{}".to_owned()) }
+    }
+}
+
+/// An event as it goes over the wire.
+#[derive(Debug)]
+pub struct Event {
+    number: u64,
+    kind: EventKind,
+    text: Bytes,
+}
+
+/// Tells events to subscribers.
+#[derive(Debug)]
+pub struct EventHub {
+    /// Tells ids of this process from those of an earlier one.
+    epoch: String,
+    state: Mutex<HubState>,
+}
+
+#[derive(Debug)]
+struct HubState {
+    /// None once the service stops.
+    out: Option<broadcast::Sender<Arc<Event>>>,
+    kept: VecDeque<Arc<Event>>,
+    /// The last event's number.
+    last: u64,
+    /// Whoever knows all up to this number can go on from there.
+    complete_since: u64,
+    subscribers: usize,
+    /// Until when somebody may still come back.
+    watched_until: Option<DateTime<Utc>>,
+}
+
+/// A place among those who look on, until dropped.
+#[derive(Debug)]
+pub struct Subscription {
+    hub: Arc<EventHub>,
+    clock: SharedClock,
+    missed: VecDeque<Arc<Event>>,
+    events: broadcast::Receiver<Arc<Event>>,
+    /// What the subscriber knows, for its first line.
+    from: String,
+}
+
+impl EventHub {
+    pub fn new(started_at: DateTime<Utc>) -> Self {
+        let state = HubState {
+            out: Some(broadcast::Sender::new(KEPT)),
+            kept: VecDeque::new(),
+            last: 0,
+            complete_since: 0,
+            subscribers: 0,
+            watched_until: None,
+        };
+        Self { epoch: format!("{:x}", started_at.timestamp_micros()), state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, HubState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn id(&self, number: u64) -> String {
+        format!("{}-{number}", self.epoch)
+    }
+
+    /// Whether anybody looks on, or may come back soon.
+    pub fn is_watched(&self, now: DateTime<Utc>) -> bool {
+        let state = self.state();
+        state.subscribers > 0 || state.watched_until.is_some_and(|until| now < until)
+    }
+
+    /// Tells what is new.
+    pub fn tell(&self, news: Vec<News>) {
+        let mut state = self.state();
+        for News { kind, json } in news {
+            let number = state.last + 1;
+            let (kind, json) =
+                if json.len() > MAX_BYTES { (EventKind::Reset, "{}".to_owned()) } else { (kind, json) };
+            let text = self.text(number, kind, &json);
+            state.push(Arc::new(Event { number, kind, text }));
+        }
+    }
+
+    fn text(&self, number: u64, kind: EventKind, json: &str) -> Bytes {
+        Bytes::from(format!("id: {}\nevent: {}\ndata: {json}\n\n", self.id(number), kind.as_str()))
+    }
+
+    /// Something was not told: nobody can go on from before, and whoever looks on begins anew.
+    pub fn break_off(&self) {
+        let mut state = self.state();
+        let number = state.last + 1;
+        let text = self.text(number, EventKind::Reset, "{}");
+        state.push(Arc::new(Event { number, kind: EventKind::Reset, text }));
+        state.kept.clear();
+        state.complete_since = number;
+    }
+
+    /// Ends all that look on: the service stops.
+    pub fn close(&self) {
+        self.state().out = None;
+    }
+
+    /// What a subscriber gets that fell behind.
+    fn reset(&self) -> Bytes {
+        let last = self.state().last;
+        self.text(last, EventKind::Reset, "{}")
+    }
+}
+
+impl HubState {
+    fn push(&mut self, event: Arc<Event>) {
+        self.last = event.number;
+        if self.kept.len() == KEPT
+            && let Some(oldest) = self.kept.pop_front()
+        {
+            self.complete_since = oldest.number;
+        }
+        self.kept.push_back(Arc::clone(&event));
+        if let Some(out) = &self.out {
+            let _nobody_looks_on = out.send(event);
+        }
+    }
+
+    /// What one missed that knows all up to `number`; none when it can't be told any more.
+    fn since(&self, number: u64) -> Option<VecDeque<Arc<Event>>> {
+        let known = (self.complete_since..=self.last).contains(&number);
+        known.then(|| self.kept.iter().filter(|event| event.number > number).cloned().collect())
+    }
+}
+
+impl EventHub {
+    /// Begins to gather: what changed before anybody looked is of no use.
+    pub fn begin(&self, now: DateTime<Utc>) {
+        self.break_off();
+        self.state().watched_until = Some(now + COMES_BACK);
+    }
+
+    /// The id from which somebody who reads a list now can go on: `after` of a later subscription. None while nobody
+    /// looks on, and nothing is gathered.
+    pub fn here(&self, now: DateTime<Utc>) -> Option<String> {
+        if !self.is_watched(now) {
+            return None;
+        }
+        let mut state = self.state();
+        state.watched_until = Some(now + COMES_BACK);
+        Some(self.id(state.last))
+    }
+
+    /// Looks on from now, or from after the event that was seen last.
+    ///
+    /// # Errors
+    /// `busy` when too many do, and `stopping`.
+    pub fn subscribe(
+        self: &Arc<Self>,
+        clock: &SharedClock,
+        after: Option<&str>,
+    ) -> Result<Subscription, Problem> {
+        let mut state = self.state();
+        let Some(out) = &state.out else {
+            return Err(Problem::new(Code::Stopping, "the service is stopping: nothing more changes"));
+        };
+        if state.subscribers >= MAX_SUBSCRIBERS {
+            let detail = format!("{MAX_SUBSCRIBERS} look on already: close some, or read the lists");
+            return Err(Problem::new(Code::Busy, detail));
+        }
+        let events = out.subscribe();
+        let (from, missed) = match after.map(|after| self.missed(&state, after)) {
+            None => (state.last, VecDeque::new()),
+            Some(Some(known)) => known,
+            Some(None) => {
+                let (number, kind) = (state.last, EventKind::Reset);
+                let text = self.text(number, kind, "{}");
+                (number, VecDeque::from([Arc::new(Event { number, kind, text })]))
+            }
+        };
+        state.subscribers += 1;
+        drop(state);
+        Ok(Subscription { clock: clock.clone(), missed, events, from: self.id(from), hub: Arc::clone(self) })
+    }
+
+    /// What one missed that saw the event of this id last; none when it can't be told any more.
+    fn missed(&self, state: &HubState, id: &str) -> Option<(u64, VecDeque<Arc<Event>>)> {
+        let number = self.number(id)?;
+        Some((number, state.since(number)?))
+    }
+
+    /// The number of an id of this process.
+    fn number(&self, id: &str) -> Option<u64> {
+        let (epoch, number) = id.split_once('-')?;
+        number.parse().ok().filter(|_| epoch == self.epoch)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut state = self.hub.state();
+        state.subscribers = state.subscribers.saturating_sub(1);
+        state.watched_until = Some(self.clock.now() + COMES_BACK);
+    }
+}

@@ -1,0 +1,94 @@
+//! One subscriber's events as they go over the wire.
+
+use std::convert::Infallible;
+
+use actix_web::web::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::{Event, EventKind, Subscription};
+use crate::problem::Problem;
+
+/// A line at least this often, so that a proxy doesn't take the connection for dead, nor the service a client.
+const HEARTBEAT: TimeDelta = TimeDelta::seconds(15);
+
+/// Then the client comes back by itself, and shows again that it may look.
+const LASTS: TimeDelta = TimeDelta::minutes(15);
+
+/// How long a browser waits before it comes back, milliseconds.
+const RETRY: u32 = 2_000;
+
+/// Which events a subscriber wants; all unless it says so.
+#[derive(Debug, Clone, Default)]
+pub struct EventKinds(Vec<EventKind>);
+
+impl EventKinds {
+    /// Reads the names of events.
+    pub fn parse<'a>(names: impl Iterator<Item = &'a str>) -> Result<Self, Problem> {
+        let kind = |name: &str| {
+            EventKind::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| {
+                let known = EventKind::ALL.map(EventKind::as_str).join(", ");
+                Problem::invalid(format!("`kind` is `{name}`: write any of {known}"))
+            })
+        };
+        names.map(kind).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn wants(&self, event: &Event) -> bool {
+        self.0.is_empty() || event.kind == EventKind::Reset || self.0.contains(&event.kind)
+    }
+}
+
+struct Reading {
+    subscription: Subscription,
+    kinds: EventKinds,
+    begun: bool,
+    until: DateTime<Utc>,
+}
+
+/// The events of a subscription, as they come.
+pub fn stream(
+    subscription: Subscription,
+    kinds: EventKinds,
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    let until = subscription.clock.now() + LASTS;
+    unfold(Reading { subscription, kinds, begun: false, until }, |mut reading| async move {
+        let text = reading.next().await?;
+        Some((Ok(text), reading))
+    })
+}
+
+impl Reading {
+    /// None when it is over.
+    async fn next(&mut self) -> Option<Bytes> {
+        if !self.begun {
+            self.begun = true;
+            // An id without data is remembered by the client and tells it nothing.
+            return Some(Bytes::from(format!("retry: {RETRY}\nid: {}\n\n", self.subscription.from)));
+        }
+        while let Some(event) = self.subscription.missed.pop_front() {
+            if self.kinds.wants(&event) {
+                return Some(event.text.clone());
+            }
+        }
+        let mut heartbeat = self.subscription.clock.sleep_until(self.subscription.clock.now() + HEARTBEAT);
+        loop {
+            tokio::select! {
+                event = self.subscription.events.recv() => match event {
+                    Ok(event) if self.kinds.wants(&event) => return Some(event.text.clone()),
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) => {
+                        self.subscription.events = self.subscription.events.resubscribe();
+                        return Some(self.subscription.hub.reset());
+                    }
+                    Err(RecvError::Closed) => return None,
+                },
+                tick = &mut heartbeat => {
+                    return (tick.now < self.until).then(|| Bytes::from_static(b":\n\n"));
+                }
+            }
+        }
+    }
+}

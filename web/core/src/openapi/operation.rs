@@ -1,0 +1,384 @@
+//! One request that can be made, and every answer to it.
+
+use actix_web::http::Method;
+use flowlord_domain::Role;
+use flowlord_kernel::Code;
+use serde_json::{Map, Value, json};
+
+use super::schemas::json_of;
+use crate::extract::MAX_BODY;
+use crate::limits;
+
+/// Where a parameter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Path,
+    Query,
+    Header,
+}
+
+impl Place {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Header => "header",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    pub place: Place,
+    pub name: &'static str,
+    pub says: &'static str,
+    schema: Value,
+    pub example: Option<&'static str>,
+}
+
+/// What a request carries.
+#[derive(Debug, Clone)]
+pub struct Body {
+    pub says: &'static str,
+    pub content_type: &'static str,
+    schema: Value,
+    pub example: Value,
+    required: bool,
+    /// None where nothing that is sent is refused.
+    max_bytes: Option<usize>,
+}
+
+/// An answer that isn't a problem.
+#[derive(Debug, Clone)]
+pub struct Success {
+    pub status: u16,
+    pub says: &'static str,
+    content: Vec<(&'static str, Value)>,
+    pub example: Value,
+}
+
+/// A method of a path.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    pub method: &'static str,
+    /// Without what its parameters must look like: `{file:.*}` is `{file}`.
+    pub path: String,
+    /// The role that it needs; none where anyone is let in.
+    pub role: Option<Role>,
+    pub tag: &'static str,
+    pub summary: &'static str,
+    pub says: &'static str,
+    pub parameters: Vec<Parameter>,
+    pub body: Option<Body>,
+    pub successes: Vec<Success>,
+    pub codes: Vec<Code>,
+}
+
+/// What any request may be answered that needs a token.
+const GUARDED: &[Code] = &[Code::Unauthorized, Code::Forbidden, Code::ForbiddenOrigin, Code::TooManyAttempts];
+/// What a request may be answered that asks an actor.
+const ASKS: &[Code] = &[Code::Internal, Code::Busy, Code::Timeout, Code::Stopping, Code::Storage];
+/// What a request with a body may be answered.
+const READS_BODY: &[Code] =
+    &[Code::InvalidJson, Code::RequestTimeout, Code::TooLarge, Code::UnsupportedMediaType];
+
+/// A reference to a schema of the document.
+pub fn schema(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+impl Operation {
+    /// A method of a route.
+    pub fn new(method: &Method, pattern: &str, role: Option<Role>) -> Self {
+        let method = match *method {
+            Method::POST => "post",
+            Method::DELETE => "delete",
+            _ => "get",
+        };
+        let codes = if role.is_some() { GUARDED } else { &[Code::ForbiddenOrigin] };
+        Self {
+            method,
+            path: plain(pattern),
+            role,
+            tag: "",
+            summary: "",
+            says: "",
+            parameters: Vec::new(),
+            body: None,
+            successes: Vec::new(),
+            codes: codes.to_vec(),
+        }
+    }
+
+    /// What it is about, one of [`super::TAGS`], and what it does.
+    pub fn about(self, tag: &'static str, summary: &'static str) -> Self {
+        Self { tag, summary, ..self }
+    }
+
+    pub fn says(mut self, says: &'static str) -> Self {
+        self.says = says;
+        self
+    }
+
+    /// It asks an actor, which may have too much to do.
+    pub fn asks(self) -> Self {
+        self.fails(ASKS)
+    }
+
+    pub fn fails(mut self, codes: &[Code]) -> Self {
+        self.codes
+            .extend(codes.iter().filter(|code| !self.codes.contains(code)).copied().collect::<Vec<_>>());
+        self
+    }
+
+    pub fn path(self, name: &'static str, says: &'static str, example: &'static str) -> Self {
+        self.with(Place::Path, name, says, json!({"type": "string", "minLength": 1}), Some(example))
+    }
+
+    pub fn query(self, name: &'static str, says: &'static str, schema: Value) -> Self {
+        self.with(Place::Query, name, says, schema, None)
+    }
+
+    pub fn header(self, name: &'static str, says: &'static str, schema: Value) -> Self {
+        self.with(Place::Header, name, says, schema, None)
+    }
+
+    fn with(
+        mut self,
+        place: Place,
+        name: &'static str,
+        says: &'static str,
+        schema: Value,
+        example: Option<&'static str>,
+    ) -> Self {
+        self.parameters.push(Parameter { place, name, says, schema, example });
+        self
+    }
+
+    pub fn pages(self) -> Self {
+        self.query("limit", "how many at most", json_of(limits::page_items()))
+            .query("cursor", "where to go on: `next` of the answer before", json!({"type": "string"}))
+            .fails(&[Code::InvalidRequest])
+    }
+
+    pub fn body(mut self, says: &'static str, schema: Value, example: Value) -> Self {
+        self.body = Some(Body {
+            says,
+            content_type: "application/json",
+            schema,
+            example,
+            required: true,
+            max_bytes: Some(MAX_BODY),
+        });
+        self.fails(READS_BODY)
+    }
+
+    /// A body of which nothing is refused, but for the time that it takes.
+    pub fn pushed_body(mut self, says: &'static str, example: Value) -> Self {
+        self.body = Some(Body {
+            says,
+            content_type: "application/json",
+            schema: json!({}),
+            example,
+            required: true,
+            max_bytes: None,
+        });
+        self
+    }
+
+    /// A body that may be larger than others.
+    pub fn up_to(mut self, max_bytes: usize) -> Self {
+        if let Some(body) = &mut self.body {
+            body.max_bytes = Some(max_bytes);
+        }
+        self
+    }
+
+    /// A body that may be left out.
+    pub fn optional_body(self, says: &'static str, schema: Value, example: Value) -> Self {
+        let mut this = self.body(says, schema, example);
+        if let Some(body) = &mut this.body {
+            body.required = false;
+        }
+        this
+    }
+
+    pub fn answers(mut self, status: u16, says: &'static str, schema: Value, example: Value) -> Self {
+        let content = vec![("application/json", schema)];
+        self.successes.push(Success { status, says, content, example });
+        self
+    }
+
+    /// Something else than JSON.
+    pub fn answers_text(
+        mut self,
+        status: u16,
+        says: &'static str,
+        types: &[&'static str],
+        example: &str,
+    ) -> Self {
+        let content = types.iter().map(|kind| (*kind, json!({"type": "string"}))).collect();
+        self.successes.push(Success { status, says, content, example: json!(example) });
+        self
+    }
+
+    /// The same answer in another form.
+    pub fn or_as(mut self, kind: &'static str, schema: Value) -> Self {
+        if let Some(success) = self.successes.last_mut() {
+            success.content.push((kind, schema));
+        }
+        self
+    }
+
+    /// Its path with its examples.
+    pub fn example_path(&self) -> String {
+        self.parameters.iter().filter(|parameter| parameter.place == Place::Path).fold(
+            self.path.clone(),
+            |path, parameter| {
+                path.replace(&format!("{{{}}}", parameter.name), parameter.example.unwrap_or("x"))
+            },
+        )
+    }
+
+    /// Every status that it may answer.
+    pub fn statuses(&self) -> Vec<u16> {
+        let problems = self.codes.iter().map(|code| code.status());
+        let mut all: Vec<u16> = self.successes.iter().map(|success| success.status).chain(problems).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// As the document has it.
+    pub fn document(&self) -> Value {
+        let mut answers = Map::new();
+        for status in self.statuses() {
+            let success = self.successes.iter().find(|success| success.status == status);
+            let answer = success.map_or_else(|| self.problem(status), Success::document);
+            answers.insert(status.to_string(), answer);
+        }
+        let id: Vec<&str> = self.path.split(['/', '{', '}', '.']).filter(|part| !part.is_empty()).collect();
+        let mut document = json!({
+            "tags": [self.tag],
+            "summary": self.summary,
+            "operationId": format!("{}_{}", self.method, id.join("_")),
+            "responses": answers,
+        });
+        let role = self.role.map(|role| format!("Needs the role {role}."));
+        let says: Vec<&str> = [self.says, role.as_deref().unwrap_or_default()]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect();
+        if !says.is_empty() {
+            document["description"] = json!(says.join(" "));
+        }
+        if !self.parameters.is_empty() {
+            document["parameters"] = self.parameters.iter().map(Parameter::document).collect();
+        }
+        if let Some(body) = &self.body {
+            document["requestBody"] = body.document();
+        }
+        document["security"] = match self.role {
+            // A push token stands in the address.
+            None | Some(Role::Push) => json!([]),
+            Some(_) => json!([{"token": []}, {"session": []}, {}]),
+        };
+        document
+    }
+
+    fn problem(&self, status: u16) -> Value {
+        let codes: Vec<Code> = self.codes.iter().filter(|code| code.status() == status).copied().collect();
+        let says: Vec<String> = codes
+            .iter()
+            .map(|code| format!("`{}`: {}", code.as_str(), code.title().to_lowercase()))
+            .collect();
+        let examples: Map<String, Value> =
+            codes.iter().map(|code| (code.as_str().to_owned(), json!({"value": example(*code)}))).collect();
+        let mut answer = json!({
+            "description": says.join("; "),
+            "content": {"application/problem+json": {"schema": schema("Problem"), "examples": examples}},
+        });
+        if codes.iter().any(|code| code.retry_after().is_some()) {
+            let seconds = json!({"type": "integer", "minimum": 1});
+            answer["headers"] = json!({"Retry-After": {"description": "seconds to wait", "schema": seconds}});
+        }
+        answer
+    }
+}
+
+fn plain(pattern: &str) -> String {
+    let mut plain = String::new();
+    let mut in_pattern = false;
+    for c in pattern.chars() {
+        in_pattern = (in_pattern || c == ':') && c != '}';
+        if !in_pattern {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+fn example(code: Code) -> Value {
+    json!({
+        "type": format!("/api/docs/errors#{}", code.as_str()),
+        "title": code.title(),
+        "status": code.status(),
+        "detail": "what happened, and what to change",
+        "code": code.as_str(),
+        "request_id": "6512e7a9c4-1f",
+    })
+}
+
+impl Parameter {
+    fn document(&self) -> Value {
+        let mut document = json!({
+            "name": self.name,
+            "in": self.place.as_str(),
+            "description": self.says,
+            "required": self.place == Place::Path,
+            "schema": self.schema,
+        });
+        if self.schema["type"] == "array" {
+            // Repeated or comma-separated: both are read.
+            document["style"] = json!("form");
+            document["explode"] = json!(true);
+        }
+        if let Some(example) = self.example {
+            document["example"] = json!(example);
+        }
+        document
+    }
+}
+
+impl Body {
+    fn document(&self) -> Value {
+        let mut document = json!({
+            "description": self.says,
+            "required": self.required,
+            "content": {self.content_type: {"schema": self.schema, "example": self.example}},
+        });
+        if let Some(max_bytes) = self.max_bytes {
+            document["description"] = json!(format!("{}; at most {} MiB", self.says, max_bytes >> 20));
+            document["x-max-bytes"] = json!(max_bytes);
+        }
+        document
+    }
+}
+
+impl Success {
+    fn document(&self) -> Value {
+        let content: Map<String, Value> = self
+            .content
+            .iter()
+            .enumerate()
+            .map(|(index, (kind, schema))| {
+                let mut media = json!({"schema": schema});
+                if index == 0 {
+                    media["example"] = self.example.clone();
+                }
+                ((*kind).to_owned(), media)
+            })
+            .collect();
+        json!({"description": self.says, "content": content})
+    }
+}

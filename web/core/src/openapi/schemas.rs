@@ -1,0 +1,76 @@
+//! Schemas of what is sent and answered, from the types that are read and written.
+
+use serde_json::{Map, Value};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
+
+use super::operation::schema;
+use crate::answer::List;
+use crate::view::task::TaskView;
+
+/// A page of a list.
+pub fn list_of(name: &str) -> Value {
+    let mut list = json_of(List::<TaskView<'_>>::schema());
+    list["properties"]["items"]["items"] = schema(name);
+    list
+}
+
+/// The schemas of the document, by name.
+#[derive(Debug, Default)]
+pub struct Schemas(Map<String, Value>);
+
+impl Schemas {
+    /// A type, and those that it refers to.
+    pub fn add<T: ToSchema>(&mut self) -> &mut Self {
+        let mut found = vec![(T::name().into_owned(), T::schema())];
+        T::schemas(&mut found);
+        for (name, schema) in found {
+            self.name(&name, schema);
+        }
+        self
+    }
+
+    pub fn name(&mut self, name: &str, schema: impl Into<RefOr<Schema>>) {
+        self.0.insert(name.to_owned(), json_of(schema));
+    }
+
+    pub fn into_json(self) -> Value {
+        Value::Object(self.0)
+    }
+}
+
+/// A schema as JSON. What serde flattens into one object is one object here, too.
+pub fn json_of(schema: impl Into<RefOr<Schema>>) -> Value {
+    let mut json = serde_json::to_value(schema.into()).unwrap_or_default();
+    flatten(&mut json);
+    json
+}
+
+fn flatten(json: &mut Value) {
+    match json {
+        Value::Array(items) => items.iter_mut().for_each(flatten),
+        Value::Object(members) => {
+            members.values_mut().for_each(flatten);
+            let Some(Value::Array(parts)) = members.remove("allOf") else { return };
+            for part in parts {
+                merge(json, part);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Adds the members of one object to those of another, and the items of their lists.
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (name, value) in from {
+                merge(into.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (Value::Array(into), Value::Array(from)) => into.extend(from),
+        (into @ Value::Null, from) => *into = from,
+        _ => {}
+    }
+}

@@ -1,0 +1,174 @@
+//! Query strings: named, typed, and refused with what to write instead.
+
+use std::str::FromStr;
+
+use actix_web::HttpRequest;
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use flowlord_domain::finding::nearest;
+use flowlord_domain::query::{Query, lost_plus};
+
+use crate::limits::{DEFAULT_PAGE_ITEMS, MAX_FILTER_VALUES, MAX_PAGE_ITEMS};
+use crate::problem::Problem;
+
+/// From and up to but without; each may be open.
+pub type Period = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+
+/// The parameters of a request.
+#[derive(Debug)]
+pub struct Params(Query);
+
+impl Params {
+    /// Reads a query string; a parameter that isn't `known` is an error, since a mistyped filter would show
+    /// everything.
+    pub fn parse(text: &str, known: &[&str]) -> Result<Self, Problem> {
+        let query = Query::parse(text).map_err(|err| Problem::invalid(format!("the query string: {err}")))?;
+        if let Some((name, _)) = query.pairs().find(|(name, _)| !known.contains(name)) {
+            let hint = meant(name, known);
+            return Err(Problem::invalid(format!("there is no parameter `{name}`: {hint}")));
+        }
+        Ok(Self(query))
+    }
+
+    /// Refuses every parameter, where all that is asked for stands in the body.
+    pub fn none(request: &HttpRequest) -> Result<(), Problem> {
+        Self::parse(request.query_string(), &[]).map(drop)
+    }
+
+    /// The one value of a parameter; an empty one is none.
+    pub fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let mut values = self.0.all(name).filter(|value| !value.is_empty());
+        let first = values.next();
+        if values.next().is_some() {
+            return Err(Problem::invalid(format!("`{name}` is given more than once: give it once")));
+        }
+        Ok(first)
+    }
+
+    /// All values of a parameter that may be repeated or comma-separated.
+    pub fn many<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.all(name).flat_map(|values| values.split(',')).map(str::trim).filter(|value| !value.is_empty())
+    }
+
+    /// The same, each once and not too many.
+    pub fn texts(&self, name: &str) -> Result<Vec<String>, Problem> {
+        let mut texts: Vec<String> = self.many(name).map(str::to_owned).collect();
+        texts.sort();
+        texts.dedup();
+        if texts.len() > MAX_FILTER_VALUES {
+            let detail = format!("`{name}` has {} values: write at most {MAX_FILTER_VALUES}", texts.len());
+            return Err(Problem::invalid(detail));
+        }
+        Ok(texts)
+    }
+
+    pub fn limit(&self) -> Result<usize, Problem> {
+        let Some(text) = self.one("limit")? else { return Ok(DEFAULT_PAGE_ITEMS) };
+        text.parse().ok().filter(|limit| (1..=MAX_PAGE_ITEMS).contains(limit)).ok_or_else(|| {
+            Problem::invalid(format!("`limit` is `{text}`: write a whole number from 1 to {MAX_PAGE_ITEMS}"))
+        })
+    }
+
+    /// Where the next page begins, as an earlier answer said.
+    pub fn cursor<T: FromStr>(&self) -> Result<Option<T>, Problem> {
+        let Some(text) = self.one("cursor")? else { return Ok(None) };
+        let cursor = text.parse().map_err(|_| {
+            Problem::invalid(format!("`cursor` is `{text}`: take it from `next` of the previous answer"))
+        });
+        cursor.map(Some)
+    }
+
+    /// The UTC day of `date`.
+    pub fn date(&self) -> Result<Option<NaiveDate>, Problem> {
+        let Some(text) = self.one("date")? else { return Ok(None) };
+        let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| text.len() == 10);
+        let no_date = || Problem::invalid(format!("`date` is `{text}`: write a day like 2026-01-15"));
+        date.map(Some).ok_or_else(no_date)
+    }
+
+    /// A time: RFC 3339, a day, or an hour of a day.
+    pub fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+        let Some(text) = self.one(name)? else { return Ok(None) };
+        let instant = || DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
+        let hour = || NaiveDateTime::parse_from_str(&format!("{text}:00"), "%Y-%m-%dT%H:%M").ok();
+        let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(midnight);
+        instant().or_else(|| hour().map(|at| at.and_utc())).or_else(day).map(Some).ok_or_else(|| {
+            Problem::invalid(format!(
+                "`{name}` is `{text}`: write a time like 2026-01-15T03:00:00Z, or a day like 2026-01-15{}",
+                lost_plus(text)
+            ))
+        })
+    }
+
+    /// From `date`, or from `from` up to but without `to`.
+    pub fn period(&self) -> Result<Period, Problem> {
+        let (from, to) = (self.time("from")?, self.time("to")?);
+        let Some(date) = self.date()? else {
+            if from.zip(to).is_some_and(|(from, to)| from > to) {
+                return Err(Problem::invalid("`from` is after `to`: swap them"));
+            }
+            return Ok((from, to));
+        };
+        if from.or(to).is_some() {
+            return Err(Problem::invalid(
+                "`date` and `from` or `to` exclude each other: give only one of them",
+            ));
+        }
+        let (from, to) = day(date);
+        Ok((Some(from), Some(to)))
+    }
+
+    /// The same, closed: what is left open reaches as far as times do. The day of `now` where nothing is said.
+    pub fn period_or_day(&self, now: DateTime<Utc>) -> Result<(DateTime<Utc>, DateTime<Utc>), Problem> {
+        match self.period()? {
+            (None, None) => Ok(day(now.date_naive())),
+            (from, to) => Ok((from.unwrap_or(DateTime::UNIX_EPOCH), to.unwrap_or(DateTime::<Utc>::MAX_UTC))),
+        }
+    }
+
+    /// Yes or no; no where nothing is said.
+    pub fn switch(&self, name: &str) -> Result<bool, Problem> {
+        match self.one(name)? {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(text) => Err(Problem::invalid(format!("`{name}` is `{text}`: write true or false"))),
+        }
+    }
+}
+
+/// What to write in the place of a name that means nothing.
+pub fn meant(name: &str, known: &[&str]) -> String {
+    match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "there are none here: put your request into the body".to_owned(),
+        None => format!("there are {}", known.join(", ")),
+    }
+}
+
+/// A day from its first instant up to but without the next one's.
+pub fn day(date: NaiveDate) -> (DateTime<Utc>, DateTime<Utc>) {
+    let from = midnight(date);
+    (from, from.checked_add_signed(TimeDelta::days(1)).unwrap_or(from))
+}
+
+fn midnight(date: NaiveDate) -> DateTime<Utc> {
+    date.and_time(NaiveTime::MIN).and_utc()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_lost_its_plus_says_how_to_write_it() {
+        for name in ["from", "to", "slot"] {
+            let ask = |zone: &str| {
+                let params = Params::parse(&format!("{name}=2026-01-15T00:00:00{zone}"), &[name]).unwrap();
+                params.time(name)
+            };
+            let problem = format!("{:?}", ask("+02:00").unwrap_err());
+            assert!(problem.contains("write 2026-01-15T00:00:00%2B02:00"), "{problem}");
+            let read = ask("%2B02:00").unwrap().unwrap();
+            assert_eq!(read.to_rfc3339(), "2026-01-14T22:00:00+00:00");
+        }
+    }
+}

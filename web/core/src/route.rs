@@ -1,0 +1,320 @@
+//! One value per endpoint: its path and methods, who may ask, which threads answer, what the audit log says of it, its
+//! documentation and its handler. What goes round requests asks the [`RouteTable`] instead of knowing paths.
+
+use std::fmt;
+
+use actix_web::dev::ResourceDef;
+use actix_web::http::Method;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{FromRequest, Handler, HttpRequest, Resource, Responder, guard};
+use flowlord_domain::Role;
+use flowlord_kernel::Code;
+use flowlord_messages::audit::Action;
+use serde_json::Value;
+
+use crate::auth::hooks;
+use crate::openapi::{Operation, Schemas};
+use crate::problem::{Answer, Problem};
+
+/// The rule of a route that lets in requests without a token.
+pub const ANYONE: Option<Role> = None;
+
+const READ: &[Method] = &[Method::GET, Method::HEAD];
+const POST: &[Method] = &[Method::POST];
+const GET_OR_POST: &[Method] = &[Method::GET, Method::POST];
+const DELETE: &[Method] = &[Method::DELETE];
+
+/// The methods of all routes, in the order in which `Allow` names them.
+const METHODS: [Method; 4] = [Method::GET, Method::HEAD, Method::POST, Method::DELETE];
+
+/// How a request is treated while there is much to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RouteClass {
+    /// Answered by the thread that took the request.
+    #[default]
+    Direct,
+    /// What workers ask all day: its path is looked up first, and it counts as load.
+    Work,
+    /// Rendered by the view pool.
+    View,
+    /// Health and metrics: answered however many connections are open.
+    Watch,
+}
+
+/// What the audit log says of a change.
+#[derive(Debug, Clone, Copy)]
+pub enum AuditedAction {
+    Fixed(Action),
+    /// Told by the path or the body of the request, where one route does several things.
+    Told(fn(path: &str, body: &str) -> Action),
+}
+
+impl AuditedAction {
+    pub fn of(self, path: &str, body: &str) -> Action {
+        match self {
+            Self::Fixed(action) => action,
+            Self::Told(read) => read(path, body),
+        }
+    }
+}
+
+/// A handler of actix-web that every thread can be given.
+pub trait ServeRoute<Args>: Handler<Args, Output: Responder + 'static> + Send + Sync {}
+
+impl<Args, Serving> ServeRoute<Args> for Serving where
+    Serving: Handler<Args, Output: Responder + 'static> + Send + Sync
+{
+}
+
+pub struct Route {
+    pub path: &'static str,
+    pub methods: &'static [Method],
+    pub role: Option<Role>,
+    pub class: RouteClass,
+    pub audited: Option<AuditedAction>,
+    /// Whether it waits on purpose, so that its time says nothing.
+    pub is_long_poll: bool,
+    documentation: Option<fn(Operation) -> Operation>,
+    /// Made anew for each thread that answers: actix-web shares no handler between threads.
+    handler: Box<dyn Fn() -> actix_web::Route + Send + Sync>,
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route")
+            .field("path", &self.path)
+            .field("methods", &self.methods)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Route {
+    fn new<Args: FromRequest + 'static>(
+        methods: &'static [Method],
+        path: &'static str,
+        role: impl Into<Option<Role>>,
+        handler: impl ServeRoute<Args>,
+    ) -> Self {
+        let is_mine = move |request: &guard::GuardContext<'_>| methods.contains(&request.head().method);
+        Self {
+            path,
+            methods,
+            role: role.into(),
+            class: RouteClass::default(),
+            audited: None,
+            is_long_poll: false,
+            documentation: None,
+            handler: Box::new(move || web::route().guard(guard::fn_guard(is_mine)).to(handler.clone())),
+        }
+    }
+
+    /// Reads something, and so also answers HEAD.
+    pub fn get<Args: FromRequest + 'static>(
+        path: &'static str,
+        role: impl Into<Option<Role>>,
+        handler: impl ServeRoute<Args>,
+    ) -> Self {
+        Self::new(READ, path, role, handler)
+    }
+
+    /// Reads something that the view pool renders.
+    pub fn view<Args: FromRequest + 'static>(
+        path: &'static str,
+        role: impl Into<Option<Role>>,
+        handler: impl ServeRoute<Args>,
+    ) -> Self {
+        Self::get(path, role, handler).class(RouteClass::View)
+    }
+
+    pub fn post<Args: FromRequest + 'static>(
+        path: &'static str,
+        role: impl Into<Option<Role>>,
+        handler: impl ServeRoute<Args>,
+    ) -> Self {
+        Self::new(POST, path, role, handler)
+    }
+
+    /// Changes something by GET, too, as in the reference system.
+    pub fn get_or_post<Args: FromRequest + 'static>(
+        path: &'static str,
+        role: impl Into<Option<Role>>,
+        handler: impl ServeRoute<Args>,
+    ) -> Self {
+        Self::new(GET_OR_POST, path, role, handler)
+    }
+
+    pub fn delete<Args: FromRequest + 'static>(
+        path: &'static str,
+        role: impl Into<Option<Role>>,
+        handler: impl ServeRoute<Args>,
+    ) -> Self {
+        Self::new(DELETE, path, role, handler)
+    }
+
+    pub fn class(self, class: RouteClass) -> Self {
+        Self { class, ..self }
+    }
+
+    /// What workers ask all day.
+    pub fn work(self) -> Self {
+        self.class(RouteClass::Work)
+    }
+
+    pub fn long_poll(self) -> Self {
+        Self { is_long_poll: true, ..self }
+    }
+
+    /// Who carries it out stands in the audit log, with this action.
+    pub fn audited(self, action: Action) -> Self {
+        Self { audited: Some(AuditedAction::Fixed(action)), ..self }
+    }
+
+    /// The same, with an action that the request's path or body tells.
+    pub fn audited_as(self, read: fn(path: &str, body: &str) -> Action) -> Self {
+        Self { audited: Some(AuditedAction::Told(read)), ..self }
+    }
+
+    /// What the OpenAPI document says; pages have none.
+    pub fn documented(self, documentation: fn(Operation) -> Operation) -> Self {
+        Self { documentation: Some(documentation), ..self }
+    }
+
+    pub fn is_documented(&self) -> bool {
+        self.documentation.is_some()
+    }
+
+    /// What the OpenAPI document says of each of its methods. HEAD goes without saying.
+    fn operations(&self) -> impl Iterator<Item = Operation> {
+        let methods = self.methods.iter().filter(|method| **method != Method::HEAD);
+        self.documentation.into_iter().flat_map(move |documentation| {
+            methods.clone().map(move |method| documentation(Operation::new(method, self.path, self.role)))
+        })
+    }
+}
+
+/// A path with all its routes.
+#[derive(Debug)]
+struct RoutedPath {
+    pattern: &'static str,
+    definition: ResourceDef,
+    /// Their places in the table.
+    routes: Vec<usize>,
+    /// The methods that it takes.
+    allow: String,
+}
+
+#[derive(Debug)]
+pub struct RouteTable {
+    routes: Vec<Route>,
+    /// Adds the schemas that their documentation refers to.
+    add_schemas: fn(&mut Schemas),
+    /// In the order in which requests are compared with them.
+    paths: Vec<RoutedPath>,
+}
+
+/// What the table knows of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteMatch<'a> {
+    /// None where no path fits.
+    pub pattern: Option<&'static str>,
+    /// None, too, where the path doesn't take the method.
+    pub route: Option<&'a Route>,
+    /// The role that the request needs; none where anyone is let in.
+    pub role: Option<Role>,
+}
+
+impl RouteMatch<'_> {
+    pub fn class(&self) -> RouteClass {
+        self.route.map_or(RouteClass::Direct, |route| route.class)
+    }
+
+    pub fn is_watch(&self) -> bool {
+        self.class() == RouteClass::Watch
+    }
+}
+
+impl RouteTable {
+    pub fn new(routes: Vec<Route>, add_schemas: fn(&mut Schemas)) -> Self {
+        let mut paths: Vec<RoutedPath> = Vec::new();
+        for (index, route) in routes.iter().enumerate() {
+            match paths.iter_mut().find(|path| path.pattern == route.path) {
+                Some(path) => path.routes.push(index),
+                None => paths.push(RoutedPath {
+                    pattern: route.path,
+                    definition: ResourceDef::new(route.path),
+                    routes: vec![index],
+                    allow: String::new(),
+                }),
+            }
+        }
+        for path in &mut paths {
+            path.allow = allowed(path.routes.iter().map(|index| &routes[*index]));
+        }
+        // What workers ask comes first, as each path costs a comparison. A path without parameters comes before those
+        // that fit it, too: `/workflows/refresh` before `/workflows/{file:.*}`.
+        paths.sort_by_key(|path| {
+            let is_work = path.routes.iter().any(|index| routes[*index].class == RouteClass::Work);
+            (!is_work, path.pattern.contains('{'))
+        });
+        Self { routes, add_schemas, paths }
+    }
+
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// What the OpenAPI document describes, in the order of the routes.
+    pub fn operations(&self) -> Vec<Operation> {
+        self.routes.iter().flat_map(Route::operations).collect()
+    }
+
+    /// The schemas that the operations refer to, by name.
+    pub fn schemas(&self) -> Value {
+        let mut schemas = Schemas::default();
+        (self.add_schemas)(&mut schemas);
+        schemas.into_json()
+    }
+
+    /// The route of a request. `path` is the one that the router compares, not the one that was sent: `%74asks` is
+    /// `tasks`.
+    pub fn find(&self, method: &Method, path: &str) -> RouteMatch<'_> {
+        let Some(found) = self.paths.iter().find(|known| known.definition.is_match(path)) else {
+            // No path is open because nobody thought of it.
+            let reads = READ.contains(method);
+            let role = if reads { Role::Viewer } else { Role::Operator };
+            return RouteMatch { pattern: None, route: None, role: Some(role) };
+        };
+        let mut routes = found.routes.iter().map(|index| &self.routes[*index]);
+        let route = routes.clone().find(|route| route.methods.contains(method));
+        // Who may use the path hears which methods it takes.
+        let role = route.or_else(|| routes.next()).and_then(|route| route.role);
+        RouteMatch { pattern: Some(found.pattern), route, role }
+    }
+
+    /// Registers all routes with a server's thread.
+    pub fn register(&self, config: &mut ServiceConfig) {
+        for path in &self.paths {
+            config.service(self.resource(path));
+        }
+    }
+
+    /// A path that refuses all methods but those of its routes.
+    fn resource(&self, path: &RoutedPath) -> Resource {
+        let allow = path.allow.clone();
+        let refuse = web::to(move |request: HttpRequest| {
+            let shown = hooks::shown(request.match_info().as_str());
+            let detail = format!("{} {shown} isn't possible: the path takes {allow}", request.method());
+            let problem = Problem::new(Code::MethodNotAllowed, detail).allowing(allow.as_str());
+            async { Answer::Err(problem) }
+        });
+        let routes = path.routes.iter().map(|index| (self.routes[*index].handler)());
+        routes.fold(web::resource(path.pattern).default_service(refuse), Resource::route)
+    }
+}
+
+fn allowed<'a>(routes: impl Iterator<Item = &'a Route>) -> String {
+    let taken: Vec<&Method> = routes.flat_map(|route| route.methods).collect();
+    let named: Vec<&str> =
+        METHODS.iter().filter(|method| taken.contains(method)).map(Method::as_str).collect();
+    named.join(", ")
+}

@@ -1,0 +1,119 @@
+//! Rows and bytes of each table. Counting reads a little of every page, which takes a second for each gigabyte or so:
+//! it is done beside, a table at a time, at most once an hour and only when somebody looks.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_messages::clients::DatabaseReader;
+use flowlord_messages::database::{MeasureTable, TableSize};
+
+/// So long what was counted is good enough.
+const FRESH: TimeDelta = TimeDelta::hours(1);
+
+/// Of each table and index as many pages are looked at: 400 MB.
+const MOST_PAGES: u64 = 100_000;
+
+/// Whoever looks waits this long for a first count: most databases are small.
+const PATIENCE: std::time::Duration = std::time::Duration::from_millis(300);
+
+/// What was counted last.
+#[derive(Debug, Clone, Default)]
+pub struct TableSizes(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    counted: Option<CountedTables>,
+    counting: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountedTables {
+    pub at: DateTime<Utc>,
+    pub tables: Vec<TableSize>,
+}
+
+impl CountedTables {
+    pub fn is_complete(&self) -> bool {
+        self.tables.iter().all(|table| table.complete)
+    }
+}
+
+impl TableSizes {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known, and whether the caller is to count anew.
+    fn look(&self, now: DateTime<Utc>) -> (Option<CountedTables>, bool) {
+        let mut state = self.state();
+        let fresh = state.counted.as_ref().is_some_and(|counted| now - counted.at < FRESH);
+        let begin = !fresh && !state.counting;
+        state.counting |= begin;
+        (state.counted.clone(), begin)
+    }
+
+    fn put(&self, counted: Option<CountedTables>) {
+        let mut state = self.state();
+        state.counting = false;
+        if counted.is_some() {
+            state.counted = counted;
+        }
+    }
+}
+
+impl TableSizes {
+    /// What was counted last; a count is begun where that is old.
+    pub async fn current(
+        &self,
+        reader: &DatabaseReader,
+        tables: Vec<String>,
+        now: DateTime<Utc>,
+    ) -> Option<CountedTables> {
+        let (known, begin) = self.look(now);
+        if !begin {
+            return known;
+        }
+        let (sizes, reader) = (self.clone(), reader.clone());
+        let count = actix_web::rt::spawn(async move {
+            let counted = count(&reader, tables, now).await;
+            sizes.put(counted.clone());
+            counted
+        });
+        let fresh = tokio::time::timeout(PATIENCE, count).await;
+        fresh.ok().and_then(Result::ok).flatten().or(known)
+    }
+}
+
+async fn count(reader: &DatabaseReader, names: Vec<String>, now: DateTime<Utc>) -> Option<CountedTables> {
+    let mut tables = Vec::with_capacity(names.len());
+    for table in names {
+        match reader.call(MeasureTable { table, most_pages: MOST_PAGES }).await {
+            Ok(size) => tables.push(size),
+            Err(err) => {
+                log::warn!("event=table_not_measured error={err}");
+                return None;
+            }
+        }
+    }
+    tables.sort_by_key(|table| std::cmp::Reverse(table.bytes + table.index_bytes));
+    Some(CountedTables { at: now, tables })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_counts_at_a_time_and_once_an_hour() {
+        let sizes = TableSizes::default();
+        let now: DateTime<Utc> = "2026-03-02T12:00:00Z".parse().unwrap();
+        assert_eq!(sizes.look(now), (None, true));
+        assert_eq!(sizes.look(now), (None, false), "somebody counts");
+        sizes.put(None);
+        assert_eq!(sizes.look(now), (None, true), "they could not");
+        let counted = CountedTables { at: now, tables: Vec::new() };
+        sizes.put(Some(counted.clone()));
+        assert_eq!(sizes.look(now + TimeDelta::minutes(59)), (Some(counted.clone()), false));
+        assert_eq!(sizes.look(now + TimeDelta::minutes(60)), (Some(counted), true));
+    }
+}

@@ -1,0 +1,95 @@
+//! What a request says about the list of tasks: the same for REST and for the page.
+
+use flowlord_domain::search::Search;
+use flowlord_domain::{TaskResult, TaskState};
+use flowlord_messages::tasks::{FindTasks, TaskFilter, TaskSort, Texts};
+
+use crate::params::Params;
+use crate::problem::Problem;
+
+/// What a query string may hold.
+pub const PARAMETERS: &[&str] = &[
+    "date", "from", "to", "type", "job", "result", "state", "id", "retry", "q", "sort", "order", "limit",
+    "cursor",
+];
+
+/// Reads a query string.
+pub fn query(params: &Params) -> Result<FindTasks, Problem> {
+    Ok(FindTasks {
+        filter: filter(params)?,
+        search: search(params)?,
+        sort: sort(params)?,
+        ascending: ascending(params)?,
+        after: params.cursor()?,
+        limit: params.limit()?,
+        texts: Texts::Beginnings,
+    })
+}
+
+/// Which tasks, without the search.
+pub fn filter(params: &Params) -> Result<TaskFilter, Problem> {
+    let (from, to) = params.period()?;
+    let (mut results, mut running) = (Vec::new(), false);
+    for text in params.many("result") {
+        match text.parse::<TaskResult>() {
+            Ok(result) => results.push(result),
+            Err(_) if text == "running" => running = true,
+            Err(_) => {
+                let detail = format!("`result` is `{text}`: write complete, error, warn, alert or running");
+                return Err(Problem::invalid(detail));
+            }
+        }
+    }
+    Ok(TaskFilter {
+        from,
+        to,
+        topics: params.texts("type")?,
+        jobs: params.texts("job")?,
+        results,
+        running,
+        states: params.many("state").map(state).collect::<Result<_, _>>()?,
+        ids: params.texts("id")?,
+        given_up: given_up(params)?,
+    })
+}
+
+/// Dead letters: what `retry=failed` in the meta of a task tells.
+fn given_up(params: &Params) -> Result<bool, Problem> {
+    match params.one("retry")? {
+        None => Ok(false),
+        Some("failed") => Ok(true),
+        Some(other) => {
+            let detail = format!("`retry` is `{other}`: write failed for tasks without retries left");
+            Err(Problem::invalid(detail))
+        }
+    }
+}
+
+fn state(text: &str) -> Result<TaskState, Problem> {
+    let all = [TaskState::Ready, TaskState::Delayed, TaskState::Leased, TaskState::Done];
+    all.into_iter()
+        .find(|state| state.as_str() == text)
+        .ok_or_else(|| Problem::invalid(format!("`state` is `{text}`: write ready, delayed, leased or done")))
+}
+
+/// What the search box holds.
+pub fn search(params: &Params) -> Result<Search, Problem> {
+    let Some(text) = params.one("q")? else { return Ok(Search::default()) };
+    text.parse().map_err(|err| Problem::invalid(format!("`q`: {err}")))
+}
+
+fn sort(params: &Params) -> Result<TaskSort, Problem> {
+    let Some(text) = params.one("sort")? else { return Ok(TaskSort::default()) };
+    TaskSort::ALL.into_iter().find(|sort| sort.as_str() == text).ok_or_else(|| {
+        let known = TaskSort::ALL.map(TaskSort::as_str).join(", ");
+        Problem::invalid(format!("`sort` is `{text}`: write one of {known}"))
+    })
+}
+
+fn ascending(params: &Params) -> Result<bool, Problem> {
+    match params.one("order")? {
+        None | Some("desc") => Ok(false),
+        Some("asc") => Ok(true),
+        Some(other) => Err(Problem::invalid(format!("`order` is `{other}`: write asc or desc"))),
+    }
+}

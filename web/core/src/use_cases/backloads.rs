@@ -1,0 +1,187 @@
+//! Backloads: planned, looked at, carried out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderValue, LOCATION};
+use flowlord_domain::NewTask;
+use flowlord_domain::backload::{Only, Request};
+use flowlord_kernel::Code;
+use flowlord_messages::backloads::{
+    BackloadState, CheckBackload, ExecuteBackload, Failure, Finished, MAX_WAITED, PlanBackload, Planned,
+    ReadBackload, StoredBackload,
+};
+
+use crate::context::WebContext;
+use crate::problem::Problem;
+use crate::values::check_name;
+
+/// How many tasks are written at a time where all are.
+pub const STEP: usize = 500;
+
+/// How long a request waits for its tasks.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+pub async fn plan_backload(context: &WebContext, request: Request) -> Result<Arc<Planned>, Problem> {
+    let planned = context.deps.backload.call(PlanBackload { request }).await?;
+    let order = planned.plan.order();
+    // Whatever no worker could ask for must not be created.
+    check_name("topic", &order.topic)?;
+    if !order.job.is_empty() {
+        check_name("job", &order.job)?;
+    }
+    Ok(planned)
+}
+
+/// Some tasks of a plan as they would be created.
+pub struct BackloadPreview {
+    pub tasks: Vec<NewTask>,
+    pub failed: Vec<Failure>,
+    pub skipped: usize,
+    pub next: usize,
+}
+
+pub async fn preview_backload(
+    context: &WebContext,
+    planned: &Planned,
+    from: usize,
+    most: usize,
+) -> Result<BackloadPreview, Problem> {
+    let (plan, now) = (&planned.plan, context.deps.kit.now());
+    let chunk = plan.chunk(from, most, now, &context.config.host, &mut context.deps.kit.ids());
+    let mut tasks: Vec<NewTask> = chunk.tasks.into_iter().map(|(_, task)| task).collect();
+    let all = tasks.len();
+    let order = plan.order();
+    if order.only != Only::All {
+        let check = CheckBackload {
+            topic: order.topic.clone(),
+            job: order.job.clone(),
+            only: order.only,
+            tasks: tasks.iter().map(|task| (task.info.clone(), task.meta.clone())).collect(),
+            count_to: 0,
+        };
+        let mut wanted = context.deps.view_reader.call(check).await?.wanted.into_iter();
+        tasks.retain(|_| wanted.next().unwrap_or(true));
+    }
+    let failed = chunk.unmade.into_iter();
+    Ok(BackloadPreview {
+        skipped: all - tasks.len(),
+        tasks,
+        failed: failed.map(|(index, unmade)| Failure { index, time: unmade.time, why: unmade.why }).collect(),
+        next: chunk.next,
+    })
+}
+
+pub fn broken_off(problem: &Problem) -> std::io::Error {
+    log::error!("event=dry_run_broken_off problem={problem:?}");
+    std::io::Error::other(problem.to_string())
+}
+
+/// A backload that was begun.
+pub struct ExecutedBackload {
+    pub id: i64,
+    pub planned: Arc<Planned>,
+    pub finished: Finished,
+    /// Whether some tasks are still to be dealt with.
+    pub goes_on: bool,
+}
+
+pub async fn execute_backload(
+    context: &WebContext,
+    planned: Arc<Planned>,
+    background: bool,
+) -> Result<ExecutedBackload, Problem> {
+    context.refuse_when_stopping()?;
+    let wait = !background && planned.plan.count() <= MAX_WAITED;
+    let execute = ExecuteBackload { planned: Arc::clone(&planned), wait };
+    let started = context.deps.backload.call(execute).await?;
+    let Some(done) = started.done else {
+        return Ok(ExecutedBackload {
+            id: started.id,
+            planned,
+            finished: Finished::default(),
+            goes_on: true,
+        });
+    };
+    let problem = match tokio::time::timeout(PATIENCE, done).await {
+        Ok(Ok(finished)) => {
+            return Ok(ExecutedBackload {
+                id: started.id,
+                planned,
+                goes_on: finished.problem.is_some(),
+                finished,
+            });
+        }
+        Ok(Err(_)) => "the backload actor was restarted meanwhile",
+        Err(_) => "they are not all stored yet",
+    };
+    let finished = Finished { problem: Some(problem.to_owned()), ..Finished::default() };
+    Ok(ExecutedBackload { id: started.id, planned, finished, goes_on: true })
+}
+
+fn unknown_backload(id: &str) -> Problem {
+    let detail = format!("there is no backload `{id}`; GET /api/v1/backloads lists them");
+    Problem::new(Code::BackloadUnknown, detail)
+}
+
+pub fn parse_backload_id(text: &str) -> Result<i64, Problem> {
+    text.parse().map_err(|_| unknown_backload(text))
+}
+
+impl ExecutedBackload {
+    /// What was created, why the rest was not, and what was taken for what the request left open.
+    pub fn status(&self) -> String {
+        let Finished { created, failed, skipped, problem } = &self.finished;
+        let mut told = Vec::new();
+        if self.goes_on {
+            told.extend(problem.clone());
+            told.push(format!("it continues in the background, see /api/v1/backloads/{}", self.id));
+        }
+        told.extend(failed.first().map(|first| first.why.clone()));
+        if *skipped > 0 {
+            told.push(format!("{skipped} left out by `only`"));
+        }
+        told.extend(Some(self.planned.message.clone()).filter(|message| !message.is_empty()));
+        let total = self.planned.plan.count();
+        let count = match created.len() {
+            // Nobody told how many there are by now.
+            0 if self.goes_on => format!("{total} tasks are being created"),
+            created => format!("{created}/{total} tasks created"),
+        };
+        if told.is_empty() { count } else { format!("{count}: {}", told.join("; ")) }
+    }
+
+    pub fn status_code(&self) -> StatusCode {
+        match (self.goes_on, self.finished.failed.is_empty()) {
+            (true, _) => StatusCode::ACCEPTED,
+            (false, true) => StatusCode::OK,
+            (false, false) => StatusCode::MULTI_STATUS,
+        }
+    }
+
+    pub fn located(&self, mut answer: HttpResponse) -> HttpResponse {
+        if self.goes_on
+            && let Ok(location) = HeaderValue::from_str(&format!("/api/v1/backloads/{}", self.id))
+        {
+            answer.headers_mut().insert(LOCATION, location);
+        }
+        answer
+    }
+}
+
+/// What `pause`, `resume` or `cancel` in a path makes of a backload.
+pub fn state_after(change: &str) -> BackloadState {
+    match change {
+        "pause" => BackloadState::Paused,
+        "resume" => BackloadState::Running,
+        _ => BackloadState::Cancelled,
+    }
+}
+
+/// A backload and what of it failed.
+pub async fn read_backload(context: &WebContext, id: i64) -> Result<(StoredBackload, Vec<Failure>), Problem> {
+    let found = context.deps.view_reader.call(ReadBackload { id }).await?;
+    found.ok_or_else(|| unknown_backload(&id.to_string()))
+}

@@ -1,0 +1,21 @@
+//! Looking on while things change.
+
+use flowlord_messages::events::TakeChanges;
+
+use crate::context::WebContext;
+use crate::live_events::Subscription;
+use crate::problem::Problem;
+
+/// Looks on from now, or from after the event that was seen last.
+///
+/// # Errors
+/// `busy` when too many do, `stopping`, and whatever the DB owner answers.
+pub async fn subscribe(context: &WebContext, after: Option<&str>) -> Result<Subscription, Problem> {
+    let now = context.deps.kit.now();
+    if !context.hub.is_watched(now) {
+        context.hub.begin(now);
+        // The owner tells of changes only once until they are taken.
+        context.deps.writer.call(TakeChanges).await?;
+    }
+    context.hub.subscribe(context.deps.kit.clock(), after)
+}

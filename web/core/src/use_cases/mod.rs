@@ -1,0 +1,8 @@
+//! What REST handlers, pages and the paths of the reference system do alike, by noun. It knows none of them.
+
+pub mod audit_log;
+pub mod backloads;
+pub mod health;
+pub mod live_events;
+pub mod tasks;
+pub mod workflows;

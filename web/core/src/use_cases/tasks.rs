@@ -1,0 +1,59 @@
+//! Tasks that are read, run again or cancelled.
+
+use std::slice;
+
+use flowlord_domain::rerun::rerun;
+use flowlord_domain::{Attempt, NewTask, Uid};
+use flowlord_kernel::{Code, Error};
+use flowlord_messages::tasks::{AttemptsById, CancelTask, RerunTasks};
+
+use crate::context::WebContext;
+use crate::problem::Problem;
+
+/// The task that a path names.
+pub fn parse_uid(path: &str) -> Result<Uid, Problem> {
+    path.parse().map_err(|err| Problem::new(Code::TaskUnknown, format!("`{path}` is not a task: {err}")))
+}
+
+/// The task, if it is there.
+fn found_task(uid: Uid, task: Option<Attempt>) -> Result<Attempt, Problem> {
+    task.ok_or_else(|| {
+        Problem::new(
+            Code::TaskUnknown,
+            format!("there is no task {uid}; tasks are kept for `history.retention`"),
+        )
+    })
+}
+
+/// The new attempt of a task.
+pub async fn rerun_task(context: &WebContext, task: &Attempt) -> Result<Attempt, Problem> {
+    let answer = rerun_tasks(context, slice::from_ref(task)).await?.pop();
+    Ok(answer.ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))??)
+}
+
+/// The new attempts of tasks, each judged alone, in the same order.
+pub async fn rerun_tasks(
+    context: &WebContext,
+    tasks: &[Attempt],
+) -> Result<Vec<Result<Attempt, Error>>, Error> {
+    let now = context.deps.kit.now();
+    let mut ids = context.deps.kit.ids();
+    let tasks: Vec<NewTask> = tasks.iter().map(|task| rerun(task, &mut ids, now)).collect();
+    let expected: Vec<Attempt> = tasks.iter().cloned().map(NewTask::into_attempt).collect();
+    let answers = context.deps.writer.call(RerunTasks { now, tasks }).await?;
+    let stored = expected.into_iter().zip(answers);
+    Ok(stored.map(|(new, answer)| Ok(Attempt { uid: answer?, ..new })).collect())
+}
+
+/// A task as it stands.
+pub async fn read_task(context: &WebContext, uid: Uid) -> Result<Attempt, Problem> {
+    found_task(uid, context.deps.view_reader.call(AttemptsById { uids: vec![uid] }).await?.pop().flatten())
+}
+
+/// Cancels a task, for a reason that may be given; and how it stands then.
+pub async fn cancel_task(context: &WebContext, uid: Uid, note: Option<String>) -> Result<Attempt, Problem> {
+    let note = note.filter(|note| !note.is_empty());
+    let msg = note.map_or_else(|| "cancelled".to_owned(), |note| format!("cancelled: {note}"));
+    context.deps.writer.call(CancelTask { now: context.deps.kit.now(), uid, msg }).await?;
+    read_task(context, uid).await
+}

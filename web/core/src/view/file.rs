@@ -1,0 +1,129 @@
+//! File events as JSON.
+
+use flowlord_domain::Uid;
+use flowlord_messages::files::{FileSource, MatchState, PhaseOutcome, StoredFileEvent, WatchedPlace};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::ObjectBuilder;
+
+use super::task::TaskView;
+use super::time::Stamp;
+use crate::limits;
+
+/// What a file did to a phase that takes it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Outcome)]
+pub struct OutcomeView<'a> {
+    workflow: &'a str,
+    task: &'a str,
+    /// The pattern that the path matches.
+    files: &'a str,
+    #[schema(schema_with = outcomes)]
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::uid)]
+    uid: Option<Uid>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    why: &'a str,
+}
+
+fn outcomes() -> ObjectBuilder {
+    limits::one_of(MatchState::ALL.map(MatchState::as_str))
+}
+
+impl<'a> From<&'a PhaseOutcome> for OutcomeView<'a> {
+    fn from(outcome: &'a PhaseOutcome) -> Self {
+        let PhaseOutcome { phase, state, uid, why } = outcome;
+        Self {
+            workflow: &phase.workflow,
+            task: &phase.task,
+            files: &phase.pattern,
+            state: state.as_str(),
+            uid: *uid,
+            why,
+        }
+    }
+}
+
+/// What a file event started.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FileRecorded)]
+pub struct RecordedView<'a> {
+    pub event: i64,
+    pub path: &'a str,
+    /// Why it starts nothing.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub ignored: &'a str,
+    pub phases: Vec<OutcomeView<'a>>,
+    pub tasks: Vec<TaskView<'a>>,
+}
+
+/// A file event in a list.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FileEvent)]
+pub struct FileEventView<'a> {
+    event: i64,
+    #[schema(schema_with = limits::time)]
+    at: Stamp,
+    #[schema(schema_with = sources)]
+    source: &'static str,
+    path: &'a str,
+    size: i64,
+    checksum: &'a str,
+    /// When the file was written, as its sender said it.
+    created: &'a str,
+    linecnt: i64,
+    /// Bytes when it is unpacked.
+    bytecnt: i64,
+    /// The time that its path names.
+    #[schema(required, schema_with = limits::time_or_null)]
+    task_time: Option<Stamp>,
+    /// Why it starts nothing.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    ignored: &'a str,
+    phases: Vec<OutcomeView<'a>>,
+}
+
+fn sources() -> ObjectBuilder {
+    limits::one_of(FileSource::ALL.map(FileSource::as_str))
+}
+
+impl<'a> From<&'a StoredFileEvent> for FileEventView<'a> {
+    fn from(stored: &'a StoredFileEvent) -> Self {
+        let file = &stored.file;
+        Self {
+            event: stored.id,
+            at: Stamp(stored.at),
+            source: stored.source.as_str(),
+            path: &file.path,
+            size: file.size,
+            checksum: &file.checksum,
+            created: &file.created,
+            linecnt: file.linecnt,
+            bytecnt: file.bytecnt,
+            task_time: file.time().map(Stamp),
+            ignored: &stored.ignored,
+            phases: stored.phases.iter().map(OutcomeView::from).collect(),
+        }
+    }
+}
+
+/// A watched place.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Place)]
+pub struct PlaceView<'a> {
+    place: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::time)]
+    looked_at: Option<Stamp>,
+    files: usize,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    problem: &'a str,
+}
+
+impl<'a> From<&'a WatchedPlace> for PlaceView<'a> {
+    fn from(place: &'a WatchedPlace) -> Self {
+        let WatchedPlace { place, looked_at, files, problem } = place;
+        Self { place, looked_at: looked_at.map(Stamp), files: *files, problem }
+    }
+}

@@ -1,0 +1,173 @@
+//! Workflow files as JSON.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use flowlord_domain::workflow::{Finding, Phase, WorkflowFile};
+use flowlord_messages::schedule::PhaseTimes;
+use flowlord_messages::workflows::Current;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::ObjectBuilder;
+
+use super::time::Stamp;
+
+/// The next and the last run of a phase.
+pub type PhaseRuns = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+use crate::limits;
+
+/// When phases run.
+#[derive(Debug)]
+pub struct Times {
+    pub scheduled: Vec<PhaseTimes>,
+    /// The last slot that was started, by file and task, from the database.
+    pub last: HashMap<(String, String), DateTime<Utc>>,
+    /// The last slot that nobody was there for, where none was started after it.
+    pub missed: HashMap<(String, String), DateTime<Utc>>,
+    /// Since when phases are paused, by file and task.
+    pub paused: HashMap<(String, String), DateTime<Utc>>,
+}
+
+impl Times {
+    /// The next and the last run of a phase.
+    pub fn runs(&self, phase: &Phase) -> PhaseRuns {
+        let Some(cron) = &phase.rule.cron else { return (None, None) };
+        let name = phase.name();
+        let is_it = |times: &&PhaseTimes| {
+            times.workflow == phase.workflow && times.task == name && times.cron == *cron
+        };
+        let times = self.scheduled.iter().find(is_it);
+        let stored = || self.last.get(&(phase.workflow.clone(), name.clone())).copied();
+        let previous = times.and_then(|times| times.previous).or_else(stored);
+        (times.and_then(|times| times.next), previous)
+    }
+}
+
+/// A phase.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PhaseView<'a> {
+    /// Its topic, or topic and job, like `load:hourly`.
+    task: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    depends_on: &'a str,
+    rule: &'a str,
+    retry: u32,
+    template: &'a str,
+    line: usize,
+    /// `ok`, `paused`, or what keeps it from starting.
+    status: String,
+    paused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::time)]
+    paused_since: Option<Stamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::time)]
+    next: Option<Stamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::time)]
+    previous: Option<Stamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = limits::time)]
+    missed: Option<Stamp>,
+    children: Vec<String>,
+}
+
+/// A file.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Workflow)]
+pub struct FileView<'a> {
+    pub file: &'a str,
+    #[schema(schema_with = statuses)]
+    status: &'static str,
+    #[schema(inline)]
+    phases: Vec<PhaseView<'a>>,
+    /// What its author should know.
+    #[schema(value_type = Vec<FindingDoc>)]
+    findings: Vec<&'a Finding>,
+}
+
+/// One thing that is wrong in a workflow file.
+#[derive(ToSchema)]
+#[schema(as = Finding)]
+#[expect(dead_code, reason = "the document of what the domain writes; the domain knows no OpenAPI")]
+pub struct FindingDoc {
+    file: String,
+    /// From 1.
+    line: usize,
+    /// In characters, from 1.
+    column: usize,
+    #[schema(schema_with = severities)]
+    severity: String,
+    /// What is wrong, and what to do about it.
+    message: String,
+}
+
+fn severities() -> ObjectBuilder {
+    limits::one_of(["error", "warning"])
+}
+
+fn statuses() -> ObjectBuilder {
+    limits::one_of(["ok", "broken"]).description(Some("broken when the file as it is now doesn't load"))
+}
+
+/// A file that was loaded; when it broke since, its last good version.
+pub fn file_view<'a>(current: &'a Current, file: &'a WorkflowFile, times: &Times) -> FileView<'a> {
+    let broken: Vec<_> = current.broken.iter().filter(|finding| finding.file == file.path).collect();
+    let status = if broken.is_empty() { "ok" } else { "broken" };
+    let phases = file.phases.iter().map(|phase| phase_view(current, phase, times)).collect();
+    FileView {
+        file: &file.path,
+        status,
+        phases,
+        findings: broken.into_iter().chain(&file.findings).collect(),
+    }
+}
+
+/// Files of which no version ever loaded.
+pub fn broken_views(current: &Current) -> Vec<FileView<'_>> {
+    let mut views: Vec<FileView<'_>> = Vec::new();
+    for finding in current.broken.iter().filter(|finding| current.workflows.file(&finding.file).is_none()) {
+        match views.iter_mut().find(|view| view.file == finding.file) {
+            Some(view) => view.findings.push(finding),
+            None => views.push(FileView {
+                file: &finding.file,
+                status: "broken",
+                phases: Vec::new(),
+                findings: vec![finding],
+            }),
+        }
+    }
+    views
+}
+
+fn phase_view<'a>(current: &Current, phase: &'a Phase, times: &Times) -> PhaseView<'a> {
+    let (next, previous) = times.runs(phase);
+    let key = (phase.workflow.clone(), phase.name());
+    let paused = times.paused.get(&key).copied();
+    let missed = times.missed.get(&key).copied().filter(|_| phase.rule.cron.is_some());
+    let children = current.workflows.children(&phase.workflow, &phase.task.topic, &phase.task.job);
+    PhaseView {
+        task: phase.name(),
+        depends_on: &phase.depends_on_text,
+        rule: &phase.rule_text,
+        retry: phase.retry,
+        template: &phase.template,
+        line: phase.line,
+        status: status(phase, paused.is_some()),
+        paused: paused.is_some(),
+        paused_since: paused.map(Stamp),
+        next: next.map(Stamp),
+        previous: previous.map(Stamp),
+        missed: missed.map(Stamp),
+        children: children.map(Phase::name).collect(),
+    }
+}
+
+fn status(phase: &Phase, is_paused: bool) -> String {
+    let problems = phase.status();
+    match (problems.is_empty(), is_paused) {
+        (true, false) => "ok".to_owned(),
+        (true, true) => "paused".to_owned(),
+        (false, _) => problems,
+    }
+}

@@ -1,0 +1,314 @@
+//! What this service is: version, files, database, actors, snapshots, alert ladder, tokens.
+
+use actix_web::HttpRequest;
+use askama::Template;
+use flowlord_domain::{Role, duration};
+use flowlord_messages::alerts::{LadderStates, LadderStatus};
+use flowlord_messages::database::{DatabaseFacts, ReadDatabase};
+use flowlord_messages::snapshots::{ListSnapshots, Snapshot};
+use flowlord_messages::stats::ReadBacklog;
+use flowlord_messages::tokens::{ReadTokens, StoredToken};
+use flowlord_messages::workflows::CurrentWorkflows;
+use flowlord_web_core::auth::role;
+use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::params::Params;
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+use flowlord_web_core::use_cases::health::ping_actors;
+use serde_json::Value;
+
+use super::layout::{Layout, Section};
+use super::parts::grouped;
+use super::when::When;
+use super::{answer, read};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::view("/web/about", Role::Viewer, page)]
+}
+
+#[derive(Template)]
+#[template(path = "about.html")]
+struct AboutPage<'a> {
+    layout: Layout<'a>,
+    notices: Vec<String>,
+    /// Names and values, as they are.
+    service: Vec<Fact>,
+    /// Whether notifications go to Slack.
+    slack: bool,
+    started: When,
+    looks: Option<(When, When)>,
+    database: Vec<Fact>,
+    sizes: Vec<SizeRow>,
+    measured: Option<Measured>,
+    actors: Vec<ActorRow>,
+    ladders: Vec<LadderRow>,
+    snapshots: Vec<SnapshotRow>,
+    snapshot_due: Option<When>,
+    snapshot_problem: Option<String>,
+    /// For those who may see them.
+    tokens: Option<Vec<TokenRow>>,
+}
+
+/// A line of a list.
+#[derive(Debug, PartialEq, Eq)]
+struct Fact {
+    name: &'static str,
+    value: String,
+}
+
+/// When the sizes of tables were counted.
+#[derive(Debug)]
+struct Measured {
+    at: When,
+    complete: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct SizeRow {
+    table: String,
+    rows: String,
+    bytes: String,
+    index_bytes: String,
+}
+
+#[derive(Debug)]
+struct ActorRow {
+    name: String,
+    status: String,
+    class: &'static str,
+    restarts: u64,
+    waiting: String,
+}
+
+#[derive(Debug)]
+struct LadderRow {
+    route: String,
+    interval: String,
+    min: String,
+    max: String,
+    factors: String,
+    quiet_ticks: u32,
+    next: When,
+    since: Option<When>,
+    alerts: u64,
+    acknowledged_by: Option<String>,
+}
+
+#[derive(Debug)]
+struct SnapshotRow {
+    location: String,
+    at: When,
+    size: String,
+}
+
+#[derive(Debug)]
+struct TokenRow {
+    name: String,
+    role: Role,
+    created: When,
+}
+
+fn fact(name: &'static str, value: impl Into<String>) -> Fact {
+    Fact { name, value: value.into() }
+}
+
+pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
+    answer(&context, &request, show(&context, &request)).await
+}
+
+/// Each part is read on its own, so that one that fails leaves the others: people come here when something is wrong.
+async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<AboutPage<'a>, Problem> {
+    Params::parse(request.query_string(), &["date", "month"])?;
+    let deps = &context.deps;
+    let may_see_tokens = role(context, request).is_some_and(|role| role.covers(Role::Admin));
+    let (database, current, backlog, ladders, snapshots, (_, actors)) = tokio::join!(
+        deps.view_reader.call(ReadDatabase),
+        deps.library.call(CurrentWorkflows),
+        deps.view_reader.call(ReadBacklog),
+        deps.alerts.call(LadderStates),
+        deps.backup.call(ListSnapshots),
+        ping_actors(context),
+    );
+    let mut notices = Vec::new();
+    let database = read("the database", database, &mut notices);
+    let current = read("the workflows", current, &mut notices);
+    let backlog = read("the backlog", backlog, &mut notices);
+    let ladders = read("the escalation policies", ladders, &mut notices).unwrap_or_default();
+    let snapshots = read("the snapshots", snapshots, &mut notices).unwrap_or_default();
+    let tokens = match may_see_tokens {
+        true => read("the tokens", deps.reader.call(ReadTokens).await, &mut notices),
+        false => None,
+    };
+    let tables = database.as_ref().map(|facts| facts.tables.clone()).unwrap_or_default();
+    let sizes = context.sizes.current(&deps.view_reader, tables, deps.kit.now()).await;
+    let mut service = service(context);
+    if let Some(backlog) = &backlog {
+        let ready: u64 = backlog.ready.iter().map(|(_, count, _)| count).sum();
+        let all = |tasks: &[(String, u64)]| grouped(tasks.iter().map(|(_, count)| count).sum());
+        service.push(fact(
+            "Tasks ready, delayed, leased",
+            format!("{}, {}, {}", grouped(ready), all(&backlog.delayed), all(&backlog.leased)),
+        ));
+        service.push(fact("Messages for Slack", format!("{} not sent yet", grouped(backlog.messages))));
+    }
+    Ok(AboutPage {
+        layout: Layout::new(context, request, Section::About).live(context),
+        notices,
+        service,
+        slack: context.config.slack,
+        started: When::full(context.config.started_at),
+        looks: current.map(|current| (When::full(current.looked_at), When::full(current.next_look))),
+        database: database.map(|facts| database_facts(context, &facts)).unwrap_or_default(),
+        measured: sizes
+            .as_ref()
+            .map(|sizes| Measured { at: When::date_and_time(sizes.at), complete: sizes.is_complete() }),
+        sizes: sizes.iter().flat_map(|sizes| &sizes.tables).map(SizeRow::from).collect(),
+        actors: actor_rows(&actors, &(context.config.metrics.0)()),
+        ladders: ladders.into_iter().map(LadderRow::from).collect(),
+        snapshots: snapshots.items.into_iter().map(SnapshotRow::from).collect(),
+        snapshot_due: snapshots.next.map(When::date_and_time),
+        snapshot_problem: snapshots.problem,
+        tokens: tokens.map(|tokens| tokens.into_iter().map(TokenRow::from).collect()),
+    })
+}
+
+fn service(context: &WebContext) -> Vec<Fact> {
+    let config = &context.config;
+    vec![
+        fact("Application", "flowlord"),
+        fact("Version", config.version.as_str()),
+        fact("Machine", config.host.as_str()),
+        fact("Address", config.public_url.clone().unwrap_or_else(|| config.listen.to_string())),
+        fact("History retention", duration::print(config.kept.history)),
+        fact("Alert for unfinished tasks after", duration::print(config.kept.unfinished)),
+        fact("Lease duration", duration::print(config.lease)),
+        fact("Slack", if config.slack { "configured" } else { "not configured: see Slack notifications" }),
+    ]
+}
+
+fn database_facts(context: &WebContext, facts: &DatabaseFacts) -> Vec<Fact> {
+    let pages = format!(
+        "{} of {} bytes, {} free",
+        grouped(facts.pages),
+        grouped(facts.page_size),
+        grouped(facts.free_pages)
+    );
+    let backup =
+        if context.config.kept.backup.is_empty() { "not configured" } else { &context.config.kept.backup };
+    vec![
+        fact("File", facts.path.as_str()),
+        fact("Schema version", facts.schema.to_string()),
+        fact("SQLite", facts.sqlite.as_str()),
+        fact("Size", bytes(facts.pages * facts.page_size)),
+        fact("Pages", pages),
+        fact("Write-ahead log", bytes(facts.log_bytes)),
+        fact("Backup location", backup),
+    ]
+}
+
+/// `12.3 MB`, by the thousand.
+fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1_000 {
+        return format!("{bytes} bytes");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a figure to show")]
+    let mut size = bytes as f64 / 1e3;
+    let mut unit = 0;
+    while size >= 999.95 && unit + 1 < UNITS.len() {
+        size /= 1e3;
+        unit += 1;
+    }
+    format!("{size:.1} {}", UNITS[unit])
+}
+
+/// `metrics` is what is counted so far: how many messages each actor hasn't answered is among it.
+fn actor_rows(actors: &Value, metrics: &str) -> Vec<ActorRow> {
+    let waiting = |name: &str| {
+        let label = format!("flowlord_messages_under_way{{actor=\"{name}\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(&label)).unwrap_or("0").to_owned()
+    };
+    let row = |(name, actor): (&String, &Value)| {
+        let status = actor["status"].as_str().unwrap_or("unknown").to_owned();
+        ActorRow {
+            class: if status == "ok" { "complete" } else { "error" },
+            restarts: actor["restarts"].as_u64().unwrap_or_default(),
+            waiting: waiting(name),
+            name: name.clone(),
+            status,
+        }
+    };
+    actors.as_object().into_iter().flatten().map(row).collect()
+}
+
+impl From<&flowlord_messages::database::TableSize> for SizeRow {
+    fn from(size: &flowlord_messages::database::TableSize) -> Self {
+        let more = if size.complete { "" } else { "more than " };
+        Self {
+            table: size.table.clone(),
+            rows: format!("{more}{}", grouped(size.rows)),
+            bytes: format!("{more}{}", bytes(size.bytes)),
+            index_bytes: if size.index_bytes == 0 {
+                String::new()
+            } else {
+                format!("{more}{}", bytes(size.index_bytes))
+            },
+        }
+    }
+}
+
+impl From<LadderStatus> for LadderRow {
+    fn from(ladder: LadderStatus) -> Self {
+        let policy = ladder.policy;
+        Self {
+            route: ladder.route,
+            interval: duration::print(ladder.interval),
+            min: duration::print(policy.min),
+            max: duration::print(policy.max),
+            factors: format!("×{} up, ÷{} down", policy.factor_up, policy.factor_down),
+            quiet_ticks: policy.quiet_ticks,
+            next: When::time_of_day(ladder.next),
+            since: ladder.incident_since.map(When::date_and_time),
+            alerts: ladder.alerts,
+            acknowledged_by: ladder.acknowledged_by,
+        }
+    }
+}
+
+impl From<Snapshot> for SnapshotRow {
+    fn from(snapshot: Snapshot) -> Self {
+        Self { location: snapshot.location, at: When::full(snapshot.at), size: bytes(snapshot.bytes) }
+    }
+}
+
+impl From<StoredToken> for TokenRow {
+    fn from(token: StoredToken) -> Self {
+        Self { name: token.name, role: token.role, created: When::date_and_time(token.created) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_told_by_the_thousand() {
+        let told = [0, 999, 1_000, 12_345, 999_949, 999_950, 3_200_000_000, 7_000_000_000_000_000].map(bytes);
+        assert_eq!(
+            told,
+            ["0 bytes", "999 bytes", "1.0 kB", "12.3 kB", "999.9 kB", "1.0 MB", "3.2 GB", "7000.0 TB"]
+        );
+    }
+
+    #[test]
+    fn actors_tell_how_they_are_and_what_waits_for_them() {
+        let actors = serde_json::json!({"db": {"status": "ok", "restarts": 2}, "web": {"status": "timeout"}});
+        let metrics = "# TYPE x gauge\nflowlord_messages_under_way{actor=\"db\"} 7\n";
+        let rows = actor_rows(&actors, metrics);
+        let told: Vec<_> = rows
+            .iter()
+            .map(|row| (row.name.as_str(), row.class, row.restarts, row.waiting.as_str()))
+            .collect();
+        assert_eq!(told, [("db", "complete", 2, "7"), ("web", "error", 0, "0")]);
+    }
+}

@@ -1,0 +1,99 @@
+//! What people do about alerts from their page: take care of an incident, silence, end a silence, run again what
+//! failed.
+
+use actix_web::HttpRequest;
+use actix_web::web::Payload;
+use flowlord_domain::query::Query;
+use flowlord_messages::alerts::Acknowledge;
+use flowlord_messages::silences::{AddSilence, RemoveSilence};
+use flowlord_web_core::audit_entry::AuditEntry;
+use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::extract::form_body;
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::values::matching::{HOLDS, by, note, until};
+use flowlord_web_core::values::required;
+
+use super::again::again;
+use super::query::{AlertForm, PATH};
+use crate::again::Done;
+use crate::{Link, Notice};
+
+/// Does what a form asks for, and leads back to where it stood.
+pub(crate) async fn act(context: ContextRef, request: HttpRequest, payload: Payload) -> Answer {
+    let body = form_body(&request, payload).await?;
+    let form = AlertForm(Query::lenient(&String::from_utf8_lossy(&body)));
+    let done = match form.text("do").as_deref() {
+        Some("ack") => acknowledge(&context, &request, &form).await.map(Notice::good),
+        Some("silence") => silence(&context, &request, &form).await.map(Notice::good),
+        Some("end") => end(&context, &form).await.map(Notice::good),
+        Some("rerun") => again(&context, &request, &form).await.and_then(|done| ran(&done)),
+        _ => Err(Problem::invalid("the form names no action: send `do` as ack, silence, end or rerun")),
+    };
+    match &done {
+        Ok(_) => AuditEntry::note(&request, &body),
+        Err(_) => AuditEntry::nothing_changed(&request),
+    }
+    let notice = done.unwrap_or_else(|problem| Notice::bad(problem.detail()));
+    Ok(notice.back_to(&Link::of(PATH, request.query_string()).href()))
+}
+
+/// Where none runs again, nothing changed.
+fn ran(done: &Done) -> Result<Notice, Problem> {
+    let notice = done.notice();
+    if done.created == 0 { Err(Problem::invalid(notice.text)) } else { Ok(notice) }
+}
+
+async fn acknowledge(
+    context: &WebContext,
+    request: &HttpRequest,
+    form: &AlertForm,
+) -> Result<String, Problem> {
+    let now = context.deps.kit.now();
+    let said = Acknowledge {
+        route: form.text("route"),
+        matcher: form.matcher()?,
+        until: until(form.span()?, None, now)?.unwrap_or(now + HOLDS),
+        by: by(form.text("by"), request)?,
+        note: note("note", form.text("note"))?.unwrap_or_default(),
+    };
+    log::info!(
+        "event=acknowledge match={:?} until={} by={:?}",
+        said.matcher.to_string(),
+        said.until,
+        said.by
+    );
+    let (who, until) = (said.by.clone(), said.until.format("%Y-%m-%d %H:%M"));
+    Ok(match context.deps.alerts.call(said).await?.len() {
+        0 => "No open incident matches: there is nothing to acknowledge.".to_owned(),
+        _ => format!(
+            "Acknowledged by {who} until {until} UTC: no further notification unless another task fails."
+        ),
+    })
+}
+
+async fn silence(context: &WebContext, request: &HttpRequest, form: &AlertForm) -> Result<String, Problem> {
+    let now = context.deps.kit.now();
+    let silence = AddSilence {
+        now,
+        matcher: form.matcher()?,
+        until: required("for", until(form.span()?, None, now)?, "how long the silence lasts, like \"4h\"")?,
+        by: by(form.text("by"), request)?,
+        reason: required(
+            "reason",
+            note("reason", form.text("reason"))?,
+            "why these alerts are not to be sent",
+        )?,
+    };
+    let made = context.deps.writer.call(silence).await?;
+    log::info!("event=silence_added id={} match={:?} by={:?}", made.id, made.matcher.to_string(), made.by);
+    let until = made.until.format("%Y-%m-%d %H:%M");
+    Ok(format!("No notifications for {} until {until} UTC.", made.matcher))
+}
+
+async fn end(context: &WebContext, form: &AlertForm) -> Result<String, Problem> {
+    let id = form.text("id").and_then(|id| id.parse().ok());
+    let id = required("id", id, "the number of the silence")?;
+    let ended = context.deps.writer.call(RemoveSilence { now: context.deps.kit.now(), id }).await?;
+    log::info!("event=silence_ended id={id}");
+    Ok(format!("Notifications for {} are sent again.", ended.matcher))
+}

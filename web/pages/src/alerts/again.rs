@@ -1,0 +1,80 @@
+//! What failed runs again from the page of alerts: one task, those of an open incident, those of the day.
+
+use std::collections::BTreeSet;
+
+use actix_web::HttpRequest;
+use flowlord_domain::Attempt;
+use flowlord_domain::summary::line_key;
+use flowlord_kernel::Code;
+use flowlord_messages::alerts::LadderStates;
+use flowlord_messages::tasks::{FindTasks, TaskFilter};
+use flowlord_web_core::context::WebContext;
+use flowlord_web_core::params::{Params, day};
+use flowlord_web_core::problem::Problem;
+use flowlord_web_core::use_cases::tasks::{parse_uid, read_task};
+
+use super::query::{AlertForm, PARAMS, is_chosen};
+use crate::Shown;
+use crate::again::{Done, MOST};
+
+/// Has what the form means run again.
+pub(super) async fn again(
+    context: &WebContext,
+    request: &HttpRequest,
+    form: &AlertForm,
+) -> Result<Done, Problem> {
+    let failed = match (form.text("uid"), form.text("route")) {
+        (Some(uid), _) => vec![read_task(context, parse_uid(&uid)?).await?],
+        (None, Some(route)) => of_incident(context, &route).await?,
+        (None, None) => of_day(context, request).await?,
+    };
+    if failed.is_empty() {
+        return Err(Problem::new(Code::NotFound, "none of these tasks can be rerun"));
+    }
+    let mut done = Done::default();
+    done.add(context, &failed).await?;
+    Ok(done)
+}
+
+/// What failed for good in the open incident of a route.
+async fn of_incident(context: &WebContext, route: &str) -> Result<Vec<Attempt>, Problem> {
+    let ladders = context.deps.alerts.call(LadderStates).await?;
+    let open = ladders.into_iter().find(|ladder| ladder.route == route);
+    let Some((opened, tasks)) = open.and_then(|ladder| Some((ladder.incident_since?, ladder.tasks))) else {
+        let detail =
+            format!("no incident of route `{route}` is open: rerun the failed tasks of the day instead");
+        return Err(Problem::new(Code::NotFound, detail));
+    };
+    let lines: BTreeSet<&str> = tasks.iter().map(String::as_str).collect();
+    let mut failed = list(context, TaskFilter::given_up_in(opened, &lines)).await?;
+    failed.retain(|task| lines.contains(line_key(&task.topic, &task.job).as_str()));
+    Ok(failed)
+}
+
+/// What failed for good among the tasks of the day that is shown, of the type and job that are chosen.
+async fn of_day(context: &WebContext, request: &HttpRequest) -> Result<Vec<Attempt>, Problem> {
+    let params = Params::parse(request.query_string(), PARAMS)?;
+    let (from, to) = day(Shown::of(&params, context.deps.kit.now())?.date);
+    let chosen = |name| params.many(name).map(str::to_owned).collect();
+    let filter = TaskFilter {
+        from: Some(from),
+        to: Some(to),
+        topics: chosen("type"),
+        jobs: chosen("job"),
+        given_up: true,
+        ..TaskFilter::default()
+    };
+    let mut failed = list(context, filter).await?;
+    failed.retain(|task| is_chosen(&params, &task.topic, &task.job));
+    Ok(failed)
+}
+
+async fn list(context: &WebContext, filter: TaskFilter) -> Result<Vec<Attempt>, Problem> {
+    let failed = FindTasks::oldest(filter, MOST + 1).all_of(&context.deps.view_reader).await?;
+    if failed.len() > MOST {
+        let detail =
+            format!("more than {MOST} tasks failed: filter them by type and job, or select them in the list");
+        return Err(Problem::invalid(detail));
+    }
+    Ok(failed)
+}

@@ -1,0 +1,115 @@
+//! The list of a day's alerts, and its order.
+
+use std::cmp::Ordering;
+
+use flowlord_domain::AlertKind;
+use flowlord_messages::alerts::StoredAlert;
+use flowlord_web_core::params::Params;
+use flowlord_web_core::problem::Problem;
+
+use crate::parts::Cell;
+use crate::sort::Column;
+use crate::when::When;
+
+pub(super) const COLUMNS: [Column; 7] = [
+    Column { label: "Alerted", key: "at", figures: true },
+    Column { label: "Kind", key: "kind", figures: false },
+    Column { label: "Type", key: "type", figures: false },
+    Column { label: "Job", key: "job", figures: false },
+    Column { label: "Message", key: "msg", figures: false },
+    Column { label: "Task time", key: "time", figures: true },
+    Column { label: "Chain", key: "id", figures: false },
+];
+
+type Compare = fn(&StoredAlert, &StoredAlert) -> Ordering;
+
+/// By what the list is sorted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order {
+    column: usize,
+    pub(super) descending: bool,
+}
+
+impl Order {
+    /// From `sort` and `order`; the newest first unless asked otherwise.
+    pub(super) fn of(params: &Params) -> Result<Self, Problem> {
+        let sort = params.one("sort")?.unwrap_or("at");
+        let column = COLUMNS.iter().position(|column| column.key == sort).ok_or_else(|| {
+            let known = COLUMNS.map(|column| column.key).join(", ");
+            Problem::invalid(format!("`sort` is `{sort}`: write one of {known}"))
+        })?;
+        let descending = match params.one("order")? {
+            None => sort == "at",
+            Some("desc") => true,
+            Some("asc") => false,
+            Some(other) => {
+                return Err(Problem::invalid(format!("`order` is `{other}`: write asc or desc")));
+            }
+        };
+        Ok(Self { column, descending })
+    }
+
+    pub(super) fn key(self) -> &'static str {
+        COLUMNS.get(self.column).map_or("", |column| column.key)
+    }
+
+    /// Alerts that are alike stay as they are, the newest first.
+    pub(super) fn sort(self, alerts: &mut [StoredAlert]) {
+        let compare: Compare = match self.key() {
+            "kind" => |a, b| a.kind.as_str().cmp(b.kind.as_str()),
+            "type" => |a, b| a.topic.cmp(&b.topic),
+            "job" => |a, b| a.job.cmp(&b.job),
+            "msg" => |a, b| a.msg.cmp(&b.msg),
+            "time" => |a, b| a.task_time.cmp(&b.task_time),
+            "id" => |a, b| a.id.cmp(&b.id),
+            _ => |a, b| a.at.cmp(&b.at),
+        };
+        alerts.sort_by(|a, b| if self.descending { compare(b, a) } else { compare(a, b) });
+    }
+}
+
+/// A row of the list.
+#[derive(Debug)]
+pub(super) struct AlertLine {
+    pub(super) row: i64,
+    pub(super) at: When,
+    pub(super) kind: String,
+    /// Whether it was told at once rather than in a summary.
+    pub(super) at_once: bool,
+    pub(super) topic: String,
+    pub(super) job: String,
+    pub(super) msg: Cell,
+    pub(super) task_time: Option<When>,
+    pub(super) id: String,
+    pub(super) uid: String,
+    pub(super) workflow: String,
+    /// Whether it tells that its task failed for good.
+    pub(super) failed: bool,
+}
+
+impl AlertLine {
+    pub(super) fn new(alert: StoredAlert) -> Self {
+        let uid = alert.uid.map(|uid| uid.to_string()).unwrap_or_default();
+        Self {
+            row: alert.row,
+            failed: alert.uid.is_some()
+                && matches!(alert.kind, AlertKind::Exhausted | AlertKind::UnknownPhase | AlertKind::Result),
+            at: When::time_of_day(alert.at),
+            kind: alert.kind.as_str().replace('_', " "),
+            at_once: alert.at_once,
+            topic: alert.topic,
+            job: alert.job,
+            msg: Cell::of_task(alert.msg, alert.is_msg_cut, &uid),
+            task_time: alert.task_time.map(When::date_and_time),
+            id: alert.id,
+            uid,
+            workflow: alert.workflow,
+        }
+    }
+
+    /// The beginning of the chain's id, as far as it tells chains apart.
+    pub(super) fn short_id(&self) -> String {
+        let length = self.id.chars().count();
+        self.id.chars().skip(length.saturating_sub(12)).collect()
+    }
+}

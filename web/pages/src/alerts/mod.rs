@@ -1,0 +1,197 @@
+//! The alerts of a day: what failed and for which times, how each route stands, the list.
+
+mod act;
+mod again;
+mod incidents;
+mod list;
+mod query;
+mod routes;
+
+use actix_web::HttpRequest;
+use askama::Template;
+use flowlord_domain::Role;
+use flowlord_domain::query::Query;
+use flowlord_domain::summary::{Item, line_key, summarize};
+use flowlord_messages::alerts::{AlertFilter, LadderStates, ListAlerts, ListIncidents, StoredAlert};
+use flowlord_messages::audit::Action;
+use flowlord_messages::silences::ListSilences;
+use flowlord_web_core::auth::may_change;
+use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::params::{Params, day};
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+
+use self::incidents::{Incident, SilenceRow};
+use self::list::{AlertLine, COLUMNS, Order};
+use self::query::{PARAMS, PATH, is_chosen};
+use self::routes::AlertRoute;
+use super::calendar::words;
+use super::parts::{Cell, Heads, Pager, grouped};
+use super::sort::heads;
+use super::{Layout, Link, Section, Shown, answer, read};
+
+pub(crate) use self::act::act;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/web/alert", Role::Viewer, alerts),
+        Route::post("/web/alert", Role::Operator, act).audited_as(action_of_form),
+    ]
+}
+
+fn action_of_form(_: &str, form: &str) -> Action {
+    match Query::lenient(form).first("do") {
+        Some("ack") => Action::Acknowledge,
+        Some("silence" | "end") => Action::Silence,
+        Some("rerun") => Action::Rerun,
+        _ => Action::Other,
+    }
+}
+
+/// So many of a day's alerts are looked at, the newest.
+const MOST: usize = 1_000;
+/// How many a page of the list has.
+const ROWS: usize = 100;
+/// How many incidents and silences are shown.
+const INCIDENTS: usize = 20;
+const SILENCES: usize = 100;
+
+#[derive(Template)]
+#[template(path = "alerts.html")]
+struct AlertsPage<'a> {
+    layout: Layout<'a>,
+    shown: Shown,
+    words: String,
+    /// What could not be read.
+    notices: Vec<String>,
+    routes: Vec<AlertRoute>,
+    /// Leads to how Slack is configured.
+    slack: String,
+    incidents: Vec<Incident>,
+    silences: Vec<SilenceRow>,
+    /// The type and job that are chosen, for a new silence.
+    type_: String,
+    job: String,
+    /// The address of the page, to come back to.
+    here: String,
+    cards: Vec<Card>,
+    /// The tasks of the day, and of the chosen type and job, that failed for good: there they are ticked to run again.
+    failed: String,
+    /// Whether who looks may have them run again.
+    may: bool,
+    clear: Option<String>,
+    heads: Heads,
+    alerts: Vec<AlertLine>,
+    total: String,
+    /// Whether there are more than are looked at.
+    capped: bool,
+    pager: Pager,
+}
+
+/// What fails, how often, for which times.
+#[derive(Debug)]
+struct Card {
+    name: String,
+    count: String,
+    range: Cell,
+    href: String,
+    chosen: bool,
+}
+
+pub(crate) async fn alerts(context: ContextRef, request: HttpRequest) -> Answer {
+    answer(&context, &request, page(&context, &request)).await
+}
+
+async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<AlertsPage<'a>, Problem> {
+    let params = Params::parse(request.query_string(), PARAMS)?;
+    let now = context.deps.kit.now();
+    let shown = Shown::of(&params, now)?;
+    let link = Link::of(PATH, request.query_string()).without(&["month"]);
+    let order = Order::of(&params)?;
+    let skip = params.cursor::<usize>()?.unwrap_or(0);
+    let (from, to) = day(shown.date);
+    let (layout, found, ladders, incidents, silences) = tokio::join!(
+        Layout::new(context, request, Section::Alerts).live(context).with_picker(context, &link, shown),
+        context.deps.view_reader.call(ListAlerts {
+            from,
+            to,
+            filter: AlertFilter::default(),
+            after: None,
+            limit: MOST + 1
+        }),
+        context.deps.alerts.call(LadderStates),
+        context.deps.view_reader.call(ListIncidents { from, to, after: None, limit: INCIDENTS }),
+        context.deps.view_reader.call(ListSilences { at: Some(now), after: None, limit: SILENCES }),
+    );
+    let mut notices = Vec::new();
+    let mut found = read("the alerts", found, &mut notices).unwrap_or_default();
+    let ladders = read("the incidents", ladders, &mut notices).unwrap_or_default();
+    let incidents = read("the notifications", incidents, &mut notices).unwrap_or_default();
+    let silences = read("the silences", silences, &mut notices).unwrap_or_default();
+    let routes = AlertRoute::all(context, ladders, now, &mut notices).await;
+    let capped = found.len() > MOST;
+    found.truncate(MOST);
+    let cards = cards(&found, &params, &link);
+    found.retain(|alert| is_chosen(&params, &alert.topic, &alert.job));
+    order.sort(&mut found);
+    let total = found.len();
+    let next = (total > skip + ROWS).then(|| (skip + ROWS).to_string());
+    Ok(AlertsPage {
+        layout,
+        shown,
+        words: words(shown.date),
+        notices,
+        incidents: incidents.into_iter().map(|incident| Incident::new(incident, now)).collect(),
+        silences: silences.into_iter().map(SilenceRow::new).collect(),
+        type_: link.first("type").to_owned(),
+        job: link.first("job").to_owned(),
+        here: link.href(),
+        failed: failed(&link, shown),
+        may: may_change(context, request),
+        routes,
+        slack: Link::to("/web/about").href() + "#slack",
+        cards,
+        clear: ["type", "job"]
+            .iter()
+            .any(|name| !link.first(name).is_empty())
+            .then(|| link.without(&["type", "job", "cursor"]).href()),
+        heads: Heads { heads: heads(&COLUMNS, &link, order.key(), order.descending) },
+        alerts: found.into_iter().skip(skip).take(ROWS).map(AlertLine::new).collect(),
+        total: grouped(total as u64),
+        capped,
+        pager: Pager::new(&link, next),
+    })
+}
+
+/// Where the failed tasks of a day, of the chosen type and job, are ticked to run again.
+fn failed(link: &Link, shown: Shown) -> String {
+    let chosen = link.only(&["type", "job"]).at("/web/task").with("date", &shown.date);
+    chosen.with("result", "error").with("retry", "failed").href()
+}
+
+/// A card for each task and job, which leads to its alerts only, and from there back to all.
+fn cards(alerts: &[StoredAlert], params: &Params, link: &Link) -> Vec<Card> {
+    let all = link.without(&["type", "job", "cursor"]);
+    let is_filtered = !link.first("type").is_empty();
+    let lines = summarize(alerts.iter().map(item)).into_iter();
+    lines
+        .filter_map(|line| {
+            let of = alerts.iter().find(|alert| line_key(&alert.topic, &alert.job) == line.key)?;
+            let chosen = is_filtered && is_chosen(params, &of.topic, &of.job);
+            let only = all.with("type", &of.topic);
+            let only = if of.job.is_empty() { only } else { only.with("job", &of.job) };
+            Some(Card {
+                href: if chosen { all.href() } else { only.href() },
+                count: grouped(line.count),
+                range: Cell::from(line.time_range.replace(',', ", ")),
+                name: line.key,
+                chosen,
+            })
+        })
+        .collect()
+}
+
+fn item(alert: &StoredAlert) -> Item<'_> {
+    let StoredAlert { topic, job, workflow, task_time, .. } = alert;
+    Item { topic, job, workflow, task_time: *task_time, raised: None }
+}

@@ -1,0 +1,215 @@
+//! What people changed on a day: who, what, when, from where.
+
+use std::collections::BTreeSet;
+
+use actix_web::HttpRequest;
+use askama::Template;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use flowlord_domain::query::Query;
+use flowlord_domain::{Role, Uid};
+use flowlord_messages::audit::{Action, ChangePage, ListChanges, StoredChange};
+use flowlord_messages::tokens::ReadTokens;
+use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::params::Params;
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+use flowlord_web_core::use_cases::audit_log::list_changes;
+
+use super::calendar::words;
+use super::choice::Choice;
+use super::parts::{Cell, Pager};
+use super::when::{When, long};
+use super::{Layout, Link, Section, Shown, answer, read};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::view("/web/audit", Role::Admin, audit)]
+}
+
+const PATH: &str = "/web/audit";
+
+/// Those that restrict what is shown, beside the day.
+const FILTERS: [&str; 2] = ["who", "action"];
+/// How many changes a page of the list has.
+const ROWS: usize = 100;
+
+#[derive(Template)]
+#[template(path = "audit.html")]
+struct AuditPage<'a> {
+    layout: Layout<'a>,
+    shown: Shown,
+    words: String,
+    /// What could not be read.
+    notices: Vec<String>,
+    /// What the form of filters keeps of the address.
+    kept: Link,
+    choices: [Choice; 2],
+    clear: Option<String>,
+    changes: Vec<ChangeRow>,
+    looked_until: Option<When>,
+    /// The newest day before that has one, where this one has none.
+    before: Option<(String, String)>,
+    pager: Pager,
+    json: String,
+}
+
+/// A row of the list.
+#[derive(Debug)]
+struct ChangeRow {
+    id: i64,
+    at: When,
+    ago: String,
+    who: String,
+    /// Leads to all of the day that they changed.
+    who_link: String,
+    from: String,
+    action: &'static str,
+    action_link: String,
+    what: String,
+    /// The task that it is about.
+    task: Option<Uid>,
+    detail: Cell,
+    status: u16,
+}
+
+pub(crate) async fn audit(context: ContextRef, request: HttpRequest) -> Answer {
+    answer(&context, &request, page(&context, &request)).await
+}
+
+async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<AuditPage<'a>, Problem> {
+    let params = Params::parse(request.query_string(), &["date", "month", "who", "action", "cursor"])?;
+    let now = context.deps.kit.now();
+    let shown = Shown::of(&params, now)?;
+    let link = Link::of(PATH, request.query_string()).without(&["month"]);
+    let asked = list_changes(&params, shown.date, ROWS)?;
+    let (layout, found, tokens) = tokio::join!(
+        Layout::new(context, request, Section::Audit).with_picker(context, &link, shown),
+        context.deps.view_reader.call(asked.clone()),
+        context.deps.reader.call(ReadTokens),
+    );
+    let mut notices = Vec::new();
+    let before = match &found {
+        Ok(ChangePage { changes, next: None, .. }) if changes.is_empty() => last_before(context, asked).await,
+        _ => None,
+    };
+    let found = read("the changes", found, &mut notices).unwrap_or_default();
+    let tokens = read("the tokens", tokens, &mut notices).unwrap_or_default();
+    let names = tokens.into_iter().map(|token| token.name);
+    Ok(AuditPage {
+        layout,
+        shown,
+        words: words(shown.date),
+        notices,
+        kept: link.only(&["date"]),
+        choices: choices(&params, names, &found.changes),
+        clear: FILTERS.iter().any(|name| !link.first(name).is_empty()).then(|| clear(&link).href()),
+        looked_until: found.looked_until.map(When::date_and_time),
+        before: before.map(|day| (link.without(&["cursor"]).with("date", &day).href(), words(day))),
+        pager: Pager::new(&link, found.next.map(|next| next.to_string())),
+        json: link.without(&["cursor"]).with("date", &shown.date).at("/api/v1/audit").href(),
+        changes: found.changes.into_iter().map(|change| ChangeRow::new(change, &link, now)).collect(),
+    })
+}
+
+/// The page of the day without filters.
+fn clear(link: &Link) -> Link {
+    link.without(&FILTERS).without(&["cursor"])
+}
+
+/// The newest day before with a change that fits. Where it can't be read, the page does without.
+async fn last_before(context: &WebContext, asked: ListChanges) -> Option<NaiveDate> {
+    let earlier = ListChanges { to: asked.from, from: DateTime::UNIX_EPOCH, after: None, limit: 1, ..asked };
+    let page = context.deps.view_reader.call(earlier).await.ok()?;
+    page.changes.first().map(|last| last.change.at.date_naive())
+}
+
+/// Who there is: those with a token, and those that are seen. And every kind of change.
+fn choices(params: &Params, names: impl Iterator<Item = String>, changes: &[StoredChange]) -> [Choice; 2] {
+    let seen = changes.iter().map(|change| change.change.who.clone()).filter(|who| !who.is_empty());
+    let who: BTreeSet<String> = names.chain(seen).collect();
+    let actions = Action::ALL.map(|action| (action.as_str().to_owned(), None));
+    [
+        Choice::new("who", "Who", params, who.into_iter().map(|who| (who, None))),
+        Choice::new("action", "What", params, actions),
+    ]
+}
+
+impl ChangeRow {
+    fn new(StoredChange { id, change }: StoredChange, link: &Link, now: DateTime<Utc>) -> Self {
+        let link = link.without(&["cursor"]);
+        let action = change.action.as_str();
+        Self {
+            id,
+            at: When::time_of_day(change.at),
+            ago: ago(now - change.at),
+            who_link: link.with("who", &change.who).href(),
+            who: change.who,
+            from: change.from,
+            action,
+            action_link: link.with("action", action).href(),
+            task: task_of(&change.what),
+            detail: readable(&change.what, &change.detail).into(),
+            what: change.what,
+            status: change.status,
+        }
+    }
+}
+
+/// `3 h 5 min ago`.
+fn ago(past: TimeDelta) -> String {
+    match past.num_minutes() {
+        ..1 => "just now".to_owned(),
+        _ => format!("{} ago", long(past)),
+    }
+}
+
+/// What a form of a page said: its fields as people filled them in. What programs sent stands as it is.
+fn readable(what: &str, detail: &str) -> String {
+    if !what.contains(" /web/") {
+        return detail.to_owned();
+    }
+    let form = Query::lenient(detail);
+    let told = form.pairs().filter(|(name, value)| !value.is_empty() && !matches!(*name, "do" | "back"));
+    told.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+/// The task that a request names in its path.
+fn task_of(what: &str) -> Option<Uid> {
+    let (_, path) = what.split_once(' ')?;
+    let rest = path.strip_prefix("/api/v1/tasks/").or_else(|| path.strip_prefix("/web/task/"))?;
+    rest.split(['/', '?']).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_a_task_leads_to_it() {
+        for (what, task) in [
+            ("POST /api/v1/tasks/00000000000007/rerun", Some(Uid(7))),
+            ("POST /web/task/00000000000007", Some(Uid(7))),
+            ("POST /web/task?date=2026-03-02", None),
+            ("POST /api/v1/tasks/rerun", None),
+            ("acknowledge", None),
+        ] {
+            assert_eq!(task_of(what), task, "{what}");
+        }
+    }
+
+    #[test]
+    fn forms_are_told_as_they_were_filled_in() {
+        let form = "workflow=etl%2Fa.toml&task=load%3Ax&note=&back=%2Fweb%2Fworkflow&do=pause";
+        assert_eq!(readable("POST /web/workflow/pause", form), "workflow=etl/a.toml, task=load:x");
+        for (what, detail) in
+            [("POST /api/v1/phases/pause", "{\"task\":\"a%3A\"}"), ("silence_1h", "a/b&c=d")]
+        {
+            assert_eq!(readable(what, detail), detail);
+        }
+    }
+
+    #[test]
+    fn how_long_ago_is_said_in_two_units() {
+        let texts = [-5, 59, 60, 3_600 * 3 + 300, 86_400 * 2].map(|seconds| ago(TimeDelta::seconds(seconds)));
+        assert_eq!(texts, ["just now", "just now", "1 min ago", "3 h 5 min ago", "2 d 0 h ago"]);
+    }
+}

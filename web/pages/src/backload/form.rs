@@ -1,0 +1,270 @@
+//! The form of a backload: what was filled in, and the request that it makes.
+
+use std::collections::BTreeMap;
+
+use flowlord_domain::backload::{Meta, Only, Request, Values};
+use flowlord_domain::query::Query;
+use flowlord_web_core::problem::Problem;
+use serde::Serialize;
+
+/// What the names of fields for keys of meta begin with.
+const META: &str = "meta.";
+
+/// What was filled in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Form {
+    pub(super) task: String,
+    pub(super) workflow: String,
+    /// One time, instead of a range.
+    pub(super) one_time: bool,
+    pub(super) at: Point,
+    pub(super) from: Point,
+    pub(super) to: Point,
+    pub(super) by: String,
+    pub(super) only: String,
+    pub(super) template: String,
+    /// Values by the keys of meta that have a field of their own.
+    pub(super) keys: BTreeMap<String, String>,
+    /// More of them, a line each.
+    pub(super) more: String,
+    pub(super) meta_file: String,
+    pub(super) background: bool,
+    /// Whether somebody wants to see what it comes to.
+    pub(super) preview: bool,
+}
+
+/// A day and an hour of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Point {
+    pub(super) day: String,
+    pub(super) hour: String,
+}
+
+impl Point {
+    fn read(query: &Query, name: &str) -> Self {
+        let text = query.first(name).unwrap_or_default();
+        // A link may have both in one.
+        let (day, hour) = text.split_once('T').unwrap_or((text, ""));
+        let hour = query.first(&format!("{name}-hour")).filter(|hour| !hour.is_empty()).unwrap_or(hour);
+        Self { day: day.to_owned(), hour: hour.to_owned() }
+    }
+
+    /// As a request has it.
+    fn text(&self) -> String {
+        match (self.day.as_str(), self.hour.as_str()) {
+            ("", _) => String::new(),
+            (day, "") => day.to_owned(),
+            (day, hour) => format!("{day}T{hour}"),
+        }
+    }
+}
+
+impl Form {
+    pub(super) fn read(query: &Query) -> Self {
+        let text = |name: &str| query.first(name).unwrap_or_default().trim().to_owned();
+        let keys = query.pairs().filter_map(|(name, value)| {
+            let key = name.strip_prefix(META).filter(|key| !key.is_empty())?;
+            Some((key.to_owned(), value.trim().to_owned()))
+        });
+        Self {
+            task: text("task"),
+            workflow: text("workflow"),
+            one_time: text("when") == "at" || (text("when").is_empty() && !text("at").is_empty()),
+            at: Point::read(query, "at"),
+            from: Point::read(query, "from"),
+            to: Point::read(query, "to"),
+            by: text("by"),
+            only: text("only"),
+            template: text("template"),
+            keys: keys.collect(),
+            more: text("meta").replace("\r\n", "\n"),
+            meta_file: text("meta-file"),
+            background: !text("background").is_empty(),
+            preview: !text("preview").is_empty(),
+        }
+    }
+
+    /// The request that it makes.
+    ///
+    /// # Errors
+    /// What to fill in otherwise.
+    pub(super) fn request(&self) -> Result<Request, Problem> {
+        let only = match self.only.as_str() {
+            "" | "all" => Only::All,
+            "missing" => Only::Missing,
+            "failed" => Only::Failed,
+            other => {
+                return Err(Problem::invalid(format!("only is `{other}`: choose all, missing or failed")));
+            }
+        };
+        let time = |wanted: bool, point: &Point| if wanted { point.text() } else { String::new() };
+        Ok(Request {
+            task: self.task.clone(),
+            workflow: self.workflow.clone(),
+            at: time(self.one_time, &self.at),
+            from: time(!self.one_time, &self.from),
+            to: time(!self.one_time, &self.to),
+            by: self.by.clone(),
+            template: self.template.clone(),
+            meta: Meta(self.meta()?),
+            meta_file: self.meta_file.clone(),
+            only,
+            background: self.background,
+            ..Request::default()
+        })
+    }
+
+    fn meta(&self) -> Result<BTreeMap<String, Values>, Problem> {
+        let filled = self.keys.iter().filter(|(_, value)| !value.is_empty());
+        let mut meta: BTreeMap<String, Values> =
+            filled.map(|(key, value)| (key.clone(), values(value))).collect();
+        for line in self.more.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (key, value) =
+                line.split_once('=').filter(|(key, _)| !key.trim().is_empty()).ok_or_else(|| {
+                    Problem::invalid(format!(
+                        "the meta line `{line}` has no key: write it like file=a.csv,b.csv"
+                    ))
+                })?;
+            meta.insert(key.trim().to_owned(), values(value.trim()));
+        }
+        Ok(meta)
+    }
+
+    /// The fields, for the button that carries it out.
+    pub(super) fn fields(&self) -> Vec<(String, String)> {
+        let when = if self.one_time { "at" } else { "range" };
+        let texts = [
+            ("task", self.task.clone()),
+            ("workflow", self.workflow.clone()),
+            ("when", when.to_owned()),
+            ("at", self.at.text()),
+            ("from", self.from.text()),
+            ("to", self.to.text()),
+            ("by", self.by.clone()),
+            ("only", self.only.clone()),
+            ("template", self.template.clone()),
+            ("meta", self.more.clone()),
+            ("meta-file", self.meta_file.clone()),
+            ("background", if self.background { "yes".to_owned() } else { String::new() }),
+        ];
+        let texts = texts.into_iter().map(|(name, text)| (name.to_owned(), text));
+        let keys = self.keys.iter().map(|(key, value)| (format!("{META}{key}"), value.clone()));
+        texts.chain(keys).filter(|(_, text)| !text.is_empty()).collect()
+    }
+}
+
+/// Values with commas between them are one for each row.
+fn values(text: &str) -> Values {
+    if text.contains(',') {
+        return Values::Many(text.split(',').map(|value| value.trim().to_owned()).collect());
+    }
+    Values::One(text.to_owned())
+}
+
+/// A request in the order in which people write it.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    task: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    workflow: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    at: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    from: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    to: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    by: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    template: &'a str,
+    #[serde(skip_serializing_if = "Meta::is_empty")]
+    meta: &'a Meta,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    meta_file: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    only: Option<Only>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    background: bool,
+}
+
+/// The body that the same asks for over REST.
+pub(super) fn body(request: &Request) -> String {
+    let body = Body {
+        task: &request.task,
+        workflow: &request.workflow,
+        at: &request.at,
+        from: &request.from,
+        to: &request.to,
+        by: &request.by,
+        template: &request.template,
+        meta: &request.meta,
+        meta_file: &request.meta_file,
+        only: Some(request.only).filter(|only| *only != Only::All),
+        background: request.background,
+    };
+    serde_json::to_string_pretty(&body).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(query: &str) -> Form {
+        Form::read(&Query::parse(query).unwrap())
+    }
+
+    #[test]
+    fn what_is_filled_in_becomes_a_request_and_can_be_sent_again() {
+        let form = form(
+            "task=load:daily&when=range&at=2026-03-09&from=2026-01-01&from-hour=03&to=2026-01-31&to-hour=&by=day\
+             &only=missing&meta.file=a,+b&meta.empty=&meta=k%3Dv%0D%0Al%3D1,2%0D%0A&preview=1",
+        );
+        let request = form.request().unwrap();
+        assert_eq!(
+            (request.from.as_str(), request.to.as_str(), request.at.as_str()),
+            ("2026-01-01T03", "2026-01-31", "")
+        );
+        let many = |texts: [&str; 2]| Values::Many(texts.map(str::to_owned).to_vec());
+        let meta = [("file", many(["a", "b"])), ("k", Values::One("v".to_owned())), ("l", many(["1", "2"]))];
+        assert_eq!(request.meta.0, meta.map(|(key, value)| (key.to_owned(), value)).into());
+        assert_eq!((request.only, request.execute), (Only::Missing, false));
+        insta::assert_snapshot!(body(&request), @r#"
+        {
+          "task": "load:daily",
+          "from": "2026-01-01T03",
+          "to": "2026-01-31",
+          "by": "day",
+          "meta": {
+            "file": [
+              "a",
+              "b"
+            ],
+            "k": "v",
+            "l": [
+              "1",
+              "2"
+            ]
+          },
+          "only": "missing"
+        }
+        "#);
+        let sent: Query = form.fields().into_iter().collect();
+        let again = Form::read(&Query::parse(&sent.encode()).unwrap());
+        assert_eq!(again.request().unwrap(), request);
+    }
+
+    #[test]
+    fn one_time_leaves_the_range_out() {
+        let request = form("task=a&when=at&at=2026-01-01&at-hour=05&from=2026-01-01").request().unwrap();
+        assert_eq!((request.at.as_str(), request.from.as_str()), ("2026-01-01T05", ""));
+        assert!(form("task=a&at=2026-01-01T05").one_time);
+    }
+
+    #[test]
+    fn what_cannot_be_is_told() {
+        assert!(form("task=a&only=some").request().unwrap_err().detail().contains("choose all"));
+        assert!(form("task=a&meta=novalue").request().unwrap_err().detail().contains("file=a.csv"));
+    }
+}

@@ -1,0 +1,121 @@
+//! A backload that was begun: how far it is, and what became of its tasks.
+
+use flowlord_domain::backload::{Only, Order};
+use flowlord_messages::backloads::{BackloadState, Failure, StoredBackload};
+
+use super::{FailureRow, PATH};
+use crate::link::Link;
+use crate::parts::grouped;
+use crate::when::When;
+
+/// A row of those that were begun.
+#[derive(Debug)]
+pub(super) struct BackloadRow {
+    pub(super) id: i64,
+    pub(super) href: String,
+    pub(super) state: &'static str,
+    pub(super) class: &'static str,
+    pub(super) task: String,
+    pub(super) range: String,
+    pub(super) requested: When,
+    pub(super) created: String,
+    pub(super) failed: usize,
+    pub(super) skipped: usize,
+    pub(super) total: usize,
+    pub(super) done: usize,
+    pub(super) problem: String,
+}
+
+/// One of them with all that is known.
+#[derive(Debug)]
+pub(super) struct One {
+    pub(super) row: BackloadRow,
+    pub(super) message: String,
+    pub(super) changed: When,
+    pub(super) template: String,
+    pub(super) by: String,
+    pub(super) only: &'static str,
+    pub(super) failures: Vec<FailureRow>,
+    /// How many failures aren't remembered.
+    pub(super) more: usize,
+    pub(super) running: bool,
+    pub(super) paused: bool,
+    /// Leads to its tasks.
+    pub(super) tasks: String,
+}
+
+fn class(stored: &StoredBackload) -> &'static str {
+    match stored.state {
+        BackloadState::Running => "running",
+        BackloadState::Paused => "waiting",
+        BackloadState::Cancelled => "warn",
+        BackloadState::Done if stored.failed > 0 => "error",
+        BackloadState::Done => "complete",
+    }
+}
+
+fn number(number: usize) -> String {
+    grouped(u64::try_from(number).unwrap_or(u64::MAX))
+}
+
+impl BackloadRow {
+    pub(super) fn new(stored: &StoredBackload) -> Self {
+        let order: Option<Order> = serde_json::from_str(&stored.order).ok();
+        let task = order.as_ref().map(|order| match order.job.as_str() {
+            "" => order.topic.clone(),
+            job => format!("{}:{job}", order.topic),
+        });
+        let range = order.map(|order| {
+            let text = |at: chrono::DateTime<chrono::Utc>| at.format("%Y-%m-%d %H:%M").to_string();
+            if order.from == order.to {
+                text(order.from)
+            } else {
+                format!("{} to {}", text(order.from), text(order.to))
+            }
+        });
+        Self {
+            id: stored.id,
+            href: Link::to(PATH).with("id", &stored.id).href(),
+            state: stored.state.as_str(),
+            class: class(stored),
+            task: task.unwrap_or_default(),
+            range: range.unwrap_or_default(),
+            requested: When::date_and_time(stored.requested),
+            created: format!("{}/{} tasks created", number(stored.created), number(stored.total)),
+            failed: stored.failed,
+            skipped: stored.skipped,
+            total: stored.total,
+            done: stored.next,
+            problem: stored.problem.clone(),
+        }
+    }
+}
+
+impl One {
+    pub(super) fn new(stored: &StoredBackload, failures: &[Failure]) -> Self {
+        let order: Option<Order> = serde_json::from_str(&stored.order).ok();
+        let tasks = order.as_ref().map(|order| {
+            let link =
+                Link::to("/web/task").with("type", &order.topic).with("date", &stored.requested.date_naive());
+            if order.job.is_empty() { link } else { link.with("job", &order.job) }.href()
+        });
+        let only = match order.as_ref().map(|order| order.only) {
+            Some(Only::Missing) => "those that were never created",
+            Some(Only::Failed) => "those that failed",
+            _ => "all",
+        };
+        Self {
+            row: BackloadRow::new(stored),
+            message: stored.message.clone(),
+            changed: When::full(stored.changed),
+            template: order.as_ref().map(|order| order.template.clone()).unwrap_or_default(),
+            by: order.map(|order| format!("{:?}", order.by).to_lowercase()).unwrap_or_default(),
+            only,
+            failures: failures.iter().map(FailureRow::from).collect(),
+            more: stored.failed.saturating_sub(failures.len()),
+            running: stored.state == BackloadState::Running,
+            paused: stored.state == BackloadState::Paused,
+            tasks: tasks.unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The day that a page shows, and the way to another: a month with the days that have something.
+
+use askama::Template;
+use chrono::{DateTime, Datelike as _, Days, Months, NaiveDate, Utc};
+use flowlord_messages::stats::DayMarks;
+use flowlord_web_core::params::Params;
+use flowlord_web_core::problem::Problem;
+
+use super::link::Link;
+
+/// Where the calendar begins and ends: years that people write with four digits.
+const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
+
+/// Which day a page shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) date: NaiveDate,
+    pub(crate) today: NaiveDate,
+    /// A day of the month that the calendar is turned to, where it isn't the day's own.
+    pub(crate) leaf: Option<NaiveDate>,
+}
+
+/// The picker of a day.
+#[derive(Debug, Template)]
+#[template(path = "parts/picker.html")]
+pub(crate) struct Picker {
+    pub(crate) date: NaiveDate,
+    /// Where its form goes, and what it keeps.
+    pub(crate) link: Link,
+    pub(crate) is_today: bool,
+    pub(crate) before: Option<String>,
+    pub(crate) after: Option<String>,
+    pub(crate) today: String,
+    /// Whether the calendar is shown from the start: somebody turns its leaves.
+    pub(crate) open: bool,
+    pub(crate) month: String,
+    pub(crate) month_before: Option<String>,
+    pub(crate) month_after: Option<String>,
+    pub(crate) weeks: Vec<Vec<Option<Day>>>,
+}
+
+/// A day of the calendar.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Day {
+    pub(crate) number: u32,
+    pub(crate) href: String,
+    /// Said in full: `Monday, 2 March 2026: tasks, alerts`.
+    pub(crate) label: String,
+    pub(crate) tasks: bool,
+    pub(crate) alerts: bool,
+    pub(crate) files: bool,
+    pub(crate) shown: bool,
+    pub(crate) today: bool,
+    pub(crate) future: bool,
+}
+
+impl Shown {
+    /// From `date` and `month`; today unless asked for another.
+    pub(crate) fn of(params: &Params, now: DateTime<Utc>) -> Result<Self, Problem> {
+        let today = now.date_naive();
+        let leaf = params.one("month")?.map(|text| {
+            let first = NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").ok();
+            let no_month = || Problem::invalid(format!("`month` is `{text}`: write a month like 2026-01"));
+            first.filter(|first| in_calendar(*first)).ok_or_else(no_month)
+        });
+        let date = params.date()?.unwrap_or(today);
+        if !in_calendar(date) {
+            return Err(Problem::invalid(format!("`date` is {date}: write a day from 1970 to 9999")));
+        }
+        Ok(Self { date, today, leaf: leaf.transpose()? })
+    }
+
+    pub(crate) fn is_today(self) -> bool {
+        self.date == self.today
+    }
+
+    /// The days of the calendar: the first of its month, and the first of the next.
+    pub(crate) fn month(self) -> (NaiveDate, NaiveDate) {
+        let first = self.leaf.unwrap_or(self.date).with_day(1).unwrap_or(self.date);
+        (first, first.checked_add_months(Months::new(1)).unwrap_or(first))
+    }
+}
+
+impl Picker {
+    /// `link` leads to the page with all its parameters.
+    pub(crate) fn new(link: &Link, shown: Shown, marks: &[DayMarks]) -> Self {
+        // Another day begins at its first page, with all its hours.
+        let link = link.without(&["date", "cursor", "month", "hour"]);
+        let Shown { date, today, leaf } = shown;
+        let to = |day: NaiveDate| in_calendar(day).then(|| link.with("date", &day).href());
+        let (first, next) = shown.month();
+        let turn = |month: Option<NaiveDate>| {
+            let month = month.filter(|month| in_calendar(*month))?;
+            Some(link.with("date", &date).with("month", &month.format("%Y-%m")).href())
+        };
+        Self {
+            date,
+            is_today: shown.is_today(),
+            before: date.checked_sub_days(Days::new(1)).and_then(to),
+            after: date.checked_add_days(Days::new(1)).filter(|after| *after <= today).and_then(to),
+            today: link.href(),
+            open: leaf.is_some(),
+            month: first.format("%B %Y").to_string(),
+            month_before: turn(first.checked_sub_months(Months::new(1))),
+            month_after: turn(Some(next)),
+            weeks: weeks(first, next, |day| {
+                Day::new(day, &link, shown, marks.iter().find(|marks| marks.day == day))
+            }),
+            link,
+        }
+    }
+
+    /// `Mon 2 Mar 2026`.
+    pub(crate) fn short(&self) -> String {
+        self.date.format("%a %-d %b %Y").to_string()
+    }
+}
+
+/// Whole weeks from Monday; what isn't in the month stays empty.
+fn weeks(first: NaiveDate, next: NaiveDate, day: impl Fn(NaiveDate) -> Day) -> Vec<Vec<Option<Day>>> {
+    let lead = first.weekday().num_days_from_monday();
+    let days = first.iter_days().take_while(|day| *day < next).map(|of| Some(day(of)));
+    let mut cells = (0..lead).map(|_| None).chain(days).peekable();
+    let mut weeks = Vec::new();
+    while cells.peek().is_some() {
+        let mut week: Vec<Option<Day>> = cells.by_ref().take(7).collect();
+        week.resize_with(7, || None);
+        weeks.push(week);
+    }
+    weeks
+}
+
+impl Day {
+    fn new(day: NaiveDate, link: &Link, shown: Shown, marks: Option<&DayMarks>) -> Self {
+        let has = |of: fn(&DayMarks) -> bool| marks.is_some_and(of);
+        let (tasks, alerts, files) = (has(|m| m.tasks), has(|m| m.alerts), has(|m| m.files));
+        let mut label = words(day);
+        for (number, (_, what)) in [(tasks, "tasks"), (alerts, "alerts"), (files, "files")]
+            .iter()
+            .filter(|(has, _)| *has)
+            .enumerate()
+        {
+            label.push_str(if number == 0 { ": " } else { ", " });
+            label.push_str(what);
+        }
+        Self {
+            number: day.day(),
+            href: link.with("date", &day).href(),
+            label,
+            tasks,
+            alerts,
+            files,
+            shown: day == shown.date,
+            today: day == shown.today,
+            future: day > shown.today,
+        }
+    }
+}
+
+fn in_calendar(day: NaiveDate) -> bool {
+    YEARS.contains(&day.year())
+}
+
+/// `Monday, 2 March 2026`.
+pub(crate) fn words(day: NaiveDate) -> String {
+    day.format("%A, %-d %B %Y").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn date(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    fn turned(query: &str) -> Picker {
+        let link = Link::of("/web/task", &format!("type=load&cursor=c&hour=3&{query}"));
+        let params = Params::parse(query, &["date", "month"]).unwrap();
+        let shown = Shown::of(&params, "2026-03-02T12:00:00Z".parse().unwrap()).unwrap();
+        let marks = DayMarks { day: date("2026-03-01"), tasks: true, alerts: true, files: false };
+        Picker::new(&link, shown, &[marks])
+    }
+
+    #[test]
+    fn other_days_keep_the_filter_and_begin_at_their_first_page() {
+        let picker = turned("");
+        assert_eq!(picker.before.as_deref(), Some("/web/task?type=load&date=2026-03-01"));
+        assert_eq!((picker.after.as_deref(), picker.is_today, picker.open), (None, true, false));
+        assert_eq!(picker.today, "/web/task?type=load");
+        assert_eq!(picker.short(), "Mon 2 Mar 2026");
+        let month = picker.month_before.as_deref();
+        assert_eq!(month, Some("/web/task?type=load&date=2026-03-02&month=2026-02"));
+    }
+
+    #[test]
+    fn a_month_is_whole_weeks_from_monday_with_marks() {
+        let picker = turned("");
+        assert_eq!((picker.weeks.len(), picker.month.as_str()), (6, "March 2026"));
+        assert!(picker.weeks.iter().all(|week| week.len() == 7));
+        assert!(picker.weeks[0][..6].iter().all(Option::is_none), "the 1st is a Sunday");
+        let first = picker.weeks[0][6].as_ref().unwrap();
+        assert_eq!(first.label, "Sunday, 1 March 2026: tasks, alerts");
+        assert!(first.tasks && first.alerts && !first.files && !first.shown && !first.future);
+        let second = picker.weeks[1][0].as_ref().unwrap();
+        assert!(second.shown && second.today && !second.tasks);
+        assert!(picker.weeks[1][1].as_ref().unwrap().future);
+        assert_eq!(picker.weeks[5][1].as_ref().map(|day| day.number), Some(31));
+    }
+
+    #[test]
+    fn a_day_or_month_that_can_not_be_says_what_to_write() {
+        for query in ["month=13", "month=2026-13", "month=0001-01", "date=1969-12-31", "date=tomorrow"] {
+            let params = Params::parse(query, &["date", "month"]).unwrap();
+            let problem = Shown::of(&params, DateTime::UNIX_EPOCH).unwrap_err();
+            assert!(problem.detail().contains("write a"), "{query}: {problem}");
+        }
+    }
+
+    #[test]
+    fn leaves_turn_while_the_day_stays() {
+        let picker = turned("month=2024-02");
+        assert!(picker.open && picker.month == "February 2024");
+        assert_eq!(picker.weeks.iter().flatten().flatten().count(), 29);
+        assert_eq!(picker.month_after.as_deref(), Some("/web/task?type=load&date=2026-03-02&month=2024-03"));
+        let edge = turned("date=1970-01-01");
+        assert_eq!((edge.before, edge.month_before), (None, None), "there is nothing before");
+        assert_eq!(edge.after.as_deref(), Some("/web/task?type=load&date=1970-01-02"));
+    }
+}

@@ -1,0 +1,93 @@
+//! A filter with several values: a list of boxes to tick that opens below its button.
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+use flowlord_web_core::params::Params;
+
+use super::parts::grouped;
+
+/// So many chosen values are named on the button.
+const NAMED: usize = 2;
+
+#[derive(Debug, Template)]
+#[template(path = "parts/choice.html")]
+pub(crate) struct Choice {
+    pub(crate) name: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) options: Vec<Choosable>,
+}
+
+// It escapes what it holds itself.
+impl HtmlSafe for Choice {}
+
+/// One of its values.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Choosable {
+    pub(crate) value: String,
+    /// How many there are, where that is known.
+    pub(crate) count: Option<String>,
+    pub(crate) chosen: bool,
+}
+
+impl Choice {
+    /// With the values that there are, and those that are chosen whether there are any or not.
+    pub(crate) fn new(
+        name: &'static str,
+        label: &'static str,
+        params: &Params,
+        known: impl IntoIterator<Item = (String, Option<u64>)>,
+    ) -> Self {
+        let chosen: Vec<&str> = params.many(name).collect();
+        let mut options: Vec<Choosable> = known
+            .into_iter()
+            .map(|(value, count)| Choosable {
+                chosen: chosen.contains(&value.as_str()),
+                count: count.map(grouped),
+                value,
+            })
+            .collect();
+        for value in chosen {
+            if !options.iter().any(|option| option.value == value) {
+                options.push(Choosable { value: value.to_owned(), count: None, chosen: true });
+            }
+        }
+        Self { name, label, options }
+    }
+
+    pub(crate) fn is_chosen(&self) -> bool {
+        self.options.iter().any(|option| option.chosen)
+    }
+
+    /// `load, extract, 3 more`.
+    fn chosen_words(&self) -> String {
+        let chosen: Vec<&str> =
+            self.options.iter().filter(|option| option.chosen).map(|option| option.value.as_str()).collect();
+        match chosen.len().saturating_sub(NAMED) {
+            0 => chosen.join(", "),
+            more => format!("{}, {more} more", chosen[..NAMED].join(", ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_chosen_stays_even_where_there_is_none() {
+        let params = Params::parse("type=load,gone&type=x", &["type"]).unwrap();
+        let known = [("load".to_owned(), Some(1_200)), ("extract".to_owned(), Some(3))];
+        let choice = Choice::new("type", "Type", &params, known);
+        let options: Vec<_> =
+            choice.options.iter().map(|o| (o.value.as_str(), o.count.as_deref(), o.chosen)).collect();
+        let expected = [
+            ("load", Some("1,200"), true),
+            ("extract", Some("3"), false),
+            ("gone", None, true),
+            ("x", None, true),
+        ];
+        assert_eq!(options, expected);
+        assert_eq!(choice.chosen_words(), "load, gone, 1 more");
+        assert!(!Choice::new("job", "Job", &params, []).is_chosen());
+    }
+}

@@ -1,0 +1,52 @@
+//! The API, described by itself.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use askama::Template;
+use flowlord_domain::Role;
+use flowlord_web_core::answer::json;
+use flowlord_web_core::context::ContextRef;
+use flowlord_web_core::openapi::{self, Operation};
+use flowlord_web_core::problem::Answer;
+use flowlord_web_core::route::Route;
+use serde_json::json;
+
+use crate::{CONTENT_SECURITY_POLICY, Layout, Section, html};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/api/v1/openapi.json", Role::Viewer, document).documented(describe_document),
+        Route::get("/api/docs", Role::Viewer, page),
+    ]
+}
+
+pub(crate) async fn document(context: ContextRef) -> Answer {
+    json(StatusCode::OK, &openapi::document(&context.routes, &context.config.version, &context.base.at("")))
+}
+
+#[derive(Template)]
+#[template(path = "docs.html")]
+struct DocsPage<'a> {
+    layout: Layout<'a>,
+}
+
+/// The same for people: a console that reads the document and sends requests.
+pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
+    let mut page = html(&DocsPage { layout: Layout::new(&context, &request, Section::Other) })?;
+    // The icons of the console stand in its styles as `data:` addresses; nothing else is relaxed, and only here.
+    let policy = CONTENT_SECURITY_POLICY.replace("img-src 'self'", "img-src 'self' data:");
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    Ok(page)
+}
+
+fn describe_document(operation: Operation) -> Operation {
+    operation.about("service", "This document").answers(
+        200,
+        "the document",
+        json!({"type": "object"}),
+        json!({"openapi": "3.1.0"}),
+    )
+}

@@ -1,0 +1,27 @@
+//! What the codes of problem documents mean.
+
+use actix_web::HttpRequest;
+use askama::Template;
+use flowlord_domain::Role;
+use flowlord_kernel::Code;
+use flowlord_web_core::context::ContextRef;
+use flowlord_web_core::problem::Answer;
+use flowlord_web_core::route::Route;
+
+use crate::{Layout, Section, html};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::get("/api/docs/errors", Role::Viewer, errors)]
+}
+
+#[derive(Template)]
+#[template(path = "errors.html")]
+struct ErrorsPage<'a> {
+    layout: Layout<'a>,
+    codes: &'a [Code],
+}
+
+/// The page that the `type` of every problem points to.
+pub(crate) async fn errors(context: ContextRef, request: HttpRequest) -> Answer {
+    html(&ErrorsPage { layout: Layout::new(&context, &request, Section::Other), codes: Code::ALL })
+}

@@ -1,0 +1,229 @@
+//! The files that were heard of on a day, and what they started.
+
+use actix_web::HttpRequest;
+use askama::Template;
+use chrono::DateTime;
+use flowlord_domain::Role;
+use flowlord_messages::files::{ListFiles, MatchState, PhaseOutcome, StoredFileEvent};
+use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::params::{Params, day};
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+
+use super::calendar::words;
+use super::parts::{Figure, Figures, Pager};
+use super::when::When;
+use super::{Layout, Link, Section, Shown, answer, read};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::view("/web/files", Role::Viewer, files)]
+}
+
+const PATH: &str = "/web/files";
+
+/// So many of a day's files are looked at, the newest.
+const MOST: usize = 2_000;
+/// How many a page of the list has.
+const ROWS: usize = 100;
+
+#[derive(Template)]
+#[template(path = "files.html")]
+struct FilesPage<'a> {
+    layout: Layout<'a>,
+    shown: Shown,
+    words: String,
+    /// What could not be read.
+    notices: Vec<String>,
+    figures: Figures,
+    /// Whether there are more than are looked at.
+    capped: bool,
+    filtered: bool,
+    files: Vec<FileRow>,
+    pager: Pager,
+}
+
+/// A row of the list.
+#[derive(Debug)]
+struct FileRow {
+    event: i64,
+    path: String,
+    size: String,
+    received: When,
+    source: &'static str,
+    modified: Option<When>,
+    task_time: Option<When>,
+    /// Why it starts nothing; empty when it may.
+    ignored: String,
+    phases: Vec<PhaseRow>,
+}
+
+/// What it did to a phase.
+#[derive(Debug)]
+struct PhaseRow {
+    task: String,
+    workflow: String,
+    state: &'static str,
+    class: &'static str,
+    uid: String,
+    why: String,
+}
+
+/// Which files are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    WithTasks,
+    WithoutMatch,
+}
+
+impl Which {
+    fn of(params: &Params) -> Result<Self, Problem> {
+        match params.one("show")? {
+            None => Ok(Self::All),
+            Some("tasks") => Ok(Self::WithTasks),
+            Some("unmatched") => Ok(Self::WithoutMatch),
+            Some(other) => Err(Problem::invalid(format!("`show` is `{other}`: write tasks or unmatched"))),
+        }
+    }
+
+    fn has(self, event: &StoredFileEvent) -> bool {
+        match self {
+            Self::All => true,
+            Self::WithTasks => tasks(event) > 0,
+            Self::WithoutMatch => event.phases.is_empty(),
+        }
+    }
+}
+
+/// How many tasks it is part of.
+fn tasks(event: &StoredFileEvent) -> u64 {
+    event.phases.iter().filter(|phase| phase.state == MatchState::Started).count() as u64
+}
+
+pub(crate) async fn files(context: ContextRef, request: HttpRequest) -> Answer {
+    answer(&context, &request, page(&context, &request)).await
+}
+
+async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<FilesPage<'a>, Problem> {
+    let params = Params::parse(request.query_string(), &["date", "month", "show", "cursor"])?;
+    let shown = Shown::of(&params, context.deps.kit.now())?;
+    let link = Link::of(PATH, request.query_string()).without(&["month"]);
+    let which = Which::of(&params)?;
+    let skip = params.cursor::<usize>()?.unwrap_or(0);
+    let (from, to) = day(shown.date);
+    let (layout, found) = tokio::join!(
+        Layout::new(context, request, Section::Files).live(context).with_picker(context, &link, shown),
+        context.deps.view_reader.call(ListFiles { from, to, after: None, limit: MOST + 1 }),
+    );
+    let mut notices = Vec::new();
+    let mut found = read("the files", found, &mut notices).unwrap_or_default();
+    let capped = found.len() > MOST;
+    found.truncate(MOST);
+    let figures = figures(&found, which, &link);
+    found.retain(|event| which.has(event));
+    let next = (found.len() > skip + ROWS).then(|| (skip + ROWS).to_string());
+    Ok(FilesPage {
+        layout,
+        shown,
+        words: words(shown.date),
+        notices,
+        figures,
+        capped,
+        filtered: which != Which::All,
+        files: found.into_iter().skip(skip).take(ROWS).map(FileRow::new).collect(),
+        pager: Pager::new(&link, next),
+    })
+}
+
+fn figures(events: &[StoredFileEvent], which: Which, link: &Link) -> Figures {
+    let all = link.without(&["show", "cursor"]);
+    let count = |which: Which| events.iter().filter(|event| which.has(event)).count() as u64;
+    let (with, without) = (all.with("show", "tasks").href(), all.with("show", "unmatched").href());
+    let figure = |label, class, count, href: &str, chosen| {
+        let href = href.to_owned();
+        Figure { label, class, count, href, chosen }
+    };
+    Figures {
+        label: "Files",
+        figures: vec![
+            figure("files", "all", count(Which::All), &all.href(), which == Which::All),
+            figure("with tasks", "complete", count(Which::WithTasks), &with, which == Which::WithTasks),
+            figure("no match", "warn", count(Which::WithoutMatch), &without, which == Which::WithoutMatch),
+            figure("tasks created", "running", events.iter().map(tasks).sum(), &with, false),
+        ],
+    }
+}
+
+impl FileRow {
+    fn new(event: StoredFileEvent) -> Self {
+        let modified = DateTime::parse_from_rfc3339(&event.file.created).ok();
+        Self {
+            event: event.id,
+            size: size(event.file.size),
+            received: When::time_of_day(event.at),
+            source: event.source.as_str(),
+            modified: modified.map(|at| When::full(at.to_utc())),
+            task_time: event.file.time().map(When::date_and_time),
+            path: event.file.path,
+            ignored: event.ignored,
+            phases: event.phases.into_iter().map(PhaseRow::new).collect(),
+        }
+    }
+}
+
+impl PhaseRow {
+    fn new(outcome: PhaseOutcome) -> Self {
+        let class = match outcome.state {
+            MatchState::Started => "complete",
+            MatchState::Waiting => "running",
+            MatchState::Repeated => "waiting",
+            MatchState::Failed => "error",
+        };
+        Self {
+            task: outcome.phase.task,
+            workflow: outcome.phase.workflow,
+            state: outcome.state.as_str(),
+            class,
+            uid: outcome.uid.map(|uid| uid.to_string()).unwrap_or_default(),
+            why: outcome.why,
+        }
+    }
+}
+
+/// A number of bytes in the unit that people read.
+fn size(bytes: i64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 1_000 {
+        return format!("{bytes} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let mut amount = bytes as f64 / 1e3;
+    let mut unit = 0;
+    while amount >= 999.5 && unit + 1 < UNITS.len() {
+        amount /= 1e3;
+        unit += 1;
+    }
+    let digits = if amount < 9.95 { 1 } else { 0 };
+    format!("{amount:.digits$} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_two_or_three_digits() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1.0 kB"),
+            (1_234_567, "1.2 MB"),
+            (999_499, "999 kB"),
+            (999_600, "1.0 MB"),
+            (52_000_000_000, "52 GB"),
+            (i64::MAX, "9223 PB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}

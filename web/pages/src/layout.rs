@@ -1,0 +1,140 @@
+//! What surrounds every page: navigation, the day's picker, what there is to tell, the footer.
+
+use actix_web::HttpRequest;
+use actix_web::http::Method;
+use chrono::NaiveDate;
+use flowlord_domain::Role;
+use flowlord_messages::stats::ReadDays;
+use flowlord_web_core::auth::{COOKIE, role};
+use flowlord_web_core::context::WebContext;
+
+use super::calendar::{Picker, Shown};
+use super::link::Link;
+use super::notice::Notice;
+use super::when::{When, long};
+use crate::assets;
+
+/// The places of the navigation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    Start,
+    Tasks,
+    Alerts,
+    Files,
+    Workflow,
+    Backload,
+    Audit,
+    About,
+    /// A page beside them.
+    Other,
+}
+
+/// In their order, with what stands on the link and the key that leads there after `g`.
+const NAVIGATION: [(Section, &str, &str, &str); 7] = [
+    (Section::Tasks, "/web/task", "Tasks", "t"),
+    (Section::Alerts, "/web/alert", "Alerts", "a"),
+    (Section::Files, "/web/files", "Files", "f"),
+    (Section::Workflow, "/web/workflow", "Workflow", "w"),
+    (Section::Backload, "/web/backload", "Backload", "b"),
+    (Section::Audit, "/web/audit", "Audit", "u"),
+    (Section::About, "/web/about", "About", "i"),
+];
+
+/// A link of the navigation.
+#[derive(Debug)]
+pub(crate) struct NavLink {
+    pub(crate) label: &'static str,
+    pub(crate) href: String,
+    pub(crate) key: &'static str,
+    pub(crate) current: bool,
+}
+
+/// Everything round a page's own content.
+#[derive(Debug)]
+pub(crate) struct Layout<'a> {
+    pub(crate) start: String,
+    pub(crate) navigation: Vec<NavLink>,
+    pub(crate) picker: Option<Picker>,
+    pub(crate) notice: Option<Notice>,
+    pub(crate) version: &'a str,
+    pub(crate) host: &'a str,
+    pub(crate) up: String,
+    pub(crate) now: When,
+    /// Whether this browser logged in, and so can log out.
+    pub(crate) logged_in: bool,
+    /// Where the events come from, where anything on the page changes by itself.
+    pub(crate) events: Option<String>,
+}
+
+impl<'a> Layout<'a> {
+    /// Of a page in a section. The day of the address, if any, goes along to other pages.
+    pub(crate) fn new(context: &'a WebContext, request: &HttpRequest, section: Section) -> Self {
+        let date = Link::of("", request.query_string()).first("date").parse::<NaiveDate>().ok();
+        let to = |path| match date {
+            Some(date) => Link::to(path).with("date", &date).href(),
+            None => Link::to(path).href(),
+        };
+        let link = |(of, path, label, key): (Section, &'static str, _, _)| NavLink {
+            label,
+            key,
+            href: to(path),
+            current: of == section,
+        };
+        let role = role(context, request).unwrap_or(Role::Viewer);
+        let may_see = |path| {
+            context
+                .routes
+                .find(&Method::GET, path)
+                .role
+                .is_none_or(|needed| needed != Role::Admin || role.covers(needed))
+        };
+        let now = context.deps.kit.now();
+        Self {
+            start: to("/"),
+            navigation: NAVIGATION.into_iter().filter(|(_, path, ..)| may_see(path)).map(link).collect(),
+            picker: None,
+            notice: Notice::of(request),
+            version: &context.config.version,
+            host: &context.config.host,
+            up: long(now - context.config.started_at),
+            now: When::date_and_time(now),
+            logged_in: request.cookie(COOKIE).is_some(),
+            events: None,
+        }
+    }
+
+    /// For those who aren't let in yet.
+    pub(crate) fn bare(context: &'a WebContext, request: &HttpRequest) -> Self {
+        Self { navigation: Vec::new(), logged_in: false, ..Self::new(context, request, Section::Other) }
+    }
+
+    /// With a picker of the day that is shown. Where the days can't be read, none is marked.
+    pub(crate) async fn with_picker(self, context: &WebContext, link: &Link, shown: Shown) -> Self {
+        let (from, to) = shown.month();
+        let marks = context.deps.view_reader.call(ReadDays { from, to }).await.unwrap_or_else(|err| {
+            log::warn!("event=days_not_read error={err}");
+            Vec::new()
+        });
+        Self { picker: Some(Picker::new(link, shown, &marks)), ..self }
+    }
+
+    /// With parts that change by themselves. To be said before these are read, so that no change is missed.
+    pub(crate) fn live(self, context: &WebContext) -> Self {
+        let all = Link::to("/api/v1/events");
+        let events = match context.hub.here(context.deps.kit.now()) {
+            Some(after) => all.with("after", &after),
+            None => all,
+        };
+        Self { events: Some(events.href()), ..self }
+    }
+
+    /// The address of an embedded file.
+    pub(crate) fn asset(&self, name: &str) -> String {
+        assets::url(name)
+    }
+
+    /// The addresses of all scripts.
+    pub(crate) fn scripts(&self) -> impl Iterator<Item = String> {
+        assets::scripts()
+    }
+}

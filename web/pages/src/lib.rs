@@ -1,0 +1,138 @@
+//! Pages for people. They are complete without any script; with it they change by themselves.
+//!
+//! A page is a struct with a template that extends `base.html` and has a [`Layout`] in its field `layout`. Its handler
+//! hands what makes it to [`answer`], which also tells problems as a page. What several pages need:
+//!
+//! | what | where |
+//! |---|---|
+//! | links that keep the other parameters | [`link::Link`] |
+//! | the day that is shown, its calendar | [`calendar::Shown`], [`Layout::with_picker`] |
+//! | times and spans | [`when`] |
+//! | what a form did, told after its redirect | [`notice::Notice`] |
+//! | figures, the chart by hour, long cells, sortable heads, pagers | [`parts`] |
+//!
+//! Scripts find their work by attributes; docs/pages.md lists them.
+
+mod about;
+mod again;
+mod alerts;
+mod assets;
+mod audit;
+mod backload;
+mod calendar;
+mod choice;
+mod docs;
+mod errors;
+mod files;
+mod layout;
+mod link;
+mod login;
+mod notice;
+mod parts;
+mod rows;
+mod sort;
+mod start;
+mod task;
+mod tasks;
+mod when;
+mod workflow;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
+use askama::Template;
+use flowlord_kernel::{Code, Error};
+use flowlord_web_core::auth::wants_page;
+use flowlord_web_core::context::WebContext;
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+
+pub(crate) use calendar::Shown;
+pub(crate) use layout::{Layout, Section};
+pub(crate) use link::Link;
+pub use notice::Notice;
+
+/// For everything that isn't JSON: nothing from elsewhere, no script and no style in the page itself.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; \
+     style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The routes of all pages.
+pub fn routes() -> Vec<Route> {
+    let modules: &[fn() -> Vec<Route>] = &[
+        start::routes,
+        tasks::routes,
+        task::routes,
+        alerts::routes,
+        files::routes,
+        workflow::routes,
+        backload::routes,
+        audit::routes,
+        about::routes,
+        docs::routes,
+        errors::routes,
+        login::routes,
+        assets::routes,
+    ];
+    modules.iter().flat_map(|routes| routes()).collect()
+}
+
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
+pub(crate) fn html(page: &impl Template) -> Answer {
+    let page = page
+        .render()
+        .map_err(|err| Problem::new(Code::Internal, format!("the page can't be rendered: {err}")))?;
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, HTML)).body(page))
+}
+
+/// Answers a page, or the problem that keeps it from being made: as a page to a browser, as a document to a program.
+pub(crate) async fn answer<T: Template>(
+    context: &WebContext,
+    request: &HttpRequest,
+    page: impl Future<Output = Result<T, Problem>>,
+) -> Answer {
+    let mut answer = match page.await {
+        Ok(page) => html(&page)?,
+        Err(problem) => tell(context, request, problem)?,
+    };
+    if Notice::of(request).is_some() {
+        notice::told(&mut answer);
+    }
+    Ok(answer)
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage<'a> {
+    layout: Layout<'a>,
+    status: StatusCode,
+    title: &'a str,
+    detail: &'a str,
+    code: &'a str,
+}
+
+/// A problem, to whoever asked.
+pub fn tell(context: &WebContext, request: &HttpRequest, problem: Problem) -> Answer {
+    if !wants_page(request.method(), request.headers()) {
+        return Err(problem);
+    }
+    let code = problem.code();
+    let page = ProblemPage {
+        layout: Layout::new(context, request, Section::Other),
+        status: problem.status_code(),
+        title: code.title(),
+        detail: problem.detail(),
+        code: code.as_str(),
+    };
+    let mut answer = html(&page)?;
+    *answer.status_mut() = problem.status_code();
+    if let Some(seconds) = code.retry_after() {
+        answer.headers_mut().insert(actix_web::http::header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    Ok(answer)
+}
+
+/// What could be read; else nothing, and a line that says so.
+pub(crate) fn read<T>(what: &str, answer: Result<T, Error>, notices: &mut Vec<String>) -> Option<T> {
+    answer.map_err(|err| notices.push(format!("{what} can't be shown now: {}", err.detail))).ok()
+}

@@ -1,0 +1,62 @@
+//! What a form did, told on the page that it leads back to: a cookie of one minute carries it there, so that the
+//! address stays one that can be shared.
+
+use actix_web::cookie::time::Duration;
+use actix_web::cookie::{Cookie, SameSite};
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::link::encode;
+
+/// The name of the cookie.
+const COOKIE: &str = "flowlord_notice";
+
+/// A cookie is kept small: a longer text is cut.
+const MAX_TEXT: usize = 1_000;
+
+const GOOD: &str = "good";
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub(crate) good: bool,
+    pub(crate) text: String,
+}
+
+impl Notice {
+    pub(crate) fn good(text: impl Into<String>) -> Self {
+        Self { good: true, text: text.into() }
+    }
+
+    pub fn bad(text: impl Into<String>) -> Self {
+        Self { good: false, text: text.into() }
+    }
+
+    /// What the request brings along.
+    pub(crate) fn of(request: &HttpRequest) -> Option<Self> {
+        let cookie = request.cookie(COOKIE)?;
+        let (good, text) = cookie.value().split_once(' ')?;
+        Some(Self { good: good == GOOD, text: text.to_owned() })
+    }
+
+    /// Leads back to a page of ours, which tells it.
+    pub fn back_to(&self, path: &str) -> HttpResponse {
+        let text: String = self.text.chars().take(MAX_TEXT).collect();
+        let mut value = String::new();
+        encode(&format!("{} {text}", if self.good { GOOD } else { "bad" }), &mut value);
+        // A cookie's value is percent-decoded, but a plus sign in it is one.
+        let cookie = cookie(value.replace('+', "%20"), Duration::MINUTE);
+        HttpResponse::SeeOther().insert_header((LOCATION, path)).cookie(cookie).finish()
+    }
+}
+
+/// Takes a told notice away.
+pub(crate) fn told(answer: &mut HttpResponse) {
+    let gone = answer.add_cookie(&cookie(String::new(), Duration::ZERO));
+    if let Err(err) = gone {
+        log::debug!("event=cookie_not_written error={err}");
+    }
+}
+
+fn cookie<'a>(value: String, max_age: Duration) -> Cookie<'a> {
+    Cookie::build(COOKIE, value).path("/").http_only(true).same_site(SameSite::Lax).max_age(max_age).finish()
+}

@@ -1,0 +1,174 @@
+//! The overview: a day's figures, what is wrong, what happened last.
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpRequest;
+use askama::Template;
+use flowlord_domain::Role;
+use flowlord_messages::alerts::{AlertFilter, LadderStates, ListAlerts};
+use flowlord_messages::stats::{Counts, DayStats, Stats};
+use flowlord_messages::tasks::{FindTasks, TaskFilter};
+use flowlord_messages::workflows::CurrentWorkflows;
+use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::params::{Params, day};
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+
+use super::calendar::words;
+use super::parts::{Chart, Figures, STANDINGS, parts, sum};
+use super::rows::{AlertRow, Incident, TaskRow, Trouble, incidents, troubles};
+use super::when::seconds;
+use super::{Layout, Link, Section, Shown, answer, read};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::view("/", Role::Viewer, start)]
+}
+
+/// How many tasks the page shows.
+const TASKS: usize = 25;
+const ALERTS: usize = 10;
+
+#[derive(Template)]
+#[template(path = "start.html")]
+struct StartPage<'a> {
+    layout: Layout<'a>,
+    shown: Shown,
+    words: String,
+    /// What could not be read.
+    notices: Vec<String>,
+    day: Day,
+    tasks: Vec<TaskRow>,
+    tasks_link: String,
+    more_tasks: bool,
+    alerts: Vec<AlertRow>,
+    alerts_link: String,
+    more_alerts: bool,
+    incidents: Vec<Incident>,
+    troubles: Vec<Trouble>,
+    files: usize,
+    phases: usize,
+}
+
+pub(crate) async fn start(context: ContextRef, request: HttpRequest) -> Answer {
+    answer(&context, &request, page(&context, &request)).await
+}
+
+/// Each part is read on its own, so that one that fails leaves the others.
+async fn page<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<StartPage<'a>, Problem> {
+    let params = Params::parse(request.query_string(), &["date", "month"])?;
+    let now = context.deps.kit.now();
+    let shown = Shown::of(&params, now)?;
+    let (from, to) = day(shown.date);
+    let filter = TaskFilter { from: Some(from), to: Some(to), ..TaskFilter::default() };
+    let deps = &context.deps;
+    let link = Link::of("/", request.query_string());
+    let (layout, stats, tasks, alerts, current, ladders) = tokio::join!(
+        Layout::new(context, request, Section::Start).live(context).with_picker(context, &link, shown),
+        deps.view_reader.call(DayStats { day: shown.date }),
+        deps.view_reader.call(FindTasks::newest(filter, TASKS).listed()),
+        deps.view_reader.call(ListAlerts {
+            from,
+            to,
+            filter: AlertFilter::default(),
+            after: None,
+            limit: ALERTS + 1
+        }),
+        deps.library.call(CurrentWorkflows),
+        deps.alerts.call(LadderStates),
+    );
+    let mut notices = Vec::new();
+    let stats = read("the totals", stats, &mut notices);
+    let tasks = read("the tasks", tasks, &mut notices).unwrap_or_default();
+    let alerts = read("the alerts", alerts, &mut notices).unwrap_or_default();
+    let current = read("the workflows", current, &mut notices);
+    let ladders = read("the incidents", ladders, &mut notices).unwrap_or_default();
+    let tasks_link = Link::to("/web/task").with("date", &shown.date);
+    Ok(StartPage {
+        layout,
+        shown,
+        words: words(shown.date),
+        notices,
+        day: stats.map(|stats| Day::new(&stats, &tasks_link)).unwrap_or_default(),
+        more_tasks: tasks.next.is_some(),
+        tasks: tasks.tasks.into_iter().map(|task| TaskRow::new(task, now)).collect(),
+        tasks_link: tasks_link.href(),
+        more_alerts: alerts.len() > ALERTS,
+        alerts: alerts.into_iter().take(ALERTS).map(AlertRow::new).collect(),
+        alerts_link: Link::to("/web/alert").with("date", &shown.date).href(),
+        incidents: incidents(ladders),
+        troubles: current.as_ref().map(troubles).unwrap_or_default(),
+        files: current.as_ref().map_or(0, |current| current.workflows.files().len()),
+        phases: current.as_ref().map_or(0, |current| current.workflows.phases().count()),
+    })
+}
+
+#[derive(Debug, Default)]
+struct Day {
+    total: u64,
+    figures: Figures,
+    chart: Chart,
+    topics: Vec<TopicRow>,
+}
+
+/// A row of the table by topic and job.
+#[derive(Debug)]
+struct TopicRow {
+    topic: String,
+    job: String,
+    href: String,
+    total: u64,
+    figures: Vec<Standing>,
+    run: String,
+}
+
+/// A count with the class that colours it.
+#[derive(Debug)]
+struct Standing {
+    class: &'static str,
+    count: u64,
+}
+
+impl Day {
+    /// `link` leads to the day's tasks.
+    fn new(stats: &Stats, link: &Link) -> Self {
+        let mut topics: BTreeMap<(&str, &str), (Counts, u64)> = BTreeMap::new();
+        for row in &stats.rows {
+            let (counts, millis) = topics.entry((&row.topic, &row.job)).or_default();
+            *counts = counts.plus(&row.counts);
+            *millis += row.run_millis;
+        }
+        let mut topics: Vec<TopicRow> = topics
+            .into_iter()
+            .map(|((topic, job), (counts, millis))| TopicRow::new(topic, job, &counts, millis, link))
+            .collect();
+        topics.sort_by_key(|row| std::cmp::Reverse(row.total));
+        let counts = sum(stats);
+        Self {
+            total: counts.total,
+            figures: Figures::of_day(&counts, link),
+            chart: Chart::of_day(stats, link),
+            topics,
+        }
+    }
+}
+
+impl TopicRow {
+    fn new(topic: &str, job: &str, counts: &Counts, millis: u64, link: &Link) -> Self {
+        let ended = counts.total.saturating_sub(counts.running());
+        #[expect(clippy::cast_precision_loss, reason = "an average for people")]
+        let run = (ended > 0).then(|| millis as f64 / ended as f64 / 1e3);
+        let of_topic = link.with("type", topic);
+        Self {
+            topic: topic.to_owned(),
+            job: job.to_owned(),
+            href: if job.is_empty() { of_topic } else { of_topic.with("job", job) }.href(),
+            total: counts.total,
+            figures: STANDINGS
+                .into_iter()
+                .zip(parts(counts))
+                .map(|(class, count)| Standing { class, count })
+                .collect(),
+            run: run.map(seconds).unwrap_or_default(),
+        }
+    }
+}

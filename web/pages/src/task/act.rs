@@ -1,0 +1,50 @@
+//! What people do about one task: have it run again, or cancel it.
+
+use actix_web::HttpRequest;
+use actix_web::web::{Path, Payload};
+use flowlord_domain::query::Query;
+use flowlord_domain::{TaskState, Uid};
+use flowlord_web_core::audit_entry::AuditEntry;
+use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::extract::form_body;
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::use_cases::tasks::{cancel_task, parse_uid, read_task, rerun_task};
+use flowlord_web_core::values::matching::note;
+
+use crate::Notice;
+
+/// Does what a button asks for, and leads back to the task.
+pub(crate) async fn act(
+    context: ContextRef,
+    path: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
+    let body = form_body(&request, payload).await?;
+    let uid = parse_uid(&path)?;
+    let form = Query::lenient(&String::from_utf8_lossy(&body));
+    let done = match form.first("do") {
+        Some("again") => again(&context, uid).await,
+        Some("cancel") => cancel(&context, uid, form.first("note")).await,
+        _ => Err(Problem::invalid("the form names no action: send `do` as again or cancel")),
+    };
+    if done.is_err() {
+        AuditEntry::nothing_changed(&request);
+    }
+    let notice = done.map_or_else(|problem| Notice::bad(problem.detail()), Notice::good);
+    Ok(notice.back_to(&format!("/web/task/{uid}")))
+}
+
+async fn again(context: &WebContext, uid: Uid) -> Result<String, Problem> {
+    let new = rerun_task(context, &read_task(context, uid).await?).await?;
+    Ok(format!("Rerun as task {}.", new.uid))
+}
+
+async fn cancel(context: &WebContext, uid: Uid, given: Option<&str>) -> Result<String, Problem> {
+    let reason = note("note", given.map(str::to_owned))?;
+    let task = cancel_task(context, uid, reason).await?;
+    Ok(match task.state {
+        TaskState::Leased => "Its worker will be told to stop at its next heartbeat.".to_owned(),
+        _ => "The task is cancelled.".to_owned(),
+    })
+}

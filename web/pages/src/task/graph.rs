@@ -1,0 +1,195 @@
+//! A chain, drawn: what followed from what, from left to right.
+
+use std::collections::HashMap;
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+use flowlord_domain::{Attempt, Uid};
+
+use crate::rows::status;
+
+/// A node's place is a cell of this size, and the node is smaller by the gaps.
+const CELL: (u32, u32) = (216, 54);
+const NODE: (u32, u32) = (176, 40);
+const MARGIN: u32 = 6;
+/// So many attempts are drawn.
+const DRAWN: usize = 80;
+
+#[derive(Debug, Template)]
+#[template(path = "parts/graph.html")]
+pub(super) struct Graph {
+    width: u32,
+    height: u32,
+    nodes: Vec<Node>,
+    edges: Vec<Edge>,
+    /// How many attempts are left out.
+    left_out: usize,
+}
+
+// It escapes what it holds itself.
+impl HtmlSafe for Graph {}
+
+#[derive(Debug)]
+struct Node {
+    uid: Uid,
+    x: u32,
+    y: u32,
+    class: &'static str,
+    name: String,
+    sub: String,
+    current: bool,
+}
+
+/// A line from an attempt to one that followed.
+#[derive(Debug)]
+struct Edge {
+    path: String,
+    /// Whether the same task was tried again.
+    again: bool,
+}
+
+impl Graph {
+    /// Of a chain, oldest first, which has `more` attempts. `current` is the one that is looked at.
+    pub(super) fn new(chain: &[Attempt], current: Uid, more: usize) -> Self {
+        let (drawn, left_out) = (&chain[..chain.len().min(DRAWN)], chain.len().saturating_sub(DRAWN) + more);
+        let places = places(drawn);
+        let at = |uid: Uid| places.get(&uid).map(|(column, row)| corner(*column, *row));
+        let node = |task: &Attempt| Some(Node::new(task, at(task.uid)?, task.uid == current));
+        let edge = |task: &Attempt| {
+            let parent = drawn.iter().find(|parent| Some(parent.uid) == task.parent)?;
+            let again = (&parent.topic, &parent.job) == (&task.topic, &task.job);
+            Some(Edge { path: line(at(parent.uid)?, at(task.uid)?), again })
+        };
+        let size = |step: u32, most: Option<u32>| most.map_or(0, |most| (most + 1) * step);
+        Self {
+            width: size(CELL.0, places.values().map(|place| place.0).max()) + 2 * MARGIN + NODE.0 - CELL.0,
+            height: size(CELL.1, places.values().map(|place| place.1).max()) + 2 * MARGIN + NODE.1 - CELL.1,
+            nodes: drawn.iter().filter_map(node).collect(),
+            edges: drawn.iter().filter_map(edge).collect(),
+            left_out,
+        }
+    }
+
+    /// Whether there is more than one attempt to draw.
+    pub(super) fn is_worth_it(&self) -> bool {
+        self.nodes.len() > 1
+    }
+}
+
+/// Column and row of each attempt: a column to the right of what it followed from, and the first that followed in
+/// the same row.
+fn places(chain: &[Attempt]) -> HashMap<Uid, (u32, u32)> {
+    let mut children: HashMap<Option<Uid>, Vec<Uid>> = HashMap::new();
+    let known = |uid: &Uid| chain.iter().any(|task| task.uid == *uid);
+    for task in chain {
+        // A parent is always older: there are no circles.
+        let parent = task.parent.filter(|parent| *parent < task.uid && known(parent));
+        children.entry(parent).or_default().push(task.uid);
+    }
+    let (mut places, mut next_row) = (HashMap::new(), 0);
+    // The last is taken first.
+    let mut open: Vec<(Uid, u32, Option<u32>)> = Vec::new();
+    let mut push = |open: &mut Vec<_>, parent: Option<Uid>, column: u32, row: Option<u32>| {
+        let followed = children.remove(&parent).unwrap_or_default();
+        for (number, uid) in followed.into_iter().enumerate().rev() {
+            open.push((uid, column, row.filter(|_| number == 0)));
+        }
+    };
+    push(&mut open, None, 0, None);
+    while let Some((uid, column, row)) = open.pop() {
+        let row = row.unwrap_or_else(|| {
+            next_row += 1;
+            next_row - 1
+        });
+        places.insert(uid, (column, row));
+        push(&mut open, Some(uid), column + 1, Some(row));
+    }
+    places
+}
+
+fn corner(column: u32, row: u32) -> (u32, u32) {
+    (MARGIN + column * CELL.0, MARGIN + row * CELL.1)
+}
+
+/// From the right side of one node to the left side of another.
+fn line((from_x, from_y): (u32, u32), (to_x, to_y): (u32, u32)) -> String {
+    let (x, y, end) = (from_x + NODE.0, from_y + NODE.1 / 2, to_y + NODE.1 / 2);
+    let middle = x.midpoint(to_x);
+    format!("M{x} {y}C{middle} {y} {middle} {end} {to_x} {end}")
+}
+
+impl Node {
+    fn new(task: &Attempt, (x, y): (u32, u32), current: bool) -> Self {
+        let name = match task.job.as_str() {
+            "" => task.topic.clone(),
+            job => format!("{}:{job}", task.topic),
+        };
+        let (status, class) = status(task);
+        let again = if task.retry > 0 {
+            format!(", attempt {}", task.retry.saturating_add(1))
+        } else {
+            String::new()
+        };
+        Self { uid: task.uid, x, y, class, name, sub: format!("{status}{again}"), current }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flowlord_testkit::sample::{attempt, finished};
+
+    use super::*;
+
+    fn child(n: i64, of: i64, topic: &str) -> Attempt {
+        Attempt { parent: Some(attempt(of).uid), topic: topic.to_owned(), ..attempt(n) }
+    }
+
+    fn chain() -> Vec<Attempt> {
+        let retry = Attempt { retry: 1, ..child(2, 1, "load") };
+        vec![finished(1), retry, child(3, 2, "report"), child(4, 2, "notify"), child(5, 3, "mail")]
+    }
+
+    #[test]
+    fn what_followed_stands_to_the_right_and_the_first_in_the_same_row() {
+        let places = places(&chain());
+        let of = |n| places[&attempt(n).uid];
+        assert_eq!([1, 2, 3, 4, 5].map(of), [(0, 0), (1, 0), (2, 0), (2, 1), (3, 0)]);
+    }
+
+    #[test]
+    fn attempts_whose_parent_is_gone_begin_anew() {
+        let places = places(&[child(7, 1, "a"), attempt(8)]);
+        assert_eq!((places[&attempt(7).uid], places[&attempt(8).uid]), ((0, 0), (0, 1)));
+    }
+
+    #[test]
+    fn the_drawing_leads_to_each_attempt_and_tells_a_retry_from_a_child() {
+        let graph = Graph::new(&chain(), attempt(3).uid, 0);
+        assert!(graph.is_worth_it() && graph.edges.len() == 4);
+        assert_eq!(graph.edges.iter().filter(|edge| edge.again).count(), 1);
+        let text = graph.to_string();
+        assert!(
+            text.contains(&format!("href=\"/web/task/{}\" aria-current=\"true\"", attempt(3).uid)),
+            "{text}"
+        );
+        assert!(
+            text.contains("M182 26C202 26 202 80 222 80") || text.contains("class=\"edge again\""),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_chain_of_thousands_is_drawn_in_part_and_says_so() {
+        let chain: Vec<_> = (1..=1_000).map(attempt).collect();
+        let graph = Graph::new(&chain, attempt(1).uid, 5);
+        assert_eq!((graph.nodes.len(), graph.left_out), (DRAWN, 925));
+        assert!(graph.to_string().contains("925 more"));
+    }
+
+    #[test]
+    fn a_long_name_is_left_whole_for_the_browser_to_cut() {
+        let long = Attempt { topic: "t".repeat(200), job: "j".repeat(200), ..attempt(1) };
+        let name = format!("{}:{}", long.topic, long.job);
+        assert!(Graph::new(&[long], attempt(1).uid, 0).to_string().contains(&format!("<b>{name}</b>")));
+    }
+}

@@ -1,0 +1,75 @@
+//! What the page of tasks shows of a day, and the choices that it offers.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::TaskState;
+use flowlord_messages::stats::{Counts, Stats, StatsRow};
+use flowlord_web_core::params::{Params, day};
+use flowlord_web_core::problem::Problem;
+
+use crate::Shown;
+use crate::choice::Choice;
+use crate::parts::{STANDINGS, parts};
+
+/// The parameters of the page. `page` is the reference system's, in old bookmarks: lists go on by cursor here.
+pub(crate) const PARAMS: &[&str] = &[
+    "date", "month", "hour", "type", "job", "result", "state", "id", "retry", "q", "sort", "order", "cursor",
+    "page",
+];
+
+/// Those that restrict what is shown, beside the day.
+pub(crate) const FILTERS: &[&str] = &["hour", "type", "job", "result", "state", "id", "retry", "q"];
+
+/// The hour of the day that is shown; none for all.
+pub(crate) fn hour(params: &Params) -> Result<Option<u8>, Problem> {
+    let Some(text) = params.one("hour")? else { return Ok(None) };
+    let hour = text.parse().ok().filter(|hour| *hour < 24);
+    hour.map(Some).ok_or_else(|| Problem::invalid(format!("`hour` is `{text}`: write 0 to 23")))
+}
+
+/// The day, or the hour of it, that is shown.
+pub(crate) fn span(shown: Shown, hour: Option<u8>) -> (DateTime<Utc>, DateTime<Utc>) {
+    let (from, to) = day(shown.date);
+    match hour {
+        None => (from, to),
+        Some(hour) => {
+            let from = from + TimeDelta::hours(hour.into());
+            (from, from + TimeDelta::hours(1))
+        }
+    }
+}
+
+/// The day's figures as far as they are of the chosen types and jobs.
+pub(crate) fn narrowed(stats: &Stats, params: &Params) -> Stats {
+    let chosen = |name: &'static str, value: &str| {
+        let mut values = params.many(name).peekable();
+        values.peek().is_none() || values.any(|chosen| chosen == value)
+    };
+    let fits = |row: &&StatsRow| chosen("type", &row.topic) && chosen("job", &row.job);
+    Stats { rows: stats.rows.iter().filter(fits).cloned().collect() }
+}
+
+/// The choices: types with their counts, jobs of the chosen types, results of both, states.
+pub(crate) fn choices(stats: &Stats, params: &Params, counts: &Counts) -> Vec<Choice> {
+    let (mut types, mut jobs) = (BTreeMap::new(), BTreeMap::new());
+    for row in &stats.rows {
+        *types.entry(row.topic.clone()).or_insert(0) += row.counts.total;
+    }
+    let of_types: Vec<&str> = params.many("type").collect();
+    for row in &stats.rows {
+        if !row.job.is_empty() && (of_types.is_empty() || of_types.contains(&row.topic.as_str())) {
+            *jobs.entry(row.job.clone()).or_insert(0) += row.counts.total;
+        }
+    }
+    let counted = |counts: BTreeMap<String, u64>| counts.into_iter().map(|(value, n)| (value, Some(n)));
+    let results = STANDINGS.into_iter().zip(parts(counts)).map(|(name, n)| (name.to_owned(), Some(n)));
+    let states = [TaskState::Ready, TaskState::Delayed, TaskState::Leased, TaskState::Done];
+    let states = states.map(|state| (state.as_str().to_owned(), None));
+    vec![
+        Choice::new("type", "Type", params, counted(types)),
+        Choice::new("job", "Job", params, counted(jobs)),
+        Choice::new("result", "Result", params, results),
+        Choice::new("state", "State", params, states),
+    ]
+}

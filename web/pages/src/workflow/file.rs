@@ -1,0 +1,165 @@
+//! One file: its drawing, the days of one of its phases, the slots of an hour.
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Timelike as _, Utc};
+use flowlord_domain::workflow::TaskName;
+use flowlord_messages::stats::Counts;
+
+use super::graph::{Drawing, Told};
+use super::grid::{Grid, by_creation, by_hour, days, heads, summary};
+use super::query::WorkflowQuery;
+use super::read::{Chosen, Wanted};
+use super::slots::{Slot, State, state_of};
+use crate::link::Link;
+use crate::parts::grouped;
+use crate::rows::TaskRow;
+use crate::when::When;
+
+/// What is shown of a file.
+#[derive(Debug)]
+pub(super) struct FilePart {
+    pub(super) name: String,
+    /// The file as it is written.
+    pub(super) raw: String,
+    pub(super) drawing: Drawing,
+    pub(super) days: Option<Days>,
+}
+
+/// The days of a phase.
+#[derive(Debug)]
+pub(super) struct Days {
+    pub(super) name: String,
+    pub(super) scheduled: bool,
+    pub(super) summary: String,
+    pub(super) grid: Grid,
+    pub(super) legend: Vec<State>,
+    /// Before this, nothing was looked at: there was too much.
+    pub(super) cut: Option<When>,
+    pub(super) earlier: String,
+    pub(super) later: Option<String>,
+    pub(super) hour: Option<HourPart>,
+}
+
+/// The slots of an hour.
+#[derive(Debug)]
+pub(super) struct HourPart {
+    pub(super) title: String,
+    pub(super) slots: Vec<Slot>,
+    pub(super) tasks: Vec<TaskRow>,
+    pub(super) close: String,
+    /// Leads to all tasks that were created then.
+    pub(super) all: String,
+}
+
+impl FilePart {
+    pub(super) fn new(read: &Wanted, asked: &WorkflowQuery, link: &Link) -> Option<Self> {
+        let file = read.current.workflows.file(&asked.file)?;
+        let told = |name: &TaskName| told(name, read, asked.now.date_naive(), link);
+        Some(Self {
+            name: file.path.clone(),
+            raw: format!("/workflow/{}", path(&file.path)),
+            drawing: Drawing::new(file, told),
+            days: read.chosen.as_ref().map(|chosen| Days::new(chosen, read, asked, link)),
+        })
+    }
+}
+
+/// A path within an address.
+fn path(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let encode = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(encode).collect()
+}
+
+fn told(name: &TaskName, read: &Wanted, today: NaiveDate, link: &Link) -> Told {
+    let (state, note) = match read.newest.get(name) {
+        Some((at, counts)) => {
+            let form = if at.date_naive() == today { "%H:00" } else { "%-d %b %H:00" };
+            (state_of(counts), format!("{}: {}", at.format(form), in_words(counts)))
+        }
+        None => (State::Due, "no task this week".to_owned()),
+    };
+    let href = link.without(&["slot"]).with("phase", name).href() + "#days";
+    let chosen = read.chosen.as_ref().is_some_and(|chosen| chosen.name == *name);
+    Told { state, note, href, chosen }
+}
+
+fn in_words(counts: &Counts) -> String {
+    let failed = counts.error + counts.alert;
+    let parts = [
+        (failed, "failed"),
+        (counts.running(), "running"),
+        (counts.warn, "warned"),
+        (counts.complete, "complete"),
+    ];
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> =
+        parts.take(2).map(|(count, word)| format!("{} {word}", grouped(count))).collect();
+    parts.join(", ")
+}
+
+impl Days {
+    fn new(chosen: &Chosen, read: &Wanted, asked: &WorkflowQuery, link: &Link) -> Self {
+        let (from, to) = asked.grid();
+        let name = chosen.name.to_string();
+        let here = link.without(&["slot"]).with("phase", &name);
+        let slots = read.slots((&asked.file, &name), &chosen.slots, (from, to), asked.now);
+        let tasks = |at: DateTime<Utc>| tasks_of(&chosen.name, at).with("hour", &at.hour()).href();
+        let slot = |at: DateTime<Utc>| here.with("slot", &at.format("%Y-%m-%dT%H")).href() + "#slot";
+        let rows = match chosen.scheduled {
+            true => days(&by_hour(&slots), asked.date, asked.days, asked.slot, slot),
+            false => days(&by_creation(&chosen.hours), asked.date, asked.days, None, tasks),
+        };
+        let step = TimeDelta::days(i64::try_from(asked.days).unwrap_or(1));
+        let earlier = asked.date.checked_sub_signed(step).unwrap_or(asked.date);
+        let later = asked.date.checked_add_signed(step).map(|day| day.min(asked.now.date_naive()));
+        let mut seen: Vec<State> = slots.iter().map(|slot| slot.state).collect();
+        seen.extend(chosen.hours.iter().map(|(_, counts)| state_of(counts)));
+        Self {
+            summary: if chosen.scheduled { summary(&slots) } else { sum(&chosen.hours) },
+            grid: Grid {
+                label: format!("Hours of {name}, by day"),
+                corner: "Day",
+                heads: heads(from, 24),
+                rows,
+            },
+            legend: State::ALL.into_iter().filter(|state| seen.contains(state)).collect(),
+            cut: chosen.slots.cut.map(When::date_and_time),
+            earlier: here.with("date", &earlier).href() + "#days",
+            later: later.filter(|day| *day > asked.date).map(|day| here.with("date", &day).href() + "#days"),
+            hour: asked
+                .slot
+                .filter(|_| chosen.scheduled)
+                .map(|at| HourPart::new(at, chosen, read, asked, &here)),
+            scheduled: chosen.scheduled,
+            name,
+        }
+    }
+}
+
+fn sum(hours: &[(DateTime<Utc>, Counts)]) -> String {
+    let all = hours.iter().fold(Counts::default(), |sum, (_, counts)| sum.plus(counts));
+    match all.total {
+        0 => "No task in this time.".to_owned(),
+        1 => format!("1 task: {}.", in_words(&all)),
+        total => format!("{} tasks: {}.", grouped(total), in_words(&all)),
+    }
+}
+
+fn tasks_of(name: &TaskName, at: DateTime<Utc>) -> Link {
+    let link = Link::to("/web/task").with("date", &at.date_naive()).with("type", &name.topic);
+    if name.job.is_empty() { link } else { link.with("job", &name.job) }
+}
+
+impl HourPart {
+    fn new(at: DateTime<Utc>, chosen: &Chosen, read: &Wanted, asked: &WorkflowQuery, here: &Link) -> Self {
+        let range = (at, at + TimeDelta::hours(1));
+        let slots = read.slots((&asked.file, &chosen.name.to_string()), &chosen.looked_at, range, asked.now);
+        Self {
+            title: at.format("%A, %-d %B %Y, %H:00 to %H:59").to_string(),
+            slots,
+            tasks: chosen.tasks.iter().cloned().map(|task| TaskRow::new(task, asked.now)).collect(),
+            close: here.href() + "#days",
+            all: tasks_of(&chosen.name, at).with("hour", &at.hour()).href(),
+        }
+    }
+}

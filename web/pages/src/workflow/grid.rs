@@ -1,0 +1,240 @@
+//! Grids of hours: a row a day or a phase, a cell an hour, coloured by the worst of its slots.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+use chrono::{DateTime, DurationRound as _, NaiveDate, TimeDelta, Timelike as _, Utc};
+use flowlord_messages::stats::Counts;
+
+use super::slots::{Slot, State, state_of};
+use crate::parts::grouped;
+
+/// A grid. It knows how it is written.
+#[derive(Debug, Default, Template)]
+#[template(path = "workflow/grid.html")]
+pub(crate) struct Grid {
+    pub(crate) label: String,
+    /// What stands over the labels of the rows.
+    pub(crate) corner: &'static str,
+    pub(crate) heads: Vec<String>,
+    pub(crate) rows: Vec<Row>,
+}
+
+impl HtmlSafe for Grid {}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) label: String,
+    /// The workflow file that it is of; empty where the page shows only one.
+    pub(crate) file: String,
+    /// Where the label leads, if anywhere.
+    pub(crate) href: String,
+    pub(crate) cells: Vec<Cell>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Cell {
+    pub(crate) class: &'static str,
+    pub(crate) sign: &'static str,
+    /// What it says without being seen.
+    pub(crate) label: String,
+    /// Where it leads; empty where nothing was due.
+    pub(crate) href: String,
+    pub(crate) chosen: bool,
+}
+
+/// What happened in an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hour {
+    state: State,
+    /// How many slots, or none where tasks are counted.
+    slots: u64,
+    /// How many of them are upcoming.
+    due: u64,
+    tasks: u64,
+    failed: u64,
+}
+
+impl Hour {
+    fn label(&self, at: DateTime<Utc>) -> String {
+        let time = at.format("%-d %B, %H:00");
+        // What is upcoming counts apart, where there is anything else.
+        let (slots, due) = match self.slots - self.due {
+            0 => (self.slots, 0),
+            past => (past, self.due),
+        };
+        let slots = match slots {
+            0 => String::new(),
+            1 => " 1 slot,".to_owned(),
+            slots => format!(" {} slots,", grouped(slots)),
+        };
+        let due = if due > 0 { format!(", {} upcoming", grouped(due)) } else { String::new() };
+        let tasks = match self.tasks {
+            0 => String::new(),
+            1 => ", 1 task".to_owned(),
+            tasks => format!(", {} tasks", grouped(tasks)),
+        };
+        let failed = if self.failed > 0 && self.tasks > 1 {
+            format!(", {} failed", self.failed)
+        } else {
+            String::new()
+        };
+        format!("{time}:{slots} {}{tasks}{failed}{due}", self.state.label())
+    }
+}
+
+/// Hours by their beginning.
+pub(crate) type Hours = BTreeMap<DateTime<Utc>, Hour>;
+
+/// The hours of slots.
+pub(crate) fn by_hour(slots: &[Slot]) -> Hours {
+    let mut hours = Hours::new();
+    for slot in slots {
+        let one = Hour {
+            state: slot.state,
+            slots: 1,
+            due: u64::from(slot.state == State::Due),
+            tasks: slot.tasks,
+            failed: slot.failed,
+        };
+        let begin = slot.at.duration_trunc(TimeDelta::hours(1)).unwrap_or(slot.at);
+        hours
+            .entry(begin)
+            .and_modify(|hour| {
+                hour.state = hour.state.min(one.state);
+                hour.slots += 1;
+                hour.due += one.due;
+                hour.tasks += one.tasks;
+                hour.failed += one.failed;
+            })
+            .or_insert(one);
+    }
+    hours
+}
+
+/// The hours of tasks that no schedule starts.
+pub(crate) fn by_creation(hours: &[(DateTime<Utc>, Counts)]) -> Hours {
+    let hour = |(at, counts): &(DateTime<Utc>, Counts)| {
+        let failed = counts.error + counts.alert;
+        (*at, Hour { state: state_of(counts), slots: 0, due: 0, tasks: counts.total, failed })
+    };
+    hours.iter().map(hour).collect()
+}
+
+/// A cell for each of some hours.
+pub(crate) fn cells(
+    hours: &Hours,
+    from: DateTime<Utc>,
+    count: i64,
+    chosen: Option<DateTime<Utc>>,
+    href: impl Fn(DateTime<Utc>) -> String,
+) -> Vec<Cell> {
+    let cell = |n| {
+        let at = from + TimeDelta::hours(n);
+        let Some(hour) = hours.get(&at) else {
+            let label = format!("{}: nothing due", at.format("%-d %B, %H:00"));
+            return Cell { class: "none", sign: "", label, href: String::new(), chosen: false };
+        };
+        Cell {
+            class: hour.state.class(),
+            sign: hour.state.sign(),
+            label: hour.label(at),
+            href: href(at),
+            chosen: chosen == Some(at),
+        }
+    };
+    (0..count).map(cell).collect()
+}
+
+/// A row for each day up to `last`, the newest first.
+pub(crate) fn days(
+    hours: &Hours,
+    last: NaiveDate,
+    count: u64,
+    chosen: Option<DateTime<Utc>>,
+    href: impl Fn(DateTime<Utc>) -> String,
+) -> Vec<Row> {
+    let days = last.iter_days().rev().take(usize::try_from(count).unwrap_or(1));
+    let row = |day: NaiveDate| Row {
+        label: day.format("%a %-d %b").to_string(),
+        file: String::new(),
+        href: String::new(),
+        cells: cells(hours, day.and_time(chrono::NaiveTime::MIN).and_utc(), 24, chosen, &href),
+    };
+    days.map(row).collect()
+}
+
+/// The hours of a clock over some columns, each second or third one written.
+pub(crate) fn heads(from: DateTime<Utc>, count: i64) -> Vec<String> {
+    (0..count).map(|n| format!("{:02}", (from + TimeDelta::hours(n)).hour())).collect()
+}
+
+/// In one sentence: how many slots, and how they stand.
+pub(crate) fn summary(slots: &[Slot]) -> String {
+    let count = |state| slots.iter().filter(|slot| slot.state == state).count();
+    let text = |count: usize| grouped(u64::try_from(count).unwrap_or(u64::MAX));
+    let past = slots.len() - count(State::Due);
+    let parts: Vec<String> = State::ALL
+        .into_iter()
+        .filter(|state| *state != State::Due && count(*state) > 0)
+        .map(|state| format!("{} {}", text(count(state)), state.label()))
+        .collect();
+    match (past, count(State::Due)) {
+        (0, 0) => "No slot in this time.".to_owned(),
+        (0, due) => format!("No slot yet; {} upcoming.", text(due)),
+        (_, 0) => format!("{} slots: {}.", text(past), parts.join(", ")),
+        (_, due) => format!("{} slots: {}; {} upcoming.", text(past), parts.join(", "), text(due)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        format!("2026-03-02T{text}:00Z").parse().unwrap()
+    }
+
+    fn slot(time: &str, state: State) -> Slot {
+        Slot { at: at(time), state, tasks: 2, failed: u64::from(state == State::Failed) }
+    }
+
+    #[test]
+    fn a_cell_shows_the_worst_of_its_slots_and_says_the_rest() {
+        let slots = [
+            slot("08:05", State::Complete),
+            slot("08:20", State::Failed),
+            slot("09:05", State::Complete),
+            slot("09:20", State::Due),
+            slot("11:05", State::Due),
+        ];
+        let cells =
+            cells(&by_hour(&slots), at("08:00"), 4, Some(at("09:00")), |at| at.format("/%H").to_string());
+        let told: Vec<_> =
+            cells.iter().map(|cell| (cell.class, cell.label.as_str(), cell.href.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                ("error", "2 March, 08:00: 2 slots, failed, 4 tasks, 1 failed", "/08"),
+                ("complete", "2 March, 09:00: 1 slot, complete, 4 tasks, 1 upcoming", "/09"),
+                ("none", "2 March, 10:00: nothing due", ""),
+                ("due", "2 March, 11:00: 1 slot, upcoming, 2 tasks", "/11"),
+            ]
+        );
+        assert!(cells[1].chosen && !cells[0].chosen);
+        assert_eq!(summary(&slots), "3 slots: 2 complete, 1 failed; 2 upcoming.");
+        assert_eq!(summary(&[]), "No slot in this time.");
+    }
+
+    #[test]
+    fn days_come_newest_first() {
+        let counts = Counts { total: 3, complete: 3, ..Counts::default() };
+        let hours = by_creation(&[(at("23:00"), counts)]);
+        let rows = days(&hours, at("23:00").date_naive(), 2, None, |_| "/x".to_owned());
+        assert_eq!(rows.iter().map(|row| row.label.as_str()).collect::<Vec<_>>(), ["Mon 2 Mar", "Sun 1 Mar"]);
+        assert_eq!(rows[0].cells[23].label, "2 March, 23:00: complete, 3 tasks");
+        assert_eq!(rows[1].cells.len(), 24);
+        assert_eq!(heads(at("22:00"), 3), ["22", "23", "00"]);
+    }
+}

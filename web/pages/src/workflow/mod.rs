@@ -1,0 +1,162 @@
+//! Workflow files: the hours of their phases, their phases as a drawing and as a table, what is wrong with them.
+
+mod act;
+mod file;
+mod graph;
+mod grid;
+mod phases;
+mod query;
+mod read;
+mod slots;
+
+use actix_web::HttpRequest;
+use askama::Template;
+use flowlord_domain::Role;
+use flowlord_domain::workflow::Phase;
+use flowlord_messages::audit::Action;
+use flowlord_messages::workflows::Current;
+use flowlord_web_core::context::{ContextRef, WebContext};
+use flowlord_web_core::params::Params;
+use flowlord_web_core::problem::{Answer, Problem};
+use flowlord_web_core::route::Route;
+
+use self::file::FilePart;
+use self::graph::Drawing;
+use self::grid::Grid;
+use self::phases::{Filter, PhaseRow};
+use self::query::{PARAMS, PATH, WorkflowQuery};
+use self::read::Wanted;
+use super::answer;
+use super::layout::{Layout, Section};
+use super::link::Link;
+use super::rows::{self, Trouble};
+
+pub(crate) use self::act::{change, refresh};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::view("/web/workflow", Role::Viewer, page),
+        Route::post("/web/workflow/refresh", Role::Operator, refresh).audited(Action::Refresh),
+        Route::post("/web/workflow/{change:pause|resume}", Role::Operator, change).audited_as(action_of_path),
+    ]
+}
+
+fn action_of_path(path: &str, _: &str) -> Action {
+    if path.ends_with("/pause") { Action::Pause } else { Action::Resume }
+}
+
+const MOST_PHASES: usize = 500;
+
+#[derive(Template)]
+#[template(path = "workflow.html")]
+struct WorkflowPage<'a> {
+    layout: Layout<'a>,
+    notices: Vec<String>,
+    /// What the filters offer, and what is chosen.
+    filter: Filter,
+    clear: Option<String>,
+    cards: Vec<Card>,
+    /// The last day of each scheduled phase.
+    hours: Grid,
+    more_hours: usize,
+    troubles: Vec<Trouble>,
+    file: Option<FilePart>,
+    phases: Vec<PhaseRow>,
+    more_phases: usize,
+}
+
+#[derive(Debug)]
+struct Card {
+    name: String,
+    href: String,
+    phases: usize,
+    errors: usize,
+    warnings: usize,
+    paused: usize,
+}
+
+pub(crate) async fn page(context: ContextRef, request: HttpRequest) -> Answer {
+    answer(&context, &request, show(&context, &request)).await
+}
+
+async fn show<'a>(context: &'a WebContext, request: &HttpRequest) -> Result<WorkflowPage<'a>, Problem> {
+    let params = Params::parse(request.query_string(), &PARAMS)?;
+    let link = Link::of(PATH, request.query_string());
+    let asked = WorkflowQuery::of(&params, context.deps.kit.now())?;
+    let mut notices = Vec::new();
+    let read = read::read(context, &asked, &mut notices).await?;
+    let current = &read.current;
+    let filter = Filter::new(current, &asked);
+    let shown: Vec<&Phase> = current.workflows.phases().filter(|phase| filter.shows(phase)).collect();
+    let hours = Grid {
+        label: "Slots of the last 24 hours by phase".to_owned(),
+        corner: "Phase",
+        heads: grid::heads(asked.day_from(), 24),
+        rows: read.last_day(&asked, &link),
+    };
+    Ok(WorkflowPage {
+        layout: Layout::new(context, request, Section::Workflow).live(context),
+        clear: (!asked.is_open()).then(|| Link::to(PATH).href()),
+        cards: cards(&read, &link),
+        more_hours: read.more,
+        hours,
+        troubles: troubles(current, &asked),
+        file: FilePart::new(&read, &asked, &link),
+        more_phases: shown.len().saturating_sub(MOST_PHASES),
+        phases: shown
+            .into_iter()
+            .take(MOST_PHASES)
+            .map(|phase| PhaseRow::new(phase, &read, &asked, &link))
+            .collect(),
+        filter,
+        notices,
+    })
+}
+
+fn cards(read: &Wanted, link: &Link) -> Vec<Card> {
+    let current = &read.current;
+    let link = link.only(&["date", "days"]);
+    let mut cards: Vec<Card> = current
+        .workflows
+        .files()
+        .iter()
+        .map(|file| Card {
+            name: file.path.clone(),
+            href: link.with("file", &file.path).href(),
+            phases: file.phases.len(),
+            errors: 0,
+            warnings: 0,
+            paused: read.paused.keys().filter(|(workflow, _)| *workflow == file.path).count(),
+        })
+        .collect();
+    // Files of which no version ever loaded have no phases.
+    for finding in current.broken.iter() {
+        if !cards.iter().any(|card| card.name == finding.file) {
+            cards.push(Card {
+                name: finding.file.clone(),
+                href: link.with("file", &finding.file).href(),
+                phases: 0,
+                errors: 0,
+                warnings: 0,
+                paused: 0,
+            });
+        }
+    }
+    let all = rows::findings(current);
+    for card in &mut cards {
+        let count = |severity| all.iter().filter(|f| f.file == card.name && f.severity == severity).count();
+        (card.errors, card.warnings) = (
+            count(flowlord_domain::workflow::Severity::Error),
+            count(flowlord_domain::workflow::Severity::Warning),
+        );
+    }
+    cards.sort_by(|a, b| a.name.cmp(&b.name));
+    cards
+}
+
+/// What is wrong, with lines: of the chosen file, or of all.
+fn troubles(current: &Current, asked: &WorkflowQuery) -> Vec<Trouble> {
+    let all = rows::findings(current);
+    let of = |file: &str| asked.file.is_empty() || file == asked.file;
+    all.into_iter().filter(|finding| of(&finding.file)).map(rows::trouble).collect()
+}

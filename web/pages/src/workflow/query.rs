@@ -1,0 +1,89 @@
+//! What the address of the page says.
+
+use chrono::{DateTime, DurationRound as _, NaiveDate, TimeDelta, Utc};
+use flowlord_domain::workflow::Phase;
+use flowlord_web_core::params::Params;
+use flowlord_web_core::problem::Problem;
+
+pub(super) const PATH: &str = "/web/workflow";
+
+pub(super) const MOST_ROWS: usize = 60;
+
+pub(super) const DAYS: u64 = 7;
+
+pub(super) const MOST_DAYS: u64 = 31;
+
+pub(super) const PARAMS: [&str; 8] = ["file", "task", "job", "phase", "date", "days", "slot", "month"];
+
+/// What the address says.
+#[derive(Debug)]
+pub(super) struct WorkflowQuery {
+    pub(super) file: String,
+    pub(super) task: String,
+    pub(super) job: String,
+    pub(super) phase: String,
+    /// The last day of the grid of a phase, and how many it shows.
+    pub(super) date: NaiveDate,
+    pub(super) days: u64,
+    /// The hour whose slots are listed.
+    pub(super) slot: Option<DateTime<Utc>>,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl WorkflowQuery {
+    pub(super) fn of(params: &Params, now: DateTime<Utc>) -> Result<Self, Problem> {
+        let text = |name| params.one(name).map(|text| text.unwrap_or_default().to_owned());
+        let days = match params.one("days")? {
+            None => DAYS,
+            Some(text) => {
+                text.parse().ok().filter(|days| (1..=MOST_DAYS).contains(days)).ok_or_else(|| {
+                    Problem::invalid(format!(
+                        "`days` is `{text}`: write a whole number from 1 to {MOST_DAYS}"
+                    ))
+                })?
+            }
+        };
+        Ok(Self {
+            file: text("file")?,
+            task: text("task")?,
+            job: text("job")?,
+            phase: text("phase")?,
+            date: params.date()?.unwrap_or_else(|| now.date_naive()),
+            days,
+            slot: params.time("slot")?.map(hour_of),
+            now,
+        })
+    }
+
+    /// Whether everything is shown.
+    pub(super) fn is_open(&self) -> bool {
+        [&self.file, &self.task, &self.job].iter().all(|text| text.is_empty())
+    }
+
+    /// The first hour of the last day up to now.
+    pub(super) fn day_from(&self) -> DateTime<Utc> {
+        hour_of(self.now) - TimeDelta::hours(23)
+    }
+
+    /// The time of the grid of a phase.
+    pub(super) fn grid(&self) -> (DateTime<Utc>, DateTime<Utc>) {
+        let to = self.date.succ_opt().unwrap_or(self.date).and_time(chrono::NaiveTime::MIN).and_utc();
+        (to - TimeDelta::days(i64::try_from(self.days).unwrap_or(1)), to)
+    }
+}
+
+impl WorkflowQuery {
+    pub(super) fn shows(&self, phase: &Phase) -> bool {
+        fits(phase, &self.file, &self.task, &self.job)
+    }
+}
+
+pub(super) fn fits(phase: &Phase, file: &str, task: &str, job: &str) -> bool {
+    let is = |wanted: &str, text: &str| wanted.is_empty() || wanted == text;
+    is(file, &phase.workflow) && is(task, &phase.task.topic) && is(job, &phase.task.job)
+}
+
+/// The beginning of an hour.
+pub(super) fn hour_of(at: DateTime<Utc>) -> DateTime<Utc> {
+    at.duration_trunc(TimeDelta::hours(1)).unwrap_or(at)
+}

@@ -1,0 +1,197 @@
+//! What the page is made of, read with as few questions as it takes.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_domain::workflow::{Phase, TaskName};
+use flowlord_domain::{Attempt, Uid};
+use flowlord_messages::schedule::{NextRuns, PhaseSlots, PhaseTimes, ReadPaused, ReadSlots};
+use flowlord_messages::stats::{Counts, ReadHours};
+use flowlord_messages::tasks::AttemptsById;
+use flowlord_messages::workflows::{Current, CurrentWorkflows};
+use flowlord_web_core::context::WebContext;
+use flowlord_web_core::problem::Problem;
+
+use super::graph::Drawing;
+use super::grid::{Row, by_hour, cells};
+use super::query::{MOST_ROWS, WorkflowQuery, hour_of};
+use super::slots::{Slot, slots};
+use crate::link::Link;
+use crate::read as part;
+
+/// So many of the tasks of an hour are listed.
+const LISTED: usize = 50;
+
+/// How far back the last hour of a task is looked for.
+const LOOK_BACK: TimeDelta = TimeDelta::days(7);
+
+/// Workflow file and `topic:job`.
+pub(super) type Key = (String, String);
+
+/// All that was read.
+pub(crate) struct Wanted {
+    pub(super) current: Current,
+    pub(super) times: Vec<PhaseTimes>,
+    /// Since when phases are paused.
+    pub(super) paused: HashMap<Key, DateTime<Utc>>,
+    /// The slots of the last day, by phase in the order of the page.
+    pub(super) last_day: Vec<(Key, PhaseSlots)>,
+    /// How many phases found no room there.
+    pub(super) more: usize,
+    /// The phase whose days are shown, and its slots, or its hours where it has none.
+    pub(super) chosen: Option<Chosen>,
+    /// The newest hour of each task of the chosen file.
+    pub(super) newest: HashMap<TaskName, (DateTime<Utc>, Counts)>,
+}
+
+/// The phase whose days are shown.
+#[derive(Debug, Default)]
+pub(super) struct Chosen {
+    pub(super) name: TaskName,
+    pub(super) scheduled: bool,
+    pub(super) slots: PhaseSlots,
+    pub(super) hours: Vec<(DateTime<Utc>, Counts)>,
+    /// The slots of the hour that is looked at, and their first tasks.
+    pub(super) looked_at: PhaseSlots,
+    pub(super) tasks: Vec<Attempt>,
+}
+
+pub(super) async fn read(
+    context: &WebContext,
+    asked: &WorkflowQuery,
+    notices: &mut Vec<String>,
+) -> Result<Wanted, Problem> {
+    let deps = &context.deps;
+    let (current, times, paused) = tokio::join!(
+        deps.library.call(CurrentWorkflows),
+        deps.scheduler.call(NextRuns),
+        deps.view_reader.call(ReadPaused),
+    );
+    let current = current?;
+    let times = part("the next runs", times, notices).unwrap_or_default();
+    let paused = part("which phases are paused", paused, notices).unwrap_or_default();
+    let (keys, more) = scheduled(&current, asked);
+    let to = hour_of(asked.now) + TimeDelta::hours(1);
+    let last_day = ReadSlots { phases: keys.clone(), from: asked.day_from(), to, named: 0 };
+    let (last_day, chosen, newest) = tokio::join!(
+        deps.view_reader.call(last_day),
+        choose(context, asked, &current),
+        newest(context, asked, &current),
+    );
+    Ok(Wanted {
+        times,
+        paused: paused.into_iter().map(|paused| ((paused.workflow, paused.task), paused.since)).collect(),
+        last_day: keys.into_iter().zip(part("the last day", last_day, notices).unwrap_or_default()).collect(),
+        more,
+        chosen: part("the phase", chosen, notices).flatten(),
+        newest: part("the last tasks", newest, notices).unwrap_or_default(),
+        current,
+    })
+}
+
+/// The phases of the grid of the last day.
+fn scheduled(current: &Current, asked: &WorkflowQuery) -> (Vec<Key>, usize) {
+    let mut keys: Vec<Key> = Vec::new();
+    for phase in
+        current.workflows.phases().filter(|phase| phase.rule.schedule.is_some() && asked.shows(phase))
+    {
+        let key = (phase.workflow.clone(), phase.name());
+        if !keys.contains(&key) && keys.len() <= MOST_ROWS * 10 {
+            keys.push(key);
+        }
+    }
+    let more = keys.len().saturating_sub(MOST_ROWS);
+    keys.truncate(MOST_ROWS);
+    (keys, more)
+}
+
+type Answered<T> = flowlord_kernel::Result<T>;
+
+/// The phase that the address names, else the first of the file that a schedule starts, else the first.
+async fn choose(context: &WebContext, asked: &WorkflowQuery, current: &Current) -> Answered<Option<Chosen>> {
+    let Some(file) = current.workflows.file(&asked.file) else { return Ok(None) };
+    let named = file.phases.iter().find(|phase| phase.name() == asked.phase);
+    let first = || file.phases.iter().find(|phase| phase.rule.schedule.is_some()).or(file.phases.first());
+    let Some(phase) = named.or_else(first) else { return Ok(None) };
+    let scheduled = file.phases.iter().any(|other| other.task == phase.task && other.rule.schedule.is_some());
+    let mut chosen = Chosen { name: phase.task.clone(), scheduled, ..Chosen::default() };
+    let (from, to) = asked.grid();
+    if !scheduled {
+        let queues = vec![(phase.task.topic.clone(), phase.task.job.clone())];
+        let hours = ReadHours { queues, from, to, newest: false };
+        chosen.hours = context.deps.view_reader.call(hours).await?.pop().unwrap_or_default();
+        return Ok(Some(chosen));
+    }
+    let phases = vec![(asked.file.clone(), phase.name())];
+    let all = ReadSlots { phases: phases.clone(), from, to, named: 0 };
+    chosen.slots = context.deps.view_reader.call(all).await?.pop().unwrap_or_default();
+    if let Some(from) = asked.slot {
+        let hour = ReadSlots { phases, from, to: from + TimeDelta::hours(1), named: LISTED };
+        chosen.looked_at = context.deps.view_reader.call(hour).await?.pop().unwrap_or_default();
+        let uids: Vec<Uid> =
+            chosen.looked_at.slots.iter().flat_map(|slot| &slot.named).copied().take(LISTED).collect();
+        let tasks = context.deps.view_reader.call(AttemptsById { uids }).await?;
+        chosen.tasks = tasks.into_iter().flatten().map(Attempt::listed).collect();
+    }
+    Ok(Some(chosen))
+}
+
+/// When each task that is drawn of the chosen file had any last, and how those ended.
+async fn newest(
+    context: &WebContext,
+    asked: &WorkflowQuery,
+    current: &Current,
+) -> Answered<HashMap<TaskName, (DateTime<Utc>, Counts)>> {
+    let Some(file) = current.workflows.file(&asked.file) else { return Ok(HashMap::new()) };
+    let names = Drawing::drawn(file);
+    let queues = names.iter().map(|name| (name.topic.clone(), name.job.clone())).collect();
+    let to = hour_of(asked.now) + TimeDelta::hours(1);
+    let hours = ReadHours { queues, from: to - LOOK_BACK, to, newest: true };
+    let found = context.deps.view_reader.call(hours).await?;
+    let newest = names
+        .into_iter()
+        .zip(found)
+        .filter_map(|(name, hours)| Some((name.clone(), hours.into_iter().next()?)));
+    Ok(newest.collect())
+}
+
+impl Wanted {
+    /// When phases of a task are paused since.
+    pub(super) fn paused_since(&self, workflow: &str, task: &str) -> Option<DateTime<Utc>> {
+        self.paused.get(&(workflow.to_owned(), task.to_owned())).copied()
+    }
+
+    /// The slots of a task of a file, also those that should be there.
+    pub(super) fn slots(
+        &self,
+        (workflow, task): (&str, &str),
+        read: &PhaseSlots,
+        range: (DateTime<Utc>, DateTime<Utc>),
+        now: DateTime<Utc>,
+    ) -> Vec<Slot> {
+        let file = self.current.workflows.file(workflow);
+        let phases: Vec<&Phase> =
+            file.into_iter().flat_map(|file| &file.phases).filter(|phase| phase.name() == task).collect();
+        slots(&phases, read, self.paused_since(workflow, task), range, now)
+    }
+
+    /// The grid of the last day.
+    pub(super) fn last_day(&self, asked: &WorkflowQuery, link: &Link) -> Vec<Row> {
+        let from = asked.day_from();
+        let range = (from, hour_of(asked.now) + TimeDelta::hours(1));
+        let row = |((workflow, task), read): &(Key, PhaseSlots)| {
+            let to = link.only(&[]).with("file", workflow).with("phase", task);
+            let slots = self.slots((workflow, task), read, range, asked.now);
+            let href = |at: DateTime<Utc>| {
+                to.with("date", &at.date_naive()).with("slot", &at.format("%Y-%m-%dT%H")).href() + "#slot"
+            };
+            Row {
+                label: task.clone(),
+                file: if asked.file.is_empty() { workflow.clone() } else { String::new() },
+                href: to.href() + "#days",
+                cells: cells(&by_hour(&slots), from, 24, None, href),
+            }
+        };
+        self.last_day.iter().map(row).collect()
+    }
+}

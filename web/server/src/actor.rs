@@ -1,0 +1,255 @@
+//! The web actor: owns the HTTP server from its first connection to its last.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::{fmt, io};
+
+use actix::{Actor, Addr, ArbiterHandle, Context, Message, Supervised, Supervisor};
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::rt::task::JoinHandle;
+use actix_web::web;
+use chrono::{DateTime, TimeDelta, Utc};
+use flowlord_kernel::{ActorKit, KernelActor, Reply, Result, Timer, Wakes, handlers};
+use flowlord_messages::events::{Changed, SnapshotsChanged};
+use flowlord_web_core::connections::Connections;
+use flowlord_web_core::context::{Config, ContextRef, Deps, WebContext};
+
+use crate::http_server;
+use crate::live_feed::tell_changes;
+use crate::middleware::view_pool::ViewPool;
+use crate::routes;
+use crate::tls::{self, TlsError};
+
+/// Changes are told no more often than this.
+const PACE: TimeDelta = TimeDelta::milliseconds(500);
+
+/// Why it doesn't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address can't be used.
+    #[error("can't listen on {address}: {source}; choose another address with --listen")]
+    Address { address: SocketAddr, source: io::Error },
+    /// The certificate can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Takes an address, within an actix system. Connections wait until a server is started on it.
+///
+/// # Errors
+/// When the address can't be used.
+pub fn bind(address: SocketAddr) -> std::result::Result<TcpListener, StartError> {
+    http_server::listen(address).map_err(|source| StartError::Address { address, source })
+}
+
+/// Answers `/readyz` with 503 and hands out no more leases; everything else goes on. The first step of a stop.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<()>")]
+pub struct Unready;
+
+/// Takes no more connections, and answers when the requests under way are answered.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<()>")]
+pub struct StopWeb {
+    /// Requests that take longer are cut off.
+    pub timeout: Duration,
+}
+
+pub struct Web {
+    stopping: Arc<AtomicBool>,
+    connections: Connections,
+    /// Until the actor's own thread runs it.
+    bound: Option<Server>,
+    running: Option<Running>,
+    view_pool: ViewPool,
+    context: ContextRef,
+    /// When changes are told next.
+    timer: Timer,
+    /// When they were told last.
+    told: Option<DateTime<Utc>>,
+    /// They are being read.
+    telling: bool,
+    snapshots_changed: bool,
+}
+
+/// The HTTP server at work. It lives beside the actor, so that a restart of the actor cuts no connection.
+struct Running {
+    handle: ServerHandle,
+    task: JoinHandle<()>,
+}
+
+impl fmt::Debug for Web {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Web").field("connections", &self.connections).finish_non_exhaustive()
+    }
+}
+
+impl Web {
+    /// Listens, and serves in `arbiter`. Answers the address, which tells the port that was free.
+    ///
+    /// # Errors
+    /// When the address can't be used.
+    pub fn start(
+        arbiter: &ArbiterHandle,
+        config: Config,
+        deps: Deps,
+    ) -> std::result::Result<(Addr<Self>, SocketAddr), StartError> {
+        let listener = bind(config.listen)?;
+        let address = listener.local_addr().unwrap_or(config.listen);
+        Ok((Self::start_on(arbiter, listener, config, deps)?, address))
+    }
+
+    /// Serves in `arbiter` what comes to a listener of [`bind`], for those who must know the address before.
+    ///
+    /// # Errors
+    /// When the listener can't be used.
+    pub fn start_on(
+        arbiter: &ArbiterHandle,
+        listener: TcpListener,
+        config: Config,
+        deps: Deps,
+    ) -> std::result::Result<Addr<Self>, StartError> {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let address = config.listen;
+        let tls = config.tls.as_ref().map(tls::config).transpose()?;
+        let context = web::Data::new(WebContext::new(config, deps, routes::table(), Arc::clone(&stopping)));
+        let connections = context.connections.clone();
+        let (server, view_pool) = http_server::serve(listener, &context, tls)
+            .map_err(|source| StartError::Address { address, source })?;
+        Ok(Supervisor::start_in_arbiter(arbiter, move |_| Self {
+            stopping,
+            connections,
+            bound: Some(server),
+            view_pool,
+            running: None,
+            timer: Timer::default(),
+            context,
+            told: None,
+            telling: false,
+            snapshots_changed: false,
+        }))
+    }
+
+    fn run(&mut self, server: Server) {
+        let handle = server.handle();
+        let (stopping, kit) = (Arc::clone(&self.stopping), self.kit().clone());
+        let task = actix::spawn(async move {
+            let end = server.await;
+            if !stopping.load(Ordering::Relaxed) {
+                log::error!("event=http_ended result={end:?}");
+                kit.give_up();
+            }
+        });
+        self.running = Some(Running { handle, task });
+    }
+}
+
+impl Web {
+    /// Something changed: it is told soon, and not more often than people can follow.
+    fn tell_soon(&mut self, ctx: &mut Context<Self>) {
+        let now = self.now();
+        if self.context.hub.is_watched(now) {
+            let due = self.told.map_or(now, |told| (told + PACE).max(now));
+            self.wake_no_later_than(due, ctx);
+        }
+    }
+}
+
+impl Wakes for Web {
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+
+    fn wake(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        self.told = Some(now);
+        if self.telling {
+            return self.tell_soon(ctx);
+        }
+        self.telling = true;
+        let (context, snapshots) = (self.context.clone(), std::mem::take(&mut self.snapshots_changed));
+        let telling = async move { tell_changes(&context, snapshots).await };
+        self.ask(ctx, telling, |this, (), _| this.telling = false);
+    }
+}
+
+impl Running {
+    async fn stop(self, connections: Connections, timeout: Duration) {
+        let stopped = self.handle.stop(true);
+        let drained = async {
+            // The server looks only every second whether its connections are gone.
+            tokio::select! {
+                () = stopped => {}
+                () = connections.none() => {}
+            }
+        };
+        if tokio::time::timeout(timeout, drained).await.is_err() {
+            log::warn!("event=requests_cut_off connections={}", connections.open());
+        }
+        self.task.abort();
+        let _aborted = self.task.await;
+    }
+}
+
+impl Actor for Web {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(64);
+        match self.bound.take() {
+            Some(server) => self.run(server),
+            // A restart: a hint may have been lost with what was under way.
+            None => {
+                self.telling = false;
+                self.timer = Timer::default();
+                self.tell_soon(ctx);
+            }
+        }
+    }
+}
+
+impl Supervised for Web {}
+
+impl KernelActor for Web {
+    fn kit(&self) -> &ActorKit {
+        &self.context.deps.kit
+    }
+}
+
+impl Web {
+    fn become_unready(&mut self, _: Unready, _: &mut Context<Self>) -> Result<()> {
+        self.stopping.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn stop_serving(&mut self, stop: StopWeb, _: &mut Context<Self>) -> Reply<Self, ()> {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.context.hub.close();
+        let (running, connections) = (self.running.take(), self.connections.clone());
+        let view_pool = self.view_pool.clone();
+        let stopped = async move {
+            if let Some(running) = running {
+                running.stop(connections, stop.timeout).await;
+            }
+            view_pool.stop();
+        };
+        self.reply_after(stopped, |_, (), _| Ok(()))
+    }
+
+    fn note_change(&mut self, _: Changed, ctx: &mut Context<Self>) {
+        self.tell_soon(ctx);
+    }
+
+    fn note_snapshots(&mut self, _: SnapshotsChanged, ctx: &mut Context<Self>) {
+        self.snapshots_changed = true;
+        self.tell_soon(ctx);
+    }
+}
+
+handlers!(Web {
+    Unready => become_unready,
+    async StopWeb => stop_serving,
+    Changed => note_change,
+    SnapshotsChanged => note_snapshots,
+});

@@ -1,0 +1,433 @@
+//! Actors that answer what a test says, and requests to the web above them.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::{Actor, Context, Handler};
+use actix_web::body::to_bytes;
+use actix_web::http::Method;
+use actix_web::http::header::HeaderMap;
+use actix_web::test::{TestRequest, init_service, try_call_service};
+use actix_web::web;
+use chrono::{DateTime, Utc};
+use flowlord_domain::ladder::Policy;
+use flowlord_domain::{AlertKind, Attempt, Uid};
+use flowlord_kernel::{
+    Clock, Code, Environment, Error, IdGenerator, Ping, Pong, Port, PortLimits, Result, Sleep,
+};
+use flowlord_messages::LeaseToken;
+use flowlord_messages::alerts::{
+    Acknowledge, Acknowledged, AlertsByRow, CountNotifications, LadderStates, LadderStatus, ListAlerts,
+    ListIncidents, Notifications, StoredAlert, StoredIncident,
+};
+use flowlord_messages::audit::{ChangePage, ListChanges, RecordChange};
+use flowlord_messages::backloads::{
+    ChangeBackload, CheckBackload, Checked, ExecuteBackload, Failure, PlanBackload, Planned, ReadBackload,
+    ReadBackloads, Started, StoredBackload,
+};
+use flowlord_messages::changelog::{ReadShipping, Shipping};
+use flowlord_messages::clients::{
+    AlertsClient, BackloadClient, BackupClient, ButtonsClient, DatabaseReader, DatabaseWriter,
+    DispatchClient, FilesClient, IngestClient, LibraryClient, NotifierClient, RetentionClient,
+    SchedulerClient, ShipperClient,
+};
+use flowlord_messages::database::{DatabaseFacts, MeasureTable, ReadDatabase, TableSize};
+use flowlord_messages::events::{Changes, TakeChanges};
+use flowlord_messages::files::{
+    FileArrived, ListFiles, Recorded, StoredFileEvent, WatchedPlace, WatchedPlaces,
+};
+use flowlord_messages::history::RemoveOld;
+use flowlord_messages::leases::{Extended, Granted, Heartbeat, Lease, Release};
+use flowlord_messages::outbox::{AwaitMessage, EnqueueMessage, Fate, SlackCall};
+use flowlord_messages::results::{Applied, SubmitResults};
+use flowlord_messages::schedule::{
+    LastSlot, LastSlots, NextRuns, PausePhase, PausedPhase, PhaseSlots, PhaseTimes, ReadPaused, ReadSlots,
+};
+use flowlord_messages::silences::{AddSilence, ListSilences, RemoveSilence, Silence};
+use flowlord_messages::snapshots::{
+    BackUp, BackupState, ListSnapshots, ReadBackup, Snapshot, Snapshots, TakeSnapshot,
+};
+use flowlord_messages::stats::{
+    Backlog, Counts, DayMarks, DayStats, ReadBacklog, ReadDays, ReadHours, Stats,
+};
+use flowlord_messages::tasks::{
+    AttemptsById, Beginning, CancelTask, Chain, ChainBeginning, CreateTasks, Created, FindTasks, Known,
+    KnownTasks, LaterAttempts, RerunTasks, TaskCursor, TaskPage,
+};
+use flowlord_messages::tokens::{AddToken, ReadTokens, RemoveToken, StoredToken};
+use flowlord_messages::workflows::{
+    Current, CurrentWorkflows, ReadWorkflow, Reload, Reloaded, WorkflowRecord,
+};
+use flowlord_web_core::auth::Access;
+use flowlord_web_core::context::{Config, Deps, Kept, Limits, Metrics};
+use flowlord_web_core::context::{ContextRef, WebContext};
+use serde_json::Value;
+
+use crate::app::app;
+
+pub(crate) use flowlord_testkit::sample::{attempt, finished, leased, noon};
+
+/// Always shows the same time.
+#[derive(Debug)]
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> DateTime<Utc> {
+        noon()
+    }
+
+    fn sleep_until(&self, _: DateTime<Utc>) -> Sleep {
+        Box::pin(std::future::pending())
+    }
+}
+
+type Answerer<M, T> = Arc<Mutex<Box<dyn FnMut(M) -> Result<T> + Send>>>;
+
+macro_rules! stub {
+    ($($field:ident: $message:ty => $reply:ty;)+) => {
+        /// An actor that answers everything by closures; each says that it has none until it is given one.
+        #[derive(Clone)]
+        pub(crate) struct Stub { $($field: Answerer<$message, $reply>,)+ }
+
+        impl Default for Stub {
+            fn default() -> Self {
+                Self { $($field: Arc::new(Mutex::new(Box::new(|_| {
+                    Err(Error::new(Code::Storage, concat!("no answer for ", stringify!($field))))
+                }))),)+ }
+            }
+        }
+
+        impl Stub {
+            /// Whatever is asked fails so.
+            pub(crate) fn failing(code: Code) -> Self {
+                let stub = Self::default();
+                $(stub.$field(move |_| Err(Error::new(code, "as the test says")));)+
+                stub
+            }
+
+            $(pub(crate) fn $field(
+                &self,
+                answer: impl FnMut($message) -> Result<$reply> + Send + 'static,
+            ) -> &Self {
+                *self.$field.lock().unwrap() = Box::new(answer);
+                self
+            })+
+        }
+
+        $(impl Handler<$message> for Stub {
+            type Result = Result<$reply>;
+
+            fn handle(&mut self, message: $message, _: &mut Context<Self>) -> Self::Result {
+                (self.$field.lock().unwrap())(message)
+            }
+        })+
+    };
+}
+
+stub! {
+    create: CreateTasks => Created;
+    lease: Lease => ();
+    heartbeat: Heartbeat => Extended;
+    release: Release => ();
+    submit: SubmitResults => Vec<Result<Applied>>;
+    workflows: CurrentWorkflows => Current;
+    reload: Reload => Reloaded;
+    next_runs: NextRuns => Vec<PhaseTimes>;
+    pause: PausePhase => Option<DateTime<Utc>>;
+    paused: ReadPaused => Vec<PausedPhase>;
+    rerun: RerunTasks => Vec<Result<Uid>>;
+    cancel: CancelTask => ();
+    known_tasks: KnownTasks => Vec<Known>;
+    later: LaterAttempts => Vec<Option<Uid>>;
+    snapshot: TakeSnapshot => Snapshot;
+    snapshots: ListSnapshots => Snapshots;
+    backup: ReadBackup => BackupState;
+    shipping: ReadShipping => Shipping;
+    plan_backload: PlanBackload => Arc<Planned>;
+    execute_backload: ExecuteBackload => Started;
+    change_backload: ChangeBackload => StoredBackload;
+    check_backload: CheckBackload => Checked;
+    backload: ReadBackload => Option<(StoredBackload, Vec<Failure>)>;
+    backloads: ReadBackloads => Vec<StoredBackload>;
+    arrived: FileArrived => Recorded;
+    files: ListFiles => Vec<StoredFileEvent>;
+    places: WatchedPlaces => Arc<Vec<WatchedPlace>>;
+    ladders: LadderStates => Vec<LadderStatus>;
+    acknowledge: Acknowledge => Vec<Acknowledged>;
+    add_silence: AddSilence => Silence;
+    remove_silence: RemoveSilence => Silence;
+    silences: ListSilences => Vec<Silence>;
+    incidents: ListIncidents => Vec<StoredIncident>;
+    notifications: CountNotifications => Vec<Notifications>;
+    attempts: AttemptsById => Vec<Option<Attempt>>;
+    chain: Chain => Vec<Attempt>;
+    chain_beginning: ChainBeginning => Beginning;
+    find_tasks: FindTasks => TaskPage;
+    stats: DayStats => Stats;
+    days: ReadDays => Vec<DayMarks>;
+    alerts: ListAlerts => Vec<StoredAlert>;
+    alerts_by_row: AlertsByRow => Vec<StoredAlert>;
+    take_changes: TakeChanges => Changes;
+    add_token: AddToken => ();
+    remove_token: RemoveToken => ();
+    tokens_read: ReadTokens => Vec<StoredToken>;
+    backlog: ReadBacklog => Backlog;
+    slots: LastSlots => Vec<LastSlot>;
+    grid: ReadSlots => Vec<PhaseSlots>;
+    hours: ReadHours => Vec<Vec<(DateTime<Utc>, Counts)>>;
+    database: ReadDatabase => DatabaseFacts;
+    measure: MeasureTable => TableSize;
+    content: ReadWorkflow => Option<WorkflowRecord>;
+    enqueue: EnqueueMessage => i64;
+    fate: AwaitMessage => Fate;
+    click: SlackCall => ();
+    ping: Ping => Pong;
+    record_change: RecordChange => ();
+    changes: ListChanges => ChangePage;
+}
+
+impl Handler<RemoveOld> for Stub {
+    type Result = ();
+
+    fn handle(&mut self, _: RemoveOld, _: &mut Context<Self>) {}
+}
+
+impl Handler<BackUp> for Stub {
+    type Result = ();
+
+    fn handle(&mut self, _: BackUp, _: &mut Context<Self>) {}
+}
+
+impl Actor for Stub {
+    type Context = Context<Self>;
+}
+
+pub(crate) fn config() -> Config {
+    Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        workers: 1,
+        lease: chrono::TimeDelta::seconds(60),
+        public_url: None,
+        host: "box".to_owned(),
+        version: "1.2.3".to_owned(),
+        slack: true,
+        started_at: noon() - chrono::TimeDelta::minutes(90),
+        kept: Kept {
+            history: chrono::TimeDelta::days(90),
+            unfinished: chrono::TimeDelta::hours(4),
+            ..Kept::default()
+        },
+        access: Access { anonymous: true, ..Access::default() },
+        limits: Limits { connections: 100, long_polls: 10 },
+        tls: None,
+        metrics: Metrics(Arc::new(|| "counted 1\n".to_owned())),
+    }
+}
+
+impl Stub {
+    /// Starts it, with ports to it.
+    pub(crate) fn deps(&self) -> Deps {
+        let actor = self.clone().start();
+        let environment = Environment {
+            clock: Arc::new(Stopped),
+            ids: IdGenerator::seeded(1),
+            ..Environment::system(Arc::new(|_| {}))
+        };
+        let limits = PortLimits { max_under_way: 64, timeout: Duration::from_secs(30) };
+        macro_rules! port {
+            () => {
+                Port::new("stub", actor.clone().recipient(), limits, &environment.activity)
+            };
+        }
+        macro_rules! client {
+            ($client:ident: $($message:ty),+ $(,)?) => {
+                $client::unconnected()$(.with::<$message>(port!()))+
+            };
+        }
+        let reader = client!(
+            DatabaseReader:
+            AlertsByRow, AttemptsById, Chain, ChainBeginning, CheckBackload, CountNotifications, DayStats, FindTasks,
+            KnownTasks, LastSlots, LaterAttempts, ListAlerts, ListChanges, ListFiles, ListIncidents, ListSilences,
+            MeasureTable, ReadBackload, ReadBackloads, ReadBacklog, ReadDatabase, ReadDays, ReadHours, ReadPaused,
+            ReadSlots, ReadTokens, ReadWorkflow,
+        );
+        Deps {
+            kit: environment.kit("web"),
+            writer: client!(
+                DatabaseWriter:
+                AddSilence, AddToken, CancelTask, CreateTasks, EnqueueMessage, RecordChange, RemoveSilence,
+                RemoveToken, RerunTasks, TakeChanges,
+            ),
+            view_reader: reader.clone(),
+            reader,
+            library: client!(LibraryClient: CurrentWorkflows, Reload),
+            scheduler: client!(SchedulerClient: NextRuns, PausePhase),
+            dispatch: client!(DispatchClient: Lease, Heartbeat, Release),
+            ingest: client!(IngestClient: SubmitResults),
+            alerts: client!(AlertsClient: LadderStates, Acknowledge),
+            notifier: client!(NotifierClient: AwaitMessage),
+            buttons: client!(ButtonsClient: SlackCall),
+            backup: client!(BackupClient: BackUp, ListSnapshots, ReadBackup, TakeSnapshot),
+            shipper: client!(ShipperClient: ReadShipping),
+            retention: client!(RetentionClient: RemoveOld),
+            backload: client!(BackloadClient: PlanBackload, ExecuteBackload, ChangeBackload),
+            files: client!(FilesClient: FileArrived, WatchedPlaces),
+            pings: vec![("db", port!()), ("dispatch", port!())],
+        }
+    }
+
+    pub(crate) fn context(&self) -> ContextRef {
+        web::Data::new(WebContext::new(config(), self.deps(), crate::routes::table(), Arc::default()))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send(TestRequest::get().uri(path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: impl Into<web::Bytes>) -> Reply {
+        let json = ("content-type", "application/json");
+        self.send(TestRequest::post().uri(path).insert_header(json).set_payload(body.into())).await
+    }
+
+    pub(crate) async fn send(&self, request: TestRequest) -> Reply {
+        send(self.context(), request).await
+    }
+}
+
+impl Stub {
+    /// The headers and the size of an answer that may be no text.
+    pub(crate) async fn weigh(&self, request: TestRequest) -> (HeaderMap, usize) {
+        let service = init_service(app(self.context())).await;
+        let response = try_call_service(&service, request.to_request()).await.unwrap().into_parts().1;
+        let headers = response.headers().clone();
+        (headers, to_bytes(response.into_body()).await.unwrap().len())
+    }
+}
+
+/// Sends one request to an app.
+pub(crate) async fn send(context: ContextRef, request: TestRequest) -> Reply {
+    let service = init_service(app(context)).await;
+    let response = match try_call_service(&service, request.to_request()).await {
+        Ok(response) => response.into_parts().1,
+        // What the server does with an error of the outermost layer.
+        Err(err) => err.error_response(),
+    };
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let body = to_bytes(response.into_body()).await.unwrap();
+    Reply { status, headers, text: String::from_utf8(body.to_vec()).unwrap() }
+}
+
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|err| panic!("{err}: {self:?}"))
+    }
+
+    /// The JSON of a success.
+    #[track_caller]
+    pub(crate) fn ok(&self) -> Value {
+        assert!((200..300).contains(&self.status), "{self:?}");
+        assert_eq!(self.header("content-type"), "application/json");
+        self.json()
+    }
+
+    /// Status, code and detail of a problem document that says all it must.
+    #[track_caller]
+    pub(crate) fn problem(&self) -> (u16, String, String) {
+        let json = self.json();
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        assert_eq!(json["status"], self.status);
+        let text = |name: &str| json[name].as_str().unwrap_or_else(|| panic!("no {name}: {json}")).to_owned();
+        assert!(!text("title").is_empty() && !text("detail").is_empty(), "{json}");
+        let code = Code::ALL.iter().find(|code| code.as_str() == text("code")).expect("a known code");
+        assert_eq!(
+            (code.status(), text("type")),
+            (self.status, format!("/api/docs/errors#{}", code.as_str()))
+        );
+        let retry = code.retry_after().map(|seconds| seconds.to_string()).unwrap_or_default();
+        assert_eq!(self.header("retry-after"), retry, "{json}");
+        (self.status, text("code"), text("detail"))
+    }
+
+    #[track_caller]
+    pub(crate) fn code(&self) -> String {
+        self.problem().1
+    }
+}
+
+/// A request by its method.
+pub(crate) fn request(method: Method, path: &str) -> TestRequest {
+    TestRequest::default().method(method).uri(path)
+}
+
+/// The only page of a list, or its last.
+pub(crate) fn listed(tasks: Vec<Attempt>) -> TaskPage {
+    TaskPage { tasks, ..TaskPage::default() }
+}
+
+/// A page that others follow.
+pub(crate) fn more(tasks: Vec<Attempt>) -> TaskPage {
+    let next = tasks.last().map(|task| TaskCursor::After(task.uid));
+    TaskPage { next, ..listed(tasks) }
+}
+
+/// Behind which task a page by creation is asked for.
+pub(crate) fn after(query: &FindTasks) -> Option<Uid> {
+    match &query.after {
+        Some(TaskCursor::After(uid)) => Some(*uid),
+        other => other.as_ref().map(|wrong| panic!("{wrong}")),
+    }
+}
+
+pub(crate) fn ladder() -> LadderStatus {
+    let policy = Policy::default();
+    LadderStatus {
+        route: "default".to_owned(),
+        policy,
+        interval: policy.min,
+        next: noon(),
+        incident_since: None,
+        alerts: 0,
+        steps: 0,
+        tasks: Vec::new(),
+        acknowledged_by: None,
+    }
+}
+
+pub(crate) fn alert(row: i64) -> StoredAlert {
+    StoredAlert {
+        row,
+        kind: AlertKind::Exhausted,
+        at: noon(),
+        uid: Some(attempt(1).uid),
+        id: "chain-1".to_owned(),
+        topic: "load".to_owned(),
+        job: String::new(),
+        workflow: "main.toml".to_owned(),
+        msg: "no disk".to_owned(),
+        is_msg_cut: false,
+        task_time: Some(noon()),
+        at_once: false,
+        route: "default".to_owned(),
+        silence: None,
+    }
+}
+
+pub(crate) fn token() -> LeaseToken {
+    LeaseToken { uid: attempt(1).uid, secret: 0xfeed }
+}
+
+pub(crate) fn granted() -> Granted {
+    Granted { lease: token(), expires: noon() + chrono::TimeDelta::seconds(60), task: leased(1) }
+}
