@@ -32,6 +32,13 @@ enum May {
 const ACTOR: May =
     May::Need(&["flowlord-domain", "flowlord-kernel", "flowlord-messages", "flowlord-storage"]);
 
+/// What the crates of the web share.
+const WEB_CORE: May = May::Need(&["flowlord-domain", "flowlord-kernel", "flowlord-messages"]);
+
+/// What answers requests, which never needs what answers others.
+const WEB_HANDLERS: May =
+    May::Need(&["flowlord-domain", "flowlord-kernel", "flowlord-messages", "flowlord-web-core"]);
+
 /// Every crate of the workspace, and of which others it may be made.
 const ROOMS: &[(&str, May)] = &[
     ("flowlord-domain", May::Need(&[])),
@@ -49,7 +56,22 @@ const ROOMS: &[(&str, May)] = &[
     ("flowlord-backload", ACTOR),
     ("flowlord-backup", ACTOR),
     ("flowlord-janitor", ACTOR),
-    ("flowlord-web", ACTOR),
+    ("flowlord-web-core", WEB_CORE),
+    ("flowlord-web-api", WEB_HANDLERS),
+    ("flowlord-web-pages", WEB_HANDLERS),
+    ("flowlord-web-compat", WEB_HANDLERS),
+    (
+        "flowlord-web-server",
+        May::Need(&[
+            "flowlord-domain",
+            "flowlord-kernel",
+            "flowlord-messages",
+            "flowlord-web-api",
+            "flowlord-web-compat",
+            "flowlord-web-core",
+            "flowlord-web-pages",
+        ]),
+    ),
     ("flowlord-testkit", ACTOR),
     ("flowlord", May::Everything),
     // It measures the program from outside, next to what SQLite can do by itself, on databases that it fills at once.
@@ -69,6 +91,10 @@ const ROOMS: &[(&str, May)] = &[
 const DATABASE: [&str; 4] = ["rusqlite", "libsqlite3-sys", "r2d2", "r2d2_sqlite"];
 const KNOWS_THE_DATABASE: [&str; 3] = ["flowlord-db", "flowlord", "flowlord-bench"];
 
+/// The parts of actix-web's server, and who may need them.
+const HTTP_SERVER: [&str; 3] = ["actix-http", "actix-service", "actix-tls"];
+const KNOWS_THE_HTTP_SERVER: &str = "flowlord-web-server";
+
 /// What pure functions don't need.
 const IMPURE: [&str; 6] = ["actix", "actix-rt", "tokio", "mio", "reqwest", "env_logger"];
 
@@ -84,6 +110,11 @@ fn violations(crates: &Crates) -> Vec<String> {
         if !KNOWS_THE_DATABASE.contains(&name.as_str()) {
             let rule = "only the DB owner knows the database: send it a message";
             found.extend(contained(name, krate, &DATABASE, rule));
+        }
+        if name != KNOWS_THE_HTTP_SERVER {
+            let parts = HTTP_SERVER.iter().filter(|part| krate.needs.contains(**part));
+            found
+                .extend(parts.map(|part| format!("{name} needs {part}: only the web's server knows HTTP's")));
         }
         if name == "flowlord-domain" {
             found.extend(contained(name, krate, &IMPURE, "the domain is pure functions"));
@@ -176,8 +207,41 @@ fn what_breaks_a_rule_is_named() {
     let well: Crates = ROOMS.iter().map(|(name, _)| ((*name).to_owned(), Crate::default())).collect();
     assert_eq!(violations(&well), Vec::<String>::new());
     for (name, krate, expected) in [
-        ("flowlord-web", krate(&["flowlord-db"], &[], &[]), "flowlord-web needs flowlord-db: it may need"),
-        ("flowlord-web", krate(&[], &["flowlord-dispatch"], &[]), "flowlord-web needs flowlord-dispatch"),
+        (
+            "flowlord-web-core",
+            krate(&["flowlord-db"], &[], &[]),
+            "flowlord-web-core needs flowlord-db: it may need",
+        ),
+        (
+            "flowlord-web-server",
+            krate(&[], &["flowlord-dispatch"], &[]),
+            "flowlord-web-server needs flowlord-dispatch",
+        ),
+        (
+            "flowlord-web-pages",
+            krate(&["flowlord-web-api"], &[], &[]),
+            "flowlord-web-pages needs flowlord-web-api: it may need",
+        ),
+        (
+            "flowlord-web-api",
+            krate(&[], &["flowlord-web-pages"], &[]),
+            "flowlord-web-api needs flowlord-web-pages",
+        ),
+        (
+            "flowlord-web-compat",
+            krate(&["flowlord-web-server"], &[], &[]),
+            "flowlord-web-compat needs flowlord-web-server",
+        ),
+        (
+            "flowlord-web-core",
+            krate(&["flowlord-web-pages"], &[], &[]),
+            "flowlord-web-core needs flowlord-web-pages",
+        ),
+        (
+            "flowlord-web-pages",
+            krate(&["actix-http"], &[], &[]),
+            "flowlord-web-pages needs actix-http: only the web's server",
+        ),
         ("flowlord-alerts", krate(&["flowlord-slack"], &[], &[]), "flowlord-alerts needs flowlord-slack"),
         ("flowlord-messages", krate(&["flowlord-db"], &[], &[]), "flowlord-messages needs flowlord-db"),
         (
@@ -215,8 +279,8 @@ fn what_breaks_a_rule_is_named() {
     }
     let mut fine = well;
     fine.insert(
-        "flowlord-web".to_owned(),
-        krate(&["flowlord-domain"], &["flowlord-testkit"], &["actix-web"]),
+        "flowlord-web-server".to_owned(),
+        krate(&["flowlord-web-pages", "actix-http"], &["flowlord-testkit"], &["actix-web"]),
     );
     fine.insert(
         "flowlord".to_owned(),
