@@ -14,11 +14,11 @@ mod tests;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
+use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::alert::Matcher;
 use flowlord_domain::ladder::{LadderState, Policy, QuietHours};
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, handlers};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, actor, handlers};
 use flowlord_messages::alerts::{
     Acknowledge, Acknowledged, AdvanceLadder, DEFAULT_ROUTE, LadderInput, LadderStates, LadderStatus,
     ReadLadder, RouteRule, SetRoutes, StopAlerting,
@@ -336,6 +336,22 @@ impl Alerts {
         self.wake_at(None, ctx);
         Ok(())
     }
+
+    fn forget_checks(&mut self) {
+        for escalation in &mut self.escalations {
+            (escalation.is_checking, escalation.next_check) = (false, None);
+            // Their callers get an error.
+            escalation.requests.clear();
+        }
+    }
+
+    fn continue_checks(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        if self.are_routes_stored {
+            self.check_due(now, ctx);
+        } else {
+            self.store_routes(now, ctx);
+        }
+    }
 }
 
 /// The state as last stored. One that can't be read counts as none: notifying again is better than silence.
@@ -352,42 +368,10 @@ handlers!(Alerts {
     StopAlerting => stop_alerting,
 });
 
-impl Actor for Alerts {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(2048);
-        self.store_routes(self.now(), ctx);
-    }
-}
-
-impl Supervised for Alerts {
-    fn restarting(&mut self, _ctx: &mut Self::Context) {
-        for escalation in &mut self.escalations {
-            (escalation.is_checking, escalation.next_check) = (false, None);
-            // Their callers get an error.
-            escalation.requests.clear();
-        }
-        self.timer = Timer::default();
-    }
-}
-
-impl KernelActor for Alerts {
-    fn kit(&self) -> &ActorKit {
-        &self.deps.kit
-    }
-}
-
-impl Wakes for Alerts {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-
-    fn wake(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        if self.are_routes_stored {
-            self.check_due(now, ctx);
-        } else {
-            self.store_routes(now, ctx);
-        }
-    }
-}
+actor!(Alerts {
+    kit: deps.kit,
+    mailbox: 2048,
+    start: store_routes(now),
+    restart: forget_checks,
+    wake: continue_checks(now),
+});

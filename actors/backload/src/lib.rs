@@ -13,9 +13,9 @@ mod tests;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
-use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, handlers};
+use actix::{Addr, ArbiterHandle, Context, Supervisor};
+use chrono::TimeDelta;
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, actor, handlers};
 use flowlord_messages::backloads::{
     BackloadState, ChangeBackload, ExecuteBackload, MAX_UNFINISHED, MAX_WAITED, PlanBackload, Planned,
     ReadBackload, ReadBackloads, SaveBackload, SetBackloadState, Started, StopBackload, StoredBackload,
@@ -299,6 +299,21 @@ impl Backload {
         }
         self.reply_after(idle, |_, _, _| Ok(()))
     }
+
+    fn forget_runs(&mut self) {
+        // All is read again. Who waits gets no answer; the backloads go on.
+        self.runs.clear();
+        self.is_storing = false;
+        self.is_unread = true;
+    }
+
+    fn continue_runs(&mut self, ctx: &mut Context<Self>) {
+        if self.is_unread && self.stopping.is_none() {
+            self.read_running(ctx);
+        } else {
+            self.start_chunk(ctx);
+        }
+    }
 }
 
 handlers!(Backload {
@@ -308,41 +323,10 @@ handlers!(Backload {
     async StopBackload => stop_backloads,
 });
 
-impl Actor for Backload {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(64);
-        self.read_running(ctx);
-    }
-}
-
-impl Supervised for Backload {
-    fn restarting(&mut self, _ctx: &mut Self::Context) {
-        // All is read again. Who waits gets no answer; the backloads go on.
-        self.runs.clear();
-        self.is_storing = false;
-        self.is_unread = true;
-        self.timer = Timer::default();
-    }
-}
-
-impl KernelActor for Backload {
-    fn kit(&self) -> &ActorKit {
-        &self.deps.kit
-    }
-}
-
-impl Wakes for Backload {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-
-    fn wake(&mut self, _: DateTime<Utc>, ctx: &mut Context<Self>) {
-        if self.is_unread && self.stopping.is_none() {
-            self.read_running(ctx);
-        } else {
-            self.start_chunk(ctx);
-        }
-    }
-}
+actor!(Backload {
+    kit: deps.kit,
+    mailbox: 64,
+    start: read_running,
+    restart: forget_runs,
+    wake: continue_runs,
+});

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix::{Arbiter, Handler};
+use actix::{Actor, Arbiter, Handler};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use flowlord_domain::backload::{MAX_TEXT, Only, Request};
 use flowlord_domain::template::Row;

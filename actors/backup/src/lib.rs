@@ -15,10 +15,12 @@ mod tests;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
+use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::fault::{self, Point};
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, Wakes, handlers};
+use flowlord_kernel::{
+    ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, Wakes, actor, handlers,
+};
 use flowlord_messages::AlertSender;
 use flowlord_messages::changelog::LogPoint;
 use flowlord_messages::clients::DatabaseCopier;
@@ -274,6 +276,15 @@ impl Backup {
         };
         self.reply_after(taken, |_, taken, _| taken)
     }
+
+    fn forget_runs(&mut self) {
+        // Those who wait get an error; the copy itself is whole or not there.
+        self.runs.clear();
+    }
+
+    fn request_due(&mut self, ctx: &mut Context<Self>) {
+        self.request_run(None, None, ctx);
+    }
 }
 
 fn later_by(at: DateTime<Utc>, pause: TimeDelta) -> DateTime<Utc> {
@@ -353,35 +364,4 @@ handlers!(Backup {
     async StopBackup => stop_backup,
 });
 
-impl Actor for Backup {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(64);
-        self.plan_next(ctx);
-    }
-}
-
-impl Supervised for Backup {
-    fn restarting(&mut self, _ctx: &mut Self::Context) {
-        // Those who wait get an error; the copy itself is whole or not there.
-        self.runs.clear();
-        self.timer = Timer::default();
-    }
-}
-
-impl KernelActor for Backup {
-    fn kit(&self) -> &ActorKit {
-        &self.deps.kit
-    }
-}
-
-impl Wakes for Backup {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-
-    fn wake(&mut self, _: DateTime<Utc>, ctx: &mut Context<Self>) {
-        self.request_run(None, None, ctx);
-    }
-}
+actor!(Backup { kit: deps.kit, mailbox: 64, start: plan_next, restart: forget_runs, wake: request_due });

@@ -4,10 +4,10 @@
 //! It reads beside the writer and holds nobody up. While the place can't be reached changes wait in the database, up to
 //! a bound; past it the log begins anew, and counts again from the next snapshot on.
 
-use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
+use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::Ids as _;
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, handlers};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, actor, handlers};
 use flowlord_messages::AlertSender;
 use flowlord_messages::changelog::{
     ForgetChanges, ReadSegment, ReadShipping, RestartLog, Segment, Shipping, StopShipping, Tail,
@@ -205,6 +205,18 @@ impl Shipper {
         };
         self.reply_after(shipped, |_, shipped, _| shipped)
     }
+
+    fn start_shipping(&mut self, ctx: &mut Context<Self>) {
+        if self.config.every.is_some() {
+            self.ship_segment(ctx);
+        }
+    }
+
+    fn forget_segment(&mut self) {
+        self.is_shipping = false;
+        // The stop gets an error.
+        self.final_reply = None;
+    }
 }
 
 async fn ship_tail(deps: &ShipDeps, place: &Place, tail: Tail, most: u64) -> Result<ShippingOutcome> {
@@ -228,38 +240,10 @@ handlers!(Shipper {
     async StopShipping => stop_shipping,
 });
 
-impl Actor for Shipper {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(64);
-        if self.config.every.is_some() {
-            self.ship_segment(ctx);
-        }
-    }
-}
-
-impl Supervised for Shipper {
-    fn restarting(&mut self, _ctx: &mut Self::Context) {
-        self.is_shipping = false;
-        // The stop gets an error.
-        self.final_reply = None;
-        self.timer = Timer::default();
-    }
-}
-
-impl KernelActor for Shipper {
-    fn kit(&self) -> &ActorKit {
-        &self.deps.kit
-    }
-}
-
-impl Wakes for Shipper {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-
-    fn wake(&mut self, _: DateTime<Utc>, ctx: &mut Context<Self>) {
-        self.ship_segment(ctx);
-    }
-}
+actor!(Shipper {
+    kit: deps.kit,
+    mailbox: 64,
+    start: start_shipping,
+    restart: forget_segment,
+    wake: ship_segment,
+});

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use actix::{Arbiter, Handler};
+use actix::{Actor, Arbiter, Handler};
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_kernel::{Activity, Clock as _, Ping, Port};
 use flowlord_messages::alerts::RaiseAlerts;

@@ -6,11 +6,11 @@
 
 mod waiting;
 
-use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
+use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::decide::Outcome;
 use flowlord_domain::{Ids as _, TaskResult};
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, handlers};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, actor, handlers};
 use flowlord_messages::LeaseToken;
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, IngestClient};
 use flowlord_messages::events::TasksReady;
@@ -284,6 +284,21 @@ impl Dispatch {
         self.set_timer(ctx);
         Ok(())
     }
+
+    fn forget_waiting(&mut self) {
+        // Workers that waited get an error and ask again.
+        self.waiting = Waiting::default();
+        self.next_expiry = None;
+        self.reaping = false;
+    }
+
+    fn end_due(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        self.end_waits(now);
+        if !self.reaping && self.next_expiry.is_some_and(|at| at <= now) {
+            self.reap(now, ctx);
+        }
+        self.set_timer(ctx);
+    }
 }
 
 handlers!(Dispatch {
@@ -294,41 +309,10 @@ handlers!(Dispatch {
     StopLeasing => stop_leasing,
 });
 
-impl Actor for Dispatch {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(4096);
-        self.read_next_expiry(ctx);
-    }
-}
-
-impl Supervised for Dispatch {
-    fn restarting(&mut self, _ctx: &mut Self::Context) {
-        // Workers that waited get an error and ask again.
-        self.waiting = Waiting::default();
-        self.timer = Timer::default();
-        self.next_expiry = None;
-        self.reaping = false;
-    }
-}
-
-impl KernelActor for Dispatch {
-    fn kit(&self) -> &ActorKit {
-        &self.deps.kit
-    }
-}
-
-impl Wakes for Dispatch {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-
-    fn wake(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        self.end_waits(now);
-        if !self.reaping && self.next_expiry.is_some_and(|at| at <= now) {
-            self.reap(now, ctx);
-        }
-        self.set_timer(ctx);
-    }
-}
+actor!(Dispatch {
+    kit: deps.kit,
+    mailbox: 4096,
+    start: read_next_expiry,
+    restart: forget_waiting,
+    wake: end_due(now),
+});

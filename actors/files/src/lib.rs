@@ -11,9 +11,9 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
-use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{ActorKit, KernelActor, Reply, Result, Timer, Wakes, handlers};
+use actix::{Addr, ArbiterHandle, Context, Supervisor};
+use chrono::TimeDelta;
+use flowlord_kernel::{ActorKit, KernelActor, Reply, Result, Timer, Wakes, actor, handlers};
 use flowlord_messages::AlertSender;
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::files::{
@@ -160,6 +160,12 @@ impl Files {
         // A dropped sender is a restart: nothing is under way then.
         self.reply_after(stopped, |_, _, _| Ok(()))
     }
+
+    fn restart_places(&mut self) {
+        let now = self.now();
+        self.places.iter_mut().for_each(|place| place.restart(now));
+        self.stop_callers.clear();
+    }
 }
 
 handlers!(Files {
@@ -168,36 +174,10 @@ handlers!(Files {
     async StopFiles => stop_files,
 });
 
-impl Actor for Files {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(4096);
-        self.begin_watching(ctx);
-    }
-}
-
-impl Supervised for Files {
-    fn restarting(&mut self, _ctx: &mut Self::Context) {
-        let now = self.now();
-        self.places.iter_mut().for_each(|place| place.restart(now));
-        self.timer = Timer::default();
-        self.stop_callers.clear();
-    }
-}
-
-impl KernelActor for Files {
-    fn kit(&self) -> &ActorKit {
-        &self.recorder.deps.kit
-    }
-}
-
-impl Wakes for Files {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-
-    fn wake(&mut self, _: DateTime<Utc>, ctx: &mut Context<Self>) {
-        self.scan_due(ctx);
-    }
-}
+actor!(Files {
+    kit: recorder.deps.kit,
+    mailbox: 4096,
+    start: begin_watching,
+    restart: restart_places,
+    wake: scan_due,
+});

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use actix::{Arbiter, Handler};
+use actix::{Actor, Arbiter, Handler};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::workflow::{WorkflowFile, Workflows};

@@ -9,12 +9,12 @@ mod tests;
 
 use std::sync::Arc;
 
-use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Message, Supervised, Supervisor};
+use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Message, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::decide::{Outcome, decide_with};
 use flowlord_domain::workflow::Workflows;
 use flowlord_domain::{Attempt, Decision};
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Result, Timer, Wakes, handlers};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Result, Timer, Wakes, actor, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::results::{ApplyOutcomes, Claim, SubmitResults};
 use flowlord_messages::tasks::AttemptsById;
@@ -199,6 +199,12 @@ impl Ingest {
         *under_way = under_way.saturating_sub(1);
         self.start_rounds(StartRounds, ctx);
     }
+
+    fn forget_rounds(&mut self) {
+        // Callers get an error and send their results again: results are idempotent.
+        self.inbox = ResultInbox::default();
+        (self.rounds, self.waiting_rounds) = (0, 0);
+    }
 }
 
 fn unknown_claim(claim: &Claim) -> Error {
@@ -217,36 +223,10 @@ handlers!(Ingest {
     WorkflowsChanged => replace_workflows,
 });
 
-impl Actor for Ingest {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(4096);
-        self.read_workflows(ctx);
-    }
-}
-
-impl Supervised for Ingest {
-    fn restarting(&mut self, _ctx: &mut Self::Context) {
-        // Callers get an error and send their results again: results are idempotent.
-        self.inbox = ResultInbox::default();
-        (self.rounds, self.waiting_rounds) = (0, 0);
-        self.timer = Timer::default();
-    }
-}
-
-impl KernelActor for Ingest {
-    fn kit(&self) -> &ActorKit {
-        &self.deps.kit
-    }
-}
-
-impl Wakes for Ingest {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-
-    fn wake(&mut self, _: DateTime<Utc>, ctx: &mut Context<Self>) {
-        self.read_workflows(ctx);
-    }
-}
+actor!(Ingest {
+    kit: deps.kit,
+    mailbox: 4096,
+    start: read_workflows,
+    restart: forget_rounds,
+    wake: read_workflows,
+});

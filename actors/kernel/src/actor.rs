@@ -15,8 +15,8 @@ use crate::supervision::{AfterPanic, run_guarded};
 /// What an asynchronous handler returns: the answer comes when a future of the actor has ended.
 pub type Reply<A, T> = ResponseActFuture<A, Result<T>>;
 
-/// An actor of flowlord. Its handlers are listed by [`handlers!`](crate::handlers), and it calls others by
-/// [`ask`](Self::ask); so no code of it runs unguarded.
+/// An actor of flowlord, made one by [`actor!`](crate::actor!). Its handlers are listed by
+/// [`handlers!`](crate::handlers), and it calls others by [`ask`](Self::ask); so no code of it runs unguarded.
 pub trait KernelActor: Actor<Context = Context<Self>> {
     /// What it was given at its start.
     fn kit(&self) -> &ActorKit;

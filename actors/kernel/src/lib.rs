@@ -3,14 +3,16 @@
 //!
 //! - A [`Port`] is the only way to send a message: bounded, and with a timeout. A client ([`clients!`]) is the ports to
 //!   one actor.
+//! - [`actor!`] makes a type an actor: the size of its mailbox, and what it does at its start, before a restart and when
+//!   its timer comes due.
 //! - [`handlers!`] lists what an actor answers, [`KernelActor::ask`] calls another actor. Both run the actor's code
 //!   guarded: a panic is logged and answered, and the actor restarts with its mailbox kept.
 //! - A [`Timer`] wakes an actor at the earliest time that it waits for, on the [`Clock`] that a test can move.
 //! - [`Activity`] counts the work under way. Ports, timers and `ask` keep it, so that no actor has to.
 //!
 //! ```
-//! use actix::{Actor, Context, Message, Supervised, Supervisor};
-//! use flowlord_kernel::{ActorKit, Environment, KernelActor, Result, clients, handlers};
+//! use actix::{Context, Message, Supervisor};
+//! use flowlord_kernel::{ActorKit, Environment, Result, actor, clients, handlers};
 //!
 //! #[derive(Message)]
 //! #[rtype(result = "Result<u32>")]
@@ -31,17 +33,7 @@
 //!
 //! handlers!(Calculator { Double => double });
 //!
-//! impl Actor for Calculator {
-//!     type Context = Context<Self>;
-//! }
-//!
-//! impl Supervised for Calculator {}
-//!
-//! impl KernelActor for Calculator {
-//!     fn kit(&self) -> &ActorKit {
-//!         &self.kit
-//!     }
-//! }
+//! actor!(Calculator { kit: kit, mailbox: 64 });
 //!
 //! # actix::System::new().block_on(async {
 //! let environment = Environment::system(std::sync::Arc::new(|actor| panic!("{actor} can't be kept alive")));
@@ -57,6 +49,7 @@
 mod actor;
 mod client;
 pub mod clock;
+mod declaration;
 mod environment;
 pub mod error;
 pub mod fault;
@@ -85,7 +78,7 @@ pub use timer::{Timer, Wakes};
 /// What the macros name; no part of the interface.
 #[doc(hidden)]
 pub mod macros {
-    pub use actix;
+    pub use {actix, chrono};
 }
 
 #[cfg(test)]

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix::{Actor, Context, Message, Supervised, Supervisor};
-use chrono::{DateTime, Utc};
+use actix::{Context, Message, Supervisor};
 use tokio::sync::Notify;
 
 use crate::{
     ActorKit, Code, Environment, Error, KernelActor, LatePort, Ping, Port, PortLimits, Reply, Result, Timer,
-    Wakes, clients, handlers,
+    Wakes, actor, clients, handlers,
 };
 
 /// Panics when told to, counts its starts, and can be made to wait.
@@ -95,6 +94,14 @@ impl Victim {
         let go_on = Arc::clone(&self.go_on);
         self.reply_after(async move { go_on.notified().await }, |_, (), _| Ok(()))
     }
+
+    fn count_start(&mut self, _: &mut Context<Self>) {
+        self.starts.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn panic_at_wake(&mut self, _: &mut Context<Self>) {
+        panic!("planned");
+    }
 }
 
 handlers!(Victim {
@@ -106,36 +113,7 @@ handlers!(Victim {
     async Wait => wait,
 });
 
-impl Actor for Victim {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(100);
-        self.starts.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-impl Supervised for Victim {
-    fn restarting(&mut self, _: &mut Self::Context) {
-        self.timer = Timer::default();
-    }
-}
-
-impl KernelActor for Victim {
-    fn kit(&self) -> &ActorKit {
-        &self.kit
-    }
-}
-
-impl Wakes for Victim {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-
-    fn wake(&mut self, _: DateTime<Utc>, _: &mut Context<Self>) {
-        panic!("planned");
-    }
-}
+actor!(Victim { kit: kit, mailbox: 100, start: count_start, wake: panic_at_wake });
 
 struct Stage {
     to: actix::Addr<Victim>,

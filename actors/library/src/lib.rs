@@ -15,11 +15,13 @@ mod tests;
 
 use std::sync::Arc;
 
-use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
+use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use flowlord_domain::template::Row;
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, Wakes, handlers};
+use flowlord_kernel::{
+    ActorKit, Code, Error, KernelActor, LatePort, Reply, Result, Timer, Wakes, actor, handlers,
+};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
 use flowlord_messages::workflows::{Current, CurrentWorkflows, MetaRows, Reload, Reloaded, WorkflowsChanged};
 use flowlord_storage::FolderWatch;
@@ -244,6 +246,22 @@ impl Library {
         };
         self.reply_after(read, |_, rows, _| rows)
     }
+
+    fn start_watching(&mut self, ctx: &mut Context<Self>) {
+        self.await_change(ctx);
+        self.start_scan(Vec::new(), ctx);
+    }
+
+    fn forget_scan(&mut self) {
+        self.catalog = None;
+        self.is_scanning = false;
+    }
+
+    fn scan_if_idle(&mut self, ctx: &mut Context<Self>) {
+        if !self.is_scanning {
+            self.start_scan(Vec::new(), ctx);
+        }
+    }
 }
 
 fn stopping() -> Error {
@@ -256,38 +274,10 @@ handlers!(Library {
     async MetaRows => read_meta_rows,
 });
 
-impl Actor for Library {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(2048);
-        self.await_change(ctx);
-        self.start_scan(Vec::new(), ctx);
-    }
-}
-
-impl Supervised for Library {
-    fn restarting(&mut self, _ctx: &mut Self::Context) {
-        self.catalog = None;
-        self.is_scanning = false;
-        self.timer = Timer::default();
-    }
-}
-
-impl KernelActor for Library {
-    fn kit(&self) -> &ActorKit {
-        &self.deps.kit
-    }
-}
-
-impl Wakes for Library {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-
-    fn wake(&mut self, _: DateTime<Utc>, ctx: &mut Context<Self>) {
-        if !self.is_scanning {
-            self.start_scan(Vec::new(), ctx);
-        }
-    }
-}
+actor!(Library {
+    kit: deps.kit,
+    mailbox: 2048,
+    start: start_watching,
+    restart: forget_scan,
+    wake: scan_if_idle,
+});

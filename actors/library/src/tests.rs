@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use actix::{Arbiter, Handler};
+use actix::{Actor, Arbiter, Handler};
 use flowlord_domain::NewAlert;
 use flowlord_domain::workflow::Workflows;
 use flowlord_kernel::{Activity, Clock as _, Environment, Ping};

@@ -16,10 +16,10 @@ mod writer;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
+use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_domain::workflow::Workflows;
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, handlers};
+use flowlord_kernel::{ActorKit, Code, Error, KernelActor, Reply, Result, Timer, Wakes, actor, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 use flowlord_messages::events::TasksDelayed;
 use flowlord_messages::schedule::{
@@ -396,6 +396,28 @@ impl Scheduler {
         // A dropped sender is a restart: nothing is under way then.
         self.reply_after(stopped, |_, _, _| Ok(()))
     }
+
+    fn forget_plan(&mut self) {
+        // What was planned is planned again from what is stored. Nothing is under way any more: all futures of
+        // the actor are gone.
+        self.is_ready = false;
+        self.is_restarted = true;
+        self.workflows = None;
+        self.plan = SchedulePlan::default();
+        self.queues = WriteQueues::default();
+        self.delayed = DelayedTasks::default();
+        self.crons = SavedCrons::default();
+        self.retry_at = None;
+    }
+
+    fn continue_plan(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        if self.is_ready {
+            self.start_due(now, ctx);
+        } else if self.stopping.is_none() {
+            self.retry_at = None;
+            self.read_schedule(ctx);
+        }
+    }
 }
 
 fn log_text(write: &SlotWrite) -> String {
@@ -415,53 +437,12 @@ handlers!(Scheduler {
     async StopScheduling => stop_scheduling,
 });
 
-impl Actor for Scheduler {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(2048);
-        self.read_schedule(ctx);
-    }
-}
-
-impl Supervised for Scheduler {
-    fn restarting(&mut self, _ctx: &mut Self::Context) {
-        // What was planned is planned again from what is stored. Nothing is under way any more: all futures of
-        // the actor are gone.
-        self.is_ready = false;
-        self.is_restarted = true;
-        self.workflows = None;
-        self.plan = SchedulePlan::default();
-        self.queues = WriteQueues::default();
-        self.delayed = DelayedTasks::default();
-        self.crons = SavedCrons::default();
-        self.retry_at = None;
-        self.timer = Timer::default();
-    }
-}
-
-impl KernelActor for Scheduler {
-    fn kit(&self) -> &ActorKit {
-        &self.deps.kit
-    }
-
-    /// After the clock was set back the timer may be far away.
-    fn before_pong(&mut self, ctx: &mut Context<Self>) {
-        self.start_due(self.now(), ctx);
-    }
-}
-
-impl Wakes for Scheduler {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-
-    fn wake(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        if self.is_ready {
-            self.start_due(now, ctx);
-        } else if self.stopping.is_none() {
-            self.retry_at = None;
-            self.read_schedule(ctx);
-        }
-    }
-}
+actor!(Scheduler {
+    kit: deps.kit,
+    mailbox: 2048,
+    start: read_schedule,
+    restart: forget_plan,
+    wake: continue_plan(now),
+    // After the clock was set back the timer may be far away.
+    before_pong: start_due(now),
+});

@@ -12,10 +12,10 @@ mod tests;
 
 use std::time::Duration;
 
-use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Supervised, Supervisor};
+use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{
-    ActorKit, Code, Error, KernelActor, PortLimits, Reply, Result, Timer, Wakes, handlers,
+    ActorKit, Code, Error, KernelActor, PortLimits, Reply, Result, Timer, Wakes, actor, handlers,
 };
 use flowlord_messages::clients::{AlertsClient, DatabaseReader, DatabaseWriter};
 use flowlord_messages::outbox::{SlackCall, StopButtons};
@@ -246,34 +246,10 @@ handlers!(Buttons {
     StopButtons => stop_buttons,
 });
 
-impl Actor for Buttons {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(2048);
-        self.open_connection(ctx);
-    }
-}
-
-impl Supervised for Buttons {
-    fn restarting(&mut self, _ctx: &mut Self::Context) {
-        self.close_connection();
-        self.timer = Timer::default();
-    }
-}
-
-impl KernelActor for Buttons {
-    fn kit(&self) -> &ActorKit {
-        &self.deps.kit
-    }
-}
-
-impl Wakes for Buttons {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-
-    fn wake(&mut self, _: DateTime<Utc>, ctx: &mut Context<Self>) {
-        self.open_connection(ctx);
-    }
-}
+actor!(Buttons {
+    kit: deps.kit,
+    mailbox: 2048,
+    start: open_connection,
+    restart: close_connection,
+    wake: open_connection,
+});

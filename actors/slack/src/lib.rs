@@ -18,9 +18,9 @@ mod transport;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
+use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{ActorKit, Error, KernelActor, Reply, Result, Timer, Wakes, handlers};
+use flowlord_kernel::{ActorKit, Error, KernelActor, Reply, Result, Timer, Wakes, actor, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter};
 use flowlord_messages::events::Notify;
 use flowlord_messages::outbox::{AwaitMessage, OutboxRow, PendingMessages, ReadOutages, StopNotifying};
@@ -227,6 +227,16 @@ impl Notifier {
         // A dropped sender means that there is nothing to wait for.
         self.reply_after(stopped, |_, _, _| Ok(()))
     }
+
+    fn forget_deliveries(&mut self) {
+        self.is_reading = false;
+        self.destinations.reset_all();
+        for queue in self.queues.values_mut() {
+            (queue.is_sending, queue.rest_until) = (false, None);
+        }
+        // Nothing is on its way any more.
+        self.stopping.iter_mut().for_each(Vec::clear);
+    }
 }
 
 handlers!(Notifier {
@@ -235,40 +245,10 @@ handlers!(Notifier {
     async StopNotifying => stop_notifying,
 });
 
-impl Actor for Notifier {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(2048);
-        self.check_outbox(ctx);
-    }
-}
-
-impl Supervised for Notifier {
-    fn restarting(&mut self, _ctx: &mut Self::Context) {
-        self.is_reading = false;
-        self.destinations.reset_all();
-        for queue in self.queues.values_mut() {
-            (queue.is_sending, queue.rest_until) = (false, None);
-        }
-        // Nothing is on its way any more.
-        self.stopping.iter_mut().for_each(Vec::clear);
-        self.timer = Timer::default();
-    }
-}
-
-impl KernelActor for Notifier {
-    fn kit(&self) -> &ActorKit {
-        &self.deps.kit
-    }
-}
-
-impl Wakes for Notifier {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-
-    fn wake(&mut self, _: DateTime<Utc>, ctx: &mut Context<Self>) {
-        self.check_outbox(ctx);
-    }
-}
+actor!(Notifier {
+    kit: deps.kit,
+    mailbox: 2048,
+    start: check_outbox,
+    restart: forget_deliveries,
+    wake: check_outbox,
+});

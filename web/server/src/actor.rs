@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{fmt, io};
 
-use actix::{Actor, Addr, ArbiterHandle, Context, Message, Supervised, Supervisor};
+use actix::{Addr, ArbiterHandle, Context, Message, Supervisor};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt::task::JoinHandle;
 use actix_web::web;
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{ActorKit, KernelActor, Reply, Result, Timer, Wakes, handlers};
+use flowlord_kernel::{KernelActor, Reply, Result, Timer, Wakes, actor, handlers};
 use flowlord_messages::events::{Changed, SnapshotsChanged};
 use flowlord_web_core::connections::Connections;
 use flowlord_web_core::context::{Config, ContextRef, Deps, WebContext};
@@ -157,23 +157,6 @@ impl Web {
     }
 }
 
-impl Wakes for Web {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-
-    fn wake(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        self.told = Some(now);
-        if self.telling {
-            return self.tell_soon(ctx);
-        }
-        self.telling = true;
-        let (context, snapshots) = (self.context.clone(), std::mem::take(&mut self.snapshots_changed));
-        let telling = async move { tell_changes(&context, snapshots).await };
-        self.ask(ctx, telling, |this, (), _| this.telling = false);
-    }
-}
-
 impl Running {
     async fn stop(self, connections: Connections, timeout: Duration) {
         let stopped = self.handle.stop(true);
@@ -189,31 +172,6 @@ impl Running {
         }
         self.task.abort();
         let _aborted = self.task.await;
-    }
-}
-
-impl Actor for Web {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(64);
-        match self.bound.take() {
-            Some(server) => self.run(server),
-            // A restart: a hint may have been lost with what was under way.
-            None => {
-                self.telling = false;
-                self.timer = Timer::default();
-                self.tell_soon(ctx);
-            }
-        }
-    }
-}
-
-impl Supervised for Web {}
-
-impl KernelActor for Web {
-    fn kit(&self) -> &ActorKit {
-        &self.context.deps.kit
     }
 }
 
@@ -245,6 +203,28 @@ impl Web {
         self.snapshots_changed = true;
         self.tell_soon(ctx);
     }
+
+    fn start_serving(&mut self, ctx: &mut Context<Self>) {
+        match self.bound.take() {
+            Some(server) => self.run(server),
+            // A restart: a hint may have been lost with what was under way.
+            None => {
+                self.telling = false;
+                self.tell_soon(ctx);
+            }
+        }
+    }
+
+    fn tell_now(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        self.told = Some(now);
+        if self.telling {
+            return self.tell_soon(ctx);
+        }
+        self.telling = true;
+        let (context, snapshots) = (self.context.clone(), std::mem::take(&mut self.snapshots_changed));
+        let telling = async move { tell_changes(&context, snapshots).await };
+        self.ask(ctx, telling, |this, (), _| this.telling = false);
+    }
 }
 
 handlers!(Web {
@@ -253,3 +233,5 @@ handlers!(Web {
     Changed => note_change,
     SnapshotsChanged => note_snapshots,
 });
+
+actor!(Web { kit: context.deps.kit, mailbox: 64, start: start_serving, wake: tell_now(now) });

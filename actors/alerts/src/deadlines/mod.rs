@@ -7,9 +7,9 @@ mod breaches;
 #[cfg(test)]
 mod tests;
 
-use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
+use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{ActorKit, KernelActor, Result, Timer, Wakes, handlers};
+use flowlord_kernel::{ActorKit, KernelActor, Result, Timer, Wakes, actor, handlers};
 use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 
 const CHECK_INTERVAL: TimeDelta = TimeDelta::minutes(1);
@@ -71,46 +71,26 @@ impl DeadlineChecker {
             this.wake_at(Some(now + CHECK_INTERVAL), ctx);
         });
     }
-}
 
-handlers!(DeadlineChecker {});
-
-impl Actor for DeadlineChecker {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(64);
-        self.check(self.now(), ctx);
-    }
-}
-
-impl Supervised for DeadlineChecker {
-    fn restarting(&mut self, _ctx: &mut Self::Context) {
+    fn forget_check(&mut self) {
         self.is_checking = false;
-        self.timer = Timer::default();
-    }
-}
-
-impl KernelActor for DeadlineChecker {
-    fn kit(&self) -> &ActorKit {
-        &self.deps.kit
     }
 
-    fn before_pong(&mut self, ctx: &mut Context<Self>) {
+    fn check_after_set_back(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         // After the clock was set back the timer may be far away.
-        let now = self.now();
         if self.timer.at().is_some_and(|at| at > now + CHECK_INTERVAL) {
             self.check(now, ctx);
         }
     }
 }
 
-impl Wakes for DeadlineChecker {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
+handlers!(DeadlineChecker {});
 
-    fn wake(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        self.check(now, ctx);
-    }
-}
+actor!(DeadlineChecker {
+    kit: deps.kit,
+    mailbox: 64,
+    start: check(now),
+    restart: forget_check,
+    wake: check(now),
+    before_pong: check_after_set_back(now),
+});

@@ -13,12 +13,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use actix::dev::{MessageResponse, OneshotSender};
-use actix::{
-    Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, Supervised, Supervisor,
-};
+use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, Supervisor};
 use chrono::{DateTime, Utc};
 use flowlord_kernel::Pong;
-use flowlord_kernel::{ActorKit, Code, Error, KernelActor, LatePort, Ping, Result, Timer, Wakes, guarded};
+use flowlord_kernel::{ActorKit, Code, Error, LatePort, Ping, Result, Timer, Wakes, actor, guarded};
 use flowlord_messages::alerts::RaiseAlerts;
 use flowlord_messages::database::Close;
 use flowlord_messages::events::{
@@ -263,45 +261,29 @@ impl Owner {
             self.is_change_hinted = self.hints.changed.hint(Changed);
         }
     }
-}
 
-impl Actor for Owner {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(8192);
+    fn start_writing(&mut self, ctx: &mut Context<Self>) {
         self.is_flush_due = false;
         self.metrics.writable.set(1);
         if self.connection.is_none() && !self.is_closed {
             self.reopen(ctx);
         }
     }
-}
 
-impl Supervised for Owner {
-    fn restarting(&mut self, _ctx: &mut Self::Context) {
+    fn forget_transaction(&mut self) {
         // The panic may have left a transaction open; what it held was never answered.
         self.connection = None;
         self.queue.borrow_mut().clear();
-        self.timer = Timer::default();
     }
 }
 
-impl Wakes for Owner {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-
-    fn wake(&mut self, _now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        self.retry_writing(ctx);
-    }
-}
-
-impl KernelActor for Owner {
-    fn kit(&self) -> &ActorKit {
-        &self.kit
-    }
-}
+actor!(Owner {
+    kit: kit,
+    mailbox: 8192,
+    start: start_writing,
+    restart: forget_transaction,
+    wake: retry_writing,
+});
 
 impl Handler<Flush> for Owner {
     type Result = ();

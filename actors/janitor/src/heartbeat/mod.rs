@@ -6,9 +6,9 @@ mod tests;
 
 use std::time::Duration;
 
-use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
+use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_kernel::{ActorKit, KernelActor, Ping, Port, Timer, Wakes, handlers};
+use flowlord_kernel::{ActorKit, KernelActor, Ping, Port, Timer, Wakes, actor, handlers};
 use futures_util::future::join_all;
 use metrics::counter;
 use reqwest::Client;
@@ -78,6 +78,8 @@ impl HeartbeatSender {
 
 handlers!(HeartbeatSender {});
 
+actor!(HeartbeatSender { kit: deps.kit, mailbox: 64, start: send_heartbeat(now), wake: send_heartbeat(now) });
+
 /// Asks for the watcher's URL if every actor answers. Returns the outcome for the metric.
 async fn send_if_well(pings: Vec<Port<Ping>>, client: Client, url: String) -> &'static str {
     let answers = pings.iter().map(|port| async {
@@ -95,36 +97,5 @@ async fn send_if_well(pings: Vec<Port<Ping>>, client: Client, url: String) -> &'
             log::warn!("event=deadman_not_told error=\"{}\"", err.without_url());
             "failed"
         }
-    }
-}
-
-impl Actor for HeartbeatSender {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(64);
-        self.send_heartbeat(self.now(), ctx);
-    }
-}
-
-impl Supervised for HeartbeatSender {
-    fn restarting(&mut self, _ctx: &mut Self::Context) {
-        self.timer = Timer::default();
-    }
-}
-
-impl KernelActor for HeartbeatSender {
-    fn kit(&self) -> &ActorKit {
-        &self.deps.kit
-    }
-}
-
-impl Wakes for HeartbeatSender {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-
-    fn wake(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        self.send_heartbeat(now, ctx);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix::{Arbiter, Handler};
+use actix::{Actor, Arbiter, Handler};
 use flowlord_kernel::{Activity, Code, Error, Pong};
 use flowlord_testkit::VirtualClock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -6,9 +6,9 @@
 #[cfg(test)]
 mod tests;
 
-use actix::{Actor, Addr, ArbiterHandle, Context, Supervised, Supervisor};
+use actix::{Addr, ArbiterHandle, Context, Supervisor};
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
-use flowlord_kernel::{ActorKit, KernelActor, Result, Timer, Wakes, handlers};
+use flowlord_kernel::{ActorKit, KernelActor, Result, Timer, Wakes, actor, handlers};
 use flowlord_messages::clients::DatabaseWriter;
 use flowlord_messages::history::{RemoveHistory, RemoveOld, Removed};
 
@@ -114,6 +114,17 @@ impl HistoryRemover {
             log::info!("event=history_removed before={before} tasks={tasks} others={others}");
         }
     }
+
+    fn forget_step(&mut self) {
+        self.next_step = None;
+    }
+
+    fn continue_run(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        match self.next_step.clone() {
+            Some(step) => self.run_step(step, now, ctx),
+            None => self.begin_run(now, ctx),
+        }
+    }
 }
 
 /// Midnight UTC of the first day that is kept.
@@ -129,37 +140,10 @@ fn next_midnight(now: DateTime<Utc>) -> DateTime<Utc> {
 
 handlers!(HistoryRemover { RemoveOld => remove_old });
 
-impl Actor for HistoryRemover {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(64);
-        self.begin_run(self.now(), ctx);
-    }
-}
-
-impl Supervised for HistoryRemover {
-    fn restarting(&mut self, _ctx: &mut Self::Context) {
-        self.next_step = None;
-        self.timer = Timer::default();
-    }
-}
-
-impl KernelActor for HistoryRemover {
-    fn kit(&self) -> &ActorKit {
-        &self.deps.kit
-    }
-}
-
-impl Wakes for HistoryRemover {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-
-    fn wake(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        match self.next_step.clone() {
-            Some(step) => self.run_step(step, now, ctx),
-            None => self.begin_run(now, ctx),
-        }
-    }
-}
+actor!(HistoryRemover {
+    kit: deps.kit,
+    mailbox: 64,
+    start: begin_run(now),
+    restart: forget_step,
+    wake: continue_run(now),
+});

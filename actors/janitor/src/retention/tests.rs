@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use actix::{Arbiter, Handler};
+use actix::{Actor, Arbiter, Handler};
 use flowlord_kernel::{Activity, Clock as _, Code, Error, Ping};
 use flowlord_messages::clients::RetentionClient;
 use flowlord_testkit::VirtualClock;

@@ -7,7 +7,7 @@ mod trail;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actix::{Arbiter, Handler};
+use actix::{Actor, Arbiter, Handler};
 use flowlord_domain::{Attempt, NewTask, TaskResult, TaskState, Uid};
 use flowlord_kernel::{Activity, Clock as _, Environment, Ping, Port, guarded};
 use flowlord_messages::alerts::{Acknowledge, Acknowledged};

@@ -8,7 +8,7 @@ mod routes;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actix::{Arbiter, Handler};
+use actix::{Actor, Arbiter, Handler};
 use flowlord_kernel::{Activity, Clock as _, Code, Error, Ping, Port, guarded};
 use flowlord_testkit::{FakeSlack, SlackMode, VirtualClock};
 
