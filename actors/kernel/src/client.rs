@@ -1,15 +1,9 @@
 //! The ports to one actor, as one value.
 
-use actix::Message;
-
-use crate::port::Port;
+use crate::port::{Port, PortMessage};
 
 /// A client that can send `M`.
-pub trait PortTo<M>
-where
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
+pub trait PortTo<M: PortMessage> {
     /// The port for it.
     fn port(&self) -> &Port<M>;
 
@@ -48,6 +42,7 @@ macro_rules! clients {
                 A: $crate::macros::actix::Actor $(+ $crate::macros::actix::Handler<$message>)+,
                 $(A::Context: $crate::macros::actix::dev::ToEnvelope<A, $message>,)+
             {
+                // A port for each message, so that a flood of one kind keeps no other out.
                 Self {
                     $($port: $crate::Port::new(
                         name,
@@ -69,8 +64,7 @@ macro_rules! clients {
             $vis fn with<M>(mut self, port: $crate::Port<M>) -> Self
             where
                 Self: $crate::PortTo<M>,
-                M: $crate::macros::actix::Message + Send + 'static,
-                M::Result: Send,
+                M: $crate::PortMessage,
             {
                 $crate::PortTo::<M>::set_port(&mut self, port);
                 self
@@ -98,8 +92,7 @@ macro_rules! clients {
             $vis fn hint<M>(&self, message: M) -> bool
             where
                 Self: $crate::PortTo<M>,
-                M: $crate::macros::actix::Message + Send + 'static,
-                M::Result: Send + 'static,
+                M: $crate::PortMessage<Result: 'static>,
             {
                 $crate::PortTo::<M>::port(self).hint(message)
             }

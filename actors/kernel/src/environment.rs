@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::dev::ToEnvelope;
-use actix::{Actor, Addr, Handler, Message};
+use actix::{Actor, Addr, Handler};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::{SharedClock, SystemClock};
 use crate::health::Pong;
 use crate::ids::IdGenerator;
-use crate::port::{Port, PortLimits};
+use crate::port::{Port, PortLimits, PortMessage};
 use crate::quiescence::Activity;
 
 /// How many restarts a minute are tolerated before the process ends.
@@ -52,8 +52,7 @@ impl Environment {
     where
         A: Actor + Handler<M>,
         A::Context: ToEnvelope<A, M>,
-        M: Message + Send + 'static,
-        M::Result: Send,
+        M: PortMessage,
     {
         Port::new(name, actor.clone().recipient(), PortLimits::USUAL, &self.activity)
     }
@@ -105,8 +104,7 @@ impl ActorKit {
     where
         A: Actor + Handler<M>,
         A::Context: ToEnvelope<A, M>,
-        M: Message + Send + 'static,
-        M::Result: Send,
+        M: PortMessage,
     {
         Port::new(self.name, actor.clone().recipient(), limits, self.activity())
     }
@@ -130,6 +128,7 @@ impl ActorKit {
     /// Counts a restart, and gives up when restarting no longer helps.
     pub(crate) fn count_restart(&self) {
         let now = self.now();
+        // A panic while this was locked leaves times, and those are right.
         let mut recent = self.recent_restarts.lock().unwrap_or_else(PoisonError::into_inner);
         recent.retain(|at| now - *at < TimeDelta::minutes(1));
         recent.push_back(now);

@@ -69,7 +69,7 @@ pub use environment::{ActorKit, Environment, GiveUp};
 pub use error::{Code, Error, Result};
 pub use health::{Ping, Pong};
 pub use ids::IdGenerator;
-pub use port::{LatePort, Port, PortLimits};
+pub use port::{LatePort, Port, PortLimits, PortMessage};
 pub use quiescence::{Activity, Busy};
 pub use supervision::{AfterPanic, guarded};
 pub use thread_priority::{LOWER_PRIORITY, lower_priority};

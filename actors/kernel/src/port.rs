@@ -28,17 +28,22 @@ impl PortLimits {
     pub const PATIENT: Self = Self { max_under_way: 32, timeout: Duration::from_secs(6 * 3600) };
 }
 
-/// One message under way, while it lives.
-struct Counted(Gauge);
+/// A message that may go to an actor of another thread, and whose answer may come back. Every such message is one.
+pub trait PortMessage: Message<Result: Send> + Send + 'static {}
 
-impl Counted {
+impl<M: Message<Result: Send> + Send + 'static> PortMessage for M {}
+
+/// One message under way, while it lives.
+struct CountedMessage(Gauge);
+
+impl CountedMessage {
     fn begin(depth: &Gauge) -> Self {
         depth.increment(1.0);
         Self(depth.clone())
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedMessage {
     fn drop(&mut self) {
         self.0.decrement(1.0);
     }
@@ -48,17 +53,10 @@ impl Drop for Counted {
 ///
 /// Mailboxes of actix don't bound by themselves: each cloned address may always add one more message. So the
 /// mailbox is as large as its ports allow together, and the port refuses what is too much.
-pub struct Port<M>(Arc<SharedPort<M>>)
-where
-    M: Message + Send + 'static,
-    M::Result: Send;
+pub struct Port<M: PortMessage>(Arc<SharedPort<M>>);
 
 /// What the clones of a port share: a client of forty ports is cloned by counting.
-struct SharedPort<M>
-where
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
+struct SharedPort<M: PortMessage> {
     name: &'static str,
     /// None: nobody is there, and calls fail.
     to: Option<Recipient<M>>,
@@ -68,21 +66,13 @@ where
     depth: Gauge,
 }
 
-impl<M> Clone for Port<M>
-where
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
+impl<M: PortMessage> Clone for Port<M> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<M> std::fmt::Debug for Port<M>
-where
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
+impl<M: PortMessage> std::fmt::Debug for Port<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Port")
             .field("name", &self.0.name)
@@ -91,11 +81,7 @@ where
     }
 }
 
-impl<M> Port<M>
-where
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
+impl<M: PortMessage> Port<M> {
     /// A port to an actor, which is called `name` in errors and metrics.
     #[must_use]
     pub fn new(name: &'static str, to: Recipient<M>, limits: PortLimits, activity: &Activity) -> Self {
@@ -142,8 +128,9 @@ where
             log::debug!("event=hint_dropped actor={}", self.0.name);
             return false;
         };
-        let (busy, counted) = (self.0.activity.begin(), Counted::begin(&self.0.depth));
+        let (busy, counted) = (self.0.activity.begin(), CountedMessage::begin(&self.0.depth));
         let answer = to.send(message);
+        // The permit comes back when the actor is through, not when its mailbox has the message: so hints can't pile up.
         actix::spawn(async move {
             let _closed_is_fine = answer.await;
             drop((permit, busy, counted));
@@ -154,9 +141,10 @@ where
     #[expect(clippy::disallowed_methods, reason = "the one place that bounds what is sent")]
     fn send(&self, message: M) -> impl Future<Output = Result<M::Result>> + use<M> {
         let (name, timeout) = (self.0.name, self.0.timeout);
+        // Sent before the future is polled: messages arrive in the order of the calls, and a dropped future recalls none.
         let permit = Arc::clone(&self.0.permits).try_acquire_owned();
         let sent = permit.map(|permit| {
-            let busy = (self.0.activity.begin(), Counted::begin(&self.0.depth));
+            let busy = (self.0.activity.begin(), CountedMessage::begin(&self.0.depth));
             (permit, busy, self.0.to.as_ref().map(|to| to.send(message)))
         });
         async move {
@@ -169,6 +157,7 @@ where
             match tokio::time::timeout(timeout, answer).await {
                 Ok(Ok(answer)) => Ok(answer),
                 Ok(Err(_)) => Err(Error::new(Code::Stopping, format!("{name} is stopping or restarting"))),
+                // The message is still in the mailbox, or at work: nothing takes it back.
                 Err(_) => Err(Error::new(
                     Code::Timeout,
                     format!("{name} did not answer in time; the request may still take effect"),
@@ -199,36 +188,21 @@ where
 /// A port that is set after its holder was built: hints go upwards, to actors that start later. Until it is set, hints
 /// are dropped.
 #[derive(Debug)]
-pub struct LatePort<M>(Arc<OnceLock<Port<M>>>)
-where
-    M: Message + Send + 'static,
-    M::Result: Send;
+pub struct LatePort<M: PortMessage>(Arc<OnceLock<Port<M>>>);
 
-impl<M> Default for LatePort<M>
-where
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
+impl<M: PortMessage> Default for LatePort<M> {
     fn default() -> Self {
         Self(Arc::default())
     }
 }
 
-impl<M> Clone for LatePort<M>
-where
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
+impl<M: PortMessage> Clone for LatePort<M> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<M> LatePort<M>
-where
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
+impl<M: PortMessage> LatePort<M> {
     /// Sets the port; the first one counts.
     pub fn set(&self, port: Port<M>) {
         let _already_set = self.0.set(port);
