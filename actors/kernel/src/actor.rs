@@ -39,9 +39,11 @@ pub trait KernelActor: Actor<Context = Context<Self>> {
         asked: impl Future<Output = T> + 'static,
         go_on: impl FnOnce(&mut Self, T, &mut Context<Self>) + 'static,
     ) {
+        // Begun now, not when the future is polled first: nothing may look idle in between.
         let busy = self.kit().activity().begin();
         self.follow(ctx, asked, move |actor, answer, ctx| {
             go_on(actor, answer, ctx);
+            // What `go_on` began counts by itself now.
             drop(busy);
         });
     }
@@ -54,7 +56,7 @@ pub trait KernelActor: Actor<Context = Context<Self>> {
         followed: impl Future<Output = T> + 'static,
         go_on: impl FnOnce(&mut Self, T, &mut Context<Self>) + 'static,
     ) {
-        ctx.spawn(wrap_future::<_, Self>(caught(followed)).map(move |answer, actor, ctx| {
+        ctx.spawn(wrap_future::<_, Self>(catch_panic(followed)).map(move |answer, actor, ctx| {
             run_guarded(ActorCode::Continuation, actor, ctx, |actor, ctx| go_on(actor, answer(), ctx));
         }));
     }
@@ -69,15 +71,15 @@ pub trait KernelActor: Actor<Context = Context<Self>> {
     where
         Result<R>: AfterPanic,
     {
-        Box::pin(wrap_future::<_, Self>(caught(asked)).map(move |asked, actor, ctx| {
+        Box::pin(wrap_future::<_, Self>(catch_panic(asked)).map(move |asked, actor, ctx| {
             run_guarded(ActorCode::Continuation, actor, ctx, |actor, ctx| answer(actor, asked(), ctx))
         }))
     }
 }
 
 /// What a future of an actor leaves: its answer, or the panic that ended it, which goes on where the answer is taken.
-/// There it is guarded; one that unwinds through actix closes the mailbox for ever.
-async fn caught<T>(future: impl Future<Output = T>) -> impl FnOnce() -> T {
+async fn catch_panic<T>(future: impl Future<Output = T>) -> impl FnOnce() -> T {
+    // Caught here, since a panic that unwinds through actix closes the mailbox for ever; where it goes on it is guarded.
     let left = AssertUnwindSafe(future).catch_unwind().await;
     move || left.unwrap_or_else(|panic| resume_unwind(panic))
 }

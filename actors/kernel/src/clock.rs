@@ -8,8 +8,7 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 
 use crate::quiescence::Busy;
 
-/// The longest that the system clock sleeps before it reads the wall clock again, so that a stepped clock or a suspended
-/// machine delays a timer by no more.
+/// The longest that the system clock sleeps before it reads the wall clock again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// A timer that came due.
@@ -50,6 +49,8 @@ impl Clock for SystemClock {
     fn sleep_until(&self, at: DateTime<Utc>) -> Sleep {
         let clock = *self;
         Box::pin(async move {
+            // In pieces: the runtime's timer follows neither a step of the wall clock nor the sleep of a suspended machine, and
+            // a timer must not be late by more than one of them.
             loop {
                 let now = clock.now();
                 match (at - now).to_std() {

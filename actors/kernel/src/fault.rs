@@ -113,7 +113,7 @@ mod planned {
     pub const ENVIRONMENT: &str = "PLANNED_FAULT_OF_A_TEST";
 
     /// What was planned, by whom.
-    struct Plan {
+    struct PlannedFault {
         /// Of all data when none.
         folder: Option<PathBuf>,
         point: Point,
@@ -124,7 +124,15 @@ mod planned {
         times: usize,
     }
 
-    static PLANS: Mutex<Option<Vec<Plan>>> = Mutex::new(None);
+    impl PlannedFault {
+        fn is_due_at(&self, point: Point, folder: &Path) -> bool {
+            self.point == point
+                && self.times > 0
+                && self.folder.as_deref().is_none_or(|planned| planned == folder)
+        }
+    }
+
+    static PLANS: Mutex<Option<Vec<PlannedFault>>> = Mutex::new(None);
 
     impl Point {
         const ALL: [(&str, Self); 6] = [
@@ -137,14 +145,14 @@ mod planned {
         ];
     }
 
-    fn with<T>(f: impl FnOnce(&mut Vec<Plan>) -> T) -> T {
+    fn with_plans<T>(f: impl FnOnce(&mut Vec<PlannedFault>) -> T) -> T {
         let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
         f(plans.get_or_insert_with(|| {
-            std::env::var(ENVIRONMENT).ok().and_then(|text| read(&text)).into_iter().collect()
+            std::env::var(ENVIRONMENT).ok().and_then(|text| read_plan(&text)).into_iter().collect()
         }))
     }
 
-    fn read(text: &str) -> Option<Plan> {
+    fn read_plan(text: &str) -> Option<PlannedFault> {
         let (point, rest) = text.split_once('=')?;
         let (fault, nth) = rest.split_once('@')?;
         let (_, point) = Point::ALL.into_iter().find(|(name, _)| *name == point)?;
@@ -156,28 +164,25 @@ mod planned {
             _ => return None,
         };
         let skip = nth.parse::<usize>().ok()?.checked_sub(1)?;
-        Some(Plan { folder: None, point, fault, skip, times: 1 })
+        Some(PlannedFault { folder: None, point, fault, skip, times: 1 })
     }
 
     /// Plans `fault` at `point` for the data in `folder`: so many `times` from now on.
     pub fn plan(folder: &Path, point: Point, fault: Fault, times: usize) {
         let folder = Some(folder.to_owned());
-        with(|plans| plans.push(Plan { folder, point, fault, skip: 0, times }));
+        with_plans(|plans| plans.push(PlannedFault { folder, point, fault, skip: 0, times }));
     }
 
     /// Forgets what was planned for the data in `folder`.
     pub fn clear(folder: &Path) {
-        with(|plans| plans.retain(|plan| plan.folder.as_deref() != Some(folder)));
+        with_plans(|plans| plans.retain(|plan| plan.folder.as_deref() != Some(folder)));
     }
 
     /// What was planned at a point for the data in `folder`; ends the process where that was planned.
     #[must_use]
     pub fn at(point: Point, folder: &Path) -> Option<Fault> {
-        let fault = with(|plans| {
-            let meant = |plan: &&mut Plan| {
-                plan.point == point && plan.times > 0 && plan.folder.as_deref().is_none_or(|of| of == folder)
-            };
-            let plan = plans.iter_mut().find(meant)?;
+        let fault = with_plans(|plans| {
+            let plan = plans.iter_mut().find(|plan| plan.is_due_at(point, folder))?;
             if plan.skip > 0 {
                 plan.skip -= 1;
                 return None;
@@ -185,6 +190,7 @@ mod planned {
             plan.times -= 1;
             Some(plan.fault)
         });
+        // As SIGKILL does: no destructor runs, and nothing is flushed.
         if fault == Some(Fault::Abort) {
             std::process::abort();
         }
@@ -212,7 +218,7 @@ mod planned {
 
         #[test]
         fn a_plan_of_the_environment_names_point_fault_and_time() {
-            let plan = read("during_upload=broken@3").unwrap();
+            let plan = read_plan("during_upload=broken@3").unwrap();
             assert_eq!(
                 (plan.point, plan.fault, plan.skip, plan.times),
                 (Point::DuringUpload, Fault::Broken, 2, 1)
@@ -220,7 +226,7 @@ mod planned {
             for wrong in
                 ["", "before_commit", "before_commit=abort", "nowhere=abort@1", "before_commit=abort@0"]
             {
-                assert!(read(wrong).is_none(), "{wrong}");
+                assert!(read_plan(wrong).is_none(), "{wrong}");
             }
         }
     }

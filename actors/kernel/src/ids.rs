@@ -13,10 +13,10 @@ const FOLLOW_BACK_MICROS: i64 = 1_000_000;
 
 /// Makes ids; clones share one sequence.
 #[derive(Debug, Clone)]
-pub struct IdGenerator(Arc<Mutex<State>>);
+pub struct IdGenerator(Arc<Mutex<IdState>>);
 
 #[derive(Debug)]
-struct State {
+struct IdState {
     last: i64,
     rng: StdRng,
 }
@@ -35,10 +35,10 @@ impl IdGenerator {
     }
 
     fn from_rng(rng: StdRng) -> Self {
-        Self(Arc::new(Mutex::new(State { last: 0, rng })))
+        Self(Arc::new(Mutex::new(IdState { last: 0, rng })))
     }
 
-    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+    fn with_state<T>(&self, f: impl FnOnce(&mut IdState) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -52,7 +52,7 @@ impl Default for IdGenerator {
 impl Ids for IdGenerator {
     fn uid(&mut self, now: DateTime<Utc>) -> Uid {
         let now = now.timestamp_micros();
-        self.with(|state| {
+        self.with_state(|state| {
             let stepped_back = state.last - now > FOLLOW_BACK_MICROS;
             state.last = if stepped_back { now } else { now.max(state.last + 1) };
             Uid(state.last)
@@ -60,7 +60,7 @@ impl Ids for IdGenerator {
     }
 
     fn random(&mut self) -> u64 {
-        self.with(|state| state.rng.next_u64())
+        self.with_state(|state| state.rng.next_u64())
     }
 }
 

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 /// Counts the calls, hints and timers under way. A stop waits for it to reach zero, and so does a test's clock
 /// before it moves on.
 #[derive(Debug, Clone, Default)]
-pub struct Activity(Arc<Counters>);
+pub struct Activity(Arc<WorkCounters>);
 
 #[derive(Debug, Default)]
-struct Counters {
+struct WorkCounters {
     busy: AtomicUsize,
     begun: AtomicU64,
 }
@@ -17,7 +17,7 @@ struct Counters {
 /// One piece of work under way, until dropped. Hand it over rather than dropping it before the next begins, so
 /// that zero means idle.
 #[derive(Debug)]
-pub struct Busy(Arc<Counters>);
+pub struct Busy(Arc<WorkCounters>);
 
 impl Activity {
     /// Begins a piece of work.
@@ -37,6 +37,7 @@ impl Activity {
     /// Whether nothing is under way, and how many pieces of work were ever begun.
     #[must_use]
     pub fn idle(&self) -> (bool, u64) {
+        // Read before the other: work that begins and ends in between then shows as a higher number at the next look.
         let begun = self.0.begun.load(Ordering::SeqCst);
         (self.0.busy.load(Ordering::SeqCst) == 0, begun)
     }

@@ -58,17 +58,19 @@ where
     A: KernelActor,
     R: AfterPanic,
 {
-    let run = || {
+    // The state may be half changed after a panic; that is why the actor restarts, and forgets it.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
         panic_if_planned(actor.kit(), kind);
         code(actor, ctx)
-    };
-    match catch_unwind(AssertUnwindSafe(run)) {
+    }));
+    match outcome {
         Ok(answer) => answer,
         Err(panic) => {
             let kit = actor.kit();
             log::error!("event=actor_panicked actor={} why={:?}", kit.name(), panic_text(panic.as_ref()));
             kit.count_restart();
             let answer = R::after_panic(kit.name());
+            // Its supervisor starts it again with the mailbox that it had: what waits there isn't lost.
             ctx.stop();
             answer
         }
@@ -76,6 +78,7 @@ where
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    // A `panic!` with arguments carries a `String`, one without a `&str`.
     panic
         .downcast_ref::<&str>()
         .copied()

@@ -24,6 +24,7 @@ impl Timer {
 
 /// An actor that a timer wakes.
 pub trait Wakes: KernelActor {
+    /// Its one timer.
     fn timer(&mut self) -> &mut Timer;
 
     /// The timer came due. `now` is the time that counts for everything done because of it.
@@ -32,6 +33,7 @@ pub trait Wakes: KernelActor {
     /// Moves the timer to `at`, or clears it.
     #[expect(clippy::disallowed_methods, reason = "what it spawns is guarded")]
     fn wake_at(&mut self, at: Option<DateTime<Utc>>, ctx: &mut Context<Self>) {
+        // Actors move it after every message, mostly to where it is.
         if self.timer().at() == at {
             return;
         }
@@ -41,6 +43,7 @@ pub trait Wakes: KernelActor {
         let Some(at) = at else { return };
         let sleep = self.kit().clock().sleep_until(at);
         let wake = wrap_future::<_, Self>(sleep).map(|tick, actor, ctx| {
+            // First, since `wake` may set it anew.
             actor.timer().set = None;
             run_guarded(ActorCode::Continuation, actor, ctx, |actor, ctx| actor.wake(tick.now, ctx));
             // What it began counts as work under way by now.
