@@ -189,10 +189,10 @@ fn parse_pair(pair: &str) -> Result<(String, String), QueryError> {
         return Err(QueryError::Semicolon { pair: pair.to_owned() });
     }
     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-    let read = |text| {
-        unescape_text(text, true).map_err(|escape| QueryError::Escape { escape, pair: pair.to_owned() })
-    };
-    Ok((read(key)?, read(value)?))
+    match (unescape_text(key, true), unescape_text(value, true)) {
+        (Ok(key), Ok(value)) => Ok((key, value)),
+        (Err(escape), _) | (_, Err(escape)) => Err(QueryError::Escape { escape, pair: pair.to_owned() }),
+    }
 }
 
 /// Text without its escapes, or the first escape that is none. In a query a plus stands for a space, in a path for itself.

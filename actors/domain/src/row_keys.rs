@@ -27,6 +27,7 @@ impl MissingKeys {
         if keys.is_empty() || rows.is_empty() {
             return None;
         }
+        // Enough for a hint, however long the file is.
         let found: BTreeSet<&String> = rows.iter().take(1_000).flat_map(|row| row.0.keys()).collect();
         let found = found.into_iter().take(MOST_NAMED).cloned().collect();
         Some(Self { keys: keys.into_iter().collect(), found })
@@ -35,10 +36,8 @@ impl MissingKeys {
 
 impl fmt::Display for MissingKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quoted =
-            |keys: &[String]| keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
         let hint = self.keys.first().map(|key| did_you_mean(key, self.found.iter().map(String::as_str)));
-        let (keys, found) = (quoted(&self.keys), quoted(&self.found));
+        let (keys, found) = (quote_keys(&self.keys), quote_keys(&self.found));
         write!(f, "no row has {keys}, which the template names; ")?;
         if self.found.is_empty() {
             return f.write_str("its rows have no keys at all");
@@ -49,6 +48,10 @@ impl fmt::Display for MissingKeys {
             hint => f.write_str(&hint),
         }
     }
+}
+
+fn quote_keys(keys: &[String]) -> String {
+    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

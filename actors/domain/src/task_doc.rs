@@ -3,7 +3,6 @@
 mod read;
 mod stamp;
 
-use chrono::{DateTime, Utc};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
@@ -51,7 +50,6 @@ impl TaskDoc {
 
     /// One attempt as it stands.
     pub fn from_attempt(attempt: &Attempt) -> Self {
-        let time = |at: Option<DateTime<Utc>>| at.map(time_text).unwrap_or_default();
         Self {
             topic: attempt.topic.clone(),
             job: attempt.job.clone(),
@@ -61,8 +59,8 @@ impl TaskDoc {
             meta: attempt.meta.clone(),
             result: attempt.result.map(|result| result.as_str().to_owned()).unwrap_or_default(),
             msg: attempt.msg.clone(),
-            started: time(attempt.started),
-            ended: time(attempt.ended),
+            started: attempt.started.map(time_text).unwrap_or_default(),
+            ended: attempt.ended.map(time_text).unwrap_or_default(),
             uid: attempt.uid.to_string(),
             not_before: String::new(),
         }
@@ -70,8 +68,12 @@ impl TaskDoc {
 
     /// Which attempt it is: its `uid`, and where a worker of the reference system dropped that, its `created`.
     pub fn uid(&self) -> Option<Uid> {
-        let by_time = || parse_time(&self.created).ok().map(Uid::at).filter(|uid| uid.is_writable());
-        self.uid.parse().ok().or_else(by_time)
+        self.uid.parse().ok().or_else(|| self.uid_by_time())
+    }
+
+    fn uid_by_time(&self) -> Option<Uid> {
+        // Beyond the years of ids a time would become an attempt that nobody can name.
+        parse_time(&self.created).ok().map(Uid::at).filter(|uid| uid.is_writable())
     }
 
     /// On one line.

@@ -104,35 +104,49 @@ fn words_of_times(fields: &CronFields) -> TimesOfDay {
 }
 
 fn within_day(hours: &[u32], minutes: &[u32], second: &str) -> TimesOfDay {
-    let clock = |hour: u32, minute: u32| format!("{hour:02}:{minute:02}{second}");
-    let past = |minute: u32| format!(":{minute:02}{second}");
     if hours.len() == 24 {
-        return TimesOfDay::Often(within_hour(minutes, past));
+        return TimesOfDay::Often(within_hour(minutes, second));
     }
     if hours.len() * minutes.len() <= MOST_LISTED {
-        let times: Vec<String> =
-            hours.iter().flat_map(|hour| minutes.iter().map(|minute| clock(*hour, *minute))).collect();
+        let times: Vec<String> = hours
+            .iter()
+            .flat_map(|hour| minutes.iter().map(|minute| clock_text(*hour, *minute, second)))
+            .collect();
         return TimesOfDay::At(join_words(times));
     }
     if let ([minute], Some(step)) = (minutes, even_step(hours, 24)) {
-        let from = if hours[0] == 0 { String::new() } else { format!(" from {}", clock(hours[0], *minute)) };
-        let at = if from.is_empty() { format!(" at {}", past(*minute)) } else { from };
+        let at = match hours[0] {
+            0 => format!(" at {}", minute_text(*minute, second)),
+            first => format!(" from {}", clock_text(first, *minute, second)),
+        };
         return TimesOfDay::Often(words_of_step(step, "hour", &at));
     }
     let (first, last) = (hours[0], hours[hours.len() - 1]);
     let span = if hours.len() as u32 == last - first + 1 {
-        format!("from {} to {}", clock(first, minutes[0]), clock(last, minutes[minutes.len() - 1]))
+        let end = clock_text(last, minutes[minutes.len() - 1], second);
+        format!("from {} to {end}", clock_text(first, minutes[0], second))
     } else {
         format!("in the hours {}", words_of_list(hours, |hour| format!("{hour:02}")))
     };
-    TimesOfDay::Often(format!("{} {span}", within_hour(minutes, past)))
+    TimesOfDay::Often(format!("{} {span}", within_hour(minutes, second)))
 }
 
-fn within_hour(minutes: &[u32], past: impl Fn(u32) -> String) -> String {
+/// `second` is what is written behind minutes: a colon and two digits, or nothing at the full minute.
+fn clock_text(hour: u32, minute: u32, second: &str) -> String {
+    format!("{hour:02}{}", minute_text(minute, second))
+}
+
+fn minute_text(minute: u32, second: &str) -> String {
+    format!(":{minute:02}{second}")
+}
+
+fn within_hour(minutes: &[u32], second: &str) -> String {
     match (minutes, even_step(minutes, 60)) {
         (_, Some(step)) if minutes[0] == 0 => words_of_step(step, "minute", ""),
-        (_, Some(step)) => words_of_step(step, "minute", &format!(" from {}", past(minutes[0]))),
-        _ => format!("every hour at {}", words_of_list(minutes, past)),
+        (_, Some(step)) => {
+            words_of_step(step, "minute", &format!(" from {}", minute_text(minutes[0], second)))
+        }
+        _ => format!("every hour at {}", words_of_list(minutes, |minute| minute_text(minute, second))),
     }
 }
 

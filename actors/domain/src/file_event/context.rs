@@ -60,21 +60,19 @@ pub(super) struct RecordContext {
 
 impl RecordContext {
     pub(super) fn of_headers(headers: &Headers) -> Self {
-        let text = |name: &str| headers.text_of(name);
-        let mut context = Self::default().in_push(&text, &text("x-goog-pubsub-message-id"));
-        context.about = text("x-goog-resource-uri");
-        if !matches!(text("x-goog-resource-state").as_str(), "" | "exists") {
-            let why = format!(
-                "{}: only an object that exists starts tasks",
-                cut_text(&text("x-goog-resource-state"))
-            );
+        let message_id = headers.text_of("x-goog-pubsub-message-id");
+        let mut context = Self::default().in_push(&|name| headers.text_of(name), &message_id);
+        context.about = headers.text_of("x-goog-resource-uri");
+        let state = headers.text_of("x-goog-resource-state");
+        if !matches!(state.as_str(), "" | "exists") {
+            let why = format!("{}: only an object that exists starts tasks", cut_text(&state));
             context = context.or_why(Some(why));
         }
-        if !matches!(text("x-amz-sns-message-type").as_str(), "" | "Notification") {
-            context = context.or_why(Some(why_unconfirmed(&text("x-amz-sns-message-type"))));
+        let kind = headers.text_of("x-amz-sns-message-type");
+        if !matches!(kind.as_str(), "" | "Notification") {
+            context = context.or_why(Some(why_unconfirmed(&kind)));
         }
-        let cloud_event = |name: &str| text(&format!("ce-{name}"));
-        context.cloud_event(&cloud_event)
+        context.cloud_event(&|name| headers.text_of(&format!("ce-{name}")))
     }
 
     pub(super) fn one_deeper(&self) -> Self {
@@ -84,16 +82,17 @@ impl RecordContext {
     /// Within the message of Pub/Sub that has these attributes. GCS says in them what happened, and may leave the
     /// object itself out.
     pub(super) fn in_push(mut self, attribute: &dyn Fn(&str) -> String, id: &str) -> Self {
-        // As a header is named.
-        let text = |name: &str| Some(attribute(name)).filter(|text| !text.is_empty());
-        let (bucket, object) = (text("bucketid"), text("objectid"));
-        if let Some(object) = object {
-            let bucket = bucket.unwrap_or_default();
+        // In lower case, as headers are looked up; the attributes of a message are found in any case.
+        let [bucket, object, created, generation] =
+            ["bucketid", "objectid", "eventtime", "objectgeneration"].map(attribute);
+        if !object.is_empty() {
             self.file.path = format!("gs://{bucket}/{object}");
-            self.file.created = text("eventtime").unwrap_or_default();
-            // As an object of GCS has it.
-            let version = |generation| format!("{bucket}/{object}/{generation}");
-            self.file.version = text("objectgeneration").map_or_else(String::new, version);
+            self.file.created = created;
+            // The id that GCS gives an object, so that a stat and a message about one version count once.
+            self.file.version = match generation.as_str() {
+                "" => String::new(),
+                generation => format!("{bucket}/{object}/{generation}"),
+            };
         }
         self.in_message("message", id).of_kind(&attribute("eventtype"), "OBJECT_FINALIZE")
     }

@@ -56,8 +56,10 @@ pub(super) fn slots_let_go(
     (after, until): (DateTime<Utc>, DateTime<Utc>),
 ) -> VecDeque<DateTime<Utc>> {
     let mut latest = VecDeque::new();
-    let is_due = |end: &DateTime<Utc>| after < *end + limit && *end + limit <= until;
-    for (pause, end) in pauses.iter().filter_map(|pause| Some((pause, pause.until.filter(is_due)?))) {
+    for pause in pauses {
+        let Some(end) = pause.until.filter(|end| after < *end + limit && *end + limit <= until) else {
+            continue;
+        };
         let first = schedule.next_after(pause.since - limit);
         let slots = std::iter::successors(first, |slot| schedule.next_after(*slot));
         for slot in slots.take_while(|slot| *slot < end).take(WALKED) {

@@ -37,25 +37,25 @@ struct TopicFollowers {
 impl PhaseGraph {
     pub(super) fn new(phases: &[Phase]) -> Self {
         let mut graph = Self { rank: ranks_by_name(phases), ..Self::default() };
-        let mut nodes = 0..;
-        let mut fresh = || nodes.next().unwrap_or_default();
+        let mut count = 0;
         for (index, phase) in phases.iter().enumerate() {
             let jobs = graph.named.entry(phase.task.topic.clone()).or_default();
             let named = jobs
                 .entry(phase.task.job.clone())
-                .or_insert_with(|| NamedPhases { node: fresh(), phases: vec![] });
+                .or_insert_with(|| NamedPhases { node: take_node(&mut count), phases: vec![] });
             named.phases.push(index);
             if let Some(parent) = &phase.depends_on {
                 let followers = graph.followers.entry(parent.topic.clone());
-                let followers = followers
-                    .or_insert_with(|| TopicFollowers { node: fresh(), ..TopicFollowers::default() });
+                let followers = followers.or_insert_with(|| TopicFollowers {
+                    node: take_node(&mut count),
+                    ..TopicFollowers::default()
+                });
                 match parent.job.as_str() {
                     "" => followers.of_any_job.push(index),
                     job => followers.by_job.entry(job.to_owned()).or_default().push(index),
                 }
             }
         }
-        let count = fresh();
         graph.find_circles(phases, count);
         graph
     }
@@ -123,9 +123,9 @@ impl PhaseGraph {
         meant
     }
 
-    /// Finds the circles. A node per topic stands between its jobs and those that follow any of them, so that
-    /// there are no more edges than phases and names.
     fn find_circles(&mut self, phases: &[Phase], count: usize) {
+        // A node per topic stands between its jobs and those that follow any of them: else a file with many of both
+        // would have an edge for each pair.
         let mut edges = vec![Vec::new(); count];
         for (topic, followers) in &self.followers {
             let jobs = self.named.get(topic);
@@ -178,6 +178,12 @@ impl PhaseGraph {
     fn node_of(&self, phase: &Phase) -> Option<usize> {
         Some(self.named.get(&phase.task.topic)?.get(&phase.task.job)?.node)
     }
+}
+
+/// The next free number of a node; `count` is how many are taken.
+fn take_node(count: &mut usize) -> usize {
+    *count += 1;
+    *count - 1
 }
 
 fn ranks_by_name(phases: &[Phase]) -> Vec<usize> {

@@ -55,27 +55,27 @@ struct PhaseReader<'a> {
     unreadable: bool,
 }
 
-type Place = Range<usize>;
+type ByteRange = Range<usize>;
 
 impl PhaseReader<'_> {
-    fn line_and_column(&self, place: &Place) -> (usize, usize) {
+    fn line_and_column(&self, place: &ByteRange) -> (usize, usize) {
         let line = self.line_starts.partition_point(|start| *start <= place.start);
         let start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
         let before = self.text.get(start..place.start).unwrap_or_default();
         (line, before.chars().count() + 1)
     }
 
-    fn add_finding(&mut self, place: &Place, severity: Severity, message: impl Into<String>) {
+    fn add_finding(&mut self, place: &ByteRange, severity: Severity, message: impl Into<String>) {
         let (line, column) = self.line_and_column(place);
         let (file, message) = (self.path.to_owned(), message.into());
         self.findings.push(Finding { file, line, column, severity, message });
     }
 
-    fn add_warning(&mut self, place: &Place, message: impl Into<String>) {
+    fn add_warning(&mut self, place: &ByteRange, message: impl Into<String>) {
         self.add_finding(place, Severity::Warning, message);
     }
 
-    fn add_error(&mut self, place: Place, message: impl Into<String>) {
+    fn add_error(&mut self, place: ByteRange, message: impl Into<String>) {
         self.add_finding(&place, Severity::Error, message);
         self.unreadable = true;
     }
@@ -96,7 +96,13 @@ impl PhaseReader<'_> {
         phases
     }
 
-    fn read_group(&mut self, name: &str, place: Place, value: DeValue<'_>, phases: &mut Vec<(usize, Phase)>) {
+    fn read_group(
+        &mut self,
+        name: &str,
+        place: ByteRange,
+        value: DeValue<'_>,
+        phases: &mut Vec<(usize, Phase)>,
+    ) {
         let DeValue::Array(tables) = value else {
             self.add_error(
                 place,
@@ -117,7 +123,7 @@ impl PhaseReader<'_> {
         }
     }
 
-    fn read_phase(&mut self, place: &Place, table: DeTable<'_>) -> Phase {
+    fn read_phase(&mut self, place: &ByteRange, table: DeTable<'_>) -> Phase {
         let mut fields = PhaseFields { all: place.clone(), ..PhaseFields::default() };
         // A phase that can be read is judged also when another one can't.
         let others_unreadable = std::mem::take(&mut self.unreadable);
@@ -157,7 +163,7 @@ impl PhaseReader<'_> {
         phase
     }
 
-    fn text_of(&mut self, name: &str, value: Spanned<DeValue<'_>>) -> Option<(String, Place)> {
+    fn text_of(&mut self, name: &str, value: Spanned<DeValue<'_>>) -> Option<(String, ByteRange)> {
         let place = value.span();
         match value.into_inner() {
             DeValue::String(text) => Some((text.into_owned(), place)),
@@ -188,10 +194,8 @@ impl PhaseReader<'_> {
     }
 
     fn build_phase(&self, fields: &PhaseFields) -> Phase {
-        let place = |field: &PhaseField| field.as_ref().map_or(&fields.all, |(_, place)| place).clone();
-        let text = |field: &PhaseField| field.as_ref().map(|(text, _)| text.clone()).unwrap_or_default();
-        let (rule_text, task_text, depends_on_text) =
-            (text(&fields.rule), text(&fields.task), text(&fields.depends_on));
+        let [rule_text, task_text, depends_on_text, template] =
+            [&fields.rule, &fields.task, &fields.depends_on, &fields.template].map(written_text);
         let rule = Rule::parse(&rule_text, self.zone);
         let mut task = TaskName::parse(&task_text);
         // `topic:` says that there is no job, whatever the rule says.
@@ -208,25 +212,23 @@ impl PhaseReader<'_> {
             rule,
             rule_text,
             retry: fields.retry,
-            template: text(&fields.template),
+            template,
             line,
             column,
             problems: Vec::new(),
             cyclic: false,
             places: PhasePlaces {
-                task: self.line_and_column(&place(&fields.task)),
-                depends_on: self.line_and_column(&place(&fields.depends_on)),
-                template: self.line_and_column(&place(&fields.template)),
+                task: self.line_and_column(fields.place_of(&fields.task)),
+                depends_on: self.line_and_column(fields.place_of(&fields.depends_on)),
+                template: self.line_and_column(fields.place_of(&fields.template)),
             },
         }
     }
 
     fn judge_phase(&mut self, phase: &mut Phase, fields: &PhaseFields) {
-        let task = fields.task.as_ref().map_or(&fields.all, |(_, place)| place);
-        let rule = fields.rule.as_ref().map_or(&fields.all, |(_, place)| place);
         if phase.task.topic.is_empty() {
             let message = "the phase has no task: write task = \"topic\" or \"topic:job\"".to_owned();
-            self.add_finding(task, Severity::Error, message.clone());
+            self.add_finding(fields.place_of(&fields.task), Severity::Error, message.clone());
             phase.problems.push(message);
         }
         for problem in &phase.rule.problems {
@@ -251,7 +253,7 @@ impl PhaseReader<'_> {
             && !phase.rule.problems.iter().any(|problem| problem.message == *status)
         {
             // Not wrong: its tasks may come by REST, and their retries are found here.
-            self.add_warning(rule, status.clone());
+            self.add_warning(fields.place_of(&fields.rule), status.clone());
         }
         phase.problems.extend(status);
         let errors = phase.rule.problems.iter().filter(|problem| problem.severity == Severity::Error);
@@ -261,7 +263,7 @@ impl PhaseReader<'_> {
     }
 
     /// Where the byte `at` of a value is written; where the value is when it is written with escapes.
-    fn place_within(&self, fields: &PhaseFields, field: &PhaseField, at: usize) -> Place {
+    fn place_within(&self, fields: &PhaseFields, field: &PhaseField, at: usize) -> ByteRange {
         let Some((value, place)) = field else { return fields.all.clone() };
         let written = self.text.get(place.clone()).unwrap_or_default();
         match written.find(value.as_str()) {
@@ -271,16 +273,27 @@ impl PhaseReader<'_> {
     }
 }
 
-type PhaseField = Option<(String, Place)>;
+type PhaseField = Option<(String, ByteRange)>;
 
 #[derive(Default)]
 struct PhaseFields {
-    all: Place,
+    all: ByteRange,
     task: PhaseField,
     depends_on: PhaseField,
     rule: PhaseField,
     template: PhaseField,
     retry: u32,
+}
+
+impl PhaseFields {
+    /// Where a field is; the whole phase where it has none.
+    fn place_of<'a>(&'a self, field: &'a PhaseField) -> &'a ByteRange {
+        field.as_ref().map_or(&self.all, |(_, place)| place)
+    }
+}
+
+fn written_text(field: &PhaseField) -> String {
+    field.as_ref().map(|(text, _)| text.clone()).unwrap_or_default()
 }
 
 fn kind_of_value(value: &DeValue<'_>) -> &'static str {

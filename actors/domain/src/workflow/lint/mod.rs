@@ -29,8 +29,12 @@ pub(super) enum PlaceInPhase {
 }
 
 impl PhaseLint {
-    fn warning(at: PlaceInPhase, message: impl Into<String>) -> Self {
-        Self { at, severity: Severity::Warning, message: message.into() }
+    fn error(at: PlaceInPhase, message: String) -> Self {
+        Self { at, severity: Severity::Error, message }
+    }
+
+    fn warning(at: PlaceInPhase, message: String) -> Self {
+        Self { at, severity: Severity::Warning, message }
     }
 }
 
@@ -40,7 +44,7 @@ pub(super) fn lints_of_phase(phase: &Phase) -> Vec<PhaseLint> {
     let mut lints = lints_of_names(phase);
     lints.extend(repeated_keys(&pairs));
     lints.extend(pairs.iter().filter_map(|pair| pair.find_lint(phase)));
-    lints.extend(template::lints(phase));
+    lints.extend(template::template_lints(phase));
     lints
 }
 
@@ -115,53 +119,52 @@ impl RulePair {
     fn find_lint(&self, phase: &Phase) -> Option<PhaseLint> {
         let rule = &phase.rule;
         let key = self.key.as_str();
-        let warn = |message: String| Some(PhaseLint::warning(PlaceInPhase::Rule(self.at), message));
         let of_value = self.never_fires(phase).or_else(|| self.misleading_step(phase));
         // One finding a pair: the first says what to change.
         if let Some(lint) = of_value.or_else(|| self.lost_plus(phase)).or_else(|| self.without_unit()) {
             return Some(lint);
         }
-        match key {
-            "offset" | "for" | "by" if phase.depends_on.is_some() && rule.cron.is_none() && rule.files.is_none() => {
-                warn(format!(
-                    "`{key}` applies only with cron: a child has the task time of its parent; remove it"
-                ))
+        let is_child = phase.depends_on.is_some() && rule.cron.is_none() && rule.files.is_none();
+        let message = match key {
+            "offset" | "for" | "by" if is_child => {
+                format!("`{key}` applies only with cron: a child has the task time of its parent; remove it")
             }
             "by" if rule.query.first_any_case("for").is_none() => {
-                warn("`by` is the step of `for`, which is missing: add it, like for=-24h, or remove `by`".to_owned())
+                "`by` is the step of `for`, which is missing: add it, like for=-24h, or remove `by`"
+                    .to_owned()
             }
             "missed" | "missed_window" if rule.cron.is_none() => {
-                warn(format!("`{key}` applies to slots of cron, which is missing: remove it"))
+                format!("`{key}` applies to slots of cron, which is missing: remove it")
             }
             "count" if rule.files.is_none() && rule.count > 0 => {
-                warn("`count` counts files, and there is no `files`: add it, or remove `count`".to_owned())
+                "`count` counts files, and there is no `files`: add it, or remove `count`".to_owned()
             }
             "offset" | "for" | "by" | "meta" | "meta-file" if rule.files.is_some() && rule.cron.is_none() => {
-                warn(format!("`{key}` doesn't apply to files, only to cron: remove it"))
+                format!("`{key}` doesn't apply to files, only to cron: remove it")
             }
-            "require" if phase.depends_on.is_none() => warn(
+            "require" if phase.depends_on.is_none() => {
                 "`require` checks what a parent left, and there is none: add dependsOn, or take `require` out"
-                    .to_owned(),
-            ),
-            "job" if phase.task_text.contains(':') => warn(format!(
+                    .to_owned()
+            }
+            "job" if phase.task_text.contains(':') => format!(
                 "`job` has no effect where the task names one (`{}`): remove one of them",
                 phase.task_text
-            )),
-            _ => None,
-        }
+            ),
+            _ => return None,
+        };
+        Some(PhaseLint::warning(PlaceInPhase::Rule(self.at), message))
     }
 
     fn never_fires(&self, phase: &Phase) -> Option<PhaseLint> {
         let schedule = phase.rule.schedule.as_ref().filter(|_| self.key == "cron")?;
         // Any start will do: a schedule that comes at all comes within the eight years that are searched.
         let is_dead = schedule.next_after(DateTime::UNIX_EPOCH).is_none();
-        is_dead.then(|| PhaseLint {
-            at: PlaceInPhase::Rule(self.value_at),
-            severity: Severity::Error,
-            message: format!(
+        is_dead.then(|| {
+            let message = format!(
                 "cron `{}` never fires: none of its months has such a day; write one that exists",
                 self.value
-            ),
+            );
+            PhaseLint::error(PlaceInPhase::Rule(self.value_at), message)
         })
     }
 
@@ -183,12 +186,7 @@ impl RulePair {
                 "cron reads `{}`: a `+` in a rule is a space, write the one of the zone as %2B",
                 self.value
             );
-            let severity = Severity::Error;
-            return is_zone.then_some(PhaseLint {
-                at: PlaceInPhase::Rule(self.value_at + at),
-                severity,
-                message,
-            });
+            return is_zone.then(|| PhaseLint::error(PlaceInPhase::Rule(self.value_at + at), message));
         }
         let is_known = rule::KEYS.contains(&self.key.as_str());
         (is_known || phase.rule.files.is_some()).then(|| {

@@ -23,7 +23,7 @@ const TOKENS: [&str; 14] = [
     "pod",
 ];
 
-pub(super) fn lints(phase: &Phase) -> Vec<PhaseLint> {
+pub(super) fn template_lints(phase: &Phase) -> Vec<PhaseLint> {
     let template = phase.template.as_str();
     let fragment = template.find('#').filter(|place| *place > 0).unwrap_or(template.len());
     let mut lints: Vec<PhaseLint> = tokens_in(template)
