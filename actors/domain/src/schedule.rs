@@ -96,17 +96,6 @@ fn rule_rows(rule: &Rule, files: &dyn RowSource) -> Result<Option<Vec<Row>>, Cre
     Ok(Some(rows))
 }
 
-/// The tasks of a slot, for phases without a meta file.
-pub fn slot_tasks(
-    phase: &Phase,
-    slot: DateTime<Utc>,
-    host: &str,
-    ids: &mut dyn Ids,
-    now: DateTime<Utc>,
-) -> Result<Vec<NewTask>, CreateError> {
-    slot_tasks_with(phase, slot, host, ids, now, &NoFiles)
-}
-
 /// The tasks of a slot.
 pub fn slot_tasks_with(
     phase: &Phase,
@@ -236,7 +225,7 @@ mod tests {
         );
         let file = WorkflowFile::parse("wf.toml", &text, "", Tz::UTC).unwrap();
         let slot = at("2024-01-15T10:30:00Z");
-        let tasks = slot_tasks(&file.phases[0], slot, "h", &mut FixedIds::default(), slot)?;
+        let tasks = slot_tasks_with(&file.phases[0], slot, "h", &mut FixedIds::default(), slot, &NoFiles)?;
         Ok(tasks.into_iter().map(|task| format!("{} {}", task.info, task.meta)).collect())
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Phase, TaskName, WorkflowFile};
 
 /// Where a phase is: the number of its file, and its number in there.
-type Place = (usize, usize);
+type PhasePlace = (usize, usize);
 
 /// The workflow files that count, by path.
 ///
@@ -37,7 +37,7 @@ type Place = (usize, usize);
 pub struct Workflows {
     files: Vec<Arc<WorkflowFile>>,
     /// The first phase of each topic and job, by path and as written.
-    first_named: HashMap<String, HashMap<String, Place>>,
+    first_named: HashMap<String, HashMap<String, PhasePlace>>,
 }
 
 impl Workflows {
@@ -46,7 +46,7 @@ impl Workflows {
         let by_path: BTreeMap<String, Arc<WorkflowFile>> =
             files.into_iter().map(|file| (file.path.clone(), file)).collect();
         let files: Vec<Arc<WorkflowFile>> = by_path.into_values().collect();
-        let mut first_named: HashMap<String, HashMap<String, Place>> = HashMap::new();
+        let mut first_named: HashMap<String, HashMap<String, PhasePlace>> = HashMap::new();
         for (number, file) in files.iter().enumerate() {
             for (at, phase) in file.phases.iter().enumerate() {
                 let jobs = first_named.entry(phase.task.topic.clone()).or_default();
@@ -95,10 +95,5 @@ impl Workflows {
         let file = self.file(workflow);
         let children = file.map(|file| file.graph.children_of(topic, job)).unwrap_or_default();
         children.into_iter().filter_map(move |index| file?.phases.get(index))
-    }
-
-    /// Whether a phase would, through its descendants, start itself.
-    pub fn is_cyclic(&self, phase: &Phase) -> bool {
-        phase.cyclic
     }
 }
