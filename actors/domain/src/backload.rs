@@ -21,7 +21,7 @@ use crate::rows::LengthError;
 use crate::task::{Lane, NewTask};
 use crate::template::{Row, meta_keys};
 
-pub use order::{Order, RequestError, Resolved};
+pub use order::{Order, RequestError, ResolvedRequest};
 pub use request::{Meta, Only, Request, Values, parse_time};
 
 /// The largest info and meta of a task together.
@@ -55,7 +55,7 @@ pub enum PlanError {
 
 /// A task that can't be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unmade {
+pub struct UnmadeTask {
     /// The time that it is about.
     pub time: Option<DateTime<Utc>>,
     /// What keeps it from being made.
@@ -68,7 +68,7 @@ pub struct Chunk {
     /// Those that could be made.
     pub tasks: Vec<(usize, NewTask)>,
     /// Those that could not.
-    pub unmade: Vec<(usize, Unmade)>,
+    pub unmade: Vec<(usize, UnmadeTask)>,
     /// Where the next chunk begins.
     pub next: usize,
 }
@@ -81,7 +81,7 @@ impl Plan {
                 Some(missing) => return Err(PlanError::MissingKeys { path: path.clone(), missing }),
                 None => Some(file),
             },
-            None => Some(order.meta.rows()?).filter(|rows| !rows.is_empty()).map(Arc::new),
+            None => Some(order.meta.zip_rows()?).filter(|rows| !rows.is_empty()).map(Arc::new),
         };
         let mut plan = Self { keys: meta_keys(&order.template), order, rows, count: 0 };
         plan.count = plan.as_batch().count();
@@ -116,7 +116,7 @@ impl Plan {
         now: DateTime<Utc>,
         host: &str,
         ids: &mut dyn Ids,
-    ) -> Result<NewTask, Unmade> {
+    ) -> Result<NewTask, UnmadeTask> {
         let batch = self.as_batch();
         // Reckoned before it is made: a row may be long, and a template may name it often.
         let values = self.keys.iter().filter_map(|key| batch.row(n)?.get(key));
@@ -126,7 +126,7 @@ impl Plan {
                 check_size("its info and meta have", task.info.len() + task.meta.len())?;
                 Ok(task)
             })
-            .map_err(|why| Unmade { time: batch.time(n), why })
+            .map_err(|why| UnmadeTask { time: batch.time(n), why })
     }
 
     /// The tasks from number `from` on: at most `most`, and fewer when they are large.

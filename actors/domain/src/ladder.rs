@@ -12,7 +12,7 @@ mod policy;
 mod quiet;
 
 pub use acknowledgement::Acknowledgement;
-pub use flapping::Over;
+pub use flapping::EndedIncident;
 pub use policy::{Factor, FactorError, Policy};
 pub use quiet::{QuietError, QuietHours};
 
@@ -35,7 +35,7 @@ pub struct LadderState {
     pub acknowledgements: Vec<Acknowledgement>,
     /// The incident before; none where that is long ago.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub over: Option<Over>,
+    pub over: Option<EndedIncident>,
     /// Quiet hours held back what happened since the last check.
     #[serde(default, skip_serializing_if = "is_false")]
     pub held: bool,
@@ -150,23 +150,22 @@ impl LadderState {
     }
 
     /// The state as it holds now: within the bounds of today's policy, and planned from now when the next check
-    /// lies further ahead than one interval. That happens when the wall clock is stepped back or the policy has
-    /// become shorter; without it a route would fall silent for as long as the step.
+    /// lies further ahead than one interval.
     #[must_use]
     pub fn resumed(&self, policy: Policy, now: DateTime<Utc>) -> Self {
         let interval = match self.incident {
             Some(_) => policy.clamp_interval(self.interval),
             None => policy.usable_bounds().0,
         };
+        // After a wall clock was stepped back the route would be silent for as long as the step.
         let next_tick = self.next_tick.min(add_interval(now, interval));
         Self { interval, next_tick, ..self.clone() }
     }
 
     /// The key of what the next telling step from this state says: the route, the incident's opening (before it
     /// opens: the planned check) and the step's number.
-    ///
-    /// It depends on nothing but the stored state, so a step repeated after a crash gets the same key.
     pub fn key(&self, route: &str) -> String {
+        // Of nothing but the stored state, so that a step repeated after a crash has the same key and is sent once.
         let (from, step) = match &self.incident {
             Some(incident) => (incident.opened, incident.steps),
             None => (self.next_tick, 0),
@@ -261,7 +260,7 @@ fn pass_quiet_check(
     state.held = false;
     match state.incident.take() {
         Some(incident) if at_the_bottom && state.quiet >= incident.quiet_ticks(policy) => {
-            let over = Some(Over::new(&incident, now));
+            let over = Some(EndedIncident::new(&incident, now));
             (LadderState { over, ..LadderState::new(policy, now) }, Some(all_clear(incident, now)))
         }
         Some(mut incident) => {

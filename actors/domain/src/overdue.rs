@@ -66,6 +66,7 @@ pub fn due<'a>(
                 for starter in file.starters(index) {
                     let Some(schedule) = &starter.rule.schedule else { continue };
                     let pauses = pause::on_the_way(file, starter, index, pauses);
+                    // A slot may be due by itself and by the end of a pause: it is judged once.
                     let mut judged: BTreeSet<_> =
                         slots_between(schedule, after - limit, until - limit).collect();
                     judged.extend(pause::slots_let_go(schedule, &pauses, limit, (after, until)));
@@ -113,26 +114,31 @@ pub fn breaches(
     now: DateTime<Utc>,
 ) -> Vec<(String, Option<NewAlert>)> {
     let late: Vec<_> =
-        judged.iter().filter_map(|(due, chains)| Some((due, due.late(chains, now)?))).collect();
-    let own: BTreeSet<_> =
-        late.iter().filter(|(due, late)| !due.is_starved(late)).map(|(due, late)| due.line(late)).collect();
+        judged.iter().filter_map(|(due, chains)| Some((due, due.find_late(chains, now)?))).collect();
+    // What is late by itself has an alert, which covers what waits for it.
+    let own: BTreeSet<_> = late
+        .iter()
+        .filter(|(due, late)| !due.is_starved(late))
+        .map(|(due, late)| due.line_key(late))
+        .collect();
     let mut behind: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for (due, late) in late.iter().filter(|(due, late)| due.is_starved(late)) {
-        let names = behind.entry(due.line(late)).or_default();
+        let names = behind.entry(due.line_key(late)).or_default();
         if !names.contains(&due.phase.name()) {
             names.push(due.phase.name());
         }
     }
     let breaches = late.iter().map(|(due, late)| {
-        let line = due.line(late);
+        let line = due.line_key(late);
         let msg = if !due.is_starved(late) {
-            Some(due.words(late))
+            Some(due.words_of_late(late))
         } else if own.contains(&line) {
             None
         } else {
+            // Taken out: the first of a line tells of all that wait for it.
             behind.remove(&line).map(|names| due.words_of_starved(late, &names))
         };
-        (due.key_text(), msg.map(|msg| due.alert(late, msg, now)))
+        (due.key_text(), msg.map(|msg| due.to_alert(late, msg, now)))
     });
     breaches.collect()
 }
@@ -151,7 +157,7 @@ impl<'a> Due<'a> {
         format!("{what}/{workflow}/{}/{}/{slot}", self.phase.name(), self.starter.name())
     }
 
-    fn line(&self, late: &MissedDeadline<'_>) -> LineKey {
+    fn line_key(&self, late: &MissedDeadline<'_>) -> LineKey {
         (late.line.workflow.clone(), late.line.name(), self.slot)
     }
 
@@ -160,7 +166,7 @@ impl<'a> Due<'a> {
     }
 
     /// Why the deadline wasn't kept; none when it was, or when a pause keeps it from counting yet.
-    fn late<'b>(&'b self, chains: &'b [Vec<Attempt>], now: DateTime<Utc>) -> Option<MissedDeadline<'b>> {
+    fn find_late<'b>(&'b self, chains: &'b [Vec<Attempt>], now: DateTime<Utc>) -> Option<MissedDeadline<'b>> {
         if chains.is_empty() {
             let by = self.held_until(&[]).filter(|by| *by <= now && !self.is_left_out())?;
             return Some(MissedDeadline {
@@ -220,7 +226,7 @@ impl<'a> Due<'a> {
     }
 
     /// What should have happened, when, and how it stands.
-    fn words(&self, late: &MissedDeadline<'_>) -> String {
+    fn words_of_late(&self, late: &MissedDeadline<'_>) -> String {
         let (verb, key) = match self.what {
             What::Started => ("leased", "start_by"),
             What::Done => ("complete", "done_by"),
@@ -239,7 +245,7 @@ impl<'a> Due<'a> {
         format!("{} can't be in time (by {by} UTC): this comes first, and {}", names.join(", "), late.why)
     }
 
-    fn alert(&self, late: &MissedDeadline<'_>, msg: String, now: DateTime<Utc>) -> NewAlert {
+    fn to_alert(&self, late: &MissedDeadline<'_>, msg: String, now: DateTime<Utc>) -> NewAlert {
         let kind = match self.what {
             What::Started => AlertKind::NotStarted,
             What::Done => AlertKind::NotDone,

@@ -70,7 +70,7 @@ impl Field {
 
 /// One word or phrase.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Term {
+pub struct SearchTerm {
     /// The field in which it is looked for.
     pub field: Field,
     /// The word or phrase, in lower case.
@@ -83,7 +83,7 @@ pub struct Term {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Search {
     /// The terms.
-    pub terms: Vec<Term>,
+    pub terms: Vec<SearchTerm>,
 }
 
 /// A search that can't be read.
@@ -144,7 +144,7 @@ impl FromStr for Search {
 }
 
 /// The first term of a text that begins with one, and what follows it.
-fn read_term(text: &str) -> Result<(Term, &str), SearchError> {
+fn read_term(text: &str) -> Result<(SearchTerm, &str), SearchError> {
     let (negated, begin) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -162,7 +162,7 @@ fn read_term(text: &str) -> Result<(Term, &str), SearchError> {
     if field == Field::Result && !is_result {
         return Err(SearchError::Result(text));
     }
-    Ok((Term { field, text, negated }, rest))
+    Ok((SearchTerm { field, text, negated }, rest))
 }
 
 /// A word, or a phrase in quotes.
@@ -186,7 +186,7 @@ impl Search {
     }
 }
 
-impl Term {
+impl SearchTerm {
     fn is_in(&self, row: &Row<'_>) -> bool {
         let text = self.text.as_str();
         match self.field {
@@ -242,7 +242,7 @@ fn contains_text(hay: &[u8], text: &str) -> bool {
 impl fmt::Display for Search {
     /// As it is written, shortest.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Term { field, text, negated }) in self.terms.iter().enumerate() {
+        for (index, SearchTerm { field, text, negated }) in self.terms.iter().enumerate() {
             let name = Field::NAMED.iter().find(|(_, named)| named == field).map(|(name, _)| name);
             let quote = if text.contains(char::is_whitespace) { "\"" } else { "" };
             write!(f, "{}{}", if index > 0 { " " } else { "" }, if *negated { "-" } else { "" })?;

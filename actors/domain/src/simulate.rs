@@ -101,7 +101,7 @@ pub fn replay(ladders: &[Ladder], alerts: &[Recorded], from: DateTime<Utc>, to: 
     }
     let mut replay = Replay::default();
     for (ladder, alerts) in ladders.iter().zip(&own) {
-        RouteReplay { ladder, left: alerts, newest: from }.replay(from, to, &mut replay);
+        RouteReplay { ladder, left: alerts, newest: from }.replay_route(from, to, &mut replay);
     }
     replay
 }
@@ -116,7 +116,7 @@ struct RouteReplay<'a> {
 }
 
 impl RouteReplay<'_> {
-    fn replay(mut self, from: DateTime<Utc>, to: DateTime<Utc>, replay: &mut Replay) {
+    fn replay_route(mut self, from: DateTime<Utc>, to: DateTime<Utc>, replay: &mut Replay) {
         let mut state = LadderState::new(self.ladder.policy, from);
         loop {
             if state.incident.is_none() {

@@ -44,7 +44,7 @@ pub struct Order {
 
 /// An order, and what its author should know about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resolved {
+pub struct ResolvedRequest {
     /// The order.
     pub order: Order,
     /// What was taken for what the request leaves open, in the reference's words.
@@ -136,10 +136,14 @@ impl Request {
     }
 
     /// Looks up what it leaves open.
-    pub fn resolve(&self, workflows: &Workflows, now: DateTime<Utc>) -> Result<Resolved, RequestError> {
-        let name = self.name()?;
+    pub fn resolve(
+        &self,
+        workflows: &Workflows,
+        now: DateTime<Utc>,
+    ) -> Result<ResolvedRequest, RequestError> {
+        let name = self.task_name()?;
         let mut told = Vec::new();
-        let (from, to) = self.times(now, &mut told)?;
+        let (from, to) = self.read_times(now, &mut told)?;
         if !self.meta.is_empty() && !self.meta_file.is_empty() {
             return Err(RequestError::TwoMetas);
         }
@@ -173,11 +177,11 @@ impl Request {
         let workflow = phase.map_or_else(|| self.workflow.clone(), |phase| phase.workflow.clone());
         let TaskName { topic, job } = name;
         let order = Order { topic, job, workflow, template, from, to, by, meta, meta_file, only: self.only };
-        Ok(Resolved { order, message: told.join(", ") })
+        Ok(ResolvedRequest { order, message: told.join(", ") })
     }
 
     /// The task's name; the job may stand with the topic.
-    fn name(&self) -> Result<TaskName, RequestError> {
+    fn task_name(&self) -> Result<TaskName, RequestError> {
         let mut name = TaskName::parse(&self.task);
         if name.topic.is_empty() {
             return Err(RequestError::NoTask);
@@ -190,7 +194,7 @@ impl Request {
         Ok(name)
     }
 
-    fn times(
+    fn read_times(
         &self,
         now: DateTime<Utc>,
         told: &mut Vec<String>,
@@ -239,7 +243,7 @@ fn check_rows(meta: &Meta) -> Result<(), RequestError> {
             "its {rows} rows would have {bytes} bytes, at most {MAX_ROWS} are allowed: put them into a meta-file"
         )));
     }
-    meta.rows().map(drop).map_err(|err| RequestError::Meta(err.to_string()))
+    meta.zip_rows().map(drop).map_err(|err| RequestError::Meta(err.to_string()))
 }
 
 fn no_template(name: &TaskName, workflows: &Workflows) -> RequestError {

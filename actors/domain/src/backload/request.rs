@@ -133,7 +133,7 @@ impl Meta {
     }
 
     /// The nth row has the nth value of each list.
-    pub(super) fn rows(&self) -> Result<Vec<Row>, LengthError> {
+    pub(super) fn zip_rows(&self) -> Result<Vec<Row>, LengthError> {
         let count = self.row_count();
         let lists = self.0.iter().map(|(key, values)| {
             let list = match values {

@@ -48,7 +48,7 @@ fn request(json: &str) -> Request {
     serde_json::from_str(json).unwrap()
 }
 
-fn resolve(json: &str) -> Result<Resolved, RequestError> {
+fn resolve(json: &str) -> Result<ResolvedRequest, RequestError> {
     request(json).resolve(&workflows(), now())
 }
 
@@ -87,7 +87,8 @@ fn keys_come_in_any_case_null_is_nothing_and_the_last_counts() {
 
 #[test]
 fn what_is_missing_comes_from_the_phase_and_is_told() {
-    let Resolved { order, message } = resolve(r#"{"task":"load","job":"daily","template":"mine"}"#).unwrap();
+    let ResolvedRequest { order, message } =
+        resolve(r#"{"task":"load","job":"daily","template":"mine"}"#).unwrap();
     assert_eq!(message, "no time provided using today, phase found in f.toml, using default day iterator");
     assert_eq!((order.from, order.to), (at("2026-03-02T12:00:00Z"), at("2026-03-02T12:00:00Z")));
     assert_eq!((order.workflow.as_str(), order.template.as_str()), ("f.toml", "?date={yyyy}-{mm}-{dd}"));
@@ -254,7 +255,9 @@ fn a_task_that_is_too_large_is_told_and_never_made() {
         chunk.tasks.iter().map(|(n, task)| (*n, task.info.len())).collect::<Vec<_>>(),
         [(0, 50_000), (2, 50_000)]
     );
-    let [(1, Unmade { time: Some(_), why })] = chunk.unmade.as_slice() else { panic!("{:?}", chunk.unmade) };
+    let [(1, UnmadeTask { time: Some(_), why })] = chunk.unmade.as_slice() else {
+        panic!("{:?}", chunk.unmade)
+    };
     assert!(why.contains("its info would have 25000400000 bytes, at most 1048576"), "{why}");
 }
 

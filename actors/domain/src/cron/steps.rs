@@ -29,12 +29,12 @@ impl Schedule {
         let fields = FIELDS.get(6_usize.checked_sub(parts.len())?..)?; // five parts have none for seconds
         let steps =
             parts.iter().zip(fields).flat_map(|(part, field)| part.split(',').map(move |part| (part, field)));
-        steps.filter_map(|(part, field)| field.told(part, &self.words())).next()
+        steps.filter_map(|(part, field)| field.find_misleading(part, &self.words())).next()
     }
 }
 
 impl StepField {
-    fn told(&self, part: &str, really: &str) -> Option<String> {
+    fn find_misleading(&self, part: &str, really: &str) -> Option<String> {
         let (range, step) = part.split_once('/')?;
         let step: u32 = step.parse().ok()?;
         let bounds =
@@ -46,7 +46,7 @@ impl StepField {
                 "the step of `{part}` is larger than the {size} values of the {} field that it steps through: it fires \
                  {really}; {}",
                 self.what,
-                self.remedy(step)
+                self.remedy_text(step)
             ));
         }
         let (cycle, unit, ..) = self.cycle.filter(|_| self.what != "day of month" && size == self.count)?;
@@ -54,12 +54,12 @@ impl StepField {
         (rest > 0 && rest < step).then(|| {
             format!(
                 "`{part}` starts anew with each {cycle}: its times are {step} and {rest} {unit} apart; {}",
-                self.remedy(step)
+                self.remedy_text(step)
             )
         })
     }
 
-    fn remedy(&self, step: u32) -> String {
+    fn remedy_text(&self, step: u32) -> String {
         match self.cycle {
             Some((_, unit, length, letter)) => {
                 format!("write `@every {}{letter}` for every {step} {unit}", step.saturating_mul(length))
@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    fn told(spec: &str) -> Option<String> {
+    fn find_misleading(spec: &str) -> Option<String> {
         Schedule::parse(spec, Tz::UTC).unwrap().misleading_step(spec)
     }
 
@@ -94,7 +94,7 @@ mod tests {
             ("0,*/90 * * * *", "fires every hour at :00;", "`@every 90m`"),
             ("CRON_TZ=Europe/Berlin */90 * * * *", "fires every hour", "`@every 90m`"),
         ] {
-            let told = told(spec).unwrap_or_else(|| panic!("nothing told of {spec}"));
+            let told = find_misleading(spec).unwrap_or_else(|| panic!("nothing told of {spec}"));
             assert!(told.contains(fires) && told.contains(write), "{spec}: {told}");
         }
     }
@@ -102,11 +102,11 @@ mod tests {
     #[test]
     fn a_step_that_leaves_far_less_at_the_end_is_told() {
         assert_eq!(
-            told("*/45 * * * *").unwrap(),
+            find_misleading("*/45 * * * *").unwrap(),
             "`*/45` starts anew with each hour: its times are 45 and 15 minutes apart; write `@every 45m` for every 45 \
              minutes"
         );
-        assert!(told("0 */18 * * *").unwrap().contains("18 and 6 hours apart"));
+        assert!(find_misleading("0 */18 * * *").unwrap().contains("18 and 6 hours apart"));
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
             "0 3 * * *",
             "*/15 * * * * *",
         ] {
-            assert_eq!(told(spec), None, "{spec}");
+            assert_eq!(find_misleading(spec), None, "{spec}");
         }
     }
 }

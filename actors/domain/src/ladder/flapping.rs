@@ -18,7 +18,7 @@ const REMINDED: i32 = 4;
 
 /// The incident before this one. Stored, so that what comes back soon is known again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Over {
+pub struct EndedIncident {
     /// When it was over.
     pub at: DateTime<Utc>,
     /// How often it came back.
@@ -27,7 +27,7 @@ pub struct Over {
     pub lines: BTreeSet<String>,
 }
 
-impl Over {
+impl EndedIncident {
     pub(super) fn new(incident: &Incident, at: DateTime<Utc>) -> Self {
         Self { at, back: incident.back, lines: incident.lines.keys().cloned().collect() }
     }
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn an_incident_is_recent_for_as_long_as_the_longest_interval() {
-        let over = Over { at: at(100), back: 1, lines: BTreeSet::new() };
+        let over = EndedIncident { at: at(100), back: 1, lines: BTreeSet::new() };
         for (minute, is_recent) in [(99, false), (100, true), (179, true), (180, false)] {
             assert_eq!(over.is_recent(Policy::default(), at(minute)), is_recent, "{minute}");
         }

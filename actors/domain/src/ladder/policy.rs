@@ -48,7 +48,7 @@ impl Policy {
     }
 }
 
-/// In words: `5m to 1h20m, ×2.0 up, ÷2.0 down, over after 1 quiet tick`.
+/// In words: `5m to 1h20m, ×2.0 up, ÷2.0 down, all clear after 1 quiet check`.
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (min, max) = self.usable_bounds();

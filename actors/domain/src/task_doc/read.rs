@@ -110,7 +110,7 @@ impl TaskField {
         (Self::NotBefore, "not_before"),
     ];
 
-    fn of(name: &str) -> Self {
+    fn by_name(name: &str) -> Self {
         let found = Self::NAMES.iter().find(|(_, known)| known.eq_ignore_ascii_case(name));
         found.map_or(Self::Unknown, |(field, _)| *field)
     }
@@ -137,7 +137,11 @@ impl Visitor<'_> for TaskFieldVisitor {
 
     fn visit_str<E>(self, name: &str) -> Result<TaskField, E> {
         // To Go the long s is an s in another case.
-        Ok(if name.contains('ſ') { TaskField::of(&name.replace('ſ', "s")) } else { TaskField::of(name) })
+        Ok(if name.contains('ſ') {
+            TaskField::by_name(&name.replace('ſ', "s"))
+        } else {
+            TaskField::by_name(name)
+        })
     }
 }
 
@@ -190,8 +194,9 @@ fn replace_lone_surrogates(text: &str) -> Option<String> {
         let paired = unit.is_some_and(|unit| unit < 0xdc00)
             && escape.get(6..).and_then(leading_surrogate).is_some_and(|unit| unit >= 0xdc00);
         let length = match unit {
-            Some(_) if paired => 12,
+            Some(_) if paired => 12, // both halves of the pair
             Some(_) => 6,
+            // Past what is escaped, too: it may be a backslash that begins no escape of its own.
             None => 1 + escape[1..].chars().next().map_or(0, char::len_utf8),
         };
         let lone = unit.is_some() && !paired;
