@@ -9,22 +9,22 @@ use crate::task::{Lane, NewTask};
 use crate::task_time::cron_text;
 use crate::template::{Row, expand_meta, render_utc};
 
-/// The times from `from` to `to`, both included; backwards when `to` is earlier.
-///
-/// Never longer than `limit`, so that no request can ask for centuries of hours.
+/// The times from `from` to `to`, both included, at most `limit`; backwards when `to` is earlier.
 pub fn times(from: DateTime<Utc>, to: DateTime<Utc>, by: By, limit: usize) -> Vec<DateTime<Utc>> {
     let range = from.min(to)..=from.max(to);
     let times = (0..).map_while(|n| nth_time(from, to, by, n));
+    // A request may name centuries of hours.
     times.take_while(|time| range.contains(time)).take(limit).collect()
 }
 
-/// The nth time of a range: months count from the start, cut to the last day of theirs.
+/// The nth time of a range; where a month is too short for the day, its last one.
 fn nth_time(from: DateTime<Utc>, to: DateTime<Utc>, by: By, n: i32) -> Option<DateTime<Utc>> {
     let n = if to < from { -n } else { n };
     match by {
         By::Hour => from.checked_add_signed(TimeDelta::hours(n.into())),
         By::Day => from.checked_add_signed(TimeDelta::days(n.into())),
         By::Week => from.checked_add_signed(TimeDelta::weeks(n.into())),
+        // From the start each time: from month to month a 31st would become the 28th for good.
         By::Month if n < 0 => from.checked_sub_months(Months::new(n.unsigned_abs())),
         By::Month => from.checked_add_months(Months::new(n.unsigned_abs())),
     }

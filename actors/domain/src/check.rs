@@ -11,6 +11,7 @@ pub fn check(workflows: &Workflows) -> Vec<Finding> {
         workflows.files().iter().flat_map(|file| file.findings.iter().cloned()).collect();
     let mut first: BTreeMap<String, &Phase> = BTreeMap::new();
     for phase in workflows.phases().filter(|phase| !phase.task.topic.is_empty()) {
+        // Files come by path: the phase of the first one is the one that results are taken for.
         let known = *first.entry(phase.name()).or_insert(phase);
         if known.workflow != phase.workflow {
             findings.push(also_elsewhere(phase, known));

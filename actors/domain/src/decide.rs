@@ -59,6 +59,7 @@ impl Decision {
     #[must_use]
     pub fn moved(&self, uid: Uid) -> Self {
         let mut moved = self.clone();
+        // Its meta and messages don't name it; only these do.
         for task in moved.children.iter_mut().chain(&mut moved.retry) {
             task.parent = Some(uid);
         }
@@ -83,6 +84,7 @@ pub fn meta_files(workflows: &Workflows, task: &Attempt, outcome: &Outcome) -> V
     if outcome.result != TaskResult::Complete || task.cancelled {
         return Vec::new();
     }
+    // Which children start depends on neither the time nor the machine.
     let case = DecisionDraft::new(workflows, task, outcome, DateTime::default(), "");
     case.ready_children().filter_map(|phase| phase.rule.meta_file.clone()).collect()
 }

@@ -50,6 +50,7 @@ impl RetryDelay {
     pub fn delay(self, retry: u32, random: u64) -> TimeDelta {
         match self {
             Self::Default => DEFAULT,
+            // What failed together must not come back together.
             Self::Flat(base) => {
                 base + uniform_share(TimeDelta::milliseconds(base.num_milliseconds() * 2 / 5), random)
             }
@@ -75,6 +76,7 @@ fn parse_wait(text: &str) -> Result<TimeDelta, String> {
 /// A uniform share of `span`, both ends included.
 fn uniform_share(span: TimeDelta, random: u64) -> TimeDelta {
     let millis = span.num_milliseconds().max(0).unsigned_abs();
+    // The upper half of a product of 128 bits: a remainder would prefer short waits.
     let part = (u128::from(random) * (u128::from(millis) + 1)) >> 64;
     TimeDelta::milliseconds(i64::try_from(part).unwrap_or(i64::MAX))
 }

@@ -85,10 +85,10 @@ impl CronFields {
         None
     }
 
-    /// Both day fields restricted: either may match; else the restricted one counts.
     fn fits_date(&self, date: NaiveDate) -> bool {
         let day = has_bit(self.day.bits, date.day());
         let weekday = has_bit(self.weekday.bits, date.weekday().num_days_from_sunday());
+        // As in every cron: `0 0 13 * 5` is each 13th and each Friday, while a star restricts nothing.
         if self.day.any || self.weekday.any { day && weekday } else { day || weekday }
     }
 

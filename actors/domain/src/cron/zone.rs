@@ -32,11 +32,11 @@ fn end_of_gap(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
     Some(change_between(zone, low, high))
 }
 
-/// The first change of the clock after `low`, up to `high`. Where they are far apart it may have been changed there and
-/// back in between; never twice in a day.
+/// The first change of the clock after `low`, up to `high`.
 pub(super) fn first_change(zone: Tz, low: DateTime<Utc>, high: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let old = offset_from_utc(zone, low);
     let mut from = low;
+    // Day by day: over a longer time the clock may have been changed there and back, within a day never.
     while from < high {
         let to = from.checked_add_signed(TimeDelta::days(1)).map_or(high, |day| day.min(high));
         if offset_from_utc(zone, to) != old {
