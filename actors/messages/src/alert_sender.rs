@@ -20,6 +20,51 @@ const RETRY_DELAY: TimeDelta = TimeDelta::seconds(10);
 
 /// Keeps the alerts of one actor, in their order, until they are stored. It outlives that actor's restarts, not the
 /// process.
+///
+/// ```
+/// use actix::{Actor, Context, Handler};
+/// use flowlord_domain::{AlertKind, NewAlert};
+/// use flowlord_kernel::{Environment, Result};
+/// use flowlord_messages::AlertSender;
+/// use flowlord_messages::alerts::RaiseAlerts;
+/// use tokio::sync::mpsc::UnboundedSender;
+///
+/// /// Stands for the database.
+/// struct Stub(UnboundedSender<NewAlert>);
+///
+/// impl Actor for Stub {
+///     type Context = Context<Self>;
+/// }
+///
+/// impl Handler<RaiseAlerts> for Stub {
+///     type Result = Result<()>;
+///
+///     fn handle(&mut self, raised: RaiseAlerts, _: &mut Self::Context) -> Result<()> {
+///         raised.alerts.into_iter().try_for_each(|alert| self.0.send(alert)).expect("somebody listens");
+///         Ok(())
+///     }
+/// }
+///
+/// # actix::System::new().block_on(async {
+/// let environment = Environment::system(std::sync::Arc::new(|actor| panic!("{actor} can't be kept alive")));
+/// let (stored, mut alerts) = tokio::sync::mpsc::unbounded_channel();
+/// let port = environment.port("writer", &Stub(stored).start());
+/// let sender = AlertSender::new(port, &environment);
+/// sender.raise(NewAlert {
+///     kind: AlertKind::Snapshot,
+///     at: environment.clock.now(),
+///     uid: None,
+///     id: String::new(),
+///     topic: "snapshot".to_owned(),
+///     job: String::new(),
+///     workflow: String::new(),
+///     msg: "the backup place is full".to_owned(),
+///     task_time: None,
+///     at_once: None,
+/// });
+/// assert_eq!(alerts.recv().await.expect("it is stored").msg, "the backup place is full");
+/// # });
+/// ```
 #[derive(Debug, Clone)]
 pub struct AlertSender {
     port: Port<RaiseAlerts>,
@@ -37,12 +82,13 @@ impl AlertSender {
 
     /// Has an alert stored: now, or as soon as that works.
     pub fn raise(&self, alert: NewAlert) {
-        let mut waiting = self.waiting();
+        let mut waiting = self.lock_waiting();
         if waiting.len() == MAX_WAITING_ALERTS {
             log::error!("event=alert_dropped reason=too_many_wait msg={:?}", alert.msg);
             return;
         }
         waiting.push_back(alert);
+        // With others it is sent by the task that sends those.
         let first = waiting.len() == 1;
         drop(waiting);
         if first {
@@ -54,11 +100,12 @@ impl AlertSender {
 
     async fn send_all(&self, mut busy: Option<Busy>) {
         loop {
-            let alerts: Vec<_> = self.waiting().iter().cloned().collect();
+            let alerts: Vec<_> = self.lock_waiting().iter().cloned().collect();
             let count = alerts.len();
             match self.port.call(RaiseAlerts { alerts }).await {
                 Ok(()) => {
-                    let mut waiting = self.waiting();
+                    let mut waiting = self.lock_waiting();
+                    // Only those that were sent: others may have come meanwhile.
                     waiting.drain(..count);
                     if waiting.is_empty() {
                         return;
@@ -68,6 +115,7 @@ impl AlertSender {
                     log::warn!("event=alert_not_raised waiting={count} error={err:?}");
                     let clock = &self.environment.clock;
                     let later = clock.sleep_until(clock.now() + RETRY_DELAY);
+                    // A wait is no work: it must hold up neither a stop nor a test's clock.
                     drop(busy.take());
                     busy = later.await.busy;
                 }
@@ -75,7 +123,7 @@ impl AlertSender {
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<NewAlert>> {
+    fn lock_waiting(&self) -> MutexGuard<'_, VecDeque<NewAlert>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

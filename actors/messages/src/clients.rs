@@ -1,4 +1,39 @@
 //! One client per actor: what it may be asked, each on a bounded port.
+//!
+//! ```
+//! use actix::{Actor, Context, Handler};
+//! use flowlord_kernel::{Code, Environment, Result};
+//! use flowlord_messages::clients::DatabaseReader;
+//! use flowlord_messages::leases::NextExpiry;
+//! use flowlord_messages::tasks::{FindTasks, TaskFilter, TaskPage};
+//!
+//! /// Stands for a database without tasks.
+//! struct EmptyDatabase;
+//!
+//! impl Actor for EmptyDatabase {
+//!     type Context = Context<Self>;
+//! }
+//!
+//! impl Handler<FindTasks> for EmptyDatabase {
+//!     type Result = Result<TaskPage>;
+//!
+//!     fn handle(&mut self, _: FindTasks, _: &mut Self::Context) -> Result<TaskPage> {
+//!         Ok(TaskPage::default())
+//!     }
+//! }
+//!
+//! # actix::System::new().block_on(async {
+//! let environment = Environment::system(std::sync::Arc::new(|actor| panic!("{actor} can't be kept alive")));
+//! let port = environment.port::<_, FindTasks>("reader", &EmptyDatabase.start());
+//! let reader = DatabaseReader::unconnected().with(port);
+//! let page = reader.call(FindTasks::newest(TaskFilter::default(), 50)).await?;
+//! assert!(page.tasks.is_empty() && page.next.is_none());
+//!
+//! // In a test the other ports lead nowhere.
+//! assert_eq!(reader.call(NextExpiry).await.unwrap_err().code, Code::Internal);
+//! # Ok::<(), flowlord_kernel::Error>(())
+//! # }).unwrap();
+//! ```
 
 use flowlord_kernel::clients;
 
@@ -81,6 +116,7 @@ clients! {
     }
 
     /// Copies the database and reads its change log, which the writer does between two transactions.
+    // Its calls take as long as the database is large: the usual timeout would cut off large ones.
     pub struct DatabaseCopier {
         copy_database: CopyDatabase | patient,
         read_segment: ReadSegment | patient,
@@ -149,7 +185,7 @@ clients! {
         release: Release,
     }
 
-    /// Submits results.
+    /// Submits the results of tasks.
     pub struct IngestClient {
         submit_results: SubmitResults,
     }
@@ -183,7 +219,7 @@ clients! {
         read_shipping: ReadShipping,
     }
 
-    /// Removes old history.
+    /// Has history removed that is past its retention.
     pub struct RetentionClient {
         remove_old: RemoveOld,
     }

@@ -19,7 +19,7 @@ pub struct NextExpiry;
 /// A topic, or one job of it, that a worker takes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicFilter {
-    /// The topic.
+    /// The topic; `type` on the wire.
     pub topic: String,
     /// Only this job; none means any.
     pub job: Option<String>,
@@ -32,9 +32,9 @@ pub struct WantedLease {
     pub topics: Vec<TopicFilter>,
     /// At most this many tasks.
     pub max: usize,
-    /// The worker's name.
+    /// The worker's name, as it gives it.
     pub worker: String,
-    /// For how long.
+    /// For how long each lease is to last.
     pub lease: TimeDelta,
     /// Random bits from which the secrets of the leases are made.
     pub seed: u64,
@@ -44,7 +44,7 @@ pub struct WantedLease {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<Vec<Granted>>>")]
 pub struct GrantLeases {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
     /// The workers, those that waited longest first.
     pub wanted: Vec<WantedLease>,
@@ -53,11 +53,11 @@ pub struct GrantLeases {
 /// A task handed out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Granted {
-    /// Its lease.
+    /// What the worker proves its right by.
     pub lease: LeaseToken,
     /// When the lease ends.
     pub expires: DateTime<Utc>,
-    /// The attempt.
+    /// The attempt that was handed out.
     pub task: Attempt,
 }
 
@@ -65,9 +65,9 @@ pub struct Granted {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Extended>")]
 pub struct ExtendLease {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
-    /// Which.
+    /// The lease that the worker believes to have.
     pub lease: LeaseToken,
     /// For how long from now; none means as long as was asked for last.
     pub by: Option<TimeDelta>,
@@ -92,9 +92,9 @@ pub struct Extended {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<()>")]
 pub struct ReleaseLease {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
-    /// Which.
+    /// The lease that the worker believes to have.
     pub lease: LeaseToken,
     /// Ready again after this long.
     pub delay: TimeDelta,
@@ -104,7 +104,7 @@ pub struct ReleaseLease {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Reaped>")]
 pub struct ReapLeases {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
     /// A task whose lease ran out this often isn't put back but answered in `exhausted`; releases don't count.
     pub max_deliveries: u32,
@@ -127,11 +127,11 @@ pub struct Reaped {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<()>")]
 pub struct Lease {
-    /// Topics.
+    /// Topics, in the order in which they take turns.
     pub topics: Vec<TopicFilter>,
     /// At most this many.
     pub max: usize,
-    /// The worker's name.
+    /// The worker's name, as it gives it.
     pub worker: String,
     /// For how long each lease lasts.
     pub lease: TimeDelta,
@@ -141,11 +141,11 @@ pub struct Lease {
     pub reply: oneshot::Sender<Result<Vec<Granted>>>,
 }
 
-/// Extends a lease.
+/// Extends a lease, and reports how far the worker is.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Extended>")]
 pub struct Heartbeat {
-    /// Which.
+    /// The lease that the worker believes to have.
     pub lease: LeaseToken,
     /// For how long; none means as long as was asked for last.
     pub by: Option<TimeDelta>,
@@ -159,7 +159,7 @@ pub struct Heartbeat {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<()>")]
 pub struct Release {
-    /// Which.
+    /// The lease that the worker believes to have.
     pub lease: LeaseToken,
     /// Ready again after this long.
     pub delay: TimeDelta,
@@ -171,9 +171,19 @@ pub struct Release {
 pub struct StopLeasing;
 
 /// A lease: the attempt and a secret of this hand-out. Written as `uid-secret`, 14 and 16 hexadecimal digits.
+///
+/// ```
+/// use flowlord_domain::Uid;
+/// use flowlord_messages::LeaseToken;
+///
+/// let lease = LeaseToken { uid: Uid(1_700_000_000_000_000), secret: 0xfeed_beef };
+/// assert_eq!(lease.to_string(), "060a24181e4000-00000000feedbeef");
+/// assert_eq!("060a24181e4000-00000000feedbeef".parse(), Ok(lease));
+/// assert!("060a24181e4000".parse::<LeaseToken>().is_err(), "the secret is missing");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseToken {
-    /// The attempt.
+    /// The attempt that was handed out.
     pub uid: Uid,
     /// 64 random bits, new at each hand-out.
     pub secret: u64,
@@ -195,6 +205,7 @@ impl FromStr for LeaseToken {
 
     fn from_str(text: &str) -> std::result::Result<Self, InvalidLease> {
         let (uid, secret) = text.split_once('-').ok_or(InvalidLease)?;
+        // Digits only: `from_str_radix` would also take a sign.
         if secret.len() != 16 || !secret.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(InvalidLease);
         }

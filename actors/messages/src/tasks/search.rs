@@ -24,23 +24,42 @@ pub enum Texts {
 }
 
 /// Which tasks a list shows. Empty lists don't restrict.
+///
+/// ```
+/// use flowlord_domain::TaskResult;
+/// use flowlord_messages::tasks::{FindTasks, TaskCursor, TaskFilter};
+///
+/// let failed = TaskFilter {
+///     topics: vec!["load".to_owned()],
+///     results: vec![TaskResult::Error, TaskResult::Alert],
+///     ..TaskFilter::default()
+/// };
+/// let first_page = FindTasks::newest(failed, 50);
+/// assert!(!first_page.ascending && first_page.after.is_none());
+///
+/// // Each answer says where the next page begins.
+/// let cursor: TaskCursor = "0600b8a4c3d5e7".parse()?;
+/// let next_page = FindTasks { after: Some(cursor), ..first_page };
+/// # let _ = next_page;
+/// # Ok::<(), flowlord_messages::tasks::InvalidCursor>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskFilter {
     /// Created at or after.
     pub from: Option<DateTime<Utc>>,
-    /// Created before.
+    /// Created before; this instant is left out.
     pub to: Option<DateTime<Utc>>,
-    /// Topics.
+    /// Topics, `type` on the wire.
     pub topics: Vec<String>,
-    /// Jobs.
+    /// Jobs; an empty one stands for none.
     pub jobs: Vec<String>,
-    /// Results.
+    /// Results that they ended with.
     pub results: Vec<TaskResult>,
     /// Also, or only, those without a result.
     pub running: bool,
-    /// States.
+    /// States that they are in.
     pub states: Vec<TaskState>,
-    /// Chain ids.
+    /// Ids of chains.
     pub ids: Vec<String>,
     /// Only dead letters: failed, no retry left, and not run again since.
     pub given_up: bool,
@@ -73,19 +92,19 @@ pub enum TaskSort {
     Created,
     /// When they were handed out.
     Started,
-    /// When they ended.
+    /// When they ended; running ones last.
     Ended,
-    /// The topic.
+    /// The topic, by its bytes.
     Type,
-    /// The job.
+    /// The job, by its bytes.
     Job,
     /// How they ended: complete, warn, error, alert.
     Result,
-    /// The info.
+    /// The beginning of the info.
     Info,
-    /// The meta.
+    /// The beginning of the meta.
     Meta,
-    /// The message.
+    /// The beginning of the worker's message.
     Msg,
     /// How long they waited.
     Queue,
@@ -149,11 +168,11 @@ pub enum TaskCursor {
     Within {
         /// The oldest that the piece holds.
         oldest: Uid,
-        /// The newest.
+        /// The newest that the piece holds.
         newest: Uid,
-        /// Behind this key
+        /// The key of the last task that was shown.
         key: SortKey,
-        /// and this task.
+        /// The id of that task.
         uid: Uid,
     },
 }
@@ -172,6 +191,7 @@ impl fmt::Display for TaskCursor {
                 match key {
                     SortKey::None => f.write_str("n"),
                     SortKey::Number(number) => write!(f, "i{number}"),
+                    // As hex: a text may have dots, which part the fields here, and signs that a URL can't have.
                     SortKey::Text(text) => {
                         f.write_str("t")?;
                         text.bytes().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -186,19 +206,22 @@ impl FromStr for TaskCursor {
     type Err = InvalidCursor;
 
     fn from_str(text: &str) -> std::result::Result<Self, InvalidCursor> {
-        let uid = |text: &str| text.parse::<Uid>().map_err(|_| InvalidCursor);
         let parts: Vec<&str> = text.split('.').collect();
         match parts.as_slice() {
-            [after] => uid(after).map(Self::After),
+            [after] => parse_uid(after).map(Self::After),
             [oldest, newest, last, key] => Ok(Self::Within {
-                oldest: uid(oldest)?,
-                newest: uid(newest)?,
-                uid: uid(last)?,
+                oldest: parse_uid(oldest)?,
+                newest: parse_uid(newest)?,
+                uid: parse_uid(last)?,
                 key: sort_key(key).ok_or(InvalidCursor)?,
             }),
             _ => Err(InvalidCursor),
         }
     }
+}
+
+fn parse_uid(text: &str) -> std::result::Result<Uid, InvalidCursor> {
+    text.parse().map_err(|_| InvalidCursor)
 }
 
 fn sort_key(text: &str) -> Option<SortKey> {
@@ -210,22 +233,25 @@ fn sort_key(text: &str) -> Option<SortKey> {
     }
     let hex = text.strip_prefix('t')?.as_bytes();
     let (pairs, []) = hex.as_chunks::<2>() else { return None };
-    let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
+    let bytes: Option<Vec<u8>> = pairs.iter().map(hex_byte).collect();
     String::from_utf8(bytes?).ok().map(SortKey::Text)
+}
+
+fn hex_byte(digits: &[u8; 2]) -> Option<u8> {
+    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 /// A page of tasks.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<TaskPage>")]
 pub struct FindTasks {
-    /// Which.
+    /// Which tasks, by their fields.
     pub filter: TaskFilter,
     /// And which of them.
     pub search: Search,
-    /// In which order.
+    /// In which order, within the range of creation.
     pub sort: TaskSort,
-    /// The least first.
+    /// Whether the least comes first.
     pub ascending: bool,
     /// Where an earlier page ended.
     pub after: Option<TaskCursor>,
@@ -264,6 +290,7 @@ impl FindTasks {
         loop {
             let page = reader.port().call(self.clone()).await?;
             found.extend(page.tasks);
+            // A page may be short, or empty, although there are more.
             if page.next.is_none() || found.len() >= self.limit {
                 found.truncate(self.limit);
                 return Ok(found);
@@ -273,7 +300,7 @@ impl FindTasks {
     }
 }
 
-/// The answer.
+/// What [`FindTasks`] answers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskPage {
     /// The tasks. Fewer than asked for, even none, where much had to be looked at to find them.
