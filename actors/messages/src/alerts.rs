@@ -12,13 +12,13 @@ use flowlord_kernel::Result;
 /// Which alerts a list shows. Empty lists don't restrict.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AlertFilter {
-    /// Topics.
+    /// Topics, `type` on the wire.
     pub topics: Vec<String>,
-    /// Jobs.
+    /// Jobs; an empty one stands for none.
     pub jobs: Vec<String>,
-    /// Workflow files.
+    /// Workflow files, relative to the workflow root.
     pub workflows: Vec<String>,
-    /// Why.
+    /// Reasons for which they were raised.
     pub kinds: Vec<AlertKind>,
 }
 
@@ -28,9 +28,9 @@ pub struct AlertFilter {
 pub struct ListAlerts {
     /// Raised at or after.
     pub from: DateTime<Utc>,
-    /// Raised before.
+    /// Raised before; this instant is left out.
     pub to: DateTime<Utc>,
-    /// Which.
+    /// Only those that fit.
     pub filter: AlertFilter,
     /// Only what comes after this row.
     pub after: Option<i64>,
@@ -42,7 +42,7 @@ pub struct ListAlerts {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<StoredAlert>>")]
 pub struct AlertsByRow {
-    /// The rows.
+    /// Row ids, in any order.
     pub rows: Vec<i64>,
 }
 
@@ -51,7 +51,7 @@ pub struct AlertsByRow {
 pub struct StoredAlert {
     /// The row id, growing.
     pub row: i64,
-    /// Why.
+    /// The reason for which it was raised.
     pub kind: AlertKind,
     /// When it was raised.
     pub at: DateTime<Utc>,
@@ -59,11 +59,11 @@ pub struct StoredAlert {
     pub uid: Option<Uid>,
     /// The chain; empty for none.
     pub id: String,
-    /// The topic.
+    /// The topic; `type` on the wire.
     pub topic: String,
-    /// The job.
+    /// The job within the topic; empty for none.
     pub job: String,
-    /// The workflow file.
+    /// The workflow file, relative to the workflow root.
     pub workflow: String,
     /// What happened; of a long text the beginning.
     pub msg: String,
@@ -83,11 +83,11 @@ pub struct StoredAlert {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<LadderInput>")]
 pub struct ReadLadder {
-    /// The route.
+    /// The route's name.
     pub route: String,
 }
 
-/// The answer.
+/// What [`ReadLadder`] answers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LadderInput {
     /// The ladder's state as last stored, JSON; none at the first start.
@@ -102,7 +102,7 @@ pub struct LadderInput {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<()>")]
 pub struct RaiseAlerts {
-    /// The alerts.
+    /// All of them are stored, or none.
     pub alerts: Vec<NewAlert>,
 }
 
@@ -110,9 +110,9 @@ pub struct RaiseAlerts {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<()>")]
 pub struct AdvanceLadder {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
-    /// The route.
+    /// The route's name.
     pub route: String,
     /// Its new state, JSON of the ladder's ladder state.
     pub state: String,
@@ -120,7 +120,7 @@ pub struct AdvanceLadder {
     pub told_until: i64,
     /// The incident that this step opened, went on with or closed.
     pub incident: Option<IncidentRecord>,
-    /// What to send.
+    /// Notifications for the outbox; an empty list says nothing to people.
     pub messages: Vec<NewMessage>,
 }
 
@@ -133,7 +133,7 @@ pub struct IncidentRecord {
     pub closed: Option<DateTime<Utc>>,
     /// How many alerts so far.
     pub alerts: u64,
-    /// What happened.
+    /// What this step adds to its history.
     pub step: StepRecord,
 }
 
@@ -144,9 +144,9 @@ pub struct StepRecord {
     pub number: u32,
     /// What: `summary`, `update`, `acknowledged`, `all_clear`.
     pub kind: String,
-    /// The headline.
+    /// The first line of the notification.
     pub headline: String,
-    /// What was new.
+    /// What was new in it, line by line.
     pub details: Vec<String>,
 }
 
@@ -155,10 +155,10 @@ pub struct StepRecord {
 #[rtype(result = "Result<Vec<LadderStatus>>")]
 pub struct LadderStates;
 
-/// One route.
+/// How one route stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LadderStatus {
-    /// The route's name.
+    /// The name of the route.
     pub route: String,
     /// How often it may be told.
     pub policy: Policy,
@@ -174,7 +174,7 @@ pub struct LadderStatus {
     pub steps: u32,
     /// What fails in the open incident, `task:job`.
     pub tasks: Vec<String>,
-    /// Who takes care of it.
+    /// Who acknowledged it; none where nobody did.
     pub acknowledged_by: Option<String>,
 }
 
@@ -185,11 +185,11 @@ pub struct LadderStatus {
 pub struct Acknowledge {
     /// Only in this route; none means all.
     pub route: Option<String>,
-    /// Of which alerts.
+    /// Only alerts that match.
     pub matcher: Matcher,
-    /// Until when.
+    /// When it ends by itself.
     pub until: DateTime<Utc>,
-    /// Who.
+    /// The name of the person who acknowledges.
     pub by: String,
     /// What they say about it.
     pub note: String,
@@ -200,7 +200,7 @@ pub struct Acknowledge {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<()>")]
 pub struct SetRoutes {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
     /// The routes in the order in which they are tried; alerts that none takes are for [`DEFAULT_ROUTE`].
     pub routes: Vec<RouteRule>,
@@ -212,7 +212,7 @@ pub const DEFAULT_ROUTE: &str = "default";
 /// A route and its alerts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteRule {
-    /// Its name.
+    /// The name, as in the configuration.
     pub name: String,
     /// Which alerts it takes.
     pub matcher: Matcher,
@@ -221,11 +221,11 @@ pub struct RouteRule {
 /// What an acknowledgement holds for, in one route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acknowledged {
-    /// The route.
+    /// The route's name.
     pub route: String,
     /// When its open incident was opened; none where people weren't told yet.
     pub opened: Option<DateTime<Utc>>,
-    /// What fails, `task:job`.
+    /// What fails and is acknowledged, `task:job`.
     pub tasks: Vec<String>,
 }
 
@@ -235,7 +235,7 @@ pub struct Acknowledged {
 pub struct ListIncidents {
     /// Not closed before this.
     pub from: DateTime<Utc>,
-    /// Opened before this.
+    /// Opened before; this instant is left out.
     pub to: DateTime<Utc>,
     /// Only what comes after the one of this opening and route.
     pub after: Option<(DateTime<Utc>, String)>,
@@ -246,7 +246,7 @@ pub struct ListIncidents {
 /// An incident as it is remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredIncident {
-    /// The route.
+    /// The route's name.
     pub route: String,
     /// When its first alert was told.
     pub opened: DateTime<Utc>,
@@ -261,13 +261,13 @@ pub struct StoredIncident {
 /// One step of an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncidentStep {
-    /// When.
+    /// When the step was taken.
     pub at: DateTime<Utc>,
     /// What: `summary`, `update`, `acknowledged`, `all_clear`, or `removed` with its route.
     pub kind: String,
-    /// The headline.
+    /// The first line of the notification.
     pub headline: String,
-    /// What was new.
+    /// What was new in it, line by line.
     pub details: Vec<String>,
     /// When Slack took it; none when it didn't yet, or when there was nothing to send.
     pub sent: Option<DateTime<Utc>>,

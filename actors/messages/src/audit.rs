@@ -14,7 +14,7 @@ pub enum Action {
     Backload,
     /// A task is to end.
     Cancel,
-    /// Tasks are made.
+    /// Tasks are created by hand.
     Create,
     /// A message goes to Slack.
     Notify,
@@ -22,7 +22,7 @@ pub enum Action {
     Pause,
     /// Workflow files are read anew, and old history leaves.
     Refresh,
-    /// Tasks run again.
+    /// Finished tasks run again.
     Rerun,
     /// A phase goes on.
     Resume,
@@ -32,12 +32,12 @@ pub enum Action {
     Snapshot,
     /// A token is made or removed.
     Token,
-    /// Anything else.
+    /// A change of no other kind.
     Other,
 }
 
 impl Action {
-    /// All, by name.
+    /// All kinds, in the order of their names.
     pub const ALL: [Self; 13] = [
         Self::Acknowledge,
         Self::Backload,
@@ -74,7 +74,7 @@ impl Action {
         }
     }
 
-    /// Of that name.
+    /// The kind of that name; none where there is no such kind.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.as_str() == name)
@@ -84,7 +84,7 @@ impl Action {
 /// A change that a person made, by a page, the API or a button in Slack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// When.
+    /// When it was made.
     pub at: DateTime<Utc>,
     /// The name of the token, or what else tells who it was; empty where nobody has to say.
     pub who: String,
@@ -100,11 +100,11 @@ pub struct Change {
     pub status: u16,
 }
 
-/// Stores a change.
+/// Adds a change to the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "Result<()>")]
 pub struct RecordChange {
-    /// Which.
+    /// The change, its time included.
     pub change: Change,
 }
 
@@ -112,9 +112,9 @@ pub struct RecordChange {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<ChangePage>")]
 pub struct ListChanges {
-    /// Not before this.
+    /// Made at or after.
     pub from: DateTime<Utc>,
-    /// Before this.
+    /// Made before; this instant is left out.
     pub to: DateTime<Utc>,
     /// Only by these; all where there is none.
     pub who: Vec<String>,
@@ -138,13 +138,13 @@ impl ListChanges {
 /// A change as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredChange {
-    /// Its id, growing.
+    /// Its id; later ones are larger.
     pub id: i64,
-    /// What it is.
+    /// The change, as it was recorded.
     pub change: Change,
 }
 
-/// The answer.
+/// What [`ListChanges`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChangePage {
     /// The changes. Fewer than asked for, even none, where much had to be looked at to find them.

@@ -33,7 +33,8 @@ pub enum BackloadState {
 }
 
 impl BackloadState {
-    /// All, as they are stored: new ones go to the end.
+    /// All, as they are stored.
+    // A row has the place of its state in here: new ones go to the end.
     pub const ALL: [Self; 4] = [Self::Running, Self::Paused, Self::Cancelled, Self::Done];
 
     /// The name on the wire.
@@ -46,12 +47,6 @@ impl BackloadState {
             Self::Done => "done",
         }
     }
-
-    /// Whether it can still go on.
-    #[must_use]
-    pub fn is_unfinished(self) -> bool {
-        matches!(self, Self::Running | Self::Paused)
-    }
 }
 
 /// A backload as stored.
@@ -63,7 +58,7 @@ pub struct StoredBackload {
     pub requested: DateTime<Utc>,
     /// When it last got on, or changed its state.
     pub changed: DateTime<Utc>,
-    /// Where it stands.
+    /// Whether it runs, waits or is over.
     pub state: BackloadState,
     /// JSON of a [`flowlord_domain::backload::Order`].
     pub order: String,
@@ -88,11 +83,11 @@ pub struct StoredBackload {
 /// A task of a backload that could not be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Its number.
+    /// The number of the task in its plan, from 0.
     pub index: usize,
     /// The time that it is about.
     pub time: Option<DateTime<Utc>>,
-    /// Why.
+    /// What keeps it from being created.
     pub why: String,
 }
 
@@ -100,14 +95,14 @@ pub struct Failure {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Arc<Planned>>")]
 pub struct PlanBackload {
-    /// The request.
+    /// As the client sent it.
     pub request: Request,
 }
 
 /// A backload that may be looked at or carried out.
 #[derive(Debug)]
 pub struct Planned {
-    /// Its tasks.
+    /// Its tasks, by their numbers.
     pub plan: Plan,
     /// What was taken for what the request leaves open.
     pub message: String,
@@ -117,7 +112,7 @@ pub struct Planned {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Started>")]
 pub struct ExecuteBackload {
-    /// The plan.
+    /// As [`PlanBackload`] answered it.
     pub planned: Arc<Planned>,
     /// Whether somebody waits for the tasks: then they are stored without regard to how many are queued, and told.
     pub wait: bool,
@@ -126,7 +121,7 @@ pub struct ExecuteBackload {
 /// A backload that was stored and runs.
 #[derive(Debug)]
 pub struct Started {
-    /// Its id.
+    /// The row id of the backload.
     pub id: i64,
     /// What became of its tasks, where somebody waits. Nothing comes when the actor restarts: the backload goes on
     /// nevertheless.
@@ -150,7 +145,7 @@ pub struct Finished {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<StoredBackload>")]
 pub struct ChangeBackload {
-    /// Which.
+    /// The row id of the backload.
     pub id: i64,
     /// Where it is to stand: running, paused or cancelled.
     pub to: BackloadState,
@@ -166,7 +161,7 @@ pub struct StopBackload;
 #[derive(Debug, Message)]
 #[rtype(result = "Result<i64>")]
 pub struct SaveBackload {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
     /// JSON of a [`flowlord_domain::backload::Order`].
     pub order: String,
@@ -184,15 +179,15 @@ pub struct SaveBackload {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<Uid>>")]
 pub struct StoreBackloadChunk {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
-    /// Which.
+    /// The row id of the backload.
     pub id: i64,
-    /// Where it stands.
+    /// The number of the task at which the caller believes it to be.
     pub from: usize,
     /// Where it stands then.
     pub next: usize,
-    /// The tasks.
+    /// The tasks of these numbers that could be made.
     pub tasks: Vec<NewTask>,
     /// How many its `only` left out.
     pub skipped: usize,
@@ -204,9 +199,9 @@ pub struct StoreBackloadChunk {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<StoredBackload>")]
 pub struct SetBackloadState {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
-    /// Which.
+    /// The row id of the backload.
     pub id: i64,
     /// Where it is to stand.
     pub state: BackloadState,
@@ -218,7 +213,7 @@ pub struct SetBackloadState {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<Option<(StoredBackload, Vec<Failure>)>>")]
 pub struct ReadBackload {
-    /// Which.
+    /// The row id of the backload.
     pub id: i64,
 }
 
@@ -238,11 +233,11 @@ pub struct ReadBackloads {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Checked>")]
 pub struct CheckBackload {
-    /// The topic.
+    /// The topic; `type` on the wire.
     pub topic: String,
     /// The job; empty for none.
     pub job: String,
-    /// Which are wanted.
+    /// Which of them the request wants.
     pub only: Only,
     /// Info and meta of the tasks.
     pub tasks: Vec<(String, String)>,
@@ -250,7 +245,7 @@ pub struct CheckBackload {
     pub count_to: usize,
 }
 
-/// The answer.
+/// What [`CheckBackload`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Checked {
     /// Which of the tasks are wanted.

@@ -18,13 +18,13 @@ pub struct LogPoint {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<Tail>")]
 pub struct ReadSegment {
-    /// When.
+    /// The time to note in the segment, UTC.
     pub at: DateTime<Utc>,
     /// Of more changes than this no segment is made.
     pub most: u64,
 }
 
-/// The answer.
+/// What [`ReadSegment`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tail {
     /// The log; none while nothing is recorded.
@@ -48,12 +48,13 @@ pub struct Segment {
     pub at: DateTime<Utc>,
     /// The SHA-256 of its bytes, in hex.
     pub digest: String,
-    /// What is kept.
+    /// The rows, written for the file in the backup.
     pub bytes: Vec<u8>,
 }
 
 impl std::fmt::Debug for Segment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the bytes: they may be megabytes, and are texts of tasks.
         let Self { after, upto, at, bytes, .. } = self;
         write!(f, "Segment {{ {after} to {upto} at {at}, {} bytes }}", bytes.len())
     }
@@ -67,7 +68,7 @@ pub struct ForgetChanges {
     pub chain: u64,
     /// Up to this number.
     pub upto: i64,
-    /// The segment's digest.
+    /// The digest of the segment that holds them.
     pub digest: String,
     /// At most this many.
     pub limit: usize,
@@ -77,7 +78,7 @@ pub struct ForgetChanges {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<()>")]
 pub struct RestartLog {
-    /// Drawn for it.
+    /// Random bits that name the new log.
     pub chain: u64,
 }
 
@@ -86,7 +87,7 @@ pub struct RestartLog {
 #[rtype(result = "Result<Shipping>")]
 pub struct ReadShipping;
 
-/// The answer.
+/// What [`ReadShipping`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shipping {
     /// Whether it is kept up at all.

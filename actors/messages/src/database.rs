@@ -14,14 +14,14 @@ pub struct Close;
 #[rtype(result = "Result<DatabaseFacts>")]
 pub struct ReadDatabase;
 
-/// The answer.
+/// What [`ReadDatabase`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DatabaseFacts {
-    /// Where it is.
+    /// The path of the file.
     pub path: String,
     /// The version of its schema.
     pub schema: u64,
-    /// SQLite's version.
+    /// The version of SQLite, like 3.50.4.
     pub sqlite: String,
     /// Bytes of a page.
     pub page_size: u64,
@@ -39,18 +39,18 @@ pub struct DatabaseFacts {
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "Result<TableSize>")]
 pub struct MeasureTable {
-    /// Which.
+    /// The table's name.
     pub table: String,
     /// As many pages of it and of each of its indexes are looked at.
     pub most_pages: u64,
 }
 
-/// The answer.
+/// What [`MeasureTable`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TableSize {
-    /// Which.
+    /// The table's name.
     pub table: String,
-    /// Its rows.
+    /// How many rows were counted.
     pub rows: u64,
     /// Bytes of its pages.
     pub bytes: u64,

@@ -20,7 +20,7 @@ pub struct ReadWatch {
     pub paused_after: DateTime<Utc>,
 }
 
-/// The answer.
+/// What [`ReadWatch`] answers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct WatchInput {
     /// Deadlines up to this instant were looked at; none before the first look.
@@ -31,7 +31,7 @@ pub struct WatchInput {
     pub unfinished_until: DateTime<Utc>,
     /// Tasks that are at work for long.
     pub running: Vec<Attempt>,
-    /// Pauses of phases.
+    /// Pauses of phases: those that go on, and those that ended of late.
     pub pauses: Vec<Pause>,
 }
 
@@ -60,11 +60,11 @@ pub struct RaiseBreaches {
     pub looked_until: DateTime<Utc>,
     /// Tasks created up to this instant were looked at.
     pub unfinished_until: DateTime<Utc>,
-    /// What was found.
+    /// What was found overdue; each is told once ever.
     pub breaches: Vec<Breach>,
 }
 
-/// Something overdue.
+/// A deadline that was missed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breach {
     /// What names it: one of each is told, ever.

@@ -25,7 +25,7 @@ pub struct TasksDelayed {
     pub due: DateTime<Utc>,
 }
 
-/// Alerts were stored.
+/// Alerts were stored: the escalation policy may have something to tell.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct AlertRaised;
@@ -54,7 +54,7 @@ pub const MAX_NAMED: usize = 200;
 #[rtype(result = "Result<Changes>")]
 pub struct TakeChanges;
 
-/// What changed.
+/// What changed since it was taken last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Attempts that were created or changed; empty when there were too many to name.
@@ -81,11 +81,11 @@ impl Changes {
         if self.unnamed == 0 && (self.tasks.len() < MAX_NAMED || self.tasks.contains(&uid)) {
             self.tasks.insert(uid);
         } else {
-            self.unname(1);
+            self.count_unnamed(1);
         }
     }
 
-    fn unname(&mut self, more: u64) {
+    fn count_unnamed(&mut self, more: u64) {
         let named = u64::try_from(self.tasks.len()).unwrap_or(u64::MAX);
         self.unnamed = self.unnamed.saturating_add(named).saturating_add(more);
         self.tasks.clear();
@@ -93,30 +93,30 @@ impl Changes {
 
     /// An alert was raised.
     pub fn alert(&mut self, row: i64) {
-        name(&mut self.alerts, row, &mut self.overflowed);
+        add_name(&mut self.alerts, row, &mut self.overflowed);
     }
 
     /// A workflow file was loaded, broke or left, or one of its phases was paused or resumed.
     pub fn workflow(&mut self, path: &str) {
         if !self.workflows.contains(path) {
-            name(&mut self.workflows, path.to_owned(), &mut self.overflowed);
+            add_name(&mut self.workflows, path.to_owned(), &mut self.overflowed);
         }
     }
 
     /// A backload got on.
     pub fn backload(&mut self, id: i64) {
-        name(&mut self.backloads, id, &mut self.overflowed);
+        add_name(&mut self.backloads, id, &mut self.overflowed);
     }
 
     /// A file event was recorded.
     pub fn file(&mut self, id: i64) {
-        name(&mut self.files, id, &mut self.overflowed);
+        add_name(&mut self.files, id, &mut self.overflowed);
     }
 
     /// Takes over what another says.
     pub fn add(&mut self, other: Self) {
         if other.unnamed > 0 {
-            self.unname(other.unnamed);
+            self.count_unnamed(other.unnamed);
         }
         other.tasks.into_iter().for_each(|uid| self.task(uid));
         other.alerts.into_iter().for_each(|row| self.alert(row));
@@ -133,14 +133,14 @@ impl Changes {
         self.unnamed > 0 || !self.tasks.is_empty()
     }
 
-    /// Whether nothing did.
+    /// Whether nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-fn name<T: Ord>(names: &mut BTreeSet<T>, one: T, overflowed: &mut bool) {
+fn add_name<T: Ord>(names: &mut BTreeSet<T>, one: T, overflowed: &mut bool) {
     if names.len() < MAX_NAMED {
         names.insert(one);
     } else {

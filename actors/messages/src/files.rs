@@ -13,14 +13,15 @@ use flowlord_kernel::Result;
 /// Who told of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileSource {
-    /// A client.
+    /// A client of the API.
     Api,
-    /// A watched place.
+    /// The scan of a watched place.
     Watch,
 }
 
 impl FileSource {
-    /// All, as they are stored: new ones go to the end.
+    /// All, as they are stored.
+    // A row has the place of one in here: new ones go to the end.
     pub const ALL: [Self; 2] = [Self::Api, Self::Watch];
 
     /// The name on the wire.
@@ -37,7 +38,7 @@ impl FileSource {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Recorded>")]
 pub struct FileArrived {
-    /// The file.
+    /// The file, as it was reported.
     pub file: FileEvent,
     /// Why it starts nothing; empty when it may.
     pub ignored: String,
@@ -57,7 +58,7 @@ pub struct Recorded {
 /// A task that a file started.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StartedTask {
-    /// The task.
+    /// The task, under its final id.
     pub task: NewTask,
     /// It is kept until its phase goes on.
     pub held: bool,
@@ -66,9 +67,9 @@ pub struct StartedTask {
 /// What a file did to a phase that takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PhaseOutcome {
-    /// The phase.
+    /// The phase, by what it is remembered by.
     pub phase: FilePhase,
-    /// What happened.
+    /// Where the file stands in it.
     pub state: MatchState,
     /// The task that it is part of; none while it waits.
     pub uid: Option<Uid>,
@@ -90,7 +91,8 @@ pub enum MatchState {
 }
 
 impl MatchState {
-    /// All, as they are stored: new ones go to the end.
+    /// All, as they are stored.
+    // A row has the place of one in here: new ones go to the end.
     pub const ALL: [Self; 4] = [Self::Started, Self::Waiting, Self::Repeated, Self::Failed];
 
     /// The name on the wire.
@@ -110,9 +112,9 @@ impl MatchState {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<RecordedRow>")]
 pub struct RecordFile {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
-    /// The file.
+    /// The file, as it was reported.
     pub file: FileEvent,
     /// Who told of it.
     pub source: FileSource,
@@ -127,11 +129,11 @@ pub struct RecordFile {
 /// A phase that takes a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewMatch {
-    /// The phase.
+    /// The phase, by what it is remembered by.
     pub phase: FilePhase,
     /// The events of the files that wait for it, as they were when this was decided.
     pub waiting: Vec<i64>,
-    /// What follows.
+    /// What the phase makes of the file.
     pub effect: MatchEffect,
 }
 
@@ -146,9 +148,9 @@ pub enum MatchEffect {
     Waits,
     /// No task can be made; an alert says so.
     Fail {
-        /// Why.
+        /// Why no task can be made.
         why: String,
-        /// The alert.
+        /// The alert that says so.
         alert: Box<NewAlert>,
     },
 }
@@ -186,7 +188,7 @@ pub struct ReadWaiting {
 pub struct WaitingFile {
     /// The row id of its event.
     pub event: i64,
-    /// Its path.
+    /// The path of the file.
     pub path: String,
 }
 
@@ -196,7 +198,7 @@ pub struct WaitingFile {
 pub struct ListFiles {
     /// Recorded at or after.
     pub from: DateTime<Utc>,
-    /// Recorded before.
+    /// Recorded before; this instant is left out.
     pub to: DateTime<Utc>,
     /// Only what comes after the event of this row id.
     pub after: Option<i64>,
@@ -211,7 +213,7 @@ pub struct StoredFileEvent {
     pub id: i64,
     /// When it was recorded.
     pub at: DateTime<Utc>,
-    /// The file.
+    /// The file, as it was reported.
     pub file: FileEvent,
     /// Who told of it.
     pub source: FileSource,
@@ -224,7 +226,7 @@ pub struct StoredFileEvent {
 /// A file seen in a watched place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenFile {
-    /// The place.
+    /// The watched place, as configured.
     pub place: String,
     /// Where it is within.
     pub path: String,
@@ -236,7 +238,7 @@ pub struct SeenFile {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<()>")]
 pub struct SaveSeen {
-    /// The place.
+    /// The watched place, as configured.
     pub place: String,
     /// Paths within it and their versions.
     pub seen: Vec<(String, String)>,
@@ -258,11 +260,11 @@ pub struct KeepPlaces {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<SeenPlace>")]
 pub struct ReadSeen {
-    /// The place.
+    /// The watched place, as configured.
     pub place: String,
 }
 
-/// The answer.
+/// What [`ReadSeen`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeenPlace {
     /// Since when new files start tasks; none before the first look at it was finished.
@@ -276,10 +278,10 @@ pub struct SeenPlace {
 #[rtype(result = "Result<Arc<Vec<WatchedPlace>>>")]
 pub struct WatchedPlaces;
 
-/// A watched place.
+/// How one watched place is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchedPlace {
-    /// Where it is.
+    /// The watched place, as configured.
     pub place: String,
     /// When it was looked at last.
     pub looked_at: Option<DateTime<Utc>>,

@@ -21,7 +21,7 @@ pub struct RemoveHistory {
 /// What [`RemoveHistory`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removed {
-    /// How many tasks.
+    /// How many attempts were removed.
     pub tasks: usize,
     /// How many slots, alerts, messages, file events and the like.
     pub others: usize,

@@ -9,7 +9,7 @@ use flowlord_kernel::Result;
 /// A message to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {
-    /// The route.
+    /// The route's name.
     pub route: String,
     /// What it is: `alert`, `summary`, `all_clear`, `test`.
     pub kind: String,
@@ -23,9 +23,9 @@ pub struct NewMessage {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<i64>")]
 pub struct EnqueueMessage {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
-    /// The message.
+    /// The message; one whose key is known already is not stored again.
     pub message: NewMessage,
 }
 
@@ -33,28 +33,28 @@ pub struct EnqueueMessage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Colour {
-    /// Well again.
+    /// All is well again.
     Green,
-    /// For information.
+    /// For information only.
     Blue,
-    /// Easing.
+    /// An incident is easing.
     Yellow,
-    /// Broken.
+    /// Something is broken.
     Red,
 }
 
 /// A message, apart from how Slack wants it written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payload {
-    /// The headline.
+    /// The first line, also shown in previews.
     pub headline: String,
     /// Lines in the known shape, shown in a fixed-width font.
     pub lines: Vec<String>,
     /// A link to the page for it.
     pub link: Option<String>,
-    /// What comes next.
+    /// A line in small print: what comes next.
     pub footer: String,
-    /// Its colour.
+    /// The colour of the bar beside it.
     pub colour: Colour,
     /// The incident that it tells of; none for what stands alone, like a test or an alert told at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,9 +68,9 @@ pub struct IncidentRef {
     pub opened: DateTime<Utc>,
     /// Which step of it this is, from 1.
     pub step: u32,
-    /// Where it goes.
+    /// Whether it grows, eases or is over.
     pub stage: Stage,
-    /// Who acknowledged it.
+    /// Who acknowledged it; none where nobody did.
     #[serde(default)]
     pub acknowledged_by: Option<String>,
     /// Lines for the thread: what is new in this step.
@@ -91,13 +91,13 @@ pub struct IncidentRef {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// More and more.
+    /// It grows: notifications come more seldom.
     Escalating,
-    /// As before.
+    /// It goes on as before.
     Steady,
     /// Less, or no more news.
     Easing,
-    /// Over.
+    /// It is over.
     Clear,
 }
 
@@ -110,9 +110,9 @@ pub struct StopNotifying;
 #[derive(Clone, Message)]
 #[rtype(result = "Result<()>")]
 pub struct SlackCall {
-    /// The header `X-Slack-Request-Timestamp`.
+    /// The header `X-Slack-Request-Timestamp`, in seconds since 1970.
     pub timestamp: String,
-    /// The header `X-Slack-Signature`.
+    /// The header `X-Slack-Signature`, an HMAC of timestamp and body.
     pub signature: String,
     /// The body, as it came: that is what is signed.
     pub body: String,
@@ -120,6 +120,7 @@ pub struct SlackCall {
 
 impl std::fmt::Debug for SlackCall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Its body has secrets: the address to answer at, and a token.
         f.write_str("SlackCall")
     }
 }
@@ -133,25 +134,25 @@ pub struct StopButtons;
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<Fate>")]
 pub struct AwaitMessage {
-    /// The outbox row.
+    /// The outbox row's id.
     pub id: i64,
 }
 
-/// The answer.
+/// What [`AwaitMessage`] answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
-    /// Slack took it.
+    /// Slack has taken it.
     Arrived,
     /// Slack refused it, or can't be reached. It comes again.
     Refused {
-        /// What Slack said.
+        /// Why nobody knows, for people.
         error: String,
         /// When it is tried again.
         retry_at: DateTime<Utc>,
     },
     /// Nobody knows. It comes again, and says so.
     Unknown {
-        /// Why.
+        /// Why nobody knows, for people.
         error: String,
         /// When it is tried again.
         retry_at: DateTime<Utc>,
@@ -182,9 +183,9 @@ pub struct ReadOutages;
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<SlackThread>>")]
 pub struct ReadThreads {
-    /// The incident's route.
+    /// The route of the incident.
     pub route: String,
-    /// When it opened.
+    /// When the incident was opened.
     pub opened: DateTime<Utc>,
 }
 
@@ -192,16 +193,16 @@ pub struct ReadThreads {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Option<MessageFate>>")]
 pub struct ReadMessage {
-    /// The outbox row.
+    /// The outbox row's id.
     pub id: i64,
 }
 
-/// The answer.
+/// What [`ReadMessage`] answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageFate {
     /// When Slack took it.
     pub sent: Option<DateTime<Utc>>,
-    /// Attempts so far.
+    /// How often it was tried so far.
     pub attempts: u32,
     /// What Slack said last.
     pub error: Option<String>,
@@ -222,15 +223,15 @@ pub struct OutboxRow {
     pub id: i64,
     /// When it was put there.
     pub at: DateTime<Utc>,
-    /// The route.
+    /// The route's name.
     pub route: String,
-    /// What it is.
+    /// What it is: `alert`, `summary`, `all_clear`, `test`.
     pub kind: String,
-    /// JSON of [`crate::outbox::Payload`].
+    /// The payload, JSON of [`crate::outbox::Payload`].
     pub payload: String,
-    /// Attempts so far.
+    /// How often it was tried so far.
     pub attempts: u32,
-    /// Not before.
+    /// It isn't sent before; none means at once.
     pub retry_at: Option<DateTime<Utc>>,
     /// Whether an earlier attempt may have arrived.
     pub uncertain: bool,
@@ -239,20 +240,20 @@ pub struct OutboxRow {
 /// What became of an attempt to send a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
-    /// Slack took it.
+    /// Slack has taken it.
     Sent,
     /// Nothing was sent, and nothing will be: there is no message to change, or no way to anybody.
     Skipped,
     /// Slack refused it, or could not be reached: surely not delivered.
     Refused {
-        /// Why.
+        /// What went wrong, for people.
         error: String,
         /// When to try again.
         retry_at: DateTime<Utc>,
     },
     /// Nobody knows: sent, and no answer came.
     Unknown {
-        /// Why.
+        /// What went wrong, for people.
         error: String,
         /// When to try again.
         retry_at: DateTime<Utc>,
@@ -263,9 +264,9 @@ pub enum Delivery {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<()>")]
 pub struct MarkNotified {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
-    /// The outbox row.
+    /// The outbox row's id.
     pub id: i64,
     /// What became of it.
     pub delivery: Delivery,
@@ -278,7 +279,7 @@ pub struct MarkNotified {
 /// How the way of a route stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteWay {
-    /// The route.
+    /// The route's name.
     pub route: String,
     /// Since when it fails; none where it works.
     pub outage: Option<Outage>,
@@ -289,7 +290,7 @@ pub struct RouteWay {
 pub struct Outage {
     /// When it failed first.
     pub since: DateTime<Utc>,
-    /// How often since.
+    /// How often it failed since then.
     pub failures: u32,
     /// It isn't tried before this.
     pub retry_at: DateTime<Utc>,
@@ -298,13 +299,13 @@ pub struct Outage {
 /// The one message of an incident, by the way of one route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlackThread {
-    /// The incident's route.
+    /// The route of the incident.
     pub route: String,
     /// When the incident opened.
     pub opened: DateTime<Utc>,
     /// The route by whose way it was sent: another where the first was down.
     pub via: String,
-    /// The channel's id.
+    /// The channel's id in Slack.
     pub channel: String,
     /// The message's id there.
     pub ts: String,

@@ -14,7 +14,7 @@ use flowlord_kernel::Result;
 /// By which right a result is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// Under a lease.
+    /// Under the lease that its worker holds.
     Lease(LeaseToken),
     /// As a done task in Task JSON, without one.
     Task(Uid),
@@ -38,7 +38,7 @@ impl Claim {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<Result<Applied>>>")]
 pub struct ApplyOutcomes {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
     /// What was decided for each.
     pub outcomes: Vec<(Claim, Decision)>,

@@ -12,7 +12,7 @@ use flowlord_kernel::Result;
 #[rtype(result = "Result<ScheduleInput>")]
 pub struct ReadSchedule;
 
-/// The answer.
+/// What [`ReadSchedule`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ScheduleInput {
     /// The last recorded slot of each phase, started or missed.
@@ -33,11 +33,11 @@ pub struct ReadPaused;
 /// A phase that starts nothing new.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PausedPhase {
-    /// The workflow file.
+    /// The workflow file, relative to the workflow root.
     pub workflow: String,
-    /// `topic` or `topic:job`.
+    /// The phase's name: `topic` or `topic:job`.
     pub task: String,
-    /// Since when.
+    /// When it was paused.
     pub since: DateTime<Utc>,
 }
 
@@ -47,7 +47,7 @@ pub struct PausedPhase {
 pub struct LastSlots {
     /// Scheduled at or after.
     pub from: DateTime<Utc>,
-    /// Scheduled before.
+    /// Scheduled before; this instant is left out.
     pub to: DateTime<Utc>,
 }
 
@@ -63,22 +63,22 @@ pub struct LastSlot {
 /// A phase's slot: starts at most once, ever.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SlotKey {
-    /// The workflow file.
+    /// The workflow file, relative to the workflow root.
     pub workflow: String,
-    /// `topic` or `topic:job`.
+    /// The phase's name: `topic` or `topic:job`.
     pub task: String,
-    /// The scheduled time.
+    /// The scheduled time, UTC.
     pub at: DateTime<Utc>,
 }
 
 /// A cron of a phase.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CronKey {
-    /// The workflow file.
+    /// The workflow file, relative to the workflow root.
     pub workflow: String,
-    /// `topic` or `topic:job`.
+    /// The phase's name: `topic` or `topic:job`.
     pub task: String,
-    /// The cron expression.
+    /// The cron expression, as written in the rule.
     pub cron: String,
 }
 
@@ -100,7 +100,7 @@ pub struct RecordMissed {
     pub slots: Vec<SlotKey>,
     /// Alerts that go with them; none is raised where all slots were recorded before.
     pub alerts: Vec<NewAlert>,
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
 }
 
@@ -108,11 +108,11 @@ pub struct RecordMissed {
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "Result<Option<DateTime<Utc>>>")]
 pub struct SetPaused {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
-    /// The workflow file.
+    /// The workflow file, relative to the workflow root.
     pub workflow: String,
-    /// `topic` or `topic:job`.
+    /// The phase's name: `topic` or `topic:job`.
     pub task: String,
     /// Whether it is to be paused.
     pub paused: bool,
@@ -149,7 +149,7 @@ pub struct ReadSlots {
     pub phases: Vec<(String, String)>,
     /// Scheduled at or after.
     pub from: DateTime<Utc>,
-    /// Scheduled before.
+    /// Scheduled before; this instant is left out.
     pub to: DateTime<Utc>,
     /// Of each slot as many tasks are named.
     pub named: usize,
@@ -158,7 +158,7 @@ pub struct ReadSlots {
 /// One phase, in the order asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PhaseSlots {
-    /// Its slots.
+    /// Its slots, newest first.
     pub slots: Vec<SlotOutcome>,
     /// Its crons, and since when each counts.
     pub crons: Vec<(String, DateTime<Utc>)>,
@@ -169,7 +169,7 @@ pub struct PhaseSlots {
 /// A slot and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotOutcome {
-    /// Its time.
+    /// The scheduled time, UTC.
     pub at: DateTime<Utc>,
     /// Its first task; none when it started none.
     pub started: Option<Uid>,
@@ -177,7 +177,7 @@ pub struct SlotOutcome {
     pub tasks: Option<u64>,
     /// How those of them ended that were looked at: each counts once, by its last attempt.
     pub counts: Counts,
-    /// The first ones.
+    /// Its first tasks, as many as were asked for.
     pub named: Vec<Uid>,
 }
 
@@ -186,14 +186,14 @@ pub struct SlotOutcome {
 #[rtype(result = "Result<Vec<PhaseTimes>>")]
 pub struct NextRuns;
 
-/// One scheduled phase.
+/// When one cron of a phase fires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PhaseTimes {
-    /// The workflow file.
+    /// The workflow file, relative to the workflow root.
     pub workflow: String,
-    /// `topic` or `topic:job`.
+    /// The phase's name: `topic` or `topic:job`.
     pub task: String,
-    /// The cron expression.
+    /// The cron expression, as written in the rule.
     pub cron: String,
     /// The next slot; none while the phase is paused.
     pub next: Option<DateTime<Utc>>,
@@ -206,9 +206,9 @@ pub struct PhaseTimes {
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "Result<Option<DateTime<Utc>>>")]
 pub struct PausePhase {
-    /// The workflow file.
+    /// The workflow file, relative to the workflow root.
     pub workflow: String,
-    /// `topic` or `topic:job`.
+    /// The phase's name: `topic` or `topic:job`.
     pub task: String,
     /// Whether it is to be paused.
     pub paused: bool,

@@ -13,15 +13,15 @@ pub const MAX_SILENCES: usize = 1_000;
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Silence>")]
 pub struct AddSilence {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
-    /// Which alerts.
+    /// Which alerts it keeps from being told.
     pub matcher: Matcher,
-    /// Until when.
+    /// When it ends by itself.
     pub until: DateTime<Utc>,
-    /// Who.
+    /// The name of the person who asks for it.
     pub by: String,
-    /// Why.
+    /// Why they aren't to be told, for other people.
     pub reason: String,
 }
 
@@ -29,9 +29,9 @@ pub struct AddSilence {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<Silence>")]
 pub struct RemoveSilence {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
-    /// Which.
+    /// The id of the silence.
     pub id: i64,
 }
 
@@ -47,19 +47,19 @@ pub struct ListSilences {
     pub limit: usize,
 }
 
-/// A silence.
+/// A silence as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Silence {
-    /// Its id, growing.
+    /// Its id; later ones are larger.
     pub id: i64,
-    /// Since when.
+    /// When it begins to hold.
     pub from: DateTime<Utc>,
-    /// Until when.
+    /// When it ends, or was ended.
     pub until: DateTime<Utc>,
-    /// Which alerts.
+    /// Which alerts it keeps from being told.
     pub matcher: Matcher,
-    /// Who.
+    /// The name of the person who asked for it.
     pub by: String,
-    /// Why.
+    /// Why they aren't to be told, for other people.
     pub reason: String,
 }

@@ -21,9 +21,9 @@ pub struct CopyDatabase {
 /// A copy that was opened and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copied {
-    /// Where it is.
+    /// The file that was made.
     pub path: PathBuf,
-    /// Its size, bytes.
+    /// The size of the file in bytes.
     pub bytes: u64,
     /// Up to where it holds the log of changes; none where none is kept.
     pub log: Option<LogPoint>,
@@ -42,14 +42,14 @@ pub struct TakeSnapshot {
 #[rtype(result = "()")]
 pub struct BackUp;
 
-/// A snapshot.
+/// A snapshot as it is in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// Where it is: a file, or an object of a store.
     pub location: String,
     /// When it was begun: it holds what was answered before.
     pub at: DateTime<Utc>,
-    /// Its size, bytes.
+    /// The size of the file in bytes.
     pub bytes: u64,
     /// Whether it was read back from where it is, and found to be what was checked.
     pub verified: bool,
@@ -60,7 +60,7 @@ pub struct Snapshot {
 #[rtype(result = "Result<Snapshots>")]
 pub struct ListSnapshots;
 
-/// The answer.
+/// What [`ListSnapshots`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshots {
     /// Those that are there.
@@ -76,7 +76,7 @@ pub struct Snapshots {
 #[rtype(result = "Result<BackupState>")]
 pub struct ReadBackup;
 
-/// The answer.
+/// What [`ReadBackup`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BackupState {
     /// Where snapshots go; none when there is no backup place.

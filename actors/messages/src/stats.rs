@@ -17,7 +17,7 @@ pub struct DayStats {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<Vec<DayMarks>>")]
 pub struct ReadDays {
-    /// The first day.
+    /// The first UTC day.
     pub from: NaiveDate,
     /// The day after the last one.
     pub to: NaiveDate,
@@ -31,33 +31,33 @@ impl ReadDays {
 /// What a day has, by UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DayMarks {
-    /// The day.
+    /// The UTC day.
     pub day: NaiveDate,
-    /// Tasks were created.
+    /// Whether tasks were created.
     pub tasks: bool,
-    /// Alerts were raised.
+    /// Whether alerts were raised.
     pub alerts: bool,
-    /// Files were heard of.
+    /// Whether files were reported.
     pub files: bool,
 }
 
 /// Counts by how things ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// All attempts created.
+    /// All attempts that were created.
     pub total: u64,
-    /// Ended `complete`.
+    /// Attempts that ended `complete`.
     pub complete: u64,
-    /// Ended `error`.
+    /// Attempts that ended `error`.
     pub error: u64,
-    /// Ended `alert`.
+    /// Attempts that ended `alert`.
     pub alert: u64,
-    /// Ended `warn`.
+    /// Attempts that ended `warn`.
     pub warn: u64,
 }
 
 impl Counts {
-    /// Both together.
+    /// The sum of both, field by field.
     #[must_use]
     pub fn plus(self, other: &Self) -> Self {
         Self {
@@ -83,16 +83,16 @@ pub struct Stats {
     pub rows: Vec<StatsRow>,
 }
 
-/// One row.
+/// One hour of one topic and job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatsRow {
     /// The hour of the day, 0 to 23.
     pub hour: u8,
-    /// The topic.
+    /// The topic; `type` on the wire.
     pub topic: String,
     /// The job; empty for none.
     pub job: String,
-    /// How many.
+    /// How its attempts ended.
     pub counts: Counts,
     /// Run time of those that ended, milliseconds, all together.
     pub run_millis: u64,
@@ -103,7 +103,7 @@ pub struct StatsRow {
 #[rtype(result = "Result<Backlog>")]
 pub struct ReadBacklog;
 
-/// The answer.
+/// What [`ReadBacklog`] answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// Ready tasks per topic, and since when the oldest is ready.
@@ -125,7 +125,7 @@ pub const MAX_HOURS: usize = 50_000;
 pub struct ReadHours {
     /// Topic and job of each.
     pub queues: Vec<(String, String)>,
-    /// The first hour.
+    /// The first hour, UTC.
     pub from: DateTime<Utc>,
     /// The hours end before.
     pub to: DateTime<Utc>,

@@ -13,13 +13,13 @@ pub type TokenHash = [u8; 32];
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "Result<()>")]
 pub struct AddToken {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
-    /// Whose it is.
+    /// The name of its holder; no two tokens share one.
     pub name: String,
     /// What it is good for.
     pub role: Role,
-    /// Its hash.
+    /// The hash of the token.
     pub hash: TokenHash,
 }
 
@@ -27,7 +27,7 @@ pub struct AddToken {
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "Result<()>")]
 pub struct RemoveToken {
-    /// Which.
+    /// The name of its holder.
     pub name: String,
 }
 
@@ -39,11 +39,11 @@ pub struct ReadTokens;
 /// A token as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredToken {
-    /// Whose it is.
+    /// The name of its holder.
     pub name: String,
     /// What it is good for.
     pub role: Role,
-    /// Its hash.
+    /// The hash of the token.
     pub hash: TokenHash,
     /// When it was added.
     pub created: DateTime<Utc>,

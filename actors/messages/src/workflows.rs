@@ -40,7 +40,7 @@ pub struct WorkflowRecord {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<()>")]
 pub struct SaveWorkflows {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
     /// New and changed files.
     pub changed: Vec<WorkflowRecord>,
@@ -58,11 +58,11 @@ pub struct Reload;
 /// What a look found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reloaded {
-    /// New files.
+    /// Paths of new files.
     pub added: Vec<String>,
     /// Files whose content changed.
     pub changed: Vec<String>,
-    /// Files that left.
+    /// Paths of files that left.
     pub removed: Vec<String>,
     /// Files that don't load, with why; their last good version stays.
     pub broken: Vec<Finding>,
@@ -73,10 +73,10 @@ pub struct Reloaded {
 #[rtype(result = "Result<Current>")]
 pub struct CurrentWorkflows;
 
-/// The answer.
+/// What [`CurrentWorkflows`] answers.
 #[derive(Debug, Clone)]
 pub struct Current {
-    /// The workflows.
+    /// The last good version of each file.
     pub workflows: Arc<Workflows>,
     /// When the files were looked at last.
     pub looked_at: DateTime<Utc>,
@@ -88,7 +88,7 @@ pub struct Current {
 
 /// Reads the rows of a phase's `meta-file`: JSON lines or CSV with a header, also gzipped and by glob.
 ///
-/// Refused with `invalid` when it can't be had or read; the text says what to change.
+/// Refused with `invalid_request` when it can't be had or read; the text says what to change.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "Result<Arc<Vec<Row>>>")]
 pub struct MetaRows {

@@ -20,7 +20,7 @@ pub use self::search::{
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<Option<Attempt>>>")]
 pub struct AttemptsById {
-    /// The ids.
+    /// The ids; an unknown one is answered by none.
     pub uids: Vec<Uid>,
 }
 
@@ -39,7 +39,7 @@ pub enum Known {
     Created(Uid),
     /// It was created elsewhere, and recorded with its result before.
     Recorded,
-    /// Nothing.
+    /// Nothing: it may be recorded.
     Unknown,
 }
 
@@ -47,7 +47,7 @@ pub enum Known {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<Attempt>>")]
 pub struct Chain {
-    /// The chain's id.
+    /// The chain's id, which all its attempts have.
     pub id: String,
 }
 
@@ -55,16 +55,16 @@ pub struct Chain {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Beginning>")]
 pub struct ChainBeginning {
-    /// The chain's id.
+    /// The chain's id, which all its attempts have.
     pub id: String,
     /// At most this many.
     pub limit: usize,
 }
 
-/// The answer.
+/// What [`ChainBeginning`] answers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Beginning {
-    /// The attempts.
+    /// The first attempts, oldest first.
     pub attempts: Vec<Attempt>,
     /// How many the chain has after them.
     pub more: usize,
@@ -74,14 +74,14 @@ pub struct Beginning {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Vec<Option<Uid>>>")]
 pub struct LaterAttempts {
-    /// The attempts.
+    /// The ids of the attempts, in the order of the answer.
     pub uids: Vec<Uid>,
 }
 
 /// A request that may come twice and counts once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
-    /// The client's key.
+    /// The `Idempotency-Key` of the client.
     pub key: String,
     /// A digest of the request, to tell a repetition from a mistake.
     pub digest: u64,
@@ -91,9 +91,9 @@ pub struct IdempotencyKey {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Created>")]
 pub struct CreateTasks {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
-    /// The tasks.
+    /// The tasks, each complete but for a free id.
     pub tasks: Vec<NewTask>,
     /// The slot that they are for: refused with `slot_taken` when it was started before.
     pub slot: Option<SlotKey>,
@@ -117,7 +117,7 @@ pub struct Created {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Vec<Result<Uid>>>")]
 pub struct RerunTasks {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
     /// The new attempts; `parent` is the one that runs again.
     pub tasks: Vec<NewTask>,
@@ -128,9 +128,9 @@ pub struct RerunTasks {
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "Result<()>")]
 pub struct CancelTask {
-    /// When.
+    /// The sender's time, UTC: SQL reads no clock.
     pub now: DateTime<Utc>,
-    /// Which.
+    /// The attempt to cancel.
     pub uid: Uid,
     /// What is said of it.
     pub msg: String,
