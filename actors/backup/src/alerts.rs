@@ -44,7 +44,6 @@ impl RaisedAlerts {
     }
 }
 
-/// An alert about the backup.
 pub(crate) fn snapshot_alert(msg: String, now: DateTime<Utc>) -> NewAlert {
     NewAlert {
         kind: AlertKind::Snapshot,

@@ -42,28 +42,22 @@ const RETRY_DELAY: TimeDelta = TimeDelta::minutes(10);
 /// How many snapshots may wait to be taken.
 const MAX_WAITING: usize = 16;
 
-/// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// A folder of this machine, for copies on their way to a place elsewhere.
     pub spool: PathBuf,
-    /// How often one is taken; none for only when asked.
     pub every: Option<TimeDelta>,
-    /// How many are kept.
     pub keep: usize,
     /// The log of changes that a snapshot is wanted for; none while none is kept.
     pub chain: Option<u64>,
 }
 
-/// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// Clock, ids and supervision.
     pub kit: ActorKit,
     pub copier: DatabaseCopier,
     /// Keeps alerts until they are stored.
     pub alert_sender: AlertSender,
-    /// Live views of the snapshots.
     pub changed: LatePort<SnapshotsChanged>,
 }
 
@@ -77,7 +71,6 @@ struct SnapshotRun {
     replies: Vec<SnapshotReply>,
 }
 
-/// Takes snapshots, one at a time.
 #[derive(Debug)]
 pub struct Backup {
     config: Config,
@@ -96,8 +89,6 @@ pub struct Backup {
 }
 
 impl Backup {
-    /// Starts it in `arbiter`.
-    #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, place: Place, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
@@ -160,7 +151,6 @@ impl Backup {
         }
     }
 
-    /// Takes the first snapshot that waits.
     fn begin_run(&mut self, ctx: &mut Context<Self>) {
         let Some(run) = self.runs.front() else { return };
         let (at, to) = (self.now(), run.to.clone());
@@ -213,7 +203,6 @@ impl Backup {
         });
     }
 
-    /// Notes what became of a snapshot in the usual place.
     fn note_usual(&mut self, taken: &Result<Snapshot>, at: DateTime<Utc>, ctx: &mut Context<Self>) {
         self.deps.changed.hint(SnapshotsChanged);
         if let Ok(snapshot) = taken {

@@ -26,10 +26,8 @@ const MAX_RECEIPT_BYTES: u64 = 64 * 1024;
 /// Why a snapshot can't be kept or had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlaceError {
-    /// The place says no.
     #[error(transparent)]
     Store(#[from] flowlord_storage::Error),
-    /// What is there isn't what was sent.
     #[error("{at} differs from what was sent there ({found} instead of {sent}): check the store")]
     Differs { at: String, found: String, sent: String },
 }
@@ -49,7 +47,6 @@ pub struct Receipt {
     pub log: Option<LogReceipt>,
 }
 
-/// A point of a log of changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogReceipt {
     /// Which log, in hex.
@@ -64,7 +61,6 @@ impl LogReceipt {
     }
 
     /// The point; none where the receipt was written by something else.
-    #[must_use]
     pub fn point(&self) -> Option<LogPoint> {
         Some(LogPoint { chain: u64::from_str_radix(&self.chain, 16).ok()?, position: self.position })
     }
@@ -76,18 +72,14 @@ impl Receipt {
     }
 }
 
-/// A snapshot that is in a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     pub name: String,
-    /// When it was begun.
     pub at: DateTime<Utc>,
     pub bytes: u64,
-    /// Whether its receipt is there.
     pub verified: bool,
 }
 
-/// A folder of snapshots.
 #[derive(Debug, Clone)]
 pub struct Place {
     pub(crate) store: Store,
@@ -95,35 +87,24 @@ pub struct Place {
 
 impl Place {
     /// The folder at `location`. Nothing is asked of it yet.
-    ///
-    /// # Errors
-    /// When the configuration of the store can't be used.
     pub fn open(location: &Location, stores: &Stores) -> flowlord_storage::Result<Self> {
         Ok(Self { store: stores.open(location)? })
     }
 
-    /// The name of a snapshot begun at `at`.
-    #[must_use]
     pub fn name(at: DateTime<Utc>) -> String {
         at.format(NAME_FORMAT).to_string()
     }
 
-    /// How people name one of its files.
-    #[must_use]
     pub fn location(&self, name: &str) -> String {
         self.store.location().join(name).map_or_else(|_| name.to_owned(), |at| at.to_string())
     }
 
     /// The file itself, where the place is on this machine.
-    #[must_use]
     pub fn local(&self, name: &str) -> Option<PathBuf> {
         self.store.location().as_local().map(|folder| folder.join(name))
     }
 
     /// The snapshots that are there, newest first; other files don't count. None in a place that isn't there.
-    ///
-    /// # Errors
-    /// When the place can't be read.
     pub async fn list(&self) -> Result<Vec<Found>> {
         let files = self.store.list_level("", MOST_OBJECTS).await?.files;
         let receipts: std::collections::BTreeSet<_> =
@@ -137,17 +118,12 @@ impl Place {
         Ok(found)
     }
 
-    /// A snapshot in the form of messages.
-    #[must_use]
     pub fn told(&self, found: &Found) -> Snapshot {
         let location = self.location(&found.name);
         Snapshot { location, at: found.at, bytes: found.bytes, verified: found.verified }
     }
 
     /// [`Place::send`] and [`Place::confirm`].
-    ///
-    /// # Errors
-    /// As they.
     pub async fn keep_file(
         &self,
         name: &str,
@@ -160,9 +136,6 @@ impl Place {
     }
 
     /// Sends the whole, checked snapshot in `file`, unless it is made in its place already. It doesn't count yet.
-    ///
-    /// # Errors
-    /// When the file can't be read, or can't be sent.
     pub async fn send(
         &self,
         name: &str,
@@ -178,9 +151,6 @@ impl Place {
     }
 
     /// Reads back what was sent and writes its receipt.
-    ///
-    /// # Errors
-    /// When it can't be read, or isn't the same; it is removed then.
     pub async fn confirm(&self, name: &str, receipt: &Receipt) -> Result<Found> {
         if let Err(err) = self.compare_stored(name, receipt).await {
             if matches!(err, PlaceError::Differs { .. }) {
@@ -194,9 +164,6 @@ impl Place {
     }
 
     /// What was checked when a snapshot was sent; none where there is no receipt.
-    ///
-    /// # Errors
-    /// When it can't be read.
     pub async fn receipt(&self, name: &str) -> Result<Option<Receipt>> {
         match self.store.get(&receipt_name(name), MAX_RECEIPT_BYTES).await {
             Ok(content) => Ok(serde_json::from_slice(&content.bytes).ok()),
@@ -206,9 +173,6 @@ impl Place {
     }
 
     /// Copies a snapshot into `to` and compares it with its receipt, where it has one.
-    ///
-    /// # Errors
-    /// When it can't be had, or isn't what was sent.
     pub async fn fetch(&self, name: &str, to: &Path) -> Result<()> {
         self.store.get_file(name, to).await?;
         let Some(receipt) = self.receipt(name).await? else { return Ok(()) };
@@ -217,9 +181,6 @@ impl Place {
     }
 
     /// Reads a snapshot through and compares it with its receipt, where it has one.
-    ///
-    /// # Errors
-    /// When it can't be read, or isn't what was sent.
     pub async fn verify(&self, name: &str) -> Result<()> {
         match self.receipt(name).await? {
             Some(receipt) => self.compare_stored(name, &receipt).await,
@@ -229,9 +190,6 @@ impl Place {
 
     /// Removes all but the newest; the newest stays whatever is asked, and so does what is no snapshot. Answers when
     /// the oldest one was begun that stays.
-    ///
-    /// # Errors
-    /// When one can't be removed; the next time does it then.
     pub async fn keep(&self, newest: usize) -> Result<Option<DateTime<Utc>>> {
         let listed = self.list().await?;
         let oldest =
@@ -254,7 +212,6 @@ impl Place {
         self.check_same(name, receipt, &Receipt { bytes, sha256, ..receipt.clone() })
     }
 
-    /// The size and hash of what a store has.
     async fn digest_of_stored(&self, name: &str) -> Result<(u64, String)> {
         let mut digest = RunningDigest::default();
         self.store
@@ -283,7 +240,6 @@ fn receipt_name(name: &str) -> String {
 }
 
 /// When a snapshot was begun, as its name tells; none for other names.
-#[must_use]
 pub fn taken_at(name: &str) -> Option<DateTime<Utc>> {
     NaiveDateTime::parse_from_str(name, NAME_FORMAT).ok().map(|at| at.and_utc())
 }
@@ -317,7 +273,6 @@ fn to_hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The size and hash of a file of this machine.
 async fn digest_of_file(file: &Path) -> Result<(u64, String)> {
     let path = file.to_owned();
     let read = actix_rt::task::spawn_blocking(move || -> std::io::Result<(u64, String)> {

@@ -21,10 +21,8 @@ const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 /// How many are removed at the same time.
 const MAX_REMOVALS: usize = 8;
 
-/// A segment that is in a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentName {
-    /// Of when it is.
     pub at: DateTime<Utc>,
     /// The number of its last change.
     pub upto: i64,
@@ -56,18 +54,12 @@ impl SegmentName {
 
 impl Place {
     /// Keeps a segment; what is there of the same name is the same.
-    ///
-    /// # Errors
-    /// When it can't be written.
     pub async fn put_segment(&self, segment: &Segment) -> Result<()> {
         let bytes = bytes::Bytes::copy_from_slice(&segment.bytes);
         Ok(self.store.put(&SegmentName::from_segment(segment).file_path(), bytes).await?)
     }
 
     /// The segments of a log that were made from `since` on, up to `until`, in the order of their changes.
-    ///
-    /// # Errors
-    /// When the place can't be read.
     pub async fn segments(
         &self,
         chain: u64,
@@ -86,18 +78,11 @@ impl Place {
         Ok(found)
     }
 
-    /// A segment as it is there.
-    ///
-    /// # Errors
-    /// When it can't be read.
     pub async fn segment(&self, name: &SegmentName) -> Result<bytes::Bytes> {
         Ok(self.store.get(&name.file_path(), MAX_SEGMENT_BYTES).await?.bytes)
     }
 
     /// Removes what is older than every snapshot that is kept, and so leads nowhere.
-    ///
-    /// # Errors
-    /// When one can't be removed; the next time does it then.
     pub async fn forget_segments(&self, before: DateTime<Utc>) -> Result<()> {
         let before = before - CLOCK_SLACK;
         let mut removed = 0;

@@ -32,7 +32,6 @@ const SNAPSHOT_REQUEST_INTERVAL: TimeDelta = TimeDelta::minutes(10);
 /// How many notes are removed in one write: a few milliseconds of the writer's time.
 const MAX_FORGOTTEN: usize = 10_000;
 
-/// How the log is shipped.
 #[derive(Debug, Clone)]
 pub struct ShipConfig {
     /// How often; none for not at all.
@@ -41,14 +40,10 @@ pub struct ShipConfig {
     pub most: u64,
 }
 
-/// What it works with.
 #[derive(Debug, Clone)]
 pub struct ShipDeps {
-    /// Clock, ids and supervision.
     pub kit: ActorKit,
-    /// Reads the change log.
     pub copier: DatabaseCopier,
-    /// Removes shipped changes from it.
     pub writer: DatabaseWriter,
     /// Keeps alerts until they are stored.
     pub alert_sender: AlertSender,
@@ -56,7 +51,6 @@ pub struct ShipDeps {
     pub backup: BackupClient,
 }
 
-/// What one try came to.
 #[derive(Debug)]
 enum ShippingOutcome {
     /// All is in the backup, in this log.
@@ -65,7 +59,6 @@ enum ShippingOutcome {
     Restarted,
 }
 
-/// Ships the change log to the backup's place.
 #[derive(Debug)]
 pub struct Shipper {
     config: ShipConfig,
@@ -82,8 +75,6 @@ pub struct Shipper {
 }
 
 impl Shipper {
-    /// Starts it in `arbiter`.
-    #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: ShipConfig, place: Place, deps: ShipDeps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),

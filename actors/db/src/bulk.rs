@@ -108,7 +108,6 @@ impl Bulk {
         self.write(|context| context.insert_alert(alert, true))
     }
 
-    /// Stores a slot that an attempt started.
     pub fn slot(&mut self, slot: &SlotKey, started: flowlord_domain::Uid) -> Result<(), BulkError> {
         self.write(|context| context.take_slot(slot, &[started]))
     }

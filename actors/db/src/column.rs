@@ -6,12 +6,10 @@ use flowlord_messages::backloads::BackloadState;
 use flowlord_messages::files::{FileSource, MatchState};
 use rusqlite::Row;
 
-/// A time as microseconds since 1970.
 pub(crate) fn micros(at: DateTime<Utc>) -> i64 {
     at.timestamp_micros()
 }
 
-/// The time of a column.
 pub(crate) fn time(micros: i64) -> DateTime<Utc> {
     Utc.timestamp_micros(micros).single().unwrap_or_default()
 }
@@ -21,7 +19,6 @@ pub(crate) fn bits(value: u64) -> i64 {
     i64::from_ne_bytes(value.to_ne_bytes())
 }
 
-/// The secret of a column.
 pub(crate) fn unbits(value: i64) -> u64 {
     u64::from_ne_bytes(value.to_ne_bytes())
 }

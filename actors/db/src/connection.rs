@@ -53,7 +53,6 @@ impl OpenError {
     }
 
     /// Whether the file itself is to blame.
-    #[must_use]
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Sqlite { source, .. } if is_damage(source))
     }

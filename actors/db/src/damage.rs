@@ -67,9 +67,6 @@ impl Mark {
     }
 
     /// Puts it beside the database, on disk.
-    ///
-    /// # Errors
-    /// When the folder can't be written; the one that was there stays then.
     pub fn write(&self, data: &Path) -> io::Result<()> {
         let mut partial = tempfile::NamedTempFile::new_in(data)?;
         partial.write_all(&serde_json::to_vec_pretty(self)?)?;
@@ -102,7 +99,6 @@ pub struct Damage(Arc<DamageState>);
 struct DamageState {
     data: PathBuf,
     clock: SharedClock,
-    /// What the last start did that dealt with damage.
     handled: Option<Handled>,
     seen: watch::Sender<Option<Seen>>,
 }
@@ -151,8 +147,6 @@ impl Damage {
         }
     }
 
-    /// What was seen first.
-    #[must_use]
     pub fn seen(&self) -> Option<Seen> {
         self.0.seen.borrow().clone()
     }

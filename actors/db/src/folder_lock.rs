@@ -25,8 +25,6 @@ impl FolderLock {
         }
     }
 
-    /// The folder that it is of.
-    #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }

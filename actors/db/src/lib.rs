@@ -63,7 +63,6 @@ pub struct Database {
     pub view_readers: Addr<Reader>,
     /// The log that changes of rows are noted in; none when they aren't.
     pub chain: Option<u64>,
-    /// Whether it turned out damaged.
     pub damage: Damage,
     _lock: FolderLock,
 }
@@ -111,7 +110,6 @@ fn start_readers(path: &Path, damage: &Damage, prepare: fn()) -> Result<Addr<Rea
     }))
 }
 
-/// A time as people read it.
 fn utc_seconds(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -8,7 +8,6 @@ use crate::connection::open_read_only;
 use crate::reader::Query as _;
 use crate::schema::{VERSION, read_version};
 
-/// Why it can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum OfflineError {
     #[error("the database {path} can't be read: {source}")]

@@ -58,7 +58,6 @@ pub(crate) trait CachedSql {
         self.find_row(sql, values, |row| row.get(0))
     }
 
-    /// Whether there is a row.
     fn has_row(&self, sql: &str, values: impl Params) -> rusqlite::Result<bool> {
         self.statement(sql)?.exists(values)
     }

@@ -28,14 +28,12 @@ pub(crate) struct PlaceChanges {
     pub(crate) arrived: Vec<Object>,
     /// Entries that can't be taken and weren't known, as they are remembered.
     pub(crate) odd: Vec<(String, String)>,
-    /// Files that are gone.
     pub(crate) left: Vec<String>,
     /// How many files are scanned once more before they count.
     pub(crate) unsettled: usize,
 }
 
 impl KnownFiles {
-    /// Takes over what was stored.
     pub(crate) fn restore(&mut self, stored: SeenPlace) {
         (self.is_read, self.since) = (true, stored.since);
         self.seen = stored.files.into_iter().collect();
@@ -88,7 +86,6 @@ fn skipped_key(path: &str) -> String {
     format!("//{path}")
 }
 
-/// The event of a file of a place.
 pub(crate) fn file_event(place: &Location, object: &Object) -> FileEvent {
     let written = object.modified.to_rfc3339_opts(SecondsFormat::Secs, true);
     let checksum = match place {

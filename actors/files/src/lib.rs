@@ -26,23 +26,17 @@ use crate::place::PlaceWatch;
 use crate::record::{ArrivedFile, FileRecorder};
 use crate::scan::{PlaceScan, PlaceScanner};
 
-/// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The name of the machine, for templates.
     pub host: String,
-    /// The places that are watched.
     pub places: Vec<Location>,
-    /// How often they are scanned.
     pub every: TimeDelta,
-    /// How storages are reached.
     pub stores: Stores,
 }
 
-/// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// Clock, ids and supervision.
     pub kit: ActorKit,
     /// Records files, and remembers what was seen in watched places.
     pub writer: DatabaseWriter,
@@ -62,13 +56,10 @@ pub struct Files {
     timer: Timer,
     /// Nothing more is to begin; seen by scans under way.
     is_stopping: Arc<AtomicBool>,
-    /// Who waits for the end.
     stop_callers: Vec<oneshot::Sender<()>>,
 }
 
 impl Files {
-    /// Starts it in `arbiter`.
-    #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| {
             let now = deps.kit.now();
@@ -95,7 +86,6 @@ impl Files {
         });
     }
 
-    /// Scans all places whose time has come.
     fn scan_due(&mut self, ctx: &mut Context<Self>) {
         let (now, places) = (self.now(), if self.is_stopping() { 0 } else { self.places.len() });
         for at in 0..places {

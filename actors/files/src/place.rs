@@ -23,7 +23,6 @@ pub(crate) struct PlaceWatch {
 }
 
 impl PlaceWatch {
-    /// A place that was never scanned.
     pub(crate) fn new(location: &Location, now: DateTime<Utc>) -> Self {
         let location = match location {
             // A rule's pattern is compared with the whole path.
@@ -51,7 +50,6 @@ impl PlaceWatch {
         self.known.as_ref().map(|_| self.due)
     }
 
-    /// Begins a scan, if its time has come.
     pub(crate) fn take_due(&mut self, now: DateTime<Utc>) -> Option<(Location, KnownFiles)> {
         let known = self.known.take_if(|_| self.due <= now)?;
         Some((self.location.clone(), known))

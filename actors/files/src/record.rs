@@ -40,7 +40,6 @@ pub(crate) struct FileRecorder {
 }
 
 impl FileRecorder {
-    /// Records a file with what it starts.
     pub(crate) async fn record(&self, arrived: ArrivedFile) -> Result<Recorded> {
         let workflows = self.deps.library.call(CurrentWorkflows).await?.workflows;
         let path = arrived.file.path.as_str();

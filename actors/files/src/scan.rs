@@ -26,7 +26,6 @@ pub(crate) struct PlaceScanner {
     pub(crate) is_stopping: Arc<AtomicBool>,
 }
 
-/// The results of a scan.
 #[derive(Debug)]
 pub(crate) struct PlaceScan {
     /// What is known from then on.
@@ -37,7 +36,6 @@ pub(crate) struct PlaceScan {
     pub(crate) is_unsettled: bool,
 }
 
-/// What is in a place.
 #[derive(Debug)]
 pub(crate) struct PlaceContents {
     pub(crate) files: usize,
@@ -159,7 +157,6 @@ impl PlaceScanner {
     }
 }
 
-/// An alert about a watched place.
 pub(crate) fn place_alert(msg: String, now: DateTime<Utc>) -> NewAlert {
     NewAlert {
         kind: AlertKind::CreateFailed,

@@ -34,7 +34,6 @@ pub(crate) struct WorkflowCatalog {
     entries: BTreeMap<String, CatalogEntry>,
 }
 
-/// What a scan changed.
 #[derive(Debug)]
 pub(crate) struct CatalogChange {
     pub(crate) catalog: WorkflowCatalog,
@@ -130,7 +129,6 @@ impl CatalogEntry {
     }
 }
 
-/// What a scan has found so far.
 #[derive(Debug)]
 struct CatalogDiff {
     reloaded: Reloaded,

@@ -11,7 +11,6 @@ use sha2::{Digest as _, Sha256};
 /// How large a workflow file may be.
 pub(crate) const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A workflow file as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileContent {
     /// Relative to the workflow root, with slashes; the file's name when the root is a file.
@@ -22,12 +21,9 @@ pub struct FileContent {
     pub hash: String,
 }
 
-/// What is at a workflow root.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FoundFiles<T> {
-    /// Its workflow files, by path.
     pub files: Vec<T>,
-    /// What can't be taken.
     pub skipped: Skipped,
     /// Whether nothing at all is there, like where a disk isn't mounted.
     pub is_bare: bool,
@@ -42,9 +38,6 @@ impl<T> FoundFiles<T> {
 
 /// Reads the workflow files of `root`: itself when it is a file, else every `.toml` below it. Other files, and
 /// hidden ones, don't count: they never keep the others from loading.
-///
-/// # Errors
-/// When the root can't be read: what is in there is then unknown.
 pub fn read_folder(root: &Path) -> io::Result<FoundFiles<FileContent>> {
     if std::fs::metadata(root)?.is_file() {
         let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -79,7 +72,6 @@ fn read_file(path: &Path, name: String) -> Option<FileContent> {
     Some(FileContent { path: name, text, hash })
 }
 
-/// A file's bytes as what a workflow file holds.
 pub(crate) fn workflow_text(bytes: Vec<u8>) -> Result<String, String> {
     if u64::try_from(bytes.len()).is_ok_and(|len| len > MAX_FILE_BYTES) {
         return Err(format!("the file is larger than {} MiB: split it", MAX_FILE_BYTES / 1024 / 1024));

@@ -25,7 +25,6 @@ pub(crate) fn skipped_file(skipped: &Skipped) -> Option<ScannedFile> {
     Some(ScannedFile { path: SKIPPED.to_owned(), hash: text.clone(), text: Some(Err(text)) })
 }
 
-/// A finding about a file as a whole.
 pub(crate) fn file_finding(path: &str, problem: &str) -> Finding {
     let (file, message) = (path.to_owned(), problem.to_owned());
     Finding { file, line: 1, column: 1, severity: Severity::Error, message }
@@ -37,7 +36,6 @@ pub(crate) fn is_reported(record: &WorkflowRecord, known: &WorkflowRecord) -> bo
         && record.hash.split("; ").all(|entry| known.hash.split("; ").any(|it| it == entry))
 }
 
-/// The alert about a file that doesn't load.
 pub(crate) fn file_alert(record: &WorkflowRecord, now: DateTime<Utc>) -> NewAlert {
     let WorkflowRecord { path, problem, content, .. } = record;
     let msg = match (path.as_str(), content.as_str()) {

@@ -47,12 +47,10 @@ const MAX_DELAY: TimeDelta = TimeDelta::seconds(2);
 /// How many meta files are read at the same time.
 const MAX_META_FILES: usize = 2;
 
-/// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The workflow files, a file or a folder, and where meta files may be.
     pub files: MetaFiles,
-    /// How often to scan.
     pub refresh: TimeDelta,
     /// Scan as well when a local file changes.
     pub watch: bool,
@@ -60,10 +58,8 @@ pub struct Config {
     pub zone: Tz,
 }
 
-/// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// Clock, ids and supervision.
     pub kit: ActorKit,
     /// Stores what a scan found.
     pub writer: DatabaseWriter,
@@ -73,7 +69,6 @@ pub struct Deps {
     pub changed: Vec<LatePort<WorkflowsChanged>>,
 }
 
-/// Callers of a reload.
 type ReloadCallers = Vec<oneshot::Sender<Result<Reloaded>>>;
 
 #[derive(Debug)]
@@ -99,8 +94,6 @@ pub struct Library {
 }
 
 impl Library {
-    /// Starts it in `arbiter`.
-    #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),

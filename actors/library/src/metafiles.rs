@@ -25,15 +25,11 @@ pub struct MetaFiles {
     pub root: Location,
     /// Folders of this machine outside of it that paths may lead into.
     pub allowed: Vec<PathBuf>,
-    /// How object stores are reached.
     pub stores: Stores,
 }
 
 impl MetaFiles {
     /// Reads the rows of the file, or of all files that a path with `*`, `?` or `[…]` matches, by name.
-    ///
-    /// # Errors
-    /// What to change, where the path may not be read, or what it leads to isn't rows.
     pub async fn read_rows(&self, path: &str) -> Result<Arc<Vec<Row>>> {
         let rows = match self.find_place(path)? {
             MetaFilePlace::Local(path) => {

@@ -18,7 +18,6 @@ use crate::{Config, Deps};
 const UNMOUNTED: &str = "the folder is empty, as if a disk were not mounted: put the files back, or, to end their \
                          workflows, put any other file there";
 
-/// What a scan found.
 #[derive(Debug)]
 pub(crate) struct ScanOutcome {
     pub(crate) catalog: WorkflowCatalog,

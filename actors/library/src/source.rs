@@ -8,10 +8,8 @@ use crate::files::{self, FileContent, FoundFiles, MAX_FILE_BYTES};
 /// How many files of a storage are read at the same time.
 const MAX_READS: usize = 16;
 
-/// A file that a scan found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ScannedFile {
-    /// Relative to the workflow root.
     pub(crate) path: String,
     /// Differs when its content does.
     pub(crate) hash: String,
@@ -26,9 +24,6 @@ impl From<FileContent> for ScannedFile {
 }
 
 /// Reads all workflow files of a place, as `flowlord check` does.
-///
-/// # Errors
-/// When the place can't be read.
 pub async fn read_workflow_files(root: &Location, stores: &Stores) -> Result<FoundFiles<FileContent>, Error> {
     let Some(path) = root.as_local().map(ToOwned::to_owned) else {
         let FoundFiles { files, skipped, is_bare } = scan_store(&stores.open(root)?, |_, _| false).await?;

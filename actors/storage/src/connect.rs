@@ -49,9 +49,7 @@ pub struct S3 {
     /// The address of a store other than Amazon's; `http://` is taken as it is written.
     pub endpoint: Option<String>,
     pub region: Option<String>,
-    /// The name of the access key.
     pub access_key: Option<String>,
-    /// The secret of the access key.
     pub secret_key: Option<Hidden>,
 }
 
@@ -73,7 +71,6 @@ pub struct HmacKey {
 impl StoreConfig {
     /// True when the operator said how to reach what `location` is in. A path in a rule must not make the service speak
     /// to stores that its operator never named.
-    #[must_use]
     pub fn reaches(&self, location: &Location) -> bool {
         match location {
             Location::Local(_) => true,
@@ -94,7 +91,6 @@ impl StoreConfig {
     }
 }
 
-/// The stores that were opened, each once.
 #[derive(Debug, Clone, Default)]
 pub struct Stores {
     config: Arc<StoreConfig>,
@@ -105,22 +101,16 @@ pub struct Stores {
 const MAX_OPEN_BUCKETS: usize = 64;
 
 impl Stores {
-    #[must_use]
     pub fn new(config: StoreConfig) -> Self {
         let _installed_before = rustls::crypto::ring::default_provider().install_default();
         Self { config: Arc::new(config), opened: Arc::default() }
     }
 
-    /// How stores are reached.
-    #[must_use]
     pub fn config(&self) -> &StoreConfig {
         &self.config
     }
 
     /// Everything at and below `location`. Nothing is asked of the store yet.
-    ///
-    /// # Errors
-    /// When the configuration of the store can't be used.
     pub fn open(&self, location: &Location) -> Result<Store> {
         let (kind, at) = (location.kind(), location.to_string());
         let (bucket, key) = match location {

@@ -8,32 +8,24 @@ use chrono::{DateTime, Utc};
 use object_store::ObjectMeta;
 
 /// Whether a part of a path begins with a dot: editors and copying programs write to such names first.
-#[must_use]
 pub fn is_hidden(path: &str) -> bool {
     path.split('/').any(|part| part.starts_with('.'))
 }
 
-/// A file that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// Relative to the store's place, with slashes; empty for the place itself.
     pub path: String,
-    /// How large it is.
     pub bytes: u64,
-    /// When it was written.
     pub modified: DateTime<Utc>,
     /// Differs when its content does.
     pub etag: String,
 }
 
-/// What is directly in a folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FolderLevel {
-    /// Its files; `path` is the name.
     pub files: Vec<Object>,
-    /// The names of its folders.
     pub folders: Vec<String>,
-    /// What else is there.
     pub skipped: Skipped,
 }
 
@@ -43,12 +35,9 @@ const MAX_NAMED_ENTRIES: usize = 100;
 /// How many of them one text names.
 const MAX_SHOWN_ENTRIES: usize = 5;
 
-/// What is below a folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// The files that are there, by path.
     pub objects: Vec<Object>,
-    /// What else is there.
     pub skipped: Skipped,
 }
 
@@ -57,7 +46,6 @@ pub struct Listing {
 pub struct SkippedEntry {
     /// Its path, relative to the store's place; what can't be shown is escaped.
     pub path: String,
-    /// Why it is skipped.
     pub why: String,
 }
 
@@ -79,14 +67,11 @@ impl Skipped {
         }
     }
 
-    /// How many there are.
-    #[must_use]
     pub fn count(&self) -> usize {
         self.entries.len() + self.unnamed
     }
 
     /// True when nothing is known of what is at a path, since it, or a folder that it is in, was skipped.
-    #[must_use]
     pub fn covers(&self, path: &str) -> bool {
         let mut rests = self.entries.iter().filter_map(|entry| path.strip_prefix(&entry.path));
         self.unnamed > 0 || rests.any(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -98,7 +83,6 @@ impl Skipped {
     }
 
     /// What people read about them; empty where there are none.
-    #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
         for SkippedEntry { path, why } in self.entries.iter().take(MAX_SHOWN_ENTRIES) {

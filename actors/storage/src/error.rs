@@ -1,12 +1,10 @@
 //! Errors of files, each with what to change.
 
-/// What a store answers.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a file can't be had or kept. The texts are the same each time, so that a problem is reported once.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It is written wrongly.
     #[error("{0}")]
     Location(String),
     #[error("{at} doesn't exist")]
@@ -14,10 +12,8 @@ pub enum Error {
     /// The store knows us and says no, or doesn't know us.
     #[error("{at}: access is denied: {hint}")]
     Refused { at: String, hint: &'static str },
-    /// It is larger than the reader takes.
     #[error("{at} is larger than {most} bytes: split it")]
     TooLarge { at: String, most: u64 },
-    /// There are more than the reader takes.
     #[error("{at} has more than {most} files: name a smaller folder")]
     TooMany { at: String, most: usize },
     /// The store doesn't answer as one does.
@@ -64,7 +60,6 @@ impl StorageKind {
 
 impl Error {
     /// A file of this machine that can't be read or written.
-    #[must_use]
     pub fn of_io(path: &std::path::Path, err: &std::io::Error) -> Self {
         let (at, hint) = (path.display().to_string(), StorageKind::Local.reach_hint());
         Self::Unreachable { at, problem: err.to_string(), hint }

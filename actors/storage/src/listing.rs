@@ -14,9 +14,6 @@ use crate::walk::{LinkPolicy, WalkDepth, walk_folder};
 
 impl Store {
     /// The files below `folder`, by path; empty for all. None where nothing is there.
-    ///
-    /// # Errors
-    /// When the store can't be asked, or there are more than `most`.
     pub async fn list(&self, folder: &str, most: usize) -> Result<Listing> {
         let FolderLevel { files: objects, skipped, .. } =
             self.list_sorted(folder, most, WalkDepth::All).await?;
@@ -24,9 +21,6 @@ impl Store {
     }
 
     /// The files directly in `folder`, and the folders there, by name; empty for the place itself.
-    ///
-    /// # Errors
-    /// When the store can't be asked, or there are more than `most`.
     pub async fn list_level(&self, folder: &str, most: usize) -> Result<FolderLevel> {
         self.list_sorted(folder, most, WalkDepth::One).await
     }
@@ -42,7 +36,6 @@ impl Store {
         Ok(found)
     }
 
-    /// A folder of this machine.
     async fn list_local(
         &self,
         within: &Key,
@@ -61,7 +54,6 @@ impl Store {
         walked.await.unwrap_or_else(|err| Err(Error::of_io(Path::new(folder), &std::io::Error::other(err))))
     }
 
-    /// A folder of an object store, page by page.
     async fn list_pages(
         &self,
         pages: &dyn PaginatedListStore,
@@ -105,9 +97,6 @@ fn relative_path(base: &Key, key: &str) -> String {
 }
 
 /// The files of this machine below a folder, each once, however many links lead to it. Hidden ones don't count.
-///
-/// # Errors
-/// When the folder can't be read, or there are more than `most`.
 pub fn list_folder(folder: &Path, most: usize) -> Result<Listing> {
     let at = folder.display().to_string();
     let mut found = walk_folder(folder, String::new(), &at, most, WalkDepth::All, LinkPolicy::Once)?;

@@ -7,7 +7,6 @@ use object_store::path::Path as Key;
 
 use crate::error::{Error, Result, StorageKind};
 
-/// A file or a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     Local(PathBuf),
@@ -25,9 +24,6 @@ pub enum Location {
 
 impl Location {
     /// Reads a path, `file:///path`, `s3://bucket/path` or `gs://bucket/path`.
-    ///
-    /// # Errors
-    /// What to write instead.
     pub fn parse(text: &str) -> Result<Self> {
         let Some((scheme, rest)) = text.split_once("://") else {
             return match text {
@@ -53,8 +49,6 @@ impl Location {
         }
     }
 
-    /// Whether it is on this machine.
-    #[must_use]
     pub fn as_local(&self) -> Option<&std::path::Path> {
         match self {
             Self::Local(path) => Some(path),
@@ -63,9 +57,6 @@ impl Location {
     }
 
     /// What is in it under `path`.
-    ///
-    /// # Errors
-    /// When `path` leads out of it.
     pub fn join(&self, path: &str) -> Result<Self> {
         let path = key_of(path, path)?;
         Ok(match self {
@@ -78,7 +69,6 @@ impl Location {
     }
 
     /// The last part of it in a store; none where that is the whole bucket.
-    #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Local(path) => path.file_name()?.to_str(),
@@ -89,7 +79,6 @@ impl Location {
     }
 
     /// The folder that it is in; itself where that is the whole bucket.
-    #[must_use]
     pub fn parent(&self) -> Self {
         match self {
             Self::Local(path) => Self::Local(path.parent().unwrap_or(path).to_owned()),
@@ -100,7 +89,6 @@ impl Location {
     }
 
     /// Its bucket, and where it is in there; of this machine itself, and nothing.
-    #[must_use]
     pub fn split_bucket(&self) -> (Self, &str) {
         match self {
             Self::Local(_) => (self.clone(), ""),

@@ -13,7 +13,6 @@ use crate::entry::find_path_problem;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SiftedKeys(pub(crate) Vec<(String, &'static str)>);
 
-/// Makes clients that sift pages of listings.
 #[derive(Debug)]
 pub(crate) struct SiftingConnector;
 
@@ -91,13 +90,11 @@ fn next_entry(page: &str) -> Option<(usize, &'static str, &'static str)> {
     file.into_iter().chain(folder).min()
 }
 
-/// The text of an element.
 fn element_text<'a>(entry: &'a str, name: &str) -> &'a str {
     let text = entry.split_once(&format!("<{name}>")).map_or("", |(_, rest)| rest);
     text.split_once(&format!("</{name}>")).map_or("", |(text, _)| text)
 }
 
-/// A text of XML as it was written.
 fn unescape_xml(text: &str) -> String {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     while let Some((before, after)) = rest.split_once('&') {

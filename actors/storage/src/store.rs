@@ -19,7 +19,6 @@ pub const MOST_OBJECTS: usize = 100_000;
 /// How much is held of a file that is copied.
 const CHUNK_BYTES: usize = 8 * 1024 * 1024;
 
-/// A file that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
     pub bytes: Bytes,
@@ -43,7 +42,6 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// An object store elsewhere.
 pub(crate) trait RemoteStorage: ObjectStore + PaginatedListStore {}
 
 impl<T: ObjectStore + PaginatedListStore> RemoteStorage for T {}
@@ -57,24 +55,17 @@ impl Store {
         Self { store: Arc::clone(&store) as _, pages: Some(store), root, location }
     }
 
-    #[must_use]
     pub fn location(&self) -> &Location {
         &self.location
     }
 
     /// One file, without what it holds; the place itself for an empty path.
-    ///
-    /// # Errors
-    /// When it isn't there or the store can't be asked.
     pub async fn head(&self, path: &str) -> Result<Object> {
         let found = self.store.head(&self.key(path)?).await.map_err(|err| self.error(&err, path))?;
         Ok(object_of(path.to_owned(), &found))
     }
 
     /// One file; the place itself for an empty path.
-    ///
-    /// # Errors
-    /// When it isn't there, is larger than `most` bytes, or the store can't be asked.
     pub async fn get(&self, path: &str, most: u64) -> Result<Content> {
         let got = self.store.get(&self.key(path)?).await.map_err(|err| self.error(&err, path))?;
         if got.meta.size > most {
@@ -93,9 +84,6 @@ impl Store {
     }
 
     /// Writes a file: readers see the old one or the new one, whole.
-    ///
-    /// # Errors
-    /// When it can't be written; the old one stays then.
     pub async fn put(&self, path: &str, bytes: impl Into<Bytes>) -> Result<()> {
         let payload = PutPayload::from(bytes.into());
         self.store.put(&self.key(path)?, payload).await.map_err(|err| self.error(&err, path))?;
@@ -103,9 +91,6 @@ impl Store {
     }
 
     /// Writes a file of any size, read from `from` piece by piece; seen whole or not at all.
-    ///
-    /// # Errors
-    /// When one can't be read or the other not written; what was there stays then.
     pub async fn put_file(&self, path: &str, from: &std::path::Path) -> Result<()> {
         let mut file = tokio::fs::File::open(from).await.map_err(|err| Error::of_io(from, &err))?;
         let first = read_chunk(&mut file).await.map_err(|err| Error::of_io(from, &err))?;
@@ -138,10 +123,6 @@ impl Store {
         Ok(())
     }
 
-    /// Copies a file of any size into `to`, piece by piece.
-    ///
-    /// # Errors
-    /// When it isn't there, changes meanwhile, or one can't be read or the other not written.
     pub async fn get_file(&self, path: &str, to: &std::path::Path) -> Result<()> {
         let mut file = tokio::fs::File::create(to).await.map_err(|err| Error::of_io(to, &err))?;
         self.read(path, async |piece| file.write_all(&piece).await.map_err(|err| Error::of_io(to, &err)))
@@ -149,10 +130,6 @@ impl Store {
         file.sync_all().await.map_err(|err| Error::of_io(to, &err))
     }
 
-    /// Reads a file of any size piece by piece.
-    ///
-    /// # Errors
-    /// When it isn't there, changes meanwhile, can't be read, or `each` says no.
     pub async fn read(&self, path: &str, mut each: impl AsyncFnMut(Bytes) -> Result<()>) -> Result<()> {
         let key = self.key(path)?;
         let found = self.store.head(&key).await.map_err(|err| self.error(&err, path))?;
@@ -168,9 +145,6 @@ impl Store {
     }
 
     /// Removes a file; one that isn't there is removed already.
-    ///
-    /// # Errors
-    /// When the store can't be asked or says no.
     pub async fn remove(&self, path: &str) -> Result<()> {
         match self.store.delete(&self.key(path)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),

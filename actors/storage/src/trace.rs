@@ -28,7 +28,6 @@ pub(crate) struct PathTrace {
     pub(crate) on_the_way: BTreeSet<PathBuf>,
     /// Where those lead that are links.
     links: BTreeMap<PathBuf, PathBuf>,
-    /// Those that aren't there.
     missing: BTreeSet<PathBuf>,
     /// The folders that all of these are in.
     folders: BTreeMap<PathBuf, Option<FolderId>>,

@@ -14,9 +14,7 @@ use crate::error::{Error, Result, StorageKind};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WalkDepth {
-    /// All that is below.
     All,
-    /// What is directly there.
     One,
 }
 
@@ -196,7 +194,6 @@ impl FolderWalk<'_> {
     }
 }
 
-/// What a link leads to.
 fn link_target_type(entry: &DirEntry) -> io::Result<std::fs::FileType> {
     std::fs::metadata(entry.path()).map(|found| found.file_type())
 }

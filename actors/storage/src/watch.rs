@@ -42,9 +42,6 @@ impl FolderWatch {
     /// Watches `root`, a file or a folder with all below it that isn't hidden, and the way there. `changed` is
     /// called on a thread of the watcher for each change: many times for one save. Whether a file that is written
     /// to counts is up to `matters`; files that come, go and are renamed always do.
-    ///
-    /// # Errors
-    /// When it can't be watched.
     pub fn start(
         root: &Path,
         matters: impl Fn(&Path) -> bool + Send + Sync + 'static,
@@ -83,7 +80,6 @@ impl FolderWatch {
     }
 
     /// Whether all that is to be watched is.
-    #[must_use]
     pub fn is_current(&self) -> bool {
         !self.is_stale.load(Ordering::Relaxed) && *self.trace == PathTrace::of(&self.root, &*self.matters)
     }
@@ -108,7 +104,6 @@ fn check_way(
     Ok(watch)
 }
 
-/// Handles the events of the system.
 fn make_listener(
     trace: Arc<PathTrace>,
     matters: FileFilter,

@@ -50,7 +50,6 @@ struct AppliedSegment {
     digests: Vec<String>,
 }
 
-/// A database that segments are applied to.
 #[derive(Debug)]
 pub(crate) struct LogReplay {
     connection: Connection,
@@ -73,7 +72,6 @@ impl LogReplay {
         Ok(Some(Self { connection, chain, position, applied: BTreeMap::new(), until: None }))
     }
 
-    /// Up to where it is.
     pub(crate) fn point(&self) -> LogPoint {
         LogPoint { chain: self.chain, position: self.position }
     }

@@ -21,7 +21,6 @@ use crate::changelog::log::read_log_point;
 use crate::connection::open_read_only;
 
 /// Up to where the database in a file holds its log; none also where it can't be read.
-#[must_use]
 pub fn log_point(path: &Path) -> Option<LogPoint> {
     open_read_only(path).and_then(|connection| read_log_point(&connection)).ok().flatten()
 }

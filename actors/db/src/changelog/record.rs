@@ -12,7 +12,6 @@ const OWN: [&str; 2] = ["row_change", "row_log"];
 pub(super) struct NotedTable {
     pub(super) name: String,
     pub(super) columns: Vec<String>,
-    /// The columns of its key.
     pub(super) key: Vec<String>,
     /// Whether that is one integer.
     pub(super) has_integer_key: bool,
@@ -51,7 +50,6 @@ pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Every table that is noted.
 pub(super) fn noted_tables(connection: &Connection) -> rusqlite::Result<Vec<NotedTable>> {
     // Neither virtual tables nor what lies behind them: those are made anew from the others.
     let names = "SELECT name FROM pragma_table_list

@@ -16,11 +16,8 @@ pub(super) struct SegmentHeader {
     pub(super) format: u32,
     /// The version of the database.
     pub(super) schema: usize,
-    /// The log that it is of.
     pub(super) chain: String,
-    /// It holds what was noted after this number,
     pub(super) after: i64,
-    /// up to this one.
     pub(super) upto: i64,
     /// It holds what was answered before.
     pub(super) at: DateTime<Utc>,

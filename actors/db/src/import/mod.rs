@@ -41,7 +41,6 @@ pub enum Kind {
 impl Kind {
     pub const ALL: [Self; 3] = [Self::Tasks, Self::Alerts, Self::Files];
 
-    #[must_use]
     pub fn table(self) -> &'static str {
         match self {
             Self::Tasks => "task_records",
@@ -50,7 +49,6 @@ impl Kind {
         }
     }
 
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tasks => "tasks",
@@ -71,8 +69,6 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// How many rows were read.
-    #[must_use]
     pub fn read(&self) -> u64 {
         self.taken + self.known + self.left.values().map(|(count, _)| count).sum::<u64>()
     }
@@ -86,7 +82,6 @@ impl Counts {
     }
 }
 
-/// What becomes of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RowFate {
     Taken,
@@ -120,7 +115,6 @@ impl ImportError {
     }
 }
 
-/// What was done, by kind.
 pub type Report = BTreeMap<Kind, Counts>;
 
 /// Takes the history of `old` into the database of a data folder that no service uses. `progress` hears how many rows

@@ -15,7 +15,6 @@ use crate::sql::CachedSql as _;
 /// The schema versions of the old system that are understood.
 const KNOWN_VERSIONS: [&str; 2] = ["1", "2"];
 
-/// The database, open for reading.
 pub(super) struct OldDatabase {
     path: PathBuf,
     connection: Connection,
@@ -66,7 +65,6 @@ impl OldDatabase {
     }
 }
 
-/// A table that is there.
 pub(super) struct OldTable<'a> {
     old: &'a OldDatabase,
     kind: Kind,
@@ -120,7 +118,6 @@ fn to_owned_value(value: ValueRef<'_>) -> Value {
 
 /// A row, whatever is in it.
 pub(super) struct OldRow {
-    /// Its number in its table.
     pub(super) number: i64,
     columns: Arc<[String]>,
     values: Vec<Value>,
@@ -132,7 +129,6 @@ impl OldRow {
         nth.and_then(|nth| self.values.get(nth)).unwrap_or(&Value::Null)
     }
 
-    /// A text; empty where there is none.
     pub(super) fn text(&self, column: &str) -> String {
         match self.value(column) {
             Value::Text(text) => text.clone(),

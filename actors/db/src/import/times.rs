@@ -22,7 +22,6 @@ pub(super) fn read_time(value: &Value) -> Result<Option<DateTime<Utc>>, InvalidT
     Ok(Some(time).filter(|_| !zero))
 }
 
-/// A value that is no time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct InvalidTime;
 

@@ -30,15 +30,12 @@ impl Query for FindTasks {
     }
 }
 
-/// Finds the tasks of one page.
 pub(crate) struct TaskFinder<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) query: &'a FindTasks,
-    /// How many rows it reads, at most.
     pub(crate) max_rows: usize,
 }
 
-/// The tasks of a page by their ids.
 struct UidPage {
     uids: Vec<Uid>,
     next: Option<TaskCursor>,

@@ -15,7 +15,6 @@ use crate::sql::CachedSql as _;
 /// Texts are sorted by so many bytes.
 const KEY_BYTES: usize = 200;
 
-/// How many rows a page reads, at most.
 pub(crate) const MAX_ROWS_READ: usize = 1_500;
 
 /// Whether a list of a filter takes a name.
@@ -38,7 +37,6 @@ pub(super) enum ScanOrder {
 }
 
 impl UidRange {
-    /// What of it comes after a task.
     pub(super) fn after(self, uid: Uid, order: ScanOrder) -> Self {
         match order {
             ScanOrder::NewestFirst => Self { last: self.last.min(uid.0.saturating_sub(1)), ..self },
@@ -46,7 +44,6 @@ impl UidRange {
         }
     }
 
-    /// What of it lies within two tasks.
     pub(super) fn within(self, oldest: Uid, newest: Uid) -> Self {
         Self { first: self.first.max(oldest.0), last: self.last.min(newest.0) }
     }
@@ -137,7 +134,6 @@ impl<'a> TaskScan<'a> {
         Ok(all)
     }
 
-    /// The one that comes first.
     fn sooner(&self, a: Uid, b: Uid) -> Uid {
         match self.order {
             ScanOrder::NewestFirst => a.max(b),

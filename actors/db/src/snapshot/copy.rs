@@ -15,9 +15,7 @@ use crate::snapshot::verify::check;
 /// Copies the database `from` into the new file `to`, checked and on disk, and answers its size in bytes.
 ///
 /// It is written under another name and renamed at the end, so that `to` is whole whenever it is there.
-///
-/// # Errors
-/// When `to` exists, either can't be used, or the copy isn't sound. Nothing is left behind then.
+/// An error leaves nothing behind.
 pub fn copy(from: &Path, to: &Path) -> Result<u64, SnapshotError> {
     copy_while(from, to, || true)
 }

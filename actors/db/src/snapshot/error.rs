@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use crate::connection::is_damage;
 use crate::schema::VERSION;
 
-/// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     #[error("{0} already exists: name another file")]
@@ -34,7 +33,6 @@ impl SnapshotError {
     }
 
     /// Whether what was read or written isn't sound.
-    #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Damaged { .. } => true,

@@ -15,7 +15,6 @@ use crate::snapshot::copy::copy;
 use crate::snapshot::error::SnapshotError;
 use crate::snapshot::verify::{check, find_damage};
 
-/// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     #[error("{0} already exists: --force moves it aside and restores")]
@@ -38,7 +37,6 @@ impl RestoreError {
 pub struct Restored {
     /// The snapshot that is the database now.
     pub from: String,
-    /// The newest task that it holds.
     pub newest: Option<DateTime<Utc>>,
     /// How many segments of the log were applied, and up to when; none when none was.
     pub log: Option<(usize, DateTime<Utc>)>,
@@ -51,14 +49,11 @@ pub struct Restored {
 pub enum Found {
     Nothing,
     Sound,
-    /// One that doesn't, with why.
     Broken(String),
 }
 
 /// Looks whether there is a database that opens. Not a full check, which takes as long as reading it all.
-///
-/// # Errors
-/// When the file can't be read for a reason that isn't its content: that is no reason to replace it.
+/// A file that can't be read for another reason than its content is an error: no reason to replace it.
 pub fn look(data: &Path) -> Result<Found, SnapshotError> {
     let path = data.join(DATABASE);
     match path.metadata() {
@@ -119,15 +114,12 @@ impl Restoring {
     }
 
     /// Up to where it holds the log of changes; none where it holds none.
-    #[must_use]
     pub fn log(&self) -> Option<LogPoint> {
         self.replay.as_ref().map(LogReplay::point)
     }
 
     /// Applies the next segment of its log, whose SHA-256 is `digest` in hex.
-    ///
-    /// # Errors
-    /// Why the log ends before it; what was applied so far stays.
+    /// After an error what was applied so far stays.
     pub fn apply(&mut self, segment: &[u8], digest: &str) -> Result<(), SegmentError> {
         match &mut self.replay {
             Some(replay) => replay.apply(segment, digest),

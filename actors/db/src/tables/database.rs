@@ -58,7 +58,6 @@ impl Query for MeasureTable {
     }
 }
 
-/// What is in a tree of pages.
 #[derive(Default)]
 struct PageTree {
     bytes: u64,

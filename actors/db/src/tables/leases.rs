@@ -124,7 +124,6 @@ impl WriteContext<'_> {
     }
 }
 
-/// A task as it stands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeldTask {
     pub(crate) state: i64,

@@ -78,7 +78,6 @@ impl WriteContext<'_> {
         Ok(Applied { duplicate: false })
     }
 
-    /// What follows from a result.
     fn store_followers(&mut self, decision: &Decision, now: DateTime<Utc>) -> CommandResult<()> {
         for child in &decision.children {
             self.start_task(child, now)?;

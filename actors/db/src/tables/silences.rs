@@ -52,7 +52,6 @@ impl Command for RemoveSilence {
 }
 
 impl WriteContext<'_> {
-    /// The silence that holds for an alert.
     pub(super) fn find_silence(&self, alert: &NewAlert) -> rusqlite::Result<Option<i64>> {
         let holding = "SELECT topic, job, workflow, id FROM silence INDEXED BY silence_until
              WHERE until > ?1 ORDER BY id";

@@ -15,7 +15,6 @@ pub(crate) trait Command: Answered + 'static {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer>;
 }
 
-/// A command that waits for the next transaction, whatever its type.
 pub(crate) trait QueuedCommand {
     /// Applies it and keeps the answer. `Err` says that the transaction can't go on.
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()>;
@@ -26,7 +25,6 @@ pub(crate) trait QueuedCommand {
     fn send_answer(self: Box<Self>);
 }
 
-/// What waits for the next transaction.
 pub(crate) type CommandQueue = Rc<RefCell<Vec<Box<dyn QueuedCommand>>>>;
 
 /// The response of every write handler: it puts the command into the queue together with the way back, so that no

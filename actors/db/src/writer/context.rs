@@ -25,7 +25,6 @@ impl CommandError {
         Self::Refused(Error::new(code, detail))
     }
 
-    /// What its caller is answered.
     pub(crate) fn to_answer(&self) -> Error {
         match self {
             Self::Refused(error) => error.clone(),
@@ -70,7 +69,6 @@ impl NameCache {
     }
 }
 
-/// What follows the commit of a transaction.
 #[derive(Debug, Default)]
 pub(crate) struct AfterCommit {
     /// Topics and jobs with new ready tasks.
@@ -78,14 +76,12 @@ pub(crate) struct AfterCommit {
     /// The earliest new delayed task.
     pub(crate) delayed: Option<DateTime<Utc>>,
     pub(crate) has_alerts: bool,
-    /// Whether messages were put into the outbox.
     pub(crate) has_messages: bool,
     /// What changed in tables without row ids.
     pub(crate) changes: Changes,
 }
 
 impl AfterCommit {
-    /// Takes over what follows one command.
     pub(crate) fn add(&mut self, other: Self) {
         self.ready.extend(other.ready);
         self.delayed = self.delayed.into_iter().chain(other.delayed).min();

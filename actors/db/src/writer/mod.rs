@@ -41,16 +41,13 @@ const MAX_COMMANDS: usize = 512;
 #[derive(Debug, Clone, Default)]
 pub struct Hints {
     pub ready: LatePort<TasksReady>,
-    /// Delayed tasks were stored.
     pub delayed: LatePort<TasksDelayed>,
     pub alert: LatePort<AlertRaised>,
-    /// Messages were put into the outbox.
     pub notify: LatePort<Notify>,
     /// Something changed that people may look at.
     pub changed: LatePort<Changed>,
 }
 
-/// The actor that owns the one write connection.
 pub struct Owner {
     path: PathBuf,
     record: Option<u64>,

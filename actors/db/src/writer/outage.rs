@@ -24,7 +24,6 @@ pub(super) const ALERT_INTERVAL: TimeDelta = TimeDelta::minutes(10);
 /// How long a reader may hold up the checkpoint of [`DiskOutage::reopen`].
 const READER_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A time in which nothing can be written.
 #[derive(Debug)]
 pub(super) struct DiskOutage {
     since: DateTime<Utc>,
@@ -42,7 +41,6 @@ impl DiskOutage {
         Self { since: now, why: err.to_string(), advice, is_unsure: is_io(err), logged_at: now, refused: 0 }
     }
 
-    /// Writing was tried again, and failed.
     pub(super) fn note_retry(&mut self, err: &rusqlite::Error, now: DateTime<Utc>) {
         self.is_unsure |= is_io(err);
         if now - self.logged_at >= LOG_INTERVAL {
@@ -65,7 +63,6 @@ impl DiskOutage {
         Error::new(Code::Storage, detail)
     }
 
-    /// What people read once it is over.
     pub(super) fn to_alert(&self, now: DateTime<Utc>) -> NewAlert {
         let (from, to) = (utc_seconds(self.since), utc_seconds(now));
         NewAlert {

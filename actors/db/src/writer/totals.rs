@@ -36,7 +36,6 @@ impl HourlyTotals {
         delta.run_millis += run_millis;
     }
 
-    /// Takes over those of one command.
     pub(crate) fn add(&mut self, other: Self) {
         for (key, other) in other.0 {
             let delta = self.0.entry(key).or_default();

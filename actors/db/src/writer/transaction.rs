@@ -22,7 +22,6 @@ pub(crate) struct FailedTransaction {
     pub(crate) is_unknown: bool,
 }
 
-/// Where a transaction is written.
 pub(crate) struct Transaction<'a> {
     pub(crate) path: &'a Path,
     pub(crate) connection: &'a Connection,

@@ -16,7 +16,6 @@ const JUMP_MICROS: i64 = 1_000_000;
 
 const MAX_JUMPS: usize = 60;
 
-/// What is kept of a task's identity.
 pub(crate) type ForeignDigest = [u8; 16];
 
 /// Half of the SHA-256 of what tells a task from all others.
