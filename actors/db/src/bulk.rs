@@ -11,7 +11,7 @@ use flowlord_messages::schedule::SlotKey;
 use rusqlite::{Connection, params};
 
 use crate::DATABASE;
-use crate::column::{self, micros};
+use crate::column::{EnumColumn, micros};
 use crate::connection::{OpenError, open_writer};
 use crate::folder_lock::FolderLock;
 use crate::sql::CachedSql as _;
@@ -57,15 +57,6 @@ pub struct Bulk {
     added: u64,
     folder: PathBuf,
     _lock: FolderLock,
-}
-
-impl std::fmt::Debug for Bulk {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bulk")
-            .field("folder", &self.folder)
-            .field("added", &self.added)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Bulk {
@@ -148,9 +139,8 @@ impl Bulk {
 fn drop_indexes(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let listed =
         "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'task' AND sql IS NOT NULL";
-    let mut statement = connection.prepare(listed)?;
-    let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let found = found.collect::<rusqlite::Result<Vec<(String, String)>>>()?;
+    let found: Vec<(String, String)> =
+        connection.read_rows(listed, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     for (name, _) in &found {
         connection.execute_batch(&format!("DROP INDEX \"{name}\""))?;
     }
@@ -178,8 +168,8 @@ impl WriteContext<'_> {
             params![
                 attempt.uid.0,
                 queue,
-                column::state(attempt.state),
-                column::lane(attempt.lane),
+                attempt.state.to_column(),
+                attempt.lane.to_column(),
                 micros(due.unwrap_or(attempt.uid.created())),
                 // Never given to anybody, but there: as of a task that was handed out.
                 (attempt.delivery > 0).then_some(attempt.uid.0),
@@ -188,7 +178,7 @@ impl WriteContext<'_> {
                 worker,
                 workflow,
                 attempt.parent.map(|parent| parent.0),
-                attempt.result.map(column::result),
+                attempt.result.map(EnumColumn::to_column),
                 attempt.progress,
                 attempt.started.map(micros),
                 attempt.ended.map(micros),

@@ -31,93 +31,58 @@ pub(crate) const DELAYED: i64 = 1;
 pub(crate) const LEASED: i64 = 2;
 pub(crate) const DONE: i64 = 3;
 
-pub(crate) fn state(state: TaskState) -> i64 {
-    match state {
-        TaskState::Ready => READY,
-        TaskState::Delayed => DELAYED,
-        TaskState::Leased => LEASED,
-        TaskState::Done => DONE,
+/// An enum that a column holds as a number: its position in `VALUES`.
+pub(crate) trait EnumColumn: Copy + PartialEq + 'static {
+    /// New values go to the end, and none ever moves: rows of older programs stay as they are.
+    const VALUES: &'static [Self];
+
+    /// What a value of a newer program reads as.
+    const UNKNOWN: Self;
+
+    fn to_column(self) -> i64 {
+        let position = Self::VALUES.iter().position(|known| *known == self);
+        position.map_or(-1, |at| i64::try_from(at).unwrap_or(-1))
+    }
+
+    fn from_column(value: i64) -> Self {
+        usize::try_from(value).ok().and_then(|at| Self::VALUES.get(at)).copied().unwrap_or(Self::UNKNOWN)
     }
 }
 
-pub(crate) fn state_of(value: i64) -> TaskState {
-    match value {
-        READY => TaskState::Ready,
-        DELAYED => TaskState::Delayed,
-        LEASED => TaskState::Leased,
-        _ => TaskState::Done,
-    }
+impl EnumColumn for TaskState {
+    const VALUES: &'static [Self] = &[Self::Ready, Self::Delayed, Self::Leased, Self::Done];
+    const UNKNOWN: Self = Self::Done;
 }
 
-pub(crate) fn lane(lane: Lane) -> i64 {
-    match lane {
-        Lane::Live => 0,
-        Lane::Backload => 1,
-    }
+impl EnumColumn for Lane {
+    const VALUES: &'static [Self] = &[Self::Live, Self::Backload];
+    const UNKNOWN: Self = Self::Backload;
 }
 
-pub(crate) fn lane_of(value: i64) -> Lane {
-    if value == 0 { Lane::Live } else { Lane::Backload }
+impl EnumColumn for TaskResult {
+    // Not its `ALL`, which has another order: statements say `result > 0` for what wasn't completed.
+    const VALUES: &'static [Self] = &[Self::Complete, Self::Error, Self::Warn, Self::Alert];
+    const UNKNOWN: Self = Self::Alert;
 }
 
-pub(crate) fn result(result: TaskResult) -> i64 {
-    match result {
-        TaskResult::Complete => 0,
-        TaskResult::Error => 1,
-        TaskResult::Warn => 2,
-        TaskResult::Alert => 3,
-    }
+impl EnumColumn for AlertKind {
+    const VALUES: &'static [Self] = &Self::ALL;
+    const UNKNOWN: Self = Self::Result;
 }
 
-pub(crate) fn result_of(value: i64) -> TaskResult {
-    match value {
-        0 => TaskResult::Complete,
-        1 => TaskResult::Error,
-        2 => TaskResult::Warn,
-        _ => TaskResult::Alert,
-    }
+impl EnumColumn for BackloadState {
+    const VALUES: &'static [Self] = &Self::ALL;
+    const UNKNOWN: Self = Self::Cancelled;
 }
 
-/// What the column of an enum holds is the position in its `ALL`: new values go to its end.
-fn position<T: PartialEq>(all: &[T], value: &T) -> i64 {
-    all.iter().position(|known| known == value).map_or(-1, |at| i64::try_from(at).unwrap_or(-1))
+impl EnumColumn for FileSource {
+    const VALUES: &'static [Self] = &Self::ALL;
+    const UNKNOWN: Self = Self::Api;
 }
 
-/// A value of a newer program reads as `unknown`.
-fn at_position<T: Copy>(all: &[T], position: i64, unknown: T) -> T {
-    usize::try_from(position).ok().and_then(|at| all.get(at)).copied().unwrap_or(unknown)
-}
-
-pub(crate) fn alert_kind(kind: AlertKind) -> i64 {
-    position(&AlertKind::ALL, &kind)
-}
-
-pub(crate) fn alert_kind_of(value: i64) -> AlertKind {
-    at_position(&AlertKind::ALL, value, AlertKind::Result)
-}
-
-pub(crate) fn backload_state(state: BackloadState) -> i64 {
-    position(&BackloadState::ALL, &state)
-}
-
-pub(crate) fn backload_state_of(value: i64) -> BackloadState {
-    at_position(&BackloadState::ALL, value, BackloadState::Cancelled)
-}
-
-pub(crate) fn file_source(source: FileSource) -> i64 {
-    position(&FileSource::ALL, &source)
-}
-
-pub(crate) fn file_source_of(value: i64) -> FileSource {
-    at_position(&FileSource::ALL, value, FileSource::Api)
-}
-
-pub(crate) fn match_state(state: MatchState) -> i64 {
-    position(&MatchState::ALL, &state)
-}
-
-pub(crate) fn match_state_of(value: i64) -> MatchState {
-    at_position(&MatchState::ALL, value, MatchState::Failed)
+impl EnumColumn for MatchState {
+    const VALUES: &'static [Self] = &Self::ALL;
+    const UNKNOWN: Self = Self::Failed;
 }
 
 /// Reads columns as what they mean.
@@ -126,6 +91,7 @@ pub(crate) trait ReadColumn {
     fn optional_time(&self, column: usize) -> rusqlite::Result<Option<DateTime<Utc>>>;
     fn optional_uid(&self, column: usize) -> rusqlite::Result<Option<Uid>>;
     fn optional_result(&self, column: usize) -> rusqlite::Result<Option<TaskResult>>;
+    fn enum_value<T: EnumColumn>(&self, column: usize) -> rusqlite::Result<T>;
     fn count(&self, column: usize) -> rusqlite::Result<u64>;
     fn text_or_empty(&self, column: usize) -> rusqlite::Result<String>;
 }
@@ -144,7 +110,11 @@ impl ReadColumn for Row<'_> {
     }
 
     fn optional_result(&self, column: usize) -> rusqlite::Result<Option<TaskResult>> {
-        Ok(self.get::<_, Option<i64>>(column)?.map(result_of))
+        Ok(self.get::<_, Option<i64>>(column)?.map(TaskResult::from_column))
+    }
+
+    fn enum_value<T: EnumColumn>(&self, column: usize) -> rusqlite::Result<T> {
+        self.get(column).map(T::from_column)
     }
 
     fn count(&self, column: usize) -> rusqlite::Result<u64> {

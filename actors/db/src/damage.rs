@@ -84,10 +84,12 @@ impl Mark {
     }
 
     /// Adds what was seen; what was seen first counts.
-    fn add_seen(data: &Path, seen: Seen) -> io::Result<()> {
+    fn add_seen(data: &Path, seen: Seen) {
         // One that can't be read says no more than this one.
         let mark = Self::read(data).unwrap_or_default();
-        Self { seen: mark.seen.or(Some(seen)), ..mark }.write(data)
+        if let Err(err) = (Self { seen: mark.seen.or(Some(seen)), ..mark }).write(data) {
+            log::error!("event=damage_not_marked error={err:?}");
+        }
     }
 }
 
@@ -139,9 +141,7 @@ impl Damage {
         let first = Seen { at: self.0.clock.now(), what: what.to_owned() };
         let seen = self.seen().unwrap_or(first);
         // Before the restart is asked for: without its mark the next start would serve the same file again.
-        if let Err(err) = Mark::add_seen(&self.0.data, seen.clone()) {
-            log::error!("event=damage_not_marked error={err:?}");
-        }
+        Mark::add_seen(&self.0.data, seen.clone());
         if self.0.seen.send_replace(Some(seen)).is_none() {
             log::error!("event=database_damaged seen={what:?} restart_at={}", utc_seconds(self.restart_at()));
         }
@@ -199,8 +199,6 @@ pub fn mark_if_damaged(data: &Path, now: DateTime<Utc>) -> Option<String> {
     let problem =
         open_read_only(&data.join(DATABASE)).and_then(|connection| find_damage(&connection)).ok()??;
     let what = format!("the check of a snapshot: {problem}");
-    if let Err(err) = Mark::add_seen(data, Seen { at: now, what }) {
-        log::error!("event=damage_not_marked error={err:?}");
-    }
+    Mark::add_seen(data, Seen { at: now, what });
     Some(problem)
 }

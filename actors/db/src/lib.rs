@@ -106,7 +106,7 @@ fn start_readers(path: &Path, damage: &Damage, prepare: fn()) -> Result<Addr<Rea
     let damage = damage.clone();
     Ok(actix::SyncArbiter::start(READERS, move || {
         prepare();
-        Reader::new(pool.clone(), damage.clone())
+        Reader { pool: pool.clone(), damage: damage.clone() }
     }))
 }
 

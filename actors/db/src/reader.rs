@@ -3,8 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use actix::{Actor, Handler, SyncContext};
-use flowlord_kernel::Pong;
-use flowlord_kernel::{Code, Error, Ping, Result};
+use flowlord_kernel::{Code, Error, Ping, Pong, Result};
 use r2d2::Pool;
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
@@ -21,15 +20,11 @@ pub(crate) trait Query: Answered + 'static {
 
 #[derive(Debug)]
 pub struct Reader {
-    pool: Pool<SqliteConnectionManager>,
-    damage: Damage,
+    pub(crate) pool: Pool<SqliteConnectionManager>,
+    pub(crate) damage: Damage,
 }
 
 impl Reader {
-    pub(crate) fn new(pool: Pool<SqliteConnectionManager>, damage: Damage) -> Self {
-        Self { pool, damage }
-    }
-
     fn answer_query<Q: Query>(&self, query: &Q) -> Result<Q::Answer> {
         let connection = self.pool.get().map_err(|err| Error::new(Code::Storage, err.to_string()))?;
         // A panic would close the pool of threads for good.

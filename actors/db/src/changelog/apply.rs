@@ -14,6 +14,8 @@ use sha2::{Digest as _, Sha256};
 use super::log::{end_log, read_log_point};
 use super::record::{noted_table, quoted};
 use super::segment::{FORMAT, SegmentHeader, SegmentRow, chain_hex, read_row, to_hex};
+use crate::schema::read_version;
+use crate::sql::CachedSql as _;
 
 /// Why a segment isn't applied: the log ends before it.
 #[derive(Debug, thiserror::Error)]
@@ -122,25 +124,19 @@ impl LogReplay {
 
     /// Whether it has anything new; that it can be applied here.
     fn follows(&self, header: &SegmentHeader) -> Result<bool, SegmentError> {
-        let schema: usize = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if header.format != FORMAT {
+        let SegmentHeader { format, chain, schema, .. } = header;
+        if *format != FORMAT {
             return Err(SegmentError::Foreign(format!(
-                "this program reads format {FORMAT}, this is {}",
-                header.format
+                "this program reads format {FORMAT}, this is {format}"
             )));
         }
-        if header.chain != chain_hex(self.chain) {
-            return Err(SegmentError::Foreign(format!(
-                "its log is {}, this one's {}",
-                header.chain,
-                chain_hex(self.chain)
-            )));
+        let own_chain = chain_hex(self.chain);
+        if *chain != own_chain {
+            return Err(SegmentError::Foreign(format!("its log is {chain}, this one's {own_chain}")));
         }
-        if header.schema != schema {
-            return Err(SegmentError::Foreign(format!(
-                "its schema is {}, this one's {schema}",
-                header.schema
-            )));
+        let own_schema = read_version(&self.connection)?;
+        if *schema != own_schema {
+            return Err(SegmentError::Foreign(format!("its schema is {schema}, this one's {own_schema}")));
         }
         if header.upto <= self.position {
             return Ok(false);
@@ -156,9 +152,7 @@ impl LogReplay {
 
     /// What must hold once all were applied.
     pub(crate) fn finish(self) -> Result<(), SegmentError> {
-        let broken: i64 =
-            self.connection
-                .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))?;
+        let broken: i64 = self.connection.read_value("SELECT count(*) FROM pragma_foreign_key_check", [])?;
         if broken > 0 {
             return Err(SegmentError::Damaged(format!("{broken} rows refer to others that aren't there")));
         }
@@ -192,13 +186,9 @@ impl<'a> RowStatements<'a> {
             let values = vec!["?"; columns.len()].join(", ");
             let named = columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
             let on = quoted(name);
-            statements.insert(
-                name.clone(),
-                (
-                    format!("INSERT OR REPLACE INTO {on} ({named}) VALUES ({values})"),
-                    format!("DELETE FROM {on} AS t WHERE {}", known.same_row("?1")),
-                ),
-            );
+            let put = format!("INSERT OR REPLACE INTO {on} ({named}) VALUES ({values})");
+            let remove = format!("DELETE FROM {on} AS t WHERE {}", known.same_row("?1"));
+            statements.insert(name.clone(), (put, remove));
         }
         Ok(Self { transaction, statements })
     }

@@ -31,9 +31,7 @@ pub(crate) fn restart_log(connection: &Connection, chain: u64) -> rusqlite::Resu
 
 /// Ends the log: from here on rows change unnoticed.
 pub(crate) fn end_log(connection: &Connection) -> rusqlite::Result<()> {
-    let is_logged: bool =
-        connection.query_row("SELECT EXISTS (SELECT 1 FROM row_log)", [], |row| row.get(0))?;
-    if is_logged {
+    if connection.has_row("SELECT 1 FROM row_log", [])? {
         connection.execute_batch("BEGIN; DELETE FROM row_log; DELETE FROM row_change; COMMIT")?;
     }
     Ok(())

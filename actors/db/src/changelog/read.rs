@@ -15,19 +15,17 @@ use sha2::{Digest as _, Sha256};
 use super::record::{NotedTable, noted_table, quoted};
 use super::segment::{FORMAT, SegmentHeader, chain_hex, to_hex, to_json, write_line};
 use crate::column::unbits;
+use crate::schema::read_version;
+use crate::sql::CachedSql as _;
 
 /// What was noted since the last segment, up to now; no segment of more than `most` notes.
 pub(crate) fn read_tail(connection: &mut Connection, at: DateTime<Utc>, most: u64) -> rusqlite::Result<Tail> {
     // All of it is of one moment.
     let moment = connection.transaction()?;
     let log = "SELECT chain, taken, digest, coalesce((SELECT max(seq) FROM row_change), 0) FROM row_log";
-    let log = moment.query_row(log, [], |row| {
-        Ok((unbits(row.get(0)?), row.get::<_, i64>(1)?, row.get::<_, String>(2)?, row.get::<_, i64>(3)?))
-    });
-    let (log_chain, after, previous, upto) = match log {
-        Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(Tail::default()),
-        log => log?,
-    };
+    let log: Option<(u64, i64, String, i64)> =
+        moment.find_row(log, [], |row| Ok((unbits(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let Some((log_chain, after, previous, upto)) = log else { return Ok(Tail::default()) };
     let pending = u64::try_from(upto - after).unwrap_or_default();
     let mut tail = Tail { chain: Some(log_chain), pending, segment: None };
     if pending == 0 || pending > most {
@@ -36,7 +34,7 @@ pub(crate) fn read_tail(connection: &mut Connection, at: DateTime<Utc>, most: u6
     let tables = tables_between(&moment, after, upto)?;
     let header = SegmentHeader {
         format: FORMAT,
-        schema: moment.pragma_query_value(None, "user_version", |row| row.get(0))?,
+        schema: read_version(&moment)?,
         chain: chain_hex(log_chain),
         after,
         upto,
@@ -53,16 +51,14 @@ pub(crate) fn read_tail(connection: &mut Connection, at: DateTime<Utc>, most: u6
 
 fn tables_between(moment: &Transaction<'_>, after: i64, upto: i64) -> rusqlite::Result<Vec<NotedTable>> {
     let names = "SELECT DISTINCT tbl FROM row_change WHERE seq > ?1 AND seq <= ?2 ORDER BY tbl";
-    let mut names = moment.prepare(names)?;
-    let names: Vec<String> =
-        names.query_map([after, upto], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let names: Vec<String> = moment.read_rows(names, [after, upto], |row| row.get(0))?;
     names.iter().map(|name| noted_table(moment, name)).collect()
 }
 
 fn read_sequences(moment: &Transaction<'_>) -> rusqlite::Result<BTreeMap<String, i64>> {
-    let mut sequences = moment.prepare("SELECT name, seq FROM sqlite_sequence")?;
-    let sequences = sequences.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    sequences.collect()
+    let sequences = "SELECT name, seq FROM sqlite_sequence";
+    let sequences = moment.read_rows(sequences, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(sequences.into_iter().collect())
 }
 
 fn pack_segment(

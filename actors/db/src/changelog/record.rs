@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 
 use crate::changelog::log::begin_log;
+use crate::sql::CachedSql as _;
 
 /// Tables whose rows aren't noted: the log itself.
 const OWN: [&str; 2] = ["row_change", "row_log"];
@@ -54,21 +55,15 @@ pub(super) fn noted_tables(connection: &Connection) -> rusqlite::Result<Vec<Note
     // Neither virtual tables nor what lies behind them: those are made anew from the others.
     let names = "SELECT name FROM pragma_table_list
         WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
-    let names: Vec<String> =
-        connection.prepare(names)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    names
-        .iter()
-        .filter(|name| !OWN.contains(&name.as_str()))
-        .map(|name| noted_table(connection, name))
-        .collect()
+    let names: Vec<String> = connection.read_rows(names, [], |row| row.get(0))?;
+    let noted = names.iter().filter(|name| !OWN.contains(&name.as_str()));
+    noted.map(|name| noted_table(connection, name)).collect()
 }
 
 pub(super) fn noted_table(connection: &Connection, name: &str) -> rusqlite::Result<NotedTable> {
     let columns = "SELECT name, type, pk FROM pragma_table_info(?1) ORDER BY cid";
-    let columns: Vec<(String, String, usize)> = connection
-        .prepare(columns)?
-        .query_map([name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect::<Result<_, _>>()?;
+    let columns: Vec<(String, String, usize)> =
+        connection.read_rows(columns, [name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let mut key: Vec<_> = columns.iter().filter(|(.., nth)| *nth > 0).collect();
     key.sort_by_key(|(.., nth)| *nth);
     let has_integer_key =

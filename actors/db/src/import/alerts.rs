@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use flowlord_domain::{AlertKind, Uid};
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 
 use super::RowFate;
 use super::old::OldRow;
-use crate::column::{self, micros};
+use crate::column::{EnumColumn as _, ReadColumn as _, micros};
 use crate::sql::CachedSql as _;
 use crate::writer::context::WriteContext;
 
@@ -24,8 +24,7 @@ pub(super) fn take_row(context: &mut WriteContext<'_>, row: &OldRow) -> rusqlite
     let queue = context.queue_id(&row.text("task_type"), &row.text("job"))?;
     let at = own_instant(created, row.number);
     let known = "SELECT 1 FROM alert WHERE at = ?1 AND queue = ?2 AND chain = ?3 LIMIT 1";
-    let mut known = context.connection.prepare_cached(known)?;
-    if known.query_row(params![at, queue, chain], |_| Ok(())).optional()?.is_some() {
+    if context.has_row(known, params![at, queue, chain])? {
         return Ok(RowFate::Known);
     }
     let kind = match () {
@@ -37,15 +36,7 @@ pub(super) fn take_row(context: &mut WriteContext<'_>, row: &OldRow) -> rusqlite
     context.insert_row(
         "INSERT INTO alert (kind, at, uid, queue, told, at_once, task_time, chain, msg)
              VALUES (?1, ?2, ?3, ?4, 1, 0, ?5, ?6, ?7)",
-        params![
-            column::alert_kind(kind),
-            at,
-            about.map(|uid| uid.0),
-            queue,
-            task_time.map(micros),
-            chain,
-            msg
-        ],
+        params![kind.to_column(), at, about.map(|uid| uid.0), queue, task_time.map(micros), chain, msg],
     )?;
     Ok(RowFate::Taken)
 }
@@ -67,8 +58,5 @@ fn find_attempt(
     }
     let last =
         "SELECT max(uid) FROM task INDEXED BY task_chain WHERE chain = ?1 AND uid <= ?2 AND queue = ?3";
-    let mut last = context.connection.prepare_cached(last)?;
-    let last: Option<i64> =
-        last.query_row(params![chain, own_instant(at, 999_999), queue], |row| row.get(0))?;
-    Ok(last.map(Uid))
+    context.read_row(last, params![chain, own_instant(at, 999_999), queue], |row| row.optional_uid(0))
 }

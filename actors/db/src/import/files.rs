@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::FilePhase;
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 
 use super::RowFate;
 use super::alerts::own_instant;
@@ -24,8 +24,7 @@ pub(super) fn take_row(context: &mut WriteContext<'_>, row: &OldRow) -> rusqlite
     };
     let at = own_instant(received, row.number);
     let known = "SELECT 1 FROM file_event WHERE at = ?1 AND path = ?2 LIMIT 1";
-    let mut known = context.connection.prepare_cached(known)?;
-    if known.query_row(params![at, path], |_| Ok(())).optional()?.is_some() {
+    if context.has_row(known, params![at, path])? {
         return Ok(RowFate::Known);
     }
     let stat = FileEvent {

@@ -74,10 +74,7 @@ pub(super) struct OldTable<'a> {
 impl OldTable<'_> {
     pub(super) fn count(&self) -> Result<u64, ImportError> {
         let count = format!("SELECT count(*) FROM {}", self.kind.table());
-        self.old
-            .connection
-            .query_row(&count, [], |row| row.get(0))
-            .map_err(ImportError::for_old(&self.old.path))
+        self.old.connection.read_value(&count, []).map_err(ImportError::for_old(&self.old.path))
     }
 
     /// Its rows in the order in which they were written, so that indexes of ours grow at their ends.

@@ -8,6 +8,7 @@ use rusqlite::params;
 use super::RowFate;
 use super::old::OldRow;
 use crate::column::micros;
+use crate::sql::CachedSql as _;
 use crate::tables::tasks::elsewhere::{DoneElsewhere, foreign_digest, is_recorded};
 use crate::writer::context::WriteContext;
 
@@ -69,7 +70,6 @@ fn is_known(context: &mut WriteContext<'_>, task: &ForeignTask) -> rusqlite::Res
     let within = if task.created == task.created.trunc_subsecs(0) { SECOND } else { 1_000 };
     let same = "SELECT 1 FROM task INDEXED BY task_chain
         WHERE chain = ?1 AND uid >= ?2 AND uid < ?3 AND queue = ?4 LIMIT 1";
-    let mut same = context.connection.prepare_cached(same)?;
-    Ok(same.exists(params![task.chain, from, from + within, queue])?
+    Ok(context.has_row(same, params![task.chain, from, from + within, queue])?
         || is_recorded(context.connection, &foreign_digest(task))?)
 }

@@ -180,8 +180,8 @@ fn alerts_and_files_are_taken_once_and_nobody_is_told_again() {
     assert_eq!((report[&Kind::Alerts].taken, report[&Kind::Files].taken), (4, 2), "{report:?}");
     assert_eq!(left(&report[&Kind::Files]), [("`path` is empty", 1)]);
     let alerts = "SELECT format('%d %d %d %s', kind, told, uid IS NOT NULL, msg) FROM alert ORDER BY at";
-    let kinds =
-        [AlertKind::Exhausted, AlertKind::CreateFailed, AlertKind::Unfinished].map(crate::column::alert_kind);
+    let kinds = [AlertKind::Exhausted, AlertKind::CreateFailed, AlertKind::Unfinished]
+        .map(crate::column::EnumColumn::to_column);
     assert_eq!(
         bench.column(alerts),
         [

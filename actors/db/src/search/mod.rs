@@ -13,12 +13,13 @@ use std::cmp::Ordering;
 
 use flowlord_domain::{Attempt, Uid};
 use flowlord_messages::tasks::{FindTasks, SortKey, TaskCursor, TaskPage, TaskSort, Texts};
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 
 use self::scan::{FoundRows, MAX_ROWS_READ, ScanOrder, TaskScan, UidRange};
 use self::source::find_sources;
 use crate::column::{micros, time};
 use crate::reader::Query;
+use crate::sql::CachedSql as _;
 use crate::tables::tasks::row::{ATTEMPT_COLUMNS, LISTED_COLUMNS, read_attempt, read_listed};
 
 /// A page of whole texts is full after so many bytes, so that long ones aren't all in memory.
@@ -152,18 +153,18 @@ fn compare_keys(a: (&SortKey, Uid), b: (&SortKey, Uid), ascending: bool) -> Orde
 }
 
 fn listed_attempts(connection: &Connection, uids: &[Uid]) -> rusqlite::Result<Vec<Attempt>> {
-    let mut by_id = connection.prepare_cached(concat!(LISTED_COLUMNS!(), " WHERE task.uid = ?1"))?;
+    let by_id = concat!(LISTED_COLUMNS!(), " WHERE task.uid = ?1");
     let found =
-        uids.iter().map(|uid| by_id.query_row([uid.0], |row| read_listed(connection, row)).optional());
+        uids.iter().map(|uid| connection.find_row(by_id, [uid.0], |row| read_listed(connection, row)));
     found.filter_map(rusqlite::Result::transpose).collect()
 }
 
 /// With all of their texts, until those are more than `bytes`.
 fn whole_attempts(connection: &Connection, uids: &[Uid], bytes: usize) -> rusqlite::Result<Vec<Attempt>> {
-    let mut by_id = connection.prepare_cached(concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1"))?;
+    let by_id = concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1");
     let (mut found, mut read) = (Vec::new(), 0);
     for uid in uids {
-        let Some(attempt) = by_id.query_row([uid.0], read_attempt).optional()? else { continue };
+        let Some(attempt) = connection.find_row(by_id, [uid.0], read_attempt)? else { continue };
         read += attempt.info.len() + attempt.meta.len() + attempt.msg.len();
         found.push(attempt);
         if read > bytes {

@@ -8,7 +8,7 @@ use flowlord_messages::tasks::{FindTasks, SortKey, TaskSort};
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, Row, params_from_iter};
 
-use crate::column::{self, ReadColumn as _};
+use crate::column::ReadColumn as _;
 use crate::search::source::TaskSource;
 use crate::sql::CachedSql as _;
 
@@ -207,7 +207,7 @@ impl<'a> TaskScan<'a> {
         {
             return Ok(false);
         }
-        let state = column::state_of(row.get(2)?);
+        let state = row.enum_value(2)?;
         let result = row.optional_result(3)?;
         let anyhow = filter.results.is_empty() && !filter.running;
         let ended_so = result.map_or(filter.running, |result| filter.results.contains(&result));

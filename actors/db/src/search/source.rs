@@ -8,7 +8,7 @@ use flowlord_messages::tasks::{FindTasks, TaskFilter};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use crate::column;
+use crate::column::EnumColumn as _;
 use crate::search::scan::{MAX_ROWS_READ, is_listed};
 use crate::sql::CachedSql as _;
 
@@ -92,7 +92,7 @@ fn failed_results(filter: &TaskFilter) -> BTreeSet<i64> {
     if filter.running || filter.results.contains(&TaskResult::Complete) {
         return BTreeSet::new();
     }
-    filter.results.iter().map(|result| column::result(*result)).collect()
+    filter.results.iter().map(|result| result.to_column()).collect()
 }
 
 /// All tasks that aren't done, oldest first, when the filter is for such ones and they are few.

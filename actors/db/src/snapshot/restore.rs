@@ -9,11 +9,12 @@ use flowlord_messages::changelog::LogPoint;
 
 use crate::DATABASE;
 use crate::changelog::apply::{LogReplay, SegmentError};
-use crate::column::time;
+use crate::column::ReadColumn as _;
 use crate::connection::{is_damage, open_read_only};
 use crate::snapshot::copy::copy;
 use crate::snapshot::error::SnapshotError;
 use crate::snapshot::verify::{check, find_damage};
+use crate::sql::CachedSql as _;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
@@ -169,9 +170,9 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 
 fn newest_task(path: &Path) -> Result<Option<DateTime<Utc>>, SnapshotError> {
     let newest = open_read_only(path).and_then(|connection| {
-        connection.query_row("SELECT max(uid) FROM task", [], |row| row.get::<_, Option<i64>>(0))
+        connection.read_row("SELECT max(uid) FROM task", [], |row| row.optional_time(0))
     });
-    Ok(newest.map_err(SnapshotError::for_copy(path))?.map(time))
+    newest.map_err(SnapshotError::for_copy(path))
 }
 
 #[cfg(test)]

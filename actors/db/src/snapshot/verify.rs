@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use crate::connection::{is_damage, open_read_only};
 use crate::schema::{VERSION, is_ours, read_version};
 use crate::snapshot::error::SnapshotError;
+use crate::sql::CachedSql as _;
 
 /// Reads a copy through and answers its schema version.
 pub fn check(path: &Path) -> Result<usize, SnapshotError> {
@@ -27,9 +28,7 @@ pub fn check(path: &Path) -> Result<usize, SnapshotError> {
 
 /// Reads a database through; the first thing that is wrong with it.
 pub(crate) fn find_damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    let verdict: rusqlite::Result<String> =
-        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0));
-    match verdict {
+    match connection.read_value::<String>("PRAGMA integrity_check(1)", []) {
         Ok(verdict) if verdict == "ok" => Ok(None),
         Ok(problem) => Ok(Some(problem.replace('\n', " "))),
         Err(err) if is_damage(&err) => Ok(Some(err.to_string())),

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
+use flowlord_domain::TaskResult;
 use flowlord_domain::backload::{Only, slot};
-use flowlord_domain::{TaskResult, Uid};
-use flowlord_kernel::Code;
 use flowlord_messages::backloads::{
     BackloadState, CheckBackload, Checked, Failure, MAX_FAILURES, MAX_UNFINISHED, ReadBackload,
     ReadBackloads, SaveBackload, SetBackloadState, StoreBackloadChunk, StoredBackload,
@@ -30,7 +29,7 @@ impl Command for SaveBackload {
              VALUES (?1, ?1, ?2, ?3, 0, ?4, ?5, ?6)",
             params![
                 micros(self.now),
-                column::backload_state(state),
+                state.to_column(),
                 self.total,
                 bits(self.digest),
                 self.order,
@@ -70,7 +69,7 @@ impl Command for SetBackloadState {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<StoredBackload> {
         context.run_sql(
             "UPDATE backload SET state = ?2, problem = ?3, changed = ?4 WHERE id = ?1 AND state < 2",
-            params![self.id, column::backload_state(self.state), self.problem, micros(self.now)],
+            params![self.id, self.state.to_column(), self.problem, micros(self.now)],
         )?;
         let Some(stored) = find_backload(context.connection, self.id)? else {
             let detail = format!("there is no backload {}; GET /api/v1/backloads lists them", self.id);
@@ -132,7 +131,7 @@ fn read_stored(row: &Row<'_>) -> rusqlite::Result<StoredBackload> {
         id: row.get(0)?,
         requested: row.time(1)?,
         changed: row.time(2)?,
-        state: column::backload_state_of(row.get(3)?),
+        state: row.enum_value(3)?,
         order: row.get(4)?,
         message: row.get(5)?,
         digest: unbits(row.get(6)?),
@@ -171,7 +170,7 @@ impl Query for ReadBackloads {
         } else {
             concat!(BACKLOAD_COLUMNS!(), " WHERE id < ?1 AND ?3 IS NOT NULL ORDER BY id DESC LIMIT ?2")
         };
-        let running = column::backload_state(BackloadState::Running);
+        let running = BackloadState::Running.to_column();
         connection.read_rows(sql, params![self.after.unwrap_or(i64::MAX), self.limit, running], read_stored)
     }
 }

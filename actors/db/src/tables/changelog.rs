@@ -1,6 +1,5 @@
 //! Commands about the change log.
 
-use flowlord_kernel::Code;
 use flowlord_messages::changelog::{ForgetChanges, RestartLog};
 
 use crate::changelog::log::restart_log;

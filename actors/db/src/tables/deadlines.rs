@@ -1,6 +1,5 @@
 //! What should be finished by now, what slots led to, and what was found overdue.
 
-use chrono::{DateTime, Utc};
 use flowlord_domain::Attempt;
 use flowlord_domain::overdue::Pause;
 use flowlord_domain::workflow::TaskName;

@@ -1,6 +1,5 @@
 //! Files: events, what they started, which wait, and which were seen.
 
-use flowlord_domain::Uid;
 use flowlord_domain::file_event::FileEvent;
 use flowlord_domain::file_match::FilePhase;
 use flowlord_messages::files::{
@@ -39,7 +38,7 @@ impl Command for RecordFile {
             };
             context.run_sql(
                 "INSERT INTO file_match (event, phase, state, uid, why) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![event, phase, column::match_state(state), uid.map(|uid| uid.0), why],
+                params![event, phase, state.to_column(), uid.map(|uid| uid.0), why],
             )?;
             outcomes.push(outcome);
         }
@@ -125,7 +124,7 @@ impl WriteContext<'_> {
         self.insert_row(
             "INSERT INTO file_event (at, source, path, version, stat, ignored)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![micros(*now), column::file_source(*source), file.path, file.version, stat, ignored],
+            params![micros(*now), source.to_column(), file.path, file.version, stat, ignored],
         )
     }
 
@@ -208,7 +207,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<StoredFileEvent> {
         id: row.get(0)?,
         at: row.time(1)?,
         file: FileEvent { version: row.get(3)?, ..file },
-        source: column::file_source_of(row.get(2)?),
+        source: row.enum_value(2)?,
         ignored: row.get(5)?,
         phases: Vec::new(),
     })
@@ -217,13 +216,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<StoredFileEvent> {
 fn outcome(row: &Row<'_>) -> rusqlite::Result<PhaseOutcome> {
     let phase =
         FilePhase { workflow: row.get(0)?, task: row.get(1)?, pattern: row.get(2)?, nth: row.get(3)? };
-    let uid: Option<i64> = row.get(5)?;
-    Ok(PhaseOutcome {
-        phase,
-        state: column::match_state_of(row.get(4)?),
-        uid: uid.map(Uid),
-        why: row.get(6)?,
-    })
+    Ok(PhaseOutcome { phase, state: row.enum_value(4)?, uid: row.optional_uid(5)?, why: row.get(6)? })
 }
 
 impl Query for ReadSeen {

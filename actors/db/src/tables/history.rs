@@ -1,6 +1,5 @@
 //! Old history is removed, a little at a time.
 
-use flowlord_domain::Uid;
 use flowlord_messages::history::{RemoveHistory, Removed};
 
 use crate::column::DONE;

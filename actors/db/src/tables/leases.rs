@@ -1,8 +1,6 @@
 //! Leases: granted, extended, released, and taken back. Every change names the state that it expects.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use flowlord_domain::Uid;
-use flowlord_kernel::Code;
+use chrono::TimeDelta;
 use flowlord_messages::LeaseToken;
 use flowlord_messages::leases::{
     ExtendLease, Extended, GrantLeases, Granted, NextExpiry, ReapLeases, Reaped, ReleaseLease, TopicFilter,
@@ -10,7 +8,7 @@ use flowlord_messages::leases::{
 };
 use rusqlite::OptionalExtension as _;
 
-use crate::column::{DELAYED, READY};
+use crate::column::{DELAYED, DONE, READY};
 use crate::tables::prelude::*;
 use crate::tables::tasks::row::{ATTEMPT_COLUMNS, read_attempt};
 
@@ -139,7 +137,7 @@ pub(crate) struct HeldTask {
 impl HeldTask {
     /// Refuses what can only be done to a task that isn't finished.
     fn require_unfinished(self) -> CommandResult<Self> {
-        if self.state == column::DONE {
+        if self.state == DONE {
             let detail = "the task already has a result; stop the work and lease again";
             return Err(CommandError::refused(Code::LeaseLost, detail));
         }

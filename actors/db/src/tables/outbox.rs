@@ -1,6 +1,5 @@
 //! The outbox: messages for Slack, and what became of them.
 
-use chrono::{DateTime, Utc};
 use flowlord_messages::outbox::{
     Delivery, EnqueueMessage, MarkNotified, MessageFate, NewMessage, Outage, OutboxRow, PendingMessages,
     ReadMessage, ReadOutages, ReadThreads, RouteWay, SlackThread,

@@ -1,9 +1,7 @@
 //! A result and all that follows from it: one command, one transaction.
 
-use chrono::{DateTime, Utc};
+use flowlord_domain::Decision;
 use flowlord_domain::foreign::ForeignTask;
-use flowlord_domain::{Decision, Uid};
-use flowlord_kernel::Code;
 use flowlord_messages::results::{Applied, ApplyOutcomes, Claim};
 
 use crate::column::DONE;
@@ -14,10 +12,9 @@ use crate::writer::context::answer_each;
 impl Command for ApplyOutcomes {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
         // Refusals write nothing before they refuse, so the others of the command stand.
-        let outcomes = self.outcomes.iter();
-        outcomes
-            .map(|(claim, decision)| answer_each(context.finish_task(claim, decision, self.now)))
-            .collect()
+        let finished =
+            self.outcomes.iter().map(|(claim, decision)| context.finish_task(claim, decision, self.now));
+        finished.map(answer_each).collect()
     }
 }
 
@@ -96,7 +93,7 @@ impl WriteContext<'_> {
             params![
                 uid.0,
                 micros(decision.ended),
-                column::result(decision.result),
+                decision.result.to_column(),
                 started,
                 decision.meta,
                 decision.msg,
@@ -109,7 +106,7 @@ impl WriteContext<'_> {
     fn compare_result(&self, uid: Uid, decision: &Decision) -> CommandResult<Applied> {
         let same = self.read_value(
             "SELECT result = ?2 AND msg = ?3 AND meta = ?4 FROM task WHERE uid = ?1",
-            params![uid.0, column::result(decision.result), decision.msg, decision.meta],
+            params![uid.0, decision.result.to_column(), decision.msg, decision.meta],
         )?;
         if same {
             return Ok(Applied { duplicate: true });

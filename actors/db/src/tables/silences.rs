@@ -2,7 +2,6 @@
 
 use flowlord_domain::NewAlert;
 use flowlord_domain::alert::Matcher;
-use flowlord_kernel::Code;
 use flowlord_messages::silences::{AddSilence, ListSilences, MAX_SILENCES, RemoveSilence, Silence};
 
 use crate::tables::alerts::routes::{find_match, read_matcher};

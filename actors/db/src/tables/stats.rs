@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
-use flowlord_domain::Uid;
+use chrono::{Days, NaiveDate, NaiveTime, TimeDelta};
 use flowlord_messages::stats::{
     Backlog, Counts, DayMarks, DayStats, MAX_HOURS, ReadBacklog, ReadDays, ReadHours, Stats, StatsRow,
 };

@@ -1,6 +1,5 @@
 //! Tokens: who may use the API.
 
-use flowlord_kernel::Code;
 use flowlord_messages::tokens::{AddToken, ReadTokens, RemoveToken, StoredToken};
 use rusqlite::types::Type;
 
@@ -25,10 +24,8 @@ impl Command for RemoveToken {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let removed = context.change_rows("DELETE FROM token WHERE name = ?1", [&self.name])?;
         if removed == 0 {
-            return Err(CommandError::refused(
-                Code::TokenUnknown,
-                format!("there is no token named {}", self.name),
-            ));
+            let detail = format!("there is no token named {}", self.name);
+            return Err(CommandError::refused(Code::TokenUnknown, detail));
         }
         Ok(())
     }

@@ -15,8 +15,7 @@ use std::time::Instant;
 use actix::dev::{MessageResponse, OneshotSender};
 use actix::{Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Message, Supervisor};
 use chrono::{DateTime, Utc};
-use flowlord_kernel::Pong;
-use flowlord_kernel::{ActorKit, Code, Error, LatePort, Ping, Result, Timer, Wakes, actor, guarded};
+use flowlord_kernel::{ActorKit, Code, Error, LatePort, Ping, Pong, Result, Timer, Wakes, actor, guarded};
 use flowlord_messages::alerts::RaiseAlerts;
 use flowlord_messages::database::Close;
 use flowlord_messages::events::{

@@ -112,10 +112,8 @@ fn checkpoint_whole_log(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     if held_up {
         let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
-        return Err(rusqlite::Error::SqliteFailure(
-            busy,
-            Some("a reader holds up the checkpoint".to_owned()),
-        ));
+        let why = "a reader holds up the checkpoint".to_owned();
+        return Err(rusqlite::Error::SqliteFailure(busy, Some(why)));
     }
     Ok(())
 }
@@ -127,10 +125,8 @@ pub(super) fn answer_for(failure: &FailedTransaction) -> Error {
         true => "whether this was stored is not known: send it again, with the same lease or Idempotency-Key",
         false => "nothing of this was stored",
     };
-    Error::new(
-        Code::Storage,
-        format!("the database could not be written ({err}); {stored}; {}", advice_for(err)),
-    )
+    let detail = format!("the database could not be written ({err}); {stored}; {}", advice_for(err));
+    Error::new(Code::Storage, detail)
 }
 
 fn advice_for(err: &rusqlite::Error) -> &'static str {

@@ -35,9 +35,8 @@ impl Transaction<'_> {
         commands: &mut [Box<dyn QueuedCommand>],
     ) -> Result<AfterCommit, FailedTransaction> {
         let applied = self.apply_all(commands).map_err(|err| FailedTransaction { err, is_unknown: false });
-        let written = applied.and_then(|effects| match self.commit() {
-            Ok(()) => Ok(effects),
-            Err(err) => Err(FailedTransaction { err, is_unknown: true }),
+        let written = applied.and_then(|effects| {
+            self.commit().map(|()| effects).map_err(|err| FailedTransaction { err, is_unknown: true })
         });
         if written.is_err() {
             self.names.clear();

@@ -1,6 +1,5 @@
 //! Incidents with what happened in each.
 
-use chrono::{DateTime, Utc};
 use flowlord_messages::alerts::{
     CountNotifications, IncidentStep, ListIncidents, MAX_COUNTED_STEPS, Notifications, StoredIncident,
 };

@@ -7,7 +7,6 @@ pub(crate) mod routes;
 use flowlord_domain::NewAlert;
 use flowlord_messages::alerts::{AlertsByRow, DEFAULT_ROUTE, ListAlerts, RaiseAlerts, StoredAlert};
 use flowlord_messages::outbox::{Colour, NewMessage, Payload};
-use rusqlite::OptionalExtension as _;
 use serde::Serialize;
 use serde_json::json;
 
@@ -38,7 +37,7 @@ impl WriteContext<'_> {
                  silence)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             params![
-                column::alert_kind(alert.kind),
+                alert.kind.to_column(),
                 micros(alert.at),
                 alert.uid.map(|uid| uid.0),
                 queue,
@@ -98,7 +97,7 @@ fn stored_alert(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Stor
     let msg: Option<String> = row.get(8)?;
     Ok(StoredAlert {
         row: id,
-        kind: column::alert_kind_of(row.get(1)?),
+        kind: row.enum_value(1)?,
         at: row.time(2)?,
         uid: row.optional_uid(3)?,
         id: row.get(4)?,
@@ -127,7 +126,7 @@ impl Query for ListAlerts {
                  AND (?8 IS NULL OR kind IN (SELECT value FROM json_each(?8)))
              ORDER BY at DESC, alert.id DESC LIMIT ?4"
         );
-        let kinds: Vec<i64> = self.filter.kinds.iter().map(|kind| column::alert_kind(*kind)).collect();
+        let kinds: Vec<i64> = self.filter.kinds.iter().map(|kind| kind.to_column()).collect();
         let values = params![
             micros(self.from),
             micros(self.to),
@@ -149,12 +148,9 @@ fn list_json<T: Serialize>(list: &[T]) -> Option<String> {
 
 impl Query for AlertsByRow {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
-        let sql = concat!(ALERT_COLUMNS!(), " WHERE alert.id = ?1");
-        let mut by_row = connection.prepare_cached(sql)?;
-        let found = self
-            .rows
-            .iter()
-            .map(|row| by_row.query_row([row], |row| stored_alert(connection, row)).optional());
+        let by_row = concat!(ALERT_COLUMNS!(), " WHERE alert.id = ?1");
+        let found =
+            self.rows.iter().map(|id| connection.find_row(by_row, [id], |row| stored_alert(connection, row)));
         found.filter_map(rusqlite::Result::transpose).collect()
     }
 }

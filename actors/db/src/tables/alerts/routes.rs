@@ -1,6 +1,5 @@
 //! Routes: which alerts go where.
 
-use chrono::{DateTime, Utc};
 use flowlord_domain::NewAlert;
 use flowlord_domain::alert::Matcher;
 use flowlord_messages::alerts::{DEFAULT_ROUTE, RouteRule, SetRoutes};

@@ -3,9 +3,6 @@
 mod pauses;
 mod slots;
 
-use chrono::{DateTime, Utc};
-use flowlord_domain::Uid;
-use flowlord_kernel::Code;
 use flowlord_messages::schedule::{
     CronKey, LastSlot, LastSlots, PausedPhase, PromoteDue, Promoted, ReadPaused, ReadSchedule, RecordMissed,
     SaveCrons, ScheduleInput, SlotKey,

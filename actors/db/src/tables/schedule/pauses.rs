@@ -4,6 +4,7 @@ use flowlord_domain::NewTask;
 use flowlord_domain::workflow::TaskName;
 use flowlord_messages::schedule::SetPaused;
 
+use crate::column::HELD;
 use crate::tables::prelude::*;
 
 impl Command for SetPaused {
@@ -48,7 +49,7 @@ impl WriteContext<'_> {
             self.find_value("SELECT id FROM name WHERE text = ?1", [&phase.workflow])?;
         let released = self.change_rows(
             "UPDATE task SET due = ?1 WHERE state = 1 AND due = ?2 AND queue = ?3 AND workflow = ?4",
-            params![micros(phase.now), column::HELD, queue, workflow],
+            params![micros(phase.now), HELD, queue, workflow],
         )?;
         if released > 0 {
             self.effects.note_delayed(phase.now);

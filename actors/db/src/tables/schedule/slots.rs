@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use chrono::TimeDelta;
+use flowlord_domain::TaskResult;
 use flowlord_domain::workflow::TaskName;
-use flowlord_domain::{TaskResult, Uid};
 use flowlord_messages::schedule::{MAX_LOOKED_AT, MAX_SLOTS, PhaseSlots, ReadSlots, SlotOutcome};
 use flowlord_messages::stats::Counts;
 
@@ -99,7 +99,7 @@ impl SlotReader<'_> {
             if !is_first {
                 continue;
             }
-            let mut result: Option<TaskResult> = row.optional_result(4)?;
+            let mut result = row.optional_result(4)?;
             if matches!(result, Some(TaskResult::Error | TaskResult::Alert)) {
                 result = self.last_result(&row.get::<_, String>(5)?, queue)?;
             }

@@ -7,7 +7,7 @@ use flowlord_domain::{TaskResult, Uid};
 use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 
-use crate::column::{self, micros};
+use crate::column::{EnumColumn as _, micros};
 use crate::sql::CachedSql as _;
 use crate::writer::context::WriteContext;
 
@@ -70,7 +70,7 @@ impl WriteContext<'_> {
                 done.delivery,
                 task.retry(),
                 workflow,
-                column::result(done.result),
+                done.result.to_column(),
                 micros(*started),
                 task.chain,
                 task.info,

@@ -3,17 +3,15 @@
 pub(crate) mod elsewhere;
 pub(crate) mod row;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use flowlord_domain::foreign::ForeignTask;
-use flowlord_domain::{Attempt, NewTask, TaskResult, Uid};
-use flowlord_kernel::Code;
+use flowlord_domain::{Attempt, NewTask, TaskResult};
 use flowlord_messages::tasks::{
     AttemptsById, Beginning, CancelTask, Chain, ChainBeginning, CreateTasks, Created, IdempotencyKey, Known,
     KnownTasks, LaterAttempts, RerunTasks,
 };
-use rusqlite::OptionalExtension as _;
 
-use crate::column::{DONE, LEASED};
+use crate::column::{DELAYED, DONE, HELD, LEASED, READY};
 use crate::tables::leases::HeldTask;
 use crate::tables::prelude::*;
 use crate::tables::tasks::elsewhere::{foreign_digest, is_recorded};
@@ -30,11 +28,8 @@ impl Command for CreateTasks {
         {
             return Ok(Created { uids, repeated: true });
         }
-        let uids = self
-            .tasks
-            .iter()
-            .map(|task| context.insert_task(task, self.now))
-            .collect::<Result<Vec<_>, _>>()?;
+        let uids = self.tasks.iter().map(|task| context.insert_task(task, self.now));
+        let uids = uids.collect::<Result<Vec<_>, _>>()?;
         if let Some(slot) = &self.slot {
             context.take_slot(slot, &uids)?;
         }
@@ -76,7 +71,7 @@ impl WriteContext<'_> {
         if !self.is_paused(task)? {
             return Ok((self.insert_task(task, now)?, false));
         }
-        let kept = NewTask { not_before: Some(time(column::HELD)), ..task.clone() };
+        let kept = NewTask { not_before: Some(time(HELD)), ..task.clone() };
         Ok((self.insert_task(&kept, now)?, true))
     }
 
@@ -86,8 +81,8 @@ impl WriteContext<'_> {
         let workflow = self.name_id(&task.workflow)?;
         let delayed = task.not_before.filter(|at| *at > now);
         let (state, due) = match delayed {
-            Some(at) => (column::DELAYED, at),
-            None => (column::READY, now),
+            Some(at) => (DELAYED, at),
+            None => (READY, now),
         };
         let mut insert = self.connection.prepare_cached(
             "INSERT OR IGNORE INTO task (uid, queue, state, lane, due, delivery, expired, retry, workflow, parent, chain,
@@ -100,7 +95,7 @@ impl WriteContext<'_> {
                 uid.0,
                 queue,
                 state,
-                column::lane(task.lane),
+                task.lane.to_column(),
                 micros(due),
                 task.retry,
                 workflow,
@@ -181,7 +176,7 @@ impl WriteContext<'_> {
         self.run_sql(
             "UPDATE task SET state = 3, due = ?2, result = ?3, ended = ?2, cancelled = 1,
                  msg = coalesce(?4, iif(msg = '', 'cancelled', 'cancelled: ' || msg)) WHERE uid = ?1",
-            params![uid.0, micros(now), column::result(TaskResult::Warn), msg],
+            params![uid.0, micros(now), TaskResult::Warn.to_column(), msg],
         )?;
         let run_millis = task.started.map_or(0, |started| (micros(now) - started).max(0) / 1_000);
         self.totals.add_ended(uid, task.queue, TaskResult::Warn, run_millis);
@@ -195,8 +190,8 @@ fn unpack_uids(packed: &[u8]) -> Vec<Uid> {
 
 impl Query for AttemptsById {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
-        let mut by_id = connection.prepare_cached(concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1"))?;
-        self.uids.iter().map(|uid| by_id.query_row([uid.0], read_attempt).optional()).collect()
+        let by_id = concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1");
+        self.uids.iter().map(|uid| connection.find_row(by_id, [uid.0], read_attempt)).collect()
     }
 }
 

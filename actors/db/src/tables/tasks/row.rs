@@ -1,8 +1,9 @@
 //! What several queries read out of the row of a task.
 
-use flowlord_domain::{Attempt, CutTexts, LISTED_BYTES, Uid};
+use flowlord_domain::{Attempt, CutTexts, LISTED_BYTES, TaskState};
 use rusqlite::MAIN_DB;
 
+use crate::column::{DELAYED, HELD, LEASED};
 use crate::tables::prelude::*;
 
 /// The start of every query for attempts; the columns that [`read_attempt`] reads.
@@ -88,14 +89,14 @@ fn build_attempt(row: &Row<'_>, info: String, meta: String, msg: String) -> rusq
         workflow: row.text_or_empty(6)?,
         parent: row.optional_uid(7)?,
         retry: row.get(8)?,
-        lane: column::lane_of(row.get(9)?),
-        state: column::state_of(state),
+        lane: row.enum_value(9)?,
+        state: TaskState::from_column(state),
         delivery: row.get(11)?,
         // One that is held waits for a person, not for a time.
-        not_before: (state == column::DELAYED && due != time(column::HELD)).then_some(due),
+        not_before: (state == DELAYED && due != time(HELD)).then_some(due),
         worker: row.text_or_empty(13)?,
         cancelled: row.get(19)?,
-        lease_expires: (state == column::LEASED).then_some(due),
+        lease_expires: (state == LEASED).then_some(due),
         progress: row.get(14)?,
         result: row.optional_result(15)?,
         msg,
