@@ -125,11 +125,10 @@ impl Stores {
             return Ok(Store::open_remote(Arc::clone(store), key, location.clone()));
         }
         let store = match kind {
-            StorageKind::S3 => self.open_s3(bucket).map_err(|err| Error::of(&err, kind, &at))?,
-            StorageKind::Gs | StorageKind::Local => {
-                self.open_gcs(bucket).map_err(|err| Error::of(&err, kind, &at))?
-            }
+            StorageKind::S3 => self.open_s3(bucket),
+            StorageKind::Gs | StorageKind::Local => self.open_gcs(bucket),
         };
+        let store = store.map_err(|err| Error::of(&err, kind, &at))?;
         if opened.len() >= MAX_OPEN_BUCKETS {
             opened.clear();
         }

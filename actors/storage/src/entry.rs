@@ -132,8 +132,8 @@ pub(crate) fn object_of(path: String, found: &ObjectMeta) -> Object {
 
 /// A store without ETags changes at least the time or the size.
 pub(crate) fn etag_of(found: &ObjectMeta) -> String {
-    let stamp = (found.last_modified.timestamp_micros(), found.size);
-    found.e_tag.clone().unwrap_or_else(|| format!("{}-{}", stamp.0, stamp.1))
+    let (time, size) = (found.last_modified.timestamp_micros(), found.size);
+    found.e_tag.clone().unwrap_or_else(|| format!("{time}-{size}"))
 }
 
 #[cfg(test)]

@@ -77,9 +77,8 @@ impl Store {
             }
             let objects = page.result.objects.iter();
             found.files.extend(objects.map(|it| object_of(relative_path(base, it.location.as_ref()), it)));
-            found
-                .folders
-                .extend(page.result.common_prefixes.iter().map(|key| relative_path(base, key.as_ref())));
+            let folders = page.result.common_prefixes.iter();
+            found.folders.extend(folders.map(|key| relative_path(base, key.as_ref())));
             if found.files.len() + found.folders.len() + found.skipped.count() > most {
                 return Err(Error::TooMany { at: self.at(folder), most });
             }

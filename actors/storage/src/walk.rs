@@ -142,11 +142,11 @@ impl FolderWalk<'_> {
             (Ok(kind), _) if !kind.is_dir() && !kind.is_file() => return,
             (Err(err), _) => Err(unreadable_text(&err)),
             (Ok(_), None) => Err("its name is not UTF-8: rename it".to_owned()),
-            (Ok(_), Some(name)) if find_path_problem(name).is_some() => {
-                Err(find_path_problem(name).unwrap_or_default().to_owned())
-            }
-            (Ok(kind), Some(name)) if kind.is_dir() => self.enter_folder(folder, entry, name),
-            (Ok(_), Some(name)) => self.add_file(folder, entry, name),
+            (Ok(kind), Some(name)) => match find_path_problem(name) {
+                Some(problem) => Err(problem.to_owned()),
+                None if kind.is_dir() => self.enter_folder(folder, entry, name),
+                None => self.add_file(folder, entry, name),
+            },
         };
         if let Err(why) = skipped {
             self.found.skipped.add(folder.name_of(&shown_name(&file_name)), why);

@@ -23,18 +23,12 @@ pub struct FolderWatch {
     _watcher: RecommendedWatcher,
     /// The way is checked while it is there.
     _way: Sender<()>,
-    root: PathBuf,
-    matters: FileFilter,
-    trace: Arc<PathTrace>,
-    /// Set when a folder or a link that is watched was replaced.
-    is_stale: Arc<AtomicBool>,
+    state: Arc<WatchState>,
 }
-
-type FileFilter = Arc<dyn Fn(&Path) -> bool + Send + Sync>;
 
 impl std::fmt::Debug for FolderWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FolderWatch").field("root", &self.root).finish_non_exhaustive()
+        f.debug_struct("FolderWatch").field("root", &self.state.root).finish_non_exhaustive()
     }
 }
 
@@ -47,82 +41,79 @@ impl FolderWatch {
         matters: impl Fn(&Path) -> bool + Send + Sync + 'static,
         changed: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self> {
-        let root = std::path::absolute(root).map_err(|err| watch_error(root, &err.to_string()))?;
-        let (matters, changed): (FileFilter, _) = (Arc::new(matters), Arc::new(changed));
-        let trace = Arc::new(PathTrace::of(&root, &*matters));
-        let is_stale = Arc::new(AtomicBool::new(false));
-        let hear = make_listener(
-            Arc::clone(&trace),
-            Arc::clone(&matters),
-            Arc::clone(&is_stale),
-            Arc::clone(&changed),
-        );
-        let mut watcher =
-            notify::recommended_watcher(hear).map_err(|err| watch_error(&root, &err.to_string()))?;
-        std::fs::metadata(&root).map_err(|err| watch_error(&root, &err.to_string()))?;
-        for folder in trace.folders() {
+        let root = std::path::absolute(root).map_err(|err| watch_error(root, &err))?;
+        let trace = PathTrace::of(&root, &matters);
+        let (matters, changed) = (Box::new(matters), Box::new(changed));
+        let state = Arc::new(WatchState { root, matters, changed, trace, is_stale: AtomicBool::new(false) });
+        let (root, heard) = (&state.root, Arc::clone(&state));
+        let mut watcher = notify::recommended_watcher(move |event| heard.handle_event(event))
+            .map_err(|err| watch_error(root, &err))?;
+        std::fs::metadata(root).map_err(|err| watch_error(root, &err))?;
+        for folder in state.trace.folders() {
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
                 // What can't be read, or left meanwhile, hides no change elsewhere.
                 Err(err) if matches!(err.kind, notify::ErrorKind::MaxFilesWatch) => {
-                    return Err(watch_error(folder, &err.to_string()));
+                    return Err(watch_error(folder, &err));
                 }
                 _ => {}
             }
         }
-        let way = check_way(Arc::clone(&trace), Arc::clone(&is_stale), Arc::clone(&changed));
-        let way = way.map_err(|err| watch_error(&root, &err.to_string()))?;
-        let watch = Self { _watcher: watcher, _way: way, root, matters, trace, is_stale };
+        let way = check_way(Arc::clone(&state)).map_err(|err| watch_error(root, &err))?;
+        let watch = Self { _watcher: watcher, _way: way, state };
         // What changed between the two isn't heard.
         if !watch.is_current() {
-            changed();
+            (watch.state.changed)();
         }
         Ok(watch)
     }
 
     /// Whether all that is to be watched is.
     pub fn is_current(&self) -> bool {
-        !self.is_stale.load(Ordering::Relaxed) && *self.trace == PathTrace::of(&self.root, &*self.matters)
+        let WatchState { root, matters, trace, is_stale, .. } = &*self.state;
+        !is_stale.load(Ordering::Relaxed) && *trace == PathTrace::of(root, matters)
+    }
+}
+
+/// What the watcher's thread, the check of the way and the watch itself share.
+struct WatchState {
+    root: PathBuf,
+    matters: Box<dyn Fn(&Path) -> bool + Send + Sync>,
+    changed: Box<dyn Fn() + Send + Sync>,
+    trace: PathTrace,
+    /// Set when a folder or a link that is watched was replaced.
+    is_stale: AtomicBool,
+}
+
+impl WatchState {
+    fn handle_event(&self, event: notify::Result<Event>) {
+        // An error means that something was missed.
+        let (is_ours, is_replaced) = event.map_or((true, true), |event| {
+            let is_replaced =
+                is_structural(&event) && event.paths.iter().any(|path| self.trace.leads_by(path));
+            (is_counted(&event, &self.trace, &self.matters), is_replaced)
+        });
+        if is_replaced {
+            self.is_stale.store(true, Ordering::Relaxed);
+        }
+        if is_ours {
+            (self.changed)();
+        }
     }
 }
 
 /// Checks the way to the files on a thread of its own, until something on it changed or the answer is dropped.
-fn check_way(
-    trace: Arc<PathTrace>,
-    is_stale: Arc<AtomicBool>,
-    changed: Arc<impl Fn() + Send + Sync + 'static>,
-) -> std::io::Result<Sender<()>> {
+fn check_way(state: Arc<WatchState>) -> std::io::Result<Sender<()>> {
     let (watch, is_dropped) = mpsc::channel();
     std::thread::Builder::new().name("workflow-way".to_owned()).spawn(move || {
         while is_dropped.recv_timeout(WAY_CHECK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
-            if !trace.is_way_the_same() {
-                is_stale.store(true, Ordering::Relaxed);
-                changed();
+            if !state.trace.is_way_the_same() {
+                state.is_stale.store(true, Ordering::Relaxed);
+                (state.changed)();
                 return;
             }
         }
     })?;
     Ok(watch)
-}
-
-fn make_listener(
-    trace: Arc<PathTrace>,
-    matters: FileFilter,
-    is_stale: Arc<AtomicBool>,
-    changed: Arc<impl Fn() + Send + Sync + 'static>,
-) -> impl Fn(notify::Result<Event>) + Send + 'static {
-    move |event| {
-        // An error means that something was missed.
-        let (is_ours, is_replaced) = event.map_or((true, true), |event| {
-            let is_replaced = is_structural(&event) && event.paths.iter().any(|path| trace.leads_by(path));
-            (is_counted(&event, &trace, &*matters), is_replaced)
-        });
-        if is_replaced {
-            is_stale.store(true, Ordering::Relaxed);
-        }
-        if is_ours {
-            changed();
-        }
-    }
 }
 
 /// Whether something came, left or was renamed.
@@ -145,10 +136,10 @@ fn is_counted(event: &Event, trace: &PathTrace, matters: &dyn Fn(&Path) -> bool)
     }
 }
 
-fn watch_error(path: &Path, problem: &str) -> Error {
+fn watch_error(path: &Path, problem: &dyn std::fmt::Display) -> Error {
     let hint =
         "changes are seen at the next scan; more can be watched with a larger fs.inotify.max_user_watches";
-    Error::Unreachable { at: path.display().to_string(), problem: problem.to_owned(), hint }
+    Error::Unreachable { at: path.display().to_string(), problem: problem.to_string(), hint }
 }
 
 #[cfg(test)]
