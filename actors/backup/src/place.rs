@@ -3,6 +3,7 @@
 //! Beside each lies its receipt, a small file that is written once the copy was read back and found to be what was
 //! sent: a snapshot counts from then on.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -66,12 +67,6 @@ impl LogReceipt {
     }
 }
 
-impl Receipt {
-    fn size_and_hash(&self) -> String {
-        format!("{} bytes with SHA-256 {}", self.bytes, self.sha256)
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     pub name: String,
@@ -107,8 +102,7 @@ impl Place {
     /// The snapshots that are there, newest first; other files don't count. None in a place that isn't there.
     pub async fn list(&self) -> Result<Vec<Found>> {
         let files = self.store.list_level("", MOST_OBJECTS).await?.files;
-        let receipts: std::collections::BTreeSet<_> =
-            files.iter().filter_map(|file| file.path.strip_suffix(".json")).collect();
+        let receipts: BTreeSet<_> = files.iter().filter_map(|file| file.path.strip_suffix(".json")).collect();
         let snapshots = files.iter().filter_map(|file| {
             let (name, at) = (file.path.clone(), taken_at(&file.path)?);
             Some(Found { verified: receipts.contains(name.as_str()), name, at, bytes: file.bytes })
@@ -176,8 +170,7 @@ impl Place {
     pub async fn fetch(&self, name: &str, to: &Path) -> Result<()> {
         self.store.get_file(name, to).await?;
         let Some(receipt) = self.receipt(name).await? else { return Ok(()) };
-        let (bytes, sha256) = digest_of_file(to).await?;
-        self.check_same(name, &receipt, &Receipt { bytes, sha256, ..receipt.clone() })
+        self.check_same(name, &receipt, digest_of_file(to).await?)
     }
 
     /// Reads a snapshot through and compares it with its receipt, where it has one.
@@ -205,11 +198,11 @@ impl Place {
     }
 
     async fn compare_stored(&self, name: &str, receipt: &Receipt) -> Result<()> {
-        let (bytes, sha256) = match self.local(name) {
+        let digest = match self.local(name) {
             Some(file) => digest_of_file(&file).await?,
             None => self.digest_of_stored(name).await?,
         };
-        self.check_same(name, receipt, &Receipt { bytes, sha256, ..receipt.clone() })
+        self.check_same(name, receipt, digest)
     }
 
     async fn digest_of_stored(&self, name: &str) -> Result<(u64, String)> {
@@ -223,16 +216,17 @@ impl Place {
         Ok(digest.finish_hex())
     }
 
-    fn check_same(&self, name: &str, sent: &Receipt, found: &Receipt) -> Result<()> {
-        if sent == found {
+    fn check_same(&self, name: &str, receipt: &Receipt, (bytes, sha256): (u64, String)) -> Result<()> {
+        if receipt.bytes == bytes && receipt.sha256 == sha256 {
             return Ok(());
         }
-        Err(PlaceError::Differs {
-            at: self.location(name),
-            found: found.size_and_hash(),
-            sent: sent.size_and_hash(),
-        })
+        let (at, sent) = (self.location(name), size_and_hash(receipt.bytes, &receipt.sha256));
+        Err(PlaceError::Differs { at, found: size_and_hash(bytes, &sha256), sent })
     }
+}
+
+fn size_and_hash(bytes: u64, sha256: &str) -> String {
+    format!("{bytes} bytes with SHA-256 {sha256}")
 }
 
 fn receipt_name(name: &str) -> String {

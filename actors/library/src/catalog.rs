@@ -120,12 +120,13 @@ impl CatalogEntry {
     }
 
     fn reparsed(&self, zone: Tz) -> Self {
-        let broken = if self.record.problem.is_empty() {
-            Vec::new()
-        } else {
-            vec![file_finding(&self.record.path, &self.record.problem)]
-        };
-        if self.is_read { self.clone() } else { Self { good: self.last_good(zone), broken, ..self.clone() } }
+        if self.is_read {
+            return self.clone();
+        }
+        let WorkflowRecord { path, problem, .. } = &self.record;
+        let is_broken = !problem.is_empty();
+        let broken = is_broken.then(|| file_finding(path, problem)).into_iter().collect();
+        Self { good: self.last_good(zone), broken, ..self.clone() }
     }
 }
 
@@ -204,24 +205,12 @@ fn parse_entry(seen: ScannedFile, known: Option<&CatalogEntry>, zone: Tz) -> Cat
         Ok(text) => WorkflowFile::parse(&path, text, &hash, zone),
         Err(problem) => Err(vec![file_finding(&path, problem)]),
     };
-    match parsed {
-        Ok(file) => {
-            let content = text.unwrap_or_default();
-            let record = WorkflowRecord { path, hash, problem: String::new(), content };
-            CatalogEntry { record, good: Some(Arc::new(file)), broken: Vec::new(), is_read: true }
-        }
-        Err(broken) => {
-            let problem = broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-            let content = remembered.to_owned();
-            let good = known.and_then(|known| known.last_good(zone));
-            CatalogEntry {
-                record: WorkflowRecord { path, hash, problem, content },
-                good,
-                broken,
-                is_read: true,
-            }
-        }
-    }
+    let (content, good, broken) = match parsed {
+        Ok(file) => (text.unwrap_or_default(), Some(Arc::new(file)), Vec::new()),
+        Err(broken) => (remembered.to_owned(), known.and_then(|known| known.last_good(zone)), broken),
+    };
+    let problem = broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    CatalogEntry { record: WorkflowRecord { path, hash, problem, content }, good, broken, is_read: true }
 }
 
 /// Whether a workflow file holds nothing but blanks and comments.

@@ -78,11 +78,8 @@ async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 
 fn read_local(path: &Path) -> FilesRead {
     let read = files::read_folder(path).map_err(|err| format!("{}: {err}", path.display()));
-    read.map(|FoundFiles { files, skipped, is_bare }| FoundFiles {
-        files: files.into_iter().map(Into::into).collect(),
-        skipped,
-        is_bare,
-    })
+    let FoundFiles { files, skipped, is_bare } = read?;
+    Ok(FoundFiles { files: files.into_iter().map(Into::into).collect(), skipped, is_bare })
 }
 
 async fn read_remote(config: &Config, catalog: &WorkflowCatalog) -> FilesRead {

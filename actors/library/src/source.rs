@@ -90,8 +90,7 @@ async fn read_object(
 
 /// As [`files::read_folder`] takes them.
 fn is_workflow_key(path: &str) -> bool {
-    !is_hidden(path)
-        && path.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("toml"))
+    !is_hidden(path) && files::is_named_as_workflow(path.as_ref())
 }
 
 #[cfg(test)]

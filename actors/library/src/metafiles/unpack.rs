@@ -5,7 +5,7 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 use flowlord_domain::rows::{self, Form};
 use flowlord_domain::template::Row;
-use flowlord_kernel::Result;
+use flowlord_kernel::{Error, Result};
 
 use super::refuse_path;
 
@@ -25,8 +25,6 @@ pub(super) struct RowReader {
 impl RowReader {
     /// Adds those of one file of the `path` that was asked for. Never more is unpacked than is taken.
     pub(super) fn add_file(mut self, path: &str, name: &str, packed: impl Read) -> Result<Self> {
-        let failed =
-            |why: String| refuse_path(path, &if name == path { why } else { format!("{name}: {why}") });
         let left = MAX_UNPACKED_BYTES - self.bytes;
         let mut bytes = Vec::new();
         let read = if name.to_ascii_lowercase().ends_with(".gz") {
@@ -34,15 +32,21 @@ impl RowReader {
         } else {
             packed.take(left + 1).read_to_end(&mut bytes)
         };
-        read.map_err(|err| failed(format!("it can't be read: {err}")))?;
+        read.map_err(|err| refuse_file(path, name, &format!("it can't be read: {err}")))?;
         self.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if self.bytes > MAX_UNPACKED_BYTES {
-            return Err(failed("larger than 64 MiB uncompressed: split it".to_owned()));
+            return Err(refuse_file(path, name, "larger than 64 MiB uncompressed: split it"));
         }
         let text = String::from_utf8(bytes).map_err(|_| {
-            failed("not UTF-8 text: save it as UTF-8, and name compressed files .gz".to_owned())
+            refuse_file(path, name, "not UTF-8 text: save it as UTF-8, and name compressed files .gz")
         })?;
-        rows::read(Form::of(name), &text, MAX_ROWS, &mut self.rows).map_err(|err| failed(err.to_string()))?;
+        rows::read(Form::of(name), &text, MAX_ROWS, &mut self.rows)
+            .map_err(|err| refuse_file(path, name, &err.to_string()))?;
         Ok(self)
     }
+}
+
+/// Names the file only where a pattern led to it.
+fn refuse_file(path: &str, name: &str, why: &str) -> Error {
+    if name == path { refuse_path(path, why) } else { refuse_path(path, &format!("{name}: {why}")) }
 }
