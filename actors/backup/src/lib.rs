@@ -213,6 +213,7 @@ impl Backup {
         let alerts = self.raised.alerts_after(self.problem.as_deref(), newest, self.config.every, self.now());
         alerts.into_iter().for_each(|alert| self.deps.alert_sender.raise(alert));
         if let Some(every) = self.config.every {
+            // From when it began, so that the time that snapshots take doesn't add up.
             let pause = if taken.is_err() { every.min(RETRY_DELAY) } else { every };
             self.wake_at(Some(later_by(at, pause)), ctx);
         }
@@ -307,6 +308,7 @@ async fn newest_verified(
     place: &Place,
 ) -> std::result::Result<Option<(Snapshot, Option<LogPoint>)>, PlaceError> {
     let listed = place.list().await?;
+    // The newest one may be an upload that was cut off.
     let Some(newest) = listed.iter().find(|found| found.verified) else { return Ok(None) };
     let log = place.receipt(&newest.name).await?.and_then(|receipt| receipt.log);
     Ok(Some((place.told(newest), log.and_then(|log| log.point()))))
@@ -321,6 +323,7 @@ async fn take_usual(
     keep: usize,
 ) -> Result<(Snapshot, Option<KeptSnapshot>)> {
     let name = Place::name(at);
+    // In a folder of this machine it is made in its place; for a store it is made in the spool and sent.
     let there = place.local(&name);
     let spooled = there.is_none();
     let to = there.unwrap_or_else(|| spool.join(&name));
@@ -338,6 +341,7 @@ async fn take_usual(
             actix_rt::task::spawn_blocking(move || std::fs::remove_file(&copied.path)).await;
     }
     let found = kept.map_err(|err| storage_error(&err))?;
+    // Only now that a new one is verified: a full store must not cost the old ones first.
     let oldest = place
         .keep(keep)
         .await

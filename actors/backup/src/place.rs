@@ -147,12 +147,14 @@ impl Place {
     /// Reads back what was sent and writes its receipt.
     pub async fn confirm(&self, name: &str, receipt: &Receipt) -> Result<Found> {
         if let Err(err) = self.compare_stored(name, receipt).await {
+            // Not after an error of the network: what is there may be whole.
             if matches!(err, PlaceError::Differs { .. }) {
                 self.store.remove(name).await?;
             }
             return Err(err);
         }
         let text = serde_json::to_vec_pretty(receipt).unwrap_or_default();
+        // Last: a crash before leaves a file without a receipt, which doesn't count.
         self.store.put(&receipt_name(name), text).await?;
         Ok(Found { name: name.to_owned(), at: receipt.at, bytes: receipt.bytes, verified: true })
     }
@@ -169,6 +171,7 @@ impl Place {
     /// Copies a snapshot into `to` and compares it with its receipt, where it has one.
     pub async fn fetch(&self, name: &str, to: &Path) -> Result<()> {
         self.store.get_file(name, to).await?;
+        // A snapshot that was put there by hand has none; SQLite's check judges it later.
         let Some(receipt) = self.receipt(name).await? else { return Ok(()) };
         self.check_same(name, &receipt, digest_of_file(to).await?)
     }
@@ -185,6 +188,7 @@ impl Place {
     /// the oldest one was begun that stays.
     pub async fn keep(&self, newest: usize) -> Result<Option<DateTime<Utc>>> {
         let listed = self.list().await?;
+        // Only verified ones count: uploads that were cut off must not push out the last good snapshot.
         let oldest =
             listed.iter().filter(|found| found.verified).nth(newest.max(1) - 1).map(|found| found.at);
         for old in listed.iter().filter(|found| oldest.is_some_and(|oldest| found.at < oldest)) {

@@ -69,11 +69,13 @@ impl Place {
         let since = since - CLOCK_SLACK;
         let mut found = Vec::new();
         for day in self.list_days().await?.into_iter().filter(|day| *day >= since.date_naive()) {
+            // By day, so that a restore doesn't list the names of months.
             let of_day = self.list_day(day).await?.into_iter();
             found.extend(of_day.filter(|segment| {
                 segment.chain == chain && segment.at >= since && until.is_none_or(|until| segment.at <= until)
             }));
         }
+        // By what they hold, not when: the clock may have been set back between two.
         found.sort_by_key(|segment| (segment.upto, segment.at));
         Ok(found)
     }

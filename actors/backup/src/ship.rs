@@ -91,6 +91,7 @@ impl Shipper {
     }
 
     fn ship_segment(&mut self, ctx: &mut Context<Self>) {
+        // The stop asks for one while another may be under way.
         if std::mem::replace(&mut self.is_shipping, true) {
             return;
         }
@@ -137,6 +138,7 @@ impl Shipper {
             Err(err) => self.note_failure(at, err),
         }
         if let Some(every) = self.config.every {
+            // From the end, not the beginning: a slow place isn't asked twice at a time.
             let pause = if outcome.is_ok() { every } else { every.max(RETRY_DELAY) };
             self.wake_at(Some(self.now() + pause), ctx);
         }
@@ -215,13 +217,16 @@ async fn ship_tail(deps: &ShipDeps, place: &Place, tail: Tail, most: u64) -> Res
         return Err(Error::new(Code::Internal, "changes are not recorded; restart the service"));
     };
     if tail.pending > most {
+        // By a new number, so that segments of before and after never pass for one log.
         deps.writer.call(RestartLog { chain: deps.kit.ids().random() }).await?;
         return Ok(ShippingOutcome::Restarted);
     }
     let Some(segment) = tail.segment else { return Ok(ShippingOutcome::Complete(chain)) };
+    // Before the notes are removed: after a crash in between the same changes are sent again, which does no harm.
     place.put_segment(&segment).await.map_err(|err| storage_error(&err))?;
     let Segment { chain, upto, digest, .. } = segment;
     let forget = ForgetChanges { chain, upto, digest, limit: MAX_FORGOTTEN };
+    // In steps, between which the writer serves others.
     while deps.writer.call(forget.clone()).await? {}
     Ok(ShippingOutcome::Complete(chain))
 }

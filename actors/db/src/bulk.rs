@@ -88,6 +88,7 @@ impl Bulk {
         self.write(|context| Ok(context.insert_attempt(attempt)?))?;
         self.added += 1;
         if self.added.is_multiple_of(BATCH) {
+            // Totals leave memory with each batch, however long the history is.
             std::mem::take(&mut self.totals).write_to(&self.connection)?;
             self.connection.execute_batch("COMMIT; BEGIN")?;
         }
@@ -111,6 +112,7 @@ impl Bulk {
             connection: &self.connection,
             names: &mut self.names,
             totals: &mut self.totals,
+            // No actor runs that could be told.
             effects: &mut AfterCommit::default(),
         };
         Ok(write(&mut context)?)
@@ -120,6 +122,7 @@ impl Bulk {
     pub fn finish(self) -> Result<u64, BulkError> {
         let Self { connection, totals, indexes, added, folder, .. } = self;
         totals.write_to(&connection)?;
+        // Sorted once over all rows, which is many times faster than keeping each index up with every row.
         for index in &indexes {
             connection.execute_batch(index)?;
         }
@@ -128,8 +131,10 @@ impl Bulk {
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         connection.close().map_err(|(_, err)| err)?;
         let path = folder.join(UNFINISHED);
+        // The content before the name: a power cut in between must leave no database that is empty inside.
         File::open(&path)?.sync_all()?;
         std::fs::rename(&path, folder.join(DATABASE))?;
+        // The new name is durable only with its folder.
         File::open(&folder)?.sync_all()?;
         Ok(added)
     }

@@ -11,6 +11,7 @@ pub(crate) fn micros(at: DateTime<Utc>) -> i64 {
 }
 
 pub(crate) fn time(micros: i64) -> DateTime<Utc> {
+    // Only damage makes a time beyond the calendar: a row that reads oddly is better than a list that fails.
     Utc.timestamp_micros(micros).single().unwrap_or_default()
 }
 
@@ -118,6 +119,7 @@ impl ReadColumn for Row<'_> {
     }
 
     fn count(&self, column: usize) -> rusqlite::Result<u64> {
+        // SQLite has no unsigned numbers; a sum that damage made negative reads as none.
         Ok(self.get::<_, i64>(column)?.max(0).unsigned_abs())
     }
 

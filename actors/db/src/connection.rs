@@ -111,7 +111,9 @@ fn set_up_writer(connection: &Connection) -> rusqlite::Result<()> {
     // An acknowledgement means fsynced: NORMAL would leave the last commits to the next checkpoint.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // A checkpoint costs a commit an fsync of the database as well: rarely, and then of many pages at once.
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // Negative sizes are kibibytes, whatever the page size.
     connection.pragma_update(None, "cache_size", -32_000)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -130,6 +132,7 @@ pub(crate) fn reader_manager(path: &Path) -> r2d2_sqlite::SqliteConnectionManage
     r2d2_sqlite::SqliteConnectionManager::file(path).with_flags(READ_ONLY).with_init(|connection| {
         connection.pragma_update(None, "query_only", true)?;
         connection.pragma_update(None, "mmap_size", 268_435_456_i64)?;
+        // Small: most pages are read from the mapped file, which all connections share.
         connection.pragma_update(None, "cache_size", -4_000)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);

@@ -68,10 +68,12 @@ impl Mark {
 
     /// Puts it beside the database, on disk.
     pub fn write(&self, data: &Path) -> io::Result<()> {
+        // Renamed into place, so that a crash leaves the mark that was there or this one, whole.
         let mut partial = tempfile::NamedTempFile::new_in(data)?;
         partial.write_all(&serde_json::to_vec_pretty(self)?)?;
         partial.as_file().sync_all()?;
         partial.persist(mark_file(data)).map_err(|err| err.error)?;
+        // The name as well: a mark that a power cut takes back would let the damaged file be served again.
         File::open(data)?.sync_all()
     }
 
@@ -117,6 +119,7 @@ impl Damage {
         if !is_damage(err) {
             return;
         }
+        // Else an error of one request, in a file that was found sound, would restart the service again and again.
         if self.handled_lately().is_some_and(|handled| !handled.is_restored) {
             log::error!("event=damage_doubted by={by:?} error={err:?} reason=\"all was found sound lately\"");
             return;
@@ -126,6 +129,7 @@ impl Damage {
 
     /// Reads the whole database, after a copy of it turned out damaged: it may be the copy alone.
     pub(crate) fn check_source(&self, database: &Path) {
+        // It may take minutes, and the writer goes on meanwhile.
         let found = run_at_lower_priority(|| {
             open_read_only(database).and_then(|connection| find_damage(&connection))
         });
@@ -189,6 +193,7 @@ impl Damage {
     /// What a start did about damage less than [`RESTART_PAUSE`] ago.
     fn handled_lately(&self) -> Option<&Handled> {
         let now = self.0.clock.now();
+        // A time in the future is of a clock that was set back: it must not hold up a restart.
         self.0.handled.as_ref().filter(|handled| handled.at <= now && now - handled.at < RESTART_PAUSE)
     }
 }

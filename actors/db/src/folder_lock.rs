@@ -18,6 +18,7 @@ impl FolderLock {
         let failed = OpenError::for_folder(folder);
         std::fs::create_dir_all(folder).map_err(&failed)?;
         let file = File::create(folder.join("flowlord.lock")).map_err(&failed)?;
+        // The lock is the system's, not the file: a process that was killed leaves none behind.
         match file.try_lock() {
             Ok(()) => Ok(Self { folder: folder.to_owned(), _held: file }),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse(folder.to_owned())),

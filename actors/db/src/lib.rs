@@ -79,11 +79,13 @@ impl Database {
     ) -> Result<Self, OpenError> {
         let path = lock.folder().join(DATABASE);
         let damage = Damage::none_yet(lock.folder(), kit.clock().clone());
+        // Marked before this start ends with an error, so that the next one restores instead of failing again.
         let connection = connection::open_recording(&path, record).inspect_err(|err| {
             if err.is_damage() {
                 damage.mark_seen(&format!("the start: {err}"));
             }
         })?;
+        // Read back, not taken from `record`: a log that was there already keeps its own number.
         let chain = log_point(&path).map(|point| point.chain);
         // Readers after the writer: a read-only connection can't make the files of a fresh database.
         let readers = start_readers(&path, &damage, || {})?;
@@ -105,6 +107,7 @@ fn start_readers(path: &Path, damage: &Damage, prepare: fn()) -> Result<Addr<Rea
     let pool = Pool::builder().max_size(most).build(connection::reader_manager(path))?;
     let damage = damage.clone();
     Ok(actix::SyncArbiter::start(READERS, move || {
+        // On each reader's own thread: a priority is a thread's.
         prepare();
         Reader { pool: pool.clone(), damage: damage.clone() }
     }))

@@ -43,6 +43,7 @@ impl KnownFiles {
     /// same version of it: its writer is done then.
     pub(crate) fn compare(&mut self, listing: Listing, settles: bool) -> PlaceChanges {
         let Listing { mut objects, skipped } = listing;
+        // Programs write under a hidden name first; stores mark folders by keys that are no files.
         objects.retain(|object| !is_hidden(&object.path) && !is_folder_marker(&object.path));
         let left = self.list_removed(&objects, &skipped);
         let odd = skipped.entries.iter().map(|entry| (skipped_key(&entry.path), entry.why.clone()));
@@ -53,6 +54,7 @@ impl KnownFiles {
             if self.seen.get(&object.path) == Some(&object.etag) {
                 continue;
             }
+            // At the first scan nothing is new: an archive must not start a task for each of its files.
             if self.since.is_none() {
                 changes.there.push((object.path, object.etag));
             } else if settles && before.get(&object.path) != Some(&object.etag) {
@@ -62,6 +64,7 @@ impl KnownFiles {
             }
         }
         changes.unsettled = self.unsettled.len();
+        // Tasks start in the order in which their files were written, as if each had been reported.
         changes.arrived.sort_by(|a, b| (a.modified, &a.path).cmp(&(b.modified, &b.path)));
         changes
     }

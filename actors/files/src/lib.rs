@@ -89,6 +89,7 @@ impl Files {
     fn scan_due(&mut self, ctx: &mut Context<Self>) {
         let (now, places) = (self.now(), if self.is_stopping() { 0 } else { self.places.len() });
         for at in 0..places {
+            // What is known goes along with the scan, and comes back with its end: no two scans of a place run at once.
             let Some((location, known)) = self.places[at].take_due(now) else { continue };
             let scanner = PlaceScanner {
                 recorder: self.recorder.clone(),

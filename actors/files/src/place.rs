@@ -64,6 +64,7 @@ impl PlaceWatch {
     ) -> Option<NewAlert> {
         let PlaceScan { known, found, is_unsettled } = scan;
         self.known = Some(known);
+        // From the end of the scan: a store that takes long to list isn't listed all the time.
         self.due = now + if is_unsettled { every.min(SETTLE_DELAY) } else { every };
         let place = &self.status.place;
         match found {

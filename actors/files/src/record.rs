@@ -63,6 +63,7 @@ impl FileRecorder {
                 matches: matches.collect(),
                 seen: arrived.seen.clone(),
             };
+            // Else other files came to wait since: the decision is made anew with them.
             if let RecordedRow::Stored(event, outcomes) = self.deps.writer.call(record.clone()).await? {
                 let recorded = make_recorded(event, record.matches, outcomes);
                 log::info!(

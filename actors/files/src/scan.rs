@@ -79,6 +79,7 @@ impl PlaceScanner {
 
     async fn list_place(&self, place: &Location) -> Result<Listing, String> {
         if let Some(path) = place.as_local()
+            // A store has no folders that could be missing; a disk that isn't mounted must not look empty.
             && !path.is_dir()
         {
             return Err(format!("{place} doesn't exist: create the folder, or change files.folders"));
@@ -117,6 +118,7 @@ impl PlaceScanner {
         }
         if known.since.is_none() {
             let now = Some(self.recorder.deps.kit.now());
+            // Last: a first scan that is cut off begins again, and none of its files counts as new.
             self.save_seen(name, &[], &[], now).await?;
             known.since = now;
             log::info!("event=place_watched place={name:?} files={}", there.len() + known.seen.len());

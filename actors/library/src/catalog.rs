@@ -148,6 +148,7 @@ impl CatalogDiff {
         let WorkflowRecord { path, hash, problem, .. } = &entry.record;
         let was_broken = known.is_some_and(|known| !known.record.problem.is_empty());
         let is_same = known.is_some_and(|known| known.record.hash == *hash);
+        // The same content and the same verdict: stored and reported before, maybe by an earlier run.
         if is_same && was_broken != problem.is_empty() {
             if was_broken {
                 log::warn!("event=workflow_still_broken path={path:?} problem={problem:?}");
@@ -198,7 +199,9 @@ impl CatalogDiff {
 fn parse_entry(seen: ScannedFile, known: Option<&CatalogEntry>, zone: Tz) -> CatalogEntry {
     let ScannedFile { path, text, hash } = seen;
     let remembered = known.map(|known| known.record.content.as_str()).unwrap_or_default();
+    // A scan leaves out content that is known: it is the one that was stored.
     let text = text.unwrap_or_else(|| Ok(remembered.to_owned()));
+    // A new file may be empty; one that held phases was more likely cut off by a full disk.
     let held_something = known.is_some() && !has_no_phases(remembered);
     let parsed = match &text {
         Ok(text) if held_something && has_no_phases(text) => Err(vec![file_finding(&path, EMPTIED)]),

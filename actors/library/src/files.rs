@@ -43,6 +43,7 @@ pub fn read_folder(root: &Path) -> io::Result<FoundFiles<FileContent>> {
         let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
         return Ok(FoundFiles::single(read_file(root, name)));
     }
+    // Any other file at all, a README or a hidden one, shows that the disk is there.
     let is_bare = std::fs::read_dir(root)?.next().is_none();
     let Listing { objects, skipped } = list_folder(root, MOST_OBJECTS).map_err(io::Error::other)?;
     let paths = objects.into_iter().map(|object| object.path);
@@ -60,6 +61,7 @@ pub(crate) fn is_named_as_workflow(path: &Path) -> bool {
 fn read_file(path: &Path, name: String) -> Option<FileContent> {
     let mut bytes = Vec::new();
     let read =
+        // One byte more than is allowed tells a file that is too large, without reading all of it.
         std::fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
     let (text, hash) = match read {
         Ok(_) => {
@@ -67,6 +69,7 @@ fn read_file(path: &Path, name: String) -> Option<FileContent> {
             (workflow_text(bytes), hash)
         }
         Err(err) if err.kind() == io::ErrorKind::NotFound => return None,
+        // The problem stands for the content, so that the same one is reported once.
         Err(err) => (Err(format!("the file can't be read: {err}")), format!("unreadable: {err}")),
     };
     Some(FileContent { path: name, text, hash })

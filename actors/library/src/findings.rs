@@ -22,6 +22,7 @@ pub(crate) fn is_special(path: &str) -> bool {
 /// What is skipped, as if it were a file that doesn't load.
 pub(crate) fn skipped_file(skipped: &Skipped) -> Option<ScannedFile> {
     let text = Some(skipped.text()).filter(|text| !text.is_empty())?;
+    // Its text is its hash: other entries make it another content, which is reported again.
     Some(ScannedFile { path: SKIPPED.to_owned(), hash: text.clone(), text: Some(Err(text)) })
 }
 

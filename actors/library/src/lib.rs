@@ -115,7 +115,9 @@ impl Library {
 
     fn start_scan(&mut self, callers: ReloadCallers, ctx: &mut Context<Self>) {
         self.is_scanning = true;
+        // What changed up to now is read by this scan; what changes from here on asks for another.
         self.changed = None;
+        // It goes along to a thread that may block: to watch anew means to walk the folders.
         let (watch, changes) = (self.watch.take(), Arc::clone(&self.changes));
         let scan = scan_files(self.config.clone(), self.deps.clone(), self.catalog.clone(), watch, changes);
         self.ask(ctx, scan, |this, outcome, ctx| this.end_scan(outcome, callers, ctx));
@@ -142,6 +144,7 @@ impl Library {
         for caller in callers {
             let _nobody_waits_any_more = caller.send(answer.clone());
         }
+        // A scan under way may have read a file before it was saved, so those who asked meanwhile get one of their own.
         if !self.reload_callers.is_empty() {
             let callers = std::mem::take(&mut self.reload_callers);
             self.start_scan(callers, ctx);
@@ -234,6 +237,7 @@ impl Library {
     fn read_meta_rows(&mut self, ask: MetaRows, _: &mut Context<Self>) -> Reply<Self, Arc<Vec<Row>>> {
         let (files, permits) = (self.config.files.clone(), Arc::clone(&self.meta_file_permits));
         let read = async move {
+            // Each may hold 64 MiB of rows in memory.
             let _permit = permits.acquire().await;
             files.read_rows(&ask.path).await
         };

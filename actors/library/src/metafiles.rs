@@ -55,6 +55,7 @@ impl MetaFiles {
         if let Location::Local(path) = location {
             return Ok(MetaFilePlace::Local(path));
         }
+        // A path in a rule must not make the service speak to stores that its operator never named.
         let same_kind = std::mem::discriminant(&location) == std::mem::discriminant(&self.root);
         if !same_kind && !self.stores.config().reaches(&location) {
             return Err(refuse_path(path, "no such store is configured: set [store.s3] or [store.gcs]"));
@@ -81,6 +82,7 @@ impl MetaFiles {
         for key in keys {
             let content = store.get(&key, MAX_UNPACKED_BYTES).await.map_err(|err| store_error(path, &err))?;
             let path = path.to_owned();
+            // Unpacking and parsing would hold up the actor's thread.
             rows = run_blocking(move || rows.add_file(&path, &key, &content.bytes[..])).await?;
         }
         Ok(rows.rows)

@@ -65,6 +65,7 @@ pub(crate) async fn scan_files(
     .await?;
     let CatalogChange { catalog, reloaded, save } = change;
     if let Some(save) = save {
+        // Before it counts: after a crash the same versions must be in use, and no alert may be raised twice.
         deps.writer.call(save).await?;
     }
     let row_problems = find_row_problems(&config.files, &catalog.workflows()).await;

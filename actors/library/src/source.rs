@@ -47,6 +47,7 @@ pub(crate) async fn scan_store(
     skipped.retain(|entry| !is_hidden(&entry.path));
     let mut named = None;
     if is_bare && let Some(name) = store.location().name() {
+        // Nothing below it: the place may be one file.
         match store.head("").await {
             Ok(object) => {
                 named = Some(name.to_owned());
@@ -69,6 +70,7 @@ pub(crate) async fn scan_store(
             Ok(read.map(|(hash, text)| ScannedFile { path, hash, text: Some(text) }))
         })
         .collect();
+    // In order, so that the files come by path whichever is read first.
     let reads = futures_util::stream::iter(reads).buffered(MAX_READS);
     let files = reads.try_filter_map(async |seen| Ok(seen)).try_collect().await?;
     Ok(FoundFiles { files, skipped, is_bare })
@@ -84,6 +86,7 @@ async fn read_object(
         Err(Error::NotFound { .. }) => Ok(None),
         // Nothing is known of this file now: as if nothing could be seen.
         Err(err @ Error::Unreachable { .. }) => Err(err),
+        // Too large, or not ours to read: a fault of this file alone.
         Err(err) => Ok(Some((object.etag, Err(err.to_string())))),
     }
 }

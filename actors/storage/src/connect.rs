@@ -102,6 +102,7 @@ const MAX_OPEN_BUCKETS: usize = 64;
 
 impl Stores {
     pub fn new(config: StoreConfig) -> Self {
+        // The clients' TLS takes the provider of the process, which another crate may have installed.
         let _installed_before = rustls::crypto::ring::default_provider().install_default();
         Self { config: Arc::new(config), opened: Arc::default() }
     }
@@ -130,6 +131,7 @@ impl Stores {
         };
         let store = store.map_err(|err| Error::of(&err, kind, &at))?;
         if opened.len() >= MAX_OPEN_BUCKETS {
+            // Paths may name any number of buckets; a client that was dropped is made again when it is needed.
             opened.clear();
         }
         opened.insert(name, Arc::clone(&store));
@@ -175,6 +177,7 @@ impl Stores {
         let endpoint = self.config.gcs.endpoint.as_deref().unwrap_or("https://storage.googleapis.com");
         let store = AmazonS3Builder::new()
             .with_endpoint(endpoint)
+            // The signature names a region, and GCS asks for none.
             .with_region("auto")
             .with_access_key_id(&key.access_key)
             .with_secret_access_key(&key.secret_key.0)
@@ -191,6 +194,7 @@ impl Stores {
         const NOBODY: &str =
             r#"{"private_key":"","private_key_id":"","client_email":"","disable_oauth":true}"#;
         let Gcs { endpoint, credentials_file } = &self.config.gcs;
+        // A service account that was named goes first.
         if let (Some(key), None) = (&self.config.gcs_key, credentials_file) {
             return self.open_gcs_as_s3(bucket, key);
         }
@@ -260,6 +264,7 @@ fn local_storage() -> Arc<dyn ObjectStore> {
 
 /// The absolute path, links resolved as far as it is there.
 fn local_key(path: &Path) -> Result<Key> {
+    // What isn't there yet has no links to resolve; it may be made by the first write.
     let absolute = path.canonicalize().or_else(|_| std::path::absolute(path));
     let key = absolute.ok().and_then(|absolute| Key::from_absolute_path(absolute).ok());
     key.ok_or_else(|| Error::Location(format!("{}: write the path without `.` and `..`", path.display())))

@@ -73,6 +73,7 @@ impl Error {
             Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
                 Self::Refused { at, hint: kind.access_hint() }
             }
+            // The library reports some refusals, like that of a list, as errors without a kind.
             err if is_refusal(err) => Self::Refused { at, hint: kind.access_hint() },
             Store::InvalidPath { source } => Self::Location(format!("{at} can't be a path: {source}")),
             err => Self::Unreachable { at, problem: problem_text(err), hint: kind.reach_hint() },
@@ -80,11 +81,11 @@ impl Error {
     }
 }
 
-/// The innermost cause: the texts around it tell how long it took, and so differ each time. A store's answer goes on
-/// for pages, with an id that differs each time: its first line up to that is enough.
+/// The innermost cause: the texts around it tell how long it took, and so differ each time.
 fn problem_text(err: &object_store::Error) -> String {
     let text = root_cause(err).to_string();
     let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+    // A store's answer goes on for pages, with an id that differs each time: its first line up to that is enough.
     let said = text.split(['<', '{', '\n']).next().unwrap_or_default().trim_end_matches([':', ' ']);
     match code {
         Some((code, _)) => format!("{said}: {code}"),

@@ -50,6 +50,7 @@ impl Store {
         };
         let at = self.at(folder);
         let walked =
+            // A disk may take long to answer, and the thread is an actor's.
             tokio::task::spawn_blocking(move || walk_folder(&root, name, &at, most, depth, LinkPolicy::Each));
         walked.await.unwrap_or_else(|err| Err(Error::of_io(Path::new(folder), &std::io::Error::other(err))))
     }
@@ -62,7 +63,9 @@ impl Store {
         most: usize,
         depth: WalkDepth,
     ) -> Result<FolderLevel> {
+        // With its slash: else `orders` would also list `orders-old/x`.
         let prefix = Some(format!("{within}/")).filter(|_| !within.as_ref().is_empty());
+        // Paths in all of a place begin at its root, names on one level at the folder.
         let base = if depth == WalkDepth::All { &self.root } else { within };
         let mut found = FolderLevel::default();
         let mut page_token = None;
@@ -79,6 +82,7 @@ impl Store {
             found.files.extend(objects.map(|it| object_of(relative_path(base, it.location.as_ref()), it)));
             let folders = page.result.common_prefixes.iter();
             found.folders.extend(folders.map(|key| relative_path(base, key.as_ref())));
+            // Checked page by page: a bucket may have millions.
             if found.files.len() + found.folders.len() + found.skipped.count() > most {
                 return Err(Error::TooMany { at: self.at(folder), most });
             }

@@ -132,6 +132,7 @@ fn location_error(text: impl Into<String>) -> Error {
 
 fn parse_bucket(text: &str, rest: &str) -> Result<(String, String)> {
     let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+    // It becomes part of a URL: nothing else may get into that.
     let is_name = bucket.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
     if bucket.is_empty() || !is_name {
         let like = text.split("://").next().unwrap_or_default();

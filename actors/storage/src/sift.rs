@@ -53,6 +53,7 @@ async fn sift_response(response: HttpResponse) -> std::result::Result<HttpRespon
         return Ok(HttpResponse::from_parts(parts, body.into()));
     };
     let (page, keys) = sift_page(text);
+    // It is that of the page before.
     parts.headers.remove("content-length");
     parts.extensions.insert(keys);
     Ok(HttpResponse::from_parts(parts, page.into()))
@@ -70,6 +71,7 @@ fn sift_page(page: &str) -> (String, SiftedKeys) {
         kept.push_str(before);
         rest = after;
         let key = unescape_xml(element_text(entry, name));
+        // Consoles make such keys when people create a folder.
         if tag == "Contents" && key.ends_with('/') {
             continue;
         }

@@ -68,6 +68,7 @@ impl Store {
     /// One file; the place itself for an empty path.
     pub async fn get(&self, path: &str, most: u64) -> Result<Content> {
         let got = self.store.get(&self.key(path)?).await.map_err(|err| self.error(&err, path))?;
+        // By what the store says, before anything is read; below by what it sends, which may be more.
         if got.meta.size > most {
             return Err(Error::TooLarge { at: self.at(path), most });
         }
@@ -94,6 +95,7 @@ impl Store {
     pub async fn put_file(&self, path: &str, from: &std::path::Path) -> Result<()> {
         let mut file = tokio::fs::File::open(from).await.map_err(|err| Error::of_io(from, &err))?;
         let first = read_chunk(&mut file).await.map_err(|err| Error::of_io(from, &err))?;
+        // One request instead of three, and no parts that a crash leaves behind.
         if first.len() < CHUNK_BYTES {
             return self.put(path, first).await;
         }
@@ -136,6 +138,7 @@ impl Store {
         let mut at = 0;
         while at < found.size {
             let end = found.size.min(at + u64::try_from(CHUNK_BYTES).unwrap_or(u64::MAX));
+            // By its tag, so that pieces of two versions never make one file.
             let options = GetOptions::new().with_range(Some(at..end)).with_if_match(found.e_tag.clone());
             let got = self.store.get_opts(&key, options).await.map_err(|err| self.error(&err, path))?;
             each(got.bytes().await.map_err(|err| self.error(&err, path))?).await?;

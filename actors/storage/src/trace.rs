@@ -87,6 +87,7 @@ impl PathTrace {
                     if std::fs::symlink_metadata(&entry).ok()?.is_symlink() {
                         let target = std::fs::read_link(&entry).ok()?;
                         links += 1;
+                        // Links that lead round in a circle would never end.
                         if links > MAX_LINKS {
                             return None;
                         }
@@ -108,6 +109,7 @@ impl PathTrace {
         let mut entries = 0;
         while let Some(folder) = folders.pop() {
             let listed = std::fs::read_dir(&folder);
+            // A folder that was walked before ends a circle of links.
             if !self.within.insert(folder) || entries > MOST_OBJECTS {
                 continue;
             }

@@ -84,6 +84,7 @@ pub(crate) fn walk_folder(
     }
     while let Some(folder) = walk.rest.pop() {
         match read_entries(&folder.path) {
+            // It left since its folder was read.
             Err(err) if err.kind() == ErrorKind::NotFound => {}
             Err(err) => walk.found.skipped.add(folder.name, unreadable_text(&err)),
             Ok(entries) => walk.walk_entries(folder, entries)?,
@@ -114,6 +115,7 @@ fn unreadable_text(err: &io::Error) -> String {
 
 impl FolderWalk<'_> {
     fn walk_entries(&mut self, folder: WalkedFolder, entries: Vec<DirEntry>) -> Result<()> {
+        // By where it really is: links of two names lead to one folder.
         if self.links == LinkPolicy::Once && !self.walked.insert(folder.real.clone()) {
             return Ok(());
         }
@@ -165,6 +167,7 @@ impl FolderWalk<'_> {
         }
         let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
         let path = entry.path();
+        // Only links are resolved, which costs a call for each part of the path.
         let real = if is_link { path.canonicalize() } else { Ok(folder.real.join(name)) };
         let real = real.map_err(|err| unreadable_text(&err))?;
         if is_link && self.links == LinkPolicy::Each && folder.is_within(&real) {
@@ -182,6 +185,7 @@ impl FolderWalk<'_> {
         entry: &DirEntry,
         name: &str,
     ) -> std::result::Result<(), String> {
+        // It gets its name once it is complete, and is found then.
         if is_being_written(name) {
             return Ok(());
         }

@@ -41,6 +41,7 @@ impl FolderWatch {
         matters: impl Fn(&Path) -> bool + Send + Sync + 'static,
         changed: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self> {
+        // Links stay in it: where they lead may change, and is watched.
         let root = std::path::absolute(root).map_err(|err| watch_error(root, &err))?;
         let trace = PathTrace::of(&root, &matters);
         let (matters, changed) = (Box::new(matters), Box::new(changed));
@@ -48,6 +49,7 @@ impl FolderWatch {
         let (root, heard) = (&state.root, Arc::clone(&state));
         let mut watcher = notify::recommended_watcher(move |event| heard.handle_event(event))
             .map_err(|err| watch_error(root, &err))?;
+        // A root that isn't there yet can't be watched, and its user must know that only scans will find it.
         std::fs::metadata(root).map_err(|err| watch_error(root, &err))?;
         for folder in state.trace.folders() {
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
@@ -105,6 +107,7 @@ impl WatchState {
 fn check_way(state: Arc<WatchState>) -> std::io::Result<Sender<()>> {
     let (watch, is_dropped) = mpsc::channel();
     std::thread::Builder::new().name("workflow-way".to_owned()).spawn(move || {
+        // The pause ends at once when the watch is dropped, and with it its end of the channel.
         while is_dropped.recv_timeout(WAY_CHECK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
             if !state.trace.is_way_the_same() {
                 state.is_stale.store(true, Ordering::Relaxed);

@@ -85,6 +85,7 @@ impl LogReplay {
 
     /// Applies the next one, whose SHA-256 is `digest`; one that holds nothing new is passed over.
     pub(crate) fn apply(&mut self, bytes: &[u8], digest: &str) -> Result<(), SegmentError> {
+        // Before anything is unpacked: what a store returns is not trusted.
         if to_hex(&Sha256::digest(bytes)) != digest {
             return Err(SegmentError::damaged("its SHA-256 isn't that of its name"));
         }
@@ -103,6 +104,7 @@ impl LogReplay {
             }
             return Ok(());
         }
+        // One transaction: an error leaves the database as the segment before left it, which is a moment that existed.
         let transaction = self.connection.transaction()?;
         let mut rows = RowStatements::new(&transaction, &header)?;
         let mut hash = Sha256::new();
@@ -141,9 +143,11 @@ impl LogReplay {
         if header.upto <= self.position {
             return Ok(false);
         }
+        // An overlap is fine, since a segment holds states and not steps; a gap isn't.
         if header.after > self.position {
             return Err(SegmentError::Gap { from: self.position + 1, to: header.after });
         }
+        // Only what was applied here can be compared: the first segment follows a snapshot, which has no digest of one.
         match self.applied.get(&header.after) {
             Some(applied) if !applied.digests.contains(&header.previous) => Err(SegmentError::Fork),
             _ => Ok(true),
@@ -152,6 +156,7 @@ impl LogReplay {
 
     /// What must hold once all were applied.
     pub(crate) fn finish(self) -> Result<(), SegmentError> {
+        // Off while rows were put, so they are checked once over all.
         let broken: i64 = self.connection.read_value("SELECT count(*) FROM pragma_foreign_key_check", [])?;
         if broken > 0 {
             return Err(SegmentError::Damaged(format!("{broken} rows refer to others that aren't there")));

@@ -32,6 +32,7 @@ pub(crate) fn restart_log(connection: &Connection, chain: u64) -> rusqlite::Resu
 /// Ends the log: from here on rows change unnoticed.
 pub(crate) fn end_log(connection: &Connection) -> rusqlite::Result<()> {
     if connection.has_row("SELECT 1 FROM row_log", [])? {
+        // Together: notes without their log would be taken for those of the next one.
         connection.execute_batch("BEGIN; DELETE FROM row_log; DELETE FROM row_change; COMMIT")?;
     }
     Ok(())

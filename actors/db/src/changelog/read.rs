@@ -28,6 +28,7 @@ pub(crate) fn read_tail(connection: &mut Connection, at: DateTime<Utc>, most: u6
     let Some((log_chain, after, previous, upto)) = log else { return Ok(Tail::default()) };
     let pending = u64::try_from(upto - after).unwrap_or_default();
     let mut tail = Tail { chain: Some(log_chain), pending, segment: None };
+    // Too many are left alone: the shipper begins a new log then, which is cheaper than one huge segment.
     if pending == 0 || pending > most {
         return Ok(tail);
     }
@@ -66,6 +67,7 @@ fn pack_segment(
     header: &SegmentHeader,
     tables: &[NotedTable],
 ) -> rusqlite::Result<Vec<u8>> {
+    // Fast rather than small: it runs every few seconds beside the writer.
     let mut out = GzEncoder::new(Vec::new(), Compression::fast());
     write_line(&mut out, header).map_err(pack_error)?;
     for table in tables {
@@ -92,6 +94,7 @@ fn write_rows(
     let width = table.columns.len();
     let mut rows = rows.query(params![header.after, header.upto, table.name])?;
     while let Some(row) = rows.next()? {
+        // A key column is never NULL in a row that is there, so it tells one that the join didn't find.
         let gone: bool = row.get(1)?;
         let line = if gone {
             let key: Value = row.get(0)?;

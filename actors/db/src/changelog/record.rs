@@ -22,6 +22,7 @@ impl NotedTable {
     /// The key of `NEW` or `OLD` as it is noted.
     fn key_of(&self, row: &str) -> String {
         let columns: Vec<_> = self.key.iter().map(|column| format!("{row}.{}", quoted(column))).collect();
+        // An integer alone is kept as such: it is smaller, and the join by it needs no JSON.
         if self.has_integer_key { columns.concat() } else { format!("json_array({})", columns.join(", ")) }
     }
 
@@ -64,6 +65,7 @@ pub(super) fn noted_table(connection: &Connection, name: &str) -> rusqlite::Resu
     let columns = "SELECT name, type, pk FROM pragma_table_info(?1) ORDER BY cid";
     let columns: Vec<(String, String, usize)> =
         connection.read_rows(columns, [name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    // `pk` is the position within the key, from 1 on, which may differ from the order of the columns.
     let mut key: Vec<_> = columns.iter().filter(|(.., nth)| *nth > 0).collect();
     key.sort_by_key(|(.., nth)| *nth);
     let has_integer_key =

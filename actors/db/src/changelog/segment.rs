@@ -63,12 +63,14 @@ pub(super) fn to_json(value: ValueRef<'_>) -> serde_json::Value {
 fn from_json(value: &serde_json::Value) -> Option<Value> {
     Some(match value {
         serde_json::Value::Null => Value::Null,
+        // Only integers are written as numbers.
         serde_json::Value::Number(number) => Value::Integer(number.as_i64()?),
         serde_json::Value::String(text) => Value::Text(text.clone()),
         serde_json::Value::Object(written) => {
             let (how, what) = written.iter().next()?;
             let bytes = from_hex(what.as_str()?)?;
             match how.as_str() {
+                // As bits, since a decimal text may not read back as the same number.
                 "real" => Value::Real(f64::from_bits(u64::from_be_bytes(bytes.try_into().ok()?))),
                 "blob" => Value::Blob(bytes),
                 // Text that isn't UTF-8 can't be bound as text: no statement of ours stores any.

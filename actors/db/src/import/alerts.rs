@@ -27,6 +27,7 @@ pub(super) fn take_row(context: &mut WriteContext<'_>, row: &OldRow) -> rusqlite
     if context.has_row(known, params![at, queue, chain])? {
         return Ok(RowFate::Known);
     }
+    // The old system keeps no kind: it shows in how it wrote the text, and in whether there was a task.
     let kind = match () {
         () if msg.starts_with(UNFINISHED) => AlertKind::Unfinished,
         () if chain.is_empty() => AlertKind::CreateFailed,

@@ -125,6 +125,7 @@ pub fn import(
     mut progress: impl FnMut(Kind, u64, u64),
 ) -> Result<Report, ImportError> {
     let old = OldDatabase::open(old)?;
+    // Not recorded: millions of notes would only lead to a new log. The next start begins one.
     let connection = open_recording(&lock.folder().join(DATABASE), None)?;
     connection.pragma_update(None, "cache_size", CACHE_KILOBYTES).map_err(ImportError::Write)?;
     let mut names = NameCache::default();
@@ -140,6 +141,7 @@ pub fn import(
         })?;
         report.insert(kind, counts);
     }
+    // Else the write-ahead log of the last batches stays as large as they were.
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(ImportError::Write)?;
     Ok(report)
 }
@@ -152,8 +154,10 @@ fn write_batch(
     counts: &mut Counts,
 ) -> Result<(), ImportError> {
     let mut totals = HourlyTotals::default();
+    // Counted aside: a batch that fails is undone, and its rows were not taken.
     let mut batch_counts = counts.clone();
     connection.execute_batch("BEGIN IMMEDIATE").map_err(ImportError::Write)?;
+    // Dropped: no actor runs that could be told.
     let mut effects = AfterCommit::default();
     let context = &mut WriteContext { connection, names, totals: &mut totals, effects: &mut effects };
     let applied = batch

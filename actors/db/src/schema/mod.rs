@@ -35,6 +35,7 @@ pub(crate) fn migrate(connection: &mut Connection, found: usize) -> rusqlite::Re
     for (from, step) in MIGRATIONS.iter().enumerate().skip(found) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(step)?;
+        // Within the transaction: a crash leaves a step done and counted, or neither.
         transaction.pragma_update(None, "user_version", from + 1)?;
         transaction.commit()?;
         log::info!("event=schema_migrated from={from} to={}", from + 1);

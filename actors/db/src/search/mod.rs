@@ -128,6 +128,7 @@ impl TaskFinder<'_> {
         };
         let ascending = self.query.ascending;
         if let Some(TaskCursor::Within { key, uid, .. }) = &self.query.after {
+            // Not by position: rows that came or left in between would be shown twice or skipped.
             rows.retain(|row| compare_keys((&row.key, row.uid), (key, *uid), ascending) == Ordering::Greater);
         }
         rows.sort_unstable_by(|a, b| compare_keys((&a.key, a.uid), (&b.key, b.uid), ascending));
@@ -167,6 +168,7 @@ fn whole_attempts(connection: &Connection, uids: &[Uid], bytes: usize) -> rusqli
         let Some(attempt) = connection.find_row(by_id, [uid.0], read_attempt)? else { continue };
         read += attempt.info.len() + attempt.meta.len() + attempt.msg.len();
         found.push(attempt);
+        // After it was added: one that is larger than the bound alone must still be shown.
         if read > bytes {
             break;
         }

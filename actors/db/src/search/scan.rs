@@ -110,6 +110,7 @@ impl<'a> TaskScan<'a> {
         limit: usize,
         bound: usize,
     ) -> rusqlite::Result<FoundRows> {
+        // Shared out, so that a page of sixty topics costs what one of a single topic does.
         let each = (bound / sources.len().max(1)).max(1);
         let mut all = FoundRows::default();
         for source in sources {
@@ -169,6 +170,7 @@ impl<'a> TaskScan<'a> {
     fn scan_few(&self, source: &TaskSource, uids: &[i64], limit: usize) -> rusqlite::Result<FoundRows> {
         let mut found = FoundRows::default();
         let mut statement = self.prepare_scan(source)?;
+        // The indexes of unfinished tasks have no order by age: the range is applied here.
         let in_range = uids.iter().filter(|uid| (self.range.first..=self.range.last).contains(uid));
         let ordered: Box<dyn Iterator<Item = &i64>> = match self.order {
             ScanOrder::NewestFirst => Box::new(in_range.rev()),
@@ -195,6 +197,7 @@ impl<'a> TaskScan<'a> {
             ScanOrder::OldestFirst => "ASC",
         };
         let from = source.source_sql();
+        // Written out, not bound: SQLite uses a partial index only where its condition stands in the statement.
         let only = if self.query.filter.given_up { " AND given_up = 1" } else { "" };
         let sql = format!("SELECT {columns} FROM {from} uid BETWEEN ?1 AND ?2{only} ORDER BY uid {order}");
         self.connection.prepare_cached(&sql)
@@ -202,6 +205,7 @@ impl<'a> TaskScan<'a> {
 
     fn is_match(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
         let filter = &self.query.filter;
+        // The cheapest test first: most rows of a long history are of other topics.
         if let Some(queues) = &self.queues
             && !queues.contains(&row.get(1)?)
         {
@@ -288,6 +292,7 @@ fn text_key(text: &str) -> SortKey {
     if text.is_empty() {
         SortKey::None
     } else {
+        // Keys travel in cursors, so they are short; what is equal up to here is sorted by age.
         SortKey::Text(text[..text.floor_char_boundary(KEY_BYTES)].to_owned())
     }
 }

@@ -71,6 +71,7 @@ pub(super) fn find_sources(connection: &Connection, query: &FindTasks) -> rusqli
     if let Some(few) = few_unfinished(connection, filter)? {
         return Ok(vec![TaskSource::Few(few)]);
     }
+    // Side by side only while there are few: each costs a walk of its own, and all are merged in memory.
     let queues = matching_queues(connection, query)?;
     let failed = failed_results(filter);
     Ok(match &queues {
@@ -109,6 +110,7 @@ fn few_unfinished(connection: &Connection, filter: &TaskFilter) -> rusqlite::Res
         "SELECT uid FROM task INDEXED BY task_leased WHERE state = 2 LIMIT ?1",
     ] {
         found.extend(connection.read_rows(sql, [MAX_ROWS_READ], |row| row.get::<_, i64>(0))?);
+        // A backlog this large is walked by age like everything else.
         if found.len() >= MAX_ROWS_READ {
             return Ok(None);
         }

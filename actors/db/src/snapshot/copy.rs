@@ -22,6 +22,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<u64, SnapshotError> {
 
 /// The same; the copy is kept only if it still `is_wanted` once it is made.
 pub(crate) fn copy_while(from: &Path, to: &Path, is_wanted: impl Fn() -> bool) -> Result<u64, SnapshotError> {
+    // Early, before minutes of copying; the rename at the end refuses it again, for one that came meanwhile.
     if to.exists() {
         return Err(SnapshotError::Exists(to.to_owned()));
     }
@@ -43,8 +44,10 @@ pub(crate) fn copy_while(from: &Path, to: &Path, is_wanted: impl Fn() -> bool) -
         copied.map_err(SnapshotError::for_copy(to))?;
         check(&partial)
     })?;
+    // `VACUUM INTO` doesn't flush what it writes.
     File::open(&partial).and_then(|file| file.sync_all()).map_err(SnapshotError::for_path(&partial))?;
     let bytes = partial.metadata().map_err(SnapshotError::for_path(&partial))?.len();
+    // Asked last: damage may have been seen while it was copied, and a copy of that must not pass for a snapshot.
     if !is_wanted() {
         return Err(SnapshotError::GivenUp);
     }
@@ -59,6 +62,7 @@ pub(crate) fn copy_while(from: &Path, to: &Path, is_wanted: impl Fn() -> bool) -
 
 fn vacuum_into(from: &Path, to: &Path) -> rusqlite::Result<()> {
     let connection = open_read_only(from)?;
+    // Without it the end would flush gigabytes at once, and every commit would wait for them.
     flush_as_it_grows(&connection, to)?;
     let to = to.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(to.to_owned()))?;
     // An empty file, as the temporary one is, is taken for none.

@@ -19,6 +19,7 @@ const STEPS: i32 = 500;
 /// Does `work` on a thread of its own with lower priority.
 pub(crate) fn run_at_lower_priority<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
+        // A thread of its own, since a priority that was lowered can't be raised again.
         let worker = scope.spawn(move || {
             lower_priority();
             work()
@@ -36,6 +37,7 @@ pub(crate) fn flush_as_it_grows(connection: &Connection, file: &Path) -> rusqlit
         STEPS,
         Some(move || {
             let _at_the_end = growing.flush();
+            // True would interrupt the copy.
             false
         }),
     )

@@ -60,10 +60,12 @@ pub fn look(data: &Path) -> Result<Found, SnapshotError> {
     match path.metadata() {
         Err(err) if err.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(source) => return Err(SnapshotError::Io { path, source }),
+        // SQLite makes an empty file before it writes; with a write-ahead log beside it all may be in there.
         Ok(metadata) if metadata.len() == 0 && !beside(&path, "-wal").exists() => return Ok(Found::Nothing),
         Ok(_) => {}
     }
     let opened = open_read_only(&path).and_then(|connection| {
+        // A database may open and still have no readable first page: SQLite reads it at the first statement.
         let tables = "SELECT count(*) FROM sqlite_schema";
         connection.query_row(tables, [], |row| row.get::<_, i64>(0))?;
         connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
@@ -103,6 +105,7 @@ impl Restoring {
         }
         check(snapshot)?;
         let fresh = data.join(format!("{DATABASE}.restoring"));
+        // Left by a restore that was cut off.
         match std::fs::remove_file(&fresh) {
             Err(source) if source.kind() != ErrorKind::NotFound => {
                 return Err(RestoreError::for_path(&fresh)(source));
@@ -136,9 +139,11 @@ impl Restoring {
         let log = replay.as_ref().and_then(LogReplay::applied);
         if let Some(replay) = replay {
             replay.finish().map_err(|err| RestoreError::Log(err.to_string()))?;
+            // A copy without segments was checked when it was made.
             if log.is_some() {
                 check(&fresh).map_err(|err| RestoreError::Log(err.to_string()))?;
             }
+            // Segments were applied without flushes.
             File::open(&fresh).and_then(|file| file.sync_all()).map_err(&failed)?;
         }
         let path = data.join(DATABASE);
@@ -153,6 +158,7 @@ impl Restoring {
 /// With its write-ahead log, without which it isn't the same database.
 fn move_aside(path: &Path, now: DateTime<Utc>) -> std::io::Result<PathBuf> {
     let aside = beside(path, &format!(".aside-{}", now.format("%Y%m%dT%H%M%S%.6fZ")));
+    // The write-ahead log first: left behind, it would be replayed into the database that comes next.
     for ending in ["-wal", "-shm", ""] {
         match std::fs::rename(beside(path, ending), beside(&aside, ending)) {
             Err(err) if err.kind() == ErrorKind::NotFound => {}

@@ -28,6 +28,7 @@ pub fn check(path: &Path) -> Result<usize, SnapshotError> {
 
 /// Reads a database through; the first thing that is wrong with it.
 pub(crate) fn find_damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    // One problem is enough to refuse it, and a badly damaged file has thousands.
     match connection.read_value::<String>("PRAGMA integrity_check(1)", []) {
         Ok(verdict) if verdict == "ok" => Ok(None),
         Ok(problem) => Ok(Some(problem.replace('\n', " "))),

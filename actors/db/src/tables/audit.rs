@@ -53,6 +53,7 @@ fn read_page(query: &ListChanges, mut rows: Rows<'_>) -> rusqlite::Result<Change
     let mut last = None;
     while let Some(row) = rows.next()? {
         let stored = read_change(row)?;
+        // One more was asked for than is read: only where it is there does the list go on.
         if looked_at == MAX_ENTRIES_READ {
             page.next = last.map(|(id, _)| id);
             page.looked_until = last.map(|(_, at)| at);

@@ -41,6 +41,7 @@ impl Command for SaveBackload {
 
 impl Command for StoreBackloadChunk {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Vec<Uid>> {
+        // Guarded by `next`: a chunk that comes twice, or after a pause, is refused whole, with its tasks.
         let moved = context.change_rows(
             "UPDATE backload SET next = ?3, created = created + ?4, skipped = skipped + ?5,
                  failed = failed + ?6, changed = ?7, state = iif(?3 < total, 0, 3)
@@ -94,6 +95,7 @@ impl WriteContext<'_> {
         }
         let known: usize =
             self.read_value("SELECT count(*) FROM backload_failure WHERE backload = ?1", [id])?;
+        // Only the first are kept: a template that is wrong fails for every time of a year.
         for failure in failed.iter().take(MAX_FAILURES.saturating_sub(known)) {
             self.run_sql(
                 "INSERT OR REPLACE INTO backload_failure (backload, number, time, why) VALUES (?1, ?2, ?3, ?4)",
@@ -178,6 +180,7 @@ impl Query for ReadBackloads {
 impl Query for CheckBackload {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Checked> {
         let Some(queue) = find_queue(connection, &self.topic, &self.job)? else {
+            // Nothing of this topic ever ran: all is missing and nothing failed.
             return Ok(Checked { wanted: vec![self.only != Only::Failed; self.tasks.len()], ready: 0 });
         };
         let ready = connection.read_value(

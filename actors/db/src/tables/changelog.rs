@@ -18,6 +18,7 @@ impl Command for ForgetChanges {
             params![bits(self.chain), self.upto, self.digest],
         )?;
         if known == 0 {
+            // Else the notes of the new log would be removed as if they had been shipped.
             return Err(CommandError::refused(Code::Internal, "a new change log began meanwhile"));
         }
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);

@@ -72,6 +72,7 @@ fn measure_tree(connection: &Connection, name: &str, most_pages: u64) -> rusqlit
     let mut rows = pages.query([name])?;
     let (mut tree, mut seen) = (PageTree::default(), 0);
     while let Some(row) = rows.next()? {
+        // `dbstat` reads every page of a tree: of a large one only the first are counted, and `complete` says so.
         if seen == most_pages {
             return Ok(tree);
         }

@@ -39,6 +39,7 @@ impl Query for ReadWatch {
         let (looked_until, after) = stored.unwrap_or_default();
         let before = micros(self.unfinished_before);
         let mut unfinished = read_unfinished(connection, after, before)?;
+        // Where there are more, the next look goes on behind the last one.
         let last = unfinished.last().filter(|_| unfinished.len() == UNFINISHED_AT_ONCE);
         let until = last.map_or(before, |last| last.uid.0);
         let (kept, until) = read_released(connection, after, until)?;
@@ -103,6 +104,7 @@ fn read_released(connection: &Connection, after: i64, until: i64) -> rusqlite::R
         let values = params![topic, job, workflow, micros(*since), end, left];
         kept.extend(connection.read_rows(KEPT_BY_PAUSE, values, read_attempt)?);
         if kept.len() == UNFINISHED_AT_ONCE {
+            // The same pause again next time: what was told of it by then is left out.
             return Ok((kept, end - 1));
         }
     }
@@ -168,6 +170,7 @@ fn read_chains(
         params![first, topic, job, count.min(TASKS_OF_A_SLOT), NEAR_MICROS],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
+    // Retention took it: what became of its chain isn't known, which is not the same as unfinished.
     if roots.first().is_none_or(|(uid, _)| *uid != first) {
         return Ok(None);
     }
@@ -184,6 +187,7 @@ impl Command for RaiseBreaches {
             params![micros(self.looked_until), micros(self.unfinished_until)],
         )?;
         for breach in &self.breaches {
+            // Its key was stored with the alert: the same breach, found again after a restart, raises none.
             let new = context.change_rows(
                 "INSERT OR IGNORE INTO breach (key, at) VALUES (?1, ?2)",
                 params![breach.key, micros(self.looked_until)],

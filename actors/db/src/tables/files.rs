@@ -11,6 +11,7 @@ use crate::tables::prelude::*;
 
 impl Command for RecordFile {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<RecordedRow> {
+        // All phases are judged before an event is written: `Changed` is an answer, which undoes nothing.
         let mut phases = Vec::with_capacity(self.matches.len());
         for found in &self.matches {
             let phase = context.file_phase_id(&found.phase)?;
@@ -73,6 +74,7 @@ impl Command for KeepPlaces {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let known: Vec<String> =
             context.read_rows("SELECT location FROM file_place", [], |row| row.get(0))?;
+        // Its files go with it by the foreign key: one watched again later begins as new.
         for place in known.iter().filter(|known| !self.places.contains(known)) {
             context.run_sql("DELETE FROM file_place WHERE location = ?1", [place])?;
         }
@@ -107,9 +109,11 @@ impl WriteContext<'_> {
 
     /// Whether the phase took this version of the file before, and the task that it became part of.
     fn find_taken(&self, path: &str, version: &str, phase: i64) -> rusqlite::Result<Option<Option<Uid>>> {
+        // Nothing tells its versions apart: such an event starts tasks each time.
         if version.is_empty() {
             return Ok(None);
         }
+        // Started or waiting (`state < 2`): where it failed, the same version may try again.
         self.find_row(
             "SELECT uid FROM file_event JOIN file_match ON file_match.event = file_event.id
              WHERE path = ?1 AND version = ?2 AND phase = ?3 AND state < 2 LIMIT 1",

@@ -23,6 +23,7 @@ impl Command for RemoveHistory {
         let messages = remove_messages(connection, before, limit)?;
         removed.others += messages;
         removed.more |= messages >= self.limit;
+        // The pragma frees one page for each step of the statement: it must be stepped to its end.
         let mut free = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({FREED_PAGES})"))?;
         let mut pages = free.raw_query();
         while pages.next()?.is_some() {}
@@ -30,10 +31,11 @@ impl Command for RemoveHistory {
     }
 }
 
-/// Tables with an index by time. The last slot of each phase stays: it says from where on slots count.
+/// From tables with an index by time.
 const REMOVE_BY_TIME: [&str; 11] = [
     "DELETE FROM change WHERE id IN (SELECT id FROM change WHERE at < ?1 ORDER BY at LIMIT ?2)",
     "DELETE FROM alert WHERE id IN (SELECT id FROM alert WHERE at < ?1 ORDER BY at LIMIT ?2)",
+    // Not those that wait for others: they start a task some day.
     "DELETE FROM file_event WHERE id IN
          (SELECT id FROM file_event WHERE at < ?1
              AND NOT EXISTS (SELECT 1 FROM file_match WHERE event = file_event.id AND state = 1)
@@ -41,6 +43,7 @@ const REMOVE_BY_TIME: [&str; 11] = [
     "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE at < ?1 ORDER BY at LIMIT ?2)",
     "DELETE FROM incident WHERE (route, opened) IN
          (SELECT route, opened FROM incident WHERE closed < ?1 ORDER BY closed LIMIT ?2)",
+    // After its incident: one that is open keeps its beginning, however old that is.
     "DELETE FROM incident_step WHERE (route, opened, step) IN
          (SELECT route, opened, step FROM incident_step AS step WHERE opened < ?1 AND NOT EXISTS
              (SELECT 1 FROM incident WHERE incident.route = step.route AND incident.opened = step.opened)
@@ -53,6 +56,7 @@ const REMOVE_BY_TIME: [&str; 11] = [
          (SELECT route, opened, via FROM slack_thread AS thread WHERE opened < ?1 AND NOT EXISTS
              (SELECT 1 FROM incident WHERE incident.route = thread.route AND incident.opened = thread.opened)
           ORDER BY opened LIMIT ?2)",
+    // The last slot of each phase stays: it says from where on slots count.
     "DELETE FROM slot WHERE (phase, at) IN
          (SELECT phase, at FROM slot WHERE at < ?1
              AND at < (SELECT max(at) FROM slot AS later WHERE later.phase = slot.phase)
@@ -79,6 +83,7 @@ fn remove_tasks(
             removed += remove.execute([uid])?;
         }
     }
+    // By what was seen, not removed: unfinished tasks stay, and must not end the walk.
     let full = i64::try_from(seen.len()).is_ok_and(|seen| seen == limit);
     Ok((removed, seen.last().filter(|_| full).map(|(uid, _)| Uid(*uid))))
 }

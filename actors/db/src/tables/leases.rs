@@ -27,6 +27,7 @@ impl WriteContext<'_> {
         let mut granted = Vec::new();
         let queues: Vec<_> =
             wanted.topics.iter().map(|topic| self.queues_of(topic)).collect::<rusqlite::Result<_>>()?;
+        // All live tasks before any of a backload: history must not hold up what is due now.
         for lane in [0, 1] {
             let mut topics: Vec<_> = (0..queues.len()).collect();
             while !topics.is_empty() && granted.len() < wanted.max {
@@ -59,6 +60,7 @@ impl WriteContext<'_> {
         let mut statement = self.connection.prepare_cached(
             "SELECT due, uid FROM task WHERE state = 0 AND queue = ?1 AND lane = ?2 ORDER BY due LIMIT 1",
         )?;
+        // One look into the index for each queue: over several at once SQLite would sort all that is ready.
         let mut oldest: Option<(i64, i64)> = None;
         for queue in queues {
             let first =
@@ -77,6 +79,7 @@ impl WriteContext<'_> {
     ) -> rusqlite::Result<Granted> {
         let worker = self.name_id(&wanted.worker)?;
         let expires = now + wanted.lease;
+        // SQL calls no random: the seed came with the command, so that it stays complete.
         let secret = split_mix64(wanted.seed.wrapping_add(index as u64));
         self.run_sql(
             "UPDATE task SET state = 2, due = ?2, lease = ?3, delivery = delivery + 1, worker = ?4,
@@ -208,6 +211,7 @@ impl Command for ReapLeases {
                 context.end_cancelled(Uid(uid), &held, None, self.now)?;
                 continue;
             }
+            // Left leased: ingest ends it with a result, in one transaction with its retry and its alert.
             if before + 1 >= self.max_deliveries {
                 reaped.exhausted.push(LeaseToken { uid: Uid(uid), secret: unbits(secret) });
                 continue;

@@ -34,6 +34,7 @@ impl WriteContext<'_> {
         if row.state == DONE {
             return self.compare_result(uid, decision);
         }
+        // A worker may send its own start; else the lease's counts, and a task never leased ran no time.
         let started = decision.started.map(micros).or(row.started).unwrap_or(micros(decision.ended));
         self.store_result(uid, decision, started)?;
         let run_millis = (micros(decision.ended) - started).max(0) / 1_000;
@@ -67,6 +68,7 @@ impl WriteContext<'_> {
             let detail = "millions of tasks were created in the minute after `created`: there is no id left";
             return Err(CommandError::refused(Code::InvalidRequest, detail));
         };
+        // Its children and retry name it as their parent: under another id they follow it there.
         if uid == task.uid() {
             self.store_followers(decision, now)
         } else {
@@ -80,6 +82,7 @@ impl WriteContext<'_> {
             self.start_task(child, now)?;
         }
         if let Some(retry) = &decision.retry {
+            // A pause starts nothing new, but tasks that were created before it continue with their retries.
             self.insert_task(retry, now)?;
         }
         self.insert_alerts(&decision.alerts)

@@ -47,6 +47,7 @@ fn read_counts(row: &Row<'_>, first: usize) -> rusqlite::Result<Counts> {
 
 impl Query for ReadHours {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        // The bound is on all look-ups together: more topics get fewer hours each.
         let most = i64::try_from(MAX_HOURS / self.queues.len().max(1)).unwrap_or(i64::MAX).max(1);
         let to = hour_of(Uid::at(self.to - TimeDelta::microseconds(1)));
         let from = hour_of(Uid::at(self.from)).max(to - most + 1);

@@ -7,6 +7,7 @@ use crate::tables::prelude::*;
 impl Command for SaveWorkflows {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         for file in &self.changed {
+            // The table has no row ids, so SQLite's hook doesn't report it.
             context.effects.changes.workflow(&file.path);
             context.run_sql(
                 "INSERT INTO workflow (path, changed, hash, problem, content) VALUES (?1, ?2, ?3, ?4, ?5)

@@ -54,6 +54,7 @@ pub(super) fn queued_command<C: Command>(
 
 impl<C: Command> QueuedCommand for PendingCommand<C> {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+        // Kept, not sent: nothing is answered before the commit.
         let applied = self.command.apply_to(context);
         let (answer, applied) = match applied {
             Ok(answer) => (Ok(answer), Ok(())),

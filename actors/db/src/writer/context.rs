@@ -145,6 +145,7 @@ impl WriteContext<'_> {
         }
         let id = match self.find_value("SELECT id FROM name WHERE text = ?1", [text])? {
             Some(id) => id,
+            // One writer: nobody can insert it between the look and this.
             None => self.insert_row("INSERT INTO name (text) VALUES (?1)", [text])?,
         };
         self.names.texts.insert(text.to_owned(), id);

@@ -179,6 +179,7 @@ impl Owner {
                 outage.end(now);
                 self.send_hints(effects);
             }
+            // A disk may come back; a file that isn't a database, or is newer, doesn't change by waiting.
             Err(OpenError::Sqlite { source, .. }) if !is_damage(&source) => {
                 outage.note_retry(&source, now);
                 self.outage = Some(outage);
@@ -253,6 +254,7 @@ impl Owner {
             self.hints.notify.hint(Notify);
         }
         self.recorder.changes().add(effects.changes);
+        // One hint until they are fetched, however many commits: the web reads once for all.
         if !self.is_change_hinted && !self.recorder.changes().is_empty() {
             self.is_change_hinted = self.hints.changed.hint(Changed);
         }
@@ -294,6 +296,7 @@ impl<C: Command> Handler<C> for Owner {
     type Result = QueuedResponse<C>;
 
     fn handle(&mut self, command: C, ctx: &mut Self::Context) -> Self::Result {
+        // `Flush` comes after all that is in the mailbox: a flood must not wait for it.
         if self.queue.borrow().len() >= MAX_COMMANDS {
             guarded(self, ctx, Self::flush);
         }
@@ -337,6 +340,7 @@ impl Handler<Close> for Owner {
     fn handle(&mut self, _: Close, ctx: &mut Self::Context) -> Self::Result {
         guarded(self, ctx, |owner, ctx| {
             owner.flush(ctx);
+            // A restart of the actor after this must not open the database again.
             owner.is_closed = true;
             owner.wake_at(None, ctx);
             let Some(connection) = owner.connection.take() else { return Ok(()) };

@@ -42,6 +42,7 @@ impl DiskOutage {
     }
 
     pub(super) fn note_retry(&mut self, err: &rusqlite::Error, now: DateTime<Utc>) {
+        // A full disk writes nothing wrong; only a flush that failed leaves pages in doubt.
         self.is_unsure |= is_io(err);
         if now - self.logged_at >= LOG_INTERVAL {
             self.logged_at = now;
@@ -107,6 +108,7 @@ impl DiskOutage {
 
 /// Copies the whole write-ahead log into the database and empties it.
 fn checkpoint_whole_log(connection: &Connection) -> rusqlite::Result<()> {
+    // Not the usual timeout: the writer's thread would stand still, and tries again in a second anyway.
     connection.busy_timeout(READER_TIMEOUT)?;
     let held_up: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     connection.busy_timeout(BUSY_TIMEOUT)?;

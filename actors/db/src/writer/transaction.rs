@@ -40,6 +40,7 @@ impl Transaction<'_> {
         });
         if written.is_err() {
             self.names.clear();
+            // SQLite may have rolled back by itself already, as on a full disk: that this fails then means nothing.
             let _the_first_error_counts = self.connection.run_sql("ROLLBACK", []);
         }
         written
@@ -47,6 +48,7 @@ impl Transaction<'_> {
 
     fn apply_all(&mut self, commands: &mut [Box<dyn QueuedCommand>]) -> rusqlite::Result<AfterCommit> {
         fault::at(Point::BeforeBegin, self.path)?;
+        // The lock is taken now, so that no statement in between finds the database busy.
         self.connection.run_sql("BEGIN IMMEDIATE", [])?;
         let mut effects = AfterCommit::default();
         let mut totals = HourlyTotals::default();
@@ -70,6 +72,7 @@ impl Transaction<'_> {
         totals: &mut HourlyTotals,
         effects: &mut AfterCommit,
     ) -> rusqlite::Result<()> {
+        // Its own, so that those of a command that is taken back are dropped with it.
         let mut own_totals = HourlyTotals::default();
         let mut own_effects = AfterCommit::default();
         self.connection.run_sql("SAVEPOINT command", [])?;

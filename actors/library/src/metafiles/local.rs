@@ -25,6 +25,7 @@ pub(super) fn read_local_rows(root: Option<&Path>, allowed: &[PathBuf], path: &P
         None if path.is_absolute() => path.to_owned(),
         None => return Err(refuse_path(&asked, "write its absolute path, or that of a store")),
     };
+    // Resolved like what is compared with them; a folder that isn't there allows nothing.
     let places: Vec<PathBuf> = base
         .into_iter()
         .chain(allowed.iter().map(PathBuf::as_path))
@@ -87,6 +88,7 @@ fn expand_pattern(asked: &str, place: &Path, places: &[PathBuf]) -> Result<Vec<P
         let glob = parse_glob(asked, &text)?;
         let mut next = Vec::new();
         for folder in &found {
+            // Judged before it is listed: else a pattern would tell which files are outside.
             let Ok(within) = folder.canonicalize() else { continue };
             if !is_within(places, &within) {
                 return Err(refuse_path(asked, OUTSIDE));

@@ -28,6 +28,7 @@ impl RowReader {
         let left = MAX_UNPACKED_BYTES - self.bytes;
         let mut bytes = Vec::new();
         let read = if name.to_ascii_lowercase().ends_with(".gz") {
+            // Bounded after unpacking: a small file may unpack to anything.
             MultiGzDecoder::new(packed).take(left + 1).read_to_end(&mut bytes)
         } else {
             packed.take(left + 1).read_to_end(&mut bytes)

@@ -58,6 +58,7 @@ fn read_steps(
             })
         },
     )?;
+    // Read from the end, where the limit cuts off what is oldest; shown from the beginning.
     steps.reverse();
     Ok(steps)
 }

@@ -16,6 +16,7 @@ impl Command for AdvanceLadder {
             "INSERT INTO ladder (route, state) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET state = ?2",
             [&self.route, &self.state],
         )?;
+        // SQLite's hook doesn't report tables without row ids.
         context.effects.changes.incidents = true;
         context.mark_alerts_told(&self.route, self.told_until)?;
         for message in &self.messages {
@@ -54,6 +55,7 @@ impl WriteContext<'_> {
     /// A step that was stored before stays as it is.
     fn insert_incident_step(&self, advance: &AdvanceLadder, incident: &IncidentRecord) -> CommandResult<()> {
         let StepRecord { number, kind, headline, details } = &incident.step;
+        // By its key: a command that is sent again finds the message that the first one enqueued.
         let message: Option<i64> = match advance.messages.last() {
             Some(message) => self.find_value("SELECT id FROM outbox WHERE key = ?1", [&message.key])?,
             None => None,

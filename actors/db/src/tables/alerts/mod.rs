@@ -42,6 +42,7 @@ impl WriteContext<'_> {
                 alert.uid.map(|uid| uid.0),
                 queue,
                 workflow,
+                // A silenced alert counts as told: no later check may pick it up when the silence ends.
                 told || silence.is_some(),
                 at_once.is_some(),
                 alert.task_time.map(micros),

@@ -10,6 +10,7 @@ use crate::tables::prelude::*;
 
 impl Command for SetRoutes {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+        // All anew: their order counts, and there are only a few.
         context.run_sql("DELETE FROM route", [])?;
         for (position, RouteRule { name, matcher }) in self.routes.iter().enumerate() {
             context.run_sql(
@@ -49,6 +50,7 @@ impl WriteContext<'_> {
         let known: Vec<&str> =
             routes.iter().map(|route| route.name.as_str()).chain([DEFAULT_ROUTE]).collect();
         let known = serde_json::to_string(&known).unwrap_or_default();
+        // A step of its own says why it ended; nothing is sent, since there is nobody to send it to.
         self.run_sql(
             "INSERT OR IGNORE INTO incident_step (route, opened, step, at, kind, headline, details)
              SELECT route, opened,

@@ -132,6 +132,7 @@ impl WriteContext<'_> {
             "INSERT OR IGNORE INTO slot (phase, at, started, tasks) VALUES (?1, ?2, ?3, ?4)",
             params![phase, micros(slot.at), started.first().map(|uid| uid.0), started.len()],
         )?;
+        // The key refuses it a second time, and with it the whole command: its tasks are undone.
         if taken == 1 {
             return Ok(());
         }

@@ -11,6 +11,7 @@ impl Command for SetPaused {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
         if !self.paused {
             context.run_sql(
+                // At least as late as its beginning: a clock that was set back would make a pause of negative length.
                 "INSERT OR REPLACE INTO pause_ended (workflow, task, since, until)
                  SELECT workflow, task, since, max(since, ?3) FROM pause WHERE workflow = ?1 AND task = ?2",
                 params![self.workflow, self.task, micros(self.now)],

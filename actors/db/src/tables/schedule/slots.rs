@@ -100,6 +100,7 @@ impl SlotReader<'_> {
                 continue;
             }
             let mut result = row.optional_result(4)?;
+            // A retry may have completed it: only what failed costs a look along its chain.
             if matches!(result, Some(TaskResult::Error | TaskResult::Alert)) {
                 result = self.last_result(&row.get::<_, String>(5)?, queue)?;
             }
@@ -108,6 +109,7 @@ impl SlotReader<'_> {
                 slot.named.push(Uid(row.get(0)?));
             }
         }
+        // At least one, so that slots whose tasks are gone use up the bound as well.
         self.tasks = self.tasks.saturating_sub(read.max(1));
         Ok(())
     }

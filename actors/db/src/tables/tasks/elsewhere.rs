@@ -22,6 +22,7 @@ pub(crate) type ForeignDigest = [u8; 16];
 pub(crate) fn foreign_digest(task: &ForeignTask) -> ForeignDigest {
     let mut hash = Sha256::new();
     for part in task.identity() {
+        // With lengths, so that parts can't run into each other and make another task the same.
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }
@@ -95,6 +96,7 @@ impl WriteContext<'_> {
             if !taken.exists([uid])? {
                 return Ok(Some(Uid(uid)));
             }
+            // Past the last one within a second: free ids in between are skipped, but thousands cost one look-up.
             let last: Option<i64> = last.query_row([uid, uid + JUMP_MICROS], |row| row.get(0))?;
             uid = last.unwrap_or(uid) + 1;
         }

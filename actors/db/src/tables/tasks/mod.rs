@@ -30,6 +30,7 @@ impl Command for CreateTasks {
         }
         let uids = self.tasks.iter().map(|task| context.insert_task(task, self.now));
         let uids = uids.collect::<Result<Vec<_>, _>>()?;
+        // After the tasks, since it names the first of them; a slot that is taken undoes them.
         if let Some(slot) = &self.slot {
             context.take_slot(slot, &uids)?;
         }
@@ -89,6 +90,7 @@ impl WriteContext<'_> {
                  info, meta, msg)
              VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?7, ?8, ?9, ?10, ?11, '')",
         )?;
+        // The next free one is near: only what was created in the same microsecond collides.
         let mut uid = task.uid;
         loop {
             let stored = insert.execute(params![
@@ -119,6 +121,7 @@ impl WriteContext<'_> {
     }
 
     fn find_repeated(&self, key: &IdempotencyKey, now: DateTime<Utc>) -> CommandResult<Option<Vec<Uid>>> {
+        // Here, where the table grows, so that it needs no timer.
         self.run_sql("DELETE FROM idempotency WHERE at < ?1", [micros(now - KEYS_KEPT)])?;
         let found: Option<(i64, Vec<u8>)> =
             self.find_row("SELECT digest, uids FROM idempotency WHERE key = ?1", [&key.key], |row| {
@@ -156,6 +159,7 @@ impl WriteContext<'_> {
             return Err(CommandError::refused(Code::TaskUnfinished, detail));
         }
         let uid = self.insert_task(task, now)?;
+        // No dead letter any more: people took it up.
         self.run_sql("UPDATE task SET given_up = 0 WHERE uid = ?1", [before.0])?;
         Ok(uid)
     }

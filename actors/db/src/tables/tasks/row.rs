@@ -55,13 +55,14 @@ fn read_text(
     }
 }
 
-/// The beginning of a long text. A statement would read all of it, also for a part.
+/// The beginning of a long text.
 pub(crate) fn read_beginning(
     connection: &Connection,
     table: &str,
     column: &str,
     row: i64,
 ) -> rusqlite::Result<String> {
+    // A statement would read the whole text, also for a part of it.
     let whole = connection.blob_open(MAIN_DB, table, column, row, true)?;
     let mut bytes = vec![0; LISTED_BYTES.min(whole.len())];
     whole.read_at_exact(&mut bytes, 0)?;
