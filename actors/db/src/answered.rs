@@ -4,10 +4,10 @@ use actix::Message;
 use flowlord_kernel::Result;
 
 /// Spares every command and query from naming its answer a second time.
-pub(crate) trait Answered: Message<Result = Result<Self::Answer>> {
+pub(crate) trait AnsweredMessage: Message<Result = Result<Self::Answer>> {
     type Answer;
 }
 
-impl<M: Message<Result = Result<T>>, T> Answered for M {
+impl<M: Message<Result = Result<T>>, T> AnsweredMessage for M {
     type Answer = T;
 }

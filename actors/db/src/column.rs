@@ -10,17 +10,17 @@ pub(crate) fn micros(at: DateTime<Utc>) -> i64 {
     at.timestamp_micros()
 }
 
-pub(crate) fn time(micros: i64) -> DateTime<Utc> {
+pub(crate) fn from_micros(micros: i64) -> DateTime<Utc> {
     // Only damage makes a time beyond the calendar: a row that reads oddly is better than a list that fails.
     Utc.timestamp_micros(micros).single().unwrap_or_default()
 }
 
 /// A secret as SQLite's signed integer, bit for bit.
-pub(crate) fn bits(value: u64) -> i64 {
+pub(crate) fn to_signed(value: u64) -> i64 {
     i64::from_ne_bytes(value.to_ne_bytes())
 }
 
-pub(crate) fn unbits(value: i64) -> u64 {
+pub(crate) fn to_unsigned(value: i64) -> u64 {
     u64::from_ne_bytes(value.to_ne_bytes())
 }
 
@@ -99,11 +99,11 @@ pub(crate) trait ReadColumn {
 
 impl ReadColumn for Row<'_> {
     fn time(&self, column: usize) -> rusqlite::Result<DateTime<Utc>> {
-        self.get(column).map(time)
+        self.get(column).map(from_micros)
     }
 
     fn optional_time(&self, column: usize) -> rusqlite::Result<Option<DateTime<Utc>>> {
-        Ok(self.get::<_, Option<i64>>(column)?.map(time))
+        Ok(self.get::<_, Option<i64>>(column)?.map(from_micros))
     }
 
     fn optional_uid(&self, column: usize) -> rusqlite::Result<Option<Uid>> {

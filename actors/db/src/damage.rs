@@ -156,7 +156,7 @@ impl Damage {
     }
 
     /// What callers hear once damage was seen: nothing was stored.
-    pub(crate) fn refusal(&self) -> Option<Error> {
+    pub(crate) fn refusal_if_seen(&self) -> Option<Error> {
         let Seen { at, what } = self.seen()?;
         let what = format!(
             "the database is damaged (seen at {} by {what}), and nothing of this was stored",

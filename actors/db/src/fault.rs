@@ -6,7 +6,7 @@ use flowlord_kernel::fault::{self, Fault, Point};
 use rusqlite::ffi;
 
 /// Fails as SQLite would where a test planned it for the database `path`.
-pub(crate) fn at(point: Point, path: &Path) -> rusqlite::Result<()> {
+pub(crate) fn fail_at(point: Point, path: &Path) -> rusqlite::Result<()> {
     let Some(fault) = path.parent().and_then(|folder| fault::at(point, folder)) else { return Ok(()) };
     let code = match fault {
         Fault::Full => ffi::SQLITE_FULL,

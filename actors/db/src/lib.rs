@@ -39,7 +39,7 @@ pub use damage::{Damage, Handled, Mark, RESTART_PAUSE, Seen, mark_if_damaged};
 pub use folder_lock::FolderLock;
 pub use import::{Counts, ImportError, Kind, Report, import};
 pub use offline::{OfflineError, list_alerts};
-pub use reader::Reader;
+pub use reader::QueryReader;
 pub use schema::VERSION;
 pub use snapshot::copy::copy;
 pub use snapshot::error::SnapshotError;
@@ -58,9 +58,9 @@ const READERS: usize = 2;
 pub struct Database {
     pub owner: Addr<Owner>,
     /// Takes every query that work waits for.
-    pub readers: Addr<Reader>,
+    pub readers: Addr<QueryReader>,
     /// Takes every query that people wait for, on threads with lower priority: however many look, work goes on.
-    pub view_readers: Addr<Reader>,
+    pub view_readers: Addr<QueryReader>,
     /// The log that changes of rows are noted in; none when they aren't.
     pub chain: Option<u64>,
     pub damage: Damage,
@@ -102,14 +102,14 @@ impl Database {
 }
 
 /// Starts threads that read, each of which does `prepare` first.
-fn start_readers(path: &Path, damage: &Damage, prepare: fn()) -> Result<Addr<Reader>, OpenError> {
+fn start_readers(path: &Path, damage: &Damage, prepare: fn()) -> Result<Addr<QueryReader>, OpenError> {
     let most = u32::try_from(READERS).unwrap_or(2);
     let pool = Pool::builder().max_size(most).build(connection::reader_manager(path))?;
     let damage = damage.clone();
     Ok(actix::SyncArbiter::start(READERS, move || {
         // On each reader's own thread: a priority is a thread's.
         prepare();
-        Reader { pool: pool.clone(), damage: damage.clone() }
+        QueryReader { pool: pool.clone(), damage: damage.clone() }
     }))
 }
 

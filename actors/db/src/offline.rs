@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use flowlord_messages::alerts::{ListAlerts, StoredAlert};
 
 use crate::connection::open_read_only;
-use crate::reader::Query as _;
+use crate::reader::ReadQuery as _;
 use crate::schema::{VERSION, read_version};
 
 #[derive(Debug, thiserror::Error)]

@@ -8,24 +8,24 @@ use r2d2::Pool;
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
-use crate::answered::Answered;
+use crate::answered::AnsweredMessage;
 use crate::damage::Damage;
 use crate::sql::CachedSql as _;
 
 /// A message that a reader answers.
-pub(crate) trait Query: Answered + 'static {
+pub(crate) trait ReadQuery: AnsweredMessage + 'static {
     /// Reads the answer from one consistent state of the database.
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer>;
 }
 
 #[derive(Debug)]
-pub struct Reader {
+pub struct QueryReader {
     pub(crate) pool: Pool<SqliteConnectionManager>,
     pub(crate) damage: Damage,
 }
 
-impl Reader {
-    fn answer_query<Q: Query>(&self, query: &Q) -> Result<Q::Answer> {
+impl QueryReader {
+    fn answer_query<Q: ReadQuery>(&self, query: &Q) -> Result<Q::Answer> {
         let connection = self.pool.get().map_err(|err| Error::new(Code::Storage, err.to_string()))?;
         // A panic would close the pool of threads for good.
         let read = catch_unwind(AssertUnwindSafe(|| {
@@ -44,11 +44,11 @@ impl Reader {
     }
 }
 
-impl Actor for Reader {
+impl Actor for QueryReader {
     type Context = SyncContext<Self>;
 }
 
-impl<Q: Query> Handler<Q> for Reader {
+impl<Q: ReadQuery> Handler<Q> for QueryReader {
     type Result = Q::Result;
 
     fn handle(&mut self, query: Q, _: &mut Self::Context) -> Self::Result {
@@ -56,7 +56,7 @@ impl<Q: Query> Handler<Q> for Reader {
     }
 }
 
-impl Query for Ping {
+impl ReadQuery for Ping {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Pong> {
         connection.has_row("SELECT 1 FROM task LIMIT 1", [])?;
         Ok(Pong { restarts: 0 })

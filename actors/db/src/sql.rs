@@ -5,7 +5,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, Row}
 
 /// Runs statements by their text, which is the key of the cache: so it must not hold values.
 pub(crate) trait CachedSql {
-    fn statement(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>>;
+    fn cached_statement(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>>;
 
     fn run_sql(&self, sql: &str, values: impl Params) -> rusqlite::Result<()> {
         self.change_rows(sql, values).map(drop)
@@ -13,12 +13,12 @@ pub(crate) trait CachedSql {
 
     /// Answers how many rows changed.
     fn change_rows(&self, sql: &str, values: impl Params) -> rusqlite::Result<usize> {
-        self.statement(sql)?.execute(values)
+        self.cached_statement(sql)?.execute(values)
     }
 
     /// Answers the id of the new row.
     fn insert_row(&self, sql: &str, values: impl Params) -> rusqlite::Result<i64> {
-        self.statement(sql)?.insert(values)
+        self.cached_statement(sql)?.insert(values)
     }
 
     fn read_row<T>(
@@ -27,7 +27,7 @@ pub(crate) trait CachedSql {
         values: impl Params,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        self.statement(sql)?.query_row(values, read)
+        self.cached_statement(sql)?.query_row(values, read)
     }
 
     fn find_row<T>(
@@ -45,7 +45,7 @@ pub(crate) trait CachedSql {
         values: impl Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Vec<T>> {
-        self.statement(sql)?.query_map(values, read)?.collect()
+        self.cached_statement(sql)?.query_map(values, read)?.collect()
     }
 
     /// The first column of the one row.
@@ -59,12 +59,12 @@ pub(crate) trait CachedSql {
     }
 
     fn has_row(&self, sql: &str, values: impl Params) -> rusqlite::Result<bool> {
-        self.statement(sql)?.exists(values)
+        self.cached_statement(sql)?.exists(values)
     }
 }
 
 impl CachedSql for Connection {
-    fn statement(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
+    fn cached_statement(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
         self.prepare_cached(sql)
     }
 }

@@ -12,7 +12,7 @@ use rusqlite::{Connection, Transaction, params, params_from_iter};
 use sha2::{Digest as _, Sha256};
 
 use super::log::{end_log, read_log_point};
-use super::record::{noted_table, quoted};
+use super::record::{noted_table, quote_name};
 use super::segment::{FORMAT, SegmentHeader, SegmentRow, chain_hex, read_row, to_hex};
 use crate::schema::read_version;
 use crate::sql::CachedSql as _;
@@ -74,17 +74,17 @@ impl LogReplay {
         Ok(Some(Self { connection, chain, position, applied: BTreeMap::new(), until: None }))
     }
 
-    pub(crate) fn point(&self) -> LogPoint {
+    pub(crate) fn log_point(&self) -> LogPoint {
         LogPoint { chain: self.chain, position: self.position }
     }
 
     /// How many segments were applied, and up to when; none when none was.
-    pub(crate) fn applied(&self) -> Option<(usize, DateTime<Utc>)> {
+    pub(crate) fn applied_until(&self) -> Option<(usize, DateTime<Utc>)> {
         self.until.map(|until| (self.applied.len(), until))
     }
 
     /// Applies the next one, whose SHA-256 is `digest`; one that holds nothing new is passed over.
-    pub(crate) fn apply(&mut self, bytes: &[u8], digest: &str) -> Result<(), SegmentError> {
+    pub(crate) fn apply_segment(&mut self, bytes: &[u8], digest: &str) -> Result<(), SegmentError> {
         // Before anything is unpacked: what a store returns is not trusted.
         if to_hex(&Sha256::digest(bytes)) != digest {
             return Err(SegmentError::damaged("its SHA-256 isn't that of its name"));
@@ -92,7 +92,7 @@ impl LogReplay {
         let mut lines = BufReader::new(GzDecoder::new(bytes)).lines();
         let first = lines.next().and_then(Result::ok).ok_or_else(|| SegmentError::damaged("it is empty"))?;
         let header: SegmentHeader = serde_json::from_str(&first).map_err(SegmentError::damaged)?;
-        if !self.follows(&header)? {
+        if !self.is_next(&header)? {
             if let Some(applied) = self.applied.get_mut(&header.upto) {
                 let mut hash = Sha256::new();
                 for line in lines {
@@ -125,7 +125,7 @@ impl LogReplay {
     }
 
     /// Whether it has anything new; that it can be applied here.
-    fn follows(&self, header: &SegmentHeader) -> Result<bool, SegmentError> {
+    fn is_next(&self, header: &SegmentHeader) -> Result<bool, SegmentError> {
         let SegmentHeader { format, chain, schema, .. } = header;
         if *format != FORMAT {
             return Err(SegmentError::Foreign(format!(
@@ -155,7 +155,7 @@ impl LogReplay {
     }
 
     /// What must hold once all were applied.
-    pub(crate) fn finish(self) -> Result<(), SegmentError> {
+    pub(crate) fn finish_replay(self) -> Result<(), SegmentError> {
         // Off while rows were put, so they are checked once over all.
         let broken: i64 = self.connection.read_value("SELECT count(*) FROM pragma_foreign_key_check", [])?;
         if broken > 0 {
@@ -189,8 +189,8 @@ impl<'a> RowStatements<'a> {
                 return Err(SegmentError::Foreign(format!("table {name} has other columns")));
             }
             let values = vec!["?"; columns.len()].join(", ");
-            let named = columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
-            let on = quoted(name);
+            let named = columns.iter().map(|column| quote_name(column)).collect::<Vec<_>>().join(", ");
+            let on = quote_name(name);
             let put = format!("INSERT OR REPLACE INTO {on} ({named}) VALUES ({values})");
             let remove = format!("DELETE FROM {on} AS t WHERE {}", known.same_row("?1"));
             statements.insert(name.clone(), (put, remove));

@@ -3,7 +3,7 @@
 use flowlord_messages::changelog::LogPoint;
 use rusqlite::Connection;
 
-use crate::column::{bits, unbits};
+use crate::column::{to_signed, to_unsigned};
 use crate::sql::CachedSql as _;
 
 /// Up to where a database holds its log; none when nothing is recorded in it.
@@ -11,14 +11,14 @@ pub(crate) fn read_log_point(connection: &Connection) -> rusqlite::Result<Option
     connection.find_row(
         "SELECT chain, max(taken, coalesce((SELECT max(seq) FROM row_change), 0)) FROM row_log",
         [],
-        |row| Ok(LogPoint { chain: unbits(row.get(0)?), position: row.get(1)? }),
+        |row| Ok(LogPoint { chain: to_unsigned(row.get(0)?), position: row.get(1)? }),
     )
 }
 
 /// Begins a log where there is none.
 pub(super) fn begin_log(connection: &Connection, fresh_chain: u64) -> rusqlite::Result<()> {
     let begin = "INSERT OR IGNORE INTO row_log (id, chain, taken, digest) VALUES (1, ?1, 0, '')";
-    connection.execute(begin, [bits(fresh_chain)]).map(drop)
+    connection.execute(begin, [to_signed(fresh_chain)]).map(drop)
 }
 
 /// Begins the log anew: what was noted belongs to none any more.
@@ -26,7 +26,7 @@ pub(crate) fn restart_log(connection: &Connection, chain: u64) -> rusqlite::Resu
     connection.execute("DELETE FROM row_change", [])?;
     let begin = "INSERT INTO row_log (id, chain, taken, digest) VALUES (1, ?1, 0, '')
         ON CONFLICT (id) DO UPDATE SET chain = excluded.chain, taken = 0, digest = ''";
-    connection.execute(begin, [bits(chain)]).map(drop)
+    connection.execute(begin, [to_signed(chain)]).map(drop)
 }
 
 /// Ends the log: from here on rows change unnoticed.

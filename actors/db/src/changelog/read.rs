@@ -12,9 +12,9 @@ use rusqlite::{Connection, Transaction, params};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::record::{NotedTable, noted_table, quoted};
+use super::record::{NotedTable, noted_table, quote_name};
 use super::segment::{FORMAT, SegmentHeader, chain_hex, to_hex, to_json, write_line};
-use crate::column::unbits;
+use crate::column::to_unsigned;
 use crate::schema::read_version;
 use crate::sql::CachedSql as _;
 
@@ -23,8 +23,8 @@ pub(crate) fn read_tail(connection: &mut Connection, at: DateTime<Utc>, most: u6
     // All of it is of one moment.
     let moment = connection.transaction()?;
     let log = "SELECT chain, taken, digest, coalesce((SELECT max(seq) FROM row_change), 0) FROM row_log";
-    let log: Option<(u64, i64, String, i64)> =
-        moment.find_row(log, [], |row| Ok((unbits(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let log: Option<(u64, i64, String, i64)> = moment
+        .find_row(log, [], |row| Ok((to_unsigned(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?)))?;
     let Some((log_chain, after, previous, upto)) = log else { return Ok(Tail::default()) };
     let pending = u64::try_from(upto - after).unwrap_or_default();
     let mut tail = Tail { chain: Some(log_chain), pending, segment: None };
@@ -86,8 +86,8 @@ fn write_rows(
         "SELECT c.key, t.{} IS NULL, t.* FROM
          (SELECT DISTINCT key FROM row_change WHERE seq > ?1 AND seq <= ?2 AND tbl = ?3) AS c
          LEFT JOIN main.{} AS t ON {}",
-        table.key.first().map(|column| quoted(column)).unwrap_or_default(),
-        quoted(&table.name),
+        table.key.first().map(|column| quote_name(column)).unwrap_or_default(),
+        quote_name(&table.name),
         table.same_row("c.key"),
     );
     let mut rows = moment.prepare(&rows)?;

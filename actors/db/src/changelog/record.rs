@@ -21,18 +21,18 @@ pub(super) struct NotedTable {
 impl NotedTable {
     /// The key of `NEW` or `OLD` as it is noted.
     fn key_of(&self, row: &str) -> String {
-        let columns: Vec<_> = self.key.iter().map(|column| format!("{row}.{}", quoted(column))).collect();
+        let columns: Vec<_> = self.key.iter().map(|column| format!("{row}.{}", quote_name(column))).collect();
         // An integer alone is kept as such: it is smaller, and the join by it needs no JSON.
         if self.has_integer_key { columns.concat() } else { format!("json_array({})", columns.join(", ")) }
     }
 
-    fn trigger(&self, name: &str, event: &str, row: &str) -> String {
+    fn trigger_sql(&self, name: &str, event: &str, row: &str) -> String {
         format!(
             "CREATE TEMP TRIGGER {} AFTER {event} ON main.{} BEGIN
                  INSERT INTO row_change (tbl, key) VALUES ('{}', {});
              END;\n",
-            quoted(&format!("note_{}_{name}", self.name)),
-            quoted(&self.name),
+            quote_name(&format!("note_{}_{name}", self.name)),
+            quote_name(&self.name),
             self.name.replace('\'', "''"),
             self.key_of(row),
         )
@@ -42,13 +42,13 @@ impl NotedTable {
     pub(super) fn same_row(&self, key: &str) -> String {
         let same = self.key.iter().enumerate().map(|(nth, column)| {
             let value = if self.has_integer_key { key.to_owned() } else { format!("{key} ->> {nth}") };
-            format!("t.{} = {value}", quoted(column))
+            format!("t.{} = {value}", quote_name(column))
         });
         same.collect::<Vec<_>>().join(" AND ")
     }
 }
 
-pub(super) fn quoted(name: &str) -> String {
+pub(super) fn quote_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
@@ -87,20 +87,20 @@ pub(crate) fn record_changes(connection: &Connection, fresh_chain: u64) -> rusql
     // Or the rows that a REPLACE removes go unnoticed.
     connection.pragma_update(None, "recursive_triggers", true)?;
     for table in noted_tables(connection)? {
-        connection.execute_batch(&triggers(&table))?;
+        connection.execute_batch(&all_triggers_sql(&table))?;
     }
     begin_log(connection, fresh_chain)
 }
 
 /// On this connection only: other programs that open the file see none of it, and ours ends their log.
-fn triggers(table: &NotedTable) -> String {
-    let key = table.key.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
+fn all_triggers_sql(table: &NotedTable) -> String {
+    let key = table.key.iter().map(|column| quote_name(column)).collect::<Vec<_>>().join(", ");
     [
-        table.trigger("insert", "INSERT", "NEW"),
-        table.trigger("update", "UPDATE", "NEW"),
+        table.trigger_sql("insert", "INSERT", "NEW"),
+        table.trigger_sql("update", "UPDATE", "NEW"),
         // A row that gets another key is gone under its old one.
-        table.trigger("rename", &format!("UPDATE OF {key}"), "OLD"),
-        table.trigger("delete", "DELETE", "OLD"),
+        table.trigger_sql("rename", &format!("UPDATE OF {key}"), "OLD"),
+        table.trigger_sql("delete", "DELETE", "OLD"),
     ]
     .concat()
 }

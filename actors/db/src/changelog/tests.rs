@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 
 use super::apply::SegmentError;
 use super::log::{read_log_point, restart_log};
-use super::record::{noted_tables, quoted};
+use super::record::{noted_tables, quote_name};
 use super::*;
 use crate::DATABASE;
 use crate::connection::open_recording;
@@ -87,8 +87,8 @@ impl Live {
 fn dump(connection: &Connection) -> Vec<String> {
     let mut rows = Vec::new();
     for table in noted_tables(connection).unwrap() {
-        let key = table.key.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
-        let all = format!("SELECT * FROM {} ORDER BY {key}", quoted(&table.name));
+        let key = table.key.iter().map(|column| quote_name(column)).collect::<Vec<_>>().join(", ");
+        let all = format!("SELECT * FROM {} ORDER BY {key}", quote_name(&table.name));
         let mut all = connection.prepare(&all).unwrap();
         let mut all = all.query([]).unwrap();
         while let Some(row) = all.next().unwrap() {

@@ -14,14 +14,14 @@ use crate::writer::context::WriteContext;
 const UNFINISHED: &str = "INCOMPLETE";
 
 pub(super) fn take_row(context: &mut WriteContext<'_>, row: &OldRow) -> rusqlite::Result<RowFate> {
-    let Ok(Some(created)) = row.time("created_at") else {
+    let Ok(Some(created)) = row.time_of("created_at") else {
         return Ok(RowFate::Left("`created_at` isn't a time"));
     };
-    let Ok(task_time) = row.time("task_time") else {
+    let Ok(task_time) = row.time_of("task_time") else {
         return Ok(RowFate::Left("`task_time` isn't a time"));
     };
-    let (chain, msg) = (row.text("task_id"), row.text("msg"));
-    let queue = context.queue_id(&row.text("task_type"), &row.text("job"))?;
+    let (chain, msg) = (row.text_of("task_id"), row.text_of("msg"));
+    let queue = context.queue_id(&row.text_of("task_type"), &row.text_of("job"))?;
     let at = own_instant(created, row.number);
     let known = "SELECT 1 FROM alert WHERE at = ?1 AND queue = ?2 AND chain = ?3 LIMIT 1";
     if context.has_row(known, params![at, queue, chain])? {

@@ -12,14 +12,14 @@ use crate::sql::CachedSql as _;
 use crate::writer::context::WriteContext;
 
 pub(super) fn take_row(context: &mut WriteContext<'_>, row: &OldRow) -> rusqlite::Result<RowFate> {
-    let path = row.text("path");
+    let path = row.text_of("path");
     if path.is_empty() {
         return Ok(RowFate::Left("`path` is empty"));
     }
-    let Ok(Some(received)) = row.time("received_at") else {
+    let Ok(Some(received)) = row.time_of("received_at") else {
         return Ok(RowFate::Left("`received_at` isn't a time"));
     };
-    let Ok(modified) = row.time("last_modified") else {
+    let Ok(modified) = row.time_of("last_modified") else {
         return Ok(RowFate::Left("`last_modified` isn't a time"));
     };
     let at = own_instant(received, row.number);
@@ -29,7 +29,7 @@ pub(super) fn take_row(context: &mut WriteContext<'_>, row: &OldRow) -> rusqlite
     }
     let stat = FileEvent {
         path: path.clone(),
-        size: row.number("size").unwrap_or_default(),
+        size: row.number_of("size").unwrap_or_default(),
         created: modified.map_or_else(String::new, |at| at.to_rfc3339_opts(SecondsFormat::Secs, true)),
         ..FileEvent::default()
     };
@@ -71,7 +71,7 @@ fn insert_started(
 }
 
 fn text_list(row: &OldRow, column: &str) -> Vec<String> {
-    serde_json::from_str(&row.text(column)).unwrap_or_default()
+    serde_json::from_str(&row.text_of(column)).unwrap_or_default()
 }
 
 fn first_attempt(

@@ -131,8 +131,8 @@ pub fn import(
     let mut names = NameCache::default();
     let mut report = Report::new();
     for kind in Kind::ALL {
-        let Some(table) = old.table(kind)? else { continue };
-        let rows = table.count()?;
+        let Some(table) = old.find_table(kind)? else { continue };
+        let rows = table.count_rows()?;
         let mut counts = Counts::default();
         table.each_batch(BATCH_ROWS, |batch| {
             write_batch(&connection, &mut names, batch, kind, &mut counts)?;
@@ -168,7 +168,7 @@ fn write_batch(
                 Kind::Alerts => alerts::take_row(context, row)?,
                 Kind::Files => files::take_row(context, row)?,
             };
-            batch_counts.count_row(fate, || row.describe());
+            batch_counts.count_row(fate, || row.describe_row());
             Ok(())
         })
         .and_then(|()| totals.write_to(connection))

@@ -28,18 +28,18 @@ impl OldDatabase {
             return Err(ImportError::Own(path.to_owned()));
         }
         let old = Self { path: path.to_owned(), connection };
-        if old.table(Kind::Tasks)?.is_none() {
+        if old.find_table(Kind::Tasks)?.is_none() {
             return Err(ImportError::Other(old.path));
         }
-        match old.versions()?.into_iter().find(|version| !KNOWN_VERSIONS.contains(&version.trim())) {
+        match old.read_versions()?.into_iter().find(|version| !KNOWN_VERSIONS.contains(&version.trim())) {
             Some(found) => Err(ImportError::Version { path: old.path, found }),
             None => Ok(old),
         }
     }
 
     /// What it says of its schema: one version, as the old system writes it; none where it keeps none.
-    fn versions(&self) -> Result<Vec<String>, ImportError> {
-        let columns = self.columns("schema_version")?;
+    fn read_versions(&self) -> Result<Vec<String>, ImportError> {
+        let columns = self.read_columns("schema_version")?;
         if columns.is_empty() {
             return Ok(Vec::new());
         }
@@ -50,13 +50,13 @@ impl OldDatabase {
     }
 
     /// One of its tables with the columns that it has; none when it isn't there.
-    pub(super) fn table(&self, kind: Kind) -> Result<Option<OldTable<'_>>, ImportError> {
-        let columns = self.columns(kind.table())?;
+    pub(super) fn find_table(&self, kind: Kind) -> Result<Option<OldTable<'_>>, ImportError> {
+        let columns = self.read_columns(kind.table())?;
         Ok((!columns.is_empty()).then(|| OldTable { old: self, kind, columns: columns.into() }))
     }
 
     /// The columns of a table in lower case; none when it isn't there.
-    fn columns(&self, table: &str) -> Result<Vec<String>, ImportError> {
+    fn read_columns(&self, table: &str) -> Result<Vec<String>, ImportError> {
         self.read_texts("SELECT lower(name) FROM pragma_table_info(?1)", [table])
     }
 
@@ -72,7 +72,7 @@ pub(super) struct OldTable<'a> {
 }
 
 impl OldTable<'_> {
-    pub(super) fn count(&self) -> Result<u64, ImportError> {
+    pub(super) fn count_rows(&self) -> Result<u64, ImportError> {
         let count = format!("SELECT count(*) FROM {}", self.kind.table());
         self.old.connection.read_value(&count, []).map_err(ImportError::for_old(&self.old.path))
     }
@@ -121,13 +121,13 @@ pub(super) struct OldRow {
 }
 
 impl OldRow {
-    fn value(&self, column: &str) -> &Value {
+    fn value_of(&self, column: &str) -> &Value {
         let nth = self.columns.iter().position(|name| name == column);
         nth.and_then(|nth| self.values.get(nth)).unwrap_or(&Value::Null)
     }
 
-    pub(super) fn text(&self, column: &str) -> String {
-        match self.value(column) {
+    pub(super) fn text_of(&self, column: &str) -> String {
+        match self.value_of(column) {
             Value::Text(text) => text.clone(),
             Value::Integer(number) => number.to_string(),
             Value::Real(number) => number.to_string(),
@@ -136,21 +136,21 @@ impl OldRow {
         }
     }
 
-    pub(super) fn number(&self, column: &str) -> Option<i64> {
-        match self.value(column) {
+    pub(super) fn number_of(&self, column: &str) -> Option<i64> {
+        match self.value_of(column) {
             Value::Integer(number) => Some(*number),
-            _ => self.text(column).trim().parse().ok(),
+            _ => self.text_of(column).trim().parse().ok(),
         }
     }
 
-    pub(super) fn time(&self, column: &str) -> Result<Option<chrono::DateTime<chrono::Utc>>, InvalidTime> {
-        times::read_time(self.value(column))
+    pub(super) fn time_of(&self, column: &str) -> Result<Option<chrono::DateTime<chrono::Utc>>, InvalidTime> {
+        times::read_time(self.value_of(column))
     }
 
-    pub(super) fn describe(&self) -> String {
+    pub(super) fn describe_row(&self) -> String {
         let named = ["type", "task_type", "job", "id", "path", "created", "created_at", "received_at"];
         let parts = named.iter().filter(|column| self.columns.iter().any(|name| name == *column));
-        let parts: Vec<_> = parts.map(|column| format!("{column}={:?}", self.text(column))).collect();
+        let parts: Vec<_> = parts.map(|column| format!("{column}={:?}", self.text_of(column))).collect();
         format!("rowid {}: {}", self.number, parts.join(" ")).chars().take(300).collect()
     }
 }

@@ -15,23 +15,24 @@ use crate::writer::context::WriteContext;
 const SECOND: i64 = 1_000_000;
 
 pub(super) fn take_row(context: &mut WriteContext<'_>, row: &OldRow) -> rusqlite::Result<RowFate> {
-    let (topic, job) = (row.text("type"), row.text("job"));
+    let (topic, job) = (row.text_of("type"), row.text_of("job"));
     if topic.is_empty() {
         return Ok(RowFate::Left("`type` is empty"));
     }
-    let Ok(Some(created)) = row.time("created") else {
+    let Ok(Some(created)) = row.time_of("created") else {
         return Ok(RowFate::Left("`created` isn't a time"));
     };
-    let Ok(result) = row.text("result").trim().to_ascii_lowercase().parse::<TaskResult>() else {
-        return Ok(RowFate::Left(why_left(&row.text("result"))));
+    let Ok(result) = row.text_of("result").trim().to_ascii_lowercase().parse::<TaskResult>() else {
+        return Ok(RowFate::Left(why_left(&row.text_of("result"))));
     };
     if !Uid::at(created).is_writable() {
         return Ok(RowFate::Left("`created` isn't between 1970 and 4253"));
     }
-    let (Ok(started), Ok(ended)) = (row.time("started"), row.time("ended")) else {
+    let (Ok(started), Ok(ended)) = (row.time_of("started"), row.time_of("ended")) else {
         return Ok(RowFate::Left("`started` or `ended` isn't a time"));
     };
-    let (id, info, meta, msg) = (row.text("id"), row.text("info"), row.text("meta"), row.text("msg"));
+    let (id, info, meta, msg) =
+        (row.text_of("id"), row.text_of("info"), row.text_of("meta"), row.text_of("msg"));
     // Without an id it is a chain of its own, the same each time.
     let chain = if id.is_empty() { format!("imported-{}", micros(created)) } else { id.clone() };
     let task = ForeignTask { topic, job, id, chain, info, meta, created };

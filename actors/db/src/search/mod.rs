@@ -17,15 +17,15 @@ use rusqlite::Connection;
 
 use self::scan::{FoundRows, MAX_ROWS_READ, ScanOrder, TaskScan, UidRange};
 use self::source::find_sources;
-use crate::column::{micros, time};
-use crate::reader::Query;
+use crate::column::{from_micros, micros};
+use crate::reader::ReadQuery;
 use crate::sql::CachedSql as _;
 use crate::tables::tasks::row::{ATTEMPT_COLUMNS, LISTED_COLUMNS, read_attempt, read_listed};
 
 /// A page of whole texts is full after so many bytes, so that long ones aren't all in memory.
 const WHOLE_BYTES: usize = 8 * 1024 * 1024;
 
-impl Query for FindTasks {
+impl ReadQuery for FindTasks {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<TaskPage> {
         TaskFinder { connection, query: self, max_rows: MAX_ROWS_READ }.read_page()
     }
@@ -57,7 +57,7 @@ impl TaskFinder<'_> {
         let full =
             tasks.last().map(|last| last.uid).filter(|last| in_order && page.uids.last() != Some(last));
         let next = full.map(TaskCursor::After).or(page.next);
-        let looked_until = page.looked_until.filter(|_| full.is_none()).map(|uid| time(uid.0));
+        let looked_until = page.looked_until.filter(|_| full.is_none()).map(|uid| from_micros(uid.0));
         Ok(TaskPage { tasks, next, looked_until })
     }
 
@@ -87,7 +87,7 @@ impl TaskFinder<'_> {
         let range = match &self.query.after {
             None => self.full_range(),
             Some(TaskCursor::After(uid) | TaskCursor::Within { uid, .. }) => {
-                self.full_range().after(*uid, order)
+                self.full_range().range_after(*uid, order)
             }
         };
         let limit = self.query.limit;
@@ -111,13 +111,17 @@ impl TaskFinder<'_> {
         let (FoundRows { mut rows, reached }, oldest, newest) = match &self.query.after {
             // A piece that was looked at before may hold a few more that fit by now, but not many.
             Some(TaskCursor::Within { oldest, newest, .. }) => {
-                let found =
-                    self.find_rows(range.within(*oldest, *newest), order, usize::MAX, 2 * self.max_rows)?;
+                let found = self.find_rows(
+                    range.range_within(*oldest, *newest),
+                    order,
+                    usize::MAX,
+                    2 * self.max_rows,
+                )?;
                 (found, *oldest, *newest)
             }
             after => {
                 let range = match after {
-                    Some(TaskCursor::After(uid)) => range.after(*uid, order),
+                    Some(TaskCursor::After(uid)) => range.range_after(*uid, order),
                     _ => range,
                 };
                 let found = self.find_rows(range, order, usize::MAX, self.max_rows)?;

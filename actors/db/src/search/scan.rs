@@ -37,14 +37,14 @@ pub(super) enum ScanOrder {
 }
 
 impl UidRange {
-    pub(super) fn after(self, uid: Uid, order: ScanOrder) -> Self {
+    pub(super) fn range_after(self, uid: Uid, order: ScanOrder) -> Self {
         match order {
             ScanOrder::NewestFirst => Self { last: self.last.min(uid.0.saturating_sub(1)), ..self },
             ScanOrder::OldestFirst => Self { first: self.first.max(uid.0.saturating_add(1)), ..self },
         }
     }
 
-    pub(super) fn within(self, oldest: Uid, newest: Uid) -> Self {
+    pub(super) fn range_within(self, oldest: Uid, newest: Uid) -> Self {
         Self { first: self.first.max(oldest.0), last: self.last.min(newest.0) }
     }
 }
@@ -118,13 +118,13 @@ impl<'a> TaskScan<'a> {
             let found = self.scan_source(source, limit.min(each), each)?;
             all.rows.extend(found.rows);
             all.reached = match (all.reached, found.reached) {
-                (Some(a), Some(b)) => Some(self.sooner(a, b)),
+                (Some(a), Some(b)) => Some(self.first_of(a, b)),
                 (a, b) => a.or(b),
             };
         }
         // Beyond the point that the slowest source reached, others may have rows that weren't looked at.
         if let Some(reached) = all.reached {
-            all.rows.retain(|row| self.sooner(row.uid, reached) == row.uid);
+            all.rows.retain(|row| self.first_of(row.uid, reached) == row.uid);
         }
         if sources.len() > 1 {
             all.rows.sort_unstable_by_key(|row| row.uid);
@@ -135,7 +135,7 @@ impl<'a> TaskScan<'a> {
         Ok(all)
     }
 
-    fn sooner(&self, a: Uid, b: Uid) -> Uid {
+    fn first_of(&self, a: Uid, b: Uid) -> Uid {
         match self.order {
             ScanOrder::NewestFirst => a.max(b),
             ScanOrder::OldestFirst => a.min(b),

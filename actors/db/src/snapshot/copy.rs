@@ -40,7 +40,7 @@ pub(crate) fn copy_while(from: &Path, to: &Path, is_wanted: impl Fn() -> bool) -
         .map_err(&folder_failed)?
         .into_temp_path();
     run_at_lower_priority(|| {
-        let copied = vacuum_into(from, &partial).and_then(|()| fault::at(Point::DuringSnapshot, from));
+        let copied = vacuum_into(from, &partial).and_then(|()| fault::fail_at(Point::DuringSnapshot, from));
         copied.map_err(SnapshotError::for_copy(to))?;
         check(&partial)
     })?;

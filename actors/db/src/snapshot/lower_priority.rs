@@ -32,25 +32,25 @@ pub(crate) fn run_at_lower_priority<T: Send>(work: impl FnOnce() -> T + Send) ->
 pub(crate) fn flush_as_it_grows(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
     // What can't be opened or flushed now fails at the end, where it counts.
     let Ok(file) = File::open(file) else { return Ok(()) };
-    let mut growing = Growing { file, flushed: 0 };
+    let mut growing = GrowingFile { file, flushed: 0 };
     connection.progress_handler(
         STEPS,
         Some(move || {
-            let _at_the_end = growing.flush();
+            let _at_the_end = growing.flush_grown();
             // True would interrupt the copy.
             false
         }),
     )
 }
 
-struct Growing {
+struct GrowingFile {
     file: File,
     flushed: u64,
 }
 
-impl Growing {
+impl GrowingFile {
     /// Whether there was enough to flush.
-    fn flush(&mut self) -> std::io::Result<bool> {
+    fn flush_grown(&mut self) -> std::io::Result<bool> {
         let length = self.file.metadata()?.len();
         if length < self.flushed + PIECE {
             return Ok(false);
@@ -85,12 +85,12 @@ mod tests {
     #[test]
     fn a_file_is_flushed_once_for_each_piece_that_it_grew() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let mut growing = Growing { file: file.reopen().unwrap(), flushed: 0 };
+        let mut growing = GrowingFile { file: file.reopen().unwrap(), flushed: 0 };
         let half = vec![0; usize::try_from(PIECE / 2).unwrap()];
         let flushed: Vec<bool> = (0..5)
             .map(|_| {
                 file.write_all(&half).unwrap();
-                growing.flush().unwrap()
+                growing.flush_grown().unwrap()
             })
             .collect();
         assert_eq!(flushed, [false, true, false, true, false]);

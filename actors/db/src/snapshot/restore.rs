@@ -61,7 +61,9 @@ pub fn look(data: &Path) -> Result<Found, SnapshotError> {
         Err(err) if err.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(source) => return Err(SnapshotError::Io { path, source }),
         // SQLite makes an empty file before it writes; with a write-ahead log beside it all may be in there.
-        Ok(metadata) if metadata.len() == 0 && !beside(&path, "-wal").exists() => return Ok(Found::Nothing),
+        Ok(metadata) if metadata.len() == 0 && !path_beside(&path, "-wal").exists() => {
+            return Ok(Found::Nothing);
+        }
         Ok(_) => {}
     }
     let opened = open_read_only(&path).and_then(|connection| {
@@ -119,14 +121,14 @@ impl Restoring {
 
     /// Up to where it holds the log of changes; none where it holds none.
     pub fn log(&self) -> Option<LogPoint> {
-        self.replay.as_ref().map(LogReplay::point)
+        self.replay.as_ref().map(LogReplay::log_point)
     }
 
     /// Applies the next segment of its log, whose SHA-256 is `digest` in hex.
     /// After an error what was applied so far stays.
     pub fn apply(&mut self, segment: &[u8], digest: &str) -> Result<(), SegmentError> {
         match &mut self.replay {
-            Some(replay) => replay.apply(segment, digest),
+            Some(replay) => replay.apply_segment(segment, digest),
             None => Err(SegmentError::Foreign("the snapshot has no log".to_owned())),
         }
     }
@@ -136,9 +138,9 @@ impl Restoring {
     pub fn finish(self, from: String, now: DateTime<Utc>) -> Result<Restored, RestoreError> {
         let Self { data, fresh, replay } = self;
         let failed = RestoreError::for_path(&data);
-        let log = replay.as_ref().and_then(LogReplay::applied);
+        let log = replay.as_ref().and_then(LogReplay::applied_until);
         if let Some(replay) = replay {
-            replay.finish().map_err(|err| RestoreError::Log(err.to_string()))?;
+            replay.finish_replay().map_err(|err| RestoreError::Log(err.to_string()))?;
             // A copy without segments was checked when it was made.
             if log.is_some() {
                 check(&fresh).map_err(|err| RestoreError::Log(err.to_string()))?;
@@ -157,10 +159,10 @@ impl Restoring {
 
 /// With its write-ahead log, without which it isn't the same database.
 fn move_aside(path: &Path, now: DateTime<Utc>) -> std::io::Result<PathBuf> {
-    let aside = beside(path, &format!(".aside-{}", now.format("%Y%m%dT%H%M%S%.6fZ")));
+    let aside = path_beside(path, &format!(".aside-{}", now.format("%Y%m%dT%H%M%S%.6fZ")));
     // The write-ahead log first: left behind, it would be replayed into the database that comes next.
     for ending in ["-wal", "-shm", ""] {
-        match std::fs::rename(beside(path, ending), beside(&aside, ending)) {
+        match std::fs::rename(path_beside(path, ending), path_beside(&aside, ending)) {
             Err(err) if err.kind() == ErrorKind::NotFound => {}
             moved => moved?,
         }
@@ -168,7 +170,7 @@ fn move_aside(path: &Path, now: DateTime<Utc>) -> std::io::Result<PathBuf> {
     Ok(aside)
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+fn path_beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()

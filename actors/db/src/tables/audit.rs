@@ -5,7 +5,7 @@ use rusqlite::Rows;
 
 use crate::tables::prelude::*;
 
-impl Command for RecordChange {
+impl WriteCommand for RecordChange {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let change = &self.change;
         Ok(context.run_sql(
@@ -32,7 +32,7 @@ pub(crate) const CHANGES_BACKWARDS: &str =
     "SELECT id, at, who, source, action, what, detail, status FROM change
      WHERE at >= ?1 AND (at, id) < (?2, ?3) ORDER BY at DESC, id DESC LIMIT ?4";
 
-impl Query for ListChanges {
+impl ReadQuery for ListChanges {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<ChangePage> {
         let below = match self.after {
             None => Some((micros(self.to), i64::MIN)),

@@ -14,7 +14,7 @@ use crate::tables::prelude::*;
 /// How many finished ones are remembered.
 const KEPT_BACKLOADS: usize = 1_000;
 
-impl Command for SaveBackload {
+impl WriteCommand for SaveBackload {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<i64> {
         let unfinished: usize = context.read_value("SELECT count(*) FROM backload WHERE state < 2", [])?;
         if unfinished >= MAX_UNFINISHED {
@@ -31,7 +31,7 @@ impl Command for SaveBackload {
                 micros(self.now),
                 state.to_column(),
                 self.total,
-                bits(self.digest),
+                to_signed(self.digest),
                 self.order,
                 self.message
             ],
@@ -39,7 +39,7 @@ impl Command for SaveBackload {
     }
 }
 
-impl Command for StoreBackloadChunk {
+impl WriteCommand for StoreBackloadChunk {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Vec<Uid>> {
         // Guarded by `next`: a chunk that comes twice, or after a pause, is refused whole, with its tasks.
         let moved = context.change_rows(
@@ -66,7 +66,7 @@ impl Command for StoreBackloadChunk {
     }
 }
 
-impl Command for SetBackloadState {
+impl WriteCommand for SetBackloadState {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<StoredBackload> {
         context.run_sql(
             "UPDATE backload SET state = ?2, problem = ?3, changed = ?4 WHERE id = ?1 AND state < 2",
@@ -136,7 +136,7 @@ fn read_stored(row: &Row<'_>) -> rusqlite::Result<StoredBackload> {
         state: row.enum_value(3)?,
         order: row.get(4)?,
         message: row.get(5)?,
-        digest: unbits(row.get(6)?),
+        digest: to_unsigned(row.get(6)?),
         total: row.get(7)?,
         next: row.get(8)?,
         created: row.get(9)?,
@@ -150,7 +150,7 @@ fn find_backload(connection: &Connection, id: i64) -> rusqlite::Result<Option<St
     connection.find_row(concat!(BACKLOAD_COLUMNS!(), " WHERE id = ?1"), [id], read_stored)
 }
 
-impl Query for ReadBackload {
+impl ReadQuery for ReadBackload {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let Some(stored) = find_backload(connection, self.id)? else { return Ok(None) };
         let failures = connection.read_rows(
@@ -162,7 +162,7 @@ impl Query for ReadBackload {
     }
 }
 
-impl Query for ReadBackloads {
+impl ReadQuery for ReadBackloads {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let sql = if self.running {
             concat!(
@@ -177,7 +177,7 @@ impl Query for ReadBackloads {
     }
 }
 
-impl Query for CheckBackload {
+impl ReadQuery for CheckBackload {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Checked> {
         let Some(queue) = find_queue(connection, &self.topic, &self.job)? else {
             // Nothing of this topic ever ran: all is missing and nothing failed.

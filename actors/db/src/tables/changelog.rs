@@ -5,17 +5,17 @@ use flowlord_messages::changelog::{ForgetChanges, RestartLog};
 use crate::changelog::log::restart_log;
 use crate::tables::prelude::*;
 
-impl Command for RestartLog {
+impl WriteCommand for RestartLog {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         Ok(restart_log(context.connection, self.chain)?)
     }
 }
 
-impl Command for ForgetChanges {
+impl WriteCommand for ForgetChanges {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<bool> {
         let known = context.change_rows(
             "UPDATE row_log SET taken = ?2, digest = ?3 WHERE chain = ?1 AND taken <= ?2",
-            params![bits(self.chain), self.upto, self.digest],
+            params![to_signed(self.chain), self.upto, self.digest],
         )?;
         if known == 0 {
             // Else the notes of the new log would be removed as if they had been shipped.

@@ -4,7 +4,7 @@ use flowlord_messages::database::{DatabaseFacts, MeasureTable, ReadDatabase, Tab
 
 use crate::tables::prelude::*;
 
-impl Query for ReadDatabase {
+impl ReadQuery for ReadDatabase {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<DatabaseFacts> {
         let path = connection.path().unwrap_or_default().to_owned();
         Ok(DatabaseFacts {
@@ -31,7 +31,7 @@ fn read_pragma(connection: &Connection, pragma: &str) -> rusqlite::Result<u64> {
     connection.pragma_query_value(None, pragma, |row| row.count(0))
 }
 
-impl Query for MeasureTable {
+impl ReadQuery for MeasureTable {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<TableSize> {
         let mut size = TableSize { table: self.table.clone(), complete: true, ..TableSize::default() };
         let trees: Vec<(String, bool)> = connection.read_rows(

@@ -29,7 +29,7 @@ const TASKS_OF_A_SLOT: usize = 1_000;
 /// The tasks of a slot have ids that follow each other, but for those of others in between: within ten seconds.
 const NEAR_MICROS: i64 = 10_000_000;
 
-impl Query for ReadWatch {
+impl ReadQuery for ReadWatch {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<WatchInput> {
         let stored: Option<(i64, i64)> = connection.find_row(
             "SELECT looked_until, unfinished_until FROM watch WHERE id = 1",
@@ -44,13 +44,13 @@ impl Query for ReadWatch {
         let until = last.map_or(before, |last| last.uid.0);
         let (kept, until) = read_released(connection, after, until)?;
         unfinished.extend(kept);
-        let looked_until = (looked_until > 0).then(|| time(looked_until));
+        let looked_until = (looked_until > 0).then(|| from_micros(looked_until));
         let running = match self.running_since {
             Some(since) => read_running(connection, since)?,
             None => Vec::new(),
         };
         let pauses = read_pauses(connection, micros(self.paused_after))?;
-        Ok(WatchInput { looked_until, unfinished, unfinished_until: time(until), running, pauses })
+        Ok(WatchInput { looked_until, unfinished, unfinished_until: from_micros(until), running, pauses })
     }
 }
 
@@ -131,7 +131,7 @@ fn read_running(connection: &Connection, since: DateTime<Utc>) -> rusqlite::Resu
     connection.read_rows(sql, params![micros(since), RUNNING_AT_ONCE], read_attempt)
 }
 
-impl Query for ReadSlotTasks {
+impl ReadQuery for ReadSlotTasks {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         self.slots.iter().map(|(slot, cron)| read_slot_tasks(connection, slot, cron)).collect()
     }
@@ -153,7 +153,7 @@ fn read_slot_tasks(connection: &Connection, slot: &SlotKey, cron: &str) -> rusql
         Some(started) => read_chains(connection, &slot.task, started)?,
         None => Some(Vec::new()),
     };
-    Ok(SlotTasks { since: since.map(time), chains })
+    Ok(SlotTasks { since: since.map(from_micros), chains })
 }
 
 /// The chains of the tasks that were stored together from one on; none where that one is gone.
@@ -179,7 +179,7 @@ fn read_chains(
     chains.collect::<rusqlite::Result<_>>().map(Some)
 }
 
-impl Command for RaiseBreaches {
+impl WriteCommand for RaiseBreaches {
     /// After a clock was set back, looking goes on from there: what was found before is known by its key.
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         context.run_sql(

@@ -9,7 +9,7 @@ use flowlord_messages::files::{
 
 use crate::tables::prelude::*;
 
-impl Command for RecordFile {
+impl WriteCommand for RecordFile {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<RecordedRow> {
         // All phases are judged before an event is written: `Changed` is an answer, which undoes nothing.
         let mut phases = Vec::with_capacity(self.matches.len());
@@ -51,7 +51,7 @@ impl Command for RecordFile {
     }
 }
 
-impl Command for SaveSeen {
+impl WriteCommand for SaveSeen {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let place = context.file_place_id(&self.place)?;
         for (path, etag) in &self.seen {
@@ -70,7 +70,7 @@ impl Command for SaveSeen {
     }
 }
 
-impl Command for KeepPlaces {
+impl WriteCommand for KeepPlaces {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let known: Vec<String> =
             context.read_rows("SELECT location FROM file_place", [], |row| row.get(0))?;
@@ -168,7 +168,7 @@ fn waiting_files(connection: &Connection, phase: i64) -> rusqlite::Result<Vec<Wa
     )
 }
 
-impl Query for ReadWaiting {
+impl ReadQuery for ReadWaiting {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         self.phases.iter().map(|phase| find_waiting(connection, phase)).collect()
     }
@@ -183,7 +183,7 @@ fn find_waiting(connection: &Connection, phase: &FilePhase) -> rusqlite::Result<
     known.map_or(Ok(Vec::new()), |phase| waiting_files(connection, phase))
 }
 
-impl Query for ListFiles {
+impl ReadQuery for ListFiles {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let mut events = connection.read_rows(
             "SELECT id, at, source, version, stat, ignored FROM file_event
@@ -191,20 +191,20 @@ impl Query for ListFiles {
                  AND (?3 IS NULL OR (at, id) < ((SELECT at FROM file_event WHERE id = ?3), ?3))
              ORDER BY at DESC, id DESC LIMIT ?4",
             params![micros(self.from), micros(self.to), self.after, self.limit],
-            event,
+            read_event,
         )?;
         let mut outcomes = connection.prepare_cached(
             "SELECT workflow, task, pattern, nth, state, uid, why
              FROM file_match JOIN file_phase ON file_phase.id = phase WHERE event = ?1 ORDER BY phase",
         )?;
         for event in &mut events {
-            event.phases = outcomes.query_map([event.id], outcome)?.collect::<rusqlite::Result<_>>()?;
+            event.phases = outcomes.query_map([event.id], read_outcome)?.collect::<rusqlite::Result<_>>()?;
         }
         Ok(events)
     }
 }
 
-fn event(row: &Row<'_>) -> rusqlite::Result<StoredFileEvent> {
+fn read_event(row: &Row<'_>) -> rusqlite::Result<StoredFileEvent> {
     let stat: String = row.get(4)?;
     let file: FileEvent = serde_json::from_str(&stat).unwrap_or_default();
     Ok(StoredFileEvent {
@@ -217,13 +217,13 @@ fn event(row: &Row<'_>) -> rusqlite::Result<StoredFileEvent> {
     })
 }
 
-fn outcome(row: &Row<'_>) -> rusqlite::Result<PhaseOutcome> {
+fn read_outcome(row: &Row<'_>) -> rusqlite::Result<PhaseOutcome> {
     let phase =
         FilePhase { workflow: row.get(0)?, task: row.get(1)?, pattern: row.get(2)?, nth: row.get(3)? };
     Ok(PhaseOutcome { phase, state: row.enum_value(4)?, uid: row.optional_uid(5)?, why: row.get(6)? })
 }
 
-impl Query for ReadSeen {
+impl ReadQuery for ReadSeen {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<SeenPlace> {
         let found: Option<(i64, Option<i64>)> = connection.find_row(
             "SELECT id, since FROM file_place WHERE location = ?1",
@@ -235,6 +235,6 @@ impl Query for ReadSeen {
             connection.read_rows("SELECT path, etag FROM file_seen WHERE place = ?1", [place], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })?;
-        Ok(SeenPlace { since: since.map(time), files })
+        Ok(SeenPlace { since: since.map(from_micros), files })
     }
 }

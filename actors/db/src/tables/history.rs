@@ -8,7 +8,7 @@ use crate::tables::prelude::*;
 /// Free pages given back to the file system in one step.
 const FREED_PAGES: u32 = 256;
 
-impl Command for RemoveHistory {
+impl WriteCommand for RemoveHistory {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Removed> {
         let connection = context.connection;
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);

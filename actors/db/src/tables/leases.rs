@@ -15,7 +15,7 @@ use crate::tables::tasks::row::{ATTEMPT_COLUMNS, read_attempt};
 /// How many leases one command takes back.
 const REAPED_AT_ONCE: usize = 500;
 
-impl Command for GrantLeases {
+impl WriteCommand for GrantLeases {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
         self.wanted.iter().map(|wanted| context.grant_leases(wanted, self.now)).collect()
     }
@@ -84,7 +84,14 @@ impl WriteContext<'_> {
         self.run_sql(
             "UPDATE task SET state = 2, due = ?2, lease = ?3, delivery = delivery + 1, worker = ?4,
                  progress = NULL, started = ?5, lease_micros = ?6 WHERE uid = ?1 AND state = 0",
-            params![uid, micros(expires), bits(secret), worker, micros(now), wanted.lease.num_microseconds()],
+            params![
+                uid,
+                micros(expires),
+                to_signed(secret),
+                worker,
+                micros(now),
+                wanted.lease.num_microseconds()
+            ],
         )?;
         let task = self.read_row(concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1"), [uid], read_attempt)?;
         Ok(Granted { lease: LeaseToken { uid: Uid(uid), secret }, expires, task })
@@ -114,7 +121,7 @@ impl WriteContext<'_> {
                 Ok(HeldTask {
                     state: row.get(0)?,
                     queue: row.get(1)?,
-                    lease: row.get::<_, Option<i64>>(2)?.map(unbits),
+                    lease: row.get::<_, Option<i64>>(2)?.map(to_unsigned),
                     delivery: row.get(3)?,
                     started: row.get(4)?,
                     cancelled: row.get(5)?,
@@ -148,7 +155,7 @@ impl HeldTask {
     }
 }
 
-impl Command for ExtendLease {
+impl WriteCommand for ExtendLease {
     /// Also a lease that ran out but whose task wasn't handed out again: its worker is still at work.
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Extended> {
         let held = context.require_lease(self.lease)?.require_unfinished()?;
@@ -163,7 +170,7 @@ impl Command for ExtendLease {
     }
 }
 
-impl Command for ReleaseLease {
+impl WriteCommand for ReleaseLease {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let held = context.require_lease(self.lease)?.require_unfinished()?;
         if held.cancelled {
@@ -198,7 +205,7 @@ impl WriteContext<'_> {
     }
 }
 
-impl Command for ReapLeases {
+impl WriteCommand for ReapLeases {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Reaped> {
         let expired: Vec<(i64, i64, u32, bool)> = context.read_rows(
             "SELECT uid, lease, expired, cancelled FROM task WHERE state = 2 AND due <= ?1 ORDER BY due LIMIT ?2",
@@ -213,7 +220,7 @@ impl Command for ReapLeases {
             }
             // Left leased: ingest ends it with a result, in one transaction with its retry and its alert.
             if before + 1 >= self.max_deliveries {
-                reaped.exhausted.push(LeaseToken { uid: Uid(uid), secret: unbits(secret) });
+                reaped.exhausted.push(LeaseToken { uid: Uid(uid), secret: to_unsigned(secret) });
                 continue;
             }
             // The lease stays on the row: its worker may still answer while nobody else has the task.
@@ -237,7 +244,7 @@ fn split_mix64(seed: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-impl Query for NextExpiry {
+impl ReadQuery for NextExpiry {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         next_expiry(connection)
     }

@@ -7,14 +7,14 @@ use flowlord_messages::outbox::{
 
 use crate::tables::prelude::*;
 
-impl Command for EnqueueMessage {
+impl WriteCommand for EnqueueMessage {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<i64> {
         context.enqueue_message(&self.message, self.now)?;
         Ok(context.read_value("SELECT id FROM outbox WHERE key = ?1", [&self.message.key])?)
     }
 }
 
-impl Command for MarkNotified {
+impl WriteCommand for MarkNotified {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let (sent, uncertain, error, retry_at) = match &self.delivery {
             Delivery::Sent | Delivery::Skipped => (Some(micros(self.now)), false, None, None),
@@ -78,7 +78,7 @@ impl WriteContext<'_> {
     }
 }
 
-impl Query for PendingMessages {
+impl ReadQuery for PendingMessages {
     /// Steps from route to route along the index, however many messages wait behind the first.
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         connection.read_rows(
@@ -109,7 +109,7 @@ impl Query for PendingMessages {
     }
 }
 
-impl Query for ReadOutages {
+impl ReadQuery for ReadOutages {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         connection.read_rows(
             "SELECT route, since, failures, retry_at FROM slack_outage ORDER BY route",
@@ -122,7 +122,7 @@ impl Query for ReadOutages {
     }
 }
 
-impl Query for ReadThreads {
+impl ReadQuery for ReadThreads {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         connection.read_rows(
             "SELECT route, opened, via, channel, ts, payload FROM slack_thread
@@ -142,7 +142,7 @@ impl Query for ReadThreads {
     }
 }
 
-impl Query for ReadMessage {
+impl ReadQuery for ReadMessage {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         connection.find_row(
             "SELECT sent, attempts, error, retry_at, uncertain,

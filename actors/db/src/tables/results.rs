@@ -9,7 +9,7 @@ use crate::tables::prelude::*;
 use crate::tables::tasks::elsewhere::{DoneElsewhere, foreign_digest, is_recorded};
 use crate::writer::context::answer_each;
 
-impl Command for ApplyOutcomes {
+impl WriteCommand for ApplyOutcomes {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
         // Refusals write nothing before they refuse, so the others of the command stand.
         let finished =

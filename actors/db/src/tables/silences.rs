@@ -7,7 +7,7 @@ use flowlord_messages::silences::{AddSilence, ListSilences, MAX_SILENCES, Remove
 use crate::tables::alerts::routes::{find_match, read_matcher};
 use crate::tables::prelude::*;
 
-impl Command for AddSilence {
+impl WriteCommand for AddSilence {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Silence> {
         let holding: i64 =
             context.read_value("SELECT count(*) FROM silence WHERE until > ?1", [micros(self.now)])?;
@@ -35,7 +35,7 @@ impl Command for AddSilence {
     }
 }
 
-impl Command for RemoveSilence {
+impl WriteCommand for RemoveSilence {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Silence> {
         let ended = context.find_row(
             "UPDATE silence SET until = ?2 WHERE id = ?1 AND until > ?2
@@ -79,7 +79,7 @@ impl WriteContext<'_> {
     }
 }
 
-impl Query for ListSilences {
+impl ReadQuery for ListSilences {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let after = self.after.unwrap_or(i64::MAX);
         match self.at {

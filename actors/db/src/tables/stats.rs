@@ -10,7 +10,7 @@ use flowlord_messages::stats::{
 use crate::tables::prelude::*;
 use crate::writer::totals::hour_of;
 
-impl Query for DayStats {
+impl ReadQuery for DayStats {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Stats> {
         let first = hour_of(Uid::at(start_of(self.day)));
         let rows = connection.read_rows(
@@ -45,7 +45,7 @@ fn read_counts(row: &Row<'_>, first: usize) -> rusqlite::Result<Counts> {
     })
 }
 
-impl Query for ReadHours {
+impl ReadQuery for ReadHours {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         // The bound is on all look-ups together: more topics get fewer hours each.
         let most = i64::try_from(MAX_HOURS / self.queues.len().max(1)).unwrap_or(i64::MAX).max(1);
@@ -78,7 +78,7 @@ fn read_hours(
     Ok(found)
 }
 
-impl Query for ReadDays {
+impl ReadQuery for ReadDays {
     /// Looks into each index once a day: as fast for a day of a million tasks as for one of one.
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let days = self.from.iter_days().take_while(|day| *day < self.to).take(ReadDays::MOST);
@@ -104,7 +104,7 @@ fn start_of(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(NaiveTime::MIN).and_utc()
 }
 
-impl Query for ReadBacklog {
+impl ReadQuery for ReadBacklog {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Backlog> {
         let ready = connection.read_rows(
             "SELECT topic, sum(tasks), min(since) FROM queue JOIN

@@ -5,7 +5,7 @@ use rusqlite::types::Type;
 
 use crate::tables::prelude::*;
 
-impl Command for AddToken {
+impl WriteCommand for AddToken {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let added = context.change_rows(
             "INSERT OR IGNORE INTO token (name, role, hash, created) VALUES (?1, ?2, ?3, ?4)",
@@ -20,7 +20,7 @@ impl Command for AddToken {
     }
 }
 
-impl Command for RemoveToken {
+impl WriteCommand for RemoveToken {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let removed = context.change_rows("DELETE FROM token WHERE name = ?1", [&self.name])?;
         if removed == 0 {
@@ -31,7 +31,7 @@ impl Command for RemoveToken {
     }
 }
 
-impl Query for ReadTokens {
+impl ReadQuery for ReadTokens {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Vec<StoredToken>> {
         connection.read_rows("SELECT name, role, hash, created FROM token ORDER BY name", [], |row| {
             let role: String = row.get(1)?;

@@ -4,7 +4,7 @@ use flowlord_messages::workflows::{ReadWorkflow, ReadWorkflows, SaveWorkflows, W
 
 use crate::tables::prelude::*;
 
-impl Command for SaveWorkflows {
+impl WriteCommand for SaveWorkflows {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         for file in &self.changed {
             // The table has no row ids, so SQLite's hook doesn't report it.
@@ -23,7 +23,7 @@ impl Command for SaveWorkflows {
     }
 }
 
-impl Query for ReadWorkflows {
+impl ReadQuery for ReadWorkflows {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         connection.read_rows(
             "SELECT path, hash, problem, content FROM workflow ORDER BY path",
@@ -33,7 +33,7 @@ impl Query for ReadWorkflows {
     }
 }
 
-impl Query for ReadWorkflow {
+impl ReadQuery for ReadWorkflow {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         connection.find_row(
             "SELECT path, hash, problem, content FROM workflow WHERE path = ?1",

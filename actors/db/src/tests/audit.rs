@@ -4,7 +4,7 @@ use flowlord_messages::audit::{Action, Change, ListChanges, RecordChange, Stored
 use flowlord_messages::history::RemoveHistory;
 
 use super::*;
-use crate::reader::Query as _;
+use crate::reader::ReadQuery as _;
 use crate::tables::audit::{CHANGES_BACKWARDS, MAX_ENTRIES_READ};
 
 fn change(minutes: i64) -> Change {

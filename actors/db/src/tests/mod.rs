@@ -37,7 +37,7 @@ use flowlord_messages::leases::{GrantLeases, Granted, TopicFilter, WantedLease};
 use flowlord_messages::results::{ApplyOutcomes, Claim};
 use flowlord_messages::tasks::{AttemptsById, CreateTasks, Created};
 
-use crate::{Database, FolderLock, Hints, Owner, Reader};
+use crate::{Database, FolderLock, Hints, Owner, QueryReader};
 
 /// A database in a folder of its own.
 struct Db {
@@ -93,7 +93,7 @@ impl Db {
     where
         M: Message<Result = Result<T>> + Send + 'static,
         T: Send + 'static,
-        Reader: Handler<M>,
+        QueryReader: Handler<M>,
     {
         self.port(self.database.readers.clone().recipient()).call(query)
     }

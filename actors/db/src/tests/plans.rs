@@ -23,10 +23,10 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use super::alerting::{advance, alert};
 use super::*;
 use crate::connection::open_writer;
-use crate::reader::Query;
+use crate::reader::ReadQuery;
 use crate::writer::command::{QueuedCommand, own_command};
 use crate::writer::context::NameCache;
-use crate::writer::transaction::Transaction;
+use crate::writer::transaction::WriteTransaction;
 
 thread_local! {
     static RUN: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
@@ -173,7 +173,9 @@ async fn every_statement_about_alerts_goes_by_an_index() {
     connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(note));
     let mut names = NameCache::default();
     let mut commands = commands();
-    Transaction { path: &path, connection: &connection, names: &mut names }.write_all(&mut commands).unwrap();
+    WriteTransaction { path: &path, connection: &connection, names: &mut names }
+        .write_all(&mut commands)
+        .unwrap();
     queries(&connection);
     let plans = plans(&connection);
     let run: BTreeSet<&str> = plans.iter().map(|(sql, _)| sql.as_str()).collect();

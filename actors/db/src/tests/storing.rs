@@ -11,7 +11,7 @@ use flowlord_messages::stats::ReadBacklog;
 use flowlord_messages::tasks::{Chain, ChainBeginning, FindTasks, IdempotencyKey, TaskFilter};
 
 use super::*;
-use crate::writer::command::Command;
+use crate::writer::command::WriteCommand;
 use crate::writer::context::{CommandResult, WriteContext};
 
 #[actix::test]
@@ -156,7 +156,7 @@ async fn delayed_tasks_become_ready_in_their_time() {
 #[rtype(result = "Result<()>")]
 struct Explode;
 
-impl Command for Explode {
+impl WriteCommand for Explode {
     fn apply_to(&mut self, store: &mut WriteContext<'_>) -> CommandResult<()> {
         store.insert_task(&task("exploded", ""), noon())?;
         panic!("planned");

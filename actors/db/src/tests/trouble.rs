@@ -8,7 +8,7 @@ use flowlord_messages::snapshots::CopyDatabase;
 use flowlord_testkit::VirtualClock;
 
 use super::*;
-use crate::writer::command::Command;
+use crate::writer::command::WriteCommand;
 use crate::writer::context::{CommandResult, WriteContext};
 
 /// A database on a clock that the test moves, with a task that was stored before anything failed.
@@ -86,7 +86,7 @@ struct Hold {
     until: Receiver<()>,
 }
 
-impl Command for Hold {
+impl WriteCommand for Hold {
     fn apply_to(&mut self, _: &mut WriteContext<'_>) -> CommandResult<()> {
         self.begun.send(()).unwrap();
         self.until.recv().unwrap();

@@ -18,7 +18,7 @@ fn run_in_background<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Reply<Owner, T> {
-    let refusal = owner.damage.refusal();
+    let refusal = owner.damage.refusal_if_seen();
     let ended = async move {
         match refusal {
             Some(damaged) => Ok(Err(damaged)),
@@ -36,7 +36,7 @@ impl Handler<CopyDatabase> for Owner {
     /// The owner chooses the point: after all that was sent before.
     fn handle(&mut self, command: CopyDatabase, ctx: &mut Context<Self>) -> Self::Result {
         guarded(self, ctx, |owner, ctx| -> Self::Result {
-            owner.flush(ctx);
+            owner.flush_queue(ctx);
             let (from, to, damage) = (owner.path.clone(), command.to, owner.damage.clone());
             run_in_background(owner, "the copy", move || {
                 let copied = copy_while(&from, &to, || damage.seen().is_none());

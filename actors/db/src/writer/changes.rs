@@ -13,11 +13,11 @@ pub(super) struct ChangeRecorder(Arc<Mutex<Changes>>);
 
 impl ChangeRecorder {
     /// Notes what this connection writes from now on.
-    pub(super) fn watch(&self, connection: &Connection) {
+    pub(super) fn watch_rows(&self, connection: &Connection) {
         let recorder = self.clone();
         let hooked = connection.update_hook(Some(move |action, _: &str, table: &str, row| {
             if action != Action::SQLITE_DELETE {
-                note_row(&mut recorder.changes(), table, row, action == Action::SQLITE_INSERT);
+                note_row(&mut recorder.lock_changes(), table, row, action == Action::SQLITE_INSERT);
             }
         }));
         if let Err(err) = hooked {
@@ -25,7 +25,7 @@ impl ChangeRecorder {
         }
     }
 
-    pub(super) fn changes(&self) -> MutexGuard<'_, Changes> {
+    pub(super) fn lock_changes(&self) -> MutexGuard<'_, Changes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

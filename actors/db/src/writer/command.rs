@@ -6,11 +6,11 @@ use std::rc::Rc;
 use actix::dev::OneshotSender;
 use flowlord_kernel::{Error, Result};
 
-use crate::answered::Answered;
+use crate::answered::AnsweredMessage;
 use crate::writer::context::{CommandResult, WriteContext};
 
 /// A message that the owner applies within a transaction.
-pub(crate) trait Command: Answered + 'static {
+pub(crate) trait WriteCommand: AnsweredMessage + 'static {
     /// Applies it within the open transaction. `Err` undoes whatever it did so far.
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer>;
 }
@@ -34,25 +34,25 @@ pub struct QueuedResponse<C> {
     pub(super) command: C,
 }
 
-struct PendingCommand<C: Command> {
+struct PendingCommand<C: WriteCommand> {
     command: C,
     answer: Option<Result<C::Answer>>,
     back: Option<OneshotSender<Result<C::Answer>>>,
 }
 
 /// A command of the owner's own: nobody waits for its answer.
-pub(crate) fn own_command<C: Command>(command: C) -> Box<dyn QueuedCommand> {
+pub(crate) fn own_command<C: WriteCommand>(command: C) -> Box<dyn QueuedCommand> {
     queued_command(command, None)
 }
 
-pub(super) fn queued_command<C: Command>(
+pub(super) fn queued_command<C: WriteCommand>(
     command: C,
     back: Option<OneshotSender<Result<C::Answer>>>,
 ) -> Box<dyn QueuedCommand> {
     Box::new(PendingCommand { command, answer: None, back })
 }
 
-impl<C: Command> QueuedCommand for PendingCommand<C> {
+impl<C: WriteCommand> QueuedCommand for PendingCommand<C> {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         // Kept, not sent: nothing is answered before the commit.
         let applied = self.command.apply_to(context);

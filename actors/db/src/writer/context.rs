@@ -64,7 +64,7 @@ impl NameCache {
         self.queues.entry(topic.to_owned()).or_default().insert(job.to_owned(), id);
     }
 
-    pub(crate) fn clear(&mut self) {
+    pub(crate) fn forget_all(&mut self) {
         *self = Self::default();
     }
 }
@@ -82,7 +82,7 @@ pub(crate) struct AfterCommit {
 }
 
 impl AfterCommit {
-    pub(crate) fn add(&mut self, other: Self) {
+    pub(crate) fn add_effects(&mut self, other: Self) {
         self.ready.extend(other.ready);
         self.delayed = self.delayed.into_iter().chain(other.delayed).min();
         self.has_alerts |= other.has_alerts;
@@ -107,7 +107,7 @@ pub(crate) struct WriteContext<'a> {
 }
 
 impl CachedSql for WriteContext<'_> {
-    fn statement(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
+    fn cached_statement(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
         self.connection.prepare_cached(sql)
     }
 }

@@ -24,11 +24,11 @@ use flowlord_messages::events::{
 use rusqlite::Connection;
 
 use self::changes::ChangeRecorder;
-use self::command::{Command, CommandQueue, QueuedCommand, QueuedResponse, own_command, queued_command};
+use self::command::{CommandQueue, QueuedCommand, QueuedResponse, WriteCommand, own_command, queued_command};
 use self::context::{AfterCommit, CommandResult, NameCache, WriteContext};
 use self::metrics::WriterMetrics;
 use self::outage::{ALERT_INTERVAL, DiskOutage, RETRY_DELAY};
-use self::transaction::Transaction;
+use self::transaction::WriteTransaction;
 use crate::connection::{OpenError, is_damage, reopen_recording};
 use crate::damage::Damage;
 use crate::schema::VERSION;
@@ -73,7 +73,7 @@ pub struct Owner {
 /// Writes what is queued; sent by the owner to itself, so that it runs once the mailbox is empty.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Flush;
+struct FlushQueue;
 
 impl Owner {
     pub(crate) fn start(
@@ -86,7 +86,7 @@ impl Owner {
         hints: Hints,
     ) -> Addr<Self> {
         let recorder = ChangeRecorder::default();
-        recorder.watch(&connection);
+        recorder.watch_rows(&connection);
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             path,
             record,
@@ -108,12 +108,12 @@ impl Owner {
     }
 
     /// One transaction of all that is queued: apply, commit, answer, then hint.
-    fn flush(&mut self, ctx: &mut Context<Self>) {
+    fn flush_queue(&mut self, ctx: &mut Context<Self>) {
         let mut commands = std::mem::take(&mut *self.queue.borrow_mut());
         if commands.is_empty() {
             return;
         }
-        let effects = self.commit(&mut commands, ctx).unwrap_or_else(|error| {
+        let effects = self.commit_group(&mut commands, ctx).unwrap_or_else(|error| {
             commands.iter_mut().for_each(|command| command.fail_with(error.clone()));
             AfterCommit::default()
         });
@@ -125,12 +125,12 @@ impl Owner {
         self.send_hints(effects);
     }
 
-    fn commit(
+    fn commit_group(
         &mut self,
         commands: &mut [Box<dyn QueuedCommand>],
         ctx: &mut Context<Self>,
     ) -> Result<AfterCommit> {
-        if let Some(damaged) = self.damage.refusal() {
+        if let Some(damaged) = self.damage.refusal_if_seen() {
             self.metrics.writable.set(0);
             return Err(damaged);
         }
@@ -142,7 +142,7 @@ impl Owner {
         };
         let begun = Instant::now();
         let written =
-            Transaction { path: &self.path, connection, names: &mut self.names }.write_all(commands);
+            WriteTransaction { path: &self.path, connection, names: &mut self.names }.write_all(commands);
         self.metrics.record_commit(commands.len(), begun.elapsed());
         written.map_err(|failure| {
             log::error!("event=commit_failed commands={} failure={failure:?}", commands.len());
@@ -158,9 +158,9 @@ impl Owner {
 
     /// After a transaction that failed nobody knows what is on disk: start again from what is.
     fn begin_outage(&mut self, err: &rusqlite::Error, ctx: &mut Context<Self>) {
-        self.names.clear();
+        self.names.forget_all();
         self.connection = None;
-        self.outage = Some(DiskOutage::begin(err, self.kit.now()));
+        self.outage = Some(DiskOutage::from_error(err, self.kit.now()));
         self.metrics.writable.set(0);
         self.retry_writing(ctx);
     }
@@ -176,7 +176,7 @@ impl Owner {
             Ok((connection, effects)) => {
                 self.connection = Some(connection);
                 self.metrics.writable.set(1);
-                outage.end(now);
+                outage.log_end(now);
                 self.send_hints(effects);
             }
             // A disk may come back; a file that isn't a database, or is newer, doesn't change by waiting.
@@ -209,7 +209,7 @@ impl Owner {
         }
         match reopen_recording(&self.path, self.record) {
             Ok(connection) => {
-                self.recorder.watch(&connection);
+                self.recorder.watch_rows(&connection);
                 self.connection = Some(connection);
             }
             Err(OpenError::Sqlite { source, .. }) if !is_damage(&source) => self.begin_outage(&source, ctx),
@@ -223,14 +223,15 @@ impl Owner {
         outage: &DiskOutage,
         now: DateTime<Utc>,
     ) -> std::result::Result<(Connection, AfterCommit), OpenError> {
-        let connection = outage.reopen(&self.path, self.record)?;
-        self.recorder.watch(&connection);
+        let connection = outage.reopen_database(&self.path, self.record)?;
+        self.recorder.watch_rows(&connection);
         let mut commands = vec![own_command(Ping)];
         let is_alert_due = self.last_outage_alert.is_none_or(|last| now - last >= ALERT_INTERVAL);
         if is_alert_due {
             commands.push(own_command(RaiseAlerts { alerts: vec![outage.to_alert(now)] }));
         }
-        let transaction = Transaction { path: &self.path, connection: &connection, names: &mut self.names };
+        let transaction =
+            WriteTransaction { path: &self.path, connection: &connection, names: &mut self.names };
         let effects = transaction
             .write_all(&mut commands)
             .map_err(|failure| OpenError::for_file(&self.path)(failure.err))?;
@@ -253,9 +254,9 @@ impl Owner {
         if effects.has_messages {
             self.hints.notify.hint(Notify);
         }
-        self.recorder.changes().add(effects.changes);
+        self.recorder.lock_changes().add(effects.changes);
         // One hint until they are fetched, however many commits: the web reads once for all.
-        if !self.is_change_hinted && !self.recorder.changes().is_empty() {
+        if !self.is_change_hinted && !self.recorder.lock_changes().is_empty() {
             self.is_change_hinted = self.hints.changed.hint(Changed);
         }
     }
@@ -283,38 +284,38 @@ actor!(Owner {
     wake: retry_writing,
 });
 
-impl Handler<Flush> for Owner {
+impl Handler<FlushQueue> for Owner {
     type Result = ();
 
-    fn handle(&mut self, _: Flush, ctx: &mut Self::Context) {
+    fn handle(&mut self, _: FlushQueue, ctx: &mut Self::Context) {
         self.is_flush_due = false;
-        guarded(self, ctx, Self::flush);
+        guarded(self, ctx, Self::flush_queue);
     }
 }
 
-impl<C: Command> Handler<C> for Owner {
+impl<C: WriteCommand> Handler<C> for Owner {
     type Result = QueuedResponse<C>;
 
     fn handle(&mut self, command: C, ctx: &mut Self::Context) -> Self::Result {
-        // `Flush` comes after all that is in the mailbox: a flood must not wait for it.
+        // `FlushQueue` comes after all that is in the mailbox: a flood must not wait for it.
         if self.queue.borrow().len() >= MAX_COMMANDS {
-            guarded(self, ctx, Self::flush);
+            guarded(self, ctx, Self::flush_queue);
         }
         if !self.is_flush_due {
             self.is_flush_due = true;
-            ctx.notify(Flush);
+            ctx.notify(FlushQueue);
         }
         QueuedResponse { queue: self.queue.clone(), command }
     }
 }
 
-impl<C: Command> MessageResponse<Owner, C> for QueuedResponse<C> {
+impl<C: WriteCommand> MessageResponse<Owner, C> for QueuedResponse<C> {
     fn handle(self, _ctx: &mut Context<Owner>, back: Option<OneshotSender<C::Result>>) {
         self.queue.borrow_mut().push(queued_command(self.command, back));
     }
 }
 
-impl Command for Ping {
+impl WriteCommand for Ping {
     /// Answered after a commit that writes, so that a database that can't be written doesn't look well.
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Pong> {
         context.connection.pragma_update(None, "user_version", VERSION)?;
@@ -329,7 +330,7 @@ impl Handler<TakeChanges> for Owner {
     fn handle(&mut self, _: TakeChanges, ctx: &mut Self::Context) -> Self::Result {
         guarded(self, ctx, |owner, _| {
             owner.is_change_hinted = false;
-            Ok(std::mem::take(&mut *owner.recorder.changes()))
+            Ok(std::mem::take(&mut *owner.recorder.lock_changes()))
         })
     }
 }
@@ -339,7 +340,7 @@ impl Handler<Close> for Owner {
 
     fn handle(&mut self, _: Close, ctx: &mut Self::Context) -> Self::Result {
         guarded(self, ctx, |owner, ctx| {
-            owner.flush(ctx);
+            owner.flush_queue(ctx);
             // A restart of the actor after this must not open the database again.
             owner.is_closed = true;
             owner.wake_at(None, ctx);

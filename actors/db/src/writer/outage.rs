@@ -21,7 +21,7 @@ const LOG_INTERVAL: TimeDelta = TimeDelta::minutes(1);
 /// After an alert, how long an outage that returns isn't worth another one; the log has each.
 pub(super) const ALERT_INTERVAL: TimeDelta = TimeDelta::minutes(10);
 
-/// How long a reader may hold up the checkpoint of [`DiskOutage::reopen`].
+/// How long a reader may hold up the checkpoint of [`DiskOutage::reopen_database`].
 const READER_TIMEOUT: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -29,14 +29,14 @@ pub(super) struct DiskOutage {
     since: DateTime<Utc>,
     why: String,
     advice: &'static str,
-    /// Whether what was written lately may be in memory only; see [`Self::reopen`].
+    /// Whether what was written lately may be in memory only; see [`Self::reopen_database`].
     is_unsure: bool,
     logged_at: DateTime<Utc>,
     refused: u64,
 }
 
 impl DiskOutage {
-    pub(super) fn begin(err: &rusqlite::Error, now: DateTime<Utc>) -> Self {
+    pub(super) fn from_error(err: &rusqlite::Error, now: DateTime<Utc>) -> Self {
         let advice = advice_for(err);
         Self { since: now, why: err.to_string(), advice, is_unsure: is_io(err), logged_at: now, refused: 0 }
     }
@@ -83,7 +83,7 @@ impl DiskOutage {
         }
     }
 
-    pub(super) fn end(self, now: DateTime<Utc>) {
+    pub(super) fn log_end(self, now: DateTime<Utc>) {
         let Self { since, refused, why, .. } = self;
         log::warn!(
             "event=storage_recovered since={} until={} refused={refused} error={why:?}",
@@ -97,7 +97,7 @@ impl DiskOutage {
     /// After a flush that failed, the system may hold pages in memory that it takes for written: they would be read
     /// back now and be gone after a power cut, and with them all that is appended behind them. So the whole log is
     /// first copied into the database, which writes every page again.
-    pub(super) fn reopen(&self, path: &Path, record: Option<u64>) -> Result<Connection, OpenError> {
+    pub(super) fn reopen_database(&self, path: &Path, record: Option<u64>) -> Result<Connection, OpenError> {
         let connection = reopen_recording(path, record)?;
         if self.is_unsure {
             checkpoint_whole_log(&connection).map_err(OpenError::for_file(path))?;
@@ -181,16 +181,16 @@ mod tests {
         let now = "2026-03-01T12:00:00Z".parse().unwrap();
         let wal = || folder.path().join("f.db-wal").metadata().unwrap().len();
 
-        DiskOutage::begin(&err(ffi::SQLITE_FULL), now).reopen(&path, None).unwrap();
+        DiskOutage::from_error(&err(ffi::SQLITE_FULL), now).reopen_database(&path, None).unwrap();
         assert!(wal() > 0, "what was written is written");
-        let outage = DiskOutage::begin(&err(ffi::SQLITE_IOERR_FSYNC), now);
+        let outage = DiskOutage::from_error(&err(ffi::SQLITE_IOERR_FSYNC), now);
         let reader = Connection::open(&path).unwrap();
         reader.execute_batch("BEGIN; SELECT * FROM name").unwrap();
         writer.execute("INSERT INTO name (text) VALUES ('b')", []).unwrap();
-        let held = outage.reopen(&path, None).unwrap_err().to_string();
+        let held = outage.reopen_database(&path, None).unwrap_err().to_string();
         assert!(held.contains("holds up the checkpoint"), "{held}");
         drop(reader);
-        outage.reopen(&path, None).unwrap();
+        outage.reopen_database(&path, None).unwrap();
         assert_eq!(wal(), 0, "every page is in the database");
     }
 
@@ -198,9 +198,9 @@ mod tests {
     fn a_database_that_is_gone_is_not_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f.db");
-        let outage = DiskOutage::begin(&err(ffi::SQLITE_IOERR), "2026-03-01T12:00:00Z".parse().unwrap());
+        let outage = DiskOutage::from_error(&err(ffi::SQLITE_IOERR), "2026-03-01T12:00:00Z".parse().unwrap());
         assert!(
-            matches!(outage.reopen(&path, None), Err(OpenError::Sqlite { source, .. }) if is_disk(&source))
+            matches!(outage.reopen_database(&path, None), Err(OpenError::Sqlite { source, .. }) if is_disk(&source))
         );
         assert!(!path.exists());
     }

@@ -36,7 +36,7 @@ impl HourlyTotals {
         delta.run_millis += run_millis;
     }
 
-    pub(crate) fn add(&mut self, other: Self) {
+    pub(crate) fn add_totals(&mut self, other: Self) {
         for (key, other) in other.0 {
             let delta = self.0.entry(key).or_default();
             delta.total += other.total;

@@ -22,13 +22,13 @@ pub(crate) struct FailedTransaction {
     pub(crate) is_unknown: bool,
 }
 
-pub(crate) struct Transaction<'a> {
+pub(crate) struct WriteTransaction<'a> {
     pub(crate) path: &'a Path,
     pub(crate) connection: &'a Connection,
     pub(crate) names: &'a mut NameCache,
 }
 
-impl Transaction<'_> {
+impl WriteTransaction<'_> {
     /// Applies all commands, each in a savepoint of its own, and commits. Answers what follows the commit.
     pub(crate) fn write_all(
         mut self,
@@ -39,7 +39,7 @@ impl Transaction<'_> {
             self.commit().map(|()| effects).map_err(|err| FailedTransaction { err, is_unknown: true })
         });
         if written.is_err() {
-            self.names.clear();
+            self.names.forget_all();
             // SQLite may have rolled back by itself already, as on a full disk: that this fails then means nothing.
             let _the_first_error_counts = self.connection.run_sql("ROLLBACK", []);
         }
@@ -47,7 +47,7 @@ impl Transaction<'_> {
     }
 
     fn apply_all(&mut self, commands: &mut [Box<dyn QueuedCommand>]) -> rusqlite::Result<AfterCommit> {
-        fault::at(Point::BeforeBegin, self.path)?;
+        fault::fail_at(Point::BeforeBegin, self.path)?;
         // The lock is taken now, so that no statement in between finds the database busy.
         self.connection.run_sql("BEGIN IMMEDIATE", [])?;
         let mut effects = AfterCommit::default();
@@ -56,13 +56,13 @@ impl Transaction<'_> {
             self.apply_one(command.as_mut(), &mut totals, &mut effects)?;
         }
         totals.write_to(self.connection)?;
-        fault::at(Point::BeforeCommit, self.path)?;
+        fault::fail_at(Point::BeforeCommit, self.path)?;
         Ok(effects)
     }
 
     fn commit(&self) -> rusqlite::Result<()> {
         self.connection.run_sql("COMMIT", [])?;
-        fault::at(Point::AfterCommit, self.path)
+        fault::fail_at(Point::AfterCommit, self.path)
     }
 
     /// Applies one command in a savepoint of its own: what fails, fails alone.
@@ -76,7 +76,7 @@ impl Transaction<'_> {
         let mut own_totals = HourlyTotals::default();
         let mut own_effects = AfterCommit::default();
         self.connection.run_sql("SAVEPOINT command", [])?;
-        fault::at(Point::AfterSavepoint, self.path)?;
+        fault::fail_at(Point::AfterSavepoint, self.path)?;
         let (connection, names) = (self.connection, &mut *self.names);
         let context =
             &mut WriteContext { connection, names, totals: &mut own_totals, effects: &mut own_effects };
@@ -87,8 +87,8 @@ impl Transaction<'_> {
         });
         match applied {
             Ok(()) => {
-                totals.add(own_totals);
-                effects.add(own_effects);
+                totals.add_totals(own_totals);
+                effects.add_effects(own_effects);
             }
             // A full or broken disk or a damaged file fails the whole transaction, not this command; it may be undone
             // already.
@@ -99,7 +99,7 @@ impl Transaction<'_> {
             }
             Err(_) => {
                 // It may hold rows that the savepoint takes back.
-                self.names.clear();
+                self.names.forget_all();
                 connection.run_sql("ROLLBACK TO command", [])?;
             }
         }

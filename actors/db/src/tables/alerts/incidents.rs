@@ -9,7 +9,7 @@ use crate::tables::prelude::*;
 /// How many steps of an incident are shown: the last ones.
 const SHOWN_STEPS: usize = 200;
 
-impl Query for ListIncidents {
+impl ReadQuery for ListIncidents {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let (opened, route) = match &self.after {
             Some((opened, route)) => (micros(*opened), route.as_str()),
@@ -63,7 +63,7 @@ fn read_steps(
     Ok(steps)
 }
 
-impl Query for CountNotifications {
+impl ReadQuery for CountNotifications {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         self.incidents.iter().map(|(route, opened)| count_notifications(connection, route, *opened)).collect()
     }

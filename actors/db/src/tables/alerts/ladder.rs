@@ -10,7 +10,7 @@ use crate::tables::prelude::*;
 /// How many alerts one check takes; the next takes the rest.
 const UNTOLD_AT_ONCE: usize = 10_000;
 
-impl Command for AdvanceLadder {
+impl WriteCommand for AdvanceLadder {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         context.run_sql(
             "INSERT INTO ladder (route, state) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET state = ?2",
@@ -77,7 +77,7 @@ impl WriteContext<'_> {
     }
 }
 
-impl Query for ReadLadder {
+impl ReadQuery for ReadLadder {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<LadderInput> {
         let state = connection.find_value("SELECT state FROM ladder WHERE route = ?1", [&self.route])?;
         let untold = read_untold(connection, &self.route)?;

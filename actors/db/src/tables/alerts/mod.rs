@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::tables::prelude::*;
 use crate::tables::tasks::row::read_beginning;
 
-impl Command for RaiseAlerts {
+impl WriteCommand for RaiseAlerts {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         context.insert_alerts(&self.alerts)
     }
@@ -114,7 +114,7 @@ fn stored_alert(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Stor
     })
 }
 
-impl Query for ListAlerts {
+impl ReadQuery for ListAlerts {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         // Along the index by time; an alert that is gone left with all that are older.
         let sql = concat!(
@@ -147,7 +147,7 @@ fn list_json<T: Serialize>(list: &[T]) -> Option<String> {
     (!list.is_empty()).then(|| json!(list).to_string())
 }
 
-impl Query for AlertsByRow {
+impl ReadQuery for AlertsByRow {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let by_row = concat!(ALERT_COLUMNS!(), " WHERE alert.id = ?1");
         let found =

@@ -8,7 +8,7 @@ use rusqlite::types::FromSql;
 
 use crate::tables::prelude::*;
 
-impl Command for SetRoutes {
+impl WriteCommand for SetRoutes {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         // All anew: their order counts, and there are only a few.
         context.run_sql("DELETE FROM route", [])?;

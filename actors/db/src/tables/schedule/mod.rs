@@ -14,7 +14,7 @@ use crate::tables::prelude::*;
 /// How many delayed tasks one command moves, so that a flood of them doesn't hold up the others.
 const PROMOTED_AT_ONCE: usize = 500;
 
-impl Command for RecordMissed {
+impl WriteCommand for RecordMissed {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let mut new = 0;
         for slot in &self.slots {
@@ -32,7 +32,7 @@ impl Command for RecordMissed {
     }
 }
 
-impl Command for SaveCrons {
+impl WriteCommand for SaveCrons {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         for cron in &self.removed {
             let phase = context.phase_id(&cron.workflow, &cron.task)?;
@@ -49,7 +49,7 @@ impl Command for SaveCrons {
     }
 }
 
-impl Command for PromoteDue {
+impl WriteCommand for PromoteDue {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Promoted> {
         let due: Vec<(i64, String, String)> = context.read_rows(
             "SELECT task.uid, topic, job FROM task JOIN queue ON queue.id = task.queue
@@ -74,7 +74,7 @@ fn next_due(connection: &Connection) -> rusqlite::Result<Option<DateTime<Utc>>> 
     connection.read_row(earliest, [HELD], |row| row.optional_time(0))
 }
 
-impl Query for ReadSchedule {
+impl ReadQuery for ReadSchedule {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<ScheduleInput> {
         let last_slots = connection.read_rows(
             "SELECT workflow, task, (SELECT max(at) FROM slot WHERE phase = phase.id) AS last FROM phase
@@ -95,7 +95,7 @@ impl Query for ReadSchedule {
     }
 }
 
-impl Query for ReadPaused {
+impl ReadQuery for ReadPaused {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         connection.read_rows("SELECT workflow, task, since FROM pause ORDER BY workflow, task", [], |row| {
             Ok(PausedPhase { workflow: row.get(0)?, task: row.get(1)?, since: row.time(2)? })
@@ -103,7 +103,7 @@ impl Query for ReadPaused {
     }
 }
 
-impl Query for LastSlots {
+impl ReadQuery for LastSlots {
     /// From the end of each phase's slots, so that none costs more than the slots that it missed since it started.
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         connection.read_rows(

@@ -7,7 +7,7 @@ use flowlord_messages::schedule::SetPaused;
 use crate::column::HELD;
 use crate::tables::prelude::*;
 
-impl Command for SetPaused {
+impl WriteCommand for SetPaused {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
         if !self.paused {
             context.run_sql(

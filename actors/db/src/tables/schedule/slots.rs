@@ -16,7 +16,7 @@ const MADE_WITHIN: TimeDelta = TimeDelta::seconds(60);
 /// A chain in which so many attempts follow a failed one went on with the task's children: it was completed.
 const MAX_LATER_ATTEMPTS: usize = 500;
 
-impl Query for ReadSlots {
+impl ReadQuery for ReadSlots {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let mut reader = SlotReader { connection, slots: MAX_SLOTS, tasks: MAX_LOOKED_AT, named: self.named };
         let range = micros(self.from)..micros(self.to);

@@ -21,7 +21,7 @@ use crate::writer::context::answer_each;
 /// How long a key is remembered.
 const KEYS_KEPT: TimeDelta = TimeDelta::hours(24);
 
-impl Command for CreateTasks {
+impl WriteCommand for CreateTasks {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Created> {
         if let Some(key) = &self.idempotency
             && let Some(uids) = context.find_repeated(key, self.now)?
@@ -42,13 +42,13 @@ impl Command for CreateTasks {
     }
 }
 
-impl Command for RerunTasks {
+impl WriteCommand for RerunTasks {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Self::Answer> {
         self.tasks.iter().map(|task| answer_each(context.rerun_task(task, self.now))).collect()
     }
 }
 
-impl Command for CancelTask {
+impl WriteCommand for CancelTask {
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
         let task = context.require_task(self.uid)?;
         match task.state {
@@ -72,7 +72,7 @@ impl WriteContext<'_> {
         if !self.is_paused(task)? {
             return Ok((self.insert_task(task, now)?, false));
         }
-        let kept = NewTask { not_before: Some(time(HELD)), ..task.clone() };
+        let kept = NewTask { not_before: Some(from_micros(HELD)), ..task.clone() };
         Ok((self.insert_task(&kept, now)?, true))
     }
 
@@ -129,7 +129,7 @@ impl WriteContext<'_> {
             })?;
         match found {
             None => Ok(None),
-            Some((digest, uids)) if digest == bits(key.digest) => Ok(Some(unpack_uids(&uids))),
+            Some((digest, uids)) if digest == to_signed(key.digest) => Ok(Some(unpack_uids(&uids))),
             Some(_) => {
                 let detail =
                     "the Idempotency-Key was already used with another body; use a new key for a new request";
@@ -142,7 +142,7 @@ impl WriteContext<'_> {
         let packed: Vec<u8> = uids.iter().flat_map(|uid| uid.0.to_be_bytes()).collect();
         self.run_sql(
             "INSERT INTO idempotency (key, at, digest, uids) VALUES (?1, ?2, ?3, ?4)",
-            params![key.key, micros(now), bits(key.digest), packed],
+            params![key.key, micros(now), to_signed(key.digest), packed],
         )
     }
 
@@ -192,14 +192,14 @@ fn unpack_uids(packed: &[u8]) -> Vec<Uid> {
     packed.as_chunks().0.iter().map(|bytes| Uid(i64::from_be_bytes(*bytes))).collect()
 }
 
-impl Query for AttemptsById {
+impl ReadQuery for AttemptsById {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let by_id = concat!(ATTEMPT_COLUMNS!(), " WHERE task.uid = ?1");
         self.uids.iter().map(|uid| connection.find_row(by_id, [uid.0], read_attempt)).collect()
     }
 }
 
-impl Query for KnownTasks {
+impl ReadQuery for KnownTasks {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         self.tasks.iter().map(|(uid, task)| find_known(connection, *uid, task)).collect()
     }
@@ -222,14 +222,14 @@ fn find_known(connection: &Connection, uid: Option<Uid>, task: &ForeignTask) -> 
     Ok(if is_here { Known::Created(at) } else { Known::Unknown })
 }
 
-impl Query for Chain {
+impl ReadQuery for Chain {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         let sql = concat!(ATTEMPT_COLUMNS!(), " WHERE chain = ?1 ORDER BY task.uid");
         connection.read_rows(sql, [&self.id], read_attempt)
     }
 }
 
-impl Query for ChainBeginning {
+impl ReadQuery for ChainBeginning {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Beginning> {
         let sql = concat!(LISTED_COLUMNS!(), " WHERE chain = ?1 ORDER BY task.uid LIMIT ?2");
         let attempts: Vec<Attempt> =
@@ -246,7 +246,7 @@ impl Query for ChainBeginning {
     }
 }
 
-impl Query for LaterAttempts {
+impl ReadQuery for LaterAttempts {
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
         self.uids.iter().map(|uid| later_attempt(connection, *uid)).collect()
     }

@@ -94,7 +94,7 @@ fn build_attempt(row: &Row<'_>, info: String, meta: String, msg: String) -> rusq
         state: TaskState::from_column(state),
         delivery: row.get(11)?,
         // One that is held waits for a person, not for a time.
-        not_before: (state == DELAYED && due != time(HELD)).then_some(due),
+        not_before: (state == DELAYED && due != from_micros(HELD)).then_some(due),
         worker: row.text_or_empty(13)?,
         cancelled: row.get(19)?,
         lease_expires: (state == LEASED).then_some(due),
