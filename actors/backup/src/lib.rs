@@ -32,7 +32,7 @@ use flowlord_messages::snapshots::{
 use tokio::sync::oneshot;
 
 use crate::alerts::RaisedAlerts;
-pub use crate::place::{Found, LogReceipt, Place, PlaceError, Receipt, taken_at};
+pub use crate::place::{FoundSnapshot, LogReceipt, Place, PlaceError, SnapshotReceipt, taken_at};
 pub use crate::segments::SegmentName;
 pub use crate::ship::{ShipConfig, ShipDeps, Shipper};
 
@@ -236,7 +236,7 @@ impl Backup {
         self.reply_after(async move { place.list().await }, |this, listed, _| {
             let found = listed
                 .map_err(|err| Error::new(Code::Storage, format!("the snapshots can't be listed: {err}")))?;
-            let items = found.iter().map(|found| this.place.told(found)).collect();
+            let items = found.iter().map(|found| this.place.to_message(found)).collect();
             Ok(Snapshots { items, next: this.timer.at(), problem: this.problem.clone() })
         })
     }
@@ -310,8 +310,8 @@ async fn newest_verified(
     let listed = place.list().await?;
     // The newest one may be an upload that was cut off.
     let Some(newest) = listed.iter().find(|found| found.verified) else { return Ok(None) };
-    let log = place.receipt(&newest.name).await?.and_then(|receipt| receipt.log);
-    Ok(Some((place.told(newest), log.and_then(|log| log.point()))))
+    let log = place.read_receipt(&newest.name).await?.and_then(|receipt| receipt.log);
+    Ok(Some((place.to_message(newest), log.and_then(|log| log.point()))))
 }
 
 /// Takes a snapshot in the usual place, reads it back from there, and removes the oldest.
@@ -328,12 +328,12 @@ async fn take_usual(
     let spooled = there.is_none();
     let to = there.unwrap_or_else(|| spool.join(&name));
     let copied = copier.call(CopyDatabase { to }).await?;
-    let sent = place.send(&name, at, &copied.path, copied.log).await;
+    let sent = place.send_file(&name, at, &copied.path, copied.log).await;
     let kept = match sent {
         Ok(_) if fault::at(Point::DuringUpload, spool.parent().unwrap_or(&spool)).is_some() => {
             Err(PlaceError::Store(flowlord_storage::Error::NotFound { at: name.clone() }))
         }
-        Ok(receipt) => place.confirm(&name, &receipt).await,
+        Ok(receipt) => place.confirm_sent(&name, &receipt).await,
         Err(err) => Err(err),
     };
     if spooled {
@@ -346,7 +346,7 @@ async fn take_usual(
         .keep(keep)
         .await
         .map_err(|err| Error::new(Code::Storage, format!("old snapshots can't be removed: {err}")))?;
-    Ok((place.told(&found), Some(KeptSnapshot { log: copied.log, oldest })))
+    Ok((place.to_message(&found), Some(KeptSnapshot { log: copied.log, oldest })))
 }
 
 handlers!(Backup {

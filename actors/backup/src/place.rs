@@ -37,7 +37,7 @@ pub(crate) type Result<T> = std::result::Result<T, PlaceError>;
 
 /// What was checked of a snapshot; in JSON beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
+pub struct SnapshotReceipt {
     /// When the snapshot was begun.
     pub at: DateTime<Utc>,
     pub bytes: u64,
@@ -68,7 +68,7 @@ impl LogReceipt {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundSnapshot {
     pub name: String,
     pub at: DateTime<Utc>,
     pub bytes: u64,
@@ -100,52 +100,52 @@ impl Place {
     }
 
     /// The snapshots that are there, newest first; other files don't count. None in a place that isn't there.
-    pub async fn list(&self) -> Result<Vec<Found>> {
+    pub async fn list(&self) -> Result<Vec<FoundSnapshot>> {
         let files = self.store.list_level("", MOST_OBJECTS).await?.files;
         let receipts: BTreeSet<_> = files.iter().filter_map(|file| file.path.strip_suffix(".json")).collect();
         let snapshots = files.iter().filter_map(|file| {
             let (name, at) = (file.path.clone(), taken_at(&file.path)?);
-            Some(Found { verified: receipts.contains(name.as_str()), name, at, bytes: file.bytes })
+            Some(FoundSnapshot { verified: receipts.contains(name.as_str()), name, at, bytes: file.bytes })
         });
         let mut found: Vec<_> = snapshots.collect();
         found.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.at));
         Ok(found)
     }
 
-    pub fn told(&self, found: &Found) -> Snapshot {
+    pub fn to_message(&self, found: &FoundSnapshot) -> Snapshot {
         let location = self.location(&found.name);
         Snapshot { location, at: found.at, bytes: found.bytes, verified: found.verified }
     }
 
-    /// [`Place::send`] and [`Place::confirm`].
+    /// [Place::send_file`] and [`Place::confirm_sent`].
     pub async fn keep_file(
         &self,
         name: &str,
         at: DateTime<Utc>,
         file: &Path,
         log: Option<LogPoint>,
-    ) -> Result<Found> {
-        let receipt = self.send(name, at, file, log).await?;
-        self.confirm(name, &receipt).await
+    ) -> Result<FoundSnapshot> {
+        let receipt = self.send_file(name, at, file, log).await?;
+        self.confirm_sent(name, &receipt).await
     }
 
     /// Sends the whole, checked snapshot in `file`, unless it is made in its place already. It doesn't count yet.
-    pub async fn send(
+    pub async fn send_file(
         &self,
         name: &str,
         at: DateTime<Utc>,
         file: &Path,
         log: Option<LogPoint>,
-    ) -> Result<Receipt> {
+    ) -> Result<SnapshotReceipt> {
         let (bytes, sha256) = digest_of_file(file).await?;
         if self.local(name).is_none_or(|there| there != file) {
             self.store.put_file(name, file).await?;
         }
-        Ok(Receipt { at, bytes, sha256, log: log.map(LogReceipt::from_point) })
+        Ok(SnapshotReceipt { at, bytes, sha256, log: log.map(LogReceipt::from_point) })
     }
 
     /// Reads back what was sent and writes its receipt.
-    pub async fn confirm(&self, name: &str, receipt: &Receipt) -> Result<Found> {
+    pub async fn confirm_sent(&self, name: &str, receipt: &SnapshotReceipt) -> Result<FoundSnapshot> {
         if let Err(err) = self.compare_stored(name, receipt).await {
             // Not after an error of the network: what is there may be whole.
             if matches!(err, PlaceError::Differs { .. }) {
@@ -156,11 +156,11 @@ impl Place {
         let text = serde_json::to_vec_pretty(receipt).unwrap_or_default();
         // Last: a crash before leaves a file without a receipt, which doesn't count.
         self.store.put(&receipt_name(name), text).await?;
-        Ok(Found { name: name.to_owned(), at: receipt.at, bytes: receipt.bytes, verified: true })
+        Ok(FoundSnapshot { name: name.to_owned(), at: receipt.at, bytes: receipt.bytes, verified: true })
     }
 
     /// What was checked when a snapshot was sent; none where there is no receipt.
-    pub async fn receipt(&self, name: &str) -> Result<Option<Receipt>> {
+    pub async fn read_receipt(&self, name: &str) -> Result<Option<SnapshotReceipt>> {
         match self.store.get(&receipt_name(name), MAX_RECEIPT_BYTES).await {
             Ok(content) => Ok(serde_json::from_slice(&content.bytes).ok()),
             Err(flowlord_storage::Error::NotFound { .. }) => Ok(None),
@@ -172,13 +172,13 @@ impl Place {
     pub async fn fetch(&self, name: &str, to: &Path) -> Result<()> {
         self.store.get_file(name, to).await?;
         // A snapshot that was put there by hand has none; SQLite's check judges it later.
-        let Some(receipt) = self.receipt(name).await? else { return Ok(()) };
+        let Some(receipt) = self.read_receipt(name).await? else { return Ok(()) };
         self.check_same(name, &receipt, digest_of_file(to).await?)
     }
 
     /// Reads a snapshot through and compares it with its receipt, where it has one.
     pub async fn verify(&self, name: &str) -> Result<()> {
-        match self.receipt(name).await? {
+        match self.read_receipt(name).await? {
             Some(receipt) => self.compare_stored(name, &receipt).await,
             None => Ok(()),
         }
@@ -201,7 +201,7 @@ impl Place {
         Ok(oldest.or(verified.min()))
     }
 
-    async fn compare_stored(&self, name: &str, receipt: &Receipt) -> Result<()> {
+    async fn compare_stored(&self, name: &str, receipt: &SnapshotReceipt) -> Result<()> {
         let digest = match self.local(name) {
             Some(file) => digest_of_file(&file).await?,
             None => self.digest_of_stored(name).await?,
@@ -220,7 +220,12 @@ impl Place {
         Ok(digest.finish_hex())
     }
 
-    fn check_same(&self, name: &str, receipt: &Receipt, (bytes, sha256): (u64, String)) -> Result<()> {
+    fn check_same(
+        &self,
+        name: &str,
+        receipt: &SnapshotReceipt,
+        (bytes, sha256): (u64, String),
+    ) -> Result<()> {
         if receipt.bytes == bytes && receipt.sha256 == sha256 {
             return Ok(());
         }
