@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, SecondsFormat, Utc};
 use flowlord_domain::file_event::{FileEvent, is_folder_marker};
 use flowlord_messages::files::SeenPlace;
-use flowlord_storage::{Listing, Location, Object, Skipped, is_hidden};
+use flowlord_storage::{FolderListing, Location, SkippedEntries, StoredObject, is_hidden};
 
 /// What is known of a place between two scans.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ pub(crate) struct PlaceChanges {
     /// Files that were there at the first scan.
     pub(crate) there: Vec<(String, String)>,
     /// Files that came, or changed, since; in the order in which they were written.
-    pub(crate) arrived: Vec<Object>,
+    pub(crate) arrived: Vec<StoredObject>,
     /// Entries that can't be taken and weren't known, as they are remembered.
     pub(crate) odd: Vec<(String, String)>,
     pub(crate) left: Vec<String>,
@@ -34,15 +34,15 @@ pub(crate) struct PlaceChanges {
 }
 
 impl KnownFiles {
-    pub(crate) fn restore(&mut self, stored: SeenPlace) {
+    pub(crate) fn restore_stored(&mut self, stored: SeenPlace) {
         (self.is_read, self.since) = (true, stored.since);
         self.seen = stored.files.into_iter().collect();
     }
 
     /// Compares what is there with what is known. Where a file `settles`, it counts when two scans in a row find the
     /// same version of it: its writer is done then.
-    pub(crate) fn compare(&mut self, listing: Listing, settles: bool) -> PlaceChanges {
-        let Listing { mut objects, skipped } = listing;
+    pub(crate) fn compare(&mut self, listing: FolderListing, settles: bool) -> PlaceChanges {
+        let FolderListing { mut objects, skipped } = listing;
         // Programs write under a hidden name first; stores mark folders by keys that are no files.
         objects.retain(|object| !is_hidden(&object.path) && !is_folder_marker(&object.path));
         let left = self.list_removed(&objects, &skipped);
@@ -71,7 +71,7 @@ impl KnownFiles {
 
     /// An empty place is rather a disk that isn't mounted than one whose files all left: what is forgotten would start
     /// again when it is back. What is behind an entry that can't be read may still be there, too.
-    fn list_removed(&self, objects: &[Object], skipped: &Skipped) -> Vec<String> {
+    fn list_removed(&self, objects: &[StoredObject], skipped: &SkippedEntries) -> Vec<String> {
         if objects.is_empty() {
             return Vec::new();
         }
@@ -89,7 +89,7 @@ fn skipped_key(path: &str) -> String {
     format!("//{path}")
 }
 
-pub(crate) fn file_event(place: &Location, object: &Object) -> FileEvent {
+pub(crate) fn file_event(place: &Location, object: &StoredObject) -> FileEvent {
     let written = object.modified.to_rfc3339_opts(SecondsFormat::Secs, true);
     let checksum = match place {
         // No hash: it is made of the file's place on the disk, its time and its size.
@@ -112,25 +112,28 @@ mod tests {
 
     use super::*;
 
-    fn object(path: &str, etag: &str) -> Object {
+    fn object(path: &str, etag: &str) -> StoredObject {
         let modified = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
-        Object { path: path.to_owned(), bytes: 5, modified, etag: etag.to_owned() }
+        StoredObject { path: path.to_owned(), bytes: 5, modified, etag: etag.to_owned() }
     }
 
     fn known(since: bool, seen: &[(&str, &str)]) -> KnownFiles {
         let mut known = KnownFiles::default();
         let files = seen.iter().map(|(path, etag)| ((*path).to_owned(), (*etag).to_owned())).collect();
-        known.restore(SeenPlace { since: since.then(DateTime::default), files });
+        known.restore_stored(SeenPlace { since: since.then(DateTime::default), files });
         known
     }
 
-    fn listing(objects: Vec<Object>) -> Listing {
+    fn listing(objects: Vec<StoredObject>) -> FolderListing {
         odd(objects, &[])
     }
 
-    fn odd(objects: Vec<Object>, paths: &[&str]) -> Listing {
+    fn odd(objects: Vec<StoredObject>, paths: &[&str]) -> FolderListing {
         let entry = |path: &&str| SkippedEntry { path: (*path).to_owned(), why: "odd".to_owned() };
-        Listing { objects, skipped: Skipped { entries: paths.iter().map(entry).collect(), unnamed: 0 } }
+        FolderListing {
+            objects,
+            skipped: SkippedEntries { entries: paths.iter().map(entry).collect(), unnamed: 0 },
+        }
     }
 
     fn paths(changes: &PlaceChanges) -> Vec<&str> {
@@ -169,8 +172,10 @@ mod tests {
 
     #[test]
     fn the_oldest_comes_first() {
-        let newer =
-            Object { modified: DateTime::from_timestamp(1_700_000_009, 0).unwrap(), ..object("a", "1") };
+        let newer = StoredObject {
+            modified: DateTime::from_timestamp(1_700_000_009, 0).unwrap(),
+            ..object("a", "1")
+        };
         let changes =
             known(true, &[]).compare(listing(vec![newer, object("c", "1"), object("b", "1")]), false);
         assert_eq!(paths(&changes), ["b", "c", "a"]);

@@ -96,7 +96,7 @@ impl Files {
                 stores: self.stores.clone(),
                 is_stopping: Arc::clone(&self.is_stopping),
             };
-            let scan = async move { scanner.scan(&location, known).await };
+            let scan = async move { scanner.scan_place(&location, known).await };
             self.ask(ctx, scan, move |this, scan, ctx| this.end_scan(at, scan, ctx));
         }
         self.set_timer(ctx);
@@ -134,7 +134,8 @@ impl Files {
     fn record_arrived(&mut self, arrived: FileArrived, _: &mut Context<Self>) -> Reply<Self, Recorded> {
         let FileArrived { file, ignored } = arrived;
         let (recorder, source) = (self.recorder.clone(), FileSource::Api);
-        let record = async move { recorder.record(ArrivedFile { file, source, ignored, seen: None }).await };
+        let record =
+            async move { recorder.record_file(ArrivedFile { file, source, ignored, seen: None }).await };
         self.reply_after(record, |_, recorded, _| recorded)
     }
 

@@ -40,7 +40,7 @@ pub(crate) struct FileRecorder {
 }
 
 impl FileRecorder {
-    pub(crate) async fn record(&self, arrived: ArrivedFile) -> Result<Recorded> {
+    pub(crate) async fn record_file(&self, arrived: ArrivedFile) -> Result<Recorded> {
         let workflows = self.deps.library.call(CurrentWorkflows).await?.workflows;
         let path = arrived.file.path.as_str();
         let found = if arrived.ignored.is_empty() { matches(&workflows, path) } else { Vec::new() };

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, Utc};
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::files::{FileSource, ReadSeen, SaveSeen, SeenFile};
-use flowlord_storage::{Listing, Location, MOST_OBJECTS, Object, Stores, is_hidden};
+use flowlord_storage::{FolderListing, Location, MOST_OBJECTS, StoredObject, Stores, is_hidden};
 use futures_util::StreamExt as _;
 
 use crate::known::{KnownFiles, file_event};
@@ -44,7 +44,7 @@ pub(crate) struct PlaceContents {
 }
 
 impl PlaceScanner {
-    pub(crate) async fn scan(&self, place: &Location, mut known: KnownFiles) -> PlaceScan {
+    pub(crate) async fn scan_place(&self, place: &Location, mut known: KnownFiles) -> PlaceScan {
         let mut is_unsettled = false;
         let found = self.try_scan(place, &mut known, &mut is_unsettled).await;
         PlaceScan { known, found, is_unsettled }
@@ -59,7 +59,7 @@ impl PlaceScanner {
         let name = place.to_string();
         if !known.is_read {
             let read = self.recorder.deps.reader.call(ReadSeen { place: name.clone() }).await;
-            known.restore(read.map_err(|err| format!("{name}: {}", err.detail))?);
+            known.restore_stored(read.map_err(|err| format!("{name}: {}", err.detail))?);
         }
         let listing = self.list_place(place).await?;
         let contents = PlaceContents { files: listing.objects.len(), skipped: listing.skipped.text() };
@@ -77,7 +77,7 @@ impl PlaceScanner {
         Ok(contents)
     }
 
-    async fn list_place(&self, place: &Location) -> Result<Listing, String> {
+    async fn list_place(&self, place: &Location) -> Result<FolderListing, String> {
         if let Some(path) = place.as_local()
             // A store has no folders that could be missing; a disk that isn't mounted must not look empty.
             && !path.is_dir()
@@ -129,10 +129,15 @@ impl PlaceScanner {
     }
 
     /// Records files, each with what it starts; true when all were recorded.
-    async fn record_arrived(&self, place: &Location, known: &mut KnownFiles, arrived: Vec<Object>) -> bool {
+    async fn record_arrived(
+        &self,
+        place: &Location,
+        known: &mut KnownFiles,
+        arrived: Vec<StoredObject>,
+    ) -> bool {
         let all = arrived.len();
         // In their order, so that files that wait for each other are counted as they came.
-        let recorded: Vec<Option<Object>> = futures_util::stream::iter(arrived)
+        let recorded: Vec<Option<StoredObject>> = futures_util::stream::iter(arrived)
             .map(|object| self.record_object(place, object))
             .buffered(MAX_RECORDING)
             .collect()
@@ -144,7 +149,7 @@ impl PlaceScanner {
     }
 
     /// Records a file with what it starts; none when that failed.
-    async fn record_object(&self, place: &Location, object: Object) -> Option<Object> {
+    async fn record_object(&self, place: &Location, object: StoredObject) -> Option<StoredObject> {
         if self.is_stopping.load(Ordering::Relaxed) {
             return None;
         }
@@ -152,7 +157,7 @@ impl PlaceScanner {
         let seen = Some(SeenFile { place: name.clone(), path: path.clone(), etag: object.etag.clone() });
         let (file, ignored) = (file_event(place, &object), String::new());
         let arrived = ArrivedFile { file, source: FileSource::Watch, ignored, seen };
-        let recorded = self.recorder.record(arrived).await.inspect_err(|err| {
+        let recorded = self.recorder.record_file(arrived).await.inspect_err(|err| {
             log::warn!("event=file_not_recorded place={name:?} path={path:?} error={err:?}");
         });
         recorded.ok().map(|_| object)

@@ -76,7 +76,7 @@ impl WorkflowCatalog {
         let FoundFiles { files, skipped, .. } = found;
         let kept = self.entries.iter().filter(|(path, _)| !is_special(path) && skipped.covers(path));
         let mut entries: BTreeMap<_, _> =
-            kept.map(|(path, entry)| (path.clone(), entry.reparsed(self.zone))).collect();
+            kept.map(|(path, entry)| (path.clone(), entry.reparse_stored(self.zone))).collect();
         for seen in files.into_iter().chain(skipped_file(&skipped)) {
             let entry = match self.entries.get(&seen.path) {
                 Some(entry) if entry.is_read && entry.record.hash == seen.hash => entry.clone(),
@@ -85,7 +85,7 @@ impl WorkflowCatalog {
             entries.insert(entry.record.path.clone(), entry);
         }
         diff.note_removed(self.entries.keys().filter(|path| !entries.contains_key(*path)));
-        diff.finish(Self { zone: self.zone, entries })
+        diff.finish_diff(Self { zone: self.zone, entries })
     }
 
     /// Keeps all entries, because the files can't be read.
@@ -93,14 +93,14 @@ impl WorkflowCatalog {
         let mut diff = CatalogDiff::new(now);
         let others = self.entries.iter().filter(|(path, _)| path.as_str() != ROOT);
         let mut entries: BTreeMap<_, _> =
-            others.map(|(path, entry)| (path.clone(), entry.reparsed(self.zone))).collect();
+            others.map(|(path, entry)| (path.clone(), entry.reparse_stored(self.zone))).collect();
         // One outage, however its text changes while it lasts.
         let (path, hash) = (ROOT.to_owned(), "unreadable".to_owned());
         let root = ScannedFile { path, hash, text: Some(Err(problem.to_owned())) };
         let known = self.entries.get(ROOT);
         let root = diff.note_content(known, parse_entry(root, known, self.zone));
         entries.insert(ROOT.to_owned(), root);
-        diff.finish(Self { zone: self.zone, entries })
+        diff.finish_diff(Self { zone: self.zone, entries })
     }
 }
 
@@ -119,7 +119,7 @@ impl CatalogEntry {
         WorkflowFile::parse(path, content, hash, zone).ok().map(Arc::new)
     }
 
-    fn reparsed(&self, zone: Tz) -> Self {
+    fn reparse_stored(&self, zone: Tz) -> Self {
         if self.is_read {
             return self.clone();
         }
@@ -184,7 +184,7 @@ impl CatalogDiff {
         self.reloaded.removed = files.cloned().collect();
     }
 
-    fn finish(mut self, catalog: WorkflowCatalog) -> CatalogChange {
+    fn finish_diff(mut self, catalog: WorkflowCatalog) -> CatalogChange {
         self.reloaded.broken = catalog.entries.values().flat_map(|entry| entry.broken.clone()).collect();
         if catalog.entries.keys().all(|path| is_special(path)) && !catalog.entries.contains_key(ROOT) {
             let problem = "no workflows found: nothing starts until there are files that end in .toml";
@@ -224,7 +224,7 @@ fn has_no_phases(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use flowlord_domain::AlertKind;
-    use flowlord_storage::{Skipped, SkippedEntry};
+    use flowlord_storage::{SkippedEntries, SkippedEntry};
 
     use super::*;
 
@@ -256,7 +256,7 @@ mod tests {
     /// With entries that are skipped.
     fn look_at(catalog: &WorkflowCatalog, files: &[(&str, &str)], odd: &[&str]) -> CatalogChange {
         let entry = |path: &&str| SkippedEntry { path: (*path).to_owned(), why: "odd".to_owned() };
-        let skipped = Skipped { entries: odd.iter().map(entry).collect(), unnamed: 0 };
+        let skipped = SkippedEntries { entries: odd.iter().map(entry).collect(), unnamed: 0 };
         catalog.compare(FoundFiles { files: contents(files), skipped, is_bare: false }, now())
     }
 
@@ -403,7 +403,7 @@ mod tests {
 
     #[test]
     fn a_root_that_is_suddenly_bare_is_taken_for_a_disk_that_isnt_mounted() {
-        let bare = FoundFiles { files: Vec::new(), skipped: Skipped::default(), is_bare: true };
+        let bare = FoundFiles { files: Vec::new(), skipped: SkippedEntries::default(), is_bare: true };
         let two = look(&empty(), &[("a.toml", GOOD), ("b.toml", GOOD)]).catalog;
         assert!(two.is_unmounted(&bare));
         assert!(!two.is_unmounted(&FoundFiles { is_bare: false, ..bare.clone() }), "something else is there");
@@ -426,7 +426,7 @@ mod tests {
         assert!(again.knows_content("a.toml", &hash(GOOD)) && !again.knows_content("a.toml", "another"));
         assert!(!again.knows_content("b.toml", &hash(BAD)), "what doesn't load isn't remembered");
         let unread = ScannedFile { path: "a.toml".to_owned(), hash: hash(GOOD), text: None };
-        let looked = again.compare(FoundFiles::single(Some(unread)), now());
+        let looked = again.compare(FoundFiles::single_file(Some(unread)), now());
         assert_eq!((phases(&looked.catalog), looked.reloaded.changed.len()), (1, 0));
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use flowlord_domain::bom;
-use flowlord_storage::{Listing, MOST_OBJECTS, Skipped, list_folder};
+use flowlord_storage::{FolderListing, MOST_OBJECTS, SkippedEntries, list_folder};
 use sha2::{Digest as _, Sha256};
 
 /// How large a workflow file may be.
@@ -24,15 +24,15 @@ pub struct FileContent {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FoundFiles<T> {
     pub files: Vec<T>,
-    pub skipped: Skipped,
+    pub skipped: SkippedEntries,
     /// Whether nothing at all is there, like where a disk isn't mounted.
     pub is_bare: bool,
 }
 
 impl<T> FoundFiles<T> {
     /// One file that the root names.
-    pub(crate) fn single(file: Option<T>) -> Self {
-        Self { files: file.into_iter().collect(), skipped: Skipped::default(), is_bare: false }
+    pub(crate) fn single_file(file: Option<T>) -> Self {
+        Self { files: file.into_iter().collect(), skipped: SkippedEntries::default(), is_bare: false }
     }
 }
 
@@ -41,11 +41,11 @@ impl<T> FoundFiles<T> {
 pub fn read_folder(root: &Path) -> io::Result<FoundFiles<FileContent>> {
     if std::fs::metadata(root)?.is_file() {
         let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        return Ok(FoundFiles::single(read_file(root, name)));
+        return Ok(FoundFiles::single_file(read_file(root, name)));
     }
     // Any other file at all, a README or a hidden one, shows that the disk is there.
     let is_bare = std::fs::read_dir(root)?.next().is_none();
-    let Listing { objects, skipped } = list_folder(root, MOST_OBJECTS).map_err(io::Error::other)?;
+    let FolderListing { objects, skipped } = list_folder(root, MOST_OBJECTS).map_err(io::Error::other)?;
     let paths = objects.into_iter().map(|object| object.path);
     let workflows = paths.filter(|path| is_named_as_workflow(Path::new(path)));
     let files = workflows.filter_map(|path| read_file(&root.join(&path), path)).collect();

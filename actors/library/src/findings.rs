@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use flowlord_domain::workflow::{Finding, Severity};
 use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::workflows::WorkflowRecord;
-use flowlord_storage::Skipped;
+use flowlord_storage::SkippedEntries;
 
 use crate::source::ScannedFile;
 
@@ -20,7 +20,7 @@ pub(crate) fn is_special(path: &str) -> bool {
 }
 
 /// What is skipped, as if it were a file that doesn't load.
-pub(crate) fn skipped_file(skipped: &Skipped) -> Option<ScannedFile> {
+pub(crate) fn skipped_file(skipped: &SkippedEntries) -> Option<ScannedFile> {
     let text = Some(skipped.text()).filter(|text| !text.is_empty())?;
     // Its text is its hash: other entries make it another content, which is reported again.
     Some(ScannedFile { path: SKIPPED.to_owned(), hash: text.clone(), text: Some(Err(text)) })

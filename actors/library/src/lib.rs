@@ -215,14 +215,14 @@ impl Library {
         });
     }
 
-    fn reload(&mut self, _: Reload, ctx: &mut Context<Self>) -> Reply<Self, Reloaded> {
+    fn reload_files(&mut self, _: Reload, ctx: &mut Context<Self>) -> Reply<Self, Reloaded> {
         let (caller, answer) = oneshot::channel();
         if self.is_scanning {
             self.reload_callers.push(caller);
         } else {
             self.start_scan(vec![caller], ctx);
         }
-        self.reply_after(answer, |_, answer, _| answer.unwrap_or_else(|_| Err(stopping())))
+        self.reply_after(answer, |_, answer, _| answer.unwrap_or_else(|_| Err(stopping_error())))
     }
 
     fn answer_current(&mut self, _: CurrentWorkflows, _: &mut Context<Self>) -> Reply<Self, Current> {
@@ -231,7 +231,7 @@ impl Library {
         }
         let (caller, answer) = oneshot::channel();
         self.first_callers.push(caller);
-        self.reply_after(answer, |_, answer, _| answer.unwrap_or_else(|_| Err(stopping())))
+        self.reply_after(answer, |_, answer, _| answer.unwrap_or_else(|_| Err(stopping_error())))
     }
 
     fn read_meta_rows(&mut self, ask: MetaRows, _: &mut Context<Self>) -> Reply<Self, Arc<Vec<Row>>> {
@@ -261,12 +261,12 @@ impl Library {
     }
 }
 
-fn stopping() -> Error {
+fn stopping_error() -> Error {
     Error::new(Code::Stopping, "the library is stopping or restarting")
 }
 
 handlers!(Library {
-    async Reload => reload,
+    async Reload => reload_files,
     async CurrentWorkflows => answer_current,
     async MetaRows => read_meta_rows,
 });

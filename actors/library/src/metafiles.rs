@@ -11,7 +11,7 @@ use std::sync::Arc;
 use flowlord_domain::glob::Glob;
 use flowlord_domain::template::Row;
 use flowlord_kernel::{Code, Error, Result};
-use flowlord_storage::{Listing, Location, MOST_OBJECTS, Stores};
+use flowlord_storage::{FolderListing, Location, MOST_OBJECTS, Stores};
 
 use unpack::{MAX_UNPACKED_BYTES, RowReader};
 
@@ -68,7 +68,7 @@ impl MetaFiles {
         let store = self.stores.open(&bucket).map_err(|err| store_error(path, &err))?;
         let mut keys = vec![pattern.to_owned()];
         if is_pattern(pattern) {
-            let Listing { objects, skipped } = store
+            let FolderListing { objects, skipped } = store
                 .list(fixed_folder(pattern), MOST_OBJECTS)
                 .await
                 .map_err(|err| store_error(path, &err))?;

@@ -1,6 +1,8 @@
 //! Where workflow files come from: this machine, or an object store.
 
-use flowlord_storage::{Error, Listing, Location, MOST_OBJECTS, Object, Store, Stores, is_hidden};
+use flowlord_storage::{
+    Error, FolderListing, Location, MOST_OBJECTS, Store, StoredObject, Stores, is_hidden,
+};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::files::{self, FileContent, FoundFiles, MAX_FILE_BYTES};
@@ -42,7 +44,7 @@ pub(crate) async fn scan_store(
     store: &Store,
     known: impl Fn(&str, &str) -> bool,
 ) -> Result<FoundFiles<ScannedFile>, Error> {
-    let Listing { mut objects, mut skipped } = store.list("", MOST_OBJECTS).await?;
+    let FolderListing { mut objects, mut skipped } = store.list("", MOST_OBJECTS).await?;
     let is_bare = objects.is_empty() && skipped.count() == 0;
     skipped.retain(|entry| !is_hidden(&entry.path));
     let mut named = None;
@@ -79,7 +81,7 @@ pub(crate) async fn scan_store(
 /// The hash and text of an object; none when it left meanwhile.
 async fn read_object(
     store: &Store,
-    object: Object,
+    object: StoredObject,
 ) -> Result<Option<(String, Result<String, String>)>, Error> {
     match store.get(&object.path, MAX_FILE_BYTES).await {
         Ok(content) => Ok(Some((content.etag, files::workflow_text(content.bytes.into())))),

@@ -113,7 +113,7 @@ impl Stores {
 
     /// Everything at and below `location`. Nothing is asked of the store yet.
     pub fn open(&self, location: &Location) -> Result<Store> {
-        let (kind, at) = (location.kind(), location.to_string());
+        let (kind, at) = (location.storage_kind(), location.to_string());
         let (bucket, key) = match location {
             Location::Local(path) => {
                 return Ok(Store::open_local(local_storage(), local_key(path)?, location.clone()));
@@ -129,7 +129,7 @@ impl Stores {
             StorageKind::S3 => self.open_s3(bucket),
             StorageKind::Gs | StorageKind::Local => self.open_gcs(bucket),
         };
-        let store = store.map_err(|err| Error::of(&err, kind, &at))?;
+        let store = store.map_err(|err| Error::of_store(&err, kind, &at))?;
         if opened.len() >= MAX_OPEN_BUCKETS {
             // Paths may name any number of buckets; a client that was dropped is made again when it is needed.
             opened.clear();

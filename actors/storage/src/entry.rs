@@ -13,7 +13,7 @@ pub fn is_hidden(path: &str) -> bool {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Object {
+pub struct StoredObject {
     /// Relative to the store's place, with slashes; empty for the place itself.
     pub path: String,
     pub bytes: u64,
@@ -24,9 +24,9 @@ pub struct Object {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FolderLevel {
-    pub files: Vec<Object>,
+    pub files: Vec<StoredObject>,
     pub folders: Vec<String>,
-    pub skipped: Skipped,
+    pub skipped: SkippedEntries,
 }
 
 /// How many skipped entries are named; the others are only counted.
@@ -36,9 +36,9 @@ const MAX_NAMED_ENTRIES: usize = 100;
 const MAX_SHOWN_ENTRIES: usize = 5;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Listing {
-    pub objects: Vec<Object>,
-    pub skipped: Skipped,
+pub struct FolderListing {
+    pub objects: Vec<StoredObject>,
+    pub skipped: SkippedEntries,
 }
 
 /// An entry that can't be taken.
@@ -51,15 +51,15 @@ pub struct SkippedEntry {
 
 /// Entries that can't be taken. They stop nothing: the others are listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Skipped {
+pub struct SkippedEntries {
     /// The first of them.
     pub entries: Vec<SkippedEntry>,
     /// How many more there are.
     pub unnamed: usize,
 }
 
-impl Skipped {
-    pub(crate) fn add(&mut self, path: String, why: impl Into<String>) {
+impl SkippedEntries {
+    pub(crate) fn add_entry(&mut self, path: String, why: impl Into<String>) {
         if self.entries.len() < MAX_NAMED_ENTRIES {
             self.entries.push(SkippedEntry { path, why: why.into() });
         } else {
@@ -126,8 +126,8 @@ pub(crate) fn shown_name(name: &OsStr) -> String {
     })
 }
 
-pub(crate) fn object_of(path: String, found: &ObjectMeta) -> Object {
-    Object { path, bytes: found.size, modified: found.last_modified, etag: etag_of(found) }
+pub(crate) fn object_of(path: String, found: &ObjectMeta) -> StoredObject {
+    StoredObject { path, bytes: found.size, modified: found.last_modified, etag: etag_of(found) }
 }
 
 /// A store without ETags changes at least the time or the size.
@@ -157,13 +157,13 @@ mod tests {
 
     #[test]
     fn some_are_named_and_all_are_counted() {
-        let mut skipped = Skipped::default();
+        let mut skipped = SkippedEntries::default();
         assert_eq!((skipped.text().as_str(), skipped.covers("a")), ("", false));
-        skipped.add("a/b".to_owned(), "odd");
+        skipped.add_entry("a/b".to_owned(), "odd");
         assert_eq!(skipped.text(), "`a/b` is skipped: odd");
         let covered = ["a/b", "a/b/c", "a/bc", "a"].map(|path| skipped.covers(path));
         assert_eq!(covered, [true, true, false, false]);
-        (0..MAX_NAMED_ENTRIES).for_each(|n| skipped.add(n.to_string(), "odd"));
+        (0..MAX_NAMED_ENTRIES).for_each(|n| skipped.add_entry(n.to_string(), "odd"));
         assert_eq!((skipped.entries.len(), skipped.count()), (MAX_NAMED_ENTRIES, MAX_NAMED_ENTRIES + 1));
         assert!(skipped.covers("x"), "it may be one that isn't named");
         assert!(skipped.text().ends_with("; `3` is skipped: odd; 96 more are skipped"), "{}", skipped.text());

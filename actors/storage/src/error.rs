@@ -65,7 +65,7 @@ impl Error {
         Self::Unreachable { at, problem: err.to_string(), hint }
     }
 
-    pub(crate) fn of(err: &object_store::Error, kind: StorageKind, at: &str) -> Self {
+    pub(crate) fn of_store(err: &object_store::Error, kind: StorageKind, at: &str) -> Self {
         use object_store::Error as Store;
         let at = at.to_owned();
         match err {

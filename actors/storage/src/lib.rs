@@ -16,9 +16,9 @@ mod walk;
 mod watch;
 
 pub use connect::{Gcs, Hidden, HmacKey, S3, StoreConfig, Stores};
-pub use entry::{FolderLevel, Listing, Object, Skipped, SkippedEntry, is_hidden};
+pub use entry::{FolderLevel, FolderListing, SkippedEntries, SkippedEntry, StoredObject, is_hidden};
 pub use error::{Error, Result};
 pub use listing::list_folder;
 pub use location::Location;
-pub use store::{Content, MOST_OBJECTS, Store};
+pub use store::{MOST_OBJECTS, Store, StoredContent};
 pub use watch::FolderWatch;

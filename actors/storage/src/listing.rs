@@ -6,7 +6,7 @@ use std::path::Path;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path as Key;
 
-use crate::entry::{FolderLevel, Listing, object_of, show_text};
+use crate::entry::{FolderLevel, FolderListing, object_of, show_text};
 use crate::error::{Error, Result};
 use crate::sift::SiftedKeys;
 use crate::store::Store;
@@ -14,10 +14,10 @@ use crate::walk::{LinkPolicy, WalkDepth, walk_folder};
 
 impl Store {
     /// The files below `folder`, by path; empty for all. None where nothing is there.
-    pub async fn list(&self, folder: &str, most: usize) -> Result<Listing> {
+    pub async fn list(&self, folder: &str, most: usize) -> Result<FolderListing> {
         let FolderLevel { files: objects, skipped, .. } =
             self.list_sorted(folder, most, WalkDepth::All).await?;
-        Ok(Listing { objects, skipped })
+        Ok(FolderListing { objects, skipped })
     }
 
     /// The files directly in `folder`, and the folders there, by name; empty for the place itself.
@@ -26,7 +26,7 @@ impl Store {
     }
 
     async fn list_sorted(&self, folder: &str, most: usize, depth: WalkDepth) -> Result<FolderLevel> {
-        let within = self.key(folder)?;
+        let within = self.full_key(folder)?;
         let mut found = match &self.pages {
             Some(pages) => self.list_pages(pages.as_ref(), &within, folder, most, depth).await?,
             None => self.list_local(&within, folder, most, depth).await?,
@@ -48,7 +48,7 @@ impl Store {
             WalkDepth::All => folder.trim_matches('/').to_owned(),
             WalkDepth::One => String::new(),
         };
-        let at = self.at(folder);
+        let at = self.shown_path(folder);
         let walked =
             // A disk may take long to answer, and the thread is an actor's.
             tokio::task::spawn_blocking(move || walk_folder(&root, name, &at, most, depth, LinkPolicy::Each));
@@ -73,10 +73,10 @@ impl Store {
             let delimiter = (depth == WalkDepth::One).then_some(Cow::Borrowed("/"));
             let options = PaginatedListOptions { page_token, delimiter, ..PaginatedListOptions::default() };
             let page = pages.list_paginated(prefix.as_deref(), options).await;
-            let page = page.map_err(|err| self.error(&err, folder))?;
+            let page = page.map_err(|err| self.error_at(&err, folder))?;
             let sifted = page.result.extensions.get::<SiftedKeys>();
             for (key, why) in sifted.iter().flat_map(|sifted| &sifted.0) {
-                found.skipped.add(show_text(&relative_path(base, key)).into_owned(), *why);
+                found.skipped.add_entry(show_text(&relative_path(base, key)).into_owned(), *why);
             }
             let objects = page.result.objects.iter();
             found.files.extend(objects.map(|it| object_of(relative_path(base, it.location.as_ref()), it)));
@@ -84,7 +84,7 @@ impl Store {
             found.folders.extend(folders.map(|key| relative_path(base, key.as_ref())));
             // Checked page by page: a bucket may have millions.
             if found.files.len() + found.folders.len() + found.skipped.count() > most {
-                return Err(Error::TooMany { at: self.at(folder), most });
+                return Err(Error::TooMany { at: self.shown_path(folder), most });
             }
             page_token = page.page_token;
             if page_token.is_none() {
@@ -100,9 +100,9 @@ fn relative_path(base: &Key, key: &str) -> String {
 }
 
 /// The files of this machine below a folder, each once, however many links lead to it. Hidden ones don't count.
-pub fn list_folder(folder: &Path, most: usize) -> Result<Listing> {
+pub fn list_folder(folder: &Path, most: usize) -> Result<FolderListing> {
     let at = folder.display().to_string();
     let mut found = walk_folder(folder, String::new(), &at, most, WalkDepth::All, LinkPolicy::Once)?;
     found.files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(Listing { objects: found.files, skipped: found.skipped })
+    Ok(FolderListing { objects: found.files, skipped: found.skipped })
 }

@@ -105,7 +105,7 @@ impl Location {
         }
     }
 
-    pub(crate) fn kind(&self) -> StorageKind {
+    pub(crate) fn storage_kind(&self) -> StorageKind {
         match self {
             Self::Local(_) => StorageKind::Local,
             Self::S3 { .. } => StorageKind::S3,

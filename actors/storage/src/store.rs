@@ -9,7 +9,7 @@ use object_store::path::Path as Key;
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::entry::{Object, etag_of, object_of};
+use crate::entry::{StoredObject, etag_of, object_of};
 use crate::error::{Error, Result};
 use crate::location::{Location, key_of};
 
@@ -20,7 +20,7 @@ pub const MOST_OBJECTS: usize = 100_000;
 const CHUNK_BYTES: usize = 8 * 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Content {
+pub struct StoredContent {
     pub bytes: Bytes,
     /// Which version of it that is.
     pub etag: String,
@@ -60,34 +60,34 @@ impl Store {
     }
 
     /// One file, without what it holds; the place itself for an empty path.
-    pub async fn head(&self, path: &str) -> Result<Object> {
-        let found = self.store.head(&self.key(path)?).await.map_err(|err| self.error(&err, path))?;
+    pub async fn head(&self, path: &str) -> Result<StoredObject> {
+        let found = self.store.head(&self.full_key(path)?).await.map_err(|err| self.error_at(&err, path))?;
         Ok(object_of(path.to_owned(), &found))
     }
 
     /// One file; the place itself for an empty path.
-    pub async fn get(&self, path: &str, most: u64) -> Result<Content> {
-        let got = self.store.get(&self.key(path)?).await.map_err(|err| self.error(&err, path))?;
+    pub async fn get(&self, path: &str, most: u64) -> Result<StoredContent> {
+        let got = self.store.get(&self.full_key(path)?).await.map_err(|err| self.error_at(&err, path))?;
         // By what the store says, before anything is read; below by what it sends, which may be more.
         if got.meta.size > most {
-            return Err(Error::TooLarge { at: self.at(path), most });
+            return Err(Error::TooLarge { at: self.shown_path(path), most });
         }
         let etag = etag_of(&got.meta);
         let mut bytes = BytesMut::new();
         let mut stream = got.into_stream();
         while let Some(part) = stream.next().await {
-            bytes.extend_from_slice(&part.map_err(|err| self.error(&err, path))?);
+            bytes.extend_from_slice(&part.map_err(|err| self.error_at(&err, path))?);
             if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > most {
-                return Err(Error::TooLarge { at: self.at(path), most });
+                return Err(Error::TooLarge { at: self.shown_path(path), most });
             }
         }
-        Ok(Content { bytes: bytes.freeze(), etag })
+        Ok(StoredContent { bytes: bytes.freeze(), etag })
     }
 
     /// Writes a file: readers see the old one or the new one, whole.
     pub async fn put(&self, path: &str, bytes: impl Into<Bytes>) -> Result<()> {
         let payload = PutPayload::from(bytes.into());
-        self.store.put(&self.key(path)?, payload).await.map_err(|err| self.error(&err, path))?;
+        self.store.put(&self.full_key(path)?, payload).await.map_err(|err| self.error_at(&err, path))?;
         Ok(())
     }
 
@@ -100,7 +100,7 @@ impl Store {
             return self.put(path, first).await;
         }
         let upload =
-            self.store.put_multipart(&self.key(path)?).await.map_err(|err| self.error(&err, path))?;
+            self.store.put_multipart(&self.full_key(path)?).await.map_err(|err| self.error_at(&err, path))?;
         let mut writer = WriteMultipart::new_with_chunk_size(upload, CHUNK_BYTES);
         let mut chunk = first;
         while !chunk.is_empty() {
@@ -110,7 +110,7 @@ impl Store {
                     writer.put(chunk);
                     read_chunk(&mut file).await.map_err(|err| Error::of_io(from, &err))
                 }
-                Err(err) => Err(self.error(&err, path)),
+                Err(err) => Err(self.error_at(&err, path)),
             };
             chunk = match read {
                 Ok(chunk) => chunk,
@@ -121,7 +121,7 @@ impl Store {
                 }
             };
         }
-        writer.finish().await.map_err(|err| self.error(&err, path))?;
+        writer.finish().await.map_err(|err| self.error_at(&err, path))?;
         Ok(())
     }
 
@@ -133,15 +133,15 @@ impl Store {
     }
 
     pub async fn read(&self, path: &str, mut each: impl AsyncFnMut(Bytes) -> Result<()>) -> Result<()> {
-        let key = self.key(path)?;
-        let found = self.store.head(&key).await.map_err(|err| self.error(&err, path))?;
+        let key = self.full_key(path)?;
+        let found = self.store.head(&key).await.map_err(|err| self.error_at(&err, path))?;
         let mut at = 0;
         while at < found.size {
             let end = found.size.min(at + u64::try_from(CHUNK_BYTES).unwrap_or(u64::MAX));
             // By its tag, so that pieces of two versions never make one file.
             let options = GetOptions::new().with_range(Some(at..end)).with_if_match(found.e_tag.clone());
-            let got = self.store.get_opts(&key, options).await.map_err(|err| self.error(&err, path))?;
-            each(got.bytes().await.map_err(|err| self.error(&err, path))?).await?;
+            let got = self.store.get_opts(&key, options).await.map_err(|err| self.error_at(&err, path))?;
+            each(got.bytes().await.map_err(|err| self.error_at(&err, path))?).await?;
             at = end;
         }
         Ok(())
@@ -149,24 +149,24 @@ impl Store {
 
     /// Removes a file; one that isn't there is removed already.
     pub async fn remove(&self, path: &str) -> Result<()> {
-        match self.store.delete(&self.key(path)?).await {
+        match self.store.delete(&self.full_key(path)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(err) => Err(self.error(&err, path)),
+            Err(err) => Err(self.error_at(&err, path)),
         }
     }
 
-    pub(crate) fn key(&self, path: &str) -> Result<Key> {
+    pub(crate) fn full_key(&self, path: &str) -> Result<Key> {
         let within = key_of(path, path)?;
         Ok(self.root.parts().chain(within.parts()).collect())
     }
 
     /// How people name a file in it.
-    pub(crate) fn at(&self, path: &str) -> String {
+    pub(crate) fn shown_path(&self, path: &str) -> String {
         self.location.join(path).map_or_else(|_| path.to_owned(), |at| at.to_string())
     }
 
-    pub(crate) fn error(&self, err: &object_store::Error, path: &str) -> Error {
-        Error::of(err, self.location.kind(), &self.at(path))
+    pub(crate) fn error_at(&self, err: &object_store::Error, path: &str) -> Error {
+        Error::of_store(err, self.location.storage_kind(), &self.shown_path(path))
     }
 }
 

@@ -30,7 +30,7 @@ fn open(config: StoreConfig, location: &str) -> Store {
 
 /// What every store does.
 async fn behaves(store: &Store) {
-    assert_eq!(store.list("", 99).await.unwrap(), Listing::default());
+    assert_eq!(store.list("", 99).await.unwrap(), FolderListing::default());
     for name in ["a.toml", "b/c.toml", "b/d e+ü&.toml", "b/e.toml", "f.toml"] {
         store.put(name, name.to_owned()).await.unwrap();
     }
@@ -151,7 +151,7 @@ async fn the_place_itself_may_be_a_file() {
     ] {
         assert_eq!(store.head("").await.unwrap().bytes, 3);
         assert_eq!(store.get("", 99).await.unwrap().bytes, "one");
-        assert_eq!(store.list("", 99).await.unwrap(), Listing::default(), "nothing is below it");
+        assert_eq!(store.list("", 99).await.unwrap(), FolderListing::default(), "nothing is below it");
     }
 }
 
@@ -226,11 +226,11 @@ fn a_key_that_cant_be_read_names_its_file() {
 }
 
 /// What is skipped, by path.
-fn skipped(skipped: &Skipped) -> Vec<&str> {
+fn skipped(skipped: &SkippedEntries) -> Vec<&str> {
     skipped.entries.iter().map(|entry| entry.path.as_str()).collect()
 }
 
-fn paths(objects: &[Object]) -> Vec<&str> {
+fn paths(objects: &[StoredObject]) -> Vec<&str> {
     objects.iter().map(|object| object.path.as_str()).collect()
 }
 
@@ -256,7 +256,10 @@ async fn keys_that_cant_be_paths_and_markers_of_folders_hide_no_other() {
         assert_eq!((paths(&level.files), skipped(&level.skipped)), (vec!["b.csv"], vec!["./", "/"]));
         assert!(matches!(store.list("", 7).await, Err(Error::TooMany { .. })), "what is skipped counts");
     }
-    assert_eq!(open(s3(&fake.url()), "s3://bucket/in/p/x").list("", 9).await.unwrap(), Listing::default());
+    assert_eq!(
+        open(s3(&fake.url()), "s3://bucket/in/p/x").list("", 9).await.unwrap(),
+        FolderListing::default()
+    );
 }
 
 #[cfg(unix)]

@@ -36,9 +36,9 @@ pub(crate) struct PathTrace {
 impl PathTrace {
     /// Traces an absolute path. Below it hidden files and folders don't count, nor do links to files that don't
     /// `matter`.
-    pub(crate) fn of(root: &Path, matters: &dyn Fn(&Path) -> bool) -> Self {
+    pub(crate) fn trace_root(root: &Path, matters: &dyn Fn(&Path) -> bool) -> Self {
         let mut trace = Self::default();
-        if let Some(root) = trace.resolve(root).filter(|root| root.is_dir()) {
+        if let Some(root) = trace.resolve_path(root).filter(|root| root.is_dir()) {
             trace.walk_below(root, matters);
         }
         trace.missing = trace.on_the_way.iter().filter(|path| is_missing(path)).cloned().collect();
@@ -50,7 +50,7 @@ impl PathTrace {
 
     /// The folders to watch: those of which every file counts, and those of single files. The others on the way aren't
     /// watched, since everything that is written there would be heard: `/tmp`, or the folder of the database.
-    pub(crate) fn folders(&self) -> BTreeSet<&Path> {
+    pub(crate) fn watched_folders(&self) -> BTreeSet<&Path> {
         let files = self.on_the_way.iter().filter(|path| !self.links.contains_key(*path) && path.is_file());
         files.filter_map(|file| file.parent()).chain(self.within.iter().map(PathBuf::as_path)).collect()
     }
@@ -69,12 +69,12 @@ impl PathTrace {
     }
 
     /// Whether the path is directly in a folder of which every file counts.
-    pub(crate) fn holds(&self, path: &Path) -> bool {
+    pub(crate) fn holds_directly(&self, path: &Path) -> bool {
         path.parent().is_some_and(|folder| self.within.contains(folder))
     }
 
     /// Follows a path part by part, and notes each; none where it leads nowhere.
-    fn resolve(&mut self, path: &Path) -> Option<PathBuf> {
+    fn resolve_path(&mut self, path: &Path) -> Option<PathBuf> {
         let mut at = PathBuf::new();
         let mut rest: VecDeque<OsString> = path_parts(path).collect();
         let mut links = 0;
@@ -134,7 +134,7 @@ impl PathTrace {
     fn follow_link(&mut self, link: &Path, matters: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
         let leads_to_folder = std::fs::metadata(link).map(|found| found.is_dir());
         if !leads_to_folder.as_ref().is_ok_and(|is_folder| !is_folder) || matters(link) {
-            return self.resolve(link).filter(|_| leads_to_folder.unwrap_or(false));
+            return self.resolve_path(link).filter(|_| leads_to_folder.unwrap_or(false));
         }
         None
     }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 
-use crate::entry::{FolderLevel, Object, find_path_problem, shown_name};
+use crate::entry::{FolderLevel, StoredObject, find_path_problem, shown_name};
 use crate::error::{Error, Result, StorageKind};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub(crate) fn walk_folder(
         match read_entries(&folder.path) {
             // It left since its folder was read.
             Err(err) if err.kind() == ErrorKind::NotFound => {}
-            Err(err) => walk.found.skipped.add(folder.name, unreadable_text(&err)),
+            Err(err) => walk.found.skipped.add_entry(folder.name, unreadable_text(&err)),
             Ok(entries) => walk.walk_entries(folder, entries)?,
         }
     }
@@ -151,7 +151,7 @@ impl FolderWalk<'_> {
             },
         };
         if let Err(why) = skipped {
-            self.found.skipped.add(folder.name_of(&shown_name(&file_name)), why);
+            self.found.skipped.add_entry(folder.name_of(&shown_name(&file_name)), why);
         }
     }
 
@@ -208,10 +208,10 @@ fn is_being_written(name: &str) -> bool {
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn local_object(path: String, found: &Metadata) -> Object {
+fn local_object(path: String, found: &Metadata) -> StoredObject {
     let modified = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
     let modified: DateTime<Utc> = modified.into();
-    Object { path, bytes: found.len(), modified, etag: local_etag(found) }
+    StoredObject { path, bytes: found.len(), modified, etag: local_etag(found) }
 }
 
 /// As object_store makes it of a file: what was stored of earlier scans is compared with it.

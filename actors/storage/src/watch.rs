@@ -43,7 +43,7 @@ impl FolderWatch {
     ) -> Result<Self> {
         // Links stay in it: where they lead may change, and is watched.
         let root = std::path::absolute(root).map_err(|err| watch_error(root, &err))?;
-        let trace = PathTrace::of(&root, &matters);
+        let trace = PathTrace::trace_root(&root, &matters);
         let (matters, changed) = (Box::new(matters), Box::new(changed));
         let state = Arc::new(WatchState { root, matters, changed, trace, is_stale: AtomicBool::new(false) });
         let (root, heard) = (&state.root, Arc::clone(&state));
@@ -51,7 +51,7 @@ impl FolderWatch {
             .map_err(|err| watch_error(root, &err))?;
         // A root that isn't there yet can't be watched, and its user must know that only scans will find it.
         std::fs::metadata(root).map_err(|err| watch_error(root, &err))?;
-        for folder in state.trace.folders() {
+        for folder in state.trace.watched_folders() {
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
                 // What can't be read, or left meanwhile, hides no change elsewhere.
                 Err(err) if matches!(err.kind, notify::ErrorKind::MaxFilesWatch) => {
@@ -72,7 +72,7 @@ impl FolderWatch {
     /// Whether all that is to be watched is.
     pub fn is_current(&self) -> bool {
         let WatchState { root, matters, trace, is_stale, .. } = &*self.state;
-        !is_stale.load(Ordering::Relaxed) && *trace == PathTrace::of(root, matters)
+        !is_stale.load(Ordering::Relaxed) && *trace == PathTrace::trace_root(root, matters)
     }
 }
 
@@ -133,9 +133,13 @@ fn is_counted(event: &Event, trace: &PathTrace, matters: &dyn Fn(&Path) -> bool)
     match event.kind {
         EventKind::Access(_) => false,
         _ if is_structural(event) => {
-            event.need_rescan() || event.paths.iter().any(|path| trace.holds(path) || trace.leads_by(path))
+            event.need_rescan()
+                || event.paths.iter().any(|path| trace.holds_directly(path) || trace.leads_by(path))
         }
-        _ => event.paths.iter().any(|path| trace.leads_by(path) || (trace.holds(path) && matters(path))),
+        _ => event
+            .paths
+            .iter()
+            .any(|path| trace.leads_by(path) || (trace.holds_directly(path) && matters(path))),
     }
 }
 
@@ -337,8 +341,8 @@ mod tests {
         std::fs::create_dir_all(at.join("workflows")).unwrap();
         std::fs::write(at.join("one.toml"), "a").unwrap();
         let watched = |root: &str| {
-            let trace = PathTrace::of(&at.join(root), &is_toml);
-            trace.folders().into_iter().map(Path::to_owned).collect::<Vec<_>>()
+            let trace = PathTrace::trace_root(&at.join(root), &is_toml);
+            trace.watched_folders().into_iter().map(Path::to_owned).collect::<Vec<_>>()
         };
         // A database beside it is written to a thousand times a second.
         assert_eq!(watched("workflows"), [at.join("workflows")]);
@@ -350,7 +354,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().canonicalize().unwrap();
         std::fs::create_dir_all(at.join("workflows/data")).unwrap();
-        let trace = PathTrace::of(&at.join("workflows"), &is_toml);
+        let trace = PathTrace::trace_root(&at.join("workflows"), &is_toml);
         let event = |kind: EventKind, path: &str| Event::new(kind).add_path(at.join(path));
         let write = EventKind::Modify(ModifyKind::Any);
         let create = EventKind::Create(notify::event::CreateKind::Any);
