@@ -69,15 +69,16 @@ impl KnownFiles {
         changes
     }
 
-    /// An empty place is rather a disk that isn't mounted than one whose files all left: what is forgotten would start
-    /// again when it is back. What is behind an entry that can't be read may still be there, too.
     fn list_removed(&self, objects: &[StoredObject], skipped: &SkippedEntries) -> Vec<String> {
+        // More likely a disk that isn't mounted than files that all left: what is forgotten would start again when it
+        // is back.
         if objects.is_empty() {
             return Vec::new();
         }
         let mut there: HashSet<&str> = objects.iter().map(|object| object.path.as_str()).collect();
         let odd: Vec<_> = skipped.entries.iter().map(|entry| skipped_key(&entry.path)).collect();
         there.extend(odd.iter().map(String::as_str));
+        // What is behind an entry that can't be read may still be there.
         let left = self.seen.keys().filter(|path| !there.contains(path.as_str()) && !skipped.covers(path));
         left.cloned().collect()
     }

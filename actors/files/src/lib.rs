@@ -38,12 +38,9 @@ pub struct Config {
 #[derive(Debug, Clone)]
 pub struct Deps {
     pub kit: ActorKit,
-    /// Records files, and remembers what was seen in watched places.
     pub writer: DatabaseWriter,
-    /// Knows which files wait, and what was seen.
     pub reader: DatabaseReader,
     pub library: LibraryClient,
-    /// Keeps alerts about watched places until they are stored.
     pub alert_sender: AlertSender,
 }
 

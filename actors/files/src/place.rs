@@ -6,7 +6,8 @@ use flowlord_messages::files::WatchedPlace;
 use flowlord_storage::Location;
 
 use crate::known::KnownFiles;
-use crate::scan::{PlaceContents, PlaceScan, place_alert};
+use crate::record::file_alert;
+use crate::scan::{PlaceContents, PlaceScan};
 
 /// How soon a place is scanned again whose files may still be written to.
 const SETTLE_DELAY: TimeDelta = TimeDelta::seconds(1);
@@ -15,7 +16,6 @@ const SETTLE_DELAY: TimeDelta = TimeDelta::seconds(1);
 pub(crate) struct PlaceWatch {
     location: Location,
     pub(crate) status: WatchedPlace,
-    /// The last scan of it failed.
     is_away: bool,
     /// None while a scan is under way.
     known: Option<KnownFiles>,
@@ -83,7 +83,7 @@ impl PlaceWatch {
                 log::warn!("event=place_not_looked_at place={place:?} error={problem:?}");
                 self.status.problem.clone_from(&problem);
                 // Files that nobody sees start nothing: people should know.
-                Some(place_alert(format!("a watched place can't be read: {problem}"), now))
+                Some(file_alert(format!("a watched place can't be read: {problem}"), now))
             }
         }
     }

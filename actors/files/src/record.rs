@@ -19,14 +19,12 @@ use crate::Deps;
 /// How often to decide again when other files came to wait meanwhile.
 const MAX_DECISIONS: usize = 5;
 
-/// A file that arrived, and who reported it.
 #[derive(Debug, Clone)]
 pub(crate) struct ArrivedFile {
     pub(crate) file: FileEvent,
     pub(crate) source: FileSource,
     /// Why it starts nothing; empty when it may.
     pub(crate) ignored: String,
-    /// Where it was seen.
     pub(crate) seen: Option<SeenFile>,
 }
 
@@ -101,16 +99,11 @@ impl FileRecorder {
             Err(err) => {
                 let why = err.to_string();
                 let alert = Box::new(NewAlert {
-                    kind: AlertKind::CreateFailed,
-                    at: now,
-                    uid: None,
-                    id: String::new(),
                     topic: found.phase.task.topic.clone(),
                     job: found.phase.task.job.clone(),
                     workflow: found.phase.workflow.clone(),
-                    msg: format!("the file {} starts nothing: {why}", file.path),
                     task_time: file.time(),
-                    at_once: None,
+                    ..file_alert(format!("the file {} starts nothing: {why}", file.path), now)
                 });
                 MatchEffect::Fail { why, alert }
             }
@@ -138,4 +131,19 @@ fn make_recorded(event: i64, matches: Vec<NewMatch>, outcomes: Vec<StoredMatch>)
         recorded.phases.push(PhaseOutcome { phase: found.phase, state, uid, why });
     }
     recorded
+}
+
+pub(crate) fn file_alert(msg: String, now: DateTime<Utc>) -> NewAlert {
+    NewAlert {
+        kind: AlertKind::CreateFailed,
+        at: now,
+        uid: None,
+        id: String::new(),
+        topic: "files".to_owned(),
+        job: String::new(),
+        workflow: String::new(),
+        msg,
+        task_time: None,
+        at_once: None,
+    }
 }

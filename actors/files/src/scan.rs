@@ -4,18 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
-use flowlord_domain::{AlertKind, NewAlert};
 use flowlord_messages::files::{FileSource, ReadSeen, SaveSeen, SeenFile};
 use flowlord_storage::{FolderListing, Location, MOST_OBJECTS, StoredObject, Stores, is_hidden};
 use futures_util::StreamExt as _;
 
 use crate::known::{KnownFiles, file_event};
-use crate::record::{ArrivedFile, FileRecorder};
+use crate::record::{ArrivedFile, FileRecorder, file_alert};
 
-/// How many files are remembered by one command.
 const FILES_PER_SAVE: usize = 1_000;
 
-/// How many files are recorded at the same time.
 const MAX_RECORDING: usize = 16;
 
 #[derive(Debug, Clone)]
@@ -28,7 +25,6 @@ pub(crate) struct PlaceScanner {
 
 #[derive(Debug)]
 pub(crate) struct PlaceScan {
-    /// What is known from then on.
     pub(crate) known: KnownFiles,
     /// What is there, or why nobody knows.
     pub(crate) found: Result<PlaceContents, String>,
@@ -68,7 +64,7 @@ impl PlaceScanner {
         if !changes.odd.is_empty() {
             log::warn!("event=entries_skipped place={name:?} problem={:?}", contents.skipped);
             let problem = format!("{name}: all other files are watched: {}", contents.skipped);
-            self.recorder.deps.alert_sender.raise(place_alert(problem, self.recorder.deps.kit.now()));
+            self.recorder.deps.alert_sender.raise(file_alert(problem, self.recorder.deps.kit.now()));
             self.save_seen(&name, &changes.odd, &[], None).await?;
             known.seen.extend(changes.odd);
         }
@@ -161,20 +157,5 @@ impl PlaceScanner {
             log::warn!("event=file_not_recorded place={name:?} path={path:?} error={err:?}");
         });
         recorded.ok().map(|_| object)
-    }
-}
-
-pub(crate) fn place_alert(msg: String, now: DateTime<Utc>) -> NewAlert {
-    NewAlert {
-        kind: AlertKind::CreateFailed,
-        at: now,
-        uid: None,
-        id: String::new(),
-        topic: "files".to_owned(),
-        job: String::new(),
-        workflow: String::new(),
-        msg,
-        task_time: None,
-        at_once: None,
     }
 }
