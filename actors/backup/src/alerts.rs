@@ -3,7 +3,6 @@
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use flowlord_domain::{AlertKind, NewAlert, duration};
 
-/// Which alerts were raised already.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RaisedAlerts {
     is_failure_raised: bool,

@@ -39,7 +39,6 @@ pub use crate::ship::{ShipConfig, ShipDeps, Shipper};
 /// After a snapshot that failed, when to try again, unless the next one is due sooner.
 const RETRY_DELAY: TimeDelta = TimeDelta::minutes(10);
 
-/// How many snapshots may wait to be taken.
 const MAX_WAITING: usize = 16;
 
 #[derive(Debug, Clone)]
@@ -56,7 +55,6 @@ pub struct Config {
 pub struct Deps {
     pub kit: ActorKit,
     pub copier: DatabaseCopier,
-    /// Keeps alerts until they are stored.
     pub alert_sender: AlertSender,
     pub changed: LatePort<SnapshotsChanged>,
 }

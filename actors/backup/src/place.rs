@@ -24,7 +24,6 @@ const READ_BYTES: usize = 64 * 1024;
 /// A receipt is a few lines.
 const MAX_RECEIPT_BYTES: u64 = 64 * 1024;
 
-/// Why a snapshot can't be kept or had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlaceError {
     #[error(transparent)]
@@ -38,7 +37,6 @@ pub(crate) type Result<T> = std::result::Result<T, PlaceError>;
 /// What was checked of a snapshot; in JSON beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotReceipt {
-    /// When the snapshot was begun.
     pub at: DateTime<Utc>,
     pub bytes: u64,
     /// Of all its bytes, in hex.
@@ -117,7 +115,7 @@ impl Place {
         Snapshot { location, at: found.at, bytes: found.bytes, verified: found.verified }
     }
 
-    /// [Place::send_file`] and [`Place::confirm_sent`].
+    /// [`Place::send_file`] and [`Place::confirm_sent`].
     pub async fn keep_file(
         &self,
         name: &str,
@@ -252,8 +250,8 @@ pub fn taken_at(name: &str) -> Option<DateTime<Utc>> {
 struct RunningDigest(u64, Sha256);
 
 impl RunningDigest {
-    /// Beside the actors' thread: a large piece takes a while.
     async fn add_piece(mut self, piece: bytes::Bytes) -> Self {
+        // Beside the actors' thread: a large piece takes a while.
         let hashed = actix_rt::task::spawn_blocking(move || {
             self.0 += u64::try_from(piece.len()).unwrap_or_default();
             self.1.update(&piece);

@@ -18,13 +18,11 @@ const CLOCK_SLACK: TimeDelta = TimeDelta::hours(1);
 
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 
-/// How many are removed at the same time.
 const MAX_REMOVALS: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentName {
     pub at: DateTime<Utc>,
-    /// The number of its last change.
     pub upto: i64,
     pub chain: u64,
     /// The SHA-256 of its bytes, in hex.

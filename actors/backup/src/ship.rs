@@ -20,7 +20,6 @@ use crate::alerts::snapshot_alert;
 use crate::place::Place;
 use crate::{given_up, storage_error};
 
-/// How long shipping fails before an alert is raised.
 const ALERT_AFTER: TimeDelta = TimeDelta::minutes(1);
 
 /// A place that can't be reached is tried no more often than this.
@@ -45,7 +44,6 @@ pub struct ShipDeps {
     pub kit: ActorKit,
     pub copier: DatabaseCopier,
     pub writer: DatabaseWriter,
-    /// Keeps alerts until they are stored.
     pub alert_sender: AlertSender,
     /// Takes the snapshots that the log goes on from.
     pub backup: BackupClient,
@@ -70,7 +68,6 @@ pub struct Shipper {
     failing: Option<(DateTime<Utc>, bool)>,
     last_request: DateTime<Utc>,
     is_shipping: bool,
-    /// The stop waits for it.
     final_reply: Option<oneshot::Sender<Result<()>>>,
 }
 

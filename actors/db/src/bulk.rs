@@ -20,10 +20,8 @@ use crate::writer::totals::HourlyTotals;
 
 const BATCH: u64 = 200_000;
 
-/// The name of the file until it is finished.
 const UNFINISHED: &str = "flowlord.db.unfinished";
 
-/// Why a history could not be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum BulkError {
     #[error("{0} already exists: name a folder without a database")]
@@ -60,7 +58,6 @@ pub struct Bulk {
 }
 
 impl Bulk {
-    /// Begins a database in a folder that has none.
     pub fn begin(folder: &Path) -> Result<Self, BulkError> {
         let lock = FolderLock::take(folder)?;
         let path = folder.join(DATABASE);

@@ -86,7 +86,6 @@ impl EnumColumn for MatchState {
     const UNKNOWN: Self = Self::Failed;
 }
 
-/// Reads columns as what they mean.
 pub(crate) trait ReadColumn {
     fn time(&self, column: usize) -> rusqlite::Result<DateTime<Utc>>;
     fn optional_time(&self, column: usize) -> rusqlite::Result<Option<DateTime<Utc>>>;

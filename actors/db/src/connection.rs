@@ -20,7 +20,6 @@ const READ_ONLY: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::S
 /// Prepared statements kept per connection: more than there are.
 const STATEMENTS: usize = 128;
 
-/// A database that can't be used as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("the data folder {path} can't be used: {source}; make it writable or name another with --data")]
@@ -83,7 +82,6 @@ fn start_recording(
     Ok(connection)
 }
 
-/// Opens the database for writing and migrates it.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     open_migrated(path, OpenFlags::default())
 }
@@ -140,7 +138,6 @@ pub(crate) fn reader_manager(path: &Path) -> r2d2_sqlite::SqliteConnectionManage
     })
 }
 
-/// Whether the file isn't a sound database.
 pub(crate) fn is_damage(err: &rusqlite::Error) -> bool {
     matches!(err.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }

@@ -30,14 +30,12 @@ pub struct Seen {
     pub what: String,
 }
 
-/// What a start did about damage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handled {
     pub at: DateTime<Utc>,
     /// Whether a snapshot took the place of the database; else all of it was found sound.
     pub is_restored: bool,
     pub text: String,
-    /// Whether the alert is stored.
     pub is_alert_stored: bool,
 }
 
@@ -176,7 +174,6 @@ impl Damage {
         Some(Error::new(Code::Storage, format!("{what}: {then}")))
     }
 
-    /// Waits until the service should restart for damage that was seen.
     pub async fn until_restart(&self) -> Seen {
         let mut changes = self.0.seen.subscribe();
         let seen = changes.wait_for(Option::is_some).await.ok().and_then(|seen| seen.clone());

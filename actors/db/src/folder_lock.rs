@@ -13,7 +13,6 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
-    /// Makes the folder and takes its lock.
     pub fn take(folder: &Path) -> Result<Self, OpenError> {
         let failed = OpenError::for_folder(folder);
         std::fs::create_dir_all(folder).map_err(&failed)?;

@@ -47,7 +47,6 @@ pub use snapshot::restore::{Found, RestoreError, Restored, Restoring, look, look
 pub use snapshot::verify::check;
 pub use writer::{Hints, Owner};
 
-/// The name of the database in the data folder.
 pub const DATABASE: &str = "flowlord.db";
 
 /// How many queries are read at the same time, by each kind of readers.
@@ -101,7 +100,6 @@ impl Database {
     }
 }
 
-/// Starts threads that read, each of which does `prepare` first.
 fn start_readers(path: &Path, damage: &Damage, prepare: fn()) -> Result<Addr<QueryReader>, OpenError> {
     let most = u32::try_from(READERS).unwrap_or(2);
     let pool = Pool::builder().max_size(most).build(connection::reader_manager(path))?;

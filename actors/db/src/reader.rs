@@ -12,7 +12,6 @@ use crate::answered::AnsweredMessage;
 use crate::damage::Damage;
 use crate::sql::CachedSql as _;
 
-/// A message that a reader answers.
 pub(crate) trait ReadQuery: AnsweredMessage + 'static {
     /// Reads the answer from one consistent state of the database.
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer>;

@@ -11,12 +11,10 @@ pub(crate) trait CachedSql {
         self.change_rows(sql, values).map(drop)
     }
 
-    /// Answers how many rows changed.
     fn change_rows(&self, sql: &str, values: impl Params) -> rusqlite::Result<usize> {
         self.cached_statement(sql)?.execute(values)
     }
 
-    /// Answers the id of the new row.
     fn insert_row(&self, sql: &str, values: impl Params) -> rusqlite::Result<i64> {
         self.cached_statement(sql)?.insert(values)
     }

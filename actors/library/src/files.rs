@@ -8,7 +8,6 @@ use flowlord_domain::bom;
 use flowlord_storage::{FolderListing, MOST_OBJECTS, SkippedEntries, list_folder};
 use sha2::{Digest as _, Sha256};
 
-/// How large a workflow file may be.
 pub(crate) const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +29,6 @@ pub struct FoundFiles<T> {
 }
 
 impl<T> FoundFiles<T> {
-    /// One file that the root names.
     pub(crate) fn single_file(file: Option<T>) -> Self {
         Self { files: file.into_iter().collect(), skipped: SkippedEntries::default(), is_bare: false }
     }

@@ -14,7 +14,6 @@ pub(crate) const ROOT: &str = ".";
 /// Stands for what is skipped at the root. No file is called so.
 pub(crate) const SKIPPED: &str = "./";
 
-/// Whether a path stands for something else than a file.
 pub(crate) fn is_special(path: &str) -> bool {
     path == ROOT || path == SKIPPED
 }

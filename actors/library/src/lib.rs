@@ -44,7 +44,6 @@ const QUIET: TimeDelta = TimeDelta::milliseconds(200);
 /// How long changes may go on before the files are read anyway.
 const MAX_DELAY: TimeDelta = TimeDelta::seconds(2);
 
-/// How many meta files are read at the same time.
 const MAX_META_FILES: usize = 2;
 
 #[derive(Debug, Clone)]
@@ -52,7 +51,6 @@ pub struct Config {
     /// The workflow files, a file or a folder, and where meta files may be.
     pub files: MetaFiles,
     pub refresh: TimeDelta,
-    /// Scan as well when a local file changes.
     pub watch: bool,
     /// The zone of cron expressions that name none.
     pub zone: Tz,
@@ -61,9 +59,7 @@ pub struct Config {
 #[derive(Debug, Clone)]
 pub struct Deps {
     pub kit: ActorKit,
-    /// Stores what a scan found.
     pub writer: DatabaseWriter,
-    /// Knows at the start what was found before.
     pub reader: DatabaseReader,
     /// The actors that are sent the workflows after each scan.
     pub changed: Vec<LatePort<WorkflowsChanged>>,

@@ -18,7 +18,6 @@ use unpack::{MAX_UNPACKED_BYTES, RowReader};
 /// At most this many files may match one path.
 const MAX_MATCHED_FILES: usize = 1_000;
 
-/// Where meta files may be.
 #[derive(Debug, Clone)]
 pub struct MetaFiles {
     /// The workflow files; paths begin here, or beside it where it is one file.

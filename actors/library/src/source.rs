@@ -7,7 +7,6 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::files::{self, FileContent, FoundFiles, MAX_FILE_BYTES};
 
-/// How many files of a storage are read at the same time.
 const MAX_READS: usize = 16;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

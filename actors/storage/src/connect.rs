@@ -57,7 +57,6 @@ pub struct S3 {
 pub struct Gcs {
     /// The address of a store other than Google's; `http://` is taken as it is written.
     pub endpoint: Option<String>,
-    /// A file with the service account's key.
     pub credentials_file: Option<PathBuf>,
 }
 
@@ -97,7 +96,6 @@ pub struct Stores {
     opened: Arc<Mutex<BTreeMap<String, Arc<dyn RemoteStorage>>>>,
 }
 
-/// How many buckets stay open.
 const MAX_OPEN_BUCKETS: usize = 64;
 
 impl Stores {
@@ -244,7 +242,6 @@ fn client_options(endpoint: Option<&str>) -> ClientOptions {
         .with_timeout(Duration::from_secs(60))
 }
 
-/// Few retries: callers try again later by themselves.
 fn retry_config() -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
@@ -252,13 +249,14 @@ fn retry_config() -> RetryConfig {
             max_backoff: Duration::from_secs(2),
             base: 2.,
         },
+        // Few: callers try again later by themselves.
         max_retries: 2,
         retry_timeout: Duration::from_secs(20),
     }
 }
 
-/// Written to disk before it is said to be there.
 fn local_storage() -> Arc<dyn ObjectStore> {
+    // Written to disk before it is said to be there.
     Arc::new(LocalFileSystem::new().with_fsync(true))
 }
 

@@ -32,7 +32,6 @@ pub struct FolderLevel {
 /// How many skipped entries are named; the others are only counted.
 const MAX_NAMED_ENTRIES: usize = 100;
 
-/// How many of them one text names.
 const MAX_SHOWN_ENTRIES: usize = 5;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,7 +40,6 @@ pub struct FolderListing {
     pub skipped: SkippedEntries,
 }
 
-/// An entry that can't be taken.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SkippedEntry {
     /// Its path, relative to the store's place; what can't be shown is escaped.
@@ -54,7 +52,6 @@ pub struct SkippedEntry {
 pub struct SkippedEntries {
     /// The first of them.
     pub entries: Vec<SkippedEntry>,
-    /// How many more there are.
     pub unnamed: usize,
 }
 
@@ -77,7 +74,6 @@ impl SkippedEntries {
         self.unnamed > 0 || rests.any(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// Keeps those that `matters` says yes to.
     pub fn retain(&mut self, matters: impl Fn(&SkippedEntry) -> bool) {
         self.entries.retain(matters);
     }
@@ -130,8 +126,8 @@ pub(crate) fn object_of(path: String, found: &ObjectMeta) -> StoredObject {
     StoredObject { path, bytes: found.size, modified: found.last_modified, etag: etag_of(found) }
 }
 
-/// A store without ETags changes at least the time or the size.
 pub(crate) fn etag_of(found: &ObjectMeta) -> String {
+    // A store without tags changes at least the time or the size.
     let (time, size) = (found.last_modified.timestamp_micros(), found.size);
     found.e_tag.clone().unwrap_or_else(|| format!("{time}-{size}"))
 }

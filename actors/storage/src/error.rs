@@ -59,7 +59,6 @@ impl StorageKind {
 }
 
 impl Error {
-    /// A file of this machine that can't be read or written.
     pub fn of_io(path: &std::path::Path, err: &std::io::Error) -> Self {
         let (at, hint) = (path.display().to_string(), StorageKind::Local.reach_hint());
         Self::Unreachable { at, problem: err.to_string(), hint }

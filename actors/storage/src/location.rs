@@ -56,7 +56,6 @@ impl Location {
         }
     }
 
-    /// What is in it under `path`.
     pub fn join(&self, path: &str) -> Result<Self> {
         let path = key_of(path, path)?;
         Ok(match self {
@@ -96,7 +95,6 @@ impl Location {
         }
     }
 
-    /// Another place in the same bucket; on this machine itself.
     fn with_key(&self, key: impl Into<String>) -> Self {
         match self {
             Self::Local(path) => Self::Local(path.clone()),

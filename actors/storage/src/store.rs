@@ -13,7 +13,6 @@ use crate::entry::{StoredObject, etag_of, object_of};
 use crate::error::{Error, Result};
 use crate::location::{Location, key_of};
 
-/// How many files a folder may hold.
 pub const MOST_OBJECTS: usize = 100_000;
 
 /// How much is held of a file that is copied.
@@ -22,7 +21,6 @@ const CHUNK_BYTES: usize = 8 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredContent {
     pub bytes: Bytes,
-    /// Which version of it that is.
     pub etag: String,
 }
 

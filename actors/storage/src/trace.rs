@@ -68,7 +68,6 @@ impl PathTrace {
         self.within.contains(path) || self.on_the_way.contains(path)
     }
 
-    /// Whether the path is directly in a folder of which every file counts.
     pub(crate) fn holds_directly(&self, path: &Path) -> bool {
         path.parent().is_some_and(|folder| self.within.contains(folder))
     }

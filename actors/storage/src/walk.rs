@@ -32,7 +32,6 @@ struct WalkedFolder {
     path: PathBuf,
     /// What the paths in it begin with.
     name: String,
-    /// Where it really is.
     real: PathBuf,
     above: Option<Rc<WalkedFolder>>,
 }

@@ -167,13 +167,11 @@ impl LogReplay {
     }
 }
 
-/// A line of rows, to the hash of all.
 fn hash_line(hash: &mut Sha256, line: &str) {
     hash.update(line);
     hash.update("\n");
 }
 
-/// Statements for the rows of each table.
 struct RowStatements<'a> {
     transaction: &'a Transaction<'a>,
     /// Putting a row, and removing one.

@@ -15,7 +15,6 @@ pub(crate) fn read_log_point(connection: &Connection) -> rusqlite::Result<Option
     )
 }
 
-/// Begins a log where there is none.
 pub(super) fn begin_log(connection: &Connection, fresh_chain: u64) -> rusqlite::Result<()> {
     let begin = "INSERT OR IGNORE INTO row_log (id, chain, taken, digest) VALUES (1, ?1, 0, '')";
     connection.execute(begin, [to_signed(fresh_chain)]).map(drop)

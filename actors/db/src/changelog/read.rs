@@ -109,7 +109,7 @@ fn write_rows(
     Ok(())
 }
 
-/// Into memory: only what can't be JSON goes wrong.
 fn pack_error(err: io::Error) -> rusqlite::Error {
+    // It writes into memory: only what can't be JSON goes wrong.
     rusqlite::Error::ToSqlConversionFailure(err.into())
 }

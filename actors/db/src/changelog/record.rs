@@ -14,7 +14,6 @@ pub(super) struct NotedTable {
     pub(super) name: String,
     pub(super) columns: Vec<String>,
     pub(super) key: Vec<String>,
-    /// Whether that is one integer.
     pub(super) has_integer_key: bool,
 }
 

@@ -8,13 +8,11 @@ use rusqlite::types::{Value, ValueRef};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-/// The form of the lines that this program writes and reads.
 pub(super) const FORMAT: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SegmentHeader {
     pub(super) format: u32,
-    /// The version of the database.
     pub(super) schema: usize,
     pub(super) chain: String,
     pub(super) after: i64,

@@ -24,7 +24,6 @@ use crate::folder_lock::FolderLock;
 use crate::writer::context::{AfterCommit, NameCache, WriteContext};
 use crate::writer::totals::HourlyTotals;
 
-/// So many rows become one commit.
 const BATCH_ROWS: usize = 50_000;
 
 /// For the indexes of a large history, kilobytes.
@@ -58,11 +57,9 @@ impl Kind {
     }
 }
 
-/// What became of the rows of one kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     pub taken: u64,
-    /// How many were there already.
     pub known: u64,
     /// How many could not be taken, by why; with the first of each.
     pub left: BTreeMap<&'static str, (u64, String)>,

@@ -12,7 +12,6 @@ use crate::connection::open_read_only;
 use crate::schema::is_ours;
 use crate::sql::CachedSql as _;
 
-/// The schema versions of the old system that are understood.
 const KNOWN_VERSIONS: [&str; 2] = ["1", "2"];
 
 pub(super) struct OldDatabase {
@@ -113,7 +112,6 @@ fn to_owned_value(value: ValueRef<'_>) -> Value {
     }
 }
 
-/// A row, whatever is in it.
 pub(super) struct OldRow {
     pub(super) number: i64,
     columns: Arc<[String]>,

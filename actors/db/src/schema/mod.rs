@@ -30,7 +30,6 @@ pub(crate) fn read_version(connection: &Connection) -> rusqlite::Result<usize> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Brings a database from the version `found` to this program's.
 pub(crate) fn migrate(connection: &mut Connection, found: usize) -> rusqlite::Result<()> {
     for (from, step) in MIGRATIONS.iter().enumerate().skip(found) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

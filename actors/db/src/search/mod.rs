@@ -61,7 +61,6 @@ impl TaskFinder<'_> {
         Ok(TaskPage { tasks, next, looked_until })
     }
 
-    /// All that the filter's times allow.
     fn full_range(&self) -> UidRange {
         let filter = &self.query.filter;
         UidRange {
@@ -81,7 +80,6 @@ impl TaskFinder<'_> {
         TaskScan::new(self.connection, self.query, range, order)?.scan_all(&sources, limit, bound)
     }
 
-    /// By creation: the first that fit.
     fn page_in_order(&self) -> rusqlite::Result<UidPage> {
         let order = if self.query.ascending { ScanOrder::OldestFirst } else { ScanOrder::NewestFirst };
         let range = match &self.query.after {

@@ -17,19 +17,16 @@ const KEY_BYTES: usize = 200;
 
 pub(crate) const MAX_ROWS_READ: usize = 1_500;
 
-/// Whether a list of a filter takes a name.
 pub(super) fn is_listed(list: &[String], name: &str) -> bool {
     list.is_empty() || list.iter().any(|listed| listed == name)
 }
 
-/// A range of uids with its ends.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct UidRange {
     pub(super) first: i64,
     pub(super) last: i64,
 }
 
-/// Which end of a range comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ScanOrder {
     NewestFirst,

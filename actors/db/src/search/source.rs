@@ -19,11 +19,9 @@ const MAX_SIDE_BY_SIDE: usize = 64;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum TaskSource {
     All,
-    /// Of one topic and job.
     Queue(i64),
     /// That ended so; not for complete.
     Failed(i64),
-    /// Of one topic and job that ended so.
     QueueFailed(i64, i64),
     GivenUp,
     Chain(String),

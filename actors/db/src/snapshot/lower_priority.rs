@@ -16,7 +16,6 @@ const PIECE: u64 = 256 * 1024;
 /// How often SQLite asks, in its steps: it takes a few thousand for a piece.
 const STEPS: i32 = 500;
 
-/// Does `work` on a thread of its own with lower priority.
 pub(crate) fn run_at_lower_priority<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         // A thread of its own, since a priority that was lowered can't be raised again.

@@ -36,7 +36,6 @@ impl RestoreError {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
-    /// The snapshot that is the database now.
     pub from: String,
     pub newest: Option<DateTime<Utc>>,
     /// How many segments of the log were applied, and up to when; none when none was.

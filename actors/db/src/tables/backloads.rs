@@ -11,7 +11,6 @@ use flowlord_messages::backloads::{
 
 use crate::tables::prelude::*;
 
-/// How many finished ones are remembered.
 const KEPT_BACKLOADS: usize = 1_000;
 
 impl WriteCommand for SaveBackload {

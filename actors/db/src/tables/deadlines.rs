@@ -10,7 +10,6 @@ use crate::column::HELD;
 use crate::tables::prelude::*;
 use crate::tables::tasks::row::{ATTEMPT_COLUMNS, read_attempt};
 
-/// How many unfinished tasks one look takes.
 const UNFINISHED_AT_ONCE: usize = 1_000;
 
 /// A look that goes further back than this, in microseconds, finds them by their states: one day's tasks may be many
@@ -180,8 +179,8 @@ fn read_chains(
 }
 
 impl WriteCommand for RaiseBreaches {
-    /// After a clock was set back, looking goes on from there: what was found before is known by its key.
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<()> {
+        // After a clock was set back, looking goes on from there: what was found before is known by its key.
         context.run_sql(
             "INSERT OR REPLACE INTO watch (id, looked_until, unfinished_until) VALUES (1, ?1, ?2)",
             params![micros(self.looked_until), micros(self.unfinished_until)],

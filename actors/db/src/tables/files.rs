@@ -158,7 +158,6 @@ impl WriteContext<'_> {
     }
 }
 
-/// The files that wait for a phase, oldest first.
 fn waiting_files(connection: &Connection, phase: i64) -> rusqlite::Result<Vec<WaitingFile>> {
     connection.read_rows(
         "SELECT event, path FROM file_match JOIN file_event ON file_event.id = event

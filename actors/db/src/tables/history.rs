@@ -88,7 +88,6 @@ fn remove_tasks(
     Ok((removed, seen.last().filter(|_| full).map(|(uid, _)| Uid(*uid))))
 }
 
-/// Messages stand in the order of their time: the first that is too young ends the search.
 fn remove_messages(connection: &Connection, before: i64, limit: i64) -> rusqlite::Result<usize> {
     let mut read = connection.prepare_cached("SELECT id, at, sent FROM outbox ORDER BY id LIMIT ?1")?;
     let mut remove = connection.prepare_cached("DELETE FROM outbox WHERE id = ?1")?;
@@ -96,6 +95,7 @@ fn remove_messages(connection: &Connection, before: i64, limit: i64) -> rusqlite
     let mut rows = read.query([limit])?;
     while let Some(row) = rows.next()? {
         let (id, at, sent): (i64, i64, Option<i64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        // Messages stand in the order of their time.
         if at >= before {
             break;
         }

@@ -12,7 +12,6 @@ use crate::column::{DELAYED, DONE, READY};
 use crate::tables::prelude::*;
 use crate::tables::tasks::row::{ATTEMPT_COLUMNS, read_attempt};
 
-/// How many leases one command takes back.
 const REAPED_AT_ONCE: usize = 500;
 
 impl WriteCommand for GrantLeases {
@@ -156,8 +155,8 @@ impl HeldTask {
 }
 
 impl WriteCommand for ExtendLease {
-    /// Also a lease that ran out but whose task wasn't handed out again: its worker is still at work.
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Extended> {
+        // Also a lease that ran out, while its task wasn't handed out again: its worker is still at work.
         let held = context.require_lease(self.lease)?.require_unfinished()?;
         let length = self.by.or(held.length).unwrap_or(self.default);
         let expires = self.now + length;

@@ -79,8 +79,8 @@ impl WriteContext<'_> {
 }
 
 impl ReadQuery for PendingMessages {
-    /// Steps from route to route along the index, however many messages wait behind the first.
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        // Steps from route to route along the index, however many messages wait behind the first.
         connection.read_rows(
             "WITH RECURSIVE waiting (name) AS (
                  SELECT min(route) FROM outbox WHERE sent IS NULL

@@ -57,8 +57,8 @@ impl WriteContext<'_> {
         find_match(self.connection, holding, [micros(alert.at)], alert)
     }
 
-    /// Alerts without a notification so far are silenced, too: who makes a silence knows of them.
     fn silence_untold(&self, id: i64, matcher: &Matcher) -> rusqlite::Result<()> {
+        // Those without a notification so far, too: who makes a silence knows of them.
         for (alert, topic, job, workflow) in self.untold_alerts()? {
             if matcher.matches(&topic, &job, &workflow) {
                 self.run_sql("UPDATE alert SET told = 1, silence = ?2 WHERE id = ?1", [alert, id])?;
@@ -101,7 +101,6 @@ impl ReadQuery for ListSilences {
     }
 }
 
-/// The columns id, since, until, topic, job, workflow, by, reason.
 fn read_silence(row: &Row<'_>) -> rusqlite::Result<Silence> {
     Ok(Silence {
         id: row.get(0)?,

@@ -59,7 +59,6 @@ impl ReadQuery for ReadHours {
     }
 }
 
-/// Newest first. Each hour is looked up: the totals are ordered by hour, with all topics in between.
 fn read_hours(
     connection: &Connection,
     queue: i64,
@@ -68,6 +67,7 @@ fn read_hours(
 ) -> rusqlite::Result<Vec<(DateTime<Utc>, Counts)>> {
     let counts_of = "SELECT total, complete, error, alert, warn FROM rollup WHERE hour = ?1 AND queue = ?2";
     let mut found = Vec::new();
+    // Each is looked up: the totals are ordered by hour, with all topics in between.
     for hour in range.rev() {
         let counts = connection.find_row(counts_of, [hour, queue], |row| read_counts(row, 0))?;
         found.extend(counts.map(|counts| (DateTime::UNIX_EPOCH + TimeDelta::hours(hour), counts)));
@@ -79,8 +79,8 @@ fn read_hours(
 }
 
 impl ReadQuery for ReadDays {
-    /// Looks into each index once a day: as fast for a day of a million tasks as for one of one.
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        // One look into each index a day: as fast for a day of a million tasks as for one of one.
         let days = self.from.iter_days().take_while(|day| *day < self.to).take(ReadDays::MOST);
         let marks = days.map(|day| {
             let (from, to) = (start_of(day), start_of(day.checked_add_days(Days::new(1)).unwrap_or(day)));
@@ -124,7 +124,6 @@ impl ReadQuery for ReadBacklog {
     }
 }
 
-/// How many tasks each topic has, of those that an index holds.
 fn count_by_topic(connection: &Connection, indexed: &str) -> rusqlite::Result<Vec<(String, u64)>> {
     let sql = format!(
         "SELECT topic, sum(tasks) FROM queue JOIN

@@ -33,9 +33,9 @@ fn run_in_background<T: Send + 'static>(
 impl Handler<CopyDatabase> for Owner {
     type Result = Reply<Self, Copied>;
 
-    /// The owner chooses the point: after all that was sent before.
     fn handle(&mut self, command: CopyDatabase, ctx: &mut Context<Self>) -> Self::Result {
         guarded(self, ctx, |owner, ctx| -> Self::Result {
+            // The owner chooses the point of the copy: after all that was sent before.
             owner.flush_queue(ctx);
             let (from, to, damage) = (owner.path.clone(), command.to, owner.damage.clone());
             run_in_background(owner, "the copy", move || {

@@ -12,7 +12,6 @@ use rusqlite::hooks::Action;
 pub(super) struct ChangeRecorder(Arc<Mutex<Changes>>);
 
 impl ChangeRecorder {
-    /// Notes what this connection writes from now on.
     pub(super) fn watch_rows(&self, connection: &Connection) {
         let recorder = self.clone();
         let hooked = connection.update_hook(Some(move |action, _: &str, table: &str, row| {

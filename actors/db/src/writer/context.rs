@@ -10,7 +10,6 @@ use rusqlite::{CachedStatement, Connection};
 use crate::sql::CachedSql;
 use crate::writer::totals::HourlyTotals;
 
-/// Why a command wasn't applied.
 #[derive(Debug)]
 pub(crate) enum CommandError {
     /// It can't be: nothing is wrong with the database.
@@ -71,9 +70,7 @@ impl NameCache {
 
 #[derive(Debug, Default)]
 pub(crate) struct AfterCommit {
-    /// Topics and jobs with new ready tasks.
     pub(crate) ready: BTreeSet<(String, String)>,
-    /// The earliest new delayed task.
     pub(crate) delayed: Option<DateTime<Utc>>,
     pub(crate) has_alerts: bool,
     pub(crate) has_messages: bool,

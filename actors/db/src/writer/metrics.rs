@@ -9,7 +9,6 @@ pub(super) struct WriterMetrics {
     commands: Histogram,
     seconds: Histogram,
     pub(super) failures: Counter,
-    /// 1 while the database can be written.
     pub(super) writable: Gauge,
 }
 

@@ -36,7 +36,6 @@ use crate::schema::VERSION;
 /// A flood is cut into transactions of this many commands, so that the first of it needn't wait for the last.
 const MAX_COMMANDS: usize = 512;
 
-/// Where hints go after a commit.
 #[derive(Debug, Clone, Default)]
 pub struct Hints {
     pub ready: LatePort<TasksReady>,
@@ -57,12 +56,10 @@ pub struct Owner {
     kit: ActorKit,
     hints: Hints,
     metrics: WriterMetrics,
-    /// Once it was seen nothing is written any more.
     damage: Damage,
     /// While writing doesn't work; there is no connection then.
     outage: Option<DiskOutage>,
     last_outage_alert: Option<DateTime<Utc>>,
-    /// When writing is tried again.
     timer: Timer,
     is_closed: bool,
     recorder: ChangeRecorder,
@@ -156,8 +153,8 @@ impl Owner {
         })
     }
 
-    /// After a transaction that failed nobody knows what is on disk: start again from what is.
     fn begin_outage(&mut self, err: &rusqlite::Error, ctx: &mut Context<Self>) {
+        // Nobody knows what of the transaction is on disk: start again from what is.
         self.names.forget_all();
         self.connection = None;
         self.outage = Some(DiskOutage::from_error(err, self.kit.now()));
@@ -192,9 +189,9 @@ impl Owner {
         }
     }
 
-    /// Ends in a restart: waiting doesn't help.
     fn reopen_failed(&self, err: &OpenError) {
         log::error!("event=reopen_failed error={err:?}");
+        // Either ends in a restart, since waiting doesn't help.
         if err.is_damage() {
             self.damage.mark_seen(&format!("a reopening: {err}"));
         } else {
@@ -316,8 +313,8 @@ impl<C: WriteCommand> MessageResponse<Owner, C> for QueuedResponse<C> {
 }
 
 impl WriteCommand for Ping {
-    /// Answered after a commit that writes, so that a database that can't be written doesn't look well.
     fn apply_to(&mut self, context: &mut WriteContext<'_>) -> CommandResult<Pong> {
+        // A real write, so that a database that can't be written doesn't look well.
         context.connection.pragma_update(None, "user_version", VERSION)?;
         Ok(Pong { restarts: 0 })
     }
@@ -326,9 +323,9 @@ impl WriteCommand for Ping {
 impl Handler<TakeChanges> for Owner {
     type Result = Result<Changes>;
 
-    /// Between two transactions, so that what is taken is committed.
     fn handle(&mut self, _: TakeChanges, ctx: &mut Self::Context) -> Self::Result {
         guarded(self, ctx, |owner, _| {
+            // It runs between two transactions, so what is taken is committed.
             owner.is_change_hinted = false;
             Ok(std::mem::take(&mut *owner.recorder.lock_changes()))
         })

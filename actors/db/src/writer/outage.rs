@@ -12,7 +12,6 @@ use crate::connection::{BUSY_TIMEOUT, OpenError, is_io, reopen_recording};
 use crate::utc_seconds;
 use crate::writer::transaction::FailedTransaction;
 
-/// How long to wait before writing is tried again.
 pub(super) const RETRY_DELAY: TimeDelta = TimeDelta::seconds(1);
 
 /// How often the log says that it still doesn't work.
@@ -120,7 +119,6 @@ fn checkpoint_whole_log(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// What the callers of a transaction that failed are answered.
 pub(super) fn answer_for(failure: &FailedTransaction) -> Error {
     let FailedTransaction { err, is_unknown } = failure;
     let stored = match is_unknown {

@@ -7,7 +7,6 @@ use rusqlite::{Connection, params};
 
 const HOUR_MICROS: i64 = 3_600_000_000;
 
-/// What a transaction adds to one hour of one queue.
 #[derive(Debug, Default, Clone, Copy)]
 struct HourDelta {
     total: i64,
@@ -15,7 +14,6 @@ struct HourDelta {
     run_millis: i64,
 }
 
-/// What a transaction adds to all hours and queues.
 #[derive(Debug, Default)]
 pub(crate) struct HourlyTotals(HashMap<(i64, i64), HourDelta>);
 

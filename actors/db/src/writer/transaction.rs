@@ -14,7 +14,6 @@ use crate::writer::command::QueuedCommand;
 use crate::writer::context::{AfterCommit, CommandError, NameCache, WriteContext};
 use crate::writer::totals::HourlyTotals;
 
-/// A transaction that failed as a whole.
 #[derive(Debug)]
 pub(crate) struct FailedTransaction {
     pub(crate) err: rusqlite::Error,

@@ -12,7 +12,6 @@ use super::refuse_path;
 /// How many bytes, unpacked, all files of a path may hold.
 pub(super) const MAX_UNPACKED_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How many rows all files of a path may hold.
 pub(super) const MAX_ROWS: usize = 100_000;
 
 /// Reads files into rows, within the bounds of all of them.

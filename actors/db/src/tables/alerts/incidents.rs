@@ -69,12 +69,12 @@ impl ReadQuery for CountNotifications {
     }
 }
 
-/// What was skipped had nobody to go to, or nothing to change: it counts neither as sent nor as waiting.
 fn count_notifications(
     connection: &Connection,
     route: &str,
     opened: DateTime<Utc>,
 ) -> rusqlite::Result<Notifications> {
+    // What was skipped had nobody to go to, or nothing to change: it counts neither as sent nor as waiting.
     let (sent, waiting) = connection.read_row(
         "SELECT count(*) FILTER (WHERE sent IS NOT NULL AND NOT skipped),
              count(*) FILTER (WHERE sent IS NULL)

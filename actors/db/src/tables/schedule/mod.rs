@@ -104,8 +104,8 @@ impl ReadQuery for ReadPaused {
 }
 
 impl ReadQuery for LastSlots {
-    /// From the end of each phase's slots, so that none costs more than the slots that it missed since it started.
     fn read_from(&self, connection: &Connection) -> rusqlite::Result<Self::Answer> {
+        // From the end of each phase's slots, so that none costs more than the slots that it missed since it started.
         connection.read_rows(
             "SELECT workflow, task,
                  (SELECT at FROM slot WHERE phase = phase.id AND at >= ?1 AND at < ?2

@@ -24,7 +24,6 @@ impl ReadQuery for ReadSlots {
     }
 }
 
-/// Reads slots up to what is left of the bounds.
 struct SlotReader<'a> {
     connection: &'a Connection,
     slots: usize,

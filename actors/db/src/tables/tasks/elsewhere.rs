@@ -31,12 +31,10 @@ pub(crate) fn foreign_digest(task: &ForeignTask) -> ForeignDigest {
     half
 }
 
-/// Whether the task of this digest is among the attempts.
 pub(crate) fn is_recorded(connection: &Connection, digest: &ForeignDigest) -> rusqlite::Result<bool> {
     connection.has_row("SELECT 1 FROM task WHERE foreign_digest = ?1", [digest])
 }
 
-/// A task that was created and done elsewhere, as a row.
 pub(crate) struct DoneElsewhere<'a> {
     pub(crate) task: &'a ForeignTask,
     /// How often it is known to have been handed out.

@@ -18,7 +18,6 @@ use crate::tables::tasks::elsewhere::{foreign_digest, is_recorded};
 use crate::tables::tasks::row::{ATTEMPT_COLUMNS, LISTED_COLUMNS, read_attempt, read_listed};
 use crate::writer::context::answer_each;
 
-/// How long a key is remembered.
 const KEYS_KEPT: TimeDelta = TimeDelta::hours(24);
 
 impl WriteCommand for CreateTasks {
