@@ -19,18 +19,7 @@ impl Wiring<'_> {
             false => (AlertKind::Storage, "storage", "database_checked"),
         };
         log::warn!("event={event} detail={text:?}");
-        let alert = NewAlert {
-            kind,
-            at: self.environment.clock.now(),
-            uid: None,
-            id: String::new(),
-            topic: topic.to_owned(),
-            job: String::new(),
-            workflow: String::new(),
-            msg: text.clone(),
-            task_time: None,
-            at_once: None,
-        };
+        let alert = NewAlert::without_task(kind, topic, text.clone(), self.environment.clock.now());
         self.writer(database).call(RaiseAlerts { alerts: vec![alert] }).await?;
         recovery::told(&self.config.data, handled)?;
         Ok(())

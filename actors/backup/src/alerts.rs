@@ -44,18 +44,7 @@ impl RaisedAlerts {
 }
 
 pub(crate) fn snapshot_alert(msg: String, now: DateTime<Utc>) -> NewAlert {
-    NewAlert {
-        kind: AlertKind::Snapshot,
-        at: now,
-        uid: None,
-        id: String::new(),
-        topic: "snapshot".to_owned(),
-        job: String::new(),
-        workflow: String::new(),
-        msg,
-        task_time: None,
-        at_once: None,
-    }
+    NewAlert::without_task(AlertKind::Snapshot, "snapshot", msg, now)
 }
 
 #[cfg(test)]

@@ -101,6 +101,22 @@ pub struct NewAlert {
 }
 
 impl NewAlert {
+    /// An alert about a part of the service, which `topic` names.
+    pub fn without_task(kind: AlertKind, topic: &str, msg: String, now: DateTime<Utc>) -> Self {
+        Self {
+            kind,
+            at: now,
+            uid: None,
+            id: String::new(),
+            topic: topic.to_owned(),
+            job: String::new(),
+            workflow: String::new(),
+            msg,
+            task_time: None,
+            at_once: None,
+        }
+    }
+
     /// An alert about a task, which the escalation policy notifies of.
     pub fn about(task: &Attempt, kind: AlertKind, msg: String, now: DateTime<Utc>) -> Self {
         Self {

@@ -134,16 +134,5 @@ fn make_recorded(event: i64, matches: Vec<NewMatch>, outcomes: Vec<StoredMatch>)
 }
 
 pub(crate) fn file_alert(msg: String, now: DateTime<Utc>) -> NewAlert {
-    NewAlert {
-        kind: AlertKind::CreateFailed,
-        at: now,
-        uid: None,
-        id: String::new(),
-        topic: "files".to_owned(),
-        job: String::new(),
-        workflow: String::new(),
-        msg,
-        task_time: None,
-        at_once: None,
-    }
+    NewAlert::without_task(AlertKind::CreateFailed, "files", msg, now)
 }

@@ -47,15 +47,9 @@ pub(crate) fn file_alert(record: &WorkflowRecord, now: DateTime<Utc>) -> NewAler
         _ => format!("the file doesn't load, its last good version stays in use: {problem}"),
     };
     NewAlert {
-        kind: AlertKind::Workflow,
-        at: now,
-        uid: None,
-        id: String::new(),
-        topic: "workflow".to_owned(),
         job: path.clone(),
         workflow: path.clone(),
-        msg,
         task_time: Some(now),
-        at_once: None,
+        ..NewAlert::without_task(AlertKind::Workflow, "workflow", msg, now)
     }
 }

@@ -25,16 +25,10 @@ pub(crate) fn phase_alert(
     now: DateTime<Utc>,
 ) -> NewAlert {
     NewAlert {
-        kind,
-        at: now,
-        uid: None,
-        id: String::new(),
-        topic: phase.task.topic.clone(),
         job: phase.task.job.clone(),
         workflow: phase.workflow.clone(),
-        msg,
         task_time: Some(slot.checked_add_signed(phase.rule.offset).unwrap_or(slot)),
-        at_once: None,
+        ..NewAlert::without_task(kind, &phase.task.topic, msg, now)
     }
 }
 

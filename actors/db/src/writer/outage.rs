@@ -65,21 +65,11 @@ impl DiskOutage {
 
     pub(super) fn to_alert(&self, now: DateTime<Utc>) -> NewAlert {
         let (from, to) = (utc_seconds(self.since), utc_seconds(now));
-        NewAlert {
-            kind: AlertKind::Storage,
-            at: now,
-            uid: None,
-            id: String::new(),
-            topic: "storage".to_owned(),
-            job: String::new(),
-            workflow: String::new(),
-            msg: format!(
-                "the database could not be written from {from} to {to}: {}; {} commands were refused with 503",
-                self.why, self.refused
-            ),
-            task_time: None,
-            at_once: None,
-        }
+        let msg = format!(
+            "the database could not be written from {from} to {to}: {}; {} commands were refused with 503",
+            self.why, self.refused
+        );
+        NewAlert::without_task(AlertKind::Storage, "storage", msg, now)
     }
 
     pub(super) fn log_end(self, now: DateTime<Utc>) {
