@@ -11,6 +11,7 @@ use tokio::task::{JoinSet, LocalSet};
 use crate::client::{HttpClient, find_lease};
 use crate::limits;
 use crate::server::{self, BenchService};
+use crate::timing::{median_and_p99, milliseconds_since};
 
 /// How many hand-offs to a waiting worker are timed.
 const HAND_OFFS: usize = 2_000;
@@ -143,17 +144,4 @@ async fn time_hand_offs(address: &str) -> anyhow::Result<(f64, f64)> {
         worker.post_json(&format!("/api/v1/lease/{lease}/result"), r#"{"result":"complete"}"#).await?;
     }
     Ok(median_and_p99(&mut times_ms))
-}
-
-pub(crate) fn milliseconds_since(begun: Instant) -> f64 {
-    begun.elapsed().as_secs_f64() * 1e3
-}
-
-pub(crate) fn median_and_p99(times: &mut [f64]) -> (f64, f64) {
-    times.sort_by(f64::total_cmp);
-    (percentile_of(times, 50), percentile_of(times, 99))
-}
-
-fn percentile_of(sorted: &[f64], percent: usize) -> f64 {
-    sorted.get(sorted.len() * percent / 100).copied().unwrap_or(f64::NAN)
 }

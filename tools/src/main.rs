@@ -12,6 +12,7 @@ mod reads;
 mod reload;
 mod server;
 mod snapshot;
+mod timing;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -13,8 +13,9 @@ use tokio::task::{JoinSet, LocalSet};
 use crate::client::HttpClient;
 use crate::current_day;
 use crate::generate::{self, HistoryPlan};
-use crate::load::{LoadKind, join_times, median_and_p99, milliseconds_since, run_workers};
+use crate::load::{LoadKind, join_times, run_workers};
 use crate::server::{ServiceProcess, find_flowlord, wait_until_ready};
+use crate::timing::{median_and_p99, milliseconds_since};
 
 /// Results that arrive meanwhile.
 const RESULTS_PER_SECOND: u32 = 1_000;

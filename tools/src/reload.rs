@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::client::HttpClient;
-use crate::load::milliseconds_since;
-use crate::server::BenchService;
+use crate::server::{BenchService, file_name};
+use crate::timing::milliseconds_since;
 
 /// Runs every part `rounds` times, in turns, and prints the median of each and its ratio to the bare reading.
 pub(crate) async fn measure_reload(files: usize, phases: usize, rounds: usize) -> anyhow::Result<()> {
@@ -46,10 +46,6 @@ pub(crate) async fn measure_reload(files: usize, phases: usize, rounds: usize) -
         writeln!(out, "{part:<28}  {time_ms:>8.1} ms  {:>6.1} x bare", time_ms / bare_ms)?;
     }
     Ok(())
-}
-
-pub(crate) fn file_name(file: usize) -> String {
-    format!("{file:04}.toml")
 }
 
 fn file_text(file: usize, phases: usize, round: usize) -> String {

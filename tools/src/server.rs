@@ -12,7 +12,6 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::client::HttpClient;
-use crate::reload;
 
 /// A running `flowlord serve` on a temporary data folder.
 #[derive(Debug)]
@@ -36,7 +35,7 @@ impl BenchService {
         let workflows = folder.path().join("workflows");
         std::fs::create_dir(&workflows)?;
         for (file, text) in texts.iter().enumerate() {
-            std::fs::write(workflows.join(reload::file_name(file)), text)?;
+            std::fs::write(workflows.join(file_name(file)), text)?;
         }
         let begun = Instant::now();
         let mut process = ServiceProcess::spawn_service(&binary, &workflows, &folder.path().join("data"))?;
@@ -62,6 +61,11 @@ pub(crate) async fn wait_until_ready(address: &str) -> anyhow::Result<()> {
         client = HttpClient::connect_to(address).await?;
     }
     Ok(())
+}
+
+/// The name of a workflow file; four digits sort as numbers do.
+pub(crate) fn file_name(file: usize) -> String {
+    format!("{file:04}.toml")
 }
 
 /// `flowlord serve` as a process; killed when dropped.

@@ -14,8 +14,8 @@ use tokio::task::{JoinSet, LocalSet};
 use crate::client::{HttpClient, find_lease, text_after};
 use crate::current_day;
 use crate::generate::{self, HistoryPlan};
-use crate::load::{median_and_p99, milliseconds_since};
 use crate::server::{ServiceProcess, find_flowlord};
+use crate::timing::{median_and_p99, milliseconds_since};
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SnapshotPlan {
