@@ -21,34 +21,27 @@ use flowlord_messages::leases::{
 use flowlord_messages::results::{Claim, SubmitResults};
 use metrics::{Counter, Histogram, counter, histogram};
 
-use crate::waiting::Waiting;
+use crate::waiting::WaitingWorkers;
 
 /// A task whose lease ran out this often is ended with an error.
 pub const MAX_DELIVERIES: u32 = 5;
 
-/// How many workers may wait.
 const MAX_WAITING: usize = 10_000;
 
 /// After a failed call to the database, when to try again.
 const RETRY_DELAY: TimeDelta = TimeDelta::seconds(1);
 
-/// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The lease of a heartbeat for a task whose worker never asked for a length.
     pub lease: TimeDelta,
 }
 
-/// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// Clock, ids and supervision.
     pub kit: ActorKit,
-    /// Grants and ends leases.
     pub writer: DatabaseWriter,
-    /// Knows which lease ends next.
     pub reader: DatabaseReader,
-    /// Ends attempts whose leases ran out too often, like any other.
     pub ingest: IngestClient,
 }
 
@@ -56,7 +49,7 @@ pub struct Deps {
 pub struct Dispatch {
     config: Config,
     deps: Deps,
-    waiting: Waiting,
+    waiting: WaitingWorkers,
     /// At the earlier of the next end of a wait and the next end of a lease.
     timer: Timer,
     next_expiry: Option<DateTime<Utc>>,
@@ -68,14 +61,12 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    /// Starts it in `arbiter`.
-    #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
             config,
             deps,
-            waiting: Waiting::default(),
+            waiting: WaitingWorkers::default(),
             next_expiry: None,
             reaping: false,
             stopping: false,
@@ -94,18 +85,17 @@ impl Dispatch {
         });
     }
 
-    /// Asks the database for tasks for these waiting workers.
-    fn grant(&mut self, ids: Vec<u64>, ctx: &mut Context<Self>) {
+    fn request_tasks(&mut self, ids: Vec<u64>, ctx: &mut Context<Self>) {
         let mut secrets = self.deps.kit.ids();
-        let (ids, wanted) = self.waiting.ask(ids, || secrets.random());
+        let (ids, wanted) = self.waiting.begin_asking(ids, || secrets.random());
         if ids.is_empty() {
             return;
         }
         let granted = self.deps.writer.call(GrantLeases { now: self.now(), wanted });
-        self.ask(ctx, granted, move |this, granted, ctx| this.granted(&ids, granted, ctx));
+        self.ask(ctx, granted, move |this, granted, ctx| this.note_granted(&ids, granted, ctx));
     }
 
-    fn granted(&mut self, ids: &[u64], granted: Result<Vec<Vec<Granted>>>, ctx: &mut Context<Self>) {
+    fn note_granted(&mut self, ids: &[u64], granted: Result<Vec<Vec<Granted>>>, ctx: &mut Context<Self>) {
         match granted {
             Ok(granted) => {
                 let all_got_some = granted.iter().all(|tasks| !tasks.is_empty());
@@ -115,16 +105,19 @@ impl Dispatch {
                 }
                 if all_got_some {
                     // There may be more for those who wait behind them.
-                    let next =
-                        topics.iter().flat_map(|(topic, job)| self.waiting.longest(topic, job)).collect();
-                    self.grant(next, ctx);
+                    let next = topics
+                        .iter()
+                        .flat_map(|(topic, job)| self.waiting.longest_waiting(topic, job))
+                        .collect();
+                    self.request_tasks(next, ctx);
                 }
+                // Tasks became ready while the database was asked: a hint that would otherwise be lost.
                 let again = self.waiting.to_ask_again(ids);
-                self.grant(again, ctx);
+                self.request_tasks(again, ctx);
             }
             Err(err) => {
                 for id in ids {
-                    if let Some(waiter) = self.waiting.remove(*id) {
+                    if let Some(waiter) = self.waiting.remove_worker(*id) {
                         let _gone = waiter.reply.send(Err(err.clone()));
                     }
                 }
@@ -133,12 +126,12 @@ impl Dispatch {
         self.set_timer(ctx);
     }
 
-    /// Gives a worker its tasks, and answers for which topics there were any.
+    /// Gives a worker its tasks. Returns their topics and jobs.
     fn hand_over(&mut self, id: u64, tasks: Vec<Granted>, ctx: &mut Context<Self>) -> Vec<(String, String)> {
         if tasks.is_empty() {
             let now = self.now();
-            if self.waiting.answered(id, now)
-                && let Some(waiter) = self.waiting.remove(id)
+            if self.waiting.end_asking(id, now)
+                && let Some(waiter) = self.waiting.remove_worker(id)
             {
                 let _gone = waiter.reply.send(Ok(tasks));
             }
@@ -148,7 +141,7 @@ impl Dispatch {
             tasks.iter().map(|granted| (granted.task.topic.clone(), granted.task.job.clone())).collect();
         let expires = tasks.iter().map(|granted| granted.expires).min();
         self.expire_no_later_than(expires, ctx);
-        let sent = match self.waiting.remove(id) {
+        let sent = match self.waiting.remove_worker(id) {
             Some(waiter) => {
                 let waited = self.now() - waiter.since;
                 self.waits.record(waited.to_std().unwrap_or_default());
@@ -156,14 +149,14 @@ impl Dispatch {
             }
             None => Err(Ok(tasks)),
         };
+        // The worker went away while its tasks were on their way.
         if let Err(Ok(tasks)) = sent {
-            self.give_back(&tasks, ctx);
+            self.release_tasks(&tasks, ctx);
         }
         topics
     }
 
-    /// The worker went away while its tasks were on their way.
-    fn give_back(&self, tasks: &[Granted], ctx: &mut Context<Self>) {
+    fn release_tasks(&self, tasks: &[Granted], ctx: &mut Context<Self>) {
         for granted in tasks {
             let release = ReleaseLease { now: self.now(), lease: granted.lease, delay: TimeDelta::zero() };
             // If this fails the lease runs out, which does the same later.
@@ -177,6 +170,7 @@ impl Dispatch {
     }
 
     fn set_timer(&mut self, ctx: &mut Context<Self>) {
+        // Those that are being ended stay due until the answer says what is next: no second round for them.
         let expiry = if self.reaping { None } else { self.next_expiry };
         let at = self.waiting.next_deadline().into_iter().chain(expiry).min();
         self.wake_at(at, ctx);
@@ -188,20 +182,20 @@ impl Dispatch {
         }
     }
 
-    fn reap(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+    fn reap_leases(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         self.reaping = true;
         let reaped = self.deps.writer.call(ReapLeases { now, max_deliveries: MAX_DELIVERIES });
-        self.ask(ctx, reaped, move |this, reaped, ctx| this.reaped(reaped, now, ctx));
+        self.ask(ctx, reaped, move |this, reaped, ctx| this.note_reaped(reaped, now, ctx));
     }
 
-    fn reaped(&mut self, reaped: Result<Reaped>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+    fn note_reaped(&mut self, reaped: Result<Reaped>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         match reaped {
             Ok(Reaped { requeued, exhausted, next }) => {
                 log::debug!("event=leases_expired requeued={requeued} exhausted={}", exhausted.len());
                 self.expired.increment(u64::try_from(requeued + exhausted.len()).unwrap_or(u64::MAX));
                 self.next_expiry = next;
                 if exhausted.is_empty() {
-                    self.done_reaping(ctx);
+                    self.end_reaping(ctx);
                 } else {
                     self.end_exhausted(exhausted, now, ctx);
                 }
@@ -209,12 +203,11 @@ impl Dispatch {
             Err(err) => {
                 log::warn!("event=reap_failed error={err:?}");
                 self.next_expiry = Some(now + RETRY_DELAY);
-                self.done_reaping(ctx);
+                self.end_reaping(ctx);
             }
         }
     }
 
-    /// Ends attempts that were leased too often, like every other result.
     fn end_exhausted(&mut self, exhausted: Vec<LeaseToken>, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         let outcome = Outcome {
             result: TaskResult::Error,
@@ -224,19 +217,20 @@ impl Dispatch {
             ended: None,
         };
         let results = exhausted.into_iter().map(|lease| (Claim::Lease(lease), outcome.clone())).collect();
+        // Like every other result: retries and alerts follow from it in the same way.
         let submitted = self.deps.ingest.call(SubmitResults { results });
         self.ask(ctx, submitted, move |this, submitted, ctx| {
             if let Err(err) = submitted {
                 log::warn!("event=expired_unended error={err:?}");
                 this.next_expiry = Some(now + RETRY_DELAY);
-                this.done_reaping(ctx);
+                this.end_reaping(ctx);
             } else {
-                this.reap(now, ctx);
+                this.reap_leases(now, ctx);
             }
         });
     }
 
-    fn done_reaping(&mut self, ctx: &mut Context<Self>) {
+    fn end_reaping(&mut self, ctx: &mut Context<Self>) {
         self.reaping = false;
         self.set_timer(ctx);
     }
@@ -249,18 +243,18 @@ impl Dispatch {
             let detail = format!("{MAX_WAITING} workers are waiting already; try again later");
             return Err(Error::new(Code::Busy, detail));
         }
-        let id = self.waiting.add(lease, self.now());
-        self.grant(vec![id], ctx);
+        let id = self.waiting.add_worker(lease, self.now());
+        self.request_tasks(vec![id], ctx);
         Ok(())
     }
 
     fn offer_ready(&mut self, hint: TasksReady, ctx: &mut Context<Self>) {
         let TasksReady { topics } = hint;
-        let ids = topics.iter().flat_map(|(topic, job)| self.waiting.longest(topic, job)).collect();
-        self.grant(ids, ctx);
+        let ids = topics.iter().flat_map(|(topic, job)| self.waiting.longest_waiting(topic, job)).collect();
+        self.request_tasks(ids, ctx);
     }
 
-    fn extend(&mut self, heartbeat: Heartbeat, _: &mut Context<Self>) -> Reply<Self, Extended> {
+    fn extend_lease(&mut self, heartbeat: Heartbeat, _: &mut Context<Self>) -> Reply<Self, Extended> {
         let Heartbeat { lease, by, progress, msg } = heartbeat;
         let default = self.config.lease;
         let extend = ExtendLease { now: self.now(), lease, by, default, progress, msg };
@@ -271,13 +265,14 @@ impl Dispatch {
         })
     }
 
-    fn release(&mut self, Release { lease, delay }: Release, _: &mut Context<Self>) -> Reply<Self, ()> {
+    fn release_lease(&mut self, Release { lease, delay }: Release, _: &mut Context<Self>) -> Reply<Self, ()> {
         let release = ReleaseLease { now: self.now(), lease, delay };
         self.reply_after(self.deps.writer.call(release), |_, released, _| released)
     }
 
     fn stop_leasing(&mut self, _: StopLeasing, ctx: &mut Context<Self>) -> Result<()> {
         self.stopping = true;
+        // As if their waits were over: no worker takes a stop for an error.
         for waiter in self.waiting.take_idle() {
             let _gone = waiter.reply.send(Ok(Vec::new()));
         }
@@ -304,8 +299,8 @@ impl Dispatch {
 handlers!(Dispatch {
     Lease => add_waiting,
     TasksReady => offer_ready,
-    async Heartbeat => extend,
-    async Release => release,
+    async Heartbeat => extend_lease,
+    async Release => release_lease,
     StopLeasing => stop_leasing,
 });
 
