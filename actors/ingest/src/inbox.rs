@@ -13,7 +13,6 @@ use flowlord_messages::results::{Applied, Claim, SubmitResults};
 type ResultAnswers = Result<Vec<Result<Applied>>>;
 type SharedQueue = Rc<RefCell<VecDeque<SubmittedResults>>>;
 
-/// Results of one message.
 #[derive(Debug)]
 pub(crate) struct SubmittedResults {
     pub(crate) results: Vec<(Claim, Outcome)>,
@@ -28,12 +27,11 @@ impl SubmittedResults {
     }
 }
 
-/// Results in the order of their arrival.
 #[derive(Debug, Default)]
 pub(crate) struct ResultInbox(SharedQueue);
 
 impl ResultInbox {
-    /// The response to a message: puts its results into the inbox together with the sender of their answers.
+    // actix hands the sender of the answers to the response, not to the handler: so the response fills the inbox.
     pub(crate) fn collect(&self, message: SubmitResults) -> CollectedResults {
         CollectedResults(Ok((Rc::clone(&self.0), message.results)))
     }
@@ -42,6 +40,7 @@ impl ResultInbox {
     pub(crate) fn take_results(&self, count: usize) -> Vec<SubmittedResults> {
         let mut waiting = self.0.borrow_mut();
         let (mut taken, mut results) = (Vec::new(), 0);
+        // Messages stay whole: each has one answer.
         while results < count
             && let Some(submitted) = waiting.pop_front()
         {

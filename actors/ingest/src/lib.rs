@@ -24,35 +24,29 @@ use crate::inbox::{CollectedResults, ResultInbox};
 use crate::round::ResultRound;
 use crate::rows::MetaFileRows;
 
-/// How many rounds of read, decide and store may be under way; what arrives meanwhile is the next one.
+// Rounds of read, decide and store that may be under way: what arrives meanwhile becomes one larger round, which costs
+// less than many small ones.
 const MAX_ROUNDS: usize = 8;
 
-/// How many rounds may wait for meta files besides.
+/// How many rounds may wait for meta files besides: each holds its results in memory.
 const MAX_WAITING_ROUNDS: usize = 64;
 
-/// Results per round, so that one of them needn't wait for thousands.
+// Bounded, so that one result needn't wait for thousands.
 const RESULTS_PER_ROUND: usize = 256;
 
-/// When to ask again for the workflows after the library failed to answer.
 const RETRY_DELAY: TimeDelta = TimeDelta::seconds(1);
 
-/// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The host name that templates may use.
     pub host: String,
 }
 
-/// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// Clock, ids and supervision.
     pub kit: ActorKit,
-    /// Stores what was decided.
     pub writer: DatabaseWriter,
-    /// Reads the attempts that results are for.
     pub reader: DatabaseReader,
-    /// Knows the workflows at the start, and the rows of meta files.
     pub library: LibraryClient,
 }
 
@@ -74,8 +68,6 @@ pub struct Ingest {
 struct StartRounds;
 
 impl Ingest {
-    /// Starts it in `arbiter`.
-    #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
@@ -91,6 +83,7 @@ impl Ingest {
     fn read_workflows(&mut self, ctx: &mut Context<Self>) {
         self.ask(ctx, self.deps.library.call(CurrentWorkflows), |this, current, ctx| match current {
             Ok(Current { workflows, .. }) => {
+                // Those of a hint that came while this was asked for are newer.
                 this.workflows.get_or_insert(workflows);
                 this.start_rounds(StartRounds, ctx);
             }
@@ -103,6 +96,7 @@ impl Ingest {
     }
 
     fn collect_results(&mut self, message: SubmitResults, ctx: &mut Context<Self>) -> CollectedResults {
+        // Once the mailbox is empty: what is in it joins the round.
         ctx.notify(StartRounds);
         self.inbox.collect(message)
     }
@@ -127,9 +121,9 @@ impl Ingest {
         }
     }
 
-    /// Decides all but what has to wait for a meta file: a storage that is slow holds up nobody else.
     fn decide_or_wait(&mut self, round: ResultRound, ctx: &mut Context<Self>) {
         let workflows = self.workflows.clone().unwrap_or_default();
+        // What has to wait for a meta file goes apart: a storage that is slow holds up nobody else.
         let (round, waiting) = round.split_by_meta_files(&workflows);
         if !waiting.submitted.is_empty() {
             self.read_rows(waiting, ctx);
@@ -164,6 +158,7 @@ impl Ingest {
                 Some(attempt) => self.decide_one(attempt, outcome, &round.rows, now),
                 None => Err(unknown_claim(claim)),
             };
+            // Kept for the answers: only what could be decided is stored, and answered by the writer.
             decided.push(decision.as_ref().map(drop).map_err(Clone::clone));
             outcomes.extend(decision.ok().map(|decision| (claim.clone(), decision)));
         }
@@ -193,7 +188,6 @@ impl Ingest {
         self.end_round(&round, ctx);
     }
 
-    /// Makes room for the next round.
     fn end_round(&mut self, round: &ResultRound, ctx: &mut Context<Self>) {
         let under_way = if round.meta_files.is_empty() { &mut self.rounds } else { &mut self.waiting_rounds };
         *under_way = under_way.saturating_sub(1);

@@ -17,7 +17,7 @@ pub(crate) struct ResultRound {
     pub(crate) submitted: Vec<SubmittedResults>,
     pub(crate) attempts: Vec<Option<Attempt>>,
     pub(crate) rows: MetaFileRows,
-    /// The meta files that it waits, or waited, for.
+    // Also the mark of a round that counts as waiting.
     pub(crate) meta_files: BTreeSet<String>,
 }
 
@@ -26,9 +26,9 @@ impl ResultRound {
         self.submitted.iter().flat_map(|submitted| &submitted.results)
     }
 
-    /// The attempts to be read: tasks that nobody created here have none.
     pub(crate) fn stored_uids(&self) -> Vec<Uid> {
         let claims = self.results().map(|(claim, _)| claim);
+        // Tasks that nobody created here have no attempt to read.
         claims.filter(|claim| !matches!(claim, Claim::Foreign(_))).map(Claim::uid).collect()
     }
 

@@ -39,9 +39,6 @@ impl MetaFileRows {
     }
 
     /// Checks that all that a result needs was read, or found to be wrong.
-    ///
-    /// # Errors
-    /// Why a file can't be had at the moment: the result is not taken, and comes again.
     pub(crate) fn check_complete(
         &self,
         workflows: &Workflows,
@@ -53,8 +50,11 @@ impl MetaFileRows {
         }
         for path in meta_files(workflows, attempt, outcome) {
             match self.0.get(&path) {
+                // It can't be had at the moment: the result is not taken, and comes again. One that is wrong would be
+                // wrong then, too: `rows` passes that on.
                 Some(Err(err)) if err.code != Code::InvalidRequest => return Err(err.clone()),
                 Some(_) => {}
+                // Workflows changed since the files were listed.
                 None => return Err(Error::new(Code::Busy, format!("meta-file `{path}` wasn't read yet"))),
             }
         }
