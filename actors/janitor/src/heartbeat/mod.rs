@@ -13,18 +13,14 @@ use futures_util::future::join_all;
 use metrics::counter;
 use reqwest::Client;
 
-/// How long an actor may take to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the watcher may take to answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the operator chose.
 #[derive(Clone)]
 pub struct Config {
-    /// The watcher's URL, which is often a secret.
+    // Often a secret, in its path: so this type has a Debug of its own.
     pub url: String,
-    /// How often it is asked for.
     pub every: TimeDelta,
 }
 
@@ -34,16 +30,12 @@ impl std::fmt::Debug for Config {
     }
 }
 
-/// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// Clock, ids and supervision.
     pub kit: ActorKit,
-    /// Ports to all actors that must be well.
     pub pings: Vec<Port<Ping>>,
 }
 
-/// Sends heartbeats to the watcher.
 #[derive(Debug)]
 pub struct HeartbeatSender {
     config: Config,
@@ -53,10 +45,6 @@ pub struct HeartbeatSender {
 }
 
 impl HeartbeatSender {
-    /// Starts it in `arbiter`.
-    ///
-    /// # Errors
-    /// When no HTTP client can be made.
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> reqwest::Result<Addr<Self>> {
         let client = Client::builder().timeout(REQUEST_TIMEOUT).build()?;
         Ok(Supervisor::start_in_arbiter(arbiter, move |_| Self {
@@ -71,6 +59,7 @@ impl HeartbeatSender {
         let (client, url) = (self.client.clone(), self.config.url.clone());
         self.ask(ctx, send_if_well(self.deps.pings.clone(), client, url), move |this, outcome, ctx| {
             counter!("flowlord_deadman_pings_total", "outcome" => outcome).increment(1);
+            // From the beginning of this one, so that slow answers don't lengthen the interval.
             this.wake_at(now.checked_add_signed(this.config.every), ctx);
         });
     }
@@ -82,6 +71,7 @@ actor!(HeartbeatSender { kit: deps.kit, mailbox: 64, start: send_heartbeat(now),
 
 /// Asks for the watcher's URL if every actor answers. Returns the outcome for the metric.
 async fn send_if_well(pings: Vec<Port<Ping>>, client: Client, url: String) -> &'static str {
+    // At the same time, so that the check takes as long as the slowest actor, not as all together.
     let answers = pings.iter().map(|port| async {
         let answer = tokio::time::timeout(PING_TIMEOUT, port.call(Ping)).await;
         matches!(answer, Ok(Ok(_))).then_some(()).ok_or(port.name())

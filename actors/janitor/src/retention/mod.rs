@@ -12,30 +12,25 @@ use flowlord_kernel::{ActorKit, KernelActor, Result, Timer, Wakes, actor, handle
 use flowlord_messages::clients::DatabaseWriter;
 use flowlord_messages::history::{RemoveHistory, RemoveOld, Removed};
 
-/// Rows of each kind in one step: some milliseconds of the writer's time.
+// Of each kind in one step: some milliseconds of the writer's time.
 const ROWS_PER_STEP: usize = 500;
 
-/// Between two steps the writer works for others.
+// Between two steps the writer works for others.
 const STEP_PAUSE: TimeDelta = TimeDelta::milliseconds(50);
 
 const RETRY_DELAY: TimeDelta = TimeDelta::minutes(1);
 
-/// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Whole days of history are kept for this long.
     pub retention: TimeDelta,
 }
 
-/// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// Clock, ids and supervision.
     pub kit: ActorKit,
     pub writer: DatabaseWriter,
 }
 
-/// Removes history that is older than the retention.
 #[derive(Debug)]
 pub struct HistoryRemover {
     config: Config,
@@ -48,8 +43,6 @@ pub struct HistoryRemover {
 }
 
 impl HistoryRemover {
-    /// Starts it in `arbiter`.
-    #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
@@ -62,6 +55,7 @@ impl HistoryRemover {
     }
 
     fn remove_old(&mut self, _: RemoveOld, ctx: &mut Context<Self>) {
+        // One run at a time: a second one would ask for the same rows.
         if self.next_step.is_none() {
             self.begin_run(self.now(), ctx);
         }
@@ -81,7 +75,7 @@ impl HistoryRemover {
         });
     }
 
-    /// Notes what a step removed, and answers when to go on.
+    /// Notes what a step removed. Returns when to go on.
     fn finish_step(
         &mut self,
         step: &RemoveHistory,
