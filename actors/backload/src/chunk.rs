@@ -7,14 +7,13 @@ use flowlord_messages::backloads::{CheckBackload, Failure, StoreBackloadChunk};
 
 use crate::Deps;
 
-/// How many tasks are stored in one command, so that those of the day needn't wait long for its end.
+// Small enough that the tasks of the day needn't wait long for the end of the command.
 const TASKS_PER_CHUNK: usize = 500;
 
 /// Nothing is added to a queue that has this many backloaded tasks ready: neither it nor the disk grows faster than
 /// the workers are.
 pub(crate) const MAX_READY_TASKS: usize = 10_000;
 
-/// The end of a chunk.
 #[derive(Debug)]
 pub(crate) enum ChunkOutcome {
     Stored(StoredChunk),
@@ -48,6 +47,7 @@ pub(crate) async fn store_chunk(
     let next = chunk.next;
     let order = plan.order();
     let mut skipped = 0;
+    // Somebody who waits gets all tasks at once, whatever the queue holds: theirs are few.
     if order.only != Only::All || !is_awaited {
         let checked = deps.reader.call(chunk_check(plan, &tasks)).await?;
         if !is_awaited && checked.ready >= MAX_READY_TASKS {
@@ -60,6 +60,7 @@ pub(crate) async fn store_chunk(
     }
     let store =
         StoreBackloadChunk { now, id, from, next, tasks: tasks.clone(), skipped, failed: failed.clone() };
+    // The writer gives each the next free uid; those who wait are told these.
     let uids = deps.writer.call(store).await?;
     for (task, uid) in tasks.iter_mut().zip(uids) {
         task.uid = uid;

@@ -26,32 +26,25 @@ use tokio::sync::oneshot;
 use crate::chunk::{ChunkOutcome, store_chunk};
 use crate::run::{BackloadRun, BackloadWaiter};
 
-/// How many tasks one backload may have.
 const MAX_TASKS: usize = 10_000_000;
 
 /// When to check again whether the queue of a backload has room, and to read again what couldn't be read.
 const RETRY_DELAY: TimeDelta = TimeDelta::seconds(5);
 
 /// The longest pause after a chunk that could not be stored.
-const MAX_PAUSE: TimeDelta = TimeDelta::seconds(60);
+const MAX_FAILURE_PAUSE: TimeDelta = TimeDelta::seconds(60);
 
-/// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The name of the machine, for templates.
     pub host: String,
 }
 
-/// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// Clock, ids and supervision.
     pub kit: ActorKit,
-    /// Stores backloads and their tasks.
     pub writer: DatabaseWriter,
     /// Knows how far each backload got, and which tasks are there already.
     pub reader: DatabaseReader,
-    /// Knows the workflows, and the rows of meta files.
     pub library: LibraryClient,
 }
 
@@ -60,7 +53,7 @@ pub struct Backload {
     config: Config,
     deps: Deps,
     timer: Timer,
-    /// Those that wait for their turn.
+    /// Those that wait for their turn; one whose chunk is being stored isn't in here.
     runs: VecDeque<BackloadRun>,
     /// A chunk is being stored.
     is_storing: bool,
@@ -71,8 +64,6 @@ pub struct Backload {
 }
 
 impl Backload {
-    /// Starts it in `arbiter`.
-    #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
@@ -125,8 +116,8 @@ impl Backload {
         });
     }
 
-    /// Pauses a backload that can't go on by itself.
     fn pause_broken(&mut self, id: i64, problem: String, ctx: &mut Context<Self>) {
+        // Paused, not cancelled: a person decides what becomes of it.
         log::error!("event=backload_paused id={id} problem={problem:?}");
         let pause = SetBackloadState { now: self.now(), id, state: BackloadState::Paused, problem };
         self.ask(ctx, self.deps.writer.call(pause), move |_, paused, _| {
@@ -136,9 +127,9 @@ impl Backload {
         });
     }
 
-    /// Gives a backload its turns. Of two that are the same the one that got further counts.
     fn add_run(&mut self, run: BackloadRun, ctx: &mut Context<Self>) {
         match self.runs.iter_mut().find(|known| known.id == run.id) {
+            // Loaded twice, as when it is resumed while all are read again: the one that got further counts.
             Some(known) if known.next >= run.next => {}
             Some(known) => *known = run,
             None => self.runs.push_back(run),
@@ -152,6 +143,7 @@ impl Backload {
             return;
         }
         let now = self.now();
+        // Somebody waits for the answer of an HTTP request: the others may take longer.
         let awaited = self.runs.iter().position(|run| run.waiter.is_some() && run.is_due(now));
         let due = awaited.or_else(|| self.runs.iter().position(|run| run.is_due(now)));
         let Some(run) = due.and_then(|at| self.runs.remove(at)) else {
@@ -174,6 +166,7 @@ impl Backload {
     }
 
     fn end_chunk(&mut self, mut run: BackloadRun, outcome: Result<ChunkOutcome>, ctx: &mut Context<Self>) {
+        // A stop waits for this chunk only: the next one doesn't begin any more.
         for caller in self.stopping.iter_mut().flat_map(|callers| callers.drain(..)) {
             let _nobody_waits_any_more = caller.send(());
         }
@@ -191,6 +184,7 @@ impl Backload {
                 }
             }
             Ok(ChunkOutcome::NoRoom) => run.not_before = Some(now + RETRY_DELAY),
+            // The chunk was refused: the row moved on without this run.
             Err(err) if err.code == Code::BackloadState => {
                 run.dismiss_waiter("it was paused or cancelled meanwhile");
                 return self.reload_run(run.id, ctx);
@@ -199,7 +193,8 @@ impl Backload {
                 log::warn!("event=backload_chunk_not_stored id={} next={} error={err:?}", run.id, run.next);
                 run.dismiss_waiter(&err.detail);
                 run.failures = run.failures.saturating_add(1);
-                let pause = TimeDelta::seconds(1 << run.failures.min(10)).min(MAX_PAUSE);
+                // Ten doublings are far beyond the longest pause; many more would overflow.
+                let pause = TimeDelta::seconds(1 << run.failures.min(10)).min(MAX_FAILURE_PAUSE);
                 run.not_before = Some(now + pause);
             }
         }
@@ -275,7 +270,7 @@ impl Backload {
             if stored.state == BackloadState::Running {
                 this.load_stored(stored.clone(), ctx);
             } else {
-                // One whose chunk is being stored finds out by the next one.
+                // One whose chunk is being stored finds out when the writer refuses it or the next one.
                 this.drop_run(id);
             }
             Ok(stored)

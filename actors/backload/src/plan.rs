@@ -19,13 +19,13 @@ pub(crate) async fn plan_request(deps: &Deps, request: &Request) -> Result<Arc<P
     Ok(Arc::new(Planned { plan, message: resolved.message }))
 }
 
-/// Plans what was stored, as it was.
 pub(crate) async fn plan_stored(deps: &Deps, stored: &StoredBackload) -> Result<Plan> {
     let order: Order = serde_json::from_str(&stored.order).map_err(|err| {
         invalid_request(format!("its stored request can't be read ({err}): cancel it and create a new one"))
     })?;
     let rows = read_rows(deps, &order).await?;
     let plan = Plan::new(order, rows).map_err(|err| invalid_request(err.to_string()))?;
+    // How far it got is a number of tasks, which means nothing in another plan.
     if plan.digest() != stored.digest || plan.count() != stored.total {
         return Err(invalid_request(
             "its meta file changed since it started: cancel it and create a new one, with only=missing"

@@ -9,10 +9,9 @@ use tokio::sync::oneshot;
 
 use crate::chunk::StoredChunk;
 
-/// How many bytes of tasks are kept for somebody who waits.
+// The whole answer is in memory until it is sent.
 const MAX_KEPT_BYTES: usize = 16 * 1024 * 1024;
 
-/// A backload that runs.
 #[derive(Debug)]
 pub(crate) struct BackloadRun {
     pub(crate) id: i64,
@@ -45,7 +44,7 @@ impl BackloadRun {
         }
     }
 
-    /// Answers the one who waits that the rest comes later.
+    /// Answers the one who waits; the backload itself goes on.
     pub(crate) fn dismiss_waiter(&mut self, problem: &str) {
         if let Some(waiter) = self.waiter.take() {
             waiter.answer(Some(problem.to_owned()));

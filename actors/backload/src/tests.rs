@@ -367,7 +367,7 @@ async fn what_could_not_be_stored_is_told_and_tried_again() {
     let finished = bench.finished(YEAR).await;
     assert_eq!(finished.created.len(), 500);
     assert_eq!(finished.problem.as_deref(), Some("no answer in time"));
-    bench.clock.advance(MAX_PAUSE).await;
+    bench.clock.advance(MAX_FAILURE_PAUSE).await;
     bench.clock.settle().await;
     assert_eq!(bench.standing(1), (BackloadState::Done, 1_400, 1_400, 0, 0));
     bench.set(|rows| assert_eq!(rows.chunks, [500, 500, 400], "none twice"));
