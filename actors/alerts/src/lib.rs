@@ -29,10 +29,8 @@ use tokio::sync::oneshot;
 
 use crate::notification::{RouteCheck, failing_tasks};
 
-/// After a failed call to the database, when to try again.
 const RETRY_DELAY: TimeDelta = TimeDelta::seconds(1);
 
-/// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The routes in the order in which they are tried; the default one takes what no other takes.
@@ -47,24 +45,17 @@ pub struct EscalationRoute {
     pub name: String,
     /// Which alerts it takes; ignored for the default one.
     pub matcher: Matcher,
-    /// How often it may notify.
     pub policy: Policy,
-    /// Hours in which it doesn't notify.
     pub quiet: Option<QuietHours>,
 }
 
-/// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// Clock, ids and supervision.
     pub kit: ActorKit,
-    /// Stores steps and their messages.
     pub writer: DatabaseWriter,
-    /// Reads alerts and the state of escalation.
     pub reader: DatabaseReader,
 }
 
-/// Escalates the alerts of each route.
 #[derive(Debug)]
 pub struct Alerts {
     public_url: String,
@@ -82,8 +73,7 @@ struct RouteEscalation {
     route: EscalationRoute,
     /// As last stored or read; none before the first read.
     state: Option<LadderState>,
-    /// A step of which nobody knows whether it was stored. It is stored again as it is: one decided anew could
-    /// take the same key for other alerts, and nobody would be notified of those.
+    /// A step of which nobody knows whether it was stored.
     unconfirmed: Option<NextStep>,
     is_checking: bool,
     next_check: Option<DateTime<Utc>>,
@@ -157,8 +147,6 @@ impl RouteEscalation {
 }
 
 impl Alerts {
-    /// Starts it in `arbiter`.
-    #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
@@ -201,17 +189,18 @@ impl Alerts {
         }
         for index in 0..self.escalations.len() {
             if self.escalations[index].is_due(now) {
-                self.check(index, now, ctx);
+                self.check_route(index, now, ctx);
             }
         }
         let idle = self.escalations.iter().filter(|escalation| !escalation.is_checking);
         self.wake_at(idle.filter_map(|escalation| escalation.next_check).min(), ctx);
     }
 
-    /// Reads the alerts that nobody was notified of, and takes the next step.
-    fn check(&mut self, index: usize, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+    fn check_route(&mut self, index: usize, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         let escalation = &mut self.escalations[index];
         escalation.is_checking = true;
+        // Stored again as it is: one decided anew could take the same key for other alerts, and nobody would be notified
+        // of those.
         if let Some(step) = escalation.unconfirmed.take() {
             return self.store_step(index, step, None, ctx);
         }
@@ -237,7 +226,6 @@ impl Alerts {
         }
         match check.step() {
             (next, Some(advance)) => self.store_step(index, (next, advance), None, ctx),
-            // Nothing to store.
             (next, None) => self.move_on(index, next, ctx),
         }
     }
@@ -256,6 +244,7 @@ impl Alerts {
             match stored {
                 Ok(()) => this.move_on(index, next, ctx),
                 Err(err) => {
+                    // A refusal is known; after a timeout the command may be in the writer's queue.
                     let is_unknown = err.code == Code::Timeout;
                     this.escalations[index].unconfirmed = is_unknown.then_some((next, advance));
                     this.retry_later(index, &err, ctx);
@@ -285,10 +274,10 @@ impl Alerts {
         self.check_due(self.now(), ctx);
     }
 
-    /// A check has its own time, and messages that go out at once are in the outbox already. But a clock that was set
-    /// back has made that time too late: then the route is checked now, and plans anew.
     fn note_raised(&mut self, _: AlertRaised, ctx: &mut Context<Self>) {
         let now = self.now();
+        // A check has its own time, and messages that go out at once are in the outbox already. But a clock that was set
+        // back has made that time too late: then the route is checked now, and plans anew.
         for escalation in &mut self.escalations {
             if escalation.state.as_ref().is_some_and(|state| state.wait(now) > state.interval) {
                 escalation.next_check = Some(now);
@@ -297,7 +286,6 @@ impl Alerts {
         self.check_due(now, ctx);
     }
 
-    /// Each route answers between two steps of its escalation.
     fn acknowledge(
         &mut self,
         acknowledge: Acknowledge,
@@ -311,13 +299,17 @@ impl Alerts {
             let asked =
                 escalations.filter(|escalation| route.is_none_or(|route| *route == escalation.route.name));
             answers = Ok(asked.map(|escalation| escalation.add_request(&acknowledge)).collect::<Vec<_>>());
+            // A route whose check is under way answers after it: between two steps of its escalation.
             self.check_due(self.now(), ctx);
         }
         let acknowledged = async move {
             let mut acknowledged = Vec::new();
             for answer in answers? {
-                let restarted = |_| Error::new(Code::Internal, "the alerts actor was restarted: try again");
-                acknowledged.extend(answer.await.map_err(restarted)??);
+                // A dropped sender: its request was forgotten.
+                let answer = answer
+                    .await
+                    .map_err(|_| Error::new(Code::Internal, "the alerts actor was restarted: try again"))?;
+                acknowledged.extend(answer?);
             }
             Ok(acknowledged)
         };
@@ -328,8 +320,8 @@ impl Alerts {
         Ok(self.escalations.iter().filter_map(RouteEscalation::status).collect())
     }
 
-    /// A step under way is one command: it happens wholly or not at all, so there is nothing to wait for.
     fn stop_alerting(&mut self, _: StopAlerting, ctx: &mut Context<Self>) -> Result<()> {
+        // A step under way is one command: it happens wholly or not at all, so there is nothing to wait for.
         self.is_stopping = true;
         let err = Error::new(Code::Stopping, "the service is stopping");
         self.escalations.iter_mut().for_each(|escalation| escalation.refuse_requests(&err));
@@ -354,8 +346,8 @@ impl Alerts {
     }
 }
 
-/// The state as last stored. One that can't be read counts as none: notifying again is better than silence.
 fn stored_state(input: &LadderInput) -> Option<LadderState> {
+    // One that can't be read counts as none: notifying again is better than silence.
     serde_json::from_str(input.state.as_deref()?)
         .inspect_err(|err| log::error!("event=ladder_unreadable error={err:?}"))
         .ok()

@@ -11,11 +11,9 @@ use flowlord_messages::outbox::{Colour, IncidentRef, NewMessage, Payload, Stage}
 
 use crate::EscalationRoute;
 
-/// One check of a route.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RouteCheck<'a> {
     pub(crate) route: &'a EscalationRoute,
-    /// The address in links.
     pub(crate) public_url: &'a str,
     pub(crate) input: &'a LadderInput,
     /// As last stored; none at the first start.
@@ -36,10 +34,11 @@ impl RouteCheck<'_> {
         let Some(told) = told else {
             // A check that was planned anew is stored, or the next one would plan it anew again, and so for ever.
             let changed = next != state || self.stored.is_none();
-            return (next.clone(), changed.then(|| self.command(&next)));
+            return (next.clone(), changed.then(|| self.advance_to(&next)));
         };
+        // What a notification left out stays untold, for the next one.
         let until = if takes_all(&told) { self.input.newest } else { 0 };
-        let mut advance = AdvanceLadder { told_until: until, ..self.command(&next) };
+        let mut advance = AdvanceLadder { told_until: until, ..self.advance_to(&next) };
         self.add_message(&mut advance, &told, &state, &next);
         (next, Some(advance))
     }
@@ -59,7 +58,7 @@ impl RouteCheck<'_> {
         };
         let (next, lines, told) =
             state.acknowledged(&acknowledge.matcher, by, &counts(new_items(self.input)))?;
-        let mut advance = self.command(&next);
+        let mut advance = self.advance_to(&next);
         if let Some(told) = told {
             self.add_message(&mut advance, &told, &state, &next);
             add_acknowledgement(&mut advance, acknowledge);
@@ -67,7 +66,7 @@ impl RouteCheck<'_> {
         Some((next, advance, lines.into_iter().collect()))
     }
 
-    fn command(&self, next: &LadderState) -> AdvanceLadder {
+    fn advance_to(&self, next: &LadderState) -> AdvanceLadder {
         AdvanceLadder {
             now: self.now,
             route: self.route.name.clone(),
@@ -100,6 +99,7 @@ impl RouteCheck<'_> {
                 number,
                 kind: kind.to_owned(),
                 headline: payload.headline.clone(),
+                // An update repeats what the steps before it said.
                 details: if kind == "update" { Vec::new() } else { payload.lines.clone() },
             },
         });
@@ -128,8 +128,8 @@ impl RouteCheck<'_> {
         }
     }
 
-    /// Nothing new, or only what is acknowledged: all alerts so far.
     fn update_payload(&self, told: &Told, next: &LadderState) -> Payload {
+        // Nothing new, or only what is acknowledged: so it says all alerts of the incident so far.
         let easing = matches!(told, Told::Update { easing: true, .. });
         let stage = if easing { Stage::Easing } else { Stage::Steady };
         let lines = lines_so_far(next.incident.as_ref());
@@ -177,7 +177,6 @@ impl RouteCheck<'_> {
     }
 }
 
-/// Says in the step, and in the message's thread, who acknowledged.
 fn add_acknowledgement(advance: &mut AdvanceLadder, acknowledge: &Acknowledge) {
     let until = acknowledge.until.format("%Y-%m-%d %H:%M");
     let note = if acknowledge.note.is_empty() { String::new() } else { format!(": {}", acknowledge.note) };
@@ -188,6 +187,7 @@ fn add_acknowledgement(advance: &mut AdvanceLadder, acknowledge: &Acknowledge) {
     }
     for message in &mut advance.messages {
         let Ok(mut payload) = serde_json::from_str::<Payload>(&message.payload) else { continue };
+        // Details go into the thread, below the message that everybody sees.
         if let Some(incident) = &mut payload.incident {
             incident.details = vec![text.clone()];
         }

@@ -11,7 +11,7 @@ use flowlord_messages::workflows::CurrentWorkflows;
 
 use super::Deps;
 
-/// Deadlines that passed longer ago are ignored: after a long downtime nobody needs them.
+// Deadlines that passed longer ago are ignored: after a long downtime nobody needs them.
 const LOOK_BACK: TimeDelta = TimeDelta::days(1);
 
 /// All deadlines that were missed since the last check.
@@ -19,6 +19,7 @@ pub(crate) async fn find_breaches(deps: &Deps, ttl: TimeDelta, now: DateTime<Utc
     let workflows = deps.library.call(CurrentWorkflows).await?.workflows;
     let unfinished_before = now - ttl;
     let running_since = shortest_run(&workflows).map(|limit| now - limit);
+    // A slot's deadline may be as long after it as the longest limit: so far back pauses count.
     let paused_after = now - LOOK_BACK - longest_limit(&workflows);
     let input = deps.reader.call(ReadWatch { unfinished_before, running_since, paused_after }).await?;
     // After a clock was set back there is nothing to go back to.
@@ -53,8 +54,8 @@ fn slot_and_cron(due: &Due<'_>) -> (SlotKey, String) {
     (slot, starter.rule.cron.clone().unwrap_or_default())
 }
 
-/// None for a slot from before its cron counted, and for one whose tasks have left the history.
 fn with_chains(due: Due<'_>, found: SlotTasks) -> Option<(Due<'_>, Vec<Vec<Attempt>>)> {
+    // A slot from before its cron counted was nobody's; of one whose tasks have left the history nothing is known.
     found.since.filter(|since| *since < due.slot)?;
     Some((due, found.chains?))
 }

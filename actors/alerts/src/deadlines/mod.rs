@@ -14,25 +14,20 @@ use flowlord_messages::clients::{DatabaseReader, DatabaseWriter, LibraryClient};
 
 const CHECK_INTERVAL: TimeDelta = TimeDelta::minutes(1);
 
-/// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// A task unfinished this long after its creation raises an alert.
     pub ttl: TimeDelta,
 }
 
-/// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// Clock, ids and supervision.
     pub kit: ActorKit,
     pub library: LibraryClient,
-    /// Knows what became of the slots.
     pub reader: DatabaseReader,
     pub writer: DatabaseWriter,
 }
 
-/// Raises alerts about missed deadlines.
 #[derive(Debug)]
 pub struct DeadlineChecker {
     config: Config,
@@ -42,8 +37,6 @@ pub struct DeadlineChecker {
 }
 
 impl DeadlineChecker {
-    /// Starts it in `arbiter`.
-    #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
@@ -53,7 +46,7 @@ impl DeadlineChecker {
         })
     }
 
-    fn check(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+    fn check_deadlines(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         if self.is_checking {
             return;
         }
@@ -79,7 +72,7 @@ impl DeadlineChecker {
     fn check_after_set_back(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         // After the clock was set back the timer may be far away.
         if self.timer.at().is_some_and(|at| at > now + CHECK_INTERVAL) {
-            self.check(now, ctx);
+            self.check_deadlines(now, ctx);
         }
     }
 }
