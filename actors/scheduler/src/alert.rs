@@ -5,7 +5,6 @@ use flowlord_domain::schedule::CreateError;
 use flowlord_domain::workflow::Phase;
 use flowlord_domain::{AlertKind, NewAlert};
 
-/// A phase whose tasks of a slot could not be made.
 pub(crate) fn create_failed_alert(
     phase: &Phase,
     slot: DateTime<Utc>,
@@ -16,7 +15,6 @@ pub(crate) fn create_failed_alert(
     phase_alert(phase, AlertKind::CreateFailed, msg, slot, now)
 }
 
-/// An alert about a phase and one of its slots.
 pub(crate) fn phase_alert(
     phase: &Phase,
     kind: AlertKind,

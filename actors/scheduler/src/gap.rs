@@ -13,10 +13,10 @@ use flowlord_messages::schedule::SlotKey;
 use crate::alert::{phase_alert, slot_time};
 use crate::slot::{DueSlot, PlannedPhase, SlotName};
 
-/// How many slots of one phase are recorded; of more, the latest.
+// Of more slots the latest are recorded: after a year away, a phase of every second would fill the database with them.
 const MAX_RECORDED_SLOTS: usize = 1_000;
 
-/// How many slots are walked through to count them; then most of the rest is leapt over.
+// Walking takes time for each slot; beyond this, most of the rest is leapt over.
 const MAX_WALKED_SLOTS: usize = 100_000;
 
 /// Slots of one name that fell into downtime or a pause.
@@ -27,20 +27,16 @@ pub(crate) struct SlotGap {
     pub(crate) crons: Vec<(PlannedPhase, DateTime<Utc>)>,
     /// The first instant after it.
     pub(crate) until: DateTime<Utc>,
-    /// Somebody paused the phase.
+    // Then nobody is alerted: it was meant.
     pub(crate) is_paused: bool,
 }
 
-/// What is to be stored for a name.
 #[derive(Debug, Clone)]
 pub(crate) enum SlotWrite {
-    /// A slot, with its tasks.
     Start(DueSlot),
-    /// Slots that don't start.
     Missed(MissedSlots),
 }
 
-/// Slots of one name that don't start.
 #[derive(Debug, Clone)]
 pub(crate) struct MissedSlots {
     pub(crate) name: Arc<SlotName>,
@@ -58,12 +54,10 @@ impl SlotWrite {
 }
 
 impl SlotGap {
-    /// The first slot of all.
     pub(crate) fn first_slot(&self) -> Option<DateTime<Utc>> {
         self.crons.iter().map(|(_, first)| *first).min()
     }
 
-    /// What is to be stored, oldest first, so that what was stored before a crash is never behind what wasn't.
     pub(crate) fn slot_writes(&self, now: DateTime<Utc>) -> Vec<SlotWrite> {
         let mut starting: BTreeMap<DateTime<Utc>, Vec<PlannedPhase>> = BTreeMap::new();
         let mut all = BTreeSet::new();
@@ -81,6 +75,7 @@ impl SlotGap {
         let mut alert = if self.is_paused { None } else { UnstartedSlots::make_alert(&left_out, now) };
         let mut writes = Vec::new();
         let mut missed = Vec::new();
+        // Oldest first, so that what was stored before a crash is never behind what wasn't.
         for at in all {
             let Some(phases) = starting.remove(&at) else {
                 missed.push(self.name.slot_key(at));
@@ -93,14 +88,13 @@ impl SlotGap {
         writes
     }
 
-    /// The alert goes with the first slots that are recorded.
     fn write_missed(&self, slots: Vec<SlotKey>, alert: &mut Option<NewAlert>) -> Option<SlotWrite> {
         let name = Arc::clone(&self.name);
+        // The alert goes with the first slots that are recorded: in one transaction with them, and once.
         (!slots.is_empty()).then(|| SlotWrite::Missed(MissedSlots { name, slots, alert: alert.take() }))
     }
 }
 
-/// What a phase should have started and won't.
 #[derive(Debug)]
 struct UnstartedSlots {
     phase: PlannedPhase,
@@ -111,10 +105,11 @@ struct UnstartedSlots {
 }
 
 impl UnstartedSlots {
-    /// None where the rule wants no more: with `missed=latest` nobody misses the older slots.
+    /// None where the rule wants no more.
     fn new(phase: &PlannedPhase, walk: &SlotWalk, started: usize) -> Option<Self> {
         let satisfied = match phase.rule.missed {
             Missed::None => false,
+            // Nobody misses the older slots.
             Missed::Latest => started > 0,
             Missed::All => started >= walk.count,
         };
@@ -146,14 +141,12 @@ impl UnstartedSlots {
     }
 }
 
-/// The slots from one to another time.
 #[derive(Debug, PartialEq, Eq)]
 struct SlotWalk {
     first: DateTime<Utc>,
     /// The latest of them, oldest first.
     latest: Vec<DateTime<Utc>>,
     count: usize,
-    /// There are more than were counted.
     more: bool,
 }
 
@@ -191,8 +184,9 @@ fn push_latest(latest: &mut VecDeque<DateTime<Utc>>, slot: DateTime<Utc>) {
     latest.push_back(slot);
 }
 
-/// From the last slot walked to shortly before the end, by whole steps: an `@every` keeps its beat.
+/// From the last slot walked to shortly before the end.
 fn leap_to_end(first: DateTime<Utc>, last: DateTime<Utc>, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    // By whole steps of the average length, so that an `@every` keeps its beat.
     let steps = i32::try_from(MAX_WALKED_SLOTS - 1).ok()?;
     let step = (last - first) / steps;
     let ahead = (until - last).num_seconds().checked_div(step.num_seconds())?;

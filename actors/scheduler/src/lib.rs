@@ -36,29 +36,21 @@ use crate::queues::WriteQueues;
 use crate::slot::SlotName;
 use crate::writer::SlotWriter;
 
-/// After a failed call to the database, when to try again.
 const RETRY_DELAY: TimeDelta = TimeDelta::seconds(1);
 
 /// How often to check the clock even when nothing is planned: it may be set back, and a hint may be lost.
 const CHECK_INTERVAL: TimeDelta = TimeDelta::minutes(5);
 
-/// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The host name that templates may use.
     pub host: String,
 }
 
-/// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// Clock, ids and supervision.
     pub kit: ActorKit,
-    /// Stores slots, crons and pauses, and makes delayed tasks ready.
     pub writer: DatabaseWriter,
-    /// Knows at the start what was stored.
     pub reader: DatabaseReader,
-    /// Knows the workflows at the start, and the rows of meta files.
     pub library: LibraryClient,
 }
 
@@ -80,13 +72,12 @@ pub struct Scheduler {
     /// When to read again, or to let what failed try again.
     retry_at: Option<DateTime<Utc>>,
     next_check: DateTime<Utc>,
-    /// The latest time that was seen.
+    /// The latest time that was seen: a clock set back shows against it.
     latest_time: DateTime<Utc>,
     /// Who waits for the end, once it is asked for.
     stopping: Option<Vec<oneshot::Sender<()>>>,
 }
 
-/// Tasks whose time will come.
 #[derive(Debug, Default)]
 struct DelayedTasks {
     next: Option<DateTime<Utc>>,
@@ -118,8 +109,6 @@ impl SavedCrons {
 }
 
 impl Scheduler {
-    /// Starts it in `arbiter`.
-    #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Supervisor::start_in_arbiter(arbiter, move |_| Self {
             timer: Timer::default(),
@@ -139,7 +128,6 @@ impl Scheduler {
         })
     }
 
-    /// Reads the workflows, and what was stored.
     fn read_schedule(&mut self, ctx: &mut Context<Self>) {
         let (library, reader) = (self.deps.library.clone(), self.deps.reader.clone());
         let read = async move {
@@ -165,6 +153,7 @@ impl Scheduler {
         let workflows = self.workflows.take().unwrap_or(read);
         self.plan.replace_workflows(&workflows, now);
         self.workflows = Some(workflows);
+        // After a restart of the actor alone, what came due in between still starts.
         let missed_until = if self.is_restarted { now - MAX_LATENESS } else { now };
         for gap in self.plan.resume_stored(stored, now, missed_until) {
             self.queues.add_due(DueWork::Gap(gap));
@@ -218,7 +207,6 @@ impl Scheduler {
         self.wake_at(at.filter(|_| self.stopping.is_none()), ctx);
     }
 
-    /// Sends as many of the writes that wait as may be under way.
     fn send_writes(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         while let Some(write) = self.queues.next_write(now) {
             let writer = SlotWriter {
@@ -251,6 +239,7 @@ impl Scheduler {
                         log::info!("event=slot_started {} tasks={tasks}", log_text(&write));
                     }
                     (Ok(_), SlotWrite::Missed(_)) => log::warn!("event=slots_missed {}", log_text(&write)),
+                    // An earlier life of this actor stored it.
                     (Err(_), _) => log::debug!("event=slot_taken {}", log_text(&write)),
                 }
                 self.queues.end_write(write.slot_name());
@@ -260,8 +249,8 @@ impl Scheduler {
         self.set_timer(ctx);
     }
 
-    /// Remembers the crons that count, where that changed.
     fn save_crons(&mut self, ctx: &mut Context<Self>) {
+        // One save at a time: the next difference is that from what this one stores.
         let crons = self.plan.cron_starts();
         let Some(change) = self.crons.difference(&crons).filter(|_| !self.crons.is_saving) else { return };
         self.crons.is_saving = true;
@@ -283,7 +272,6 @@ impl Scheduler {
         });
     }
 
-    /// Makes tasks ready whose time has come.
     fn promote_delayed(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         if self.delayed.is_promoting || self.delayed.next.is_none_or(|at| at > now) {
             return;
@@ -312,6 +300,7 @@ impl Scheduler {
 
     fn replace_workflows(&mut self, changed: WorkflowsChanged, ctx: &mut Context<Self>) {
         let (workflows, now) = (changed.workflows, self.now());
+        // The library's hint and this actor's own question may bring the same ones.
         let is_same = self.workflows.as_ref().is_some_and(|known| Arc::ptr_eq(known, &workflows));
         if self.is_ready && !is_same {
             // What is due by the old plan is due.
@@ -347,6 +336,7 @@ impl Scheduler {
         self.start_due(now, ctx);
         let set = self.deps.writer.call(SetPaused { now, workflow, task, paused });
         self.reply_after(set, move |this, set, ctx| {
+            // Only what is stored is planned by: a pause that is lost at a restart is none.
             let since = set?;
             this.apply_pause(name, since.is_some(), ctx);
             Ok(since)

@@ -11,7 +11,7 @@ use flowlord_messages::schedule::{CronKey, PhaseTimes, ScheduleInput};
 use crate::gap::SlotGap;
 use crate::slot::{DueSlot, PlannedPhase, SlotName};
 
-/// A slot that comes up later than this is treated as one in downtime: the machine slept, or its clock was set.
+// A slot that comes up later than this is treated as one in downtime: the machine slept, or its clock was set.
 pub(crate) const MAX_LATENESS: TimeDelta = TimeDelta::seconds(60);
 
 /// The smallest difference between two times.
@@ -20,11 +20,9 @@ const INSTANT: TimeDelta = TimeDelta::microseconds(1);
 #[derive(Debug)]
 pub(crate) enum DueWork {
     Slot(DueSlot),
-    /// Slots that fell into downtime or a pause.
     Gap(SlotGap),
 }
 
-/// A phase's cron, and where it stands.
 #[derive(Debug)]
 struct PlannedCron {
     phase: PlannedPhase,
@@ -35,7 +33,6 @@ struct PlannedCron {
     since: DateTime<Utc>,
 }
 
-/// All that is scheduled under one name.
 #[derive(Debug, Default)]
 struct PlannedSlots {
     crons: Vec<PlannedCron>,
@@ -44,7 +41,7 @@ struct PlannedSlots {
 #[derive(Debug, Default)]
 pub(crate) struct SchedulePlan {
     entries: HashMap<Arc<SlotName>, PlannedSlots>,
-    /// Without those that are paused: their crons stay where they were.
+    /// Without those that are paused: their crons stay where they were, and show at the end what the pause skipped.
     by_time: BTreeSet<(DateTime<Utc>, Arc<SlotName>)>,
     paused: HashSet<SlotName>,
 }
@@ -57,6 +54,7 @@ impl SchedulePlan {
             for (index, phase) in file.phases.iter().enumerate() {
                 let Some(schedule) = &phase.rule.schedule else { continue };
                 let name = Arc::new(SlotName { workflow: phase.workflow.clone(), task: phase.name() });
+                // By schedule, not by place in the file: a phase that moved within it is the same.
                 let known = known.get(&name).and_then(|entry| entry.find_cron(schedule));
                 let next = known.map_or_else(|| schedule.next_after(now), |known| known.next);
                 let previous = known.and_then(|known| known.previous);
@@ -99,12 +97,12 @@ impl SchedulePlan {
                 gaps.push(entry.skip_slots(Arc::clone(name), until));
             }
         }
+        // The map has no order: the oldest gaps are stored first.
         gaps.sort_by(|a, b| (a.first_slot(), &a.name).cmp(&(b.first_slot(), &b.name)));
         self.sort_by_time();
         gaps
     }
 
-    /// All crons, and since when each counts.
     pub(crate) fn cron_starts(&self) -> HashMap<CronKey, DateTime<Utc>> {
         self.all_crons().map(|(name, cron)| (cron.cron_key(name), cron.since)).collect()
     }
@@ -113,9 +111,9 @@ impl SchedulePlan {
         self.entries.iter().flat_map(|(name, entry)| entry.crons.iter().map(|cron| (&**name, cron)))
     }
 
-    /// Plans again from `now`, where that is earlier: the clock was set back. What was started before is refused
-    /// by the database.
+    /// Plans again from `now`, where that is earlier.
     pub(crate) fn follow_clock_back(&mut self, now: DateTime<Utc>) {
+        // Slots that started before the clock was set back come again: the database refuses them.
         for cron in self.entries.values_mut().flat_map(|entry| &mut entry.crons) {
             // One that is paused may stand before that.
             let next = cron.schedule.next_after(now);
@@ -124,12 +122,10 @@ impl SchedulePlan {
         self.sort_by_time();
     }
 
-    /// True while the phase starts nothing.
     pub(crate) fn is_paused(&self, name: &SlotName) -> bool {
         self.paused.contains(name)
     }
 
-    /// Starts nothing of this name until it is resumed.
     pub(crate) fn pause_phase(&mut self, name: SlotName) {
         self.paused.insert(name);
         self.sort_by_time();
@@ -175,7 +171,6 @@ impl SchedulePlan {
         due
     }
 
-    /// When something is due next.
     pub(crate) fn next_due(&self) -> Option<DateTime<Utc>> {
         self.by_time.first().map(|(at, _)| *at)
     }
@@ -205,8 +200,8 @@ impl PlannedCron {
 }
 
 impl PlannedSlots {
-    /// The same phase written twice starts once.
     fn add_cron(&mut self, cron: PlannedCron) {
+        // The same phase written twice starts once.
         let (rule, template) = (&cron.phase.rule_text, &cron.phase.template);
         if !self.crons.iter().any(|other| (&other.phase.rule_text, &other.phase.template) == (rule, template))
         {
@@ -214,7 +209,6 @@ impl PlannedSlots {
         }
     }
 
-    /// The phase with this schedule.
     fn find_cron(&self, schedule: &Schedule) -> Option<&PlannedCron> {
         self.crons.iter().find(|cron| cron.schedule == *schedule)
     }
@@ -234,7 +228,6 @@ impl PlannedSlots {
         DueSlot { name, at, phases }
     }
 
-    /// Leaves out all slots before `until`.
     fn skip_slots(&mut self, name: Arc<SlotName>, until: DateTime<Utc>) -> SlotGap {
         let mut crons = Vec::new();
         for cron in &mut self.crons {

@@ -11,8 +11,7 @@ use crate::gap::{SlotGap, SlotWrite};
 use crate::plan::DueWork;
 use crate::slot::SlotName;
 
-/// How many writes may be under way. Ten thousand phases due at once are stored in a few rounds, and the
-/// database keeps room for results.
+// Ten thousand phases due at once are stored in a few rounds, and the database keeps room for results.
 const MAX_WRITES: usize = 256;
 
 #[derive(Debug)]
@@ -21,10 +20,9 @@ enum QueuedStep {
     Gap(SlotGap),
 }
 
-/// All that waits, and how much is under way.
 #[derive(Debug, Default)]
 pub(crate) struct WriteQueues {
-    /// A name in here is either in `turn`, or in `failed`, or has a write under way.
+    // A name in here is either in `turn`, or in `failed`, or has a write under way.
     queues: HashMap<Arc<SlotName>, VecDeque<QueuedStep>>,
     turn: VecDeque<Arc<SlotName>>,
     failed: Vec<Arc<SlotName>>,
@@ -58,7 +56,6 @@ impl WriteQueues {
         None
     }
 
-    /// A write of this name is done.
     pub(crate) fn end_write(&mut self, name: &Arc<SlotName>) {
         self.under_way = self.under_way.saturating_sub(1);
         match self.queues.get(name) {
@@ -75,7 +72,6 @@ impl WriteQueues {
         self.failed.push(name);
     }
 
-    /// Lets the writes that failed try again.
     pub(crate) fn retry_failed(&mut self) {
         self.turn.extend(self.failed.drain(..));
     }
@@ -86,12 +82,12 @@ impl WriteQueues {
     }
 }
 
-/// The first write of a queue. What a gap comes to is worked out only now: there may be many.
 fn take_write(queue: &mut VecDeque<QueuedStep>, now: DateTime<Utc>) -> Option<SlotWrite> {
     loop {
         match queue.pop_front()? {
             QueuedStep::Write(write) => return Some(write),
             QueuedStep::Gap(gap) => {
+                // Worked out only now: thousands of names may have gaps of a thousand slots.
                 for write in gap.slot_writes(now).into_iter().rev() {
                     queue.push_front(QueuedStep::Write(write));
                 }

@@ -48,14 +48,14 @@ impl SlotWriter {
         }
     }
 
-    /// A slot whose tasks can't be made is stored, too, with an alert; one whose rows can't be had at the moment
-    /// isn't: it comes again.
     async fn start_slot(mut self, slot: &DueSlot, now: DateTime<Utc>) -> Result<usize> {
+        // A slot whose rows can't be had at the moment isn't stored: it comes again.
         let rows = self.read_rows(slot).await?;
         let (mut tasks, mut alerts) = (Vec::new(), Vec::new());
         for phase in &slot.phases {
             match slot_tasks_with(phase, slot.at, &self.host, &mut self.ids, now, &rows) {
                 Ok(more) => tasks.extend(more),
+                // The slot is stored, too: made again it would fail again.
                 Err(err) => alerts.push(create_failed_alert(phase, slot.at, &err, now)),
             }
         }
