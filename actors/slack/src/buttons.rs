@@ -35,14 +35,12 @@ const CLICK_LIMITS: PortLimits = PortLimits { max_under_way: 16, timeout: Durati
 /// Slack waits three seconds, in real time, for an acknowledgement.
 const CLICK_TIMEOUT: Duration = Duration::from_millis(2_500);
 
-/// What the operator chose.
 #[derive(Clone, Default)]
 pub struct ButtonsConfig {
     /// An app-level token, for Socket Mode. A secret.
     pub app_token: Option<String>,
     /// What Slack signs its requests with. A secret.
     pub signing_secret: Option<String>,
-    /// The base of the Web API.
     pub api_url: String,
 }
 
@@ -56,26 +54,20 @@ impl std::fmt::Debug for ButtonsConfig {
     }
 }
 
-/// What it works with.
 #[derive(Debug, Clone)]
 pub struct ButtonsDeps {
-    /// Clock, ids and supervision.
     pub kit: ActorKit,
-    /// Finds the incident's message and its failed tasks.
     pub reader: DatabaseReader,
-    /// Stores what a click changes.
     pub writer: DatabaseWriter,
     pub alerts: AlertsClient,
 }
 
-/// Does what people click in Slack.
 #[derive(Debug)]
 pub struct Buttons {
     config: ButtonsConfig,
     deps: ButtonsDeps,
     /// None where no client can be made; the reason is in the log.
     connector: Option<SlackConnector>,
-    /// The connection of Socket Mode.
     connection: Option<AbortHandle>,
     /// Connections in a row that Slack didn't greet.
     failures: u32,
@@ -89,8 +81,6 @@ pub struct Buttons {
 }
 
 impl Buttons {
-    /// Starts it in `arbiter`.
-    #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: ButtonsConfig, deps: ButtonsDeps) -> Addr<Self> {
         Self::start_with(arbiter, config, deps, CLICK_TIMEOUT)
     }
@@ -145,6 +135,7 @@ impl Buttons {
         self.failures = if ended.is_greeted { 0 } else { self.failures.saturating_add(1) };
         let wait = match ended.remedy {
             _ if ended.is_asked => TimeDelta::zero(),
+            // Slack refuses the token: trying often changes nothing, and would fill the log.
             Some(_) => LONGEST_WAIT,
             None => growing_wait(self.failures, self.deps.kit.ids()),
         };
@@ -181,15 +172,14 @@ impl Buttons {
         self.run_click(click)
     }
 
-    /// A click under way is stored or not; Slack tells the person when it wasn't.
     fn stop_buttons(&mut self, _: StopButtons, ctx: &mut Context<Self>) -> Result<()> {
+        // A click under way is stored or not; Slack tells the person when it wasn't.
         self.is_stopping = true;
         self.wake_at(None, ctx);
         self.close_connection();
         Ok(())
     }
 
-    /// Does what a person clicked, once.
     fn run_click(&self, click: Result<Option<ButtonClick>>) -> Reply<Self, ()> {
         let id = click.as_ref().ok().and_then(|click| Some(click.as_ref()?.id.clone()));
         let actions = ClickActions { deps: self.deps.clone(), connector: self.connector.clone() };
@@ -200,6 +190,7 @@ impl Buttons {
             }
         };
         self.reply_after(done, move |this, done, _| {
+            // It wasn't done: when Slack or the person repeats it, it is new.
             if let (Err(_), Some(id)) = (&done, id) {
                 this.seen_clicks.forget_key(&id);
             }

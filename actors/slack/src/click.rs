@@ -4,14 +4,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// Characters of a name that are kept.
 const MAX_NAME_CHARS: usize = 80;
 
-/// A button that changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IncidentButton {
     Acknowledge,
-    /// For so many hours.
     Silence(u8),
     /// Failed tasks are tried once more.
     Rerun,
@@ -30,7 +27,6 @@ impl IncidentButton {
         }
     }
 
-    /// The text on it.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Acknowledge => "Acknowledge",
@@ -49,13 +45,11 @@ pub(crate) struct IncidentTarget {
 }
 
 impl IncidentTarget {
-    /// As a button's value.
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 }
 
-/// A click of a person on a button.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ButtonClick {
     pub(crate) button: IncidentButton,

@@ -12,7 +12,7 @@ use reqwest::header::{
     CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
     UPGRADE,
 };
-use reqwest::{Client, Response, StatusCode, Upgraded, redirect};
+use reqwest::{Client, ClientBuilder, Response, StatusCode, Upgraded, redirect};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use slack_morphism::errors::{
@@ -25,7 +25,7 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use url::Url;
 
-/// How long a connection may take, with its TLS: what wasn't connected surely didn't arrive.
+// With its TLS. Apart from the answer's time, since what wasn't connected surely didn't arrive.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How much of an answer is read.
@@ -45,17 +45,10 @@ impl SlackConnector {
     pub(crate) fn new(api_url: &str) -> reqwest::Result<Self> {
         // Set by main; a test may be first.
         let _already_set = rustls::crypto::ring::default_provider().install_default();
-        let builder = || {
-            Client::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .pool_max_idle_per_host(0)
-                // A WebSocket is upgraded from it.
-                .http1_only()
-                .redirect(redirect::Policy::none())
-        };
-        let client = builder().build().or_else(|err| {
+        let client = client_builder().build().or_else(|err| {
+            // A test or a proxy may speak plain HTTP: that needs none.
             log::warn!("event=no_certificates error={err:?} remedy=\"install ca-certificates\"");
-            builder().tls_certs_only([]).build()
+            client_builder().tls_certs_only([]).build()
         })?;
         Ok(Self { client, api_url: api_url.trim_end_matches('/').to_owned() })
     }
@@ -95,8 +88,8 @@ impl SlackConnector {
         })
     }
 
-    /// Whether an address that came with a click is Slack's.
     pub(crate) fn is_of_slack(&self, url: &Url) -> bool {
+        // The address came with a click: a forged one must not make this service call others.
         let api = Url::parse(&self.api_url).ok();
         let of_api = api.is_some_and(|api| api.origin() == url.origin());
         of_api || (url.scheme() == "https" && url.host_str() == Some("hooks.slack.com"))
@@ -120,7 +113,17 @@ impl SlackConnector {
     }
 }
 
-/// Passes on an answer with a good status.
+fn client_builder() -> ClientBuilder {
+    Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        // A kept connection may be dead by the next message, and then nobody knows whether that arrived.
+        .pool_max_idle_per_host(0)
+        // A WebSocket is upgraded from it.
+        .http1_only()
+        // A redirected POST becomes a GET, whose success would say nothing.
+        .redirect(redirect::Policy::none())
+}
+
 async fn check_status(answer: Response) -> ClientResult<Response> {
     let status = answer.status();
     if status.is_success() {
@@ -137,17 +140,15 @@ async fn check_status(answer: Response) -> ClientResult<Response> {
     Err(SlackClientError::RateLimitError(SlackRateLimitError::new().opt_retry_after(wait)))
 }
 
-/// Reads an answer whose body says that it is well.
 fn check_body<RS: DeserializeOwned>(body: &str) -> ClientResult<RS> {
     #[derive(Deserialize)]
     struct ApiAnswer {
         ok: bool,
         error: Option<String>,
     }
-    let unread = |err| map_serde_error(err, None);
-    let answer: ApiAnswer = serde_json::from_str(body).map_err(unread)?;
+    let answer: ApiAnswer = serde_json::from_str(body).map_err(|err| map_serde_error(err, None))?;
     if answer.ok {
-        return serde_json::from_str(body).map_err(unread);
+        return serde_json::from_str(body).map_err(|err| map_serde_error(err, None));
     }
     Err(SlackClientError::ApiError(SlackClientApiError::new(answer.error.unwrap_or_default())))
 }

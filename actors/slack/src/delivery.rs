@@ -26,9 +26,7 @@ pub(crate) enum DeliveryStep {
     Skip,
     /// A message of its own, which is the incident's from then on.
     Post,
-    /// The incident's message is changed.
     Edit(SlackThread),
-    /// What is new is added to the thread.
     Reply(SlackThread),
 }
 
@@ -37,6 +35,7 @@ impl DeliveryStep {
     pub(crate) fn first_step(row: &OutboxRow, thread: Option<SlackThread>) -> Self {
         match thread {
             Some(thread) => Self::Edit(thread),
+            // There is nothing to edit, and an update has nothing new to post.
             None if row.kind == "update" => Self::Skip,
             None => Self::Post,
         }
@@ -49,8 +48,9 @@ impl DeliveryStep {
         }
     }
 
-    /// Whether doing it twice shows: an edit made again changes nothing.
+    /// Whether doing it twice shows.
     pub(crate) fn shows_twice(&self) -> bool {
+        // An edit made again changes nothing.
         matches!(self, Self::Post | Self::Reply(_))
     }
 
@@ -63,6 +63,7 @@ impl DeliveryStep {
         match self {
             Self::Skip | Self::Post => write_message(payload, style, remarks),
             Self::Edit(thread) => {
+                // An edit can't be there twice.
                 let remarks = MessageRemarks { again: false, ..remarks };
                 write_message(payload, style, remarks).into_edit_of(&thread.channel, &thread.ts)
             }
@@ -105,9 +106,9 @@ impl DeliveryStep {
     }
 }
 
-/// The payload of a row. One that can't be read is sent as it stands, so that nothing is lost or waits behind it.
 pub(crate) fn payload_of(row: &OutboxRow) -> Payload {
     serde_json::from_str(&row.payload).unwrap_or_else(|err| {
+        // Sent as it stands, so that nothing is lost or waits behind it.
         log::error!("event=message_unreadable id={} error={err:?}", row.id);
         Payload {
             headline: row.kind.clone(),
@@ -120,7 +121,6 @@ pub(crate) fn payload_of(row: &OutboxRow) -> Payload {
     })
 }
 
-/// A message that is being delivered.
 #[derive(Debug, Clone)]
 pub(crate) struct MessageInFlight {
     pub(crate) row: OutboxRow,
@@ -129,7 +129,6 @@ pub(crate) struct MessageInFlight {
     pub(crate) destination: usize,
 }
 
-/// What is remembered of a route's next message.
 #[derive(Debug, Default)]
 pub(crate) struct RouteQueue {
     /// Its message is being delivered: from the first step until it is marked.

@@ -9,16 +9,14 @@ use flowlord_messages::outbox::{Outage, OutboxRow, RouteWay};
 
 use crate::transport::SlackTransport;
 
-/// Slack takes about one message a second and channel.
+// Slack takes about one message a second and channel.
 const SEND_INTERVAL: TimeDelta = TimeDelta::seconds(1);
 
-/// The longest wait that Slack may ask for. A message planned for later than this was planned by a clock that has been
-/// set back since, and is due.
+/// The longest wait that Slack may ask for.
 pub(crate) const MAX_RETRY_AFTER: TimeDelta = TimeDelta::hours(1);
 
 const DEFAULT_ROUTE: &str = "default";
 
-/// Where the messages of one route go.
 #[derive(Clone, Default)]
 pub struct SlackRoute {
     pub name: String,
@@ -50,11 +48,9 @@ pub(crate) struct SlackDestination {
     pub(crate) channel: Option<String>,
     /// Nothing is sent before this, for the pace.
     free_at: Option<DateTime<Utc>>,
-    /// A message is on its way there.
     is_sending: bool,
 }
 
-/// What is known of a route's destination.
 #[derive(Debug)]
 struct RouteDestination {
     destination: usize,
@@ -62,18 +58,17 @@ struct RouteDestination {
     outage: Option<Outage>,
 }
 
-/// What to do with a route's next message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NextAction {
     /// Send it by this route, to this destination.
-    Send { via: String, destination: usize },
-    /// Nothing is to be done before.
+    Send {
+        via: String,
+        destination: usize,
+    },
     WaitUntil(DateTime<Utc>),
-    /// Another message is being sent there.
     WaitForDestination,
 }
 
-/// The destinations of all routes.
 #[derive(Debug)]
 pub(crate) struct DestinationTable {
     pub(crate) all: Vec<SlackDestination>,
@@ -123,7 +118,6 @@ impl DestinationTable {
         if self.routes.contains_key(route) { route } else { &self.default }
     }
 
-    /// Remembers whether a route's destination fails.
     pub(crate) fn note_outage(&mut self, way: &RouteWay) {
         if let Some(known) = self.routes.get_mut(&way.route) {
             known.outage = way.outage;
@@ -142,6 +136,7 @@ impl DestinationTable {
         }
         let Some(route) = self.routes.get(via) else { return NextAction::WaitForDestination };
         let destination = &self.all[route.destination];
+        // Later than the interval allows is a clock that was set back: then it is free.
         match destination.free_at.filter(|at| *at > now && *at - now <= SEND_INTERVAL) {
             _ if destination.is_sending => NextAction::WaitForDestination,
             Some(free_at) => NextAction::WaitUntil(free_at),
@@ -149,7 +144,6 @@ impl DestinationTable {
         }
     }
 
-    /// By which route, and from when on.
     fn choose_route<'a>(&'a self, row: &'a OutboxRow, now: DateTime<Utc>) -> (&'a str, DateTime<Utc>) {
         let own = self.route_or_default(&row.route);
         let Some(route) = self.routes.get(own) else { return (own, now) };
@@ -163,15 +157,14 @@ impl DestinationTable {
         if other_at < own_at { (other, other_at) } else { (own, own_at) }
     }
 
-    /// Something is being sent to a destination.
     pub(crate) fn begin_sending(&mut self, destination: usize) {
         self.all[destination].is_sending = true;
     }
 
-    /// Nothing is being sent there any more. Each attempt counts for the pace.
     pub(crate) fn end_sending(&mut self, destination: usize, now: DateTime<Utc>, is_tried: bool) {
         let destination = &mut self.all[destination];
         destination.is_sending = false;
+        // Each attempt counts for the pace, also one that Slack refused.
         if is_tried && !destination.slack.is_log_only() {
             destination.free_at = Some(now + SEND_INTERVAL);
         }
@@ -186,5 +179,6 @@ impl DestinationTable {
 }
 
 fn due_at(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
+    // One planned for later than any wait was planned by a clock that has been set back since, and is due.
     at.filter(|at| *at > now && *at - now <= MAX_RETRY_AFTER).unwrap_or(now)
 }

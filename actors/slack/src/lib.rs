@@ -39,19 +39,14 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much longer a caller waits for the status of a message, in real time.
 const STATUS_GRACE: Duration = Duration::from_secs(2);
 
-/// After a failed call to the database, when to try again.
 const RETRY_DELAY: TimeDelta = TimeDelta::seconds(1);
 
-/// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where messages go, by route; only into the log where there is no route.
     pub routes: Vec<SlackRoute>,
-    /// The base of the Web API.
     pub api_url: String,
-    /// Put before each headline, in brackets.
     pub prefix: String,
-    /// The title of each message.
     pub title: String,
     /// How long a destination must fail before the one of the fallback route is taken.
     pub fallback_after: TimeDelta,
@@ -59,17 +54,13 @@ pub struct Config {
     pub buttons: bool,
 }
 
-/// What it works with.
 #[derive(Debug, Clone)]
 pub struct Deps {
-    /// Clock, ids and supervision.
     pub kit: ActorKit,
     pub reader: DatabaseReader,
-    /// Marks what became of messages.
     pub writer: DatabaseWriter,
 }
 
-/// Sends the messages of the outbox.
 #[derive(Debug)]
 pub struct Notifier {
     deps: Deps,
@@ -91,8 +82,6 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// Starts it in `arbiter`.
-    #[must_use]
     pub fn start(arbiter: &ArbiterHandle, config: Config, deps: Deps) -> Addr<Self> {
         Self::start_with(arbiter, config, deps, SEND_TIMEOUT)
     }
@@ -119,7 +108,6 @@ impl Notifier {
         })
     }
 
-    /// Reads the next message of each route.
     fn check_outbox(&mut self, ctx: &mut Context<Self>) {
         if self.is_reading || self.stopping.is_some() {
             self.is_check_needed = true;
@@ -127,10 +115,12 @@ impl Notifier {
         }
         (self.is_reading, self.is_check_needed) = (true, false);
         let now = self.now();
+        // Before anything else of a route is sent: read again, its row would be sent again.
         self.retry_marks(now, ctx);
         let (reader, knows_outages) = (self.deps.reader.clone(), self.knows_outages);
         let read = async move {
             let outages = if knows_outages { Vec::new() } else { reader.call(ReadOutages).await? };
+            // One of each route: the next may be sent only after it, or an update would come before what it updates.
             Ok((outages, reader.call(PendingMessages { limit: 1 }).await?))
         };
         self.ask(ctx, read, move |this, read: Result<_>, ctx| {
@@ -153,7 +143,7 @@ impl Notifier {
         self.wake_at(Some(at), ctx);
     }
 
-    /// Marks what a crash or the database left unmarked, before anything else of the route is sent.
+    /// Marks what a crash or the database left unmarked.
     fn retry_marks(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         let due = self.queues.iter().filter(|(_, queue)| !queue.is_sending && !queue.rests_at(now));
         let marks: Vec<_> =

@@ -13,17 +13,14 @@ use url::Url;
 use crate::click::{IncidentButton, IncidentTarget};
 use text::{chunk_lines, cut_unescaped, escape_text, is_link, more_lines, shorten_escaped};
 
-/// A header holds 150 characters.
+// Slack's bound for a header.
 const MAX_HEADER_CHARS: usize = 150;
 
-/// Characters of a headline.
 const MAX_HEADLINE_CHARS: usize = 1_000;
 
-/// Characters of a footer, and of a name.
 const MAX_FOOTER_CHARS: usize = 500;
 const MAX_NAME_CHARS: usize = 100;
 
-/// A note on a message that may have arrived before.
 const SENT_AGAIN: &str = "(sent again: it is unknown whether the first one arrived)";
 
 /// A message to a webhook or to the Web API.
@@ -42,13 +39,11 @@ pub struct SlackMessage {
 }
 
 impl SlackMessage {
-    /// As an edit of a message.
     pub(crate) fn into_edit_of(mut self, channel: &str, ts: &str) -> Self {
         (self.channel, self.ts) = (Some(channel.to_owned()), Some(ts.to_owned()));
         self
     }
 
-    /// As an answer in a message's thread.
     pub(crate) fn in_thread(mut self, channel: &str, ts: &str) -> Self {
         (self.channel, self.thread_ts) = (Some(channel.to_owned()), Some(ts.to_owned()));
         self
@@ -78,7 +73,6 @@ pub struct MessageRemarks<'a> {
     pub plain: bool,
 }
 
-#[must_use]
 pub fn write_message(payload: &Payload, style: &MessageStyle, remarks: MessageRemarks<'_>) -> SlackMessage {
     MessageWriter { payload, style, remarks, lines: &payload.lines }.write_all()
 }

@@ -24,7 +24,6 @@ pub(crate) const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
 type DeliveryJudgement = (Delivery, Option<Option<Outage>>);
 
 impl Notifier {
-    /// Finds out what is to be sent to Slack, and sends it.
     pub(crate) fn start_delivery(
         &mut self,
         row: OutboxRow,
@@ -32,6 +31,7 @@ impl Notifier {
         destination: usize,
         ctx: &mut Context<Self>,
     ) {
+        // `end_sending` takes it back, or a restart of the actor.
         self.destinations.begin_sending(destination);
         let message = MessageInFlight { payload: payload_of(&row), row, via, destination };
         let queue = self.queues.entry(message.row.route.clone()).or_default();
@@ -84,6 +84,7 @@ impl Notifier {
             plain: queue.plain == Some(row.id),
         };
         let slack_message = step.slack_message(payload, &style, remarks);
+        // What the database is told should the actor be restarted before Slack answers.
         let (error, retry_at) = ("the notifier was restarted".to_owned(), now + FIRST_WAIT);
         let delivery = if step.shows_twice() {
             Delivery::Unknown { error, retry_at }
@@ -118,6 +119,7 @@ impl Notifier {
                 thread = step.thread_after(row, payload, via, &location);
                 self.note_taken(message, is_skipped)
             }
+            // Somebody deleted it, or it is too old to be edited: people must see what is new.
             SendOutcome::Gone(error) if *step != DeliveryStep::Post => {
                 log::info!("event=slack_message_gone id={} error={error:?}", row.id);
                 return self.continue_delivery(message, Some(RemainingPart::PostAnew), ctx);
@@ -193,6 +195,7 @@ impl Notifier {
     fn next_outage(&self, via: &str, retry_after: Option<Duration>, now: DateTime<Utc>) -> Outage {
         let before = self.destinations.outage_of(via);
         let failures = before.map_or(0, |outage| outage.failures);
+        // Slack's own wish counts, within bounds: a wrong header must not silence a route for days.
         let asked = retry_after.map(|wait| TimeDelta::from_std(wait).unwrap_or(MAX_RETRY_AFTER));
         let wait = asked.unwrap_or_else(|| growing_wait(failures, self.deps.kit.ids()));
         let retry_at = now + wait.clamp(FIRST_WAIT, MAX_RETRY_AFTER);
@@ -223,9 +226,10 @@ impl Notifier {
     }
 }
 
-/// Doubles with each failure; a random half of it is taken off, so that many who wait don't come at once.
+/// Doubles with each failure.
 pub(crate) fn growing_wait(failures: u32, mut ids: IdGenerator) -> TimeDelta {
     let grown = FIRST_WAIT.checked_mul(1 << failures.min(16)).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+    // A random half of it is taken off, so that many who wait don't come at once.
     let percent = i32::try_from(50 + ids.random() % 51).unwrap_or(100);
     (grown * percent / 100).max(FIRST_WAIT)
 }

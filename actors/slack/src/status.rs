@@ -10,7 +10,6 @@ use tokio::sync::oneshot;
 
 use crate::Notifier;
 
-/// How many callers may wait at the same time.
 const MAX_WAITERS: usize = 64;
 
 /// Callers that wait for the status of a message.
@@ -18,7 +17,6 @@ const MAX_WAITERS: usize = 64;
 pub(crate) struct StatusWaiters(Vec<(i64, oneshot::Sender<Fate>)>);
 
 impl StatusWaiters {
-    /// Answers those who wait for this message.
     pub(crate) fn answer_all(&mut self, id: i64, delivery: &Delivery) {
         for (_, waiter) in self.0.extract_if(.., |(wanted, _)| *wanted == id) {
             let _gone = waiter.send(status_after(delivery));
@@ -71,6 +69,7 @@ async fn wait_for_status(
         }
         Fate::Waits { .. } => match tokio::time::timeout(timeout, status).await {
             Ok(Ok(status)) => Ok(status),
+            // Not answered in time, or a restart dropped the waiter: the row knows.
             _ => stored_status(reader.call(ReadMessage { id }).await?),
         },
         known => Ok(known),

@@ -20,7 +20,6 @@ pub(crate) struct MessageLocation {
     pub(crate) ts: String,
 }
 
-/// A request to Slack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ApiMethod {
     Post,
@@ -41,11 +40,9 @@ pub(crate) enum SendOutcome {
     },
     /// It surely didn't arrive, and never will as it is written.
     Unreadable(String),
-    /// It may have arrived or not.
     Unknown(String),
 }
 
-/// Sends messages. The library has no limit for the time of an answer, so this has one.
 #[derive(Debug, Clone)]
 pub(crate) struct SlackTransport {
     kind: TransportKind,
@@ -61,7 +58,6 @@ enum TransportKind {
         client: SlackClient<SlackConnector>,
         url: Url,
     },
-    /// The Web API, with a bot token.
     Bot {
         client: SlackClient<SlackConnector>,
         token: SlackApiToken,
@@ -98,9 +94,9 @@ impl TransportKind {
 }
 
 impl SlackTransport {
-    /// The transport of a route. One that can't be used refuses every message, so that each waits until that is mended.
     pub(crate) fn new(route: &SlackRoute, api_url: &str, timeout: Duration) -> Self {
         let kind = TransportKind::new(route, api_url).unwrap_or_else(|why| {
+            // It refuses every message, so that each waits until that is mended.
             log::error!("event=slack_unusable error={why:?}");
             TransportKind::Unusable(why)
         });
@@ -112,13 +108,12 @@ impl SlackTransport {
         matches!(self.kind, TransportKind::LogOnly)
     }
 
-    /// Whether it can edit what it sent.
     pub(crate) fn is_bot(&self) -> bool {
         matches!(self.kind, TransportKind::Bot { .. })
     }
 
-    /// Sends a message, within the limit of time.
     pub(crate) async fn send_message(&self, method: ApiMethod, message: &SlackMessage) -> SendOutcome {
+        // slack-morphism has no limit for the time of an answer.
         match tokio::time::timeout(self.timeout, self.post_message(method, message)).await {
             Ok(sent) => sent.map_or_else(|err| outcome_of(&err), SendOutcome::Taken),
             Err(_) => SendOutcome::Unknown(format!("no answer within {:?}", self.timeout)),
@@ -158,7 +153,7 @@ impl SlackTransport {
     }
 }
 
-/// All that is read of an answer: a field that Slack changes must not make a message that it took come twice.
+// Values, not texts: a field that Slack changes must not make a message that it took come twice.
 #[derive(Debug, serde::Deserialize)]
 struct MessageAnswer {
     #[serde(default)]
@@ -169,8 +164,9 @@ struct MessageAnswer {
 
 impl MessageAnswer {
     fn location(&self) -> MessageLocation {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        MessageLocation { channel: text(&self.channel), ts: text(&self.ts) }
+        let [channel, ts] =
+            [&self.channel, &self.ts].map(|value| value.as_str().unwrap_or_default().to_owned());
+        MessageLocation { channel, ts }
     }
 }
 

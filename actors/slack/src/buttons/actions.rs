@@ -19,13 +19,13 @@ use super::ButtonsDeps;
 use crate::click::{ButtonClick, IncidentButton};
 use crate::connector::SlackConnector;
 
-/// How long an acknowledgement holds: a working day.
+// A working day.
 const ACKNOWLEDGED_FOR: TimeDelta = TimeDelta::hours(8);
 
-/// More tasks than this aren't silenced by one click.
+// Each is a silence of its own that people must find and end.
 const MAX_SILENCED_TASKS: usize = 50;
 
-/// More tasks than this don't run again by one click.
+// A click is one command of the writer, which others wait for.
 const MAX_RERUN_TASKS: usize = 500;
 
 #[derive(Debug, Clone)]
@@ -68,9 +68,9 @@ impl ClickActions {
         }
     }
 
-    /// It is done: a message that can't be changed is no reason to do it again.
     async fn update_or_reply(&self, click: &ButtonClick, update: MessageUpdate) {
         let text = update.text.clone();
+        // It is done: a message that can't be changed is no reason to do it again.
         if let Err(err) = self.update_message(click, update).await {
             log::warn!("event=slack_click_not_shown button={} error={err:?}", click.button.action_id());
             let why = format!("is done ({text}), but the message couldn't be changed: {}", err.detail);
@@ -78,7 +78,6 @@ impl ClickActions {
         }
     }
 
-    /// The alerts actor notifies everybody, by an edit of the message.
     async fn acknowledge_incident(&self, click: &ButtonClick) -> Result<()> {
         let acknowledge = Acknowledge {
             route: Some(click.target.route.clone()),
@@ -87,6 +86,7 @@ impl ClickActions {
             by: click.by.clone(),
             note: "by a click in Slack".to_owned(),
         };
+        // That actor notifies everybody, by an edit of the message: no update is made here.
         let acknowledged = self.deps.alerts.call(acknowledge).await?;
         if acknowledged.is_empty() {
             return Err(Error::new(
@@ -154,6 +154,7 @@ impl ClickActions {
         let keys: BTreeSet<&str> =
             payload.incident.iter().flat_map(|incident| &incident.tasks).map(String::as_str).collect();
         let filter = TaskFilter::given_up_in(click.target.opened, &keys);
+        // One more than are allowed tells that there are too many.
         let mut failed = FindTasks::oldest(filter, MAX_RERUN_TASKS + 1).all_of(&self.deps.reader).await?;
         if failed.len() > MAX_RERUN_TASKS {
             return Err(Error::new(
@@ -170,7 +171,6 @@ impl ClickActions {
         Ok(failed)
     }
 
-    /// The incident's message, as it was sent last.
     async fn read_message(&self, click: &ButtonClick) -> Result<(SlackThread, Payload)> {
         let read = ReadThreads { route: click.target.route.clone(), opened: click.target.opened };
         let thread = self.deps.reader.call(read).await?.into_iter().next();
@@ -200,7 +200,6 @@ impl ClickActions {
         self.deps.writer.call(EnqueueMessage { now, message }).await.map(drop)
     }
 
-    /// Adds the click to the audit log. It is done already: where that fails, it is only logged.
     async fn record_change(&self, click: &ButtonClick) {
         let opened = click.target.opened.to_rfc3339_opts(SecondsFormat::AutoSi, true);
         let change = Change {
@@ -216,12 +215,12 @@ impl ClickActions {
             detail: format!("{}/{opened}", click.target.route),
             status: 200,
         };
+        // It is done already: where this fails, it is only logged.
         if let Err(err) = self.deps.writer.call(RecordChange { change }).await {
             log::error!("event=change_not_recorded error={err:?}");
         }
     }
 
-    /// Replies to the person alone.
     async fn reply_to_person(&self, click: &ButtonClick, what: &str) {
         let (Some(connector), Some(url)) = (&self.connector, &click.response_url) else { return };
         if !connector.is_of_slack(url) {

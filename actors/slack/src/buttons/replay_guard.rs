@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use flowlord_kernel::{Code, Error, Result};
 
-/// Longer than a signature is valid, and than Slack repeats a click.
+// Longer than a signature is valid, and than Slack repeats a click.
 const KEPT_FOR: TimeDelta = TimeDelta::minutes(15);
 
-/// Nobody clicks as often as this; only what is signed gets here.
+// Nobody clicks as often as this; only what is signed gets here.
 const MAX_ENTRIES: usize = 10_000;
 
 /// Keys of requests or clicks seen lately, and when.

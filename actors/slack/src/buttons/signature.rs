@@ -9,12 +9,10 @@ use subtle::ConstantTimeEq as _;
 /// A request signed longer ago than this may be one that somebody recorded.
 const MAX_AGE: TimeDelta = TimeDelta::minutes(5);
 
-/// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SignatureProblem {
     /// Signed too long ago, or in the future.
     Stale,
-    /// Not signed with the secret.
     Forged,
 }
 

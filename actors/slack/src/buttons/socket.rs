@@ -22,16 +22,14 @@ use tokio_tungstenite::{WebSocketStream, tungstenite};
 
 use crate::connector::SlackConnector;
 
-/// How long opening may take, in real time.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How often the other end is pinged. It has as long to answer.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
-/// No envelope is larger.
+// A bound for what the other end can make this service hold in memory.
 const MAX_ENVELOPE_BYTES: usize = 1024 * 1024;
 
-/// The payload of an interaction, in JSON.
 #[derive(Debug, ActixMessage)]
 #[rtype(result = "Result<()>")]
 pub(crate) struct SocketInteraction(pub(crate) String);
@@ -39,14 +37,11 @@ pub(crate) struct SocketInteraction(pub(crate) String);
 /// Dropped when Slack says hello.
 pub(crate) type Greeting = oneshot::Sender<()>;
 
-/// How a connection ended.
 #[derive(Debug)]
 pub(crate) struct ConnectionEnd {
     /// It has no secrets.
     pub(crate) why: String,
-    /// Slack had said hello.
     pub(crate) is_greeted: bool,
-    /// Slack asked for a new one.
     pub(crate) is_asked: bool,
     /// What the operator should change: trying again soon doesn't help.
     pub(crate) remedy: Option<&'static str>,
@@ -60,13 +55,11 @@ impl ConnectionEnd {
     }
 }
 
-/// The answer of `apps.connections.open`.
 #[derive(Debug, Deserialize)]
 struct OpenedConnection {
     url: String,
 }
 
-/// A message of Slack through the connection.
 #[derive(Debug, Deserialize)]
 struct SocketEnvelope {
     r#type: String,
@@ -75,7 +68,6 @@ struct SocketEnvelope {
     payload: Value,
 }
 
-/// Takes the clicks of a connection.
 #[derive(Debug)]
 pub(crate) struct ClickReceiver {
     pub(crate) clicks: Port<SocketInteraction>,
@@ -132,6 +124,7 @@ struct SocketSession {
 impl SocketSession {
     async fn serve_frames(mut self) -> ConnectionEnd {
         let mut pings = interval(PING_INTERVAL);
+        // Ticks missed while the machine slept must not come in a burst: the second would find no answer to the first.
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pings.reset();
         loop {

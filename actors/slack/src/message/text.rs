@@ -2,13 +2,12 @@
 //!
 //! Lengths are in UTF-16 units: never less than what Slack counts.
 
-/// A section's text holds 3,000 characters; the fence takes some.
-pub(super) const SECTION: usize = 2_900;
+// Slack's bound for the text of a section is 3,000 characters; the fence takes some.
+pub(super) const SECTION_CHARS: usize = 2_900;
 
-/// Sections of lines in a message. Slack takes 50 blocks, but not of this size: about 13,000 characters in all.
-const SECTIONS: usize = 3;
+// Slack takes 50 blocks, but not of this size: about 13,000 characters in all.
+const MAX_SECTIONS: usize = 3;
 
-/// Lines that go into one section.
 #[derive(Debug, Default)]
 pub(super) struct LineChunk {
     pub(super) text: String,
@@ -33,10 +32,10 @@ pub(super) fn chunk_lines(lines: &[String]) -> (Vec<LineChunk>, usize) {
     let mut chunks: Vec<LineChunk> = Vec::new();
     for (done, line) in lines.iter().enumerate() {
         // A fence within would end the one around it, and a line end would make two lines of one.
-        let line = shorten_escaped(&line.replace("```", "'''").replace(['\r', '\n'], " "), SECTION - 1);
+        let line = shorten_escaped(&line.replace("```", "'''").replace(['\r', '\n'], " "), SECTION_CHARS - 1);
         let size = escaped_length(&line) + 1;
-        if chunks.last().is_none_or(|chunk| chunk.size + size > SECTION) {
-            if chunks.len() == SECTIONS {
+        if chunks.last().is_none_or(|chunk| chunk.size + size > SECTION_CHARS) {
+            if chunks.len() == MAX_SECTIONS {
                 return (chunks, lines.len() - done);
             }
             chunks.push(LineChunk::default());
@@ -67,6 +66,7 @@ fn clip_to(text: &str, limit: usize, size: impl Fn(char) -> usize) -> String {
     if text.chars().map(&size).sum::<usize>() <= limit {
         return text.to_owned();
     }
+    // One is the ellipsis.
     let mut left = limit - 1;
     let kept = text.chars().take_while(|c| {
         let fits = size(*c) <= left;
