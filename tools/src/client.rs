@@ -18,6 +18,7 @@ pub(crate) struct HttpClient {
 impl HttpClient {
     pub(crate) async fn connect_to(address: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
+        // Else Nagle's algorithm would wait for more, and be measured as the server's time.
         stream.set_nodelay(true)?;
         Ok(Self { stream, host: address.to_owned(), request: Vec::new(), buffer: Vec::with_capacity(4096) })
     }
@@ -56,6 +57,7 @@ impl HttpClient {
         )?;
         self.stream.write_all(&self.request).await?;
         self.buffer.clear();
+        // One answer at a time, so nothing of another one follows it in the buffer.
         let (head, length) = loop {
             if let Some(end) = find_bytes(&self.buffer, b"\r\n\r\n") {
                 break (end + 4, content_length(&self.buffer[..end])?);
@@ -87,12 +89,11 @@ pub(crate) fn is_disconnect(err: &anyhow::Error) -> bool {
     err.downcast_ref::<ConnectionClosed>().is_some() || err.downcast_ref::<std::io::Error>().is_some()
 }
 
-/// The lease in an answer. A search costs less than parsing, and the load generator shares the server's cores.
 pub(crate) fn find_lease(body: &[u8]) -> Option<&str> {
+    // A search costs less than parsing, and the load generator shares the server's cores.
     text_after(body, "\"lease\":\"")
 }
 
-/// The text from `start` to the next quote.
 pub(crate) fn text_after<'a>(body: &'a [u8], start: &str) -> Option<&'a str> {
     let begin = find_bytes(body, start.as_bytes())? + start.len();
     let length = body[begin..].iter().position(|byte| *byte == b'"')?;

@@ -1,8 +1,7 @@
 //! A large generated history: runs of workflows with their retries, alerts and slots, spread over many days, one of
 //! them far busier than the others.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -20,7 +19,6 @@ use crate::current_day;
 /// Workflow files; each has a phase that cron starts and phases that depend on it.
 const WORKFLOWS: usize = 12;
 
-/// The jobs of each first phase.
 const JOBS: [&str; 4] = ["orders", "users", "events", "payments"];
 
 /// The topics after a first phase, each the child of the one before.
@@ -80,36 +78,11 @@ impl HistoryPlan {
     }
 }
 
-/// A generated attempt that isn't stored yet, ordered by its id.
-struct PendingAttempt(Attempt);
-
-impl PartialEq for PendingAttempt {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.uid == other.0.uid
-    }
-}
-
-impl Eq for PendingAttempt {}
-
-impl PartialOrd for PendingAttempt {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for PendingAttempt {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.uid.cmp(&other.0.uid)
-    }
-}
-
 struct HistoryGenerator {
     bulk: Bulk,
     rng: StdRng,
-    /// Runs overlap, and attempts are stored in the order of their ids.
-    pending: BinaryHeap<Reverse<PendingAttempt>>,
-    /// Ids of `pending`; a stored attempt is older than any new one.
-    pending_uids: HashSet<Uid>,
+    // Runs overlap, and attempts are stored in the order of their ids.
+    pending: BTreeMap<Uid, Attempt>,
     attempts: u64,
     runs: u64,
     progress: ProgressBar,
@@ -121,8 +94,7 @@ impl HistoryGenerator {
         Ok(Self {
             bulk: Bulk::begin(out)?,
             rng: StdRng::seed_from_u64(plan.seed),
-            pending: BinaryHeap::new(),
-            pending_uids: HashSet::new(),
+            pending: BTreeMap::new(),
             attempts: 0,
             runs: 0,
             progress: ProgressBar::new(plan.attempts).with_style(style),
@@ -132,10 +104,12 @@ impl HistoryGenerator {
     /// Generates a day of runs, begun evenly over all but its last minutes.
     fn generate_day(&mut self, day: NaiveDate, attempts: u64) -> anyhow::Result<()> {
         let begin = day.and_hms_opt(0, 0, 0).context("no midnight")?.and_utc();
+        // Runs take minutes: those begun last are to end on their day.
         let length = TimeDelta::minutes(23 * 60 + 40).num_microseconds().context("a day")?;
         let before = self.attempts;
         let end = before + attempts;
         while self.attempts < end {
+            // i128: a day's microseconds times many millions of attempts may be beyond i64.
             let part = i128::from(self.attempts - before) * i128::from(length) / i128::from(attempts);
             let at = begin + TimeDelta::microseconds(i64::try_from(part)?);
             self.store_until(Some(at))?;
@@ -145,11 +119,10 @@ impl HistoryGenerator {
     }
 
     fn store_until(&mut self, at: Option<DateTime<Utc>>) -> anyhow::Result<()> {
-        while let Some(Reverse(first)) = self.pending.peek()
-            && at.is_none_or(|at| first.0.uid.created() < at)
+        while let Some(first) = self.pending.first_entry()
+            && at.is_none_or(|at| first.key().created() < at)
         {
-            let Some(Reverse(PendingAttempt(attempt))) = self.pending.pop() else { break };
-            self.pending_uids.remove(&attempt.uid);
+            let attempt = first.remove();
             self.bulk.attempt(&attempt)?;
             self.progress.inc(1);
         }
@@ -194,7 +167,7 @@ impl HistoryGenerator {
                 if exhausted || result == Some(TaskResult::Alert) {
                     self.bulk.alert(&alert_of(&attempt, ended))?;
                 }
-                self.pending.push(Reverse(PendingAttempt(attempt)));
+                self.pending.insert(uid, attempt);
                 at = ended + TimeDelta::milliseconds(3);
                 match result {
                     Some(TaskResult::Complete) => break parent = Some(uid),
@@ -218,7 +191,8 @@ impl HistoryGenerator {
         retry: u32,
     ) -> Attempt {
         let mut uid = Uid::at(at);
-        while !self.pending_uids.insert(uid) {
+        // As the writer does it: the instant of creation, or the next free one. A stored attempt is older than any new one.
+        while self.pending.contains_key(&uid) {
             uid.0 += 1;
         }
         self.attempts += 1;
@@ -271,17 +245,10 @@ impl HistoryGenerator {
 
 fn alert_of(attempt: &Attempt, at: DateTime<Utc>) -> NewAlert {
     let is_at_once = attempt.result == Some(TaskResult::Alert);
+    let kind = if is_at_once { AlertKind::Result } else { AlertKind::Exhausted };
     NewAlert {
-        kind: if is_at_once { AlertKind::Result } else { AlertKind::Exhausted },
-        at,
-        uid: Some(attempt.uid),
-        id: attempt.id.clone(),
-        topic: attempt.topic.clone(),
-        job: attempt.job.clone(),
-        workflow: attempt.workflow.clone(),
-        msg: attempt.msg.clone(),
         task_time: Some(attempt.uid.created()),
-        at_once: None,
+        ..NewAlert::about(attempt, kind, attempt.msg.clone(), at)
     }
 }
 

@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
-/// About what a busy group commit holds.
+// About what a busy group commit holds.
 const ROWS_PER_COMMIT: usize = 256;
 
 pub(crate) fn inserts_per_second(duration: Duration) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
     let connection = Connection::open(folder.path().join("bare.db"))?;
     connection.execute_batch(
+        // The service's own settings: each commit is on disk.
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
          CREATE TABLE task (id INTEGER PRIMARY KEY, a INTEGER, b INTEGER, c TEXT, d TEXT)",
     )?;

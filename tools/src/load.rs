@@ -13,7 +13,6 @@ use crate::limits;
 use crate::server::{self, BenchService};
 use crate::timing::{median_and_p99, milliseconds_since};
 
-/// How many hand-offs to a waiting worker are timed.
 const HAND_OFFS: usize = 2_000;
 
 /// Runs every part and prints one line each, then the ratios.
@@ -25,6 +24,7 @@ pub(crate) async fn measure_load(workers: usize, duration: Duration, rounds: usi
     let no_op = server::start_no_op()?;
     let (p50, p99) = time_hand_offs(&service.address).await?;
     writeln!(out, "hand-off p50 / p99     {p50:>10.2} / {p99:.2} ms")?;
+    // In turns, and the median in the end: other work of the machine hits all parts alike.
     let mut rates = Vec::new();
     for round in 1..=rounds {
         let no_ops = run_workers(&no_op, workers, duration, LoadKind::NoOp).await?;
@@ -46,7 +46,6 @@ pub(crate) async fn measure_load(workers: usize, duration: Duration, rounds: usi
     Ok(())
 }
 
-/// What a worker repeats.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum LoadKind {
     NoOp,
@@ -77,7 +76,6 @@ pub(crate) async fn run_workers(
     Ok(LoadRate { per_second, p99_ms: median_and_p99(&mut times_ms).1 })
 }
 
-/// The times of all clients, once each has ended.
 pub(crate) async fn join_times(mut clients: JoinSet<anyhow::Result<Vec<f64>>>) -> anyhow::Result<Vec<f64>> {
     let mut times_ms = Vec::new();
     while let Some(client) = clients.join_next().await {

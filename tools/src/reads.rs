@@ -17,7 +17,6 @@ use crate::load::{LoadKind, join_times, run_workers};
 use crate::server::{ServiceProcess, find_flowlord, wait_until_ready};
 use crate::timing::{median_and_p99, milliseconds_since};
 
-/// Results that arrive meanwhile.
 const RESULTS_PER_SECOND: u32 = 1_000;
 
 const RESULTS_PER_BATCH: u32 = 50;
@@ -27,7 +26,6 @@ const WORKERS: usize = 32;
 
 const READERS: usize = 32;
 
-/// How often they work alone and beside the readers.
 const TURNS: u32 = 3;
 
 #[derive(Debug, clap::Args)]
@@ -81,6 +79,7 @@ fn paths_of(day: NaiveDate) -> Vec<(&'static str, String)> {
 /// Runs every size, and prints a line for each path.
 pub(crate) async fn measure_reads(plan: &ReadsPlan) -> anyhow::Result<()> {
     let until = plan.until.unwrap_or_else(current_day);
+    // The last but one is the busiest: see `HistoryPlan`.
     let day = until.pred_opt().unwrap_or(until);
     let paths: Vec<_> = paths_of(day).into_iter().filter(|(name, _)| name.contains(&plan.only)).collect();
     let mut sizes = Vec::new();
@@ -91,7 +90,6 @@ pub(crate) async fn measure_reads(plan: &ReadsPlan) -> anyhow::Result<()> {
 }
 
 impl ReadsPlan {
-    /// The times of each path with each number of clients, in that order.
     async fn measure_size(
         &self,
         attempts: u64,
@@ -214,6 +212,7 @@ async fn repeat_read(address: Rc<str>, path: Rc<str>, until: Instant) -> anyhow:
 /// Creates, leases and finishes tasks at a steady rate, and times none of it.
 async fn post_results(address: Rc<str>, rate: u32, until: Instant) -> anyhow::Result<Vec<f64>> {
     let mut client = HttpClient::connect_to(&address).await?;
+    // In batches, so that this one client takes little of the processors that are measured.
     let mut tick = tokio::time::interval(Duration::from_secs(1) * RESULTS_PER_BATCH / rate);
     let task = r#"{"type":"load","job":"hour","info":"?date=2026-03-01T05","meta":"n=1"}"#;
     let tasks = format!("[{}]", vec![task; RESULTS_PER_BATCH as usize].join(","));
@@ -255,7 +254,6 @@ async fn measure_slowdown(address: &str, path: &str, duration: Duration) -> anyh
     Ok(())
 }
 
-/// Results and reads a second.
 async fn work_beside_readers(address: &str, path: &str, duration: Duration) -> anyhow::Result<(f64, f64)> {
     // On a thread of their own, so that the readers don't share one with the workers.
     let (reader_address, path) = (address.to_owned(), path.to_owned());

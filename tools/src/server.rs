@@ -28,7 +28,6 @@ impl BenchService {
         Self::start_with(&["[[phase]]\ntask = \"load\"\nrule = \"cron=0 0 1 1 *\"\n".to_owned()]).await
     }
 
-    /// Starts it with workflow files of these texts.
     pub(crate) async fn start_with(texts: &[String]) -> anyhow::Result<Self> {
         let binary = find_flowlord()?;
         let folder = tempfile::tempdir()?;
@@ -57,6 +56,7 @@ impl BenchService {
 pub(crate) async fn wait_until_ready(address: &str) -> anyhow::Result<()> {
     let mut client = HttpClient::connect_to(address).await?;
     while client.get_body("/readyz").await.is_err() {
+        // Often, as this is measured, too. After an error the connection may be closed.
         tokio::time::sleep(Duration::from_millis(2)).await;
         client = HttpClient::connect_to(address).await?;
     }
@@ -75,7 +75,6 @@ pub(crate) struct ServiceProcess {
 }
 
 impl ServiceProcess {
-    /// Starts the service, without waiting for anything.
     pub(crate) fn spawn_service(binary: &Path, workflows: &Path, data: &Path) -> anyhow::Result<Self> {
         Self::spawn_wrapped(Command::new(binary), workflows, data)
     }
@@ -84,11 +83,11 @@ impl ServiceProcess {
     pub(crate) fn spawn_wrapped(mut command: Command, workflows: &Path, data: &Path) -> anyhow::Result<Self> {
         command.args(["serve", "--listen", "127.0.0.1:0", "--workflow"]).arg(workflows);
         command.arg("--data").arg(data);
+        // Lines of the log cost time, and nobody reads them here.
         command.env("RUST_LOG", "error").stdout(Stdio::piped()).kill_on_drop(true);
         Ok(Self { child: command.spawn()? })
     }
 
-    /// The service's address, once it listens.
     pub(crate) async fn read_address(&mut self) -> anyhow::Result<String> {
         let mut lines = BufReader::new(self.child.stdout.take().context("no stdout")?).lines();
         let line = lines.next_line().await?.context("flowlord ended before it listened")?;

@@ -36,7 +36,6 @@ pub(crate) struct SnapshotPlan {
     rounds: usize,
 }
 
-/// Connections of workers.
 const WORKERS: u32 = 16;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,12 +52,10 @@ struct ResultTimes {
     phase: Cell<SnapshotPhase>,
     quiet_ms: RefCell<Vec<f64>>,
     copying_ms: RefCell<Vec<f64>>,
-    /// Uids of attempts whose results were acknowledged.
     finished: RefCell<Vec<i64>>,
     is_over: Cell<bool>,
 }
 
-/// Prints the times of both parts and their ratio.
 pub(crate) async fn measure_snapshots(plan: &SnapshotPlan) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let data = plan.data.clone().unwrap_or_else(|| folder.path().join("data"));
@@ -71,6 +68,7 @@ pub(crate) async fn measure_snapshots(plan: &SnapshotPlan) -> anyhow::Result<()>
     let mut process = ServiceProcess::spawn_service(&find_flowlord()?, &workflows, &data)?;
     let address = process.read_address().await?;
     LocalSet::new().run_until(measure_service(plan, &address, &data)).await?;
+    // Not an orderly stop, which would take a snapshot of its own.
     process.kill_hard().await
 }
 
@@ -101,6 +99,7 @@ async fn measure_service(plan: &SnapshotPlan, address: &str, data: &Path) -> any
 async fn take_snapshot(address: &str, times: &ResultTimes, round: usize) -> anyhow::Result<()> {
     // Connected only now: a connection that says nothing is closed.
     let mut client = HttpClient::connect_to(address).await?;
+    // Taken before the request: later results may be in the snapshot or not.
     let before = times.finished.borrow().clone();
     let finished = before.len();
     let begun = Instant::now();
@@ -150,6 +149,7 @@ async fn work_steadily(
     rate: u32,
 ) -> anyhow::Result<()> {
     let mut client = HttpClient::connect_to(&address).await?;
+    // By the clock, not after each answer: a slow service must not lower the load that it is measured by.
     let pause = Duration::from_secs(1) * WORKERS / rate;
     let mut next = tokio::time::Instant::now() + pause * worker / WORKERS;
     while !times.is_over.get() {

@@ -13,7 +13,6 @@ use super::oracle::CrashOracle;
 use super::{CHILDREN, TICK};
 use crate::client::HttpClient;
 
-/// What a worker sends for a lease.
 #[derive(Debug, Clone)]
 struct LeaseResult {
     lease: String,
@@ -31,7 +30,6 @@ pub(crate) struct ClientState {
     /// Results that were sent and not acknowledged: sent again, under the same lease.
     pending_results: VecDeque<LeaseResult>,
     sent_tasks: u64,
-    /// Bytes that each task carries.
     pub(crate) padding: usize,
 }
 
@@ -59,7 +57,6 @@ struct ResultAnswer {
     duplicate: bool,
 }
 
-/// Creates tasks until the service no longer answers.
 pub(crate) async fn create_tasks(address: String, clients: SharedClients) -> anyhow::Result<()> {
     let mut client = HttpClient::connect_to(&address).await?;
     let padding = "x".repeat(clients.borrow().padding);
@@ -108,6 +105,7 @@ pub(crate) async fn finish_tasks(address: String, clients: SharedClients, seed: 
             continue;
         }
         let (status, body) = client.send_request("POST", "/api/v1/lease", "", &wanted).await?;
+        // Stopping or busy: asked again until the connection ends.
         if status == 503 {
             continue;
         }
@@ -115,6 +113,7 @@ pub(crate) async fn finish_tasks(address: String, clients: SharedClients, seed: 
         let leases: LeaseAnswer = serde_json::from_slice(body)?;
         for granted in leases.tasks {
             clients.borrow_mut().oracle.record_lease(&granted.task.uid);
+            // Some leases are extended: that is one more write to be killed in.
             if rng.random_ratio(1, 8) {
                 let beat = format!("/api/v1/lease/{}/heartbeat", granted.lease);
                 client.send_request("POST", &beat, "", r#"{"progress":0.5}"#).await?;
@@ -128,12 +127,12 @@ pub(crate) async fn finish_tasks(address: String, clients: SharedClients, seed: 
     }
 }
 
-/// Sends a result; it stays pending until it is acknowledged.
 async fn send_result(
     client: &mut HttpClient,
     clients: &SharedClients,
     result: LeaseResult,
 ) -> anyhow::Result<()> {
+    // Pending before it is sent: the service may be killed before its answer, and the next life must take it again.
     clients.borrow_mut().pending_results.push_back(result.clone());
     let LeaseResult { lease, uid, result, msg } = result;
     let body = format!(r#"{{"result":"{result}","msg":"{msg}"}}"#);

@@ -20,13 +20,11 @@ use self::oracle::{FoundViolations, ListedTask};
 use crate::client::{HttpClient, is_disconnect};
 use crate::server::{ServiceProcess, find_flowlord, run_command};
 
-/// A phase that starts every second.
 const TICK: &str = "tick";
 
 /// Topics and their children, which start once the parent is complete.
 const CHILDREN: [(&str, &str); 2] = [("first", "second"), ("second", "third")];
 
-/// Retries of a task that fails.
 const RETRIES: u32 = 3;
 
 /// Phases for tasks that clients create, with their children, and one for cron.
@@ -52,13 +50,12 @@ dependsOn = "second"
 template = "after {meta:workflow}"
 "#;
 
-/// Kills on one database, before a new one.
+// Then a new database: the check after each kill lists all tasks, which become many.
 const ROUNDS_PER_DATABASE: usize = 20;
 
 const CREATORS: usize = 2;
 const WORKERS: u64 = 4;
 
-/// The longest life of the service in a round.
 const MAX_LIFE_MILLIS: u64 = 600;
 
 #[derive(Debug, Default)]
@@ -73,6 +70,7 @@ pub(crate) struct CrashReport {
 /// Kills it this many times and prints what it found; any violation is an error.
 pub(crate) async fn prove_crashes(rounds: usize, seed: u64) -> anyhow::Result<CrashReport> {
     let mut report = CrashReport::default();
+    // One generator for all: a seed names the whole run, and a failure can be repeated by it.
     let mut rng = StdRng::seed_from_u64(seed);
     let local = LocalSet::new();
     while report.rounds < rounds {
@@ -137,12 +135,11 @@ impl CrashSite {
         ServiceProcess::spawn_service(&self.binary, &self.workflows, &self.data)
     }
 
-    /// One life of the service: load until it is killed.
     async fn run_round(&self, clients: &SharedClients, rng: &mut StdRng) -> anyhow::Result<()> {
         let life = Duration::from_millis(rng.random_range(0..MAX_LIFE_MILLIS));
         let mut process = self.spawn_service()?;
+        // Some kills come while it starts: migration and recovery must survive them, too.
         if rng.random_ratio(1, 8) {
-            // While it starts.
             tokio::time::sleep(life / 6).await;
             return process.kill_hard().await;
         }
@@ -154,9 +151,12 @@ impl CrashSite {
         for _ in 0..WORKERS {
             all.spawn_local(finish_tasks(address.clone(), Rc::clone(clients), rng.random()));
         }
+        // Its life has two halves, so that what is requested here is under way when it ends.
         tokio::time::sleep(life / 2).await;
         match rng.random_range(0..4) {
+            // The kill then hits a copy that is being made.
             0 => drop(all.spawn_local(request_snapshot(address))),
+            // Or the orderly stop.
             1 => process.request_stop()?,
             _ => {}
         }
@@ -181,7 +181,6 @@ impl CrashSite {
     }
 }
 
-/// A copy that is being made when the service is killed.
 async fn request_snapshot(address: String) -> anyhow::Result<()> {
     let mut client = HttpClient::connect_to(&address).await?;
     client.send_request("POST", "/api/v1/snapshots", "", "{}").await?;
@@ -194,7 +193,6 @@ struct TasksPage {
     next: Option<String>,
 }
 
-/// All tasks of a service, page by page.
 pub(crate) async fn list_tasks(address: &str) -> anyhow::Result<Vec<ListedTask>> {
     let mut client = HttpClient::connect_to(address).await?;
     let mut all = Vec::new();

@@ -25,7 +25,7 @@ pub(crate) struct ListedTask {
 struct AcknowledgedResult {
     result: &'static str,
     msg: String,
-    /// Whether an answer said that it was new: of two sent at once, the duplicate may be answered first.
+    /// Whether an answer said that it was new.
     is_new: bool,
 }
 
@@ -35,16 +35,13 @@ impl AcknowledgedResult {
     }
 }
 
-/// What the clients of one database know.
 #[derive(Debug, Default)]
 pub(crate) struct CrashOracle {
-    /// Infos of tasks by uid.
     created: HashMap<String, String>,
     finished: HashMap<String, AcknowledgedResult>,
     pub(crate) violations: FoundViolations,
 }
 
-/// Broken promises, by kind.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct FoundViolations {
     pub(crate) lost: Vec<String>,
@@ -71,12 +68,10 @@ impl FoundViolations {
 }
 
 impl CrashOracle {
-    /// How many tasks and results were acknowledged.
     pub(crate) fn count_acknowledged(&self) -> (usize, usize) {
         (self.created.len(), self.finished.len())
     }
 
-    /// The service answered that it created this task.
     pub(crate) fn record_task(&mut self, uid: &str, info: &str) {
         let before = self.created.insert(uid.to_owned(), info.to_owned());
         if before.as_deref().is_some_and(|before| before != info) {
@@ -84,7 +79,6 @@ impl CrashOracle {
         }
     }
 
-    /// The service granted a lease of this task.
     pub(crate) fn record_lease(&mut self, uid: &str) {
         if self.finished.contains_key(uid) {
             self.violations
@@ -98,13 +92,13 @@ impl CrashOracle {
         let known = self.finished.entry(uid.to_owned());
         let finished =
             known.or_insert_with(|| AcknowledgedResult { result, msg: msg.to_owned(), is_new: false });
+        // Of two sent at once, the duplicate may be answered first: only two that are new contradict.
         if (finished.is_new && !is_duplicate) || finished.result != result || finished.msg != msg {
             self.violations.finished_twice.push(format!("the result of {uid} was accepted twice"));
         }
         finished.is_new |= !is_duplicate;
     }
 
-    /// Compares the service's tasks with what it acknowledged.
     pub(crate) fn check_tasks(&mut self, tasks: &[ListedTask]) {
         let by_uid: HashMap<&str, &ListedTask> = tasks.iter().map(|task| (task.uid.as_str(), task)).collect();
         if by_uid.len() != tasks.len() {
@@ -137,6 +131,7 @@ impl CrashOracle {
         let mut infos = HashSet::new();
         let mut child_counts: HashMap<(&str, &str), usize> = HashMap::new();
         for task in tasks {
+            // Clients number their tasks and slots have their time, so each info is there once.
             let is_root = task.parent.is_empty() && task.attempt == 1;
             if is_root && !infos.insert((&task.topic, &task.info)) {
                 let doubled = if task.topic == super::TICK { &mut *slots_doubled } else { &mut *other };

@@ -9,23 +9,22 @@ use rand::{Rng as _, RngExt as _};
 
 use super::trace::TraceEvent;
 
-/// A disk writes a sector as a whole.
+// A disk writes a sector as a whole.
 const SECTOR_BYTES: usize = 512;
 
 /// How much a power cut leaves of what wasn't flushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unflushed {
+pub(crate) enum UnflushedWrites {
     Nothing,
     All,
     /// The first writes, the last of them torn.
     Beginning,
     /// Some writes, whatever their order was.
     Some,
-    /// Some sectors of each write.
     Sectors,
 }
 
-impl Unflushed {
+impl UnflushedWrites {
     pub(crate) const ALL: [Self; 5] = [Self::Nothing, Self::All, Self::Beginning, Self::Some, Self::Sectors];
 }
 
@@ -72,6 +71,7 @@ impl SimulatedDisk {
         self.step += 1;
         match event {
             TraceEvent::Open { path, emptied } => {
+                // An empty file that is emptied changes nothing, and a new one is empty.
                 let new = !self.names.contains_key(path);
                 let file = self.find_or_create(path);
                 if *emptied && !new {
@@ -101,6 +101,7 @@ impl SimulatedDisk {
                 }
             }
             TraceEvent::Unlink { path } => self.change_name(NameChange::Removed { path: path.clone() }),
+            // Sockets leave nothing on disk.
             TraceEvent::Received { .. } | TraceEvent::Sent { .. } => {}
         }
     }
@@ -125,10 +126,10 @@ impl SimulatedDisk {
         self.unflushed_names.push((self.step, change));
     }
 
-    /// What was done before the flush began is on disk; the flush of a folder flushes its names.
     fn flush_until(&mut self, id: usize) {
         let Some((path, begun)) = self.syncs.remove(&id).filter(|_| !self.lies) else { return };
         let within = format!("{path}/");
+        // What was done before the flush began is on disk; of what came while it ran nobody knows.
         if let Some(file) = self.names.get(&path) {
             let file = &mut self.files[*file];
             let later = file.unflushed.split_off(file.unflushed.partition_point(|(step, _)| *step < begun));
@@ -136,6 +137,7 @@ impl SimulatedDisk {
                 apply_whole(&mut file.flushed, &change);
             }
         }
+        // The flush of a folder flushes its names, and only that.
         let flushed = self.unflushed_names.extract_if(.., |(step, change)| {
             let (NameChange::Added { path, .. } | NameChange::Removed { path }) = change;
             *step < begun && path.starts_with(&within)
@@ -149,14 +151,14 @@ impl SimulatedDisk {
     pub(crate) fn cut_power(
         &self,
         folder: &str,
-        unflushed: Unflushed,
+        unflushed: UnflushedWrites,
         rng: &mut StdRng,
     ) -> BTreeMap<String, Vec<u8>> {
         let mut names = self.flushed_names.clone();
         // A journal keeps names in their order: some of the last ones may be missing.
         let kept = match unflushed {
-            Unflushed::Nothing => 0,
-            Unflushed::All => self.unflushed_names.len(),
+            UnflushedWrites::Nothing => 0,
+            UnflushedWrites::All => self.unflushed_names.len(),
             _ => rng.random_range(0..=self.unflushed_names.len()),
         };
         for (_, change) in &self.unflushed_names[..kept] {
@@ -168,18 +170,18 @@ impl SimulatedDisk {
 }
 
 impl DiskFile {
-    fn cut_power(&self, unflushed: Unflushed, rng: &mut StdRng) -> Vec<u8> {
+    fn cut_power(&self, unflushed: UnflushedWrites, rng: &mut StdRng) -> Vec<u8> {
         let mut content = self.flushed.clone();
         let count = match unflushed {
-            Unflushed::Nothing => 0,
-            Unflushed::Beginning => rng.random_range(0..=self.unflushed.len()),
+            UnflushedWrites::Nothing => 0,
+            UnflushedWrites::Beginning => rng.random_range(0..=self.unflushed.len()),
             _ => self.unflushed.len(),
         };
         for (index, (_, change)) in self.unflushed[..count].iter().enumerate() {
             match unflushed {
-                Unflushed::Some if rng.random() => {}
-                Unflushed::Sectors => apply_torn(&mut content, change, rng),
-                Unflushed::Beginning if index + 1 == count => apply_torn(&mut content, change, rng),
+                UnflushedWrites::Some if rng.random() => {}
+                UnflushedWrites::Sectors => apply_torn(&mut content, change, rng),
+                UnflushedWrites::Beginning if index + 1 == count => apply_torn(&mut content, change, rng),
                 _ => apply_whole(&mut content, change),
             }
         }
@@ -226,8 +228,8 @@ fn apply_torn(content: &mut Vec<u8>, change: &FileChange, rng: &mut StdRng) {
     }
 }
 
-/// What a `-shm` file may hold after a power cut: anything.
 pub(crate) fn random_bytes(rng: &mut StdRng) -> Vec<u8> {
+    // As large as SQLite makes the file.
     let mut bytes = vec![0; 32_768];
     rng.fill_bytes(&mut bytes);
     bytes
@@ -253,7 +255,7 @@ mod tests {
         disk
     }
 
-    fn images(disk: &SimulatedDisk, unflushed: Unflushed) -> Vec<BTreeMap<String, Vec<u8>>> {
+    fn images(disk: &SimulatedDisk, unflushed: UnflushedWrites) -> Vec<BTreeMap<String, Vec<u8>>> {
         let mut rng = StdRng::seed_from_u64(1);
         (0..200).map(|_| disk.cut_power("/d", unflushed, &mut rng)).collect()
     }
@@ -265,7 +267,7 @@ mod tests {
         let later = write("/d/f", 1_024, 2);
         // Written within the flush: not of it.
         let disk = disk(&[write("/d/f", 0, 1), begins, later, ends, folder_begins, folder_ends]);
-        for unflushed in Unflushed::ALL {
+        for unflushed in UnflushedWrites::ALL {
             let images = images(&disk, unflushed);
             assert!(images.iter().all(|image| image["/d/f"][..1_024] == [1; 1_024]), "{unflushed:?}");
         }
@@ -276,11 +278,11 @@ mod tests {
             sizes.dedup();
             sizes
         };
-        assert_eq!(sizes(Unflushed::Nothing), [1_024]);
-        assert_eq!(sizes(Unflushed::All), [2_048]);
-        assert_eq!(sizes(Unflushed::Some), [1_024, 2_048]);
-        assert_eq!(sizes(Unflushed::Sectors), [1_024, 1_536, 2_048]);
-        let reordered = images(&disk, Unflushed::Sectors)
+        assert_eq!(sizes(UnflushedWrites::Nothing), [1_024]);
+        assert_eq!(sizes(UnflushedWrites::All), [2_048]);
+        assert_eq!(sizes(UnflushedWrites::Some), [1_024, 2_048]);
+        assert_eq!(sizes(UnflushedWrites::Sectors), [1_024, 1_536, 2_048]);
+        let reordered = images(&disk, UnflushedWrites::Sectors)
             .into_iter()
             .any(|image| image["/d/f"][1_024..].starts_with(&[0; 512]) && image["/d/f"].len() == 2_048);
         assert!(reordered, "the second sector without the first");
@@ -290,13 +292,13 @@ mod tests {
     fn a_name_is_there_once_its_folder_was_flushed() {
         let new = [write("/d/f", 0, 1)].into_iter().chain(sync("/d/f", 1)).collect::<Vec<_>>();
         let unflushed = disk(&new);
-        assert!(images(&unflushed, Unflushed::Nothing).iter().all(BTreeMap::is_empty));
-        let some = images(&unflushed, Unflushed::Some);
+        assert!(images(&unflushed, UnflushedWrites::Nothing).iter().all(BTreeMap::is_empty));
+        let some = images(&unflushed, UnflushedWrites::Some);
         assert!(some.iter().any(BTreeMap::is_empty) && some.iter().any(|image| !image.is_empty()));
         let renamed = TraceEvent::Rename { from: "/d/f".to_owned(), to: "/d/g".to_owned() };
         let all =
             new.into_iter().chain(sync("/d", 2)).chain([renamed]).chain(sync("/d", 3)).collect::<Vec<_>>();
-        let names: Vec<_> = images(&disk(&all), Unflushed::Nothing)[0].keys().cloned().collect();
+        let names: Vec<_> = images(&disk(&all), UnflushedWrites::Nothing)[0].keys().cloned().collect();
         assert_eq!(names, ["/d/g"]);
     }
 
@@ -305,6 +307,6 @@ mod tests {
         let mut disk = SimulatedDisk::new_empty(true);
         let events = [write("/d/f", 0, 1)].into_iter().chain(sync("/d/f", 1)).chain(sync("/d", 2));
         events.for_each(|event| disk.apply_event(&event));
-        assert!(images(&disk, Unflushed::Nothing).iter().all(BTreeMap::is_empty));
+        assert!(images(&disk, UnflushedWrites::Nothing).iter().all(BTreeMap::is_empty));
     }
 }

@@ -8,7 +8,6 @@ use serde::Deserialize;
 use super::trace::TraceEvent;
 use crate::client::content_length;
 
-/// What a client may rely on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AcknowledgedFact {
     Created { uid: String, info: String },
@@ -45,10 +44,12 @@ pub(crate) fn collect_facts(events: &[TraceEvent]) -> anyhow::Result<Vec<(usize,
             TraceEvent::Sent { socket, bytes } => {
                 let exchange = exchanges.entry(socket).or_default();
                 exchange.answer.extend_from_slice(bytes);
+                // An answer may go out in parts: it acknowledges with the last of them.
                 if let Some((status, body)) = split_message(&exchange.answer) {
                     if status.starts_with("HTTP/1.1 2") {
                         facts.extend(parse_fact(&exchange.request, body)?.map(|fact| (number, fact)));
                     }
+                    // The next request of the connection begins anew.
                     exchanges.remove(socket.as_str());
                 }
             }

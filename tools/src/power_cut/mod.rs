@@ -17,7 +17,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::process::Command;
 use tokio::task::{JoinSet, LocalSet};
 
-use self::disk::{SimulatedDisk, Unflushed};
+use self::disk::{SimulatedDisk, UnflushedWrites};
 use self::facts::AcknowledgedFact;
 use self::trace::TraceEvent;
 use crate::client::HttpClient;
@@ -51,7 +51,6 @@ pub(crate) struct PowerCutReport {
     pub(crate) violations: Vec<String>,
 }
 
-/// Records, cuts, and prints what it found.
 pub(crate) async fn prove_power_cuts(plan: &PowerCutPlan) -> anyhow::Result<PowerCutReport> {
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data");
@@ -149,16 +148,16 @@ struct PowerCutter<'a> {
 }
 
 impl PowerCutter<'_> {
-    /// Moments all over the recording, every other one right after an answer: nothing that was just acknowledged
-    /// may be lost.
     fn choose_moments(&self, events: usize, rng: &mut StdRng) -> anyhow::Result<Vec<usize>> {
         let first = self.facts.first().context("nothing was acknowledged")?.0;
         let mut moments: Vec<usize> = (0..self.plan.images)
             .map(|image| match image % 2 {
+                // Right after an answer: nothing that was just acknowledged may be lost.
                 0 => self.facts[rng.random_range(0..self.facts.len())].0 + 1,
                 _ => rng.random_range(first + 1..=events),
             })
             .collect();
+        // The disk is built once, event by event, and cut on the way.
         moments.sort_unstable();
         Ok(moments)
     }
@@ -171,7 +170,7 @@ impl PowerCutter<'_> {
         for (number, moment) in moments.into_iter().enumerate() {
             events[done..moment].iter().for_each(|event| disk.apply_event(event));
             done = moment;
-            let unflushed = Unflushed::ALL[number % Unflushed::ALL.len()];
+            let unflushed = UnflushedWrites::ALL[number % UnflushedWrites::ALL.len()];
             self.cut_after(moment, &disk, unflushed, &mut rng)
                 .await
                 .with_context(|| format!("event {moment}, {unflushed:?}"))?;
@@ -179,12 +178,11 @@ impl PowerCutter<'_> {
         Ok(())
     }
 
-    /// Cuts the power after `moment` events.
     async fn cut_after(
         &mut self,
         moment: usize,
         disk: &SimulatedDisk,
-        unflushed: Unflushed,
+        unflushed: UnflushedWrites,
         rng: &mut StdRng,
     ) -> anyhow::Result<()> {
         let image = tempfile::tempdir()?;
@@ -192,6 +190,7 @@ impl PowerCutter<'_> {
         for (path, content) in disk.cut_power(folder, unflushed, rng) {
             let to = image.path().join(Path::new(&path).strip_prefix(&self.data)?);
             std::fs::create_dir_all(to.parent().context("a folder")?)?;
+            // It is mapped memory, whose writes no system call shows: SQLite must not trust it after a crash.
             let is_shared_memory = path.ends_with("-shm");
             std::fs::write(to, if is_shared_memory { disk::random_bytes(rng) } else { content })?;
         }
@@ -209,11 +208,13 @@ impl PowerCutter<'_> {
         let address = process.read_address().await.context("it doesn't start")?;
         let tasks = crash::list_tasks(&address).await?;
         process.kill_hard().await?;
+        // The whole file, page by page: a list reads only what it needs.
         flowlord_db::check(&data.join(flowlord_db::DATABASE))?;
         let mut oracle = CrashOracle::default();
         for fact in known {
             match fact {
                 AcknowledgedFact::Created { uid, info } => oracle.record_task(uid, info),
+                // As a duplicate, which contradicts no other one: a client may have sent it twice.
                 AcknowledgedFact::Finished { uid, result, msg } => {
                     oracle.record_result(uid, result, msg, true);
                 }

@@ -26,7 +26,6 @@ pub(crate) enum TraceEvent {
         path: String,
         size: u64,
     },
-    /// A flush of a file or folder began.
     SyncBegins {
         path: String,
         id: usize,
@@ -68,9 +67,7 @@ pub(crate) fn parse_log(log: &str) -> anyhow::Result<Vec<TraceEvent>> {
 #[derive(Default)]
 struct LogReader {
     events: Vec<TraceEvent>,
-    /// Calls under way, by thread.
     begun: HashMap<String, BegunCall>,
-    /// The position in each open file.
     offsets: HashMap<u64, u64>,
     syncs: usize,
 }
@@ -84,11 +81,13 @@ impl LogReader {
     fn read_line(&mut self, line: &str) -> anyhow::Result<()> {
         let (thread, text) = line.split_once(' ').context("no thread")?;
         let text = text.trim_start();
+        // Exits and signals.
         if text.starts_with("+++") || text.starts_with("---") {
             return Ok(());
         }
         if let Some(rest) = text.strip_prefix("<... ") {
             let begun = self.begun.remove(thread).context("an end without a beginning")?;
+            // Threads interrupt each other's calls in the log: the halves belong together by their thread.
             let (_, rest) = rest.split_once("resumed>").context("no end")?;
             return self.end_call(&format!("{}{rest}", begun.text), begun.sync);
         }
@@ -101,8 +100,8 @@ impl LogReader {
         self.end_call(text, sync)
     }
 
-    /// Bytes may be on disk, and a flush counts, from the beginning of a call.
     fn begin_call(&mut self, text: &str) -> anyhow::Result<Option<usize>> {
+        // Bytes may be on disk, and a flush counts, from the beginning of a call.
         let (name, args) = text.split_once('(').context("no call")?;
         let args = CallArgs::split(args);
         match name {
@@ -193,7 +192,7 @@ impl LogReader {
     }
 }
 
-/// The arguments of a call. With `-xx` no comma and no bracket is within a text.
+// With `-xx` no comma and no bracket is within a text, so that splitting needs no parser.
 struct CallArgs<'a> {
     text: &'a str,
     each: Vec<&'a str>,
