@@ -5,13 +5,12 @@ use std::sync::{Arc, OnceLock};
 use flowlord_web_core::context::Metrics;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// Seconds: from a fast commit to a request that is given up.
+// From a fast commit to a request that is given up.
 const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
-/// Commands in one commit.
 const COMMANDS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
-/// The process has one recorder; a second service in it, as tests start, shares it.
+// The process has one recorder; a second service in it, as tests start, shares it.
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
 /// Begins to count, and answers how to read it. Call it before the actors start: what they look up earlier isn't

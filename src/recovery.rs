@@ -13,12 +13,10 @@ use futures_util::{StreamExt as _, stream};
 
 use crate::config::Config;
 
-/// Which snapshot is wanted.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct WantedSnapshot {
     /// A snapshot, or a place of snapshots.
     pub from: Location,
-    /// None that is newer.
     pub at: Option<DateTime<Utc>>,
     /// A database that is there is moved aside.
     pub force: bool,
@@ -26,7 +24,7 @@ pub struct Wanted {
 
 /// Why a snapshot takes the place of the database at a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Why {
+enum RestoreReason {
     Gone,
     Unopened(String),
     /// Damage was seen in it, and is there.
@@ -36,14 +34,14 @@ enum Why {
     },
 }
 
-impl Why {
+impl RestoreReason {
     fn text(&self) -> String {
         match self {
             Self::Gone => "there was no database".to_owned(),
             Self::Unopened(why) => format!("the database didn't open ({why})"),
             Self::Damaged { seen, found } => {
                 let Seen { at, what } = seen;
-                format!("the database was damaged: {}, {what}; the full check: {found}", utc(*at))
+                format!("the database was damaged: {}, {what}; the full check: {found}", utc_text(*at))
             }
         }
     }
@@ -58,41 +56,42 @@ pub(crate) async fn at_start(
     now: DateTime<Utc>,
 ) -> anyhow::Result<Option<Handled>> {
     let data = lock.folder();
-    let mark = Mark::read(data).unwrap_or_else(|err| unreadable(&err, now));
-    let why = match (look(data, mark.seen.is_some()).await?, mark.seen) {
+    let mark = Mark::read(data).unwrap_or_else(|err| unreadable_mark(&err, now));
+    let why = match (look_at_database(data, mark.seen.is_some()).await?, mark.seen) {
         (Found::Sound, None) => return Ok(mark.handled.filter(|handled| !handled.is_alert_stored)),
-        (Found::Sound, Some(seen)) => return handled(data, now, false, checked(&seen)).map(Some),
-        (Found::Nothing, _) => Why::Gone,
-        (Found::Broken(why), None) => Why::Unopened(why),
-        (Found::Broken(found), Some(seen)) => Why::Damaged { seen, found },
+        (Found::Sound, Some(seen)) => return leave_mark(data, now, false, checked_text(&seen)).map(Some),
+        (Found::Nothing, _) => RestoreReason::Gone,
+        (Found::Broken(why), None) => RestoreReason::Unopened(why),
+        (Found::Broken(found), Some(seen)) => RestoreReason::Damaged { seen, found },
     };
-    let wanted = Wanted { from: config.snapshots(), at: None, force: true };
+    // By force: the database that is there is broken, and is moved aside, not removed.
+    let wanted = WantedSnapshot { from: config.snapshots(), at: None, force: true };
     match newest_sound(&wanted, stores, lock, now).await {
-        Ok(Some(done)) => handled(data, now, true, text(&done, &why, now)).map(Some),
-        Ok(None) if why == Why::Gone => {
+        Ok(Some(done)) => leave_mark(data, now, true, recovery_text(&done, &why, now)).map(Some),
+        Ok(None) if why == RestoreReason::Gone => {
             Mark::remove(data)?;
             Ok(None)
         }
-        Ok(None) => Err(unusable(
+        Ok(None) => Err(unusable_database(
             data,
             &why,
             "there is no snapshot to restore: name a backup with --backup-path or \
              `flowlord restore --from`, or move the file away to start with an empty history",
         )),
         Err(err) => Err(err.context(match why {
-            Why::Gone => {
+            RestoreReason::Gone => {
                 "there is no database, and the backup can't be restored: to start with an empty history, \
                      start once without backup.path"
                     .to_owned()
             }
-            why => unusable(data, &why, "and nothing can take its place").to_string(),
+            why => unusable_database(data, &why, "and nothing can take its place").to_string(),
         })),
     }
 }
 
-/// A quick look, or all of it where damage was seen: beside the actors' thread.
-async fn look(data: &Path, through: bool) -> anyhow::Result<Found> {
+async fn look_at_database(data: &Path, through: bool) -> anyhow::Result<Found> {
     let data = data.to_owned();
+    // Reading all of a large database takes long: only damage that was seen is worth that.
     if !through {
         return Ok(flowlord_db::look(&data)?);
     }
@@ -100,28 +99,27 @@ async fn look(data: &Path, through: bool) -> anyhow::Result<Found> {
     Ok(actix_rt::task::spawn_blocking(move || flowlord_db::look_through(&data)).await??)
 }
 
-fn unreadable(err: &std::io::Error, now: DateTime<Utc>) -> Mark {
+fn unreadable_mark(err: &std::io::Error, now: DateTime<Utc>) -> Mark {
     Mark {
         seen: Some(Seen { at: now, what: format!("the mark of damage can't be read ({err})") }),
         handled: None,
     }
 }
 
-/// Left beside the database before it is used: the alert is stored also when this start is cut off.
-fn handled(data: &Path, now: DateTime<Utc>, is_restored: bool, text: String) -> anyhow::Result<Handled> {
+fn leave_mark(data: &Path, now: DateTime<Utc>, is_restored: bool, text: String) -> anyhow::Result<Handled> {
     let handled = Handled { at: now, is_restored, text, is_alert_stored: false };
+    // Left beside the database before it is used: the alert is stored also when this start is cut off.
     Mark { seen: None, handled: Some(handled.clone()) }
         .write(data)
         .with_context(|| format!("{} can't be written", data.display()))?;
     Ok(handled)
 }
 
-/// The alert is stored.
-pub(crate) fn told(data: &Path, handled: Handled) -> std::io::Result<()> {
+pub(crate) fn note_told(data: &Path, handled: Handled) -> std::io::Result<()> {
     Mark { seen: None, handled: Some(Handled { is_alert_stored: true, ..handled }) }.write(data)
 }
 
-fn unusable(data: &Path, why: &Why, instead: &str) -> anyhow::Error {
+fn unusable_database(data: &Path, why: &RestoreReason, instead: &str) -> anyhow::Error {
     let path = data.join(flowlord_db::DATABASE);
     anyhow::anyhow!("{}: {}; {instead}", path.display(), why.text())
 }
@@ -132,16 +130,16 @@ fn unusable(data: &Path, why: &Why, instead: &str) -> anyhow::Error {
 /// When there is no such snapshot, it isn't sound, or there is a database and it isn't to be replaced; then nothing
 /// was changed.
 pub async fn restore(
-    wanted: &Wanted,
+    wanted: &WantedSnapshot,
     stores: &Stores,
     lock: &FolderLock,
     now: DateTime<Utc>,
-) -> anyhow::Result<Done> {
-    let restored = match single(&wanted.from, stores)? {
-        Some((place, name)) => Some(one(&place, &name, wanted, lock, now).await?),
+) -> anyhow::Result<RestoreOutcome> {
+    let restored = match single_snapshot(&wanted.from, stores)? {
+        Some((place, name)) => Some(restore_one(&place, &name, wanted, lock, now).await?),
         None => newest_sound(wanted, stores, lock, now).await?,
     };
-    let than = wanted.at.map(|at| format!(" that was begun by {}", utc(at))).unwrap_or_default();
+    let than = wanted.at.map(|at| format!(" that was begun by {}", utc_text(at))).unwrap_or_default();
     let done = restored.with_context(|| {
         format!("there is no snapshot in {}{than}: name another with --from", wanted.from)
     })?;
@@ -151,7 +149,7 @@ pub async fn restore(
 }
 
 /// The place and the name of one snapshot, where `from` is one.
-fn single(from: &Location, stores: &Stores) -> anyhow::Result<Option<(Place, String)>> {
+fn single_snapshot(from: &Location, stores: &Stores) -> anyhow::Result<Option<(Place, String)>> {
     let one = match from.as_local() {
         Some(path) => {
             anyhow::ensure!(path.exists(), "{from} doesn't exist: name a snapshot or its folder with --from");
@@ -170,19 +168,19 @@ fn single(from: &Location, stores: &Stores) -> anyhow::Result<Option<(Place, Str
 
 /// The newest one that is sound; those that aren't are named in the log. None where there is none at all.
 async fn newest_sound(
-    wanted: &Wanted,
+    wanted: &WantedSnapshot,
     stores: &Stores,
     lock: &FolderLock,
     now: DateTime<Utc>,
-) -> anyhow::Result<Option<Done>> {
+) -> anyhow::Result<Option<RestoreOutcome>> {
     let place = Place::open(&wanted.from, stores)?;
     let listed =
         place.list().await.with_context(|| format!("the snapshots in {} can't be listed", wanted.from))?;
     let mut bad = 0;
     for found in listed.iter().filter(|found| wanted.at.is_none_or(|at| found.at <= at)) {
-        match one(&place, &found.name, wanted, lock, now).await {
+        match restore_one(&place, &found.name, wanted, lock, now).await {
             Ok(restored) => return Ok(Some(restored)),
-            Err(Trouble::Unusable(err)) => {
+            Err(RestoreProblem::Unusable(err)) => {
                 log::error!(
                     "event=snapshot_unusable location={:?} error={err:?}",
                     place.location(&found.name)
@@ -201,23 +199,20 @@ async fn newest_sound(
 
 /// Why one snapshot isn't the database now.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
-    /// It can't be had, or isn't sound: another one may be.
+enum RestoreProblem {
+    // It can't be had, or isn't sound: another one may be.
     #[error("{0}")]
     Unusable(String),
-    /// Its log can't be read now: what is there mustn't be given up for that.
+    // Its log can't be read now: what is there mustn't be given up for that.
     #[error("the changes after the snapshot can't be read: {0}")]
-    Away(String),
+    Away(PlaceError),
     #[error(transparent)]
     Restore(RestoreError),
 }
 
-/// How many segments are fetched at the same time.
-const FETCHED_AHEAD: usize = 16;
-
 /// A snapshot, with the log that goes on from it, is the database now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Done {
+pub struct RestoreOutcome {
     pub restored: Restored,
     /// When the snapshot was begun, where its name tells.
     pub taken: Option<DateTime<Utc>>,
@@ -225,30 +220,28 @@ pub struct Done {
     pub ended: Option<String>,
 }
 
-impl Done {
+impl RestoreOutcome {
     /// What was answered before is there: up to the last segment, else the snapshot, else as far as its tasks tell.
     fn until(&self) -> Option<DateTime<Utc>> {
         self.restored.log.map(|(_, until)| until).or(self.taken).or(self.restored.newest)
     }
 
-    /// What was restored, and up to when.
     #[must_use]
     pub fn text(&self) -> String {
         let Restored { from, newest, log, moved_to } = &self.restored;
-        let none = || "none".to_owned();
         let log = log.map(|(count, _)| format!(" with {count} segments of changes")).unwrap_or_default();
         let ended = self.ended.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
         let kept = moved_to.as_ref().map(|path| format!("; the old one is kept as {}", path.display()));
         format!(
             "{from} was restored{log}: it is as of {}, its newest task is {}{ended}{}",
-            self.until().map_or_else(none, utc),
-            newest.map_or_else(none, utc),
+            text_or_none(self.until()),
+            text_or_none(*newest),
             kept.unwrap_or_default()
         )
     }
 }
 
-impl From<RestoreError> for Trouble {
+impl From<RestoreError> for RestoreProblem {
     fn from(err: RestoreError) -> Self {
         match err {
             RestoreError::Snapshot(err) => Self::Unusable(err.to_string()),
@@ -257,113 +250,120 @@ impl From<RestoreError> for Trouble {
     }
 }
 
-async fn one(
+async fn restore_one(
     place: &Place,
     name: &str,
-    wanted: &Wanted,
+    wanted: &WantedSnapshot,
     lock: &FolderLock,
     now: DateTime<Utc>,
-) -> Result<Done, Trouble> {
-    let unusable = |err: PlaceError| Trouble::Unusable(err.to_string());
+) -> Result<RestoreOutcome, RestoreProblem> {
     let fetched = lock.folder().join("flowlord.db.fetched");
     let file = match place.local(name) {
         Some(file) => place.verify(name).await.map(|()| file),
         None => place.fetch(name, &fetched).await.map(|()| fetched.clone()),
     };
     let done = match file {
-        Ok(file) => with_log(place, name, &file, wanted, lock.folder(), now).await,
-        Err(err) => Err(unusable(err)),
+        Ok(file) => restore_with_log(place, name, &file, wanted, lock.folder(), now).await,
+        Err(err) => Err(RestoreProblem::Unusable(err.to_string())),
     };
+    // Beside the database and as large: it must not fill the disk until the next restore.
     let _none_is_fine = std::fs::remove_file(fetched);
     done
 }
 
 /// The snapshot with the log that goes on from it; without it, where with it the database isn't sound.
-async fn with_log(
+async fn restore_with_log(
     place: &Place,
     name: &str,
     file: &Path,
-    wanted: &Wanted,
+    wanted: &WantedSnapshot,
     data: &Path,
     now: DateTime<Utc>,
-) -> Result<Done, Trouble> {
+) -> Result<RestoreOutcome, RestoreProblem> {
     let taken = flowlord_backup::taken_at(name);
-    let mut restoring = begin(file, data, wanted.force).await?;
+    let mut restoring = begin_restore(file, data, wanted.force).await?;
     let mut ended = None;
     if let Some((log, taken)) = restoring.log().zip(taken) {
-        (restoring, ended) = replay(place, restoring, log, taken, wanted.at).await?;
+        (restoring, ended) = replay_log(place, restoring, log, taken, wanted.at).await?;
     }
-    let done = |restored, ended| Done { restored, taken, ended };
     match restoring.finish(place.location(name), now) {
         Err(RestoreError::Log(err)) => {
             log::error!("event=log_unusable snapshot={name:?} error={err:?}");
-            let restored = begin(file, data, wanted.force).await?.finish(place.location(name), now)?;
-            Ok(done(restored, Some(format!("the changes after it can't be used: {err}"))))
+            let restored =
+                begin_restore(file, data, wanted.force).await?.finish(place.location(name), now)?;
+            let ended = Some(format!("the changes after it can't be used: {err}"));
+            Ok(RestoreOutcome { restored, taken, ended })
         }
-        finished => Ok(done(finished?, ended)),
+        finished => Ok(RestoreOutcome { restored: finished?, taken, ended }),
     }
 }
 
+/// How many segments are fetched at the same time: they are small, and a store takes long for each.
+const FETCHED_AHEAD: usize = 16;
+
 /// Applies what is there of the log; says where it ends too early.
-async fn replay(
+async fn replay_log(
     place: &Place,
     mut restoring: Restoring,
     log: LogPoint,
     since: DateTime<Utc>,
     until: Option<DateTime<Utc>>,
-) -> Result<(Restoring, Option<String>), Trouble> {
-    let away = |err: PlaceError| Trouble::Away(err.to_string());
-    let segments = place.segments(log.chain, since, until).await.map_err(away)?;
+) -> Result<(Restoring, Option<String>), RestoreProblem> {
+    let segments = place.segments(log.chain, since, until).await.map_err(RestoreProblem::Away)?;
     let mut fetched = stream::iter(segments.iter().map(async |name| (name, place.segment(name).await)))
         .buffered(FETCHED_AHEAD);
     while let Some((name, bytes)) = fetched.next().await {
         let bytes = match bytes {
             Err(PlaceError::Store(flowlord_storage::Error::NotFound { .. })) => continue,
-            bytes => bytes.map_err(away)?,
+            bytes => bytes.map_err(RestoreProblem::Away)?,
         };
         let digest = name.digest.clone();
         let applied = actix_rt::task::spawn_blocking(move || {
             let applied = restoring.apply(&bytes, &digest);
             (restoring, applied)
         });
-        let (back, applied) = applied.await.map_err(|err| Trouble::Unusable(err.to_string()))?;
+        let (back, applied) = applied.await.map_err(|err| RestoreProblem::Unusable(err.to_string()))?;
         restoring = back;
         if let Err(err) = applied {
             log::error!("event=log_ends at={} error={err:?}", name.at);
-            return Ok((restoring, Some(format!("the segment of {} is not used: {err}", utc(name.at)))));
+            return Ok((restoring, Some(format!("the segment of {} is not used: {err}", utc_text(name.at)))));
         }
     }
     drop(fetched);
     Ok((restoring, None))
 }
 
-/// Copying and checking take as long as the snapshot is large: not on the actors' thread.
-async fn begin(file: &Path, data: &Path, force: bool) -> Result<Restoring, Trouble> {
+async fn begin_restore(file: &Path, data: &Path, force: bool) -> Result<Restoring, RestoreProblem> {
     let (file, data) = (file.to_owned(), data.to_owned());
+    // Copying and checking take as long as the snapshot is large: not on the actors' thread.
     let begun = actix_rt::task::spawn_blocking(move || Restoring::begin(&file, &data, force));
-    Ok(begun.await.map_err(|err| Trouble::Unusable(err.to_string()))??)
+    Ok(begun.await.map_err(|err| RestoreProblem::Unusable(err.to_string()))??)
 }
 
-fn utc(at: DateTime<Utc>) -> String {
+fn utc_text(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
+fn text_or_none(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| "none".to_owned(), utc_text)
+}
+
 /// One sentence for each thing that a person must know: what was restored, what is missing, what is kept.
-fn text(done: &Done, why: &Why, now: DateTime<Utc>) -> String {
-    let from = done.until().map_or_else(|| "the beginning".to_owned(), utc);
+fn recovery_text(done: &RestoreOutcome, why: &RestoreReason, now: DateTime<Utc>) -> String {
+    let from = done.until().map_or_else(|| "the beginning".to_owned(), utc_text);
     // Nothing was acknowledged once damage was seen.
     let to = match why {
-        Why::Damaged { seen, .. } => seen.at,
+        RestoreReason::Damaged { seen, .. } => seen.at,
         _ => now,
     };
-    format!("{}; {}; the history from {from} to {} is missing", why.text(), done.text(), utc(to))
+    format!("{}; {}; the history from {from} to {} is missing", why.text(), done.text(), utc_text(to))
 }
 
 /// What people must know where the whole check contradicts what was seen.
-fn checked(Seen { at, what }: &Seen) -> String {
+fn checked_text(Seen { at, what }: &Seen) -> String {
     format!(
         "the database seemed damaged: {}, {what}; a full check found no damage, and nothing was replaced",
-        utc(*at)
+        utc_text(*at)
     )
 }
 
@@ -382,10 +382,10 @@ mod tests {
         };
         let taken = Some(at("2026-03-01T10:00:00Z"));
         let ended = Some("the segment of 2026-03-01T11:30:05Z is not used: it is damaged".to_owned());
-        let done = Done { restored: restored.clone(), taken, ended };
-        let unopened = Why::Unopened("disk image is malformed".into());
+        let done = RestoreOutcome { restored: restored.clone(), taken, ended };
+        let unopened = RestoreReason::Unopened("disk image is malformed".into());
         assert_eq!(
-            text(&done, &unopened, at("2026-03-01T12:00:00Z")),
+            recovery_text(&done, &unopened, at("2026-03-01T12:00:00Z")),
             "the database didn't open (disk image is malformed); /b/one.db was restored with 3 segments of changes: \
              it is as of 2026-03-01T11:30:00Z, its newest task is 2026-03-01T11:00:00Z; the segment of \
              2026-03-01T11:30:05Z is not used: it is damaged; the old one is kept as /d/flowlord.db.aside; the \
@@ -393,7 +393,11 @@ mod tests {
         );
         let restored = Restored { newest: None, log: None, moved_to: None, ..restored };
         let seen = Seen { at: at("2026-03-01T11:58:00Z"), what: "a read: malformed".into() };
-        let damaged = text(&done, &Why::Damaged { seen, found: "page 7".into() }, at("2026-03-01T12:00:00Z"));
+        let damaged = recovery_text(
+            &done,
+            &RestoreReason::Damaged { seen, found: "page 7".into() },
+            at("2026-03-01T12:00:00Z"),
+        );
         assert!(damaged.starts_with(
             "the database was damaged: 2026-03-01T11:58:00Z, a read: malformed; the full check: page 7; /b/"
         ));
@@ -401,8 +405,8 @@ mod tests {
             damaged.ends_with("from 2026-03-01T11:30:00Z to 2026-03-01T11:58:00Z is missing"),
             "{damaged}"
         );
-        let fresh = Done { restored, taken: None, ended: None };
-        let said = text(&fresh, &Why::Gone, at("2026-03-01T12:00:00Z"));
+        let fresh = RestoreOutcome { restored, taken: None, ended: None };
+        let said = recovery_text(&fresh, &RestoreReason::Gone, at("2026-03-01T12:00:00Z"));
         assert_eq!(
             said,
             "there was no database; /b/one.db was restored: it is as of none, its newest task is none; the history \

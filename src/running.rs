@@ -27,9 +27,9 @@ impl std::fmt::Debug for Running {
 
 /// Removes the file when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Announcement(PathBuf);
+pub(crate) struct ServiceFile(PathBuf);
 
-fn file(data: &Path) -> PathBuf {
+fn service_file(data: &Path) -> PathBuf {
     data.join("service.json")
 }
 
@@ -40,7 +40,8 @@ impl Running {
         address: SocketAddr,
         scheme: &str,
         token: &str,
-    ) -> io::Result<Announcement> {
+    ) -> io::Result<ServiceFile> {
+        // One can listen on 0.0.0.0, and not connect to it everywhere.
         let mut local = address;
         if address.ip().is_unspecified() {
             local.set_ip(if address.is_ipv4() {
@@ -51,16 +52,17 @@ impl Running {
         }
         let running =
             Self { server: format!("{scheme}://{local}"), pid: std::process::id(), token: token.to_owned() };
-        let path = file(data);
+        let path = service_file(data);
         // Renamed, so that nobody reads half of it.
         let partial = path.with_extension("json.partial");
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create(true).truncate(true);
+        // It holds a token, which only the user of the service may read.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         options.open(&partial)?.write_all(&serde_json::to_vec(&running)?)?;
         std::fs::rename(&partial, &path)?;
-        Ok(Announcement(path))
+        Ok(ServiceFile(path))
     }
 
     /// The service that last used a data folder; whether it still runs is told by the folder's lock.
@@ -68,11 +70,11 @@ impl Running {
     /// # Errors
     /// When it said nothing, or that can't be read.
     pub fn of(data: &Path) -> io::Result<Self> {
-        Ok(serde_json::from_slice(&std::fs::read(file(data))?)?)
+        Ok(serde_json::from_slice(&std::fs::read(service_file(data))?)?)
     }
 }
 
-impl Drop for Announcement {
+impl Drop for ServiceFile {
     fn drop(&mut self) {
         // One that is left says where nobody listens, which the lock contradicts.
         let _best_effort = std::fs::remove_file(&self.0);
@@ -93,8 +95,9 @@ mod tests {
         assert_eq!(running.token, "flw_x");
         #[cfg(unix)]
         {
-            let mode =
-                std::os::unix::fs::PermissionsExt::mode(&file(data.path()).metadata().unwrap().permissions());
+            let mode = std::os::unix::fs::PermissionsExt::mode(
+                &service_file(data.path()).metadata().unwrap().permissions(),
+            );
             assert_eq!(mode & 0o777, 0o600, "only its owner reads the token");
         }
         drop(announced);

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 
 use actix::{Addr, ArbiterHandle};
-use flowlord_alerts::Alerts;
 use flowlord_alerts::deadlines::{self, DeadlineChecker};
+use flowlord_alerts::{Alerts, EscalationRoute};
 use flowlord_backload::Backload;
 use flowlord_backup::{Backup, Place, ShipConfig, ShipDeps, Shipper};
 use flowlord_db::Database;
 use flowlord_dispatch::Dispatch;
-use flowlord_domain::alert::Matcher;
+use flowlord_domain::simulate::Ladder;
 use flowlord_files::Files;
 use flowlord_ingest::Ingest;
 use flowlord_janitor::heartbeat::{self, HeartbeatSender};
@@ -20,17 +20,22 @@ use flowlord_library::metafiles::MetaFiles;
 use flowlord_messages::alerts::DEFAULT_ROUTE;
 use flowlord_messages::clients::{AlertsClient, BackupClient, IngestClient};
 use flowlord_scheduler::Scheduler;
-use flowlord_slack::{Buttons, ButtonsConfig, ButtonsDeps, Notifier};
+use flowlord_slack::{Buttons, ButtonsConfig, ButtonsDeps, Notifier, SlackRoute};
 
-use crate::config::{Route, Secret};
+use crate::config::{NotifyConfig, Secret};
 
-use super::wiring::{Ears, Wiring};
+use super::wiring::{AppWiring, HintPorts};
 
-/// So many changes may wait for a backup that is away: about 100 MB of the database.
-const MOST_CHANGES: u64 = 4_000_000;
+// A backup that is away must not fill the disk: this is about 100 MB of the database.
+const MAX_WAITING_CHANGES: u64 = 4_000_000;
 
-impl Wiring<'_> {
-    pub(super) fn library(&self, on: &ArbiterHandle, database: &Database, ears: &Ears) -> Addr<Library> {
+impl AppWiring<'_> {
+    pub(super) fn library(
+        &self,
+        on: &ArbiterHandle,
+        database: &Database,
+        hints: &HintPorts,
+    ) -> Addr<Library> {
         let config = flowlord_library::Config {
             files: MetaFiles {
                 root: self.config.workflow.clone(),
@@ -45,7 +50,7 @@ impl Wiring<'_> {
             kit: self.environment.kit("library"),
             writer: self.writer(database),
             reader: self.reader(database),
-            changed: vec![ears.ingest.clone(), ears.scheduler.clone()],
+            changed: vec![hints.ingest.clone(), hints.scheduler.clone()],
         };
         Library::start(on, config, deps)
     }
@@ -62,7 +67,7 @@ impl Wiring<'_> {
             reader: self.reader(database),
             library: self.library_client(library),
         };
-        Ingest::start(on, flowlord_ingest::Config { host: host() }, deps)
+        Ingest::start(on, flowlord_ingest::Config { host: host_name() }, deps)
     }
 
     pub(super) fn dispatch(
@@ -92,7 +97,7 @@ impl Wiring<'_> {
             reader: self.reader(database),
             library: self.library_client(library),
         };
-        Scheduler::start(on, flowlord_scheduler::Config { host: host() }, deps)
+        Scheduler::start(on, flowlord_scheduler::Config { host: host_name() }, deps)
     }
 
     pub(super) fn alerts(
@@ -102,20 +107,8 @@ impl Wiring<'_> {
         address: SocketAddr,
     ) -> Addr<Alerts> {
         let notify = &self.config.notify;
-        let route = |route: &Route| flowlord_alerts::EscalationRoute {
-            name: route.name.clone(),
-            matcher: route.matcher.clone(),
-            policy: route.ladder,
-            quiet: route.quiet,
-        };
-        let default = flowlord_alerts::EscalationRoute {
-            name: DEFAULT_ROUTE.to_owned(),
-            matcher: Matcher::default(),
-            policy: notify.ladder,
-            quiet: notify.quiet,
-        };
         let config = flowlord_alerts::Config {
-            routes: notify.routes.iter().map(route).chain([default]).collect(),
+            routes: notify.ladders().into_iter().map(escalation_route).collect(),
             public_url: self.config.public_url_at(address),
         };
         let deps = flowlord_alerts::Deps {
@@ -143,23 +136,8 @@ impl Wiring<'_> {
 
     pub(super) fn notifier(&self, on: &ArbiterHandle, database: &Database) -> Addr<Notifier> {
         let notify = &self.config.notify;
-        let exposed = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
-        let default = flowlord_slack::SlackRoute {
-            name: DEFAULT_ROUTE.to_owned(),
-            webhook: exposed(&notify.url),
-            token: exposed(&notify.token),
-            channel: notify.channel.clone(),
-            fallback: notify.fallback.clone(),
-        };
-        let route = |route: &Route| flowlord_slack::SlackRoute {
-            name: route.name.clone(),
-            webhook: exposed(&route.url),
-            token: route.channel.as_ref().and_then(|_| exposed(&notify.token)),
-            channel: route.channel.clone(),
-            fallback: Some(route.fallback.clone()),
-        };
         let config = flowlord_slack::Config {
-            routes: std::iter::once(default).chain(notify.routes.iter().map(route)).collect(),
+            routes: slack_routes(notify),
             api_url: notify.api_url.clone(),
             prefix: notify.prefix.clone(),
             title: notify.title.clone(),
@@ -181,11 +159,10 @@ impl Wiring<'_> {
         alerts: &Addr<Alerts>,
     ) -> Addr<Buttons> {
         let notify = &self.config.notify;
-        let exposed = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
         let config = ButtonsConfig {
             // There are no buttons without a bot.
-            app_token: exposed(&notify.app_token).filter(|_| notify.hears_clicks()),
-            signing_secret: exposed(&notify.signing_secret).filter(|_| notify.hears_clicks()),
+            app_token: exposed(notify.app_token.as_ref()).filter(|_| notify.hears_clicks()),
+            signing_secret: exposed(notify.signing_secret.as_ref()).filter(|_| notify.hears_clicks()),
             api_url: notify.api_url.clone(),
         };
         let deps = ButtonsDeps {
@@ -201,11 +178,12 @@ impl Wiring<'_> {
         &self,
         on: &ArbiterHandle,
         database: &Database,
-        ears: &Ears,
+        hints: &HintPorts,
     ) -> anyhow::Result<Addr<Backup>> {
         let backup = &self.config.backup;
         let config = flowlord_backup::Config {
             spool: self.config.spool(),
+            // Without a place for them, snapshots are taken only when somebody asks.
             every: backup.path.is_some().then_some(backup.every),
             keep: usize::try_from(backup.keep).unwrap_or(usize::MAX),
             chain: database.chain,
@@ -214,7 +192,7 @@ impl Wiring<'_> {
             kit: self.environment.kit("backup"),
             copier: self.copier(database),
             alert_sender: self.alert_sender(database),
-            changed: ears.snapshots.clone(),
+            changed: hints.snapshots.clone(),
         };
         let place = Place::open(&self.config.snapshots(), &self.stores)?;
         Ok(Backup::start(on, config, place, deps))
@@ -226,7 +204,7 @@ impl Wiring<'_> {
         database: &Database,
         backup: &Addr<Backup>,
     ) -> anyhow::Result<Addr<Shipper>> {
-        let config = ShipConfig { every: self.config.backup.shipping(), most: MOST_CHANGES };
+        let config = ShipConfig { every: self.config.backup.shipping(), most: MAX_WAITING_CHANGES };
         let deps = ShipDeps {
             kit: self.environment.kit("shipper"),
             copier: self.copier(database),
@@ -256,10 +234,9 @@ impl Wiring<'_> {
             reader: self.reader(database),
             library: self.library_client(library),
         };
-        Backload::start(on, flowlord_backload::Config { host: host() }, deps)
+        Backload::start(on, flowlord_backload::Config { host: host_name() }, deps)
     }
 
-    /// Where a watcher elsewhere is to be told.
     pub(super) fn deadman(
         &self,
         on: &ArbiterHandle,
@@ -286,7 +263,7 @@ impl Wiring<'_> {
             alert_sender: self.alert_sender(database),
         };
         let config = flowlord_files::Config {
-            host: host(),
+            host: host_name(),
             places: self.config.files.folders.clone(),
             every: self.config.files.every,
             stores: self.stores.clone(),
@@ -295,9 +272,39 @@ impl Wiring<'_> {
     }
 }
 
+fn escalation_route(ladder: Ladder) -> EscalationRoute {
+    let Ladder { route, matcher, policy, quiet } = ladder;
+    EscalationRoute { name: route, matcher, policy, quiet }
+}
+
+fn slack_routes(notify: &NotifyConfig) -> Vec<SlackRoute> {
+    let mut routes = vec![SlackRoute {
+        name: DEFAULT_ROUTE.to_owned(),
+        webhook: exposed(notify.url.as_ref()),
+        token: exposed(notify.token.as_ref()),
+        channel: notify.channel.clone(),
+        fallback: notify.fallback.clone(),
+    }];
+    routes.extend(notify.routes.iter().map(|route| SlackRoute {
+        name: route.name.clone(),
+        webhook: exposed(route.url.as_ref()),
+        // The bot has a token, and each route with a channel is the bot's.
+        token: route.channel.as_ref().and_then(|_| exposed(notify.token.as_ref())),
+        channel: route.channel.clone(),
+        fallback: Some(route.fallback.clone()),
+    }));
+    routes
+}
+
+fn exposed(secret: Option<&Secret>) -> Option<String> {
+    secret.map(|secret| secret.expose().to_owned())
+}
+
 /// The host's name, for templates.
-pub(super) fn host() -> String {
-    let named = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
-    let read = || std::fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned());
-    named.or_else(read).unwrap_or_default()
+pub(super) fn host_name() -> String {
+    match std::env::var("HOSTNAME") {
+        Ok(name) if !name.is_empty() => name,
+        // A shell's variable: a service manager doesn't set it.
+        _ => std::fs::read_to_string("/etc/hostname").unwrap_or_default().trim().to_owned(),
+    }
 }

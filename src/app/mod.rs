@@ -27,9 +27,9 @@ use flowlord_storage::Stores;
 use flowlord_web_server::{StopWeb, Unready};
 
 use crate::config::{Config, Secret};
-use crate::running::{Announcement, Running};
+use crate::running::{Running, ServiceFile};
 
-use wiring::{Wired, Wiring};
+use wiring::{AppWiring, WiredService};
 
 /// How long requests under way may take at a stop.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
@@ -39,17 +39,16 @@ const LAST_REQUESTS: Duration = Duration::from_secs(10);
 pub struct App {
     address: SocketAddr,
     scheme: &'static str,
-    stops: Stops,
+    stops: StopPorts,
     database: Database,
     arbiters: Vec<Arbiter>,
-    announced: Announcement,
+    announced: ServiceFile,
     first_token: Option<Secret>,
     library: LibraryClient,
 }
 
-/// The last messages, in the order in which they are sent.
 #[derive(Debug)]
-struct Stops {
+struct StopPorts {
     unready: Port<Unready>,
     leasing: Port<StopLeasing>,
     web: Port<StopWeb>,
@@ -95,7 +94,7 @@ impl App {
         .start(listener, address, &mut arbiters)
         .await;
         match started {
-            Ok(Wired { database, stops, first_token, library }) => {
+            Ok(WiredService { database, stops, first_token, library }) => {
                 let announced = Running::announce(&config.data, address, config.scheme(), &local.0)
                     .with_context(|| format!("{} can't be written", config.data.display()))?;
                 log::info!("event=started address={address} version={}", env!("CARGO_PKG_VERSION"));
@@ -103,7 +102,7 @@ impl App {
                 Ok(Self { address, scheme, stops, database, arbiters, announced, first_token, library })
             }
             Err(err) => {
-                end(arbiters);
+                end_threads(arbiters);
                 Err(err)
             }
         }
@@ -132,7 +131,6 @@ impl App {
         self.database.damage.until_restart().await
     }
 
-    /// Reads the workflow files now.
     pub fn reload(&self) -> impl Future<Output = flowlord_kernel::Result<Reloaded>> + use<> {
         self.library.call(Reload)
     }
@@ -141,7 +139,9 @@ impl App {
     /// database is closed. What an actor fails to do in its last message is logged; the others go on.
     pub async fn stop(self) {
         let Self { stops, database, arbiters, announced, .. } = self;
+        // Commands that would ask this service find no address from here on.
         drop(announced);
+        // In this order: what makes work stops before what stores it. Each call waits for its answer.
         let said = [
             ("web", stops.unready.call(Unready).await),
             ("dispatch", stops.leasing.call(StopLeasing).await),
@@ -161,12 +161,14 @@ impl App {
                 log::error!("event=not_stopped_cleanly actor={actor} error={err:?}");
             }
         }
-        end(arbiters);
+        end_threads(arbiters);
+        // With the folder's lock, which nobody else may have before the threads are gone.
         drop(database);
     }
 }
 
-fn end(arbiters: Vec<Arbiter>) {
+fn end_threads(arbiters: Vec<Arbiter>) {
+    // All are asked before the first is waited for, or their ends would add up.
     for arbiter in &arbiters {
         arbiter.stop();
     }

@@ -8,10 +8,9 @@ use flowlord_messages::tokens::{AddToken, ReadTokens};
 use crate::config::Secret;
 use crate::recovery;
 
-use super::wiring::Wiring;
+use super::wiring::AppWiring;
 
-impl Wiring<'_> {
-    /// What was restored or checked is said where people look: in the log, and by one alert.
+impl AppWiring<'_> {
     pub(super) async fn tell_recovery(&self, database: &Database, handled: Handled) -> anyhow::Result<()> {
         let Handled { is_restored, text, .. } = &handled;
         let (kind, topic, event) = match is_restored {
@@ -20,8 +19,9 @@ impl Wiring<'_> {
         };
         log::warn!("event={event} detail={text:?}");
         let alert = NewAlert::without_task(kind, topic, text.clone(), self.environment.clock.now());
+        // Stored before it is noted as told: a crash in between tells it twice, not never.
         self.writer(database).call(RaiseAlerts { alerts: vec![alert] }).await?;
-        recovery::told(&self.config.data, handled)?;
+        recovery::note_told(&self.config.data, handled)?;
         Ok(())
     }
 

@@ -12,15 +12,17 @@ use flowlord_web_core::auth::Access;
 use flowlord_web_core::context::{Config, Deps, Kept, Limits};
 use flowlord_web_server::Web;
 
-use super::actors::host;
-use super::wiring::{Below, Wiring};
+use crate::config::LimitConfig;
 
-impl Wiring<'_> {
+use super::actors::host_name;
+use super::wiring::{ActorAddresses, AppWiring};
+
+impl AppWiring<'_> {
     pub(super) fn web(
         &self,
         on: &ArbiterHandle,
         listener: TcpListener,
-        below: &Below,
+        below: &ActorAddresses,
         pings: Vec<Port<Ping>>,
     ) -> anyhow::Result<Addr<Web>> {
         let config = Config {
@@ -28,7 +30,7 @@ impl Wiring<'_> {
             workers: 0,
             lease: self.config.tasks.lease,
             public_url: self.config.public_url.clone(),
-            host: host(),
+            host: host_name(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             slack: self.config.notify.leads_somewhere(),
             started_at: self.environment.clock.now(),
@@ -37,7 +39,7 @@ impl Wiring<'_> {
                 unfinished: self.config.tasks.ttl,
                 backup: self.config.backup.path.as_ref().map(ToString::to_string).unwrap_or_default(),
             },
-            limits: limits(&self.config.limits),
+            limits: allowed_limits(&self.config.limits),
             tls: self.config.tls.clone(),
             access: Access {
                 anonymous: self.config.is_open(),
@@ -71,18 +73,20 @@ impl Wiring<'_> {
     }
 }
 
-/// Descriptors for everything but connections: the database, files, what is sent elsewhere.
+// For everything but connections: the database, files, what is sent elsewhere.
 const OTHER_FILES: usize = 256;
 
 /// As the operator chose, but no more than the system lets this process have.
-fn limits(chosen: &crate::config::Limits) -> Limits {
-    let number = |chosen: u32| usize::try_from(chosen).unwrap_or(usize::MAX);
+fn allowed_limits(chosen: &LimitConfig) -> Limits {
+    let [connections, long_polls] =
+        [chosen.connections, chosen.long_polls].map(|chosen| usize::try_from(chosen).unwrap_or(usize::MAX));
+    // Also where the system allows less: some connections are better than none.
     let files =
         crate::limits::open_files().map_or(usize::MAX, |files| files.saturating_sub(OTHER_FILES).max(64));
-    if files < number(chosen.connections) {
+    if files < connections {
         log::warn!(
             "event=fewer_connections connections={files} reason=\"the limit of open files (ulimit -n) allows no more\""
         );
     }
-    Limits { connections: number(chosen.connections).min(files), long_polls: number(chosen.long_polls) }
+    Limits { connections: connections.min(files), long_polls }
 }

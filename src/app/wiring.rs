@@ -2,9 +2,10 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use actix::{Addr, Arbiter};
+use actix::{Addr, Arbiter, ArbiterHandle};
 use anyhow::Context as _;
 use flowlord_alerts::Alerts;
+use flowlord_alerts::deadlines::DeadlineChecker;
 use flowlord_backload::Backload;
 use flowlord_backup::{Backup, Shipper};
 use flowlord_db::{Database, FolderLock, Hints};
@@ -28,9 +29,9 @@ use flowlord_web_core::context::Metrics;
 use crate::config::{Config, Secret};
 use crate::recovery;
 
-use super::Stops;
+use super::StopPorts;
 
-pub(super) struct Wiring<'a> {
+pub(super) struct AppWiring<'a> {
     pub(super) local: TokenHash,
     pub(super) metrics: Metrics,
     pub(super) config: &'a Config,
@@ -38,32 +39,31 @@ pub(super) struct Wiring<'a> {
     pub(super) environment: &'a Environment,
 }
 
-/// What a start leaves behind.
-pub(super) struct Wired {
+pub(super) struct WiredService {
     pub(super) database: Database,
-    pub(super) stops: Stops,
-    /// The first admin's, where one was made.
+    pub(super) stops: StopPorts,
     pub(super) first_token: Option<Secret>,
     pub(super) library: LibraryClient,
 }
 
 /// The hints upwards, set once their hearers are there.
 #[derive(Default)]
-pub(super) struct Ears {
+pub(super) struct HintPorts {
     pub(super) database: Hints,
     pub(super) ingest: LatePort<WorkflowsChanged>,
     pub(super) scheduler: LatePort<WorkflowsChanged>,
     pub(super) snapshots: LatePort<SnapshotsChanged>,
 }
 
-/// What the web calls.
-pub(super) struct Below {
+/// Every actor but the web and the one that pings a monitor.
+pub(super) struct ActorAddresses {
     pub(super) database: Database,
     pub(super) library: Addr<Library>,
     pub(super) scheduler: Addr<Scheduler>,
     pub(super) dispatch: Addr<Dispatch>,
     pub(super) ingest: Addr<Ingest>,
     pub(super) alerts: Addr<Alerts>,
+    watch: Addr<DeadlineChecker>,
     pub(super) notifier: Addr<Notifier>,
     pub(super) buttons: Addr<Buttons>,
     pub(super) backup: Addr<Backup>,
@@ -73,126 +73,148 @@ pub(super) struct Below {
     pub(super) files: Addr<Files>,
 }
 
-impl Wiring<'_> {
+/// The writer has a thread, results and leases have one, and the calm actors share one.
+struct ActorThreads {
+    database: ArbiterHandle,
+    hot: ArbiterHandle,
+    calm: ArbiterHandle,
+    behind: ArbiterHandle,
+}
+
+impl ActorThreads {
+    fn start(arbiters: &mut Vec<Arbiter>) -> Self {
+        let [database, hot, calm, behind] = [(); 4].map(|()| {
+            let arbiter = Arbiter::new();
+            let handle = arbiter.handle();
+            arbiters.push(arbiter);
+            handle
+        });
+        // What copies and hashes whole databases yields to all others, with the threads that it begins.
+        behind.spawn_fn(lower_priority);
+        Self { database, hot, calm, behind }
+    }
+}
+
+impl AppWiring<'_> {
     pub(super) async fn start(
         &self,
         listener: TcpListener,
         address: SocketAddr,
         arbiters: &mut Vec<Arbiter>,
-    ) -> anyhow::Result<Wired> {
-        // The hot actors have a thread each; the calm ones share one. What copies and hashes whole databases has lower
-        // priority than all of them, with the threads that it begins.
-        let mut thread = || {
-            let arbiter = Arbiter::new();
-            let handle = arbiter.handle();
-            arbiters.push(arbiter);
-            handle
-        };
-        let (db_thread, hot, calm, behind) = (thread(), thread(), thread(), thread());
-        behind.spawn_fn(lower_priority);
-        let ears = Ears::default();
+    ) -> anyhow::Result<WiredService> {
+        let threads = ActorThreads::start(arbiters);
+        let hints = HintPorts::default();
         let lock = FolderLock::take(&self.config.data)?;
         let now = self.environment.clock.now();
         let handled = recovery::at_start(self.config, &self.stores, &lock, now).await?;
-        let record = self.config.backup.shipping().map(|_| self.environment.ids.clone().random());
-        let database =
-            Database::open(lock, record, &db_thread, self.environment.kit("db"), ears.database.clone())?;
-        let library = self.library(&calm, &database, &ears);
-        let ingest = self.ingest(&hot, &database, &library);
-        let dispatch = self.dispatch(&hot, &database, &ingest);
-        let scheduler = self.scheduler(&calm, &database, &library);
-        let alerts = self.alerts(&calm, &database, address);
-        let watch = self.watch(&calm, &database, &library);
-        let notifier = self.notifier(&calm, &database);
-        let buttons = self.buttons(&calm, &database, &alerts);
-        let backup = self.backup(&behind, &database, &ears)?;
-        let shipper = self.shipper(&behind, &database, &backup)?;
-        let retention = self.retention(&calm, &database);
-        let backload = self.backload(&calm, &database, &library);
-        let files = self.files(&calm, &database, &library);
-
-        ears.ingest.set(self.environment.port("ingest", &ingest));
-        ears.scheduler.set(self.environment.port("scheduler", &scheduler));
-        ears.database.ready.set(self.environment.port("dispatch", &dispatch));
-        ears.database.delayed.set(self.environment.port("scheduler", &scheduler));
-        ears.database.alert.set(self.environment.port("alerts", &alerts));
-        ears.database.notify.set(self.environment.port("notifier", &notifier));
-
-        let mut pings: Vec<Port<Ping>> = vec![
-            self.environment.port("db", &database.owner),
-            self.environment.port("readers", &database.readers),
-            self.environment.port("view_readers", &database.view_readers),
-            self.environment.port("library", &library),
-            self.environment.port("scheduler", &scheduler),
-            self.environment.port("dispatch", &dispatch),
-            self.environment.port("ingest", &ingest),
-            self.environment.port("alerts", &alerts),
-            self.environment.port("watch", &watch),
-            self.environment.port("notifier", &notifier),
-            self.environment.port("buttons", &buttons),
-            self.environment.port("backup", &backup),
-            self.environment.port("shipper", &shipper),
-            self.environment.port("retention", &retention),
-            self.environment.port("backload", &backload),
-            self.environment.port("files", &files),
-        ];
+        let actors = self.start_actors(lock, address, &threads, &hints)?;
+        self.connect_hints(&hints, &actors);
+        let mut pings = self.list_pings(&actors);
         // An actor that answers has started: what it reads at its start is under way.
         for ping in &pings {
             ping.call(Ping).await.with_context(|| format!("{} doesn't start", ping.name()))?;
         }
-        let deadman = self.deadman(&calm, &pings)?;
+        let deadman = self.deadman(&threads.calm, &pings)?;
         pings.extend(deadman.map(|deadman| self.environment.port("deadman", &deadman)));
         if let Some(handled) = handled {
-            self.tell_recovery(&database, handled).await?;
+            self.tell_recovery(&actors.database, handled).await?;
         }
-        let first_token = self.first_token(&database).await?;
-        let below = Below {
+        let first_token = self.first_token(&actors.database).await?;
+        // Last, since it calls all others, and a request that it takes must find them.
+        let web = self.web(&threads.calm, listener, &actors, pings)?;
+        hints.database.changed.set(self.environment.port("web", &web));
+        hints.snapshots.set(self.environment.port("web", &web));
+        let stops = self.stop_ports(&web, &actors);
+        let library = self.library_client(&actors.library);
+        Ok(WiredService { database: actors.database, stops, first_token, library })
+    }
+
+    fn start_actors(
+        &self,
+        lock: FolderLock,
+        address: SocketAddr,
+        threads: &ActorThreads,
+        hints: &HintPorts,
+    ) -> anyhow::Result<ActorAddresses> {
+        let ActorThreads { database: db_thread, hot, calm, behind } = threads;
+        let record = self.config.backup.shipping().map(|_| self.environment.ids.clone().random());
+        let database =
+            Database::open(lock, record, db_thread, self.environment.kit("db"), hints.database.clone())?;
+        let library = self.library(calm, &database, hints);
+        let ingest = self.ingest(hot, &database, &library);
+        let dispatch = self.dispatch(hot, &database, &ingest);
+        let scheduler = self.scheduler(calm, &database, &library);
+        let alerts = self.alerts(calm, &database, address);
+        let watch = self.watch(calm, &database, &library);
+        let notifier = self.notifier(calm, &database);
+        let buttons = self.buttons(calm, &database, &alerts);
+        let backup = self.backup(behind, &database, hints)?;
+        let shipper = self.shipper(behind, &database, &backup)?;
+        Ok(ActorAddresses {
+            retention: self.retention(calm, &database),
+            backload: self.backload(calm, &database, &library),
+            files: self.files(calm, &database, &library),
             database,
             library,
             scheduler,
             dispatch,
             ingest,
             alerts,
+            watch,
             notifier,
             buttons,
             backup,
             shipper,
-            retention,
-            backload,
-            files,
-        };
-        let web = self.web(&calm, listener, &below, pings)?;
-        ears.database.changed.set(self.environment.port("web", &web));
-        ears.snapshots.set(self.environment.port("web", &web));
-        let library = self.library_client(&below.library);
-        let Below {
-            database,
-            scheduler,
-            dispatch,
-            alerts,
-            notifier,
-            buttons,
-            backup,
-            shipper,
-            backload,
-            files,
-            ..
-        } = below;
-        let stops = Stops {
-            unready: self.environment.port("web", &web),
-            leasing: self.environment.port("dispatch", &dispatch),
-            web: self.environment.port("web", &web),
-            scheduling: self.environment.port("scheduler", &scheduler),
-            files: self.environment.port("files", &files),
-            backload: self.environment.port("backload", &backload),
-            alerting: self.environment.port("alerts", &alerts),
-            clicks: self.environment.port("buttons", &buttons),
-            notifying: self.environment.port("notifier", &notifier),
-            shipping: self.environment.port("shipper", &shipper),
-            backup: Port::new("backup", backup.recipient(), PortLimits::PATIENT, &self.environment.activity),
-            database: self.environment.port("db", &database.owner),
-        };
-        Ok(Wired { database, stops, first_token, library })
+        })
+    }
+
+    fn connect_hints(&self, hints: &HintPorts, actors: &ActorAddresses) {
+        hints.ingest.set(self.environment.port("ingest", &actors.ingest));
+        hints.scheduler.set(self.environment.port("scheduler", &actors.scheduler));
+        hints.database.ready.set(self.environment.port("dispatch", &actors.dispatch));
+        hints.database.delayed.set(self.environment.port("scheduler", &actors.scheduler));
+        hints.database.alert.set(self.environment.port("alerts", &actors.alerts));
+        hints.database.notify.set(self.environment.port("notifier", &actors.notifier));
+    }
+
+    fn list_pings(&self, actors: &ActorAddresses) -> Vec<Port<Ping>> {
+        vec![
+            self.environment.port("db", &actors.database.owner),
+            self.environment.port("readers", &actors.database.readers),
+            self.environment.port("view_readers", &actors.database.view_readers),
+            self.environment.port("library", &actors.library),
+            self.environment.port("scheduler", &actors.scheduler),
+            self.environment.port("dispatch", &actors.dispatch),
+            self.environment.port("ingest", &actors.ingest),
+            self.environment.port("alerts", &actors.alerts),
+            self.environment.port("watch", &actors.watch),
+            self.environment.port("notifier", &actors.notifier),
+            self.environment.port("buttons", &actors.buttons),
+            self.environment.port("backup", &actors.backup),
+            self.environment.port("shipper", &actors.shipper),
+            self.environment.port("retention", &actors.retention),
+            self.environment.port("backload", &actors.backload),
+            self.environment.port("files", &actors.files),
+        ]
+    }
+
+    fn stop_ports(&self, web: &Addr<Web>, actors: &ActorAddresses) -> StopPorts {
+        let backup = actors.backup.clone().recipient();
+        StopPorts {
+            unready: self.environment.port("web", web),
+            leasing: self.environment.port("dispatch", &actors.dispatch),
+            web: self.environment.port("web", web),
+            scheduling: self.environment.port("scheduler", &actors.scheduler),
+            files: self.environment.port("files", &actors.files),
+            backload: self.environment.port("backload", &actors.backload),
+            alerting: self.environment.port("alerts", &actors.alerts),
+            clicks: self.environment.port("buttons", &actors.buttons),
+            notifying: self.environment.port("notifier", &actors.notifier),
+            shipping: self.environment.port("shipper", &actors.shipper),
+            // A last snapshot takes as long as the database is large.
+            backup: Port::new("backup", backup, PortLimits::PATIENT, &self.environment.activity),
+            database: self.environment.port("db", &actors.database.owner),
+        }
     }
 
     pub(super) fn reader(&self, database: &Database) -> DatabaseReader {

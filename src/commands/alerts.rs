@@ -17,16 +17,16 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    what: What,
+    what: AlertsCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum AlertsCommand {
     Simulate(Box<simulate::Args>),
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.what {
-        What::Simulate(args) => simulate::run(args),
+        AlertsCommand::Simulate(args) => simulate::run(args),
     }
 }

@@ -8,11 +8,12 @@ use clap::error::Error;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use flowlord::Config;
-use flowlord::config::keys::{KEYS, Key};
-use flowlord::config::{Loaded, Sources};
+use flowlord::config::keys::{ConfigKey, KEYS};
+use flowlord::config::{LoadedConfig, Sources};
 use flowlord::running::Running;
 
-use super::work::client::Client;
+use super::UsageError;
+use super::work::client::ApiClient;
 
 /// `--config`, and a flag per key: `tasks.lease` is `--tasks-lease`.
 #[derive(Debug, Clone, Default)]
@@ -28,11 +29,14 @@ impl ConfigFlags {
     }
 
     /// Reads all layers; `defaults` go over the usual ones. Warnings go to the log.
-    pub(crate) fn load(&self, defaults: &[(&str, &str)]) -> anyhow::Result<Loaded> {
+    ///
+    /// # Errors
+    /// A [`UsageError`]: what is wrong with the configuration.
+    pub(crate) fn load(&self, defaults: &[(&str, &str)]) -> anyhow::Result<LoadedConfig> {
         let mut sources = Sources::of_process(self.values.clone(), self.file.clone());
         sources.defaults =
             defaults.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let loaded = Config::load(&sources)?;
+        let loaded = Config::load(&sources).map_err(|err| UsageError(err.into()))?;
         for warning in &loaded.warnings {
             log::warn!("event=config_warning detail={warning:?}");
         }
@@ -53,7 +57,7 @@ pub(crate) struct ServiceOfFolder {
 
 impl ServiceOfFolder {
     /// A client of the service that runs on the folder.
-    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+    pub(crate) fn client(&self) -> anyhow::Result<ApiClient> {
         let data = match &self.data {
             Some(data) => data.clone(),
             None => Config::data_folder(&Sources::of_process(Vec::new(), self.config.clone()))?,
@@ -61,15 +65,15 @@ impl ServiceOfFolder {
         let running = Running::of(&data).with_context(|| {
             format!("no service runs on {}: start it, or name it with --data or --server", data.display())
         })?;
-        Client::of_running(&running)
+        ApiClient::of_running(&running)
     }
 }
 
-fn flag(key: &Key) -> String {
+fn flag(key: &ConfigKey) -> String {
     key.name.replace(['.', '_'], "-")
 }
 
-fn arg(key: &'static Key) -> Arg {
+fn arg(key: &'static ConfigKey) -> Arg {
     let heading = key.name.split_once('.').map_or("Configuration", |(section, _)| section);
     let help = match key.default {
         // A flag is in everyone's list of processes.
@@ -112,6 +116,7 @@ impl FromArgMatches for ConfigFlags {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
         self.file = matches.get_one::<String>("config").map(PathBuf::from);
         for key in KEYS {
+            // Only what was written: a default here would go over the file and the environment.
             if matches.value_source(key.name) == Some(ValueSource::CommandLine)
                 && let Some(value) = matches.get_one::<String>(key.name)
             {

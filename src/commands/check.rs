@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use chrono_tz::Tz;
-use clap::ValueEnum;
 use flowlord_domain::check::{check, has_errors};
 use flowlord_domain::row_keys::MissingKeys;
 use flowlord_domain::workflow::{Finding, Phase, Severity, WorkflowFile, Workflows};
@@ -14,8 +13,9 @@ use flowlord_library::metafiles::MetaFiles;
 use flowlord_library::source;
 use flowlord_storage::{Location, Stores};
 
+use super::UsageError;
 use super::args::ConfigFlags;
-use super::{USAGE, out};
+use super::out::{self, OutputFormat};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,39 +33,27 @@ pub(crate) struct Args {
     path: String,
     /// How findings are written
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
+    format: OutputFormat,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (found, meta_files) = match read(&args.path) {
-        Ok(read) => read,
-        Err(err) => {
-            out::error(&format!("flowlord: {err:#}"));
-            return Ok(ExitCode::from(USAGE));
-        }
-    };
-    let findings = findings(&found, &meta_files);
+    let (found, meta_files) = read_files(&args.path).map_err(UsageError)?;
+    let findings = find_all(&found, &meta_files);
     out::text(&match args.format {
-        Format::Text => findings.iter().map(line).collect(),
-        Format::Json => format!("{}\n", serde_json::to_string_pretty(&findings)?),
+        OutputFormat::Text => findings.iter().map(finding_line).collect(),
+        OutputFormat::Json => format!("{}\n", serde_json::to_string_pretty(&findings)?),
     })?;
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     let counts = [(found.files.len(), "file"), (errors, "error"), (findings.len() - errors, "warning")];
-    out::error(&counts.map(|(count, noun)| plural(count, noun)).join(", "));
+    out::error(&counts.map(|(count, noun)| count_of(count, noun)).join(", "));
     Ok(if has_errors(&findings) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn plural(count: usize, noun: &str) -> String {
+fn count_of(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
-pub(super) fn line(finding: &Finding) -> String {
+pub(super) fn finding_line(finding: &Finding) -> String {
     let Finding { file, line, column, severity, message } = finding;
     let mark = if *severity == Severity::Warning { "warning: " } else { "" };
     format!("{file}:{line}:{column}: {mark}{message}\n")
@@ -73,10 +61,10 @@ pub(super) fn line(finding: &Finding) -> String {
 
 /// The file itself, or every workflow file below the folder, by paths that the reader can open; and where the meta files
 /// of their phases are.
-fn read(path: &str) -> anyhow::Result<(FoundFiles<FileContent>, MetaFiles)> {
+fn read_files(path: &str) -> anyhow::Result<(FoundFiles<FileContent>, MetaFiles)> {
     let root = Location::parse(path)?;
-    let stores = stores(&root)?;
-    let mut found = contents(&root, &stores)?;
+    let stores = stores_of(&root)?;
+    let mut found = read_contents(&root, &stores)?;
     for file in &mut found.files {
         let is_root = root.name() == Some(file.path.as_str()) && !root.as_local().is_some_and(Path::is_dir);
         file.path = if is_root { root.to_string() } else { root.join(&file.path)?.to_string() };
@@ -88,7 +76,7 @@ fn read(path: &str) -> anyhow::Result<(FoundFiles<FileContent>, MetaFiles)> {
 }
 
 /// How the stores that `root` is in are reached; those of this machine need no configuration.
-fn stores(root: &Location) -> anyhow::Result<Stores> {
+fn stores_of(root: &Location) -> anyhow::Result<Stores> {
     if root.as_local().is_some() {
         return Ok(Stores::default());
     }
@@ -96,17 +84,18 @@ fn stores(root: &Location) -> anyhow::Result<Stores> {
 }
 
 /// The workflow files at a place, which has some.
-pub(super) fn contents(root: &Location, stores: &Stores) -> anyhow::Result<FoundFiles<FileContent>> {
+pub(super) fn read_contents(root: &Location, stores: &Stores) -> anyhow::Result<FoundFiles<FileContent>> {
     let found = actix_rt::System::new().block_on(source::read_workflow_files(root, stores))?;
     anyhow::ensure!(!found.files.is_empty(), "{root} has no workflow files (*.toml)");
     Ok(found)
 }
 
 /// All findings: of what is skipped, of the files that don't parse, and of the others together.
-fn findings(found: &FoundFiles<FileContent>, meta_files: &MetaFiles) -> Vec<Finding> {
+fn find_all(found: &FoundFiles<FileContent>, meta_files: &MetaFiles) -> Vec<Finding> {
     let skipped = found.skipped.entries.iter();
-    let mut findings: Vec<_> =
-        skipped.map(|entry| warning(&entry.path, &format!("this entry is skipped: {}", entry.why))).collect();
+    let mut findings: Vec<_> = skipped
+        .map(|entry| file_warning(&entry.path, &format!("this entry is skipped: {}", entry.why)))
+        .collect();
     let mut parsed = Vec::new();
     for FileContent { path, text, hash } in &found.files {
         match text {
@@ -114,52 +103,57 @@ fn findings(found: &FoundFiles<FileContent>, meta_files: &MetaFiles) -> Vec<Find
             Ok(text) => match WorkflowFile::parse(path, text, hash, Tz::UTC) {
                 Ok(file) => {
                     if file.phases.is_empty() && file.findings.is_empty() {
-                        findings.push(warning(path, "the file has no phases: it starts nothing"));
+                        findings.push(file_warning(path, "the file has no phases: it starts nothing"));
                     }
                     parsed.push(Arc::new(file));
                 }
                 Err(broken) => findings.extend(broken),
             },
-            Err(why) => findings.push(unreadable(path, why)),
+            Err(why) => findings.push(unreadable_file(path, why)),
         }
     }
     let workflows = Workflows::new(parsed);
     findings.extend(check(&workflows));
-    findings.extend(workflows.phases().filter_map(|phase| of_rows(phase, meta_files)));
+    findings.extend(workflows.phases().filter_map(|phase| check_rows(phase, meta_files)));
+    // By file and line, as people go through them.
     findings.sort();
     findings
 }
 
 /// What is wrong with the meta file of a phase, as far as it can be read here: whole paths and stores are open to the
 /// service only where its configuration says so.
-fn of_rows(phase: &Phase, meta_files: &MetaFiles) -> Option<Finding> {
+fn check_rows(phase: &Phase, meta_files: &MetaFiles) -> Option<Finding> {
     let path = phase.rule.meta_file.as_deref().filter(|_| phase.rule.blocked().is_none())?;
     let (line, column) = phase.template_place();
-    let finding =
-        |severity, message| Finding { file: phase.workflow.clone(), line, column, severity, message };
+    let mut finding = Finding { line, column, ..file_warning(&phase.workflow, "") };
     let rows = match actix_rt::System::new().block_on(meta_files.read_rows(path)) {
         Ok(rows) => rows,
         Err(_) if Path::new(path).is_absolute() || path.contains("://") => return None,
         Err(err) => {
-            return Some(finding(Severity::Warning, format!("{}; nothing starts without it", err.detail)));
+            finding.message = format!("{}; nothing starts without it", err.detail);
+            return Some(finding);
         }
     };
     let missing = MissingKeys::of(&phase.template, &rows, |_| false)?;
-    let message = format!("meta-file `{path}`: {missing}");
-    Some(match &phase.depends_on {
-        None => finding(Severity::Error, format!("{message}; nothing starts")),
-        Some(parent) => finding(
-            Severity::Warning,
-            format!("{message}; nothing starts unless the meta of {parent} has it"),
-        ),
-    })
+    match &phase.depends_on {
+        None => {
+            finding.severity = Severity::Error;
+            finding.message = format!("meta-file `{path}`: {missing}; nothing starts");
+        }
+        // No error: what its parent's worker adds is seen only when it runs.
+        Some(parent) => {
+            finding.message =
+                format!("meta-file `{path}`: {missing}; nothing starts unless the meta of {parent} has it");
+        }
+    }
+    Some(finding)
 }
 
-fn warning(path: &str, why: &str) -> Finding {
-    Finding { severity: Severity::Warning, ..unreadable(path, why) }
+fn file_warning(path: &str, why: &str) -> Finding {
+    Finding { severity: Severity::Warning, ..unreadable_file(path, why) }
 }
 
-pub(super) fn unreadable(path: &str, why: &str) -> Finding {
+pub(super) fn unreadable_file(path: &str, why: &str) -> Finding {
     Finding { file: path.to_owned(), line: 1, column: 1, severity: Severity::Error, message: why.to_owned() }
 }
 
@@ -177,12 +171,12 @@ mod tests {
         };
         write("b.toml", "[[phase]]\ntask = \"b\"\nrule = \"cron=bad\"\n");
         write("deep/a.TOML", "phase = 1");
-        let (files, meta_files) = read(&folder.path().display().to_string()).unwrap();
+        let (files, meta_files) = read_files(&folder.path().display().to_string()).unwrap();
         assert_eq!(files.files.len(), 2);
-        let findings = findings(&files, &meta_files);
+        let findings = find_all(&files, &meta_files);
         assert!(has_errors(&findings));
         assert_eq!(findings.len(), 2, "{findings:?}");
-        let first = line(&findings[0]);
+        let first = finding_line(&findings[0]);
         assert!(first.contains("b.toml:3:") && first.contains("cron"), "{first}");
     }
 
@@ -190,11 +184,11 @@ mod tests {
     fn a_path_that_is_not_there_and_an_empty_folder_are_said() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
-        assert!(read(&path("")).unwrap_err().to_string().contains("has no workflow files"));
-        assert!(read(&path("x")).unwrap_err().to_string().contains("can't be read"));
-        assert!(read("mc://host/b").unwrap_err().to_string().contains("write s3://b"));
+        assert!(read_files(&path("")).unwrap_err().to_string().contains("has no workflow files"));
+        assert!(read_files(&path("x")).unwrap_err().to_string().contains("can't be read"));
+        assert!(read_files("mc://host/b").unwrap_err().to_string().contains("write s3://b"));
         std::fs::write(path("one.txt"), "").unwrap();
-        assert_eq!(read(&path("one.txt")).unwrap().0.files[0].path, path("one.txt"));
+        assert_eq!(read_files(&path("one.txt")).unwrap().0.files[0].path, path("one.txt"));
     }
 
     #[test]
@@ -207,8 +201,8 @@ mod tests {
                 "[[phase]]\ntask = \"a\"\n{parent}rule = \"{rule}\"\ntemplate = \"{{meta:table}}/{{meta:shard}}\"\n"
             );
             write("w.toml", &phase);
-            let (files, meta_files) = read(&folder.path().display().to_string()).unwrap();
-            findings(&files, &meta_files).iter().map(line).collect()
+            let (files, meta_files) = read_files(&folder.path().display().to_string()).unwrap();
+            find_all(&files, &meta_files).iter().map(finding_line).collect()
         };
         let wrong = found("cron=@daily&meta-file=rows.csv", "");
         assert_eq!(wrong.len(), 1, "{wrong:?}");
@@ -234,10 +228,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("empty.toml"), "# to do\n").unwrap();
         std::fs::write(folder.path().join("Icon\r"), "").unwrap();
-        let (found, meta_files) = read(&folder.path().display().to_string()).unwrap();
-        let findings = findings(&found, &meta_files);
+        let (found, meta_files) = read_files(&folder.path().display().to_string()).unwrap();
+        let findings = find_all(&found, &meta_files);
         assert!(!has_errors(&findings));
-        let lines: String = findings.iter().map(line).collect();
+        let lines: String = findings.iter().map(finding_line).collect();
         assert!(
             lines.contains("/Icon\\r:1:1: warning: this entry is skipped: its name has a control"),
             "{lines}"

@@ -9,18 +9,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use flowlord::config::Loaded;
+use flowlord::config::LoadedConfig;
 use flowlord::running::Running;
 use flowlord_storage::Location;
-use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::args::ConfigFlags;
-use super::run::{Hangup, until_asked};
-use super::work::client::{Client, Granted, Outcome, Refusal, Wanted};
-use super::work::hold::hold;
-use super::{USAGE, out};
+use super::out;
+use super::run::{HangupAction, run_until_asked};
+use super::work::client::{ApiClient, ApiRefusal, GrantedTask, TaskOutcome, WantedTasks};
+use super::work::hold::hold_task;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,7 +41,7 @@ const WORKFLOWS: [(&str, &str); 3] = [
     ("partner.toml", include_str!("../../examples/workflows/partner.toml")),
 ];
 
-/// Their schedules, and those of the demo: nobody watches for an hour.
+// Their schedules, and those of the demo: nobody watches for an hour.
 const HURRY: [(&str, &str); 4] = [
     ("cron=5 * * * *&", "cron=*/5 * * * * *&"),
     ("cron=30 2 * * *&", "cron=*/15 * * * * *&"),
@@ -53,7 +52,7 @@ const HURRY: [(&str, &str); 4] = [
 /// A demo's summaries come soon; the configuration may say otherwise.
 const DEFAULTS: [(&str, &str); 1] = [("notify.min_frequency", "2s")];
 
-/// What a demo logs unless `RUST_LOG` says otherwise: its first line is the address, then tasks go by.
+// The first line that people see is the address, then tasks go by.
 pub(super) const USUAL_LOG: &str = "warn,flowlord::commands=info";
 
 const TOPICS: [&str; 6] = ["extract", "load", "aggregate", "publish", "report", "partner"];
@@ -61,28 +60,22 @@ const WORKERS: usize = 3;
 const LEASE: &str = "10s";
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut loaded = match args.config.load(&DEFAULTS) {
-        Ok(loaded) => loaded,
-        Err(err) => {
-            out::error(&format!("flowlord: {err:#}"));
-            return Ok(ExitCode::from(USAGE));
-        }
-    };
+    let mut loaded = args.config.load(&DEFAULTS)?;
     let folder = tempfile::Builder::new().prefix("flowlord-demo-").tempdir()?;
     let workflows = folder.path().join("workflows");
     loaded.config.workflow = Location::Local(workflows.clone());
     loaded.config.data = folder.path().join("data");
     loaded.config.listen = free_address(&loaded);
     write_workflows(&workflows).context("the example workflows can't be written")?;
-    actix_rt::System::new().block_on(until_asked(&loaded.config, Hangup::Stops, |app| {
-        tell(&app.url(), folder.path())?;
-        workers(&Running::of(&loaded.config.data)?)
+    actix_rt::System::new().block_on(run_until_asked(&loaded.config, HangupAction::Stops, |app| {
+        print_address(&app.url(), folder.path())?;
+        start_workers(&Running::of(&loaded.config.data)?)
     }))
 }
 
-/// The usual port may be taken: a demo then listens on another, unless it was told where.
-fn free_address(loaded: &Loaded) -> SocketAddr {
+fn free_address(loaded: &LoadedConfig) -> SocketAddr {
     let listen = loaded.config.listen;
+    // The usual port may be taken: a demo then listens on another, unless it was told where.
     if loaded.is_set("listen") || TcpListener::bind(listen).is_ok() {
         return listen;
     }
@@ -92,16 +85,16 @@ fn free_address(loaded: &Loaded) -> SocketAddr {
 fn write_workflows(folder: &Path) -> std::io::Result<()> {
     std::fs::create_dir(folder)?;
     for (name, text) in WORKFLOWS {
-        std::fs::write(folder.join(name), hurried(text))?;
+        std::fs::write(folder.join(name), hurried_text(text))?;
     }
     Ok(())
 }
 
-fn hurried(text: &str) -> String {
+fn hurried_text(text: &str) -> String {
     HURRY.iter().fold(text.to_owned(), |text, (slow, fast)| text.replace(slow, fast))
 }
 
-fn tell(url: &str, folder: &Path) -> std::io::Result<()> {
+fn print_address(url: &str, folder: &Path) -> std::io::Result<()> {
     out::line(&format!("flowlord demo: the dashboard is at {url}"))?;
     out::line(&format!("  tasks       curl {url}/api/v1/tasks"))?;
     out::line(&format!("  workflows   {}", folder.join("workflows").display()))?;
@@ -109,30 +102,30 @@ fn tell(url: &str, folder: &Path) -> std::io::Result<()> {
 }
 
 /// Workers that run until they are dropped.
-fn workers(running: &Running) -> anyhow::Result<JoinSet<()>> {
-    let client = Client::of_running(running)?;
-    let hopeless = Rc::new(RefCell::new(Hopeless::default()));
+fn start_workers(running: &Running) -> anyhow::Result<JoinSet<()>> {
+    let client = ApiClient::of_running(running)?;
+    let hopeless = Rc::new(RefCell::new(HopelessChains::default()));
     let mut workers = JoinSet::new();
     for number in 1..=WORKERS {
-        let wanted = Wanted {
+        let wanted = WantedTasks {
             topics: TOPICS.map(str::to_owned).to_vec(),
             worker: format!("demo-{number}"),
             lease: LEASE.to_owned(),
         };
-        workers.spawn_local(worker(client.clone(), wanted, Rc::clone(&hopeless)));
+        workers.spawn_local(run_worker(client.clone(), wanted, Rc::clone(&hopeless)));
     }
     Ok(workers)
 }
 
-async fn worker(client: Client, wanted: Wanted, hopeless: Rc<RefCell<Hopeless>>) {
+async fn run_worker(client: ApiClient, wanted: WantedTasks, hopeless: Rc<RefCell<HopelessChains>>) {
     loop {
         match client.lease(&wanted).await {
             Ok(Some(granted)) => {
-                let work = async { Some(work(&client, &granted, &hopeless).await) };
-                hold(&client, &granted, LEASE, work).await;
+                let work = async { Some(pretend_work(&client, &granted, &hopeless).await) };
+                hold_task(&client, &granted, LEASE, work).await;
             }
             Ok(None) => {}
-            Err(Refusal::Lost(detail) | Refusal::Never(detail) | Refusal::Later { detail, .. }) => {
+            Err(ApiRefusal::Lost(detail) | ApiRefusal::Never(detail) | ApiRefusal::Later { detail, .. }) => {
                 log::warn!("event=demo_worker_waits detail={detail:?}");
                 sleep(Duration::from_secs(1)).await;
             }
@@ -142,12 +135,12 @@ async fn worker(client: Client, wanted: Wanted, hopeless: Rc<RefCell<Hopeless>>)
 
 /// Which chains of the partner's tasks never succeed: every other one, from the first.
 #[derive(Debug, Default)]
-struct Hopeless {
+struct HopelessChains {
     seen: usize,
     chains: HashSet<String>,
 }
 
-impl Hopeless {
+impl HopelessChains {
     fn includes(&mut self, chain: &str, attempt: u32) -> bool {
         if attempt == 1 {
             if self.seen.is_multiple_of(2) {
@@ -159,24 +152,27 @@ impl Hopeless {
     }
 }
 
-/// Pretends to work, as long as such work seems to take.
-async fn work(client: &Client, granted: &Granted, hopeless: &RefCell<Hopeless>) -> Outcome {
-    let text = |name: &str| granted.task.get(name).and_then(Value::as_str).unwrap_or_default();
+async fn pretend_work(
+    client: &ApiClient,
+    granted: &GrantedTask,
+    hopeless: &RefCell<HopelessChains>,
+) -> TaskOutcome {
     sleep(Duration::from_millis(rand::random_range(100..300))).await;
     let rows = rand::random_range(500..5_000);
-    match text("type") {
+    match granted.text("type") {
         "extract" => {
             // A worker may tell how far it is; the lease counts anew with it.
             let _ = client.heartbeat(&granted.lease, LEASE, Some(0.5)).await;
             sleep(Duration::from_millis(200)).await;
-            let meta = format!("file=s3://demo/{}/{}.json.gz&rows={rows}", text("job"), text("uid"));
-            Outcome { meta, ..Outcome::new("complete", format!("{rows} rows extracted")) }
+            let meta =
+                format!("file=s3://demo/{}/{}.json.gz&rows={rows}", granted.text("job"), granted.text("uid"));
+            TaskOutcome { meta, ..TaskOutcome::new("complete", format!("{rows} rows extracted")) }
         }
-        "partner" if hopeless.borrow_mut().includes(text("id"), granted.attempt) => {
-            Outcome::new("error", "partner.example: connection refused")
+        "partner" if hopeless.borrow_mut().includes(granted.text("id"), granted.attempt) => {
+            TaskOutcome::new("error", "partner.example: connection refused")
         }
-        "partner" if granted.attempt == 1 => Outcome::new("error", "partner.example: timed out"),
-        _ => Outcome::new("complete", format!("{rows} rows")),
+        "partner" if granted.attempt == 1 => TaskOutcome::new("error", "partner.example: timed out"),
+        _ => TaskOutcome::new("complete", format!("{rows} rows")),
     }
 }
 
@@ -190,8 +186,8 @@ mod tests {
             assert!(WORKFLOWS.iter().any(|(_, text)| text.contains(slow)), "{slow}");
         }
         for (name, text) in WORKFLOWS {
-            let slow = hurried(text).replace("* * * * *", "").contains("cron=5 ");
-            assert!(!slow && hurried(text) != text, "{name}");
+            let slow = hurried_text(text).replace("* * * * *", "").contains("cron=5 ");
+            assert!(!slow && hurried_text(text) != text, "{name}");
         }
     }
 
@@ -208,7 +204,7 @@ mod tests {
 
     #[test]
     fn every_other_chain_fails_for_good() {
-        let mut hopeless = Hopeless::default();
+        let mut hopeless = HopelessChains::default();
         let answers =
             ["a", "b", "a", "c"].map(|chain| hopeless.includes(chain, if chain == "a" { 1 } else { 2 }));
         assert_eq!(answers, [true, false, true, false]);

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::args::ServiceOfFolder;
-use super::work::client::Client;
+use super::work::client::ApiClient;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -13,7 +13,7 @@ Examples:
 
 Exits with 0 when the service answers, with 1 and the reason when it doesn't.";
 
-/// Shorter than the time that a container's health check is given.
+// Shorter than the time that a container's health check is given.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Ask whether the service lives: the health check of a container
@@ -32,7 +32,7 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let client = match &args.server {
-        Some(server) => Client::new(server, None)?,
+        Some(server) => ApiClient::new(server, None)?,
         None => args.folder.client()?,
     };
     let path = if args.ready { "/readyz" } else { "/healthz" };

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use flowlord::config::Loaded;
+use flowlord::config::LoadedConfig;
 use flowlord_db::{Counts, FolderLock, Kind};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::ConfigFlags;
-use super::{USAGE, out};
+use super::out;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,14 +29,9 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let Loaded { config, .. } = match args.config.load(&[]) {
-        Ok(loaded) => loaded,
-        Err(err) => {
-            out::error(&format!("flowlord: {err:#}"));
-            return Ok(ExitCode::from(USAGE));
-        }
-    };
+    let LoadedConfig { config, .. } = args.config.load(&[])?;
     anyhow::ensure!(args.old.is_file(), "{} doesn't exist: name the old database", args.old.display());
+    // As long as this runs: a service would write between the old rows.
     let lock = FolderLock::take(&config.data)?;
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template("{msg:14} {wide_bar} {human_pos}/{human_len} {per_sec}")?);

@@ -24,20 +24,21 @@ pub(crate) fn start(format: LogFormat, usual: &str) {
         LogFormat::Json => builder.format(|out, record| {
             let time = out.timestamp_millis().to_string();
             let message = record.args().to_string();
-            writeln!(out, "{}", json(&time, record.level().as_str(), record.target(), &message))
+            writeln!(out, "{}", json_line(&time, record.level().as_str(), record.target(), &message))
         }),
     };
     // A second logger is refused, which a test that runs two commands may cause.
     let _ = builder.try_init();
 }
 
-fn json(time: &str, level: &str, target: &str, message: &str) -> Value {
+fn json_line(time: &str, level: &str, target: &str, message: &str) -> Value {
     let mut object = Map::from_iter([
         ("time".to_owned(), Value::from(time)),
         ("level".to_owned(), Value::from(level.to_lowercase())),
         ("target".to_owned(), Value::from(target)),
     ]);
-    for (key, value) in fields(message) {
+    for (key, value) in parse_fields(message) {
+        // A message must not replace the line's own time or level.
         object.entry(key).or_insert(Value::from(value));
     }
     Value::Object(object)
@@ -45,13 +46,13 @@ fn json(time: &str, level: &str, target: &str, message: &str) -> Value {
 
 /// The fields of a line. What comes before the first one is `message`; a value with spaces goes on until the next
 /// field, and a quoted one until its quote.
-fn fields(message: &str) -> Vec<(String, String)> {
+fn parse_fields(message: &str) -> Vec<(String, String)> {
     let mut fields: Vec<(String, String)> = Vec::new();
     let mut rest = message;
     while !rest.is_empty() {
-        let (word, after) = word(rest);
+        let (word, after) = split_word(rest);
         match word.split_once('=').filter(|(key, _)| is_key(key)) {
-            Some((key, value)) => fields.push((key.to_owned(), unquoted(value))),
+            Some((key, value)) => fields.push((key.to_owned(), unquote_value(value))),
             None => match fields.last_mut() {
                 Some((_, value)) => {
                     value.push(' ');
@@ -66,7 +67,7 @@ fn fields(message: &str) -> Vec<(String, String)> {
 }
 
 /// A word and what follows it; the spaces of a quoted value are within the word.
-fn word(text: &str) -> (&str, &str) {
+fn split_word(text: &str) -> (&str, &str) {
     let quoted_from = text.find("=\"").map(|at| at + 2).filter(|from| is_key(&text[..from - 2]));
     let end = match quoted_from {
         Some(from) => {
@@ -87,7 +88,7 @@ fn is_key(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
-fn unquoted(value: &str) -> String {
+fn unquote_value(value: &str) -> String {
     serde_json::from_str::<String>(value).unwrap_or_else(|_| value.to_owned())
 }
 
@@ -97,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_line_becomes_fields() {
-        let line = json(
+        let line = json_line(
             "t",
             "INFO",
             "flowlord",
@@ -111,8 +112,11 @@ mod tests {
 
     #[test]
     fn other_lines_are_kept_whole() {
-        assert_eq!(fields("listening on a socket"), [("message".into(), "listening on a socket".into())]);
-        assert_eq!(fields("a=\"never closed"), [("a".into(), "\"never closed".into())]);
-        assert_eq!(fields(""), []);
+        assert_eq!(
+            parse_fields("listening on a socket"),
+            [("message".into(), "listening on a socket".into())]
+        );
+        assert_eq!(parse_fields("a=\"never closed"), [("a".into(), "\"never closed".into())]);
+        assert_eq!(parse_fields(""), []);
     }
 }

@@ -35,7 +35,7 @@ const USAGE: u8 = 2;
 #[command(name = "flowlord", version, propagate_version = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: ProgramCommand,
     /// How log lines are written to stderr; RUST_LOG says which
     #[arg(long, global = true, value_enum, default_value = "text", env = "FLOWLORD_LOG_FORMAT")]
     log_format: LogFormat,
@@ -44,8 +44,13 @@ pub(crate) struct Cli {
     warnings: Vec<String>,
 }
 
-/// Does what this process was asked.
+/// An error of those who called the program, not of its work: it ends with another exit code.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+struct UsageError(anyhow::Error);
+
 pub(crate) fn run() -> ExitCode {
+    // Before clap and the log: a guard is small, and says nothing.
     if std::env::args_os().nth(1).is_some_and(|word| word == work::guard::NAME) {
         return work::guard::run();
     }
@@ -59,7 +64,7 @@ pub(crate) fn run() -> ExitCode {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum ProgramCommand {
     Serve(serve::Args),
     Demo(demo::Args),
     Check(check::Args),
@@ -86,7 +91,7 @@ enum Command {
 impl Cli {
     /// Reads the words of a call; what clap answers by itself ends the process.
     fn read(words: Vec<OsString>) -> Result<Self, String> {
-        let old_call::ProgramCall { words, warnings } = old_call::modernise(words)?;
+        let old_call::ProgramCall { words, warnings } = old_call::modernise_call(words)?;
         match Self::try_parse_from(words) {
             Ok(cli) => Ok(Self { warnings, ..cli }),
             Err(answer) => {
@@ -96,32 +101,33 @@ impl Cli {
         }
     }
 
-    /// Does what was asked.
     fn run(self) -> ExitCode {
-        let usual = if matches!(self.command, Command::Demo(_)) { demo::USUAL_LOG } else { logs::USUAL };
+        let usual =
+            if matches!(self.command, ProgramCommand::Demo(_)) { demo::USUAL_LOG } else { logs::USUAL };
         logs::start(self.log_format, usual);
+        // Kept until now: before, nobody knew how log lines are written.
         for warning in &self.warnings {
             log::warn!("event=config_warning detail={warning:?}");
         }
         let done = match self.command {
-            Command::Serve(args) => serve::run(&args),
-            Command::Demo(args) => demo::run(&args),
-            Command::Check(args) => check::run(&args),
-            Command::Plan(args) => plan::run(&args),
-            Command::Work(args) => work::run(args),
-            Command::Backload(args) => backload::run(&args),
-            Command::Snapshot(args) => snapshot::run(&args),
-            Command::Restore(args) => restore::run(&args),
-            Command::Import(args) => import::run(&args),
-            Command::Token(args) => token::run(args),
-            Command::Openapi => openapi(),
-            Command::Health(args) => health::run(&args),
-            Command::Alerts(args) => alerts::run(&args),
-            Command::Completions { shell } => completions(shell),
+            ProgramCommand::Serve(args) => serve::run(&args),
+            ProgramCommand::Demo(args) => demo::run(&args),
+            ProgramCommand::Check(args) => check::run(&args),
+            ProgramCommand::Plan(args) => plan::run(&args),
+            ProgramCommand::Work(args) => work::run(args),
+            ProgramCommand::Backload(args) => backload::run(&args),
+            ProgramCommand::Snapshot(args) => snapshot::run(&args),
+            ProgramCommand::Restore(args) => restore::run(&args),
+            ProgramCommand::Import(args) => import::run(&args),
+            ProgramCommand::Token(args) => token::run(args),
+            ProgramCommand::Openapi => print_openapi(),
+            ProgramCommand::Health(args) => health::run(&args),
+            ProgramCommand::Alerts(args) => alerts::run(&args),
+            ProgramCommand::Completions { shell } => print_completions(shell),
         };
         done.unwrap_or_else(|err| {
             out::error(&format!("flowlord: {err:#}"));
-            ExitCode::FAILURE
+            if err.is::<UsageError>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         })
     }
 }
@@ -132,7 +138,7 @@ fn openapi() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn completions(shell: Shell) -> anyhow::Result<ExitCode> {
+fn print_completions(shell: Shell) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "flowlord", &mut script);
     out::text(&String::from_utf8_lossy(&script))?;

@@ -5,17 +5,15 @@ use std::ffi::OsString;
 use flowlord::config::keys::KEYS;
 use flowlord::config::{OldFlag, old_flag};
 
-/// The words of a call, and what to say about them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ProgramCall {
     pub(super) words: Vec<OsString>,
     pub(super) warnings: Vec<String>,
 }
 
-/// Flags that stand alone there.
+// Go's flag package takes the next word for the value of every other flag.
 const SWITCHES: [&str; 5] = ["show", "v", "version", "file-use-file-buf", "file-file-buf-keep-failed"];
 
-/// What the flags of an old call ask for.
 #[derive(Default)]
 struct OldFlags {
     config: Option<String>,
@@ -29,10 +27,12 @@ struct OldFlags {
 ///
 /// # Errors
 /// When an old flag asks for what there isn't any more: what to write instead.
-pub(super) fn modernise(words: Vec<OsString>) -> Result<ProgramCall, String> {
+pub(super) fn modernise_call(words: Vec<OsString>) -> Result<ProgramCall, String> {
     let texts: Option<Vec<&str>> = words.iter().skip(1).map(|word| word.to_str()).collect();
-    let flags =
-        texts.as_deref().filter(|texts| texts.first().is_some_and(|first| is_old(first))).and_then(flags);
+    let flags = texts
+        .as_deref()
+        .filter(|texts| texts.first().is_some_and(|first| is_old_flag(first)))
+        .and_then(parse_flags);
     let Some(flags) = flags else { return Ok(ProgramCall { words, warnings: Vec::new() }) };
     let mut old = OldFlags::default();
     for (name, value) in flags {
@@ -42,26 +42,28 @@ pub(super) fn modernise(words: Vec<OsString>) -> Result<ProgramCall, String> {
 }
 
 /// Whether a first word makes a call an old one.
-fn is_old(word: &str) -> bool {
+fn is_old_flag(word: &str) -> bool {
     // clap answers it in the same way.
     let same = word.starts_with("--version");
-    !same && flag(word).is_some_and(|(name, _)| is_own(name) || is_key(name) || old_flag(name, "").is_some())
+    !same
+        && parse_flag(word)
+            .is_some_and(|(name, _)| is_own_flag(name) || is_key_flag(name) || old_flag(name, "").is_some())
 }
 
-fn is_own(name: &str) -> bool {
+fn is_own_flag(name: &str) -> bool {
     ["c", "config", "g", "gen", "show", "v", "version"].contains(&name)
 }
 
-fn is_key(name: &str) -> bool {
-    key(name).is_some()
+fn is_key_flag(name: &str) -> bool {
+    key_of_flag(name).is_some()
 }
 
-fn key(name: &str) -> Option<&'static str> {
+fn key_of_flag(name: &str) -> Option<&'static str> {
     KEYS.iter().map(|key| key.name).find(|key| key.replace(['.', '_'], "-") == name)
 }
 
 /// A flag with one dash or two: its name, and the value that stands with it.
-fn flag(word: &str) -> Option<(&str, Option<&str>)> {
+fn parse_flag(word: &str) -> Option<(&str, Option<&str>)> {
     let name = word.strip_prefix('-')?;
     let name = name.strip_prefix('-').unwrap_or(name);
     let (name, value) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value)));
@@ -69,12 +71,13 @@ fn flag(word: &str) -> Option<(&str, Option<&str>)> {
 }
 
 /// All flags with their values; none when there is anything else among them, so that today's parser says what.
-fn flags<'a>(words: &[&'a str]) -> Option<Vec<(&'a str, &'a str)>> {
+fn parse_flags<'a>(words: &[&'a str]) -> Option<Vec<(&'a str, &'a str)>> {
     let mut flags = Vec::new();
     let mut words = words.iter();
     while let Some(word) = words.next() {
-        let (name, value) = flag(word)?;
-        let known = is_own(name) || is_key(name) || name == "log-format" || old_flag(name, "").is_some();
+        let (name, value) = parse_flag(word)?;
+        let known =
+            is_own_flag(name) || is_key_flag(name) || name == "log-format" || old_flag(name, "").is_some();
         let value = match value {
             _ if !known => return None,
             Some(value) => value,
@@ -103,7 +106,7 @@ impl OldFlags {
                 ));
             }
             "log-format" => self.keys.push((name.to_owned(), value.to_owned())),
-            name => match (key(name), old_flag(name, value)) {
+            name => match (key_of_flag(name), old_flag(name, value)) {
                 (None, Some(OldFlag { set, warnings })) => {
                     self.keys
                         .extend(set.into_iter().map(|(key, value)| (key.replace(['.', '_'], "-"), value)));
@@ -116,30 +119,27 @@ impl OldFlags {
     }
 
     fn call(self, program: OsString) -> ProgramCall {
-        let mut words = vec![program];
         let Self { config, show, version, keys, mut warnings } = self;
-        // What people are to write; values may be secret.
-        let mut shown = "flowlord".to_owned();
-        let mut add = |word: String, shown_word: &str| {
-            shown = format!("{shown} {shown_word}");
-            words.push(word.into());
-        };
+        // Each word, and what people are to write: values may be secret.
+        let mut pairs = Vec::new();
         if version {
-            add("--version".to_owned(), "--version");
+            pairs.push(("--version".to_owned(), "--version".to_owned()));
         } else {
-            add("serve".to_owned(), "serve");
-            if let Some(file) = config {
-                add(format!("--config={file}"), &format!("--config {file}"));
-            }
-            for (name, value) in keys {
-                add(format!("--{name}={value}"), &format!("--{name} …"));
-            }
-            if show {
-                add("--print-config".to_owned(), "--print-config");
-            }
+            pairs.push(("serve".to_owned(), "serve".to_owned()));
+            pairs.extend(config.map(|file| (format!("--config={file}"), format!("--config {file}"))));
+            let keys = keys.into_iter();
+            pairs.extend(keys.map(|(name, value)| (format!("--{name}={value}"), format!("--{name} …"))));
+            pairs.extend(show.then(|| ("--print-config".to_owned(), "--print-config".to_owned())));
         }
-        warnings.insert(0, format!("a call without a command is that of the old program: write `{shown}`"));
-        ProgramCall { words, warnings }
+        let (words, shown): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let shown = shown.join(" ");
+        let warning =
+            format!("a call without a command is that of the old program: write `flowlord {shown}`");
+        warnings.insert(0, warning);
+        ProgramCall {
+            words: [program].into_iter().chain(words.into_iter().map(Into::into)).collect(),
+            warnings,
+        }
     }
 }
 
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     fn call(line: &str) -> Result<ProgramCall, String> {
-        modernise(["flowlord"].into_iter().chain(line.split(' ')).map(OsString::from).collect())
+        modernise_call(["flowlord"].into_iter().chain(line.split(' ')).map(OsString::from).collect())
     }
 
     #[test]

@@ -2,24 +2,35 @@
 
 use std::io::{self, Write as _};
 
-/// Writes one line to stdout, at once.
+use clap::ValueEnum;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    Text,
+    Json,
+}
+
 pub(crate) fn line(text: &str) -> io::Result<()> {
     self::text(&format!("{text}\n"))
 }
 
-/// Writes to stdout, at once. A reader that went away has read enough.
 pub(crate) fn text(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // A reader that went away, like `head`, has read enough.
         Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         done => done,
     }
 }
 
-/// Writes many lines to stdout as they come.
-pub(crate) struct Lines(io::BufWriter<io::StdoutLock<'static>>);
+/// How many characters the widest cell of a column has.
+pub(crate) fn column_width(rows: &[[String; 3]], column: usize) -> usize {
+    rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+}
 
-impl Lines {
+pub(crate) struct StdoutLines(io::BufWriter<io::StdoutLock<'static>>);
+
+impl StdoutLines {
     /// Nothing else writes to stdout meanwhile.
     pub(crate) fn new() -> Self {
         Self(io::BufWriter::new(io::stdout().lock()))
@@ -28,23 +39,20 @@ impl Lines {
     /// Writes a text.
     ///
     /// # Errors
-    /// Also when the reader went away: then [`ended`] tells that nothing is wrong.
+    /// Also when the reader went away: then [`is_reader_gone`] tells that nothing is wrong.
     pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
         self.0.write_all(text.as_bytes())
     }
 
-    /// Writes what is left.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         self.0.flush()
     }
 }
 
-/// A reader that went away has read enough.
-pub(crate) fn ended(err: &anyhow::Error) -> bool {
+pub(crate) fn is_reader_gone(err: &anyhow::Error) -> bool {
     err.downcast_ref::<io::Error>().is_some_and(|err| err.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Writes one line to stderr.
 pub(crate) fn error(text: &str) {
     // Nobody is left to be told that stderr is closed.
     let _ = writeln!(io::stderr(), "{text}");

@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
-use flowlord::config::Loaded;
-use flowlord::recovery::{self, Wanted};
+use flowlord::config::LoadedConfig;
+use flowlord::recovery::{self, WantedSnapshot};
 use flowlord_db::FolderLock;
 use flowlord_kernel::{Clock as _, SystemClock};
 use flowlord_storage::{Location, Stores};
 
 use super::args::ConfigFlags;
-use super::{USAGE, out};
+use super::out;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,15 +38,10 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let Loaded { config, .. } = match args.config.load(&[]) {
-        Ok(loaded) => loaded,
-        Err(err) => {
-            out::error(&format!("flowlord: {err:#}"));
-            return Ok(ExitCode::from(USAGE));
-        }
-    };
+    let LoadedConfig { config, .. } = args.config.load(&[])?;
     let from = args.from.clone().unwrap_or_else(|| config.snapshots());
-    let wanted = Wanted { from, at: args.at, force: args.force };
+    let wanted = WantedSnapshot { from, at: args.at, force: args.force };
+    // A service that runs would go on writing into the file that is moved aside.
     let lock = FolderLock::take(&config.data)?;
     let stores = Stores::new(config.store.clone());
     let done = recovery::restore(&wanted, &stores, &lock, SystemClock.now());

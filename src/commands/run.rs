@@ -10,14 +10,13 @@ use flowlord_db::{Mark, Seen};
 use flowlord_messages::workflows::Reloaded;
 
 use super::out;
-use super::signals::{Asked, Signals};
+use super::signals::{CaughtSignal, SignalListener};
 
 /// How long a clean stop may take.
-const DEADLINE: Duration = Duration::from_secs(30);
+const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
-/// What a service does at SIGHUP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hangup {
+pub(super) enum HangupAction {
     /// It reads the workflow files again and goes on.
     Reloads,
     /// It stops, as at every other signal: it belongs to a terminal.
@@ -27,14 +26,14 @@ pub(super) enum Hangup {
 /// Starts the service, calls `ready` with it, and stops it in order at the first signal; a second one ends at once,
 /// which is safe: what was acknowledged is on disk. What `ready` answers is dropped when the stop begins. Where damage
 /// was seen in the database it begins anew as the same process, so that the start can replace what is damaged.
-pub(super) async fn until_asked<T>(
+pub(super) async fn run_until_asked<T>(
     config: &Config,
-    hangup: Hangup,
+    hangup: HangupAction,
     ready: impl FnOnce(&App) -> anyhow::Result<T>,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = match hangup {
-        Hangup::Reloads => Signals::listen_for_reloads()?,
-        Hangup::Stops => Signals::listen()?,
+        HangupAction::Reloads => SignalListener::listen_for_reloads()?,
+        HangupAction::Stops => SignalListener::listen()?,
     };
     let was_damaged = is_damaged(config);
     let started = tokio::select! {
@@ -50,39 +49,39 @@ pub(super) async fn until_asked<T>(
     let until_then = ready(&app);
     let end = match &until_then {
         Ok(_) => tokio::select! {
-            asked = asked_to_end(&mut signals, hangup, || drop(actix_rt::spawn(reload(app.reload())))) => {
-                End::Asked(asked)
+            asked = asked_to_end(&mut signals, hangup, || drop(actix_rt::spawn(log_reload(app.reload())))) => {
+                StopReason::Asked(asked)
             }
-            seen = app.damaged() => End::Damaged(seen),
+            seen = app.damaged() => StopReason::Damaged(seen),
         },
-        Err(_) => End::Asked(Asked::Terminate),
+        Err(_) => StopReason::Asked(CaughtSignal::Terminate),
     };
     let failed = until_then.map(drop).err();
     end.log();
     let in_time = tokio::select! {
-        stopped = tokio::time::timeout(DEADLINE, app.stop()) => stopped.is_ok(),
+        stopped = tokio::time::timeout(STOP_DEADLINE, app.stop()) => stopped.is_ok(),
         again = asked_to_end(&mut signals, hangup, || ()) => end_at_once(again),
     };
     match end {
-        End::Damaged(seen) => Err(start_again(&seen.what)),
-        End::Asked(_) => {
-            let code = ended(in_time);
+        StopReason::Damaged(seen) => Err(start_again(&seen.what)),
+        StopReason::Asked(_) => {
+            let code = exit_after_stop(in_time);
             failed.map_or(Ok(code), Err)
         }
     }
 }
 
 /// Waits for a signal that asks for the end, and calls `reload` at those that ask for that.
-async fn asked_to_end(signals: &mut Signals, hangup: Hangup, reload: impl Fn()) -> Asked {
+async fn asked_to_end(signals: &mut SignalListener, hangup: HangupAction, reload: impl Fn()) -> CaughtSignal {
     loop {
         match signals.next().await {
-            Asked::Hangup if hangup == Hangup::Reloads => reload(),
+            CaughtSignal::Hangup if hangup == HangupAction::Reloads => reload(),
             asked => return asked,
         }
     }
 }
 
-async fn reload(files: impl Future<Output = Result<Reloaded, flowlord_kernel::Error>>) {
+async fn log_reload(files: impl Future<Output = Result<Reloaded, flowlord_kernel::Error>>) {
     match files.await {
         Ok(Reloaded { added, changed, removed, broken }) => log::info!(
             "event=reloaded signal=SIGHUP added={} changed={} removed={} broken={}",
@@ -95,13 +94,12 @@ async fn reload(files: impl Future<Output = Result<Reloaded, flowlord_kernel::Er
     }
 }
 
-/// Why the service stops.
-enum End {
-    Asked(Asked),
+enum StopReason {
+    Asked(CaughtSignal),
     Damaged(Seen),
 }
 
-impl End {
+impl StopReason {
     fn log(&self) {
         match self {
             Self::Asked(asked) => log::info!("event=stopping signal={}", asked.name()),
@@ -118,27 +116,29 @@ fn is_damaged(config: &Config) -> bool {
 /// Begins anew as the same process: where nothing restarts a container, either. Answers only where that fails.
 fn start_again(why: &str) -> anyhow::Error {
     log::warn!("event=starting_again reason={why:?}");
-    let failed = |err| anyhow::anyhow!("it can't restart by itself ({err}); start it: {why}");
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(err) => return failed(err),
-    };
-    let mut args = std::env::args_os();
-    let name = args.next().unwrap_or_else(|| program.clone().into());
-    failed(Command::new(program).arg0(name).args(args).exec())
+    let failed = std::env::current_exe().map_or_else(
+        |err| err,
+        |program| {
+            let mut args = std::env::args_os();
+            let name = args.next().unwrap_or_else(|| program.clone().into());
+            // It returns only where it fails: else this is another program from here on.
+            Command::new(program).arg0(name).args(args).exec()
+        },
+    );
+    anyhow::anyhow!("it can't restart by itself ({failed}); start it: {why}")
 }
 
-fn ended(in_time: bool) -> ExitCode {
+fn exit_after_stop(in_time: bool) -> ExitCode {
     if in_time {
         log::info!("event=stopped");
         return ExitCode::SUCCESS;
     }
-    out::error(&format!("flowlord: not stopped within {} s: ending at once", DEADLINE.as_secs()));
+    out::error(&format!("flowlord: not stopped within {} s: ending at once", STOP_DEADLINE.as_secs()));
     std::process::exit(1)
 }
 
 /// Not by returning: that would wait for what is stuck.
-fn end_at_once(asked: Asked) -> ! {
+fn end_at_once(asked: CaughtSignal) -> ! {
     log::warn!("event=ended_at_once signal={}", asked.name());
     std::process::exit(asked.code().into())
 }

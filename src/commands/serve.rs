@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use super::args::ConfigFlags;
-use super::run::{Hangup, until_asked};
-use super::{USAGE, out};
+use super::out;
+use super::run::{HangupAction, run_until_asked};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,18 +25,12 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let loaded = match args.config.load(&[]) {
-        Ok(loaded) => loaded,
-        Err(err) => {
-            out::error(&format!("flowlord: {err:#}"));
-            return Ok(ExitCode::from(USAGE));
-        }
-    };
+    let loaded = args.config.load(&[])?;
     if args.print_config {
         out::text(&loaded.to_toml())?;
         return Ok(ExitCode::SUCCESS);
     }
-    actix_rt::System::new().block_on(until_asked(&loaded.config, Hangup::Reloads, |app| {
+    actix_rt::System::new().block_on(run_until_asked(&loaded.config, HangupAction::Reloads, |app| {
         out::line(&format!("flowlord listens on {}", app.url()))?;
         if let Some(token) = app.first_token() {
             out::line(&format!("flowlord made an admin token, shown only now: {}", token.expose()))?;

@@ -5,9 +5,8 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Such signals, as they come.
 #[derive(Debug)]
-pub(crate) struct Signals {
+pub(crate) struct SignalListener {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
@@ -15,16 +14,15 @@ pub(crate) struct Signals {
     hangup: Option<Signal>,
 }
 
-/// Which of them came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum CaughtSignal {
     Terminate,
     Interrupt,
     Quit,
     Hangup,
 }
 
-impl Signals {
+impl SignalListener {
     /// Listens from now on; a signal no longer ends the process by itself. Under `nohup` a hangup stays ignored.
     pub(crate) fn listen() -> io::Result<Self> {
         let hangup = if is_hangup_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
@@ -41,8 +39,7 @@ impl Signals {
         Ok(Self { hangup: Some(signal(SignalKind::hangup())?), ..Self::listen()? })
     }
 
-    /// Waits for the next one.
-    pub(crate) async fn next(&mut self) -> Asked {
+    pub(crate) async fn next(&mut self) -> CaughtSignal {
         let hangup = async {
             match &mut self.hangup {
                 Some(hangup) => drop(hangup.recv().await),
@@ -50,10 +47,10 @@ impl Signals {
             }
         };
         tokio::select! {
-            _ = self.terminate.recv() => Asked::Terminate,
-            _ = self.interrupt.recv() => Asked::Interrupt,
-            _ = self.quit.recv() => Asked::Quit,
-            () = hangup => Asked::Hangup,
+            _ = self.terminate.recv() => CaughtSignal::Terminate,
+            _ = self.interrupt.recv() => CaughtSignal::Interrupt,
+            _ = self.quit.recv() => CaughtSignal::Quit,
+            () = hangup => CaughtSignal::Hangup,
         }
     }
 }
@@ -64,15 +61,15 @@ fn is_hangup_ignored() -> bool {
     is_first_signal_ignored(&status)
 }
 
-/// SIGHUP is signal 1: the lowest bit of the mask.
 fn is_first_signal_ignored(status: &str) -> bool {
+    // SIGHUP is signal 1: the lowest bit of the mask.
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
-impl Asked {
-    /// The exit code of a process that such a signal ended.
+impl CaughtSignal {
     pub(crate) fn code(self) -> u8 {
+        // As a shell says it: 128 and the signal's number.
         match self {
             Self::Terminate => 143,
             Self::Interrupt => 130,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use flowlord::Config;
-use flowlord::config::Loaded;
+use flowlord::config::LoadedConfig;
 use flowlord::running::Running;
 use flowlord_backup::Place;
 use flowlord_db::{DATABASE, FolderLock, OpenError, SnapshotError};
@@ -16,8 +16,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::args::ConfigFlags;
-use super::work::client::Client;
-use super::{USAGE, out};
+use super::out;
+use super::work::client::ApiClient;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,7 +27,7 @@ Examples:
 Works while the service runs: then the service takes the snapshot. The copy is a plain SQLite file, checked before it
 gets its name. Without --to it goes to backup.path, or to DATA/snapshots.";
 
-/// How long the service may take to copy its database.
+// The service copies, checks and sends the whole database before it answers.
 const PATIENCE: Duration = Duration::from_secs(6 * 3600);
 
 /// Make one consistent, checked copy of the database
@@ -42,13 +42,7 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let Loaded { config, .. } = match args.config.load(&[]) {
-        Ok(loaded) => loaded,
-        Err(err) => {
-            out::error(&format!("flowlord: {err:#}"));
-            return Ok(ExitCode::from(USAGE));
-        }
-    };
+    let LoadedConfig { config, .. } = args.config.load(&[])?;
     let to = args.to.as_ref().map(std::path::absolute).transpose()?;
     let database = config.data.join(DATABASE);
     anyhow::ensure!(
@@ -65,7 +59,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let running = Running::of(&config.data).with_context(|| {
                 format!("a service uses {} and doesn't say where it listens", config.data.display())
             })?;
-            let client = Client::of_running(&running)?;
+            let client = ApiClient::of_running(&running)?;
             let taken = actix_rt::System::new().block_on(by_service(&client, to))?;
             (taken.location, taken.bytes)
         }
@@ -76,7 +70,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 #[derive(Deserialize)]
-struct Taken {
+struct TakenSnapshot {
     location: String,
     bytes: u64,
 }
@@ -91,6 +85,7 @@ async fn one_more(config: &Config, database: &Path) -> anyhow::Result<(String, u
     let file = there.unwrap_or_else(|| config.spool().join(&name));
     copy(config, database, &file)?;
     let log = flowlord_db::log_point(&file);
+    // The copy on this machine is removed also where the place refuses it.
     let kept = place.keep_file(&name, at, &file, log).await;
     if spooled {
         std::fs::remove_file(&file)?;
@@ -112,7 +107,7 @@ fn copy(config: &Config, database: &Path, to: &Path) -> anyhow::Result<u64> {
     Ok(copied?)
 }
 
-async fn by_service(client: &Client, to: Option<PathBuf>) -> anyhow::Result<Taken> {
+async fn by_service(client: &ApiClient, to: Option<PathBuf>) -> anyhow::Result<TakenSnapshot> {
     let body = to.map_or_else(|| json!({}), |to| json!({ "to": to }));
     Ok(client.post("/snapshots", &body, PATIENCE).await?)
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::args::ServiceOfFolder;
 use super::out;
-use super::work::client::Client;
+use super::work::client::ApiClient;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    action: Action,
+    action: TokenAction,
     #[command(flatten)]
     folder: ServiceOfFolder,
     /// A service elsewhere
@@ -42,7 +42,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum TokenAction {
     /// Make a token and print it, once
     #[command(after_help = "Example:\n  flowlord token add etl-workers --role worker")]
     Add {
@@ -64,17 +64,17 @@ enum Action {
 }
 
 #[derive(Deserialize)]
-struct Made {
+struct AddedToken {
     token: String,
 }
 
 #[derive(Deserialize)]
-struct Listed {
-    items: Vec<Row>,
+struct TokenList {
+    items: Vec<ListedToken>,
 }
 
 #[derive(Deserialize)]
-struct Row {
+struct ListedToken {
     name: String,
     role: String,
     created: String,
@@ -82,26 +82,27 @@ struct Row {
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = match args.server {
-        Some(server) => Client::new(&server, args.token)?,
+        Some(server) => ApiClient::new(&server, args.token)?,
         None => args.folder.client()?,
     };
     actix_rt::System::new().block_on(act(&client, args.action))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn act(client: &Client, action: Action) -> anyhow::Result<()> {
+async fn act(client: &ApiClient, action: TokenAction) -> anyhow::Result<()> {
     match action {
-        Action::Add { name, role } => {
-            let made: Made = client.post("/tokens", &json!({ "name": name, "role": role }), PATIENCE).await?;
+        TokenAction::Add { name, role } => {
+            let made: AddedToken =
+                client.post("/tokens", &json!({ "name": name, "role": role }), PATIENCE).await?;
             out::line(&made.token)?;
         }
-        Action::List => {
-            let listed: Listed = client.get("/tokens", PATIENCE).await?;
-            for Row { name, role, created } in listed.items {
+        TokenAction::List => {
+            let listed: TokenList = client.get("/tokens", PATIENCE).await?;
+            for ListedToken { name, role, created } in listed.items {
                 out::line(&format!("{name}  {role}  {created}"))?;
             }
         }
-        Action::Remove { name } => {
+        TokenAction::Remove { name } => {
             client.delete(&format!("/tokens/{name}"), PATIENCE).await?;
             out::line(&format!("{name} is removed"))?;
         }

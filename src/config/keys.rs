@@ -1,8 +1,7 @@
 //! Every key of the configuration, in the order in which people read them.
 
-/// How a value is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum KeyKind {
     Text,
     /// A duration: `250ms`, `90s`, `5m`, `4h`, `90d`.
     Duration,
@@ -13,29 +12,27 @@ pub enum Kind {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub struct Key {
+pub struct ConfigKey {
     /// Its name with its section: `tasks.lease`.
     pub name: &'static str,
     /// What counts when nobody sets it; empty for nothing.
     pub default: &'static str,
-    /// How it is written.
-    pub kind: Kind,
+    pub kind: KeyKind,
     pub secret: bool,
-    /// One line for people.
     pub help: &'static str,
 }
 
-const fn key(name: &'static str, default: &'static str, kind: Kind, help: &'static str) -> Key {
-    Key { name, default, kind, secret: false, help }
+const fn key(name: &'static str, default: &'static str, kind: KeyKind, help: &'static str) -> ConfigKey {
+    ConfigKey { name, default, kind, secret: false, help }
 }
 
-const fn secret(name: &'static str, help: &'static str) -> Key {
-    Key { name, default: "", kind: Text, secret: true, help }
+const fn secret(name: &'static str, help: &'static str) -> ConfigKey {
+    ConfigKey { name, default: "", kind: Text, secret: true, help }
 }
 
-use Kind::{Duration, List, Number, Switch, Text};
+use KeyKind::{Duration, List, Number, Switch, Text};
 
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[ConfigKey] = &[
     key("workflow", "./workflows", Text, "Workflow files: a file or a folder, also s3:// or gs://"),
     key("refresh", "15m", Duration, "The interval between scans of the workflow files"),
     key("listen", "127.0.0.1:8080", Text, "Address and port; port 0 picks a free one"),
@@ -126,11 +123,9 @@ pub const KEYS: &[Key] = &[
     key("store.gcs.secret_key_file", "", Text, "A file that holds the secret of the HMAC key"),
 ];
 
-/// The section of routes, each a section of its own name.
 pub(super) const ROUTES: &str = "notify.routes";
 
-/// The keys of a route.
-pub const ROUTE_KEYS: &[Key] = &[
+pub const ROUTE_KEYS: &[ConfigKey] = &[
     key("type", "", Text, "Which alerts: a pattern of the type"),
     key("job", "", Text, "A pattern of the job"),
     key("workflow", "", Text, "A pattern of the workflow file"),
@@ -158,14 +153,12 @@ fn in_route(name: &str) -> Option<(&str, &str)> {
     Some(rest.split_once('.').unwrap_or((rest, "")))
 }
 
-/// A key by its name.
 #[must_use]
-pub fn find(name: &str) -> Option<&'static Key> {
-    let route_key = || {
-        let (_, key) = in_route(name)?;
-        ROUTE_KEYS.iter().find(|known| known.name == key)
-    };
-    KEYS.iter().find(|key| key.name == name).or_else(route_key)
+pub fn find(name: &str) -> Option<&'static ConfigKey> {
+    match in_route(name) {
+        Some((_, key)) => ROUTE_KEYS.iter().find(|known| known.name == key),
+        None => KEYS.iter().find(|key| key.name == name),
+    }
 }
 
 /// Whether `name` is a section: the beginning of a key, up to a dot.
@@ -177,17 +170,23 @@ pub(super) fn is_section(name: &str) -> bool {
 
 /// The known key most like a wrong one: by its whole name, or by its last part in another section.
 pub(super) fn nearest(name: &str) -> Option<String> {
+    // Less alike, and the hint would be as puzzling as the typo.
     const ALIKE: f64 = 0.8;
-    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
-    let likeness = |known: &str| {
-        let whole = strsim::jaro_winkler(name, known);
-        // A key that is right but for its section counts as nearly right.
-        whole.max(0.98 * strsim::jaro_winkler(&last(name), &last(known)))
-    };
+    // For a key of a route, its own section is offered with each key: the name of a route is free.
     let of_route = in_route(name)
         .into_iter()
         .flat_map(|(route, _)| ROUTE_KEYS.iter().map(move |key| format!("{ROUTES}.{route}.{}", key.name)));
     let known = KEYS.iter().map(|key| key.name.to_owned()).chain(of_route);
-    let scored = known.map(|name| (likeness(&name), name));
+    let scored = known.map(|known| (likeness(name, &known), known));
     scored.filter(|(score, _)| *score >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+}
+
+fn likeness(name: &str, known: &str) -> f64 {
+    // A key that is right but for its section counts as nearly right.
+    let of_last_parts = 0.98 * strsim::jaro_winkler(last_part(name), last_part(known));
+    strsim::jaro_winkler(name, known).max(of_last_parts)
+}
+
+fn last_part(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or_default()
 }

@@ -14,7 +14,8 @@ const PREFIX: &str = "FLOWLORD_";
 /// The variables in which a container image carries its own values, below the file that someone mounts into it.
 const IMAGE_PREFIX: &str = "FLOWLORD_IMAGE__";
 
-/// Variables with our prefix that are no keys: those of the commands, and those that `flowlord work` sets.
+// No keys, though they have our prefix: those of the commands, and those that `flowlord work` sets for commands, which
+// may run this program.
 const OTHER_VARIABLES: [&str; 18] = [
     "CONFIG",
     "SERVER",
@@ -36,22 +37,28 @@ const OTHER_VARIABLES: [&str; 18] = [
     "TRUNCATED",
 ];
 
-/// Beginnings of such variables. A container platform that runs a service called flowlord sets the last two.
+// Beginnings of such variables. A container platform that runs a service called flowlord sets the last two.
 const OTHER_BEGINNINGS: [&str; 4] = ["IMAGE__", "META_", "SERVICE_", "PORT"];
 
-pub(super) struct Layers {
+pub(super) struct ConfigLayers {
     pub(super) values: Figment,
     pub(super) errors: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
 
-/// One place where values were written.
-struct Layer {
+struct ValueLayer {
     source: String,
     values: Dict,
 }
 
-impl Provider for Layer {
+impl ValueLayer {
+    /// A value that nobody wrote: it has no source, by which it is known as a default.
+    fn unnamed(key: &str, value: &str) -> Self {
+        Self { source: String::new(), values: nest_value(key, value) }
+    }
+}
+
+impl Provider for ValueLayer {
     fn metadata(&self) -> Metadata {
         Metadata::named(self.source.clone())
     }
@@ -61,10 +68,10 @@ impl Provider for Layer {
     }
 }
 
-pub(super) fn load(sources: &Sources) -> Layers {
-    let mut layers = Layers { values: defaults(), errors: Vec::new(), warnings: Vec::new() };
+pub(super) fn load_layers(sources: &Sources) -> ConfigLayers {
+    let mut layers = ConfigLayers { values: default_values(), errors: Vec::new(), warnings: Vec::new() };
     for (key, value) in &sources.defaults {
-        layers.add(Layer { source: String::new(), values: nested(key, value) });
+        layers.add(ValueLayer::unnamed(key, value));
     }
     layers.add_variables(&sources.env, "image variable", key_of_image);
     if let Some(layer) = file_layer(sources, &mut layers) {
@@ -73,19 +80,18 @@ pub(super) fn load(sources: &Sources) -> Layers {
     layers.add_variables(&sources.env, "environment variable", key_of_variable);
     for (key, value) in &sources.flags {
         let flag = key.replace(['.', '_'], "-");
-        layers.add(Layer { source: format!("flag --{flag}"), values: nested(key, value) });
+        layers.add(ValueLayer { source: format!("flag --{flag}"), values: nest_value(key, value) });
     }
     layers
 }
 
-pub(super) fn defaults() -> Figment {
-    let default = |key: &keys::Key| nested(key.name, key.default);
-    let layer = |values| Layer { source: String::new(), values };
-    keys::KEYS.iter().fold(Figment::new(), |all, key| all.merge(layer(default(key))))
+pub(super) fn default_values() -> Figment {
+    keys::KEYS.iter().fold(Figment::new(), |all, key| all.merge(ValueLayer::unnamed(key.name, key.default)))
 }
 
-impl Layers {
-    fn add(&mut self, layer: Layer) {
+impl ConfigLayers {
+    fn add(&mut self, layer: ValueLayer) {
+        // Its keys are checked before it is merged: then nobody could tell any more who wrote them.
         let before = self.errors.len();
         check_keys(&layer.source, "", &layer.values, &mut self.errors);
         if self.errors.len() == before {
@@ -101,15 +107,18 @@ impl Layers {
     ) {
         for (variable, value) in env {
             if let Some(key) = key_of(variable) {
+                // A variable that a template left empty must not take away in silence what a file says.
                 if value.is_empty() {
                     self.warn_of_emptied(&key, variable);
                 }
-                self.add(Layer { source: format!("{kind} {variable}"), values: nested(&key, value) });
+                self.add(ValueLayer {
+                    source: format!("{kind} {variable}"),
+                    values: nest_value(&key, value),
+                });
             }
         }
     }
 
-    /// A variable that a template left empty must not take away in silence what a file says.
     fn warn_of_emptied(&mut self, key: &str, variable: &str) {
         let source = self.values.find_metadata(key).map(|metadata| metadata.name.to_string());
         let is_empty = self.values.find_value(key).is_ok_and(|value| value.as_str() == Some(""));
@@ -134,13 +143,13 @@ fn check_keys(source: &str, section: &str, values: &Dict, errors: &mut Vec<Strin
             _ if keys::is_section(&path) => {
                 errors.push(format!("{path} in {source} is a section: write [{path}] and its keys below it"));
             }
-            _ if keys::find(&path).is_none() => errors.push(unknown(source, &path)),
+            _ if keys::find(&path).is_none() => errors.push(unknown_key(source, &path)),
             _ => {}
         }
     }
 }
 
-fn unknown(source: &str, path: &str) -> String {
+fn unknown_key(source: &str, path: &str) -> String {
     let hint = keys::nearest(path).map_or_else(
         || "`flowlord serve --print-config` lists all keys".to_owned(),
         |name| format!("did you mean {name}?"),
@@ -163,19 +172,14 @@ fn key_of_name(name: &str) -> String {
     name.to_lowercase().replace("__", ".")
 }
 
-/// A value under a dotted key.
-fn nested(key: &str, value: &str) -> Dict {
+fn nest_value(key: &str, value: &str) -> Dict {
     let (head, rest) = key.split_once('.').unwrap_or((key, ""));
-    let value = if rest.is_empty() { Value::from(value) } else { Value::from(nested(rest, value)) };
+    let value = if rest.is_empty() { Value::from(value) } else { Value::from(nest_value(rest, value)) };
     Dict::from([(head.to_owned(), value)])
 }
 
-fn file_layer(sources: &Sources, layers: &mut Layers) -> Option<Layer> {
-    let from_env = || {
-        let named = sources.env.iter().find(|(name, value)| name == "FLOWLORD_CONFIG" && !value.is_empty());
-        named.map(|(_, value)| PathBuf::from(value))
-    };
-    let path = match sources.file.clone().or_else(from_env) {
+fn file_layer(sources: &Sources, layers: &mut ConfigLayers) -> Option<ValueLayer> {
+    let path = match sources.file.clone().or_else(|| file_of_variable(&sources.env)) {
         Some(path) => path,
         None => sources.default_file.clone().filter(|path| path.exists())?,
     };
@@ -184,13 +188,18 @@ fn file_layer(sources: &Sources, layers: &mut Layers) -> Option<Layer> {
             let source = path.display().to_string();
             let is_key_for_gcs = !stores::has_google_account(&sources.env);
             let values = legacy::modernise(values, &source, is_key_for_gcs, &mut layers.warnings);
-            Some(Layer { source, values })
+            Some(ValueLayer { source, values })
         }
         Err(error) => {
             layers.errors.push(error);
             None
         }
     }
+}
+
+fn file_of_variable(env: &[(String, String)]) -> Option<PathBuf> {
+    let named = env.iter().find(|(name, value)| name == "FLOWLORD_CONFIG" && !value.is_empty());
+    named.map(|(_, value)| PathBuf::from(value))
 }
 
 fn read_file(path: &Path) -> Result<Dict, String> {

@@ -6,27 +6,21 @@ use figment::value::{Dict, Value};
 use super::keys;
 use super::read::whole;
 
-/// What becomes of an old key.
-enum Fate {
-    /// It has a new name.
+enum KeyFate {
     Renamed(&'static str),
-    /// The same, and its value changes.
     Changed(&'static str, fn(&Value) -> Option<String>),
-    /// Nothing stands for it here: why.
     Gone(&'static str),
-    /// The port that is listened on.
     Listen,
-    /// The host in links.
     Link,
 }
 
-use Fate::{Changed, Gone, Link, Listen, Renamed};
+use KeyFate::{Changed, Gone, Link, Listen, Renamed};
 
 const NO_BUS: &str = "workers lease tasks over REST; there is no bus";
 const NO_FILE_BUFFER: &str = "files aren't buffered";
 
-/// Old keys, in lower case and without `_` and `-`, as the reference matched them in any case.
-const OLD: [(&str, &str, Fate); 27] = [
+// In lower case and without `_` and `-`: the reference matched keys in any case.
+const OLD: [(&str, &str, KeyFate); 27] = [
     ("", "statusport", Listen),
     ("", "host", Link),
     ("", "donetopic", Gone(NO_BUS)),
@@ -36,16 +30,16 @@ const OLD: [(&str, &str, Fate); 27] = [
     ("slack", "channel", Renamed("notify.channel")),
     ("slack", "prefix", Renamed("notify.prefix")),
     ("slack", "title", Renamed("notify.title")),
-    ("slack", "minfrequency", Changed("notify.min_frequency", duration)),
-    ("slack", "maxfrequency", Changed("notify.max_frequency", duration)),
-    ("sqlite", "localpath", Changed("data", folder)),
-    ("sqlite", "backuppath", Changed("backup.path", folder)),
-    ("sqlite", "retention", Changed("history.retention", duration)),
-    ("sqlite", "taskttl", Changed("tasks.ttl", duration)),
-    ("cache", "localpath", Changed("data", folder)),
-    ("cache", "backuppath", Changed("backup.path", folder)),
-    ("cache", "retention", Changed("history.retention", duration)),
-    ("cache", "taskttl", Changed("tasks.ttl", duration)),
+    ("slack", "minfrequency", Changed("notify.min_frequency", new_duration)),
+    ("slack", "maxfrequency", Changed("notify.max_frequency", new_duration)),
+    ("sqlite", "localpath", Changed("data", new_folder)),
+    ("sqlite", "backuppath", Changed("backup.path", new_folder)),
+    ("sqlite", "retention", Changed("history.retention", new_duration)),
+    ("sqlite", "taskttl", Changed("tasks.ttl", new_duration)),
+    ("cache", "localpath", Changed("data", new_folder)),
+    ("cache", "backuppath", Changed("backup.path", new_folder)),
+    ("cache", "retention", Changed("history.retention", new_duration)),
+    ("cache", "taskttl", Changed("tasks.ttl", new_duration)),
     ("file", "accesskey", Renamed("store.s3.access_key")),
     ("file", "secretkey", Renamed("store.s3.secret_key")),
     ("file", "filecompression", Gone(NO_FILE_BUFFER)),
@@ -58,8 +52,6 @@ const OLD: [(&str, &str, Fate); 27] = [
 
 const OLD_SECTIONS: [&str; 5] = ["slack", "sqlite", "cache", "file", "bus"];
 
-/// The file's values under their new keys. Keys are matched in any case. The old access key was for every store;
-/// where nothing else is said of GCS, it is taken for that, too.
 pub(super) fn modernise(
     values: Dict,
     source: &str,
@@ -67,79 +59,78 @@ pub(super) fn modernise(
     warnings: &mut Vec<String>,
 ) -> Dict {
     let mut old = Vec::new();
-    let mut file = File { values: Dict::new(), source, warnings };
+    let mut file = ModernValues { values: Dict::new(), source, warnings };
     for (name, value) in values {
-        let plain_name = plain(&name);
+        let plain_name = plain_name(&name);
         match value {
             Value::Dict(_, keys) if OLD_SECTIONS.contains(&plain_name.as_str()) => {
                 old.extend(keys.into_iter().map(|(key, value)| (plain_name.clone(), key, value)));
             }
-            value if fate("", &plain_name).is_some() => old.push((String::new(), name, value)),
+            value if fate_of("", &plain_name).is_some() => old.push((String::new(), name, value)),
             value => drop(file.values.insert(name.to_lowercase(), lower_keys(value))),
         }
     }
     for (section, key, value) in &old {
         file.take(section, key, value);
     }
+    // The old access key was for every store.
     if is_key_for_gcs {
         file.take_key_for_gcs(&old);
     }
     file.values
 }
 
-/// What an old flag comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OldFlag {
-    /// The keys that it sets, with their values.
     pub set: Vec<(String, String)>,
-    /// What to say about it.
     pub warnings: Vec<String>,
 }
 
 /// A flag of the reference system by its name, in which each key was one; none for another.
 #[must_use]
 pub fn old_flag(name: &str, value: &str) -> Option<OldFlag> {
-    let (known, source) = (plain(name), format!("flag -{name}"));
+    let (known, source) = (plain_name(name), format!("flag -{name}"));
     let has_fate = OLD.iter().find(|(section, key, _)| known.strip_prefix(section) == Some(*key));
     let (section, key) = match has_fate {
         Some((section, key, _)) => (*section, *key),
+        // All flags of the reference's bus begin so, and none has a use here.
         None => ("bus", known.strip_prefix("bus")?),
     };
     let mut warnings = Vec::new();
-    let mut flags = File { values: Dict::new(), source: &source, warnings: &mut warnings };
+    let mut flags = ModernValues { values: Dict::new(), source: &source, warnings: &mut warnings };
     flags.take(section, key, &Value::from(value));
-    Some(OldFlag { set: flat("", &flags.values), warnings })
+    Some(OldFlag { set: flat_values("", &flags.values), warnings })
 }
 
-/// All values below their dotted names.
-fn flat(section: &str, values: &Dict) -> Vec<(String, String)> {
-    let below = |(key, value): (&String, &Value)| {
+fn flat_values(section: &str, values: &Dict) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (key, value) in values {
         let name = if section.is_empty() { key.clone() } else { format!("{section}.{key}") };
         match value {
-            Value::Dict(_, inner) => flat(&name, inner),
-            value => text(value).map(|text| (name, text)).into_iter().collect(),
+            Value::Dict(_, inner) => all.extend(flat_values(&name, inner)),
+            value => all.extend(text_of(value).map(|text| (name, text))),
         }
-    };
-    values.iter().flat_map(below).collect()
+    }
+    all
 }
 
 /// What a file or flags say under its new keys, and what to say about the old ones.
-struct File<'a> {
+struct ModernValues<'a> {
     values: Dict,
     source: &'a str,
     warnings: &'a mut Vec<String>,
 }
 
-impl File<'_> {
+impl ModernValues<'_> {
     fn take(&mut self, section: &str, key: &str, value: &Value) {
         let name = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
-        let (new, value) = match fate(section, &plain(key)) {
+        let (new, value) = match fate_of(section, &plain_name(key)) {
             Some(Gone(why)) => return self.warn(&name, &format!("has no use here: {why}")),
             None => return self.warn(&name, "has no use here"),
-            Some(Renamed(new)) => (*new, text(value)),
+            Some(Renamed(new)) => (*new, text_of(value)),
             Some(Changed(new, change)) => (*new, change(value)),
-            Some(Listen) => ("listen", port(value).map(|port| format!("0.0.0.0:{port}"))),
-            Some(Link) => ("public_url", text(value).map(|host| link(&host))),
+            Some(Listen) => ("listen", port_of(value).map(|port| format!("0.0.0.0:{port}"))),
+            Some(Link) => ("public_url", text_of(value).map(|host| link_base(&host))),
         };
         match value {
             Some(value) => self.set(&name, new, value),
@@ -148,16 +139,14 @@ impl File<'_> {
     }
 
     fn take_key_for_gcs(&mut self, old: &[(String, String, Value)]) {
-        let part = |part: &str| {
-            let (_, key, value) =
-                old.iter().find(|(section, key, _)| section == "file" && plain(key) == part)?;
-            Some((format!("file.{key}"), text(value)?))
+        let (Some(name), Some(secret)) = (old_file_key(old, "accesskey"), old_file_key(old, "secretkey"))
+        else {
+            return;
         };
-        let (Some(name), Some(secret)) = (part("accesskey"), part("secretkey")) else { return };
         let gcs = self.values.get("store").and_then(|store| store.as_dict()?.get("gcs")?.as_dict());
-        let names_an_account =
-            |gcs: &Dict| gcs.keys().any(|key| key.starts_with("credentials") || key.ends_with("_key"));
-        if gcs.is_some_and(names_an_account) {
+        let mut keys = gcs.into_iter().flat_map(Dict::keys);
+        // With an account or a key of its own for GCS, the old key is that of S3 alone.
+        if keys.any(|key| key.starts_with("credentials") || key.ends_with("_key")) {
             return;
         }
         self.set(&name.0, "store.gcs.access_key", name.1);
@@ -175,7 +164,7 @@ impl File<'_> {
         if place.contains_key(key) {
             return self.warn(old, &format!("is now called {new}, which is set too: that one is used"));
         }
-        let told = format!("is now called {new}: {}", if hidden(new) { "***" } else { &value });
+        let told = format!("is now called {new}: {}", if is_secret(new) { "***" } else { &value });
         let more = if new == "listen" { BEYOND_THIS_MACHINE } else { "" };
         place.insert(key.to_owned(), Value::from(value));
         self.warn(old, &format!("{told}{more}"));
@@ -186,15 +175,22 @@ impl File<'_> {
     }
 }
 
-fn fate(section: &str, key: &str) -> Option<&'static Fate> {
+/// A key of the old section `file`, with the name as it was written.
+fn old_file_key(old: &[(String, String, Value)], wanted: &str) -> Option<(String, String)> {
+    let (_, key, value) =
+        old.iter().find(|(section, key, _)| section == "file" && plain_name(key) == wanted)?;
+    Some((format!("file.{key}"), text_of(value)?))
+}
+
+fn fate_of(section: &str, key: &str) -> Option<&'static KeyFate> {
     OLD.iter().find(|(s, old, _)| *s == section && *old == key).map(|(_, _, fate)| fate)
 }
 
-fn hidden(key: &str) -> bool {
+fn is_secret(key: &str) -> bool {
     keys::find(key).is_some_and(|key| key.secret)
 }
 
-fn plain(name: &str) -> String {
+fn plain_name(name: &str) -> String {
     name.to_lowercase().replace(['_', '-', '.'], "")
 }
 
@@ -208,11 +204,11 @@ fn lower_keys(value: Value) -> Value {
     }
 }
 
-fn text(value: &Value) -> Option<String> {
+fn text_of(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned).filter(|text| !text.is_empty())
 }
 
-fn port(value: &Value) -> Option<u16> {
+fn port_of(value: &Value) -> Option<u16> {
     let number = whole(value).and_then(|number| u16::try_from(number).ok());
     number.or_else(|| value.as_str()?.parse().ok()).filter(|port| *port > 0)
 }
@@ -223,7 +219,7 @@ const BEYOND_THIS_MACHINE: &str = ", on all addresses, as before. Requests from 
      admin's, `flowlord token add` creates others. Write listen = \"127.0.0.1:PORT\" to accept requests from this \
      machine only, or auth.allow_anonymous = true where only trusted programs can reach the port";
 
-/// Stands for the port that is listened on, whichever layer sets that.
+// Filled in when all layers are read: another one than that of the host may set the port.
 const LISTEN_PORT: &str = "{port of listen}";
 
 /// An address in links with the port that is listened on.
@@ -232,22 +228,22 @@ pub(super) fn with_port(url: &str, port: u16) -> String {
 }
 
 /// What the reference put before the path of its links.
-fn link(host: &str) -> String {
+fn link_base(host: &str) -> String {
     let scheme = if host.contains("://") { "" } else { "http://" };
     let has_port = host.rsplit(':').next().is_some_and(|end| end.parse::<u16>().is_ok());
     if has_port { format!("{scheme}{host}") } else { format!("{scheme}{host}:{LISTEN_PORT}") }
 }
 
-/// A number was nanoseconds; none at all meant the default.
-fn duration(value: &Value) -> Option<String> {
-    let text = text(value).or_else(|| whole(value).map(|nanos| format!("{nanos}ns")))?;
+fn new_duration(value: &Value) -> Option<String> {
+    // A bare number was one of nanoseconds, as Go's durations are; zero meant the default.
+    let text = text_of(value).or_else(|| whole(value).map(|nanos| format!("{nanos}ns")))?;
     let nothing = flowlord_domain::duration::parse(&text).is_ok_and(|duration| duration.is_zero());
     (!nothing).then_some(text)
 }
 
-/// Old paths named the database file; new ones name the folder that it is in.
-fn folder(value: &Value) -> Option<String> {
-    let path = text(value)?;
+fn new_folder(value: &Value) -> Option<String> {
+    // Old paths named the database file; new ones name the folder that it is in.
+    let path = text_of(value)?;
     let (folder, file) = path.rsplit_once('/').unwrap_or((".", &path));
     Some(if file.contains('.') { folder.to_owned() } else { path })
 }

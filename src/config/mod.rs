@@ -15,7 +15,7 @@ mod stores;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -26,12 +26,12 @@ use flowlord_web_core::auth::Proxies;
 use flowlord_web_core::context::TlsFiles;
 
 pub use legacy::{OldFlag, old_flag};
-pub use notify::Notify;
-pub use routes::Route;
+pub use notify::NotifyConfig;
+pub use routes::RouteConfig;
 pub use secret::Secret;
-pub use server::{Deadman, Limits};
+pub use server::{DeadmanConfig, LimitConfig};
 
-use read::Reader;
+use read::ValueReader;
 
 /// The configuration that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,25 +44,23 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The address in links that people click, if given: see [`Config::public_url_at`].
     pub public_url: Option<String>,
-    /// The folder of the database.
     pub data: PathBuf,
-    /// The zone of cron expressions.
     pub timezone: Tz,
-    pub tasks: Tasks,
-    pub history: History,
-    pub backup: Backup,
-    pub notify: Notify,
-    pub auth: Auth,
+    pub tasks: TaskConfig,
+    pub history: HistoryConfig,
+    pub backup: BackupConfig,
+    pub notify: NotifyConfig,
+    pub auth: AuthConfig,
     /// `[tls]`; none for plain HTTP.
     pub tls: Option<TlsFiles>,
-    pub limits: Limits,
-    pub deadman: Deadman,
-    pub files: Files,
+    pub limits: LimitConfig,
+    pub deadman: DeadmanConfig,
+    pub files: FilesConfig,
     pub store: StoreConfig,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tasks {
+pub struct TaskConfig {
     /// A task unfinished this long after its creation raises an alert.
     pub ttl: TimeDelta,
     /// How long a lease lasts unless its worker asks for something else.
@@ -70,24 +68,23 @@ pub struct Tasks {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct History {
+pub struct HistoryConfig {
     /// How long finished tasks are kept.
     pub retention: TimeDelta,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Backup {
+pub struct BackupConfig {
     /// Where snapshots are kept; none for no backup.
     pub path: Option<Location>,
     /// How often a snapshot is made.
     pub every: TimeDelta,
     /// How often changes go there between snapshots; zero for never.
     pub ship_every: TimeDelta,
-    /// How many are kept.
     pub keep: u32,
 }
 
-impl Backup {
+impl BackupConfig {
     /// How often changes are sent to the backup's place, where there is one.
     #[must_use]
     pub fn shipping(&self) -> Option<TimeDelta> {
@@ -96,7 +93,7 @@ impl Backup {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Auth {
+pub struct AuthConfig {
     /// Answer anyone also when listening beyond this machine.
     pub allow_anonymous: bool,
     /// Ask for tokens also on loopback.
@@ -108,7 +105,7 @@ pub struct Auth {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Files {
+pub struct FilesConfig {
     /// Places that are watched.
     pub folders: Vec<Location>,
     /// Folders that meta files may be in, besides that of the workflows.
@@ -125,7 +122,6 @@ pub struct Sources {
     /// Environment variables; those that begin with `FLOWLORD_`, and of stores with `AWS_` or `GOOGLE_`. What begins
     /// with `FLOWLORD_IMAGE__` is the image's, below the file.
     pub env: Vec<(String, String)>,
-    /// The file that was named.
     pub file: Option<PathBuf>,
     /// The file that is read when it is there and none was named.
     pub default_file: Option<PathBuf>,
@@ -137,23 +133,26 @@ impl Sources {
     /// This process's environment, and `./flowlord.toml`.
     #[must_use]
     pub fn of_process(flags: Vec<(String, String)>, file: Option<PathBuf>) -> Self {
-        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-        let env = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+        // Not `vars`, which panics where a variable of another program isn't UTF-8.
+        let env = std::env::vars_os().map(|(name, value)| (lossy_text(&name), lossy_text(&value))).collect();
         let default_file = Some("flowlord.toml".into());
         Self { flags, env, file, default_file, defaults: Vec::new() }
     }
 }
 
-/// A configuration that was read.
+fn lossy_text(text: &OsStr) -> String {
+    text.to_string_lossy().into_owned()
+}
+
 #[derive(Debug, Clone)]
-pub struct Loaded {
+pub struct LoadedConfig {
     pub config: Config,
     /// What people should know about it.
     pub warnings: Vec<String>,
-    effective: Vec<print::Line>,
+    effective: Vec<print::EffectiveValue>,
 }
 
-impl Loaded {
+impl LoadedConfig {
     /// Whether a flag, a variable or the file sets a key.
     #[must_use]
     pub fn is_set(&self, key: &str) -> bool {
@@ -163,47 +162,41 @@ impl Loaded {
     /// The effective values as TOML, secrets masked, with where each comes from.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        print::toml(&self.effective)
+        print::write_toml(&self.effective)
     }
 }
 
 /// Everything that is wrong with a configuration, one text each.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
 pub struct ConfigErrors(pub Vec<String>);
-
-impl fmt::Display for ConfigErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
-    }
-}
-
-impl std::error::Error for ConfigErrors {}
 
 impl Config {
     /// Reads the layers, checks every value, and says all that is wrong at once.
     ///
     /// # Errors
     /// What is wrong, where it was written, and what to write instead.
-    pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-        let layers = layers::load(sources);
-        let mut reader = Reader::new(layers.values, layers.errors, layers.warnings);
+    pub fn load(sources: &Sources) -> Result<LoadedConfig, ConfigErrors> {
+        let layers = layers::load_layers(sources);
+        let mut reader = ValueReader::new(layers.values, layers.errors, layers.warnings);
         let mut config = Self::read(&mut reader);
         config.store.env = stores::variables(&sources.env);
         config.judge(&mut reader);
         if !reader.errors.is_empty() {
             return Err(ConfigErrors(reader.errors));
         }
-        let effective = print::lines(&config, &reader);
-        Ok(Loaded { config, warnings: reader.warnings, effective })
+        let effective = print::effective_values(&config, &reader);
+        Ok(LoadedConfig { config, warnings: reader.warnings, effective })
     }
 
-    /// The data folder alone, for commands that need nothing else. A bad value of another key is no error here.
+    /// The data folder alone, for commands that need nothing else.
     ///
     /// # Errors
     /// When a layer can't be read, or has unknown keys.
     pub fn data_folder(sources: &Sources) -> Result<PathBuf, ConfigErrors> {
-        let layers = layers::load(sources);
-        let mut reader = Reader::new(layers.values, layers.errors, layers.warnings);
+        // Not `load`: a broken value elsewhere must keep nobody from a command that only needs the folder.
+        let layers = layers::load_layers(sources);
+        let mut reader = ValueReader::new(layers.values, layers.errors, layers.warnings);
         let data = reader.folder("data");
         if reader.errors.is_empty() { Ok(data) } else { Err(ConfigErrors(reader.errors)) }
     }
@@ -244,7 +237,7 @@ impl Config {
         }
     }
 
-    fn read(from: &mut Reader) -> Self {
+    fn read(from: &mut ValueReader) -> Self {
         let listen = from.address("listen");
         Self {
             workflow: from.location("workflow"),
@@ -253,19 +246,19 @@ impl Config {
             public_url: from.public_url("public_url", listen.port()),
             data: from.folder("data"),
             timezone: from.timezone("timezone"),
-            tasks: Tasks {
+            tasks: TaskConfig {
                 ttl: from.duration("tasks.ttl", TimeDelta::seconds(1), TimeDelta::days(365)),
                 lease: from.duration("tasks.lease", TimeDelta::seconds(5), TimeDelta::hours(24)),
             },
-            history: History { retention: from.duration("history.retention", DAY, DAY * 36_500) },
-            backup: Backup {
+            history: HistoryConfig { retention: from.duration("history.retention", DAY, DAY * 36_500) },
+            backup: BackupConfig {
                 path: from.optional_location("backup.path"),
                 every: from.duration("backup.every", TimeDelta::minutes(1), DAY * 365),
                 ship_every: from.duration("backup.ship_every", TimeDelta::zero(), TimeDelta::hours(1)),
                 keep: from.number("backup.keep", 1, 10_000),
             },
-            notify: Notify::read(from),
-            auth: Auth {
+            notify: NotifyConfig::read(from),
+            auth: AuthConfig {
                 allow_anonymous: from.switch("auth.allow_anonymous"),
                 required: from.switch("auth.required"),
                 open_metrics: from.switch("auth.open_metrics"),
@@ -274,7 +267,7 @@ impl Config {
             tls: server::tls(from),
             limits: server::limits(from),
             deadman: server::deadman(from),
-            files: Files {
+            files: FilesConfig {
                 folders: from.locations("files.folders"),
                 allow: from.list("files.allow").into_iter().map(PathBuf::from).collect(),
                 every: from.duration("files.every", TimeDelta::seconds(1), DAY),
@@ -283,8 +276,7 @@ impl Config {
         }
     }
 
-    /// What single values can't show.
-    fn judge(&self, reader: &mut Reader) {
+    fn judge(&self, reader: &mut ValueReader) {
         self.notify.judge(reader);
         if self.auth.allow_anonymous && self.auth.required {
             reader.error("auth.required", "auth.allow_anonymous is set too: keep one of them");
@@ -300,19 +292,18 @@ impl Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self::read(&mut Reader::new(layers::defaults(), Vec::new(), Vec::new()))
+        Self::read(&mut ValueReader::new(layers::default_values(), Vec::new(), Vec::new()))
     }
 }
 
 const DAY: TimeDelta = TimeDelta::days(1);
 
-impl Files {
-    /// One place within another would tell of its files twice.
-    fn judge(&self, reader: &mut Reader) {
-        let text = |place: &Location| format!("{}/", place.to_string().trim_end_matches('/'));
+impl FilesConfig {
+    fn judge(&self, reader: &mut ValueReader) {
         for (at, place) in self.folders.iter().enumerate() {
-            let holds = |(n, other): (usize, &Location)| n != at && text(place).starts_with(&text(other));
-            if let Some((_, other)) = self.folders.iter().enumerate().find(|(n, other)| holds((*n, other))) {
+            // One place within another would tell of its files twice.
+            let mut others = self.folders.iter().enumerate().filter(|(n, _)| *n != at);
+            if let Some((_, other)) = others.find(|(_, other)| is_within(place, other)) {
                 let detail = format!(
                     "{place} is within {other}, which is watched with everything below it: remove it"
                 );
@@ -323,4 +314,10 @@ impl Files {
             reader.warn("files.every", "there are no files.folders to watch");
         }
     }
+}
+
+/// Whether a place is another one, or below it: with the slash, `/in` doesn't hold `/inbox`.
+fn is_within(place: &Location, other: &Location) -> bool {
+    let [place, other] = [place, other].map(|place| format!("{}/", place.to_string().trim_end_matches('/')));
+    place.starts_with(&other)
 }

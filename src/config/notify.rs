@@ -5,40 +5,35 @@ use flowlord_domain::alert::Matcher;
 use flowlord_domain::ladder::{Policy, QuietHours};
 use flowlord_domain::simulate::Ladder;
 
-use super::read::Reader;
-use super::routes::{DEFAULT, Route, judge_fallback, read_ladder, read_quiet};
+use super::read::ValueReader;
+use super::routes::{DEFAULT, RouteConfig, judge_fallback, read_ladder, read_quiet};
 use super::{DAY, Secret};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notify {
+pub struct NotifyConfig {
     pub url: Option<Secret>,
-    /// A bot token, with a channel.
     pub token: Option<Secret>,
     /// An app-level token: clicks on buttons come through Socket Mode.
     pub app_token: Option<Secret>,
     /// What Slack signs its requests with: clicks on buttons come to `/slack/interactive`.
     pub signing_secret: Option<Secret>,
-    /// The channel that messages go to.
     pub channel: Option<String>,
     /// The base of the Slack API; ends with a slash.
     pub api_url: String,
     /// How long a way must fail before the one of the fallback route is taken.
     pub fallback_after: TimeDelta,
-    /// Put before each message.
     pub prefix: String,
-    /// The title of messages.
     pub title: String,
-    /// How often people may be told.
     pub ladder: Policy,
     pub quiet: Option<QuietHours>,
     /// The route whose way is taken when this one's fails for long.
     pub fallback: Option<String>,
     /// Other places for some alerts, in the order in which they are tried.
-    pub routes: Vec<Route>,
+    pub routes: Vec<RouteConfig>,
 }
 
-impl Notify {
-    pub(super) fn read(from: &mut Reader) -> Self {
+impl NotifyConfig {
+    pub(super) fn read(from: &mut ValueReader) -> Self {
         let ladder = read_ladder(from, "notify", Policy::default());
         Self {
             url: from.secret_url("notify.url"),
@@ -53,26 +48,20 @@ impl Notify {
             ladder,
             quiet: read_quiet(from, "notify"),
             fallback: from.optional("notify.fallback"),
-            routes: Route::read_all(from, ladder),
+            routes: RouteConfig::read_all(from, ladder),
         }
     }
 
     /// The ladders, and which alerts are for each: the first that takes one has it.
     #[must_use]
     pub fn ladders(&self) -> Vec<Ladder> {
-        let of = |route: &Route| Ladder {
-            route: route.name.clone(),
-            matcher: route.matcher.clone(),
-            policy: route.ladder,
-            quiet: route.quiet,
-        };
         let rest = Ladder {
             route: DEFAULT.to_owned(),
             matcher: Matcher::default(),
             policy: self.ladder,
             quiet: self.quiet,
         };
-        self.routes.iter().map(of).chain([rest]).collect()
+        self.routes.iter().map(RouteConfig::to_ladder).chain([rest]).collect()
     }
 
     /// Whether the messages of the default route go anywhere.
@@ -81,14 +70,12 @@ impl Notify {
         self.url.is_some() || self.token.is_some()
     }
 
-    /// Whether a click on a button is heard.
     #[must_use]
     pub fn hears_clicks(&self) -> bool {
         self.token.is_some() && (self.app_token.is_some() || self.signing_secret.is_some())
     }
 
-    /// What single values can't show.
-    pub(super) fn judge(&self, reader: &mut Reader) {
+    pub(super) fn judge(&self, reader: &mut ValueReader) {
         if self.url.is_some() && self.token.is_some() {
             reader.error("notify.url", "notify.token is set too: keep the webhook or the bot token");
         }
@@ -109,6 +96,7 @@ impl Notify {
         for (key, secret) in
             [("notify.app_token", &self.app_token), ("notify.signing_secret", &self.signing_secret)]
         {
+            // A webhook's messages can't have buttons that do anything.
             if secret.is_some() && self.token.is_none() {
                 reader.warn(key, "there are no buttons without a bot token: set notify.token");
             }

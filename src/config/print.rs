@@ -4,22 +4,20 @@ use std::fmt::Write as _;
 
 use flowlord_domain::duration;
 
-use super::keys::{KEYS, Key, Kind};
-use super::read::Reader;
+use super::keys::{ConfigKey, KEYS, KeyKind};
+use super::read::ValueReader;
 use super::{Config, Secret};
 
-/// One key with what counts for it.
 #[derive(Debug, Clone)]
-pub(super) struct Line {
-    key: &'static Key,
-    /// The key's name with its sections.
+pub(super) struct EffectiveValue {
+    key: &'static ConfigKey,
     name: String,
     value: String,
     source: String,
 }
 
-impl Line {
-    pub(super) fn new(key: &'static Key, name: String, value: String, source: String) -> Self {
+impl EffectiveValue {
+    pub(super) fn new(key: &'static ConfigKey, name: String, value: String, source: String) -> Self {
         Self { key, name, value, source }
     }
 
@@ -28,30 +26,35 @@ impl Line {
     }
 }
 
-/// What counts for each key.
-pub(super) fn lines(config: &Config, reader: &Reader) -> Vec<Line> {
-    let line = |key: &'static Key| {
-        Line::new(key, key.name.to_owned(), value(key, config, reader), reader.source(key.name))
-    };
+pub(super) fn effective_values(config: &Config, reader: &ValueReader) -> Vec<EffectiveValue> {
     // Routes stand below the section that they belong to.
     let end =
         KEYS.iter().rposition(|key| key.name.starts_with("notify.")).map_or(KEYS.len(), |last| last + 1);
     let (before, after) = KEYS.split_at(end);
-    let routes = config.notify.routes.iter().flat_map(|route| route.lines(reader));
-    before.iter().map(line).chain(routes).chain(after.iter().map(line)).collect()
+    let mut values: Vec<_> = before.iter().map(|key| effective_value(key, config, reader)).collect();
+    values.extend(config.notify.routes.iter().flat_map(|route| route.effective_values(reader)));
+    values.extend(after.iter().map(|key| effective_value(key, config, reader)));
+    values
 }
 
-fn value(key: &Key, config: &Config, reader: &Reader) -> String {
-    let masked = |secret: &Option<Secret>| secret.as_ref().map(ToString::to_string).unwrap_or_default();
+fn effective_value(key: &'static ConfigKey, config: &Config, reader: &ValueReader) -> EffectiveValue {
+    EffectiveValue::new(key, key.name.to_owned(), value_text(key, config, reader), reader.source(key.name))
+}
+
+fn masked(secret: Option<&Secret>) -> String {
+    secret.map(ToString::to_string).unwrap_or_default()
+}
+
+fn value_text(key: &ConfigKey, config: &Config, reader: &ValueReader) -> String {
     match key.name {
-        "notify.url" => masked(&config.notify.url),
-        "notify.token" => masked(&config.notify.token),
-        "notify.app_token" => masked(&config.notify.app_token),
-        "notify.signing_secret" => masked(&config.notify.signing_secret),
+        "notify.url" => masked(config.notify.url.as_ref()),
+        "notify.token" => masked(config.notify.token.as_ref()),
+        "notify.app_token" => masked(config.notify.app_token.as_ref()),
+        "notify.signing_secret" => masked(config.notify.signing_secret.as_ref()),
         "store.s3.secret_key" => config.store.s3.secret_key.as_ref().map_or("", |_| "***").to_owned(),
         "notify.max_frequency" => duration::print(config.notify.ladder.max),
         "public_url" => config.public_url_at(config.listen),
-        "deadman.url" => masked(&config.deadman.url),
+        "deadman.url" => masked(config.deadman.url.as_ref()),
         // One that nobody thought of above is masked all the same.
         name if key.secret && !reader.text(name).is_empty() => "***".to_owned(),
         name => reader.text(name),
@@ -59,10 +62,10 @@ fn value(key: &Key, config: &Config, reader: &Reader) -> String {
 }
 
 /// Sections after the keys that stand alone, each key with its source when it isn't the default.
-pub(super) fn toml(lines: &[Line]) -> String {
+pub(super) fn write_toml(values: &[EffectiveValue]) -> String {
     let mut out = String::new();
     let mut section = "";
-    for line in lines {
+    for line in values {
         let (within, name) = line.name.rsplit_once('.').unwrap_or(("", &line.name));
         if within != section {
             section = within;
@@ -77,24 +80,24 @@ pub(super) fn toml(lines: &[Line]) -> String {
     out
 }
 
-fn written(line: &Line) -> String {
+fn written(line: &EffectiveValue) -> String {
     match line.key.kind {
-        Kind::Text | Kind::Duration => quoted(&line.value),
-        Kind::Number | Kind::Switch if line.value.is_empty() => quoted(""),
-        Kind::Number | Kind::Switch => line.value.clone(),
-        Kind::List => {
+        KeyKind::Text | KeyKind::Duration => quoted(&line.value),
+        KeyKind::Number | KeyKind::Switch if line.value.is_empty() => quoted(""),
+        KeyKind::Number | KeyKind::Switch => line.value.clone(),
+        KeyKind::List => {
             let items = line.value.split(',').map(str::trim).filter(|item| !item.is_empty());
             format!("[{}]", items.map(quoted).collect::<Vec<_>>().join(", "))
         }
     }
 }
 
-/// A basic string of TOML.
 fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
+            // The form of one line, so that grep finds a key with its value.
             c if c.is_control() => {
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }

@@ -15,13 +15,13 @@ use flowlord_web_core::auth::Proxies;
 
 use super::{Secret, legacy};
 
-pub(super) struct Reader {
+pub(super) struct ValueReader {
     values: Figment,
     pub(super) errors: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
 
-impl Reader {
+impl ValueReader {
     pub(super) fn new(values: Figment, errors: Vec<String>, warnings: Vec<String>) -> Self {
         Self { values, errors, warnings }
     }
@@ -70,6 +70,7 @@ impl Reader {
     fn parse<T>(&mut self, key: &str, fallback: T, parse: impl FnOnce(&str) -> Result<T, String>) -> T {
         let text = self.text(key);
         parse(text.trim()).unwrap_or_else(|what| {
+            // Reading goes on, so that all that is wrong is said at once; the fallback isn't used.
             self.error(key, &what);
             fallback
         })
@@ -77,7 +78,7 @@ impl Reader {
 
     pub(super) fn location(&mut self, key: &str) -> Location {
         let nowhere = Location::Local(PathBuf::new());
-        self.parse(key, nowhere, |text| Location::parse(text).map_err(|err| err.to_string()))
+        self.parse(key, nowhere, parse_location)
     }
 
     pub(super) fn optional_location(&mut self, key: &str) -> Option<Location> {
@@ -86,8 +87,7 @@ impl Reader {
 
     pub(super) fn locations(&mut self, key: &str) -> Vec<Location> {
         let texts = self.list(key);
-        let parse = |text: &String| Location::parse(text).map_err(|err| err.to_string());
-        self.parse(key, Vec::new(), |_| texts.iter().map(parse).collect())
+        self.parse(key, Vec::new(), |_| texts.iter().map(|text| parse_location(text)).collect())
     }
 
     pub(super) fn folder(&mut self, key: &str) -> PathBuf {
@@ -117,13 +117,14 @@ impl Reader {
         })
     }
 
-    /// How many times as long, or as short; the usual one where nothing is said. Down it must lead somewhere.
+    /// How many times as long, or as short; the usual one where nothing is said.
     pub(super) fn factor(&mut self, key: &str, usual: Factor, down: bool) -> Factor {
         if self.text(key).is_empty() {
             return usual;
         }
         self.parse(key, usual, |text| {
             let factor: Factor = text.parse().map_err(|err: FactorError| err.to_string())?;
+            // By a factor of one the interval would never come down again.
             if down && factor < Factor::LEAST_CHANGE {
                 return Err(format!("`{text}` is too small: write {} or more", Factor::LEAST_CHANGE));
             }
@@ -131,7 +132,6 @@ impl Reader {
         })
     }
 
-    /// The sections within a section, by name.
     pub(super) fn names_in(&self, section: &str) -> Vec<String> {
         match self.values.find_value(section) {
             Ok(Value::Dict(_, sections)) => sections.into_keys().collect(),
@@ -154,6 +154,7 @@ impl Reader {
 
     pub(super) fn address(&mut self, key: &str) -> SocketAddr {
         self.parse(key, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), |text| {
+            // A socket address has a number, and the name would need a resolver.
             let local = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
             let address = local.as_deref().unwrap_or(text).parse();
             address.map_err(|_| format!("`{text}`: write an address with its port, like 127.0.0.1:8080"))
@@ -185,7 +186,6 @@ impl Reader {
         })
     }
 
-    /// The address of the service in links.
     pub(super) fn public_url(&mut self, key: &str, port: u16) -> Option<String> {
         self.parse(key, None, |text| match text {
             "" => Ok(None),
@@ -218,15 +218,19 @@ impl Reader {
         }
     }
 
-    /// A secret that is an address; an error doesn't show it.
     pub(super) fn secret_url(&mut self, key: &str) -> Option<Secret> {
         let url = self.secret(key)?;
         if url.expose().starts_with("http://") || url.expose().starts_with("https://") {
             return Some(url);
         }
+        // Without the value, which other errors show: it may be the secret itself.
         self.error(key, "write an address that begins with https://");
         None
     }
+}
+
+fn parse_location(text: &str) -> Result<Location, String> {
+    Location::parse(text).map_err(|err| err.to_string())
 }
 
 fn text_of(value: &Value) -> String {
@@ -243,7 +247,6 @@ fn text_of(value: &Value) -> String {
     }
 }
 
-/// A whole number, signed or not.
 pub(super) fn whole(value: &Value) -> Option<i128> {
     let number = value.to_num()?;
     number.to_i128().or_else(|| number.to_u128()?.try_into().ok())

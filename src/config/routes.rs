@@ -1,62 +1,58 @@
 //! `[notify.routes.NAME]`: other places than the usual one for some alerts.
 
+use chrono::TimeDelta;
 use flowlord_domain::alert::Matcher;
 use flowlord_domain::duration;
 use flowlord_domain::ladder::{Policy, QuietHours};
+use flowlord_domain::simulate::Ladder;
 
-use super::keys::{Key, ROUTE_KEYS, ROUTES};
-use super::notify::Notify;
-use super::print::Line;
-use super::read::Reader;
+use super::keys::{ConfigKey, ROUTE_KEYS, ROUTES};
+use super::notify::NotifyConfig;
+use super::print::EffectiveValue;
+use super::read::ValueReader;
 use super::{DAY, Secret};
 
 /// The route that takes what no other takes: `[notify]` itself.
 pub(super) const DEFAULT: &str = "default";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
+pub struct RouteConfig {
     pub name: String,
-    /// Which alerts it takes.
     pub matcher: Matcher,
     pub url: Option<Secret>,
-    /// A channel, for the bot.
     pub channel: Option<String>,
     /// The route whose way is taken when this one's fails for long.
     pub fallback: String,
-    /// How often it may be told.
     pub ladder: Policy,
-    /// Hours in which it isn't told.
     pub quiet: Option<QuietHours>,
 }
 
-impl Route {
+impl RouteConfig {
     /// All routes, by name; what one doesn't say is as in `[notify]`.
-    pub(super) fn read_all(from: &mut Reader, ladder: Policy) -> Vec<Self> {
+    pub(super) fn read_all(from: &mut ValueReader, ladder: Policy) -> Vec<Self> {
         from.names_in(ROUTES).into_iter().map(|name| Self::read(from, name, ladder)).collect()
     }
 
-    fn read(from: &mut Reader, name: String, usual: Policy) -> Self {
-        let key = |key: &str| format!("{ROUTES}.{name}.{key}");
+    fn read(from: &mut ValueReader, name: String, usual: Policy) -> Self {
+        let section = format!("{ROUTES}.{name}");
         Self {
             matcher: Matcher {
-                topic: from.optional(&key("type")),
-                job: from.optional(&key("job")),
-                workflow: from.optional(&key("workflow")),
+                topic: from.optional(&format!("{section}.type")),
+                job: from.optional(&format!("{section}.job")),
+                workflow: from.optional(&format!("{section}.workflow")),
             },
-            url: from.secret_url(&key("url")),
-            channel: from.optional(&key("channel")),
-            fallback: from.optional(&key("fallback")).unwrap_or_else(|| DEFAULT.to_owned()),
-            ladder: read_ladder(from, &format!("{ROUTES}.{name}"), usual),
-            quiet: read_quiet(from, &format!("{ROUTES}.{name}")),
+            url: from.secret_url(&format!("{section}.url")),
+            channel: from.optional(&format!("{section}.channel")),
+            fallback: from.optional(&format!("{section}.fallback")).unwrap_or_else(|| DEFAULT.to_owned()),
+            ladder: read_ladder(from, &section, usual),
+            quiet: read_quiet(from, &section),
             name,
         }
     }
 
-    /// What single values can't show.
-    pub(super) fn judge(&self, notify: &Notify, reader: &mut Reader) {
+    pub(super) fn judge(&self, notify: &NotifyConfig, reader: &mut ValueReader) {
         let section = format!("{ROUTES}.{}", self.name);
-        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
-        if self.name.is_empty() || self.name.len() > 100 || !self.name.chars().all(fits) {
+        if self.name.is_empty() || self.name.len() > 100 || !self.name.chars().all(is_name_char) {
             reader.error(
                 &section,
                 "the name of a route has lower-case letters, digits, dashes and underscores",
@@ -66,14 +62,23 @@ impl Route {
             reader.error(&section, "the default route is [notify] itself: write its keys there");
         }
         self.judge_place(notify, &section, reader);
+        // Routes are tried by name, so this may take what another one is for.
         if self.matcher.is_all() {
             reader.warn(&section, "it matches all alerts: restrict it by type, job or workflow");
         }
         judge_fallback(reader, &format!("{section}.fallback"), &self.fallback, &self.name, notify);
     }
 
-    /// It must lead somewhere, to one place.
-    fn judge_place(&self, notify: &Notify, section: &str, reader: &mut Reader) {
+    pub(super) fn to_ladder(&self) -> Ladder {
+        Ladder {
+            route: self.name.clone(),
+            matcher: self.matcher.clone(),
+            policy: self.ladder,
+            quiet: self.quiet,
+        }
+    }
+
+    fn judge_place(&self, notify: &NotifyConfig, section: &str, reader: &mut ValueReader) {
         let (key, what) = match (&self.url, &self.channel) {
             (Some(_), Some(_)) => {
                 (".url", "a channel is set too: keep the webhook, or the channel for the bot")
@@ -87,29 +92,39 @@ impl Route {
         reader.error(&format!("{section}{key}"), what);
     }
 
-    /// What counts for each of its keys.
-    pub(super) fn lines(&self, reader: &Reader) -> Vec<Line> {
-        let line = |key: &'static Key| {
-            let name = format!("{ROUTES}.{}.{}", self.name, key.name);
-            let source = reader.source(&name);
-            let value = match key.name {
-                "url" => self.url.as_ref().map(ToString::to_string).unwrap_or_default(),
-                "fallback" => self.fallback.clone(),
-                "min_frequency" => duration::print(self.ladder.min),
-                "max_frequency" => duration::print(self.ladder.max),
-                "factor_up" => self.ladder.factor_up.to_string(),
-                "factor_down" => self.ladder.factor_down.to_string(),
-                "quiet_ticks" => self.ladder.quiet_ticks.to_string(),
-                _ => reader.text(&name),
-            };
-            Line::new(key, name, value, source)
+    pub(super) fn effective_values(&self, reader: &ValueReader) -> Vec<EffectiveValue> {
+        ROUTE_KEYS.iter().map(|key| self.effective_value(key, reader)).collect()
+    }
+
+    fn effective_value(&self, key: &'static ConfigKey, reader: &ValueReader) -> EffectiveValue {
+        let name = format!("{ROUTES}.{}.{}", self.name, key.name);
+        let source = reader.source(&name);
+        let value = match key.name {
+            "url" => self.url.as_ref().map(ToString::to_string).unwrap_or_default(),
+            "fallback" => self.fallback.clone(),
+            "min_frequency" => duration::print(self.ladder.min),
+            "max_frequency" => duration::print(self.ladder.max),
+            "factor_up" => self.ladder.factor_up.to_string(),
+            "factor_down" => self.ladder.factor_down.to_string(),
+            "quiet_ticks" => self.ladder.quiet_ticks.to_string(),
+            _ => reader.text(&name),
         };
-        ROUTE_KEYS.iter().map(line).collect()
+        EffectiveValue::new(key, name, value, source)
     }
 }
 
+fn is_name_char(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c)
+}
+
 /// A fallback must be there, and be another one.
-pub(super) fn judge_fallback(reader: &mut Reader, key: &str, fallback: &str, own: &str, notify: &Notify) {
+pub(super) fn judge_fallback(
+    reader: &mut ValueReader,
+    key: &str,
+    fallback: &str,
+    own: &str,
+    notify: &NotifyConfig,
+) {
     let others: Vec<&str> = notify
         .routes
         .iter()
@@ -124,34 +139,31 @@ pub(super) fn judge_fallback(reader: &mut Reader, key: &str, fallback: &str, own
 }
 
 /// The ladder of a section; what it doesn't say is as usual.
-pub(super) fn read_ladder(from: &mut Reader, section: &str, usual: Policy) -> Policy {
-    let key = |key: &str| format!("{section}.{key}");
-    let second = chrono::TimeDelta::seconds(1);
-    let given = |from: &Reader, name: &str| from.optional(&key(name)).is_some();
-    let min = if given(from, "min_frequency") {
-        from.duration(&key("min_frequency"), second, DAY)
-    } else {
-        usual.min
-    };
-    let max = if given(from, "max_frequency") || given(from, "min_frequency") {
-        from.longest_pause(&key("max_frequency"), min)
+pub(super) fn read_ladder(from: &mut ValueReader, section: &str, usual: Policy) -> Policy {
+    let (min_key, max_key) = (format!("{section}.min_frequency"), format!("{section}.max_frequency"));
+    let ticks_key = format!("{section}.quiet_ticks");
+    let has_min = from.optional(&min_key).is_some();
+    let min = if has_min { from.duration(&min_key, TimeDelta::seconds(1), DAY) } else { usual.min };
+    // Sixteen times its own shortest interval, not the usual longest one, which may be shorter than that.
+    let max = if has_min || from.optional(&max_key).is_some() {
+        from.longest_pause(&max_key, min)
     } else {
         usual.max
     };
     Policy {
         min,
         max,
-        factor_up: from.factor(&key("factor_up"), usual.factor_up, false),
-        factor_down: from.factor(&key("factor_down"), usual.factor_down, true),
-        quiet_ticks: match given(from, "quiet_ticks") {
-            true => from.number(&key("quiet_ticks"), 1, 1_000),
-            false => usual.quiet_ticks,
+        factor_up: from.factor(&format!("{section}.factor_up"), usual.factor_up, false),
+        factor_down: from.factor(&format!("{section}.factor_down"), usual.factor_down, true),
+        quiet_ticks: match from.optional(&ticks_key) {
+            Some(_) => from.number(&ticks_key, 1, 1_000),
+            None => usual.quiet_ticks,
         },
     }
 }
 
 /// The quiet hours of a section, by the clock of its zone or of the usual one.
-pub(super) fn read_quiet(from: &mut Reader, section: &str) -> Option<QuietHours> {
+pub(super) fn read_quiet(from: &mut ValueReader, section: &str) -> Option<QuietHours> {
     let (hours, zone) = (format!("{section}.quiet_hours"), format!("{section}.quiet_zone"));
     let Some(text) = from.optional(&hours) else {
         if from.optional(&zone).is_some() {
@@ -159,6 +171,7 @@ pub(super) fn read_quiet(from: &mut Reader, section: &str) -> Option<QuietHours>
         }
         return None;
     };
+    // The usual zone is that of cron expressions: people expect one clock.
     let zone = if from.optional(&zone).is_some() { zone } else { "timezone".to_owned() };
     let zone = from.timezone(&zone);
     match QuietHours::parse(&text, zone) {

@@ -18,6 +18,7 @@ impl Secret {
     }
 }
 
+// Not derived: what holds a secret is printed by tests, errors and logs.
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use flowlord_storage::{Gcs, Hidden, HmacKey, S3, StoreConfig};
 
-use super::read::Reader;
+use super::read::ValueReader;
 
-pub(super) fn read(from: &mut Reader) -> StoreConfig {
+pub(super) fn read(from: &mut ValueReader) -> StoreConfig {
     StoreConfig {
         s3: S3 {
             endpoint: from.url("store.s3.endpoint"),
@@ -23,11 +23,12 @@ pub(super) fn read(from: &mut Reader) -> StoreConfig {
     }
 }
 
-fn hidden(from: &mut Reader, key: &str) -> Option<Hidden> {
+fn hidden(from: &mut ValueReader, key: &str) -> Option<Hidden> {
     from.secret(key).map(|secret| Hidden::new(secret.expose()))
 }
 
-fn gcs_key(from: &mut Reader) -> Option<HmacKey> {
+fn gcs_key(from: &mut ValueReader) -> Option<HmacKey> {
+    // A secret whose file can't be read is reported already: it isn't missing, too.
     let errors = from.errors.len();
     let key = match (from.optional("store.gcs.access_key"), hidden(from, "store.gcs.secret_key")) {
         (Some(access_key), Some(secret_key)) => Some(HmacKey { access_key, secret_key }),
@@ -49,12 +50,11 @@ fn gcs_key(from: &mut Reader) -> Option<HmacKey> {
 
 /// The variables that other programs read about object stores, too.
 pub(super) fn variables(env: &[(String, String)]) -> Vec<(String, Hidden)> {
-    let about = |name: &str| ["AWS_", "GOOGLE_"].iter().any(|start| name.starts_with(start));
-    let set = env.iter().filter(|(name, value)| about(name) && !value.is_empty());
+    let of_stores = env.iter().filter(|(name, _)| name.starts_with("AWS_") || name.starts_with("GOOGLE_"));
+    let set = of_stores.filter(|(_, value)| !value.is_empty());
     set.map(|(name, value)| (name.clone(), Hidden::new(value))).collect()
 }
 
-/// Whether a variable names a service account.
 pub(super) fn has_google_account(env: &[(String, String)]) -> bool {
     const NAMES: [&str; 4] = [
         "GOOGLE_APPLICATION_CREDENTIALS",

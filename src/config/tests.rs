@@ -12,7 +12,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 /// Loads with a file of this text, variables and flags.
-fn load(file: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
+fn load(file: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<LoadedConfig, ConfigErrors> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flowlord.toml");
     std::fs::write(&path, file).unwrap();

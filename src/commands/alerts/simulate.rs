@@ -6,15 +6,15 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use flowlord::Config;
-use flowlord::config::{Loaded, Sources};
-use flowlord_domain::simulate::{Ladder, Replay, replay};
+use flowlord::config::{LoadedConfig, Sources};
+use flowlord_domain::simulate::{Ladder, Recorded, replay};
 use flowlord_kernel::{Clock as _, SystemClock};
 
 use super::recorded;
-use super::table::{Side, table};
+use super::table::{ReplaySide, format_table};
 use crate::commands::args::ConfigFlags;
 use crate::commands::plan::time;
-use crate::commands::{USAGE, out};
+use crate::commands::{UsageError, out};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,51 +54,49 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let asked = args.config.load(&[]).and_then(|Loaded { config, .. }| Asked::new(args, config));
-    let asked = match asked {
-        Ok(asked) => asked,
-        Err(err) => {
-            out::error(&format!("flowlord: {err:#}"));
-            return Ok(ExitCode::from(USAGE));
-        }
-    };
-    let alerts = recorded::read(&asked.config.data, asked.from, asked.to)?;
-    let side = |name: &str, config: &Config| {
-        let ladders = config.notify.ladders();
-        let replay: Replay = replay(&ladders, &alerts, asked.from, asked.to);
-        Side { name: name.to_owned(), policies: policies(&ladders), replay }
-    };
-    let sides = [side("now", &asked.config), side(&file_name(&args.policy), &asked.other)];
+    let LoadedConfig { config, .. } = args.config.load(&[])?;
+    let asked = SimulationRequest::new(args, config).map_err(UsageError)?;
+    let alerts = recorded::read_alerts(&asked.config.data, asked.from, asked.to)?;
+    let sides = [
+        asked.replay_side("now", &asked.config, &alerts),
+        asked.replay_side(&file_name(&args.policy), &asked.other, &alerts),
+    ];
     out::line(&format!(
         "{} alerts from {} to {}",
         alerts.len(),
         asked.from.format("%Y-%m-%dT%H:%M:%SZ"),
         asked.to.format("%Y-%m-%dT%H:%M:%SZ")
     ))?;
-    out::text(&table(&sides))?;
+    out::text(&format_table(&sides))?;
     Ok(ExitCode::SUCCESS)
 }
 
-struct Asked {
+struct SimulationRequest {
     config: Config,
     other: Config,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
 }
 
-impl Asked {
+impl SimulationRequest {
     fn new(args: &Args, config: Config) -> anyhow::Result<Self> {
         let zone = config.timezone;
-        let from = time::parse(&args.from, zone).context("--from")?;
-        let to = args.to.as_ref().map(|to| time::parse(to, zone).context("--to")).transpose()?;
+        let from = time::parse_time(&args.from, zone).context("--from")?;
+        let to = args.to.as_ref().map(|to| time::parse_time(to, zone).context("--to")).transpose()?;
         let to = to.unwrap_or_else(|| SystemClock.now());
         anyhow::ensure!(from < to, "--to is not after --from: write a later time");
-        Ok(Self { other: policy(&args.policy)?, config, from, to })
+        Ok(Self { other: read_policy(&args.policy)?, config, from, to })
+    }
+
+    fn replay_side(&self, name: &str, config: &Config, alerts: &[Recorded]) -> ReplaySide {
+        let ladders = config.notify.ladders();
+        let replay = replay(&ladders, alerts, self.from, self.to);
+        ReplaySide { name: name.to_owned(), policies: policy_texts(&ladders), replay }
     }
 }
 
-/// The file alone: neither the environment nor flags change what is to be tried out.
-fn policy(file: &Path) -> anyhow::Result<Config> {
+fn read_policy(file: &Path) -> anyhow::Result<Config> {
+    // The file alone: neither the environment nor flags change what is to be tried out.
     let sources = Sources { file: Some(file.to_owned()), ..Sources::default() };
     let loaded = Config::load(&sources).with_context(|| format!("--policy {}", file.display()))?;
     Ok(loaded.config)
@@ -109,11 +107,12 @@ fn file_name(path: &Path) -> String {
 }
 
 /// In words, one a ladder; by the names of their routes where there are several.
-fn policies(ladders: &[Ladder]) -> Vec<String> {
-    let words = |ladder: &Ladder| {
+fn policy_texts(ladders: &[Ladder]) -> Vec<String> {
+    let mut texts = Vec::new();
+    for ladder in ladders {
         let name = if ladders.len() > 1 { format!("{}: ", ladder.route) } else { String::new() };
         let quiet = ladder.quiet.map(|quiet| format!(", quiet {quiet}")).unwrap_or_default();
-        format!("{name}{}{quiet}", ladder.policy)
-    };
-    ladders.iter().map(words).collect()
+        texts.push(format!("{name}{}{quiet}", ladder.policy));
+    }
+    texts
 }

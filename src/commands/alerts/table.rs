@@ -1,75 +1,80 @@
 //! Two replays side by side.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{NaiveDate, TimeDelta};
 use flowlord_domain::duration;
 use flowlord_domain::simulate::{Replay, Waits};
 
-/// One of the two.
-pub(super) struct Side {
+use crate::commands::out::column_width;
+
+pub(super) struct ReplaySide {
     pub(super) name: String,
     /// In words, one a route.
     pub(super) policies: Vec<String>,
     pub(super) replay: Replay,
 }
 
-/// A name and what each side says.
-type Row = [String; 3];
+type TableRow = [String; 3];
 
-pub(super) fn table(sides: &[Side; 2]) -> String {
-    let rows = rows(sides);
-    let width = |n: usize| rows.iter().map(|row| row[n].chars().count()).max().unwrap_or_default();
-    let (name, first) = (width(0), width(1));
-    let line =
-        |row: &Row| format!("{:name$}  {:first$}  {}", row[0], row[1], row[2]).trim_end().to_owned() + "\n";
-    rows.iter().map(line).collect()
+pub(super) fn format_table(sides: &[ReplaySide; 2]) -> String {
+    let rows = table_rows(sides);
+    let (name, first) = (column_width(&rows, 0), column_width(&rows, 1));
+    let mut text = String::new();
+    for row in rows {
+        text.push_str(format!("{:name$}  {:first$}  {}", row[0], row[1], row[2]).trim_end());
+        text.push('\n');
+    }
+    text
 }
 
-fn rows(sides: &[Side; 2]) -> Vec<Row> {
-    let of = |name: &str, text: &dyn Fn(&Replay) -> String| {
-        [name.to_owned(), text(&sides[0].replay), text(&sides[1].replay)]
-    };
+fn table_rows(sides: &[ReplaySide; 2]) -> Vec<TableRow> {
     let mut rows = vec![[String::new(), sides[0].name.clone(), sides[1].name.clone()]];
     for nth in 0..sides.iter().map(|side| side.policies.len()).max().unwrap_or_default() {
         let name = if nth == 0 { "policy" } else { "" };
-        let policy = |side: &Side| side.policies.get(nth).cloned().unwrap_or_default();
-        rows.push([name.to_owned(), policy(&sides[0]), policy(&sides[1])]);
+        let [now, other] = [0, 1].map(|n: usize| sides[n].policies.get(nth).cloned().unwrap_or_default());
+        rows.push([name.to_owned(), now, other]);
     }
-    rows.push(of("messages", &|replay| replay.messages().to_string()));
-    for day in days(sides) {
-        let count = |replay: &Replay| replay.per_day.get(&day).copied().unwrap_or_default().to_string();
-        rows.push(of(&format!("  {day}"), &count));
+    rows.push(row_of(sides, "messages", Replay::messages));
+    for day in days_of(sides) {
+        rows.push(row_of(sides, &format!("  {day}"), |replay| count_of(&replay.per_day, &day)));
     }
-    for route in routes(sides) {
-        let count = |replay: &Replay| replay.per_route.get(&route).copied().unwrap_or_default().to_string();
-        rows.push(of(&format!("  route {route}"), &count));
+    for route in routes_of(sides) {
+        rows.push(row_of(sides, &format!("  route {route}"), |replay| count_of(&replay.per_route, &route)));
     }
-    rows.push(of("incidents", &|replay| replay.incidents.to_string()));
-    rows.push(of("  open at the end", &|replay| replay.open.to_string()));
-    rows.push(of("first message", &|replay| waits(replay.first)));
-    rows.push(of("all clear", &|replay| waits(replay.clear)));
+    rows.push(row_of(sides, "incidents", |replay| replay.incidents));
+    rows.push(row_of(sides, "  open at the end", |replay| replay.open));
+    rows.push(row_of(sides, "first message", |replay| wait_text(replay.first)));
+    rows.push(row_of(sides, "all clear", |replay| wait_text(replay.clear)));
     rows
 }
 
-fn days(sides: &[Side; 2]) -> BTreeSet<NaiveDate> {
+fn row_of<T: ToString>(sides: &[ReplaySide; 2], name: &str, value: impl Fn(&Replay) -> T) -> TableRow {
+    [name.to_owned(), value(&sides[0].replay).to_string(), value(&sides[1].replay).to_string()]
+}
+
+fn count_of<K: Ord>(counts: &BTreeMap<K, u64>, key: &K) -> u64 {
+    counts.get(key).copied().unwrap_or_default()
+}
+
+fn days_of(sides: &[ReplaySide; 2]) -> BTreeSet<NaiveDate> {
     sides.iter().flat_map(|side| side.replay.per_day.keys().copied()).collect()
 }
 
-/// All routes; none where both sides have only one.
-fn routes(sides: &[Side; 2]) -> BTreeSet<String> {
+fn routes_of(sides: &[ReplaySide; 2]) -> BTreeSet<String> {
+    // Of only one route these lines would repeat those of all messages.
     if sides.iter().all(|side| side.policies.len() == 1) {
         return BTreeSet::new();
     }
     sides.iter().flat_map(|side| side.replay.per_route.keys().cloned()).collect()
 }
 
-fn waits(waits: Waits) -> String {
-    let seconds = |time: TimeDelta| duration::print(TimeDelta::seconds(time.num_seconds()));
-    match waits.mean() {
-        Some(mean) => format!("after {} on average, {} at most", seconds(mean), seconds(waits.longest)),
-        None => "-".to_owned(),
-    }
+fn wait_text(waits: Waits) -> String {
+    let Some(mean) = waits.mean() else { return "-".to_owned() };
+    // To whole seconds: nobody chooses a policy by milliseconds.
+    let [mean, longest] =
+        [mean, waits.longest].map(|time| duration::print(TimeDelta::seconds(time.num_seconds())));
+    format!("after {mean} on average, {longest} at most")
 }
 
 #[cfg(test)]
@@ -81,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    fn side(name: &str, minutes: i64, seconds: &[i64]) -> Side {
+    fn side(name: &str, minutes: i64, seconds: &[i64]) -> ReplaySide {
         let at = |second: i64| DateTime::from_timestamp(1_772_452_800 + second, 0).unwrap();
         let alert = |second: &i64| Recorded {
             at: at(*second),
@@ -94,13 +99,13 @@ mod tests {
         let ladders = [Ladder { route, matcher: Matcher::default(), policy, quiet: None }];
         let alerts: Vec<_> = seconds.iter().map(alert).collect();
         let replay = replay(&ladders, &alerts, at(0), at(100_000));
-        Side { name: name.to_owned(), policies: vec![policy.to_string()], replay }
+        ReplaySide { name: name.to_owned(), policies: vec![policy.to_string()], replay }
     }
 
     #[test]
     fn both_are_told_side_by_side() {
         let flaps = [30, 1_830, 3_630, 50_000];
-        let told = table(&[side("now", 5, &flaps), side("seldom.toml", 30, &flaps)]);
+        let told = format_table(&[side("now", 5, &flaps), side("seldom.toml", 30, &flaps)]);
         let expected = "\
                    now                                     seldom.toml
 policy             5m to 1h20m, ×2.0 up, ÷2.0 down, all clear after 1 quiet check  30m to 8h, ×2.0 up, ÷2.0 down, all clear after 1 quiet check
@@ -120,7 +125,7 @@ all clear          after 18m47s on average, 19m30s at most after 2h48m5s on aver
 
     #[test]
     fn where_nothing_was_told_there_are_no_waits() {
-        let told = table(&[side("now", 5, &[]), side("x", 30, &[])]);
+        let told = format_table(&[side("now", 5, &[]), side("x", 30, &[])]);
         assert!(told.contains("first message") && told.lines().last().unwrap().ends_with('-'), "{told}");
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::out;
-use super::work::client::Client;
+use super::work::client::ApiClient;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,7 +21,7 @@ Examples:
 Shows what would be created, unless --execute is given. The service creates the tasks, and continues when this command
 is stopped. Exits with 1 when some tasks could not be created.";
 
-/// How long the service may take to answer: a meta file may be long.
+// The service reads the whole meta file before it answers, and that may be long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Fill history: create the tasks of a stretch of time
@@ -50,7 +50,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     workflow: Option<String>,
     /// A value for every row; given several times for one key, one a row
-    #[arg(long = "meta", value_name = "KEY=VALUE", value_parser = pair, conflicts_with = "meta_file")]
+    #[arg(long = "meta", value_name = "KEY=VALUE", value_parser = parse_meta, conflicts_with = "meta_file")]
     metas: Vec<(String, String)>,
     /// A file with a row a line, as the service reads it
     #[arg(long, value_name = "PATH")]
@@ -72,22 +72,21 @@ pub(crate) struct Args {
     token: Option<String>,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+fn parse_meta(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let client = Client::new(&args.server, args.token.clone())?;
+    let client = ApiClient::new(&args.server, args.token.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if args.execute {
-        return runtime.block_on(execute(&client, args));
+        return runtime.block_on(execute_plan(&client, args));
     }
-    runtime.block_on(show(&client, args)).map(|()| ExitCode::SUCCESS)
+    runtime.block_on(show_plan(&client, args)).map(|()| ExitCode::SUCCESS)
 }
 
-/// What is asked for.
-fn request(args: &Args) -> Value {
+fn request_of(args: &Args) -> Value {
     let mut request = json!({"task": args.task});
     let texts = [
         ("at", &args.at),
@@ -120,14 +119,14 @@ fn request(args: &Args) -> Value {
 struct DryRun {
     status: String,
     count: usize,
-    tasks: Vec<Task>,
-    failed: Vec<Failure>,
+    tasks: Vec<DryRunTask>,
+    failed: Vec<TaskFailure>,
     skipped: usize,
     next: Option<usize>,
 }
 
 #[derive(Deserialize)]
-struct Task {
+struct DryRunTask {
     r#type: String,
     #[serde(default)]
     job: String,
@@ -135,45 +134,45 @@ struct Task {
     meta: String,
 }
 
+impl DryRunTask {
+    fn name(&self) -> String {
+        if self.job.is_empty() { self.r#type.clone() } else { format!("{}:{}", self.r#type, self.job) }
+    }
+}
+
 #[derive(Debug, Deserialize)]
-struct Failure {
+struct TaskFailure {
     index: usize,
     time: Option<String>,
     reason: String,
 }
 
-impl Failure {
+impl TaskFailure {
     fn line(&self) -> String {
         format!("task {} ({}): {}", self.index, self.time.as_deref().unwrap_or("no time"), self.reason)
     }
 }
 
-async fn show(client: &Client, args: &Args) -> anyhow::Result<()> {
-    let mut request = request(args);
+async fn show_plan(client: &ApiClient, args: &Args) -> anyhow::Result<()> {
+    let mut request = request_of(args);
     request["limit"] = json!(args.show);
     let run: DryRun = client.post("/backload", &request, PATIENCE).await?;
-    out::text(&table(&run))?;
+    out::text(&task_table(&run))?;
     for failure in &run.failed {
         out::error(&failure.line());
     }
-    out::line(&summary(&run))?;
+    out::line(&plan_summary(&run))?;
     Ok(())
 }
 
-/// The tasks in columns as wide as they need to be.
-fn table(run: &DryRun) -> String {
-    let name = |task: &Task| match task.job.as_str() {
-        "" => task.r#type.clone(),
-        job => format!("{}:{job}", task.r#type),
-    };
+fn task_table(run: &DryRun) -> String {
     let mut rows = vec![["TASK".to_owned(), "INFO".to_owned(), "META".to_owned()]];
-    rows.extend(run.tasks.iter().map(|task| [name(task), task.info.clone(), task.meta.clone()]));
-    let width = |n: usize| rows.iter().map(|row| row[n].chars().count()).max().unwrap_or_default();
-    let (task, info) = (width(0), width(1));
+    rows.extend(run.tasks.iter().map(|task| [task.name(), task.info.clone(), task.meta.clone()]));
+    let (task, info) = (out::column_width(&rows, 0), out::column_width(&rows, 1));
     rows.iter().map(|row| format!("{:task$}  {:info$}  {}\n", row[0], row[1], row[2])).collect()
 }
 
-fn summary(run: &DryRun) -> String {
+fn plan_summary(run: &DryRun) -> String {
     let shown = run.tasks.len() + run.failed.len();
     let mut parts = vec![format!("{} tasks", run.count)];
     if let Some(next) = run.next {
@@ -187,23 +186,24 @@ fn summary(run: &DryRun) -> String {
 }
 
 #[derive(Deserialize)]
-struct Begun {
+struct BegunBackload {
     id: i64,
     status: String,
 }
 
-async fn execute(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
-    let mut request = request(args);
+async fn execute_plan(client: &ApiClient, args: &Args) -> anyhow::Result<ExitCode> {
+    let mut request = request_of(args);
     request["execute"] = json!(true);
+    // In the foreground the answer would come only when all tasks are created.
     request["background"] = json!(true);
-    let begun: Begun = client.post("/backload", &request, PATIENCE).await?;
+    let begun: BegunBackload = client.post("/backload", &request, PATIENCE).await?;
     let told = begun.status.rsplit_once("; ").map_or(begun.status.as_str(), |(_, told)| told);
     out::error(&format!(
         "backload {id} ({told}): continues if this command is stopped; POST {server}/api/v1/backloads/{id}/cancel cancels it",
         id = begun.id,
         server = args.server.trim_end_matches('/'),
     ));
-    let ended = progress::follow(client, begun.id).await.with_context(|| {
+    let ended = progress::follow_backload(client, begun.id).await.with_context(|| {
         format!("backload {} continues, but its progress is unknown: see /api/v1/backloads/{0}", begun.id)
     })?;
     for failure in ended.failures.iter().flatten() {
@@ -217,12 +217,12 @@ async fn execute(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
 mod tests {
     use clap::Parser as _;
 
-    use super::super::{Cli, Command};
+    use super::super::{Cli, ProgramCommand};
     use super::*;
 
     fn args(line: &[&str]) -> Args {
         let cli = Cli::try_parse_from(["flowlord", "backload"].iter().chain(line)).unwrap();
-        let Command::Backload(args) = cli.command else { panic!("another command") };
+        let ProgramCommand::Backload(args) = cli.command else { panic!("another command") };
         args
     }
 
@@ -252,13 +252,13 @@ mod tests {
             "missing",
         ];
         assert_eq!(
-            request(&args(&all)),
+            request_of(&args(&all)),
             json!({
                 "task": "load:daily", "from": "2026-01-01", "to": "2026-01-31", "by": "week", "template": "x",
                 "workflow": "w.toml", "only": "missing", "meta": {"a": ["1", "2=3", ""], "b": "x"},
             })
         );
-        let file = request(&args(&["load", "--at", "2026-01-01", "--meta-file", "rows.json"]));
+        let file = request_of(&args(&["load", "--at", "2026-01-01", "--meta-file", "rows.json"]));
         assert_eq!(file, json!({"task": "load", "at": "2026-01-01", "meta-file": "rows.json"}));
     }
 
@@ -273,7 +273,7 @@ mod tests {
             "failed": [{"index": 2, "time": null, "reason": "too large"}], "skipped": 1, "next": 4,
         }))
         .unwrap();
-        let lines: Vec<String> = table(&run).lines().map(str::to_owned).collect();
+        let lines: Vec<String> = task_table(&run).lines().map(str::to_owned).collect();
         assert_eq!(
             lines,
             [
@@ -283,7 +283,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            summary(&run),
+            plan_summary(&run),
             "40 tasks, 3 of the first 4 shown, 1 left out by --only (phase found in w.toml); create them with --execute"
         );
         assert_eq!(run.failed[0].line(), "task 2 (no time): too large");

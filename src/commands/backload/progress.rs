@@ -8,18 +8,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 
 use super::super::out;
-use super::super::work::client::{Client, Refusal};
-use super::{Failure, PATIENCE};
+use super::super::work::client::{ApiClient, ApiRefusal};
+use super::{PATIENCE, TaskFailure};
 
-/// How often the service is asked.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often in a row it may be away: about a minute.
-const MISSED: u32 = 120;
+// About a minute, which a restart of the service doesn't take.
+const MAX_MISSED_POLLS: u32 = 120;
 
-/// How a backload stands.
 #[derive(Debug, Deserialize)]
-pub(super) struct Standing {
+pub(super) struct BackloadProgress {
     id: i64,
     state: String,
     count: u64,
@@ -29,16 +27,15 @@ pub(super) struct Standing {
     failed: u64,
     #[serde(default)]
     problem: String,
-    pub(super) failures: Option<Vec<Failure>>,
+    pub(super) failures: Option<Vec<TaskFailure>>,
 }
 
-impl Standing {
+impl BackloadProgress {
     /// Whether every task was created that was wanted.
     pub(super) fn is_whole(&self) -> bool {
         self.state == "done" && self.failed == 0
     }
 
-    /// How it ended, in one line.
     pub(super) fn summary(&self) -> String {
         let Self { id, state, count, created, skipped, failed, problem, .. } = self;
         let mut text = format!("{created}/{count} tasks created");
@@ -62,13 +59,13 @@ impl Standing {
     }
 }
 
-/// Asks until it ends or is paused.
-pub(super) async fn follow(client: &Client, id: i64) -> anyhow::Result<Standing> {
+pub(super) async fn follow_backload(client: &ApiClient, id: i64) -> anyhow::Result<BackloadProgress> {
+    // A bar in a log file would be a thousand lines.
     let in_terminal = stderr().is_terminal();
-    let bar = if in_terminal { bar() } else { ProgressBar::hidden() };
+    let bar = if in_terminal { progress_bar() } else { ProgressBar::hidden() };
     let (mut told, mut missed) = (0, 0);
     loop {
-        match client.get::<Standing>(&format!("/backloads/{id}"), PATIENCE).await {
+        match client.get::<BackloadProgress>(&format!("/backloads/{id}"), PATIENCE).await {
             Ok(standing) => {
                 missed = 0;
                 bar.set_length(standing.count);
@@ -83,20 +80,20 @@ pub(super) async fn follow(client: &Client, id: i64) -> anyhow::Result<Standing>
                 }
             }
             // A restart of the service ends no backload.
-            Err(Refusal::Later { detail, .. }) => {
+            Err(ApiRefusal::Later { detail, .. }) => {
                 missed += 1;
                 bar.set_message(detail.clone());
-                if missed > MISSED {
+                if missed > MAX_MISSED_POLLS {
                     bail!("{detail}");
                 }
             }
             Err(err) => return Err(err.into()),
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-fn bar() -> ProgressBar {
+fn progress_bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
     // The template is a text of this program: a wrong one shows the usual bar.
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} tasks, {eta} left {msg}") {
@@ -111,7 +108,7 @@ mod tests {
 
     use super::*;
 
-    fn standing(state: &str, failed: u64, problem: &str) -> Standing {
+    fn standing(state: &str, failed: u64, problem: &str) -> BackloadProgress {
         let json = json!({
             "id": 7, "state": state, "count": 50, "done": 50, "created": 45, "skipped": 3, "failed": failed,
             "problem": problem,

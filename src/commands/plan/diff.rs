@@ -9,79 +9,83 @@ use flowlord_domain::plan::{Plan, Planned};
 use serde_json::{Value, json};
 use similar::{Algorithm, ChangeTag, capture_diff_slices};
 
-use super::Format;
-use super::print::{JsonList, Line, json as as_json, lines};
-use crate::commands::out::Lines;
+use super::print::{JsonList, PlanLine, plan_lines, planned_json};
+use crate::commands::out::{OutputFormat, StdoutLines};
 
 /// All of one slot of a task, in one of the plans.
 type Slot<'a> = Vec<Planned<'a>>;
 
-/// Prints what differs, and tells whether anything does.
-pub(super) fn print(old: Plan<'_>, new: Plan<'_>, zone: Tz, format: Format) -> anyhow::Result<bool> {
-    let mut out = Lines::new();
+/// Prints what differs. Returns whether anything does.
+pub(super) fn print_diff(
+    old: Plan<'_>,
+    new: Plan<'_>,
+    zone: Tz,
+    format: OutputFormat,
+) -> anyhow::Result<bool> {
+    let mut out = StdoutLines::new();
     let mut list = JsonList::default();
     let mut differs = false;
-    for (old, new) in slots(old, new) {
+    for (old, new) in pair_slots(old, new) {
         match format {
-            Format::Text => {
-                let text = text(&old, &new, zone);
+            OutputFormat::Text => {
+                let text = diff_text(&old, &new, zone);
                 differs |= !text.is_empty();
                 out.text(&text)?;
             }
-            Format::Json => {
-                for value in changes(&old, &new, zone) {
+            OutputFormat::Json => {
+                for value in diff_json(&old, &new, zone) {
                     differs = true;
                     out.text(&list.next(&value))?;
                 }
             }
         }
     }
-    if format == Format::Json {
+    if format == OutputFormat::Json {
         out.text(list.end())?;
     }
     out.finish()?;
     Ok(differs)
 }
 
-fn key<'a>(planned: &Planned<'a>) -> (DateTime<Utc>, &'a str, String) {
+fn slot_key<'a>(planned: &Planned<'a>) -> (DateTime<Utc>, &'a str, String) {
     (planned.at, &planned.phase.workflow, planned.phase.name())
 }
 
 /// Slots of both plans side by side; both come in the order of their keys.
-fn slots<'a>(old: Plan<'a>, new: Plan<'a>) -> impl Iterator<Item = (Slot<'a>, Slot<'a>)> {
+fn pair_slots<'a>(old: Plan<'a>, new: Plan<'a>) -> impl Iterator<Item = (Slot<'a>, Slot<'a>)> {
     let (mut old, mut new) = (old.peekable(), new.peekable());
     std::iter::from_fn(move || {
         let order = match (old.peek(), new.peek()) {
-            (Some(old), Some(new)) => key(old).cmp(&key(new)),
+            (Some(old), Some(new)) => slot_key(old).cmp(&slot_key(new)),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
             (None, None) => return None,
         };
-        let old = if order.is_le() { slot(&mut old) } else { Vec::new() };
-        let new = if order.is_ge() { slot(&mut new) } else { Vec::new() };
+        let old = if order.is_le() { take_slot(&mut old) } else { Vec::new() };
+        let new = if order.is_ge() { take_slot(&mut new) } else { Vec::new() };
         Some((old, new))
     })
 }
 
-fn slot<'a>(plan: &mut Peekable<Plan<'a>>) -> Slot<'a> {
+fn take_slot<'a>(plan: &mut Peekable<Plan<'a>>) -> Slot<'a> {
     let Some(first) = plan.next() else { return Vec::new() };
-    let slot = key(&first);
+    let slot = slot_key(&first);
     let mut all = vec![first];
-    while let Some(next) = plan.next_if(|next| key(next) == slot) {
+    while let Some(next) = plan.next_if(|next| slot_key(next) == slot) {
         all.push(next);
     }
     all
 }
 
 /// Lines with `-` and `+`, each below the lines that it follows.
-fn text(old: &Slot<'_>, new: &Slot<'_>, zone: Tz) -> String {
-    let all = |slot: &Slot<'_>| slot.iter().flat_map(|planned| lines(planned, zone)).collect::<Vec<Line>>();
-    let (old, new) = (all(old), all(new));
+fn diff_text(old: &Slot<'_>, new: &Slot<'_>, zone: Tz) -> String {
+    let [old, new] = [old, new]
+        .map(|slot| -> Vec<PlanLine> { slot.iter().flat_map(|planned| plan_lines(planned, zone)).collect() });
     if old == new {
         return String::new();
     }
     let operations = capture_diff_slices(Algorithm::Myers, &old, &new);
-    let changes: Vec<(ChangeTag, Line)> = operations
+    let changes: Vec<(ChangeTag, PlanLine)> = operations
         .iter()
         .flat_map(|operation| operation.iter_changes(&old, &new))
         .map(|change| (change.tag(), change.value()))
@@ -95,21 +99,23 @@ fn text(old: &Slot<'_>, new: &Slot<'_>, zone: Tz) -> String {
             leads = line.depth;
         }
     }
-    let marked = |(tag, line): &(ChangeTag, Line)| {
-        let mark = match tag {
-            ChangeTag::Delete => '-',
-            ChangeTag::Insert => '+',
-            ChangeTag::Equal => ' ',
-        };
-        format!("{mark} {}{}\n", "  ".repeat(line.depth), line.text)
+    changes.iter().zip(shown).filter(|(_, shown)| *shown).map(|(change, _)| marked_line(change)).collect()
+}
+
+fn marked_line((tag, line): &(ChangeTag, PlanLine)) -> String {
+    let mark = match tag {
+        ChangeTag::Delete => '-',
+        ChangeTag::Insert => '+',
+        ChangeTag::Equal => ' ',
     };
-    changes.iter().zip(shown).filter(|(_, shown)| *shown).map(|(change, _)| marked(change)).collect()
+    format!("{mark} {}{}\n", "  ".repeat(line.depth), line.text)
 }
 
 /// The tasks of the one that the other doesn't have.
-fn changes(old: &Slot<'_>, new: &Slot<'_>, zone: Tz) -> Vec<Value> {
-    let all = |slot: &Slot<'_>| slot.iter().map(|planned| as_json(planned, zone)).collect::<Vec<Value>>();
-    let (old, mut added) = (all(old), all(new));
+fn diff_json(old: &Slot<'_>, new: &Slot<'_>, zone: Tz) -> Vec<Value> {
+    // A slot may start the same task several times: each counts once.
+    let [old, mut added] = [old, new]
+        .map(|slot| -> Vec<Value> { slot.iter().map(|planned| planned_json(planned, zone)).collect() });
     let mut changes = Vec::new();
     for value in old {
         match added.iter().position(|other| *other == value) {

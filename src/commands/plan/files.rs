@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono_tz::Tz;
@@ -14,34 +14,30 @@ use flowlord_storage::{Location, Stores};
 
 use crate::commands::{check, out};
 
-/// How the files are read.
-pub(super) struct How {
+pub(super) struct ReadOptions {
     /// The zone of cron expressions that name none.
     pub(super) zone: Tz,
-    /// Where meta files may be besides.
     pub(super) allowed: Vec<PathBuf>,
-    /// How object stores are reached.
     pub(super) stores: Stores,
 }
 
-/// Workflow files that were read.
-pub(super) struct Folder {
+pub(super) struct PlanFiles {
     pub(super) workflows: Workflows,
     meta_files: MetaFiles,
     rows: RefCell<HashMap<String, Result<Vec<Row>, String>>>,
 }
 
-impl Folder {
+impl PlanFiles {
     /// Reads a file, or a folder of them. The paths are relative to the folder, as the service has them; a single
     /// file may be `called` otherwise.
     ///
     /// # Errors
     /// What can't be read: a plan without it would be wrong.
-    pub(super) fn read(path: &str, how: &How, called: Option<&str>) -> anyhow::Result<Self> {
+    pub(super) fn read(path: &str, how: &ReadOptions, called: Option<&str>) -> anyhow::Result<Self> {
         let root = Location::parse(path)?;
         let mut findings = Vec::new();
         let mut files = Vec::new();
-        let found = check::contents(&root, &how.stores)?;
+        let found = check::read_contents(&root, &how.stores)?;
         if found.skipped.count() > 0 {
             out::error(&format!("warning: {}", found.skipped.text()));
         }
@@ -49,7 +45,7 @@ impl Folder {
             let path = called.unwrap_or(&content.path);
             let parsed = match &content.text {
                 Ok(text) => WorkflowFile::parse(path, text, &content.hash, how.zone),
-                Err(why) => Err(vec![check::unreadable(&content.path, why)]),
+                Err(why) => Err(vec![check::unreadable_file(&content.path, why)]),
             };
             match parsed {
                 Ok(file) => files.push(Arc::new(file)),
@@ -65,27 +61,27 @@ impl Folder {
 
     fn rows_of(&self, path: &str) -> Result<Vec<Row>, String> {
         let rows = actix_rt::System::new().block_on(self.meta_files.read_rows(path));
-        // Whoever asks names the path.
-        let without_path = |text: String| match text.strip_prefix(&format!("meta-file `{path}`: ")) {
-            Some(rest) => rest.to_owned(),
-            None => text,
-        };
-        rows.map(Arc::unwrap_or_clone).map_err(|err| without_path(err.detail))
+        rows.map(Arc::unwrap_or_clone).map_err(|err| {
+            // The message that this becomes a part of names the path itself.
+            let start = format!("meta-file `{path}`: ");
+            err.detail.strip_prefix(&start).unwrap_or(&err.detail).to_owned()
+        })
     }
 }
 
 fn complaint(findings: &[Finding], root: &Location) -> String {
-    let is_file = |root: &Location| root.as_local().is_some_and(std::path::Path::is_file);
-    let folder = if is_file(root) { root.parent() } else { root.clone() };
-    let place = |finding: &Finding| {
+    let is_file = root.as_local().is_some_and(Path::is_file);
+    let folder = if is_file { root.parent() } else { root.clone() };
+    let mut lines = String::new();
+    for finding in findings {
+        // By a path that an editor opens from here, not the one within the folder.
         let file = folder.join(&finding.file).map_or_else(|_| finding.file.clone(), |at| at.to_string());
-        check::line(&Finding { file, ..finding.clone() })
-    };
-    let lines: String = findings.iter().map(place).collect();
+        lines.push_str(&check::finding_line(&Finding { file, ..finding.clone() }));
+    }
     format!("no plan, because these files can't be read:\n{}", lines.trim_end())
 }
 
-impl RowSource for Folder {
+impl RowSource for PlanFiles {
     fn rows(&self, path: &str) -> Result<Vec<Row>, String> {
         let mut rows = self.rows.borrow_mut();
         rows.entry(path.to_owned()).or_insert_with(|| self.rows_of(path)).clone()

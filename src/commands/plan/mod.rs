@@ -12,14 +12,14 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use clap::ValueEnum;
 use flowlord_domain::plan::{Limits, Plan};
 use flowlord_kernel::{Clock as _, SystemClock};
 use flowlord_storage::Stores;
 
+use super::UsageError;
 use super::args::ConfigFlags;
-use super::{USAGE, out};
-use files::{Folder, How};
+use super::out::{self, OutputFormat};
+use files::{PlanFiles, ReadOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,77 +61,75 @@ pub(crate) struct Args {
     most: u32,
     /// How tasks are written
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: OutputFormat,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    Text,
-    Json,
-}
-
-/// What is asked for.
-struct Asked {
+struct PlanRequest {
     from: DateTime<Utc>,
     to: DateTime<Utc>,
     zone: Tz,
-    how: How,
+    how: ReadOptions,
     limits: Limits,
-    format: Format,
+    format: OutputFormat,
 }
 
-/// No chain of people is that long.
-const DEEPEST: usize = 20;
+// No chain that people write is that long; one that goes around must end somewhere.
+const MAX_DEPTH: usize = 20;
 
 /// What counts where two plans are compared: all, unless it is out of all bounds.
-const COMPARED: Limits = Limits { tasks: 10_000, followers: 1_000, depth: DEEPEST };
+const COMPARED: Limits = Limits { tasks: 10_000, followers: 1_000, depth: MAX_DEPTH };
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    match plan(args) {
+    match print_plan(args) {
         Ok(code) => Ok(code),
-        Err(err) if out::ended(&err) => Ok(ExitCode::SUCCESS),
-        Err(err) => {
-            out::error(&format!("flowlord: {err:#}"));
-            Ok(ExitCode::from(USAGE))
-        }
+        Err(err) if out::is_reader_gone(&err) => Ok(ExitCode::SUCCESS),
+        // As `diff` does it, 1 says that there are differences.
+        Err(err) => Err(UsageError(err).into()),
     }
 }
 
-fn plan(args: &Args) -> anyhow::Result<ExitCode> {
-    let asked = asked(args)?;
+fn print_plan(args: &Args) -> anyhow::Result<ExitCode> {
+    let asked = read_request(args)?;
     let Some(new) = &args.new else {
-        print::plan(of(&Folder::read(&args.path, &asked.how, None)?, &asked), asked.zone, asked.format)?;
+        print::print_plan(
+            plan_of(&PlanFiles::read(&args.path, &asked.how, None)?, &asked),
+            asked.zone,
+            asked.format,
+        )?;
         return Ok(ExitCode::SUCCESS);
     };
     // Where two files are compared, not two folders, their names don't count.
     let [old_path, new_path] = [&args.path, new].map(Path::new);
     let name = new_path.file_name().filter(|_| old_path.is_file() && new_path.is_file());
     let name = name.map(OsStr::to_string_lossy);
-    let asked = Asked { limits: COMPARED, ..asked };
-    let old = Folder::read(&args.path, &asked.how, name.as_deref())?;
-    let new = Folder::read(new, &asked.how, None)?;
-    let differs = diff::print(of(&old, &asked), of(&new, &asked), asked.zone, asked.format)?;
+    let asked = PlanRequest { limits: COMPARED, ..asked };
+    let old = PlanFiles::read(&args.path, &asked.how, name.as_deref())?;
+    let new = PlanFiles::read(new, &asked.how, None)?;
+    let differs = diff::print_diff(plan_of(&old, &asked), plan_of(&new, &asked), asked.zone, asked.format)?;
     Ok(if differs { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn of<'a>(folder: &'a Folder, asked: &Asked) -> Plan<'a> {
+fn plan_of<'a>(folder: &'a PlanFiles, asked: &PlanRequest) -> Plan<'a> {
     Plan::new(&folder.workflows, folder, asked.from, asked.to, asked.limits)
 }
 
-fn asked(args: &Args) -> anyhow::Result<Asked> {
+fn read_request(args: &Args) -> anyhow::Result<PlanRequest> {
     let zone = args.timezone.iter().map(|zone| ("timezone".to_owned(), zone.clone())).collect();
     let config = ConfigFlags::only(args.config.clone(), zone).load(&[])?.config;
     let zone = config.timezone;
-    let how = How { zone, allowed: config.files.allow, stores: Stores::new(config.store) };
-    let read = |text: &Option<String>, flag: &str| {
-        text.as_ref().map(|text| time::parse(text, zone).with_context(|| format!("--{flag}"))).transpose()
+    let how = ReadOptions { zone, allowed: config.files.allow, stores: Stores::new(config.store) };
+    let from = match &args.from {
+        Some(text) => time::parse_time(text, zone).context("--from")?,
+        None => SystemClock.now(),
     };
-    let from = read(&args.from, "from")?.unwrap_or_else(|| SystemClock.now());
-    let to = read(&args.to, "to")?.unwrap_or(from + TimeDelta::hours(24));
+    let to = match &args.to {
+        Some(text) => time::parse_time(text, zone).context("--to")?,
+        None => from + TimeDelta::hours(24),
+    };
     anyhow::ensure!(from < to, "--to is not after --from: write a later time");
     let most = usize::try_from(args.most).unwrap_or(usize::MAX);
-    let limits = Limits { tasks: most, followers: most, depth: DEEPEST };
-    Ok(Asked { from, to, zone, how, limits, format: args.format })
+    let limits = Limits { tasks: most, followers: most, depth: MAX_DEPTH };
+    Ok(PlanRequest { from, to, zone, how, limits, format: args.format })
 }
 
 #[cfg(test)]

@@ -5,24 +5,23 @@ use chrono_tz::Tz;
 use flowlord_domain::plan::{Plan, Planned, Step, What};
 use serde_json::{Value, json};
 
-use super::Format;
-use crate::commands::out::Lines;
+use crate::commands::out::{OutputFormat, StdoutLines};
 
-/// Prints slot by slot, as they come: a plan may be longer than the memory.
-pub(super) fn plan(plan: Plan<'_>, zone: Tz, format: Format) -> anyhow::Result<()> {
-    let mut out = Lines::new();
+pub(super) fn print_plan(plan: Plan<'_>, zone: Tz, format: OutputFormat) -> anyhow::Result<()> {
+    // Slot by slot, as they come: a plan may be longer than the memory.
+    let mut out = StdoutLines::new();
     match format {
-        Format::Text => {
+        OutputFormat::Text => {
             for planned in plan {
-                for line in lines(&planned, zone) {
+                for line in plan_lines(&planned, zone) {
                     out.text(&format!("{}{}\n", "  ".repeat(line.depth), line.text))?;
                 }
             }
         }
-        Format::Json => {
+        OutputFormat::Json => {
             let mut list = JsonList::default();
             for planned in plan {
-                out.text(&list.next(&json(&planned, zone)))?;
+                out.text(&list.next(&planned_json(&planned, zone)))?;
             }
             out.text(list.end())?;
         }
@@ -30,7 +29,6 @@ pub(super) fn plan(plan: Plan<'_>, zone: Tz, format: Format) -> anyhow::Result<(
     Ok(out.finish()?)
 }
 
-/// A JSON array, an element a line.
 #[derive(Default)]
 pub(super) struct JsonList {
     any: bool,
@@ -47,34 +45,29 @@ impl JsonList {
     }
 }
 
-/// A line, and how far it is indented.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Line {
+pub(super) struct PlanLine {
     pub(super) depth: usize,
     pub(super) text: String,
 }
 
 /// The lines of a task and of all that follows it.
-pub(super) fn lines(planned: &Planned<'_>, zone: Tz) -> Vec<Line> {
-    let head = |rest: &str| {
-        let (time, phase) = (time(planned.at, zone), planned.phase);
-        Line {
-            depth: 0,
-            text: format!("{time}  {}  {}  {rest}", phase.workflow, phase.task).trim_end().to_owned(),
-        }
+pub(super) fn plan_lines(planned: &Planned<'_>, zone: Tz) -> Vec<PlanLine> {
+    let rest = match &planned.what {
+        What::Task(step) => printable(&step.info),
+        What::More(left) => format!("... and {left} more tasks: --most shows them"),
+        What::Problem(problem) => format!("! starts nothing: {}", printable(problem)),
     };
-    match &planned.what {
-        What::Task(step) => {
-            let mut lines = vec![head(&printable(&step.info))];
-            followers(step, 1, &mut lines);
-            lines
-        }
-        What::More(left) => vec![head(&format!("... and {left} more tasks: --most shows them"))],
-        What::Problem(problem) => vec![head(&format!("! starts nothing: {}", printable(problem)))],
+    let (time, phase) = (time_text(planned.at, zone), planned.phase);
+    let text = format!("{time}  {}  {}  {rest}", phase.workflow, phase.task);
+    let mut lines = vec![PlanLine { depth: 0, text: text.trim_end().to_owned() }];
+    if let What::Task(step) = &planned.what {
+        add_followers(step, 1, &mut lines);
     }
+    lines
 }
 
-fn followers(step: &Step, depth: usize, lines: &mut Vec<Line>) {
+fn add_followers(step: &Step, depth: usize, lines: &mut Vec<PlanLine>) {
     for child in &step.children {
         let needs = match child.needs.as_slice() {
             [] => String::new(),
@@ -85,37 +78,45 @@ fn followers(step: &Step, depth: usize, lines: &mut Vec<Line>) {
             None => child.info.clone(),
         };
         let text = format!("{}  {}", child.task, printable(&what));
-        lines.push(Line { depth, text: text.trim_end().to_owned() + &needs });
-        followers(child, depth + 1, lines);
+        lines.push(PlanLine { depth, text: text.trim_end().to_owned() + &needs });
+        add_followers(child, depth + 1, lines);
     }
     if step.cut {
-        lines.push(Line { depth, text: "... and more: --most shows them".to_owned() });
+        lines.push(PlanLine { depth, text: "... and more: --most shows them".to_owned() });
     }
 }
 
-/// A template may hold anything; a line of the plan stays a line.
 fn printable(text: &str) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
-    text.chars().map(escaped).collect()
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        // A template may hold anything; a line of the plan stays a line.
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
 }
 
-fn time(at: DateTime<Utc>, zone: Tz) -> String {
+fn time_text(at: DateTime<Utc>, zone: Tz) -> String {
     at.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// One element of the array.
-pub(super) fn json(planned: &Planned<'_>, zone: Tz) -> Value {
-    let (at, phase) = (time(planned.at, zone), planned.phase);
+pub(super) fn planned_json(planned: &Planned<'_>, zone: Tz) -> Value {
+    let (at, phase) = (time_text(planned.at, zone), planned.phase);
     let mut value = json!({ "time": at, "workflow": phase.workflow, "task": phase.name() });
     match &planned.what {
-        What::Task(step) => merge(&mut value, step),
+        What::Task(step) => merge_step(&mut value, step),
         What::More(left) => value["more"] = json!(left),
         What::Problem(problem) => value["problem"] = json!(problem),
     }
     value
 }
 
-fn merge(value: &mut Value, step: &Step) {
+fn child_json(child: &Step) -> Value {
+    let mut value = json!({ "task": child.task });
+    merge_step(&mut value, child);
+    value
+}
+
+fn merge_step(value: &mut Value, step: &Step) {
     match &step.problem {
         Some(problem) => value["problem"] = json!(problem),
         None => {
@@ -127,12 +128,7 @@ fn merge(value: &mut Value, step: &Step) {
         value["needs"] = json!(step.needs);
     }
     if !step.children.is_empty() {
-        let child = |child: &Step| {
-            let mut value = json!({ "task": child.task });
-            merge(&mut value, child);
-            value
-        };
-        value["children"] = step.children.iter().map(child).collect();
+        value["children"] = step.children.iter().map(child_json).collect();
     }
     if step.cut {
         value["cut"] = json!(true);

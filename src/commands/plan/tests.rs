@@ -5,9 +5,9 @@ use chrono_tz::Tz;
 use tempfile::TempDir;
 
 use super::*;
-use print::lines;
+use print::plan_lines;
 
-const LIMITS: Limits = Limits { tasks: 2, followers: 2, depth: DEEPEST };
+const LIMITS: Limits = Limits { tasks: 2, followers: 2, depth: MAX_DEPTH };
 
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -17,18 +17,21 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-fn how() -> How {
-    How { zone: Tz::UTC, allowed: Vec::new(), stores: Stores::default() }
+fn how() -> ReadOptions {
+    ReadOptions { zone: Tz::UTC, allowed: Vec::new(), stores: Stores::default() }
 }
 
-fn read(path: &Path) -> Folder {
-    Folder::read(&path.display().to_string(), &how(), None).unwrap()
+fn read(path: &Path) -> PlanFiles {
+    PlanFiles::read(&path.display().to_string(), &how(), None).unwrap()
 }
 
-fn planned(folder: &Folder, zone: Tz) -> Vec<String> {
-    let (from, to) = (time::parse("2024-01-15", zone).unwrap(), time::parse("2024-01-16", zone).unwrap());
+fn planned(folder: &PlanFiles, zone: Tz) -> Vec<String> {
+    let (from, to) =
+        (time::parse_time("2024-01-15", zone).unwrap(), time::parse_time("2024-01-16", zone).unwrap());
     let plan = Plan::new(&folder.workflows, folder, from, to, LIMITS);
-    plan.flat_map(|planned| lines(&planned, zone)).map(|line| "  ".repeat(line.depth) + &line.text).collect()
+    plan.flat_map(|planned| plan_lines(&planned, zone))
+        .map(|line| "  ".repeat(line.depth) + &line.text)
+        .collect()
 }
 
 #[test]
@@ -86,7 +89,7 @@ fn a_line_stays_a_line_and_what_follows_is_cut() {
 #[test]
 fn files_that_can_t_be_read_have_no_plan() {
     let error =
-        |path: &Path| Folder::read(&path.display().to_string(), &how(), None).err().unwrap().to_string();
+        |path: &Path| PlanFiles::read(&path.display().to_string(), &how(), None).err().unwrap().to_string();
     let folder = folder(&[("a.toml", "[[phase]]\ntask = 1\n")]);
     let expected = format!(
         "no plan, because these files can't be read:\n{}:2:8: `task` is a number: write a text in quotes",

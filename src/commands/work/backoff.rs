@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-const FIRST: Duration = Duration::from_millis(250);
-const LONGEST: Duration = Duration::from_secs(15);
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
-/// Waits that double, each shortened by up to half so that workers don't come back all at once.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     next: Duration,
@@ -13,14 +12,16 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     pub(crate) fn new() -> Self {
-        Self { next: FIRST }
+        Self { next: FIRST_WAIT }
     }
 
     /// The next wait; at least what the service asked for.
     pub(crate) fn wait(&mut self, asked: Option<Duration>) -> Duration {
         let full = self.next;
-        self.next = (full * 2).min(LONGEST);
-        full.mul_f64(rand::random_range(0.5..=1.0)).max(asked.unwrap_or_default().min(LONGEST * 4))
+        self.next = (full * 2).min(LONGEST_WAIT);
+        // Shortened by up to half, so that workers don't come back all at once. What the service asks for is bounded: a
+        // wrong header must not send a worker to sleep for hours.
+        full.mul_f64(rand::random_range(0.5..=1.0)).max(asked.unwrap_or_default().min(LONGEST_WAIT * 4))
     }
 }
 

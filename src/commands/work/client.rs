@@ -16,31 +16,36 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const WAIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone)]
-pub(crate) struct Client {
+pub(crate) struct ApiClient {
     http: reqwest::Client,
     base: String,
     token: Option<String>,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Wanted {
+pub(crate) struct WantedTasks {
     pub(crate) topics: Vec<String>,
     pub(crate) worker: String,
     pub(crate) lease: String,
 }
 
-/// A task that was handed out.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Granted {
+pub(crate) struct GrantedTask {
     pub(crate) lease: String,
     #[serde(default)]
     pub(crate) attempt: u32,
     pub(crate) task: Value,
 }
 
-/// How a task ended.
+impl GrantedTask {
+    /// A field of the task; empty where it has none.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.task.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Outcome {
+pub(crate) struct TaskOutcome {
     pub(crate) result: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) msg: String,
@@ -48,23 +53,20 @@ pub(crate) struct Outcome {
     pub(crate) meta: String,
 }
 
-impl Outcome {
+impl TaskOutcome {
     pub(crate) fn new(result: &'static str, msg: impl Into<String>) -> Self {
         Self { result, msg: msg.into(), meta: String::new() }
     }
 }
 
-/// What a heartbeat learned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(crate) struct Alive {
+pub(crate) struct LeaseRenewal {
     #[serde(default)]
     pub(crate) cancel: bool,
 }
 
-/// Why a request wasn't carried out.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
-    /// The lease isn't this worker's any more.
+pub(crate) enum ApiRefusal {
     #[error("the lease is lost: {0}")]
     Lost(String),
     /// The service is away, or has too much to do: the same request is worth trying again.
@@ -75,27 +77,25 @@ pub(crate) enum Refusal {
     Never(String),
 }
 
-type Answer<T> = Result<T, Refusal>;
+type Answer<T> = Result<T, ApiRefusal>;
 
 #[derive(Deserialize)]
-struct Leased {
-    tasks: Vec<Granted>,
+struct LeasedTasks {
+    tasks: Vec<GrantedTask>,
 }
 
 #[derive(Deserialize)]
-struct Problem {
+struct ProblemDetail {
     #[serde(default)]
     code: String,
     #[serde(default)]
     detail: String,
 }
 
-impl Client {
-    /// The service that runs on a data folder, whoever may read that.
-    ///
-    /// Its certificate is for the name that others use, not for this machine's address. The file that names the
-    /// address is readable by the service's owner only, which is what is trusted here.
+impl ApiClient {
     pub(crate) fn of_running(running: &Running) -> anyhow::Result<Self> {
+        // Its certificate is for the name that others use, not for this machine's address. The file that names the
+        // address is readable by the service's owner only, which is what is trusted here.
         Self::build(&running.server, Some(running.token.clone()), true)
     }
 
@@ -126,23 +126,21 @@ impl Client {
         self.send(self.http.get(format!("{root}{path}")), timeout).await.map(drop)
     }
 
-    /// Waits for a task; none when there is none for now.
-    pub(crate) async fn lease(&self, wanted: &Wanted) -> Answer<Option<Granted>> {
+    pub(crate) async fn lease(&self, wanted: &WantedTasks) -> Answer<Option<GrantedTask>> {
         let body = json!({
             "topics": wanted.topics, "worker": wanted.worker, "max": 1, "lease": wanted.lease,
             "wait": format!("{}s", WAIT.as_secs()),
         });
-        let leased: Leased = self.post("/lease", &body, WAIT + PATIENCE).await?;
+        let leased: LeasedTasks = self.post("/lease", &body, WAIT + PATIENCE).await?;
         Ok(leased.tasks.into_iter().next())
     }
 
-    /// Says that the work goes on: the lease counts anew.
     pub(crate) async fn heartbeat(
         &self,
         lease: &str,
         extend_by: &str,
         progress: Option<f64>,
-    ) -> Answer<Alive> {
+    ) -> Answer<LeaseRenewal> {
         let mut body = json!({ "lease": extend_by });
         if let Some(progress) = progress {
             body["progress"] = json!(progress);
@@ -150,12 +148,11 @@ impl Client {
         self.post(&format!("/lease/{lease}/heartbeat"), &body, PATIENCE).await
     }
 
-    /// Posts the result. The same one may be posted again.
-    pub(crate) async fn result(&self, lease: &str, outcome: &Outcome) -> Answer<()> {
+    /// Posts the result; the same one may be posted again.
+    pub(crate) async fn result(&self, lease: &str, outcome: &TaskOutcome) -> Answer<()> {
         self.post::<Value>(&format!("/lease/{lease}/result"), outcome, PATIENCE).await.map(drop)
     }
 
-    /// Gives the task back, to be handed out again after `delay`.
     pub(crate) async fn release(&self, lease: &str, delay: &str) -> Answer<()> {
         let body = json!({ "delay": delay });
         self.post::<Value>(&format!("/lease/{lease}/release"), &body, PATIENCE).await.map(drop)
@@ -168,7 +165,8 @@ impl Client {
         timeout: Duration,
     ) -> Answer<T> {
         let request = self.http.post(format!("{}{path}", self.base)).json(body);
-        self.send(request, timeout).await?.json().await.map_err(|err| away(&err))
+        // An answer that is cut off is no answer: the request is worth trying again.
+        self.send(request, timeout).await?.json().await.map_err(|err| unreachable_refusal(&err))
     }
 
     pub(crate) async fn get<T: serde::de::DeserializeOwned>(
@@ -177,7 +175,7 @@ impl Client {
         timeout: Duration,
     ) -> Answer<T> {
         let request = self.http.get(format!("{}{path}", self.base));
-        self.send(request, timeout).await?.json().await.map_err(|err| away(&err))
+        self.send(request, timeout).await?.json().await.map_err(|err| unreachable_refusal(&err))
     }
 
     pub(crate) async fn delete(&self, path: &str, timeout: Duration) -> Answer<()> {
@@ -186,9 +184,9 @@ impl Client {
 
     async fn send(&self, request: RequestBuilder, timeout: Duration) -> Answer<Response> {
         let request = self.authorized(request).timeout(timeout);
-        let response = request.send().await.map_err(|err| away(&err))?;
+        let response = request.send().await.map_err(|err| unreachable_refusal(&err))?;
         if !response.status().is_success() {
-            return Err(refusal(response).await);
+            return Err(read_refusal(response).await);
         }
         Ok(response)
     }
@@ -206,21 +204,22 @@ fn is_local(base: &str) -> bool {
     ["127.", "localhost:", "[::1]"].iter().any(|start| host.starts_with(start)) || host == "localhost"
 }
 
-fn away(err: &reqwest::Error) -> Refusal {
+fn unreachable_refusal(err: &reqwest::Error) -> ApiRefusal {
+    // reqwest's own text says only that it failed; the causes say why.
     let mut detail = err.to_string();
     let mut cause = std::error::Error::source(err);
     while let Some(inner) = cause {
         detail = format!("{detail}: {inner}");
         cause = inner.source();
     }
-    Refusal::Later { detail, after: None }
+    ApiRefusal::Later { detail, after: None }
 }
 
-async fn refusal(response: Response) -> Refusal {
+async fn read_refusal(response: Response) -> ApiRefusal {
     let status = response.status();
     let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let text = response.text().await.unwrap_or_default();
-    let problem: Option<Problem> = serde_json::from_str(&text).ok();
+    let problem: Option<ProblemDetail> = serde_json::from_str(&text).ok();
     let detail = match &problem {
         Some(problem) if !problem.detail.is_empty() => format!("{status}: {}", problem.detail),
         _ => status.to_string(),
@@ -228,15 +227,16 @@ async fn refusal(response: Response) -> Refusal {
     let code = problem.map(|problem| problem.code).unwrap_or_default();
     match status {
         _ if matches!(code.as_str(), "lease_lost" | "lease_unknown" | "already_finished") => {
-            Refusal::Lost(detail)
+            ApiRefusal::Lost(detail)
         }
-        StatusCode::CONFLICT => Refusal::Lost(detail),
+        // Also where a proxy replaced the body, which names the code.
+        StatusCode::CONFLICT => ApiRefusal::Lost(detail),
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
-            Refusal::Later { detail, after: after.map(Duration::from_secs) }
+            ApiRefusal::Later { detail, after: after.map(Duration::from_secs) }
         }
         status if status.is_server_error() => {
-            Refusal::Later { detail, after: after.map(Duration::from_secs) }
+            ApiRefusal::Later { detail, after: after.map(Duration::from_secs) }
         }
-        _ => Refusal::Never(detail),
+        _ => ApiRefusal::Never(detail),
     }
 }

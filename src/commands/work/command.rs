@@ -7,30 +7,30 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::client::Outcome;
-use super::fit::{SystemLimits, fit};
+use super::client::TaskOutcome;
+use super::fit::{SystemLimits, fit_command};
 use super::guard::{GuardedCommand, StartOrder};
-use super::lines::{Keep, LastLine};
+use super::lines::{KeptPart, LastLine};
 use super::template::TaskView;
 
-/// The exit codes with a meaning of their own; the lower one is EX_TEMPFAIL of old.
+// Exit codes with a meaning of their own; the lower one is EX_TEMPFAIL of old.
 const ALERT: i32 = 75;
 const WARN: i32 = 76;
 
 /// What is kept of a message at most: its end says what went wrong.
-const LONGEST_MESSAGE: usize = 64 * 1024;
+const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
-/// How long a line of meta may be: the service takes no larger result.
-const LONGEST_META: usize = 8 * 1024 * 1024;
+// The service takes no larger result.
+const MAX_META_BYTES: usize = 8 * 1024 * 1024;
 
-/// How long the command's output may stay open after its end, by something that it left behind.
+// Something that the command left behind may keep its output open for ever.
 const LINGER: Duration = Duration::from_millis(500);
 
 /// Runs the command for a task. Dropping the future kills it.
-pub(super) async fn run(command: &[String], task: &TaskView, worker: &str) -> io::Result<Outcome> {
-    let fitted = match fit(command, task, worker, SystemLimits::of_system()) {
+pub(super) async fn run(command: &[String], task: &TaskView, worker: &str) -> io::Result<TaskOutcome> {
+    let fitted = match fit_command(command, task, worker, SystemLimits::of_system()) {
         Ok(fitted) => fitted,
-        Err(what) => return Ok(Outcome::new("alert", what)),
+        Err(what) => return Ok(TaskOutcome::new("alert", what)),
     };
     let order = StartOrder {
         command: fitted.command,
@@ -39,8 +39,8 @@ pub(super) async fn run(command: &[String], task: &TaskView, worker: &str) -> io
         input: task.json().to_owned(),
     };
     match GuardedCommand::start(&order).await {
-        Ok(guarded) => finish(guarded).await,
-        Err(err) if err.kind() == io::ErrorKind::ArgumentListTooLong => Ok(Outcome::new(
+        Ok(guarded) => finish_command(guarded).await,
+        Err(err) if err.kind() == io::ErrorKind::ArgumentListTooLong => Ok(TaskOutcome::new(
             "alert",
             "the operating system refuses the command's arguments and environment as too long: read the task from stdin instead",
         )),
@@ -48,10 +48,10 @@ pub(super) async fn run(command: &[String], task: &TaskView, worker: &str) -> io
     }
 }
 
-async fn finish(mut guarded: GuardedCommand) -> io::Result<Outcome> {
+async fn finish_command(mut guarded: GuardedCommand) -> io::Result<TaskOutcome> {
     let (stdout, stderr) = guarded.output();
-    let mut last_out = LastLine::new(Keep::Beginning(LONGEST_META));
-    let mut last_err = LastLine::new(Keep::End(LONGEST_MESSAGE));
+    let mut last_out = LastLine::new(KeptPart::Beginning(MAX_META_BYTES));
+    let mut last_err = LastLine::new(KeptPart::End(MAX_MESSAGE_BYTES));
     let status = {
         let output = async {
             let out = pass_on(stdout, tokio::io::stdout(), &mut last_out);
@@ -69,13 +69,12 @@ async fn finish(mut guarded: GuardedCommand) -> io::Result<Outcome> {
         }
     };
     Ok(match status {
-        Ok(status) => outcome(status, last_out.finish(), &last_err.finish().0),
+        Ok(status) => outcome_of(status, last_out.finish(), &last_err.finish().0),
         // Nobody knows how far the command came: it is killed.
-        Err(err) => Outcome::new("error", err.to_string()),
+        Err(err) => TaskOutcome::new("error", err.to_string()),
     })
 }
 
-/// Passes output on and keeps its last line.
 async fn pass_on(from: Option<impl AsyncRead + Unpin>, mut to: impl AsyncWrite + Unpin, line: &mut LastLine) {
     let Some(mut from) = from else { return };
     let mut buffer = vec![0; 8 * 1024];
@@ -86,7 +85,7 @@ async fn pass_on(from: Option<impl AsyncRead + Unpin>, mut to: impl AsyncWrite +
     }
 }
 
-fn outcome(status: ExitStatus, (out, is_cut): (String, bool), err: &str) -> Outcome {
+fn outcome_of(status: ExitStatus, (out, is_cut): (String, bool), err: &str) -> TaskOutcome {
     let result = match status.code() {
         Some(0) => "complete",
         Some(ALERT) => "alert",
@@ -100,12 +99,12 @@ fn outcome(status: ExitStatus, (out, is_cut): (String, bool), err: &str) -> Outc
     };
     match out.strip_prefix("meta ") {
         // Half of it must not count as all.
-        Some(_) if is_cut => Outcome::new(
+        Some(_) if is_cut => TaskOutcome::new(
             "error",
-            format!("the line of meta is longer than {LONGEST_META} bytes: keep such values in a file"),
+            format!("the line of meta is longer than {MAX_META_BYTES} bytes: keep such values in a file"),
         ),
-        Some(meta) => Outcome { result, msg, meta: meta.trim().to_owned() },
-        None => Outcome::new(result, msg),
+        Some(meta) => TaskOutcome { result, msg, meta: meta.trim().to_owned() },
+        None => TaskOutcome::new(result, msg),
     }
 }
 
@@ -113,29 +112,29 @@ fn outcome(status: ExitStatus, (out, is_cut): (String, bool), err: &str) -> Outc
 mod tests {
     use serde_json::json;
 
-    use super::super::client::Granted;
+    use super::super::client::GrantedTask;
     use super::*;
 
     fn view() -> TaskView {
         let task = json!({ "type": "load", "job": "hour", "info": "a b;c", "meta": "rows=7" });
-        TaskView::new(&Granted { lease: "l".into(), attempt: 1, task })
+        TaskView::new(&GrantedTask { lease: "l".into(), attempt: 1, task })
     }
 
-    async fn sh(script: &str) -> Outcome {
+    async fn sh(script: &str) -> TaskOutcome {
         let command = ["sh", "-c", script, "sh", "{info}", "{meta:rows}"].map(str::to_owned);
         run(&command, &view(), "w").await.unwrap()
     }
 
     #[tokio::test]
     async fn exit_codes_become_results_and_the_last_line_of_stderr_the_message() {
-        assert_eq!(sh("exit 0").await, Outcome::new("complete", ""));
+        assert_eq!(sh("exit 0").await, TaskOutcome::new("complete", ""));
         assert_eq!(
             sh("echo first >&2; echo 'no space left' >&2; exit 3").await,
-            Outcome::new("error", "no space left")
+            TaskOutcome::new("error", "no space left")
         );
-        assert_eq!(sh("printf 'look at this' >&2; exit 75").await, Outcome::new("alert", "look at this"));
-        assert_eq!(sh("exit 76").await, Outcome::new("warn", "exit status: 76"));
-        assert_eq!(sh("kill -9 $$").await, Outcome::new("error", "signal: 9 (SIGKILL)"));
+        assert_eq!(sh("printf 'look at this' >&2; exit 75").await, TaskOutcome::new("alert", "look at this"));
+        assert_eq!(sh("exit 76").await, TaskOutcome::new("warn", "exit status: 76"));
+        assert_eq!(sh("kill -9 $$").await, TaskOutcome::new("error", "signal: 9 (SIGKILL)"));
     }
 
     #[tokio::test]
@@ -169,10 +168,10 @@ mod tests {
     #[tokio::test]
     async fn a_message_is_what_a_terminal_shows_and_of_a_long_one_the_end() {
         let script = r"printf '10%%\r90%%\r\033[K\033[31mno space\033[0m\a left\n\033[0m' >&2; exit 3";
-        assert_eq!(sh(script).await, Outcome::new("error", "no space left"));
+        assert_eq!(sh(script).await, TaskOutcome::new("error", "no space left"));
         let long = sh("head -c 300000 /dev/zero | tr '\\0' x >&2; printf ' out of memory' >&2; exit 1").await;
         assert!(
-            long.msg.ends_with("xx out of memory") && long.msg.len() == LONGEST_MESSAGE,
+            long.msg.ends_with("xx out of memory") && long.msg.len() == MAX_MESSAGE_BYTES,
             "{}",
             long.msg.len()
         );
@@ -186,9 +185,9 @@ mod tests {
         assert!(long.msg.contains("the line of meta is longer than"), "{}", long.msg);
     }
 
-    async fn with_info(info: String, word: &str, script: &str) -> Outcome {
+    async fn with_info(info: String, word: &str, script: &str) -> TaskOutcome {
         let task = json!({ "type": "load", "info": info, "meta": "rows=7" });
-        let view = TaskView::new(&Granted { lease: "l".into(), attempt: 1, task });
+        let view = TaskView::new(&GrantedTask { lease: "l".into(), attempt: 1, task });
         run(&["sh", "-c", script, "sh", word].map(str::to_owned), &view, "w").await.unwrap()
     }
 
@@ -199,9 +198,9 @@ mod tests {
             test -z "$FLOWLORD_INFO" || exit 3
             test "$FLOWLORD_META_ROWS" = 7 || exit 4"#;
         let outcome = with_info("x".repeat(200_000), "{type}", script).await;
-        assert_eq!(outcome, Outcome::new("complete", ""));
+        assert_eq!(outcome, TaskOutcome::new("complete", ""));
         let outcome = with_info("short".to_owned(), "{type}", r#"test -z "$FLOWLORD_TRUNCATED""#).await;
-        assert_eq!(outcome, Outcome::new("complete", ""));
+        assert_eq!(outcome, TaskOutcome::new("complete", ""));
     }
 
     #[tokio::test]
@@ -209,10 +208,10 @@ mod tests {
         let meta: Vec<String> = (0..100).map(|n| format!("k{n}={}", "x".repeat(100_000))).collect();
         let task =
             json!({ "type": "load", "job": "short", "info": "x".repeat(120_000), "meta": meta.join("&") });
-        let view = TaskView::new(&Granted { lease: "l".into(), attempt: 1, task });
+        let view = TaskView::new(&GrantedTask { lease: "l".into(), attempt: 1, task });
         let script = r#"test -n "$FLOWLORD_TRUNCATED" && test "$FLOWLORD_JOB" = short"#;
         let mut command = ["sh", "-c", script].map(str::to_owned).to_vec();
-        assert_eq!(run(&command, &view, "w").await.unwrap(), Outcome::new("complete", ""));
+        assert_eq!(run(&command, &view, "w").await.unwrap(), TaskOutcome::new("complete", ""));
         command.extend(vec!["{info}".to_owned(); 100]);
         let outcome = run(&command, &view, "w").await.unwrap();
         assert_eq!(outcome.result, "alert");

@@ -7,13 +7,11 @@ use rustix::process::{Resource, getrlimit};
 
 use super::template::TaskView;
 
-/// The variable that names those left out.
 const LEFT_OUT: &str = "FLOWLORD_TRUNCATED";
 
 /// How long the list of those left out may be.
 const LONGEST_LIST: usize = 4 * 1024;
 
-/// What the system takes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SystemLimits {
     /// Bytes of one argument or variable.
@@ -22,14 +20,10 @@ pub(super) struct SystemLimits {
     all: usize,
 }
 
-/// How a command is started for a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FittedCommand {
-    /// The program and its arguments.
     pub(super) command: Vec<String>,
-    /// Variables that are set.
     pub(super) set: Vec<(String, String)>,
-    /// Variables that must not be inherited.
     pub(super) removed: Vec<String>,
 }
 
@@ -42,13 +36,14 @@ impl SystemLimits {
         const SPARE: usize = 8 * 1024;
         let stack = getrlimit(Resource::Stack).current.unwrap_or(u64::MAX);
         let all = usize::try_from((stack / 4).min(MOST)).unwrap_or(EACH).max(EACH);
-        let inherited: usize = std::env::vars_os().map(|(name, value)| cost(&name) + cost(&value)).sum();
+        let inherited: usize =
+            std::env::vars_os().map(|(name, value)| bytes_taken(&name) + bytes_taken(&value)).sum();
         Self { each: EACH, all: all.saturating_sub(inherited + SPARE + LONGEST_LIST) }
     }
 }
 
 /// The system counts an end and a pointer with each text.
-fn cost(text: impl AsRef<OsStr>) -> usize {
+fn bytes_taken(text: impl AsRef<OsStr>) -> usize {
     text.as_ref().len() + 1 + size_of::<usize>()
 }
 
@@ -56,7 +51,7 @@ fn cost(text: impl AsRef<OsStr>) -> usize {
 ///
 /// # Errors
 /// Which argument doesn't fit, and what to do instead.
-pub(super) fn fit(
+pub(super) fn fit_command(
     command: &[String],
     task: &TaskView,
     worker: &str,
@@ -65,9 +60,9 @@ pub(super) fn fit(
     let command: Vec<String> = command
         .iter()
         .enumerate()
-        .map(|(at, word)| argument(at, word, task, limits))
+        .map(|(at, word)| render_argument(at, word, task, limits))
         .collect::<Result<_, _>>()?;
-    let taken: usize = command.iter().map(cost).sum();
+    let taken: usize = command.iter().map(bytes_taken).sum();
     let left = limits.all.checked_sub(taken).ok_or_else(|| {
         format!(
             "the arguments have {taken} bytes, and the system allows {} for them and the environment: read the task \
@@ -77,26 +72,22 @@ pub(super) fn fit(
     })?;
     // The last of a name counts.
     let variables: BTreeMap<_, _> = task.variables(worker).into_iter().collect();
-    let (set, left_out) = choose(variables, SystemLimits { all: left, ..limits });
-    Ok(with_list(FittedCommand { command, set, removed: left_out }))
+    let (set, left_out) = choose_variables(variables, SystemLimits { all: left, ..limits });
+    Ok(with_left_out(FittedCommand { command, set, removed: left_out }))
 }
 
-fn argument(at: usize, word: &str, task: &TaskView, limits: SystemLimits) -> Result<String, String> {
+fn render_argument(at: usize, word: &str, task: &TaskView, limits: SystemLimits) -> Result<String, String> {
     let value = task.render(word);
-    let named = || match at {
-        0 => "the command".to_owned(),
-        at => format!("argument {at} ({})", word.chars().take(60).collect::<String>()),
-    };
     if value.contains('\0') {
         return Err(format!(
             "{} would contain a NUL byte, which is not allowed: read the task from stdin instead",
-            named()
+            argument_name(at, word)
         ));
     }
     if value.len() > limits.each {
         return Err(format!(
             "{} would have {} bytes, and the system allows {}: read the task from stdin instead",
-            named(),
+            argument_name(at, word),
             value.len(),
             limits.each
         ));
@@ -104,14 +95,26 @@ fn argument(at: usize, word: &str, task: &TaskView, limits: SystemLimits) -> Res
     Ok(value)
 }
 
+/// An argument in messages, shortened: some are whole scripts.
+fn argument_name(at: usize, word: &str) -> String {
+    match at {
+        0 => "the command".to_owned(),
+        at => format!("argument {at} ({})", word.chars().take(60).collect::<String>()),
+    }
+}
+
 /// The variables that fit, the short ones first, and the names of the others.
-fn choose(variables: BTreeMap<String, String>, limits: SystemLimits) -> (Vec<(String, String)>, Vec<String>) {
+fn choose_variables(
+    variables: BTreeMap<String, String>,
+    limits: SystemLimits,
+) -> (Vec<(String, String)>, Vec<String>) {
     let mut variables: Vec<_> = variables.into_iter().collect();
+    // So that as many as can be are there.
     variables.sort_by_key(|(name, value)| name.len() + value.len());
     let (mut set, mut left_out, mut left) = (Vec::new(), Vec::new(), limits.all);
     for (name, value) in variables {
         let length = name.len() + 1 + value.len();
-        let rest = left.checked_sub(cost(&name) + cost(&value));
+        let rest = left.checked_sub(bytes_taken(&name) + bytes_taken(&value));
         match rest.filter(|_| length <= limits.each && !value.contains('\0')) {
             Some(rest) => {
                 left = rest;
@@ -125,7 +128,7 @@ fn choose(variables: BTreeMap<String, String>, limits: SystemLimits) -> (Vec<(St
 }
 
 /// Names what is left out, or keeps the command from inheriting such a list.
-fn with_list(mut fitted: FittedCommand) -> FittedCommand {
+fn with_left_out(mut fitted: FittedCommand) -> FittedCommand {
     if fitted.removed.is_empty() {
         fitted.removed.push(LEFT_OUT.to_owned());
         return fitted;
@@ -145,16 +148,16 @@ fn with_list(mut fitted: FittedCommand) -> FittedCommand {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::client::Granted;
+    use super::super::client::GrantedTask;
     use super::*;
 
     fn view(info: &str, meta: &str) -> TaskView {
         let task: Value = json!({ "type": "load", "job": "j", "info": info, "meta": meta });
-        TaskView::new(&Granted { lease: "l".into(), attempt: 1, task })
+        TaskView::new(&GrantedTask { lease: "l".into(), attempt: 1, task })
     }
 
     fn fitted(info: &str, meta: &str, limits: SystemLimits) -> FittedCommand {
-        fit(&["cmd".to_owned(), "{job}".to_owned()], &view(info, meta), "w", limits).unwrap()
+        fit_command(&["cmd".to_owned(), "{job}".to_owned()], &view(info, meta), "w", limits).unwrap()
     }
 
     const LIMITS: SystemLimits = SystemLimits { each: 100, all: 10_000 };
@@ -221,13 +224,13 @@ mod tests {
             ),
             ("-i={info}", "a\0b".to_owned(), "argument 1 (-i={info}) would contain a NUL byte"),
         ] {
-            let err = fit(&["cmd".into(), word.into()], &view(&info, ""), "w", LIMITS).unwrap_err();
+            let err = fit_command(&["cmd".into(), word.into()], &view(&info, ""), "w", LIMITS).unwrap_err();
             assert!(err.starts_with(says) && err.ends_with("read the task from stdin instead"), "{err}");
         }
         let many = vec!["{info}".to_owned(); 200];
-        let err = fit(&many, &view(&"x".repeat(90), ""), "w", LIMITS).unwrap_err();
+        let err = fit_command(&many, &view(&"x".repeat(90), ""), "w", LIMITS).unwrap_err();
         assert!(err.contains("the arguments have"), "{err}");
-        let program = fit(&["{info}".into()], &view(&"x".repeat(101), ""), "w", LIMITS).unwrap_err();
+        let program = fit_command(&["{info}".into()], &view(&"x".repeat(101), ""), "w", LIMITS).unwrap_err();
         assert!(program.starts_with("the command would have"), "{program}");
     }
 }

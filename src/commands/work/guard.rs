@@ -24,20 +24,15 @@ pub(crate) const NAME: &str = "task-guard";
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct StartOrder {
-    /// The program and its arguments.
     pub(super) command: Vec<String>,
-    /// Variables that are set.
     pub(super) set: Vec<(String, String)>,
-    /// Variables that aren't inherited.
     pub(super) removed: Vec<String>,
     /// What the command reads on its stdin.
     pub(super) input: String,
 }
 
-/// What the guard says, a line each.
 #[derive(Debug, Serialize, Deserialize)]
 enum GuardReply {
-    /// The command runs, by this process id.
     Started(i32),
     /// It doesn't: the system's error number, and its text.
     NotStarted(Option<i32>, String),
@@ -62,10 +57,11 @@ impl GuardedCommand {
     pub(super) async fn start(order: &StartOrder) -> io::Result<Self> {
         let (ours, theirs) = StdStream::pair()?;
         ours.set_nonblocking(true)?;
-        let guard = guard()
+        let guard = guard_command()
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // Ctrl-C in a terminal goes to the worker's group: the guard must outlive it.
             .process_group(0)
             .spawn()
             // Not the command's fault, whatever it is.
@@ -74,17 +70,17 @@ impl GuardedCommand {
         let mut guarded = Self { guard, link, group: None };
         let mut line = serde_json::to_vec(order)?;
         line.push(b'\n');
-        guarded.link.write_all(&line).await.map_err(|_| gone())?;
+        guarded.link.write_all(&line).await.map_err(|_| guard_is_gone())?;
         match guarded.hear().await? {
             GuardReply::Started(id) => guarded.group = Pid::from_raw(id),
             GuardReply::NotStarted(Some(number), _) => return Err(io::Error::from_raw_os_error(number)),
             GuardReply::NotStarted(None, text) => return Err(io::Error::other(text)),
-            GuardReply::Ended(_) => return Err(gone()),
+            GuardReply::Ended(_) => return Err(guard_is_gone()),
         }
         Ok(guarded)
     }
 
-    /// The command's output; once.
+    /// The command's output; none when it was taken before.
     pub(super) fn output(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
         (self.guard.stdout.take(), self.guard.stderr.take())
     }
@@ -99,14 +95,14 @@ impl GuardedCommand {
                 self.group = None;
                 Ok(ExitStatus::from_raw(status))
             }
-            GuardReply::Started(_) | GuardReply::NotStarted(..) => Err(gone()),
+            GuardReply::Started(_) | GuardReply::NotStarted(..) => Err(guard_is_gone()),
         }
     }
 
     async fn hear(&mut self) -> io::Result<GuardReply> {
         let mut line = String::new();
         if self.link.read_line(&mut line).await? == 0 {
-            return Err(gone());
+            return Err(guard_is_gone());
         }
         Ok(serde_json::from_str(&line)?)
     }
@@ -121,13 +117,13 @@ impl Drop for GuardedCommand {
     }
 }
 
-fn gone() -> io::Error {
+fn guard_is_gone() -> io::Error {
     io::Error::other("the process that guards the command is gone")
 }
 
 /// This program again, also where an upgrade has put another in its place.
 #[cfg(not(test))]
-fn guard() -> Command {
+fn guard_command() -> Command {
     let itself = std::path::Path::new("/proc/self/exe");
     let program =
         if itself.exists() { itself.to_owned() } else { std::env::current_exe().unwrap_or_default() };
@@ -139,14 +135,14 @@ fn guard() -> Command {
 /// This program; its stdin is the socket.
 pub(crate) fn run() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.and_then(|runtime| runtime.block_on(serve())) {
+    match runtime.and_then(|runtime| runtime.block_on(serve_order())) {
         Ok(()) => ExitCode::SUCCESS,
         // The worker, if it is there, sees the end of the socket.
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-async fn serve() -> io::Result<()> {
+async fn serve_order() -> io::Result<()> {
     // A service manager sends such a signal to everything: the command decides for itself, the guard stays.
     let _ignored =
         [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate()]
@@ -160,15 +156,17 @@ async fn serve() -> io::Result<()> {
     let order: StartOrder = serde_json::from_str(&line)?;
     let mut child = match order.start() {
         Ok(child) => child,
-        Err(err) => return say(&mut to, &GuardReply::NotStarted(err.raw_os_error(), err.to_string())).await,
+        Err(err) => {
+            return send_reply(&mut to, &GuardReply::NotStarted(err.raw_os_error(), err.to_string())).await;
+        }
     };
     let group = child.id().and_then(|id| i32::try_from(id).ok());
     // A worker that is gone already is seen below.
-    let _ = say(&mut to, &GuardReply::Started(group.unwrap_or_default())).await;
-    tokio::spawn(feed(child.stdin.take(), order.input));
+    let _ = send_reply(&mut to, &GuardReply::Started(group.unwrap_or_default())).await;
+    tokio::spawn(feed_input(child.stdin.take(), order.input));
     tokio::select! {
-        status = child.wait() => say(&mut to, &GuardReply::Ended(status?.into_raw())).await,
-        () = end(&mut from) => {
+        status = child.wait() => send_reply(&mut to, &GuardReply::Ended(status?.into_raw())).await,
+        () = wait_for_worker_end(&mut from) => {
             if let Some(group) = group.and_then(Pid::from_raw) {
                 let _ = kill_process_group(group, Signal::KILL);
             }
@@ -177,19 +175,19 @@ async fn serve() -> io::Result<()> {
     }
 }
 
-async fn say(to: &mut (impl AsyncWrite + Unpin), said: &GuardReply) -> io::Result<()> {
+async fn send_reply(to: &mut (impl AsyncWrite + Unpin), said: &GuardReply) -> io::Result<()> {
     let mut line = serde_json::to_vec(said)?;
     line.push(b'\n');
     to.write_all(&line).await
 }
 
 /// Waits for the end of the worker, which says nothing more.
-async fn end(from: &mut (impl tokio::io::AsyncRead + Unpin)) {
+async fn wait_for_worker_end(from: &mut (impl tokio::io::AsyncRead + Unpin)) {
     let mut nothing = [0; 64];
     while from.read(&mut nothing).await.is_ok_and(|read| read > 0) {}
 }
 
-async fn feed(stdin: Option<impl AsyncWrite + Unpin>, text: String) {
+async fn feed_input(stdin: Option<impl AsyncWrite + Unpin>, text: String) {
     if let Some(mut stdin) = stdin {
         // A command that doesn't read its input closes it.
         let _ = stdin.write_all(text.as_bytes()).await;
@@ -212,7 +210,7 @@ impl StartOrder {
 
 /// The tests' program again, with one test that is the guard.
 #[cfg(test)]
-fn guard() -> Command {
+fn guard_command() -> Command {
     let mut guard = Command::new(std::env::current_exe().unwrap());
     guard.args(["commands::work::guard::tests::is_the_guard", "--exact", "--quiet", "--nocapture"]);
     guard.env(tests::IS_GUARD, "1");

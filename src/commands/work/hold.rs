@@ -6,38 +6,38 @@ use flowlord_domain::duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::backoff::Backoff;
-use super::client::{Client, Granted, Outcome, Refusal};
+use super::client::{ApiClient, ApiRefusal, GrantedTask, TaskOutcome};
 
 /// Works on a task: drives `work` with heartbeats beside it, and posts what came out; of none, nothing. When the
 /// lease is lost or the task cancelled, `work` is dropped, which must end it.
-pub(crate) async fn hold(
-    client: &Client,
-    granted: &Granted,
+pub(crate) async fn hold_task(
+    client: &ApiClient,
+    granted: &GrantedTask,
     extend_by: &str,
-    work: impl Future<Output = Option<Outcome>>,
+    work: impl Future<Output = Option<TaskOutcome>>,
 ) {
     let lease = granted.lease.as_str();
     let outcome = tokio::select! {
         outcome = work => outcome,
-        ended = beat(client, lease, extend_by) => match ended {
-            Ended::Lost => return,
-            Ended::Cancelled => Some(Outcome::new("warn", "cancelled")),
+        ended = send_heartbeats(client, lease, extend_by) => match ended {
+            LeaseEnd::Lost => return,
+            LeaseEnd::Cancelled => Some(TaskOutcome::new("warn", "cancelled")),
         },
     };
     let Some(outcome) = outcome else { return };
     log::info!("event=task_ended lease={lease} result={} msg={:?}", outcome.result, outcome.msg);
-    post(client, lease, &outcome).await;
+    post_result(client, lease, &outcome).await;
 }
 
-enum Ended {
+enum LeaseEnd {
     Lost,
     Cancelled,
 }
 
-/// Heartbeats, three per lease, until the task isn't this worker's any more. While the service is away the work goes
-/// on: it gives the task to nobody else without coming back first, and then it says so.
-async fn beat(client: &Client, lease: &str, extend_by: &str) -> Ended {
-    let every = third(extend_by);
+/// Sends heartbeats until the task isn't this worker's any more.
+async fn send_heartbeats(client: &ApiClient, lease: &str, extend_by: &str) -> LeaseEnd {
+    // One may get lost, and the lease still holds.
+    let every = third_of(extend_by);
     let mut next = Instant::now() + every;
     loop {
         sleep_until(next).await;
@@ -45,14 +45,16 @@ async fn beat(client: &Client, lease: &str, extend_by: &str) -> Ended {
         match client.heartbeat(lease, extend_by, None).await {
             Ok(alive) if alive.cancel => {
                 log::warn!("event=task_cancelled lease={lease}");
-                return Ended::Cancelled;
+                return LeaseEnd::Cancelled;
             }
             Ok(_) => {}
-            Err(Refusal::Lost(detail)) => {
+            Err(ApiRefusal::Lost(detail)) => {
                 log::warn!("event=lease_lost lease={lease} detail={detail:?}");
-                return Ended::Lost;
+                return LeaseEnd::Lost;
             }
-            Err(err @ (Refusal::Later { .. } | Refusal::Never(_))) => {
+            Err(err @ (ApiRefusal::Later { .. } | ApiRefusal::Never(_))) => {
+                // The work goes on: the service gives the task to nobody else without coming back first, and then it
+                // says so.
                 log::warn!("event=heartbeat_failed lease={lease} detail={:?}", err.to_string());
                 next = next.min(Instant::now() + Duration::from_secs(5));
             }
@@ -60,35 +62,35 @@ async fn beat(client: &Client, lease: &str, extend_by: &str) -> Ended {
     }
 }
 
-fn third(lease: &str) -> Duration {
+fn third_of(lease: &str) -> Duration {
     let lease = duration::parse(lease).ok().and_then(|lease| lease.to_std().ok());
     lease.unwrap_or(Duration::from_secs(60)) / 3
 }
 
-/// Posts a result until the service took it, or says that the lease is lost.
-async fn post(client: &Client, lease: &str, outcome: &Outcome) {
+async fn post_result(client: &ApiClient, lease: &str, outcome: &TaskOutcome) {
     let mut backoff = Backoff::new();
     let mut outcome = outcome.clone();
     let mut refused = false;
     loop {
         match client.result(lease, &outcome).await {
             Ok(()) => return,
-            Err(Refusal::Lost(detail)) => {
+            Err(ApiRefusal::Lost(detail)) => {
                 log::warn!("event=lease_lost lease={lease} detail={detail:?}");
                 return;
             }
-            Err(Refusal::Later { detail, after }) => {
+            Err(ApiRefusal::Later { detail, after }) => {
+                // However long it takes: what was done must not be done again for a service that was away.
                 let wait = backoff.wait(after);
                 log::warn!("event=result_waits lease={lease} retry_in={wait:?} detail={detail:?}");
                 sleep(wait).await;
             }
-            Err(Refusal::Never(detail)) => {
+            Err(ApiRefusal::Never(detail)) => {
                 log::error!("event=result_refused lease={lease} detail={detail:?}");
                 if std::mem::replace(&mut refused, true) {
                     return;
                 }
                 // A result that can't be taken (say, too large) must not make the task run again and again.
-                outcome = Outcome::new("error", format!("the result was refused: {detail}"));
+                outcome = TaskOutcome::new("error", format!("the result was refused: {detail}"));
             }
         }
     }

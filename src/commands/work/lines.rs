@@ -1,18 +1,15 @@
 //! The last line of a command's output, as a terminal would show it.
 
-/// What is kept of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
-    /// Its first bytes, up to a number.
+pub(super) enum KeptPart {
     Beginning(usize),
-    /// Its last bytes, up to a number.
     End(usize),
 }
 
 /// The last line that shows anything, of output that comes in pieces.
 #[derive(Debug)]
 pub(super) struct LastLine {
-    keep: Keep,
+    keep: KeptPart,
     whole: KeptLine,
     current: KeptLine,
 }
@@ -24,7 +21,7 @@ struct KeptLine {
 }
 
 impl LastLine {
-    pub(super) fn new(keep: Keep) -> Self {
+    pub(super) fn new(keep: KeptPart) -> Self {
         Self { keep, whole: KeptLine::default(), current: KeptLine::default() }
     }
 
@@ -39,6 +36,7 @@ impl LastLine {
     }
 
     fn end(&mut self) {
+        // An empty line at the end, or one that was erased, must not hide what was said before it.
         if self.current.shows_anything() {
             std::mem::swap(&mut self.whole, &mut self.current);
         }
@@ -51,21 +49,21 @@ impl LastLine {
         let KeptLine { bytes, is_cut } = self.whole;
         let text = shown(&bytes);
         match self.keep {
-            Keep::End(most) if text.len() > most => (end_of(&text, most).trim_start().to_owned(), true),
+            KeptPart::End(most) if text.len() > most => (end_of(&text, most).trim_start().to_owned(), true),
             _ => (text, is_cut),
         }
     }
 }
 
 impl KeptLine {
-    fn push(&mut self, text: &[u8], keep: Keep) {
+    fn push(&mut self, text: &[u8], keep: KeptPart) {
         match keep {
-            Keep::Beginning(most) => {
+            KeptPart::Beginning(most) => {
                 let room = (most - self.bytes.len()).min(text.len());
                 self.bytes.extend_from_slice(&text[..room]);
                 self.is_cut |= room < text.len();
             }
-            Keep::End(most) => {
+            KeptPart::End(most) => {
                 self.bytes.extend_from_slice(text);
                 // Escape sequences take room, too; bytes move seldom where more of them are kept for a while.
                 if self.bytes.len() > 4 * most {
@@ -77,12 +75,14 @@ impl KeptLine {
     }
 
     fn shows_anything(&self) -> bool {
+        // Most lines have no control, and need no terminal to be played. 0xc2 begins the controls of two bytes.
         let has_controls = self.bytes.iter().any(|byte| byte.is_ascii_control() || *byte == 0xc2);
         if has_controls { !shown(&self.bytes).is_empty() } else { !self.bytes.trim_ascii().is_empty() }
     }
 }
 
 fn end_of(text: &str, most: usize) -> &str {
+    // Not within a character.
     let from = (text.len() - most..).find(|at| text.is_char_boundary(*at)).unwrap_or_default();
     &text[from..]
 }
@@ -107,10 +107,9 @@ pub(super) fn shown(bytes: &[u8]) -> String {
     row.cells.iter().collect::<String>().trim().to_owned()
 }
 
-/// No terminal is wider: a column beyond is that of a broken sequence.
+// No terminal is wider: a column beyond is that of a broken sequence, and must not take its memory.
 const MOST_COLUMNS: usize = 1_000;
 
-/// One row of a terminal.
 #[derive(Default)]
 struct TerminalRow {
     cells: Vec<char>,
@@ -130,7 +129,6 @@ impl TerminalRow {
         self.column = column.min(self.cells.len().max(MOST_COLUMNS));
     }
 
-    /// What follows an escape.
     fn escape(&mut self, rest: &mut std::str::Chars<'_>) {
         match rest.next() {
             Some('[') => self.control(rest),
@@ -191,7 +189,7 @@ fn skip_string(rest: &mut std::str::Chars<'_>) {
 mod tests {
     use super::*;
 
-    fn last(keep: Keep, pieces: &[&str]) -> (String, bool) {
+    fn last(keep: KeptPart, pieces: &[&str]) -> (String, bool) {
         let mut line = LastLine::new(keep);
         pieces.iter().for_each(|piece| line.take(piece.as_bytes()));
         line.finish()
@@ -228,7 +226,7 @@ mod tests {
 
     #[test]
     fn the_last_line_is_the_last_that_shows_anything() {
-        let keep = Keep::End(100);
+        let keep = KeptPart::End(100);
         assert_eq!(last(keep, &["a\nb", "c\n\n  \n\u{1b}[0m\r\n"]), ("bc".to_owned(), false));
         assert_eq!(last(keep, &["first\nlast"]).0, "last");
         assert_eq!(last(keep, &[]).0, "");
@@ -238,11 +236,11 @@ mod tests {
     fn of_a_line_that_is_too_long_the_end_is_kept_or_the_beginning() {
         let pieces: Vec<String> = (0..1_000).map(|n| format!("{n:04} ü\u{1b}[0m")).collect();
         let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
-        let (text, is_cut) = last(Keep::End(20), &pieces);
+        let (text, is_cut) = last(KeptPart::End(20), &pieces);
         assert!(is_cut && text.ends_with("0998 ü0999 ü") && text.len() <= 20, "{text}");
-        let (text, is_cut) = last(Keep::Beginning(6), &pieces);
+        let (text, is_cut) = last(KeptPart::Beginning(6), &pieces);
         assert!(is_cut && text.starts_with("0000 "), "{text}");
-        let mut line = LastLine::new(Keep::End(10));
+        let mut line = LastLine::new(KeptPart::End(10));
         (0..10_000).for_each(|_| line.take(b"progress\r"));
         assert!(line.current.bytes.len() <= 40, "a line without an end takes no more and more memory");
         line.take(b"\x1b[Kout of memory");

@@ -22,9 +22,9 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
 
-use super::signals::Signals;
+use super::signals::SignalListener;
 use backoff::Backoff;
-use client::{Client, Granted, Outcome, Refusal, Wanted};
+use client::{ApiClient, ApiRefusal, GrantedTask, TaskOutcome, WantedTasks};
 use template::TaskView;
 
 const EXAMPLES: &str = "\
@@ -60,7 +60,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     slots: u16,
     /// How long the service waits for a sign of life, 5s to 24h
-    #[arg(long, default_value = "60s", value_parser = lease)]
+    #[arg(long, default_value = "60s", value_parser = parse_lease)]
     lease: String,
     /// The name under which the service knows this worker [default: HOST-PID]
     #[arg(long)]
@@ -73,28 +73,27 @@ pub(crate) struct Args {
 /// How long a task that is given back at the end may take to arrive there.
 const LAST_WORD: Duration = Duration::from_secs(3);
 
-fn lease(text: &str) -> Result<String, String> {
+fn parse_lease(text: &str) -> Result<String, String> {
     let lease = duration::parse(text).map_err(|err| err.to_string())?;
     let within = (5..=24 * 3600).contains(&lease.num_seconds());
     within.then(|| text.to_owned()).ok_or_else(|| "write 5s to 24h".to_owned())
 }
 
-/// What every slot needs.
-struct Worker {
-    client: Client,
-    wanted: Wanted,
+struct CommandWorker {
+    client: ApiClient,
+    wanted: WantedTasks,
     command: Vec<String>,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let worker = args.worker.unwrap_or_else(default_name);
-    let worker = Rc::new(Worker {
-        client: Client::new(&args.server, args.token)?,
-        wanted: Wanted { topics: args.topics, worker, lease: args.lease },
+    let worker = Rc::new(CommandWorker {
+        client: ApiClient::new(&args.server, args.token)?,
+        wanted: WantedTasks { topics: args.topics, worker, lease: args.lease },
         command: args.command,
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let code = runtime.block_on(LocalSet::new().run_until(work(worker, args.slots)));
+    let code = runtime.block_on(LocalSet::new().run_until(run_slots(worker, args.slots)));
     // Reads of a command's output that something left behind keeps open would hold up the end.
     runtime.shutdown_background();
     code
@@ -108,12 +107,12 @@ fn default_name() -> String {
 }
 
 /// Runs all slots until a signal or an error; the first signal lets them finish, the second gives back what runs.
-async fn work(worker: Rc<Worker>, slots: u16) -> anyhow::Result<ExitCode> {
-    let mut signals = Signals::listen()?;
-    let (stop, stopped) = watch::channel(Stop::No);
+async fn run_slots(worker: Rc<CommandWorker>, slots: u16) -> anyhow::Result<ExitCode> {
+    let mut signals = SignalListener::listen()?;
+    let (stop, stopped) = watch::channel(StopMode::No);
     let mut running = JoinSet::new();
     for _ in 0..slots {
-        running.spawn_local(slot(Rc::clone(&worker), stopped.clone()));
+        running.spawn_local(run_worker_slot(Rc::clone(&worker), stopped.clone()));
     }
     log::info!("event=working topics={:?} slots={slots}", worker.wanted.topics.join(","));
     let mut code = ExitCode::SUCCESS;
@@ -121,9 +120,10 @@ async fn work(worker: Rc<Worker>, slots: u16) -> anyhow::Result<ExitCode> {
     loop {
         tokio::select! {
             asked = signals.next() => {
-                let again = *stop.borrow() != Stop::No;
+                let again = *stop.borrow() != StopMode::No;
+                // The loop goes on until all slots have ended: they finish their tasks, or give them back.
                 log::info!("event=stopping signal={} at_once={again}", asked.name());
-                stop.send_replace(if again { Stop::AtOnce } else { Stop::AfterTheTask });
+                stop.send_replace(if again { StopMode::AtOnce } else { StopMode::AfterTheTask });
                 if again {
                     code = asked.exit_code();
                 }
@@ -132,7 +132,7 @@ async fn work(worker: Rc<Worker>, slots: u16) -> anyhow::Result<ExitCode> {
                 None => break,
                 Some(ended) => if let Err(err) = ended.context("a slot failed").and_then(|done| done) {
                     // The others finish what they have.
-                    stop.send_if_modified(|stop| { let go = *stop == Stop::No; if go { *stop = Stop::AfterTheTask } go });
+                    stop.send_if_modified(|stop| { let go = *stop == StopMode::No; if go { *stop = StopMode::AfterTheTask } go });
                     failed = Some(err);
                 },
             },
@@ -142,24 +142,27 @@ async fn work(worker: Rc<Worker>, slots: u16) -> anyhow::Result<ExitCode> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
+enum StopMode {
     No,
     AfterTheTask,
     AtOnce,
 }
 
-/// One task after the other.
-async fn slot(worker: Rc<Worker>, mut stop: watch::Receiver<Stop>) -> anyhow::Result<()> {
+async fn run_worker_slot(
+    worker: Rc<CommandWorker>,
+    mut stop: watch::Receiver<StopMode>,
+) -> anyhow::Result<()> {
     let mut stopping = stop.clone();
     loop {
         let granted = tokio::select! {
+            // A stop comes first: a task that is there at the same moment is left to others.
             biased;
-            _ = stopping.wait_for(|stop| *stop != Stop::No) => return Ok(()),
+            _ = stopping.wait_for(|stop| *stop != StopMode::No) => return Ok(()),
             granted = next_task(&worker) => granted?,
         };
         tokio::select! {
-            done = one_task(&worker, &granted) => done?,
-            _ = stop.wait_for(|stop| *stop == Stop::AtOnce) => {
+            done = run_task(&worker, &granted) => done?,
+            _ = stop.wait_for(|stop| *stop == StopMode::AtOnce) => {
                 // A service that is away doesn't hold up the end: the lease runs out by itself.
                 let _ = timeout(LAST_WORD, give_back(&worker, &granted, "0s")).await;
                 return Ok(());
@@ -168,26 +171,26 @@ async fn slot(worker: Rc<Worker>, mut stop: watch::Receiver<Stop>) -> anyhow::Re
     }
 }
 
-/// Asks until there is a task.
-async fn next_task(worker: &Worker) -> anyhow::Result<Granted> {
+async fn next_task(worker: &CommandWorker) -> anyhow::Result<GrantedTask> {
     let mut backoff = Backoff::new();
     loop {
         match worker.client.lease(&worker.wanted).await {
             Ok(Some(granted)) => return Ok(granted),
+            // The request waited for tasks already.
             Ok(None) => backoff = Backoff::new(),
-            Err(Refusal::Later { detail, after }) => {
+            Err(ApiRefusal::Later { detail, after }) => {
                 let wait = backoff.wait(after);
                 log::warn!("event=service_away retry_in={wait:?} detail={detail:?}");
                 sleep(wait).await;
             }
-            Err(err @ (Refusal::Lost(_) | Refusal::Never(_))) => {
+            Err(err @ (ApiRefusal::Lost(_) | ApiRefusal::Never(_))) => {
                 anyhow::bail!("the service refuses to lease tasks: {err}")
             }
         }
     }
 }
 
-async fn one_task(worker: &Worker, granted: &Granted) -> anyhow::Result<()> {
+async fn run_task(worker: &CommandWorker, granted: &GrantedTask) -> anyhow::Result<()> {
     let view = TaskView::new(granted);
     log::info!(
         "event=task_started lease={} attempt={} task={:?}",
@@ -203,24 +206,26 @@ async fn one_task(worker: &Worker, granted: &Granted) -> anyhow::Result<()> {
                 cannot_start = Some(err);
                 None
             }
-            Err(err) => Some(Outcome::new("error", format!("the command can't be started: {err}"))),
+            Err(err) => Some(TaskOutcome::new("error", format!("the command can't be started: {err}"))),
         }
     };
-    hold::hold(&worker.client, granted, &worker.wanted.lease, work).await;
+    hold::hold_task(&worker.client, granted, &worker.wanted.lease, work).await;
     let Some(err) = cannot_start else { return Ok(()) };
+    // Another worker may have the command.
     give_back(worker, granted, "10s").await;
     Err(err).with_context(|| format!("{} can't be started", worker.command[0]))
 }
 
-impl Worker {
+impl CommandWorker {
     /// Whether the command itself is wrong: no task should pay for that.
     fn is_to_blame(&self, err: &io::Error) -> bool {
+        // A name with a task's values in it may be that task's fault.
         let fixed = !self.command[0].contains('{');
         fixed && matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
     }
 }
 
-async fn give_back(worker: &Worker, granted: &Granted, delay: &str) {
+async fn give_back(worker: &CommandWorker, granted: &GrantedTask, delay: &str) {
     match worker.client.release(&granted.lease, delay).await {
         Ok(()) => log::info!("event=task_given_back lease={}", granted.lease),
         Err(err) => log::warn!("event=release_failed lease={} detail={:?}", granted.lease, err.to_string()),

@@ -1,11 +1,9 @@
 //! What a task is to the command that works on it: arguments, environment, input.
 
 use flowlord_domain::query::Query;
-use serde_json::Value;
 
-use super::client::Granted;
+use super::client::GrantedTask;
 
-/// A task's fields as texts.
 #[derive(Debug, Clone)]
 pub(super) struct TaskView {
     json: String,
@@ -22,19 +20,18 @@ pub(super) struct TaskView {
 }
 
 impl TaskView {
-    pub(super) fn new(granted: &Granted) -> Self {
-        let text = |name: &str| granted.task.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let meta_text = text("meta");
+    pub(super) fn new(granted: &GrantedTask) -> Self {
+        let meta_text = granted.text("meta");
         Self {
             json: granted.task.to_string(),
-            topic: text("type"),
-            job: text("job"),
-            info: text("info"),
-            meta: Query::lenient(&meta_text),
-            meta_text,
-            id: text("id"),
-            uid: text("uid"),
-            created: text("created"),
+            topic: granted.text("type").to_owned(),
+            job: granted.text("job").to_owned(),
+            info: granted.text("info").to_owned(),
+            meta: Query::lenient(meta_text),
+            meta_text: meta_text.to_owned(),
+            id: granted.text("id").to_owned(),
+            uid: granted.text("uid").to_owned(),
+            created: granted.text("created").to_owned(),
             attempt: granted.attempt,
             lease: granted.lease.clone(),
         }
@@ -44,7 +41,6 @@ impl TaskView {
         if self.job.is_empty() { self.topic.clone() } else { format!("{}:{}", self.topic, self.job) }
     }
 
-    /// The task as it came, for the command's stdin.
     pub(super) fn json(&self) -> &str {
         &self.json
     }
@@ -72,11 +68,11 @@ impl TaskView {
             "meta" => &self.meta_text,
             "id" => &self.id,
             "uid" => &self.uid,
+            // Empty where the task hasn't it: a command can test for that, and not for its own braces.
             name => self.meta.first(name.strip_prefix("meta:")?).unwrap_or_default(),
         })
     }
 
-    /// The variables of the command.
     pub(super) fn variables(&self, worker: &str) -> Vec<(String, String)> {
         let attempt = self.attempt.to_string();
         let own = [
@@ -114,7 +110,7 @@ mod tests {
             "type": "load", "job": "hour", "info": "?date=2024-01-15T05", "id": "c1", "uid": "u1",
             "meta": "file=s3://b/{job}.gz&in-file=a%26b&file=second", "created": "2024-01-15T06:00:00Z",
         });
-        TaskView::new(&Granted { lease: "u1-s".into(), attempt: 2, task })
+        TaskView::new(&GrantedTask { lease: "u1-s".into(), attempt: 2, task })
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::hold::hold;
+use super::hold::hold_task;
 use super::*;
 
 /// How long anything here may take before the test fails.
@@ -23,14 +23,14 @@ type Answers = Arc<Mutex<VecDeque<(u16, Value)>>>;
 
 /// A service that gives the answers of a list to everything but heartbeats, and one answer to all of those.
 struct Fake {
-    client: Client,
+    client: ApiClient,
     asked: UnboundedReceiver<Request>,
 }
 
 fn fake(answers: Vec<(u16, Value)>, heartbeat: (u16, Value)) -> Fake {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
+    let client = ApiClient::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
     let (tell, asked) = unbounded_channel();
     let answers: Answers = Arc::new(Mutex::new(answers.into()));
     std::thread::spawn(move || {
@@ -77,10 +77,10 @@ impl Fake {
         }
     }
 
-    fn worker(&self, command: &[&str]) -> Rc<Worker> {
-        let wanted = Wanted { topics: vec!["a:b".into()], worker: "w".into(), lease: "60s".into() };
+    fn worker(&self, command: &[&str]) -> Rc<CommandWorker> {
+        let wanted = WantedTasks { topics: vec!["a:b".into()], worker: "w".into(), lease: "60s".into() };
         let command = command.iter().map(|word| (*word).to_owned()).collect();
-        Rc::new(Worker { client: self.client.clone(), wanted, command })
+        Rc::new(CommandWorker { client: self.client.clone(), wanted, command })
     }
 }
 
@@ -100,7 +100,7 @@ fn task() -> Value {
     json!({ "lease": "l1", "expires": "x", "attempt": 1, "task": { "type": "a", "job": "b", "info": "i" } })
 }
 
-fn granted() -> Granted {
+fn granted() -> GrantedTask {
     serde_json::from_value(task()).unwrap()
 }
 
@@ -121,17 +121,17 @@ async fn heartbeats_go_on_while_the_work_does() {
         for _ in 0..3 {
             assert_eq!(asked.recv().await.unwrap(), ("heartbeat".to_owned(), json!({ "lease": SHORT })));
         }
-        Some(Outcome { meta: "rows=1".into(), ..Outcome::new("complete", "") })
+        Some(TaskOutcome { meta: "rows=1".into(), ..TaskOutcome::new("complete", "") })
     };
-    timeout(PATIENCE, hold(&client, &granted(), SHORT, work)).await.unwrap();
+    timeout(PATIENCE, hold_task(&client, &granted(), SHORT, work)).await.unwrap();
     assert_eq!(fake.next().await, ("result".to_owned(), json!({ "result": "complete", "meta": "rows=1" })));
 }
 
 #[tokio::test]
 async fn a_result_is_posted_until_the_service_takes_it() {
     let mut fake = fake(vec![problem(503, "stopping"), problem(429, "busy"), accepted()], alive());
-    let work = async { Some(Outcome::new("error", "no space left")) };
-    timeout(PATIENCE, hold(&fake.client, &granted(), "60s", work)).await.unwrap();
+    let work = async { Some(TaskOutcome::new("error", "no space left")) };
+    timeout(PATIENCE, hold_task(&fake.client, &granted(), "60s", work)).await.unwrap();
     for _ in 0..3 {
         assert_eq!(
             fake.next().await,
@@ -149,26 +149,26 @@ async fn a_lost_lease_ends_the_work_and_nothing_is_posted() {
             let _guard = Dropped(tell);
             std::future::pending().await
         };
-        timeout(PATIENCE, hold(&fake.client, &granted(), SHORT, work)).await.unwrap();
+        timeout(PATIENCE, hold_task(&fake.client, &granted(), SHORT, work)).await.unwrap();
         assert_eq!(dropped.recv().await, Some(()), "{code}");
     }
     let fake = fake(vec![problem(409, "lease_lost")], alive());
-    let work = async { Some(Outcome::new("complete", "")) };
-    timeout(PATIENCE, hold(&fake.client, &granted(), "60s", work)).await.expect("it isn't posted again");
+    let work = async { Some(TaskOutcome::new("complete", "")) };
+    timeout(PATIENCE, hold_task(&fake.client, &granted(), "60s", work)).await.expect("it isn't posted again");
 }
 
 #[tokio::test]
 async fn a_cancelled_task_ends_as_a_warning() {
     let mut fake = fake(vec![accepted()], (200, json!({ "expires": "x", "cancel": true })));
-    timeout(PATIENCE, hold(&fake.client, &granted(), SHORT, std::future::pending())).await.unwrap();
+    timeout(PATIENCE, hold_task(&fake.client, &granted(), SHORT, std::future::pending())).await.unwrap();
     assert_eq!(fake.next().await.1, json!({ "result": "warn", "msg": "cancelled" }));
 }
 
 #[tokio::test]
 async fn a_result_that_is_refused_becomes_an_error() {
     let mut fake = fake(vec![problem(413, "body_too_large"), accepted()], alive());
-    let work = async { Some(Outcome::new("complete", "")) };
-    timeout(PATIENCE, hold(&fake.client, &granted(), "60s", work)).await.unwrap();
+    let work = async { Some(TaskOutcome::new("complete", "")) };
+    timeout(PATIENCE, hold_task(&fake.client, &granted(), "60s", work)).await.unwrap();
     assert_eq!(fake.next().await.1["result"], "complete");
     let second = fake.next().await.1;
     assert_eq!(second["result"], "error");
@@ -178,12 +178,12 @@ async fn a_result_that_is_refused_becomes_an_error() {
 /// Runs one slot until `fake` was asked what `until` waits for, then stops it.
 async fn run_slot(
     fake: &mut Fake,
-    worker: Rc<Worker>,
-    stop: Stop,
+    worker: Rc<CommandWorker>,
+    stop: StopMode,
     until: &str,
 ) -> (Vec<Request>, anyhow::Result<()>) {
-    let (send, stopped) = watch::channel(Stop::No);
-    let slot = slot(worker, stopped);
+    let (send, stopped) = watch::channel(StopMode::No);
+    let slot = run_worker_slot(worker, stopped);
     let mut seen = Vec::new();
     let asks = async {
         loop {
@@ -209,7 +209,7 @@ async fn a_slot_waits_for_the_service_works_and_stops_after_its_task() {
     let answers = vec![problem(503, "stopping"), none, (200, json!({ "tasks": [task()] })), accepted()];
     let mut fake = fake(answers, alive());
     let worker = fake.worker(&["sh", "-c", "echo meta rows=1"]);
-    let (seen, done) = run_slot(&mut fake, worker, Stop::AfterTheTask, "result").await;
+    let (seen, done) = run_slot(&mut fake, worker, StopMode::AfterTheTask, "result").await;
     done.unwrap();
     let wanted = json!({ "topics": ["a:b"], "worker": "w", "max": 1, "wait": "30s", "lease": "60s" });
     assert_eq!(seen[..3], vec![("lease".to_owned(), wanted); 3]);
@@ -223,13 +223,13 @@ async fn a_second_signal_kills_the_command_and_gives_the_task_back() {
     let script = format!("sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait", file.display());
     let mut fake = fake(vec![(200, json!({ "tasks": [task()] })), (200, json!({}))], alive());
     let worker = fake.worker(&["sh", "-c", &script]);
-    let (send, stopped) = watch::channel(Stop::No);
-    let slot = slot(worker, stopped);
+    let (send, stopped) = watch::channel(StopMode::No);
+    let slot = run_worker_slot(worker, stopped);
     let stop = async {
         while !file.exists() {
             sleep(Duration::from_millis(2)).await;
         }
-        send.send_replace(Stop::AtOnce);
+        send.send_replace(StopMode::AtOnce);
     };
     let (done, ()) = timeout(PATIENCE, async { tokio::join!(slot, stop) }).await.expect("it ends");
     done.unwrap();
@@ -249,7 +249,7 @@ async fn a_second_signal_kills_the_command_and_gives_the_task_back() {
 async fn a_command_that_cannot_be_started_ends_the_worker_and_costs_no_attempt() {
     let mut fake = fake(vec![(200, json!({ "tasks": [task()] })), (200, json!({}))], alive());
     let worker = fake.worker(&["/is/not/there"]);
-    let (seen, done) = run_slot(&mut fake, worker, Stop::No, "release").await;
+    let (seen, done) = run_slot(&mut fake, worker, StopMode::No, "release").await;
     assert_eq!(seen[1], ("release".to_owned(), json!({ "delay": "10s" })));
     assert!(done.unwrap_err().to_string().contains("/is/not/there can't be started"));
 }
@@ -258,6 +258,6 @@ async fn a_command_that_cannot_be_started_ends_the_worker_and_costs_no_attempt()
 async fn a_topic_that_the_service_refuses_ends_the_worker() {
     let mut fake = fake(vec![problem(400, "invalid_topic")], alive());
     let worker = fake.worker(&["true"]);
-    let (_, done) = run_slot(&mut fake, worker, Stop::No, "lease").await;
+    let (_, done) = run_slot(&mut fake, worker, StopMode::No, "lease").await;
     assert!(done.unwrap_err().to_string().contains("about invalid_topic"));
 }
