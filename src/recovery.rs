@@ -124,11 +124,7 @@ fn unusable_database(data: &Path, why: &RestoreReason, instead: &str) -> anyhow:
     anyhow::anyhow!("{}: {}; {instead}", path.display(), why.text())
 }
 
-/// Restores what is wanted into the data folder of `lock`.
-///
-/// # Errors
-/// When there is no such snapshot, it isn't sound, or there is a database and it isn't to be replaced; then nothing
-/// was changed.
+/// Restores what is wanted into the data folder of `lock`. After an error nothing was changed there.
 pub async fn restore(
     wanted: &WantedSnapshot,
     stores: &Stores,
@@ -225,8 +221,6 @@ impl RestoreOutcome {
     fn until(&self) -> Option<DateTime<Utc>> {
         self.restored.log.map(|(_, until)| until).or(self.taken).or(self.restored.newest)
     }
-
-    #[must_use]
     pub fn text(&self) -> String {
         let Restored { from, newest, log, moved_to } = &self.restored;
         let log = log.map(|(count, _)| format!(" with {count} segments of changes")).unwrap_or_default();

@@ -66,9 +66,6 @@ impl Running {
     }
 
     /// The service that last used a data folder; whether it still runs is told by the folder's lock.
-    ///
-    /// # Errors
-    /// When it said nothing, or that can't be read.
     pub fn of(data: &Path) -> io::Result<Self> {
         Ok(serde_json::from_slice(&std::fs::read(service_file(data))?)?)
     }

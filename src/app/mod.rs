@@ -64,10 +64,7 @@ struct StopPorts {
 }
 
 impl App {
-    /// Opens the data, loads the workflows, and serves.
-    ///
-    /// # Errors
-    /// When the data folder, the workflow path or the address can't be used; nothing is left running then.
+    /// Opens the data, loads the workflows, and serves. After an error nothing is left running.
     pub async fn start(config: &Config, environment: Environment) -> anyhow::Result<Self> {
         let stores = Stores::new(config.store.clone());
         match config.workflow.as_local() {
@@ -109,18 +106,14 @@ impl App {
     }
 
     /// The token of the first start, where nobody could get in without one. Show it once: it isn't stored.
-    #[must_use]
     pub fn first_token(&self) -> Option<&Secret> {
         self.first_token.as_ref()
     }
-
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Where it is reached: `http://ADDRESS` or `https://ADDRESS`.
-    #[must_use]
     pub fn url(&self) -> String {
         format!("{}://{}", self.scheme, self.address)
     }

@@ -29,9 +29,6 @@ impl ConfigFlags {
     }
 
     /// Reads all layers; `defaults` go over the usual ones. Warnings go to the log.
-    ///
-    /// # Errors
-    /// A [`UsageError`]: what is wrong with the configuration.
     pub(crate) fn load(&self, defaults: &[(&str, &str)]) -> anyhow::Result<LoadedConfig> {
         let mut sources = Sources::of_process(self.values.clone(), self.file.clone());
         sources.defaults =

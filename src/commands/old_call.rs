@@ -24,9 +24,6 @@ struct OldFlags {
 }
 
 /// An old call becomes one of today's commands; any other stays as it is.
-///
-/// # Errors
-/// When an old flag asks for what there isn't any more: what to write instead.
 pub(super) fn modernise_call(words: Vec<OsString>) -> Result<ProgramCall, String> {
     let texts: Option<Vec<&str>> = words.iter().skip(1).map(|word| word.to_str()).collect();
     let flags = texts

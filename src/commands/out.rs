@@ -36,10 +36,7 @@ impl StdoutLines {
         Self(io::BufWriter::new(io::stdout().lock()))
     }
 
-    /// Writes a text.
-    ///
-    /// # Errors
-    /// Also when the reader went away: then [`is_reader_gone`] tells that nothing is wrong.
+    /// Fails also when the reader went away: then [`is_reader_gone`] tells that nothing is wrong.
     pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
         self.0.write_all(text.as_bytes())
     }

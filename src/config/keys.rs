@@ -152,8 +152,6 @@ fn in_route(name: &str) -> Option<(&str, &str)> {
     let rest = name.strip_prefix(ROUTES)?.strip_prefix('.')?;
     Some(rest.split_once('.').unwrap_or((rest, "")))
 }
-
-#[must_use]
 pub fn find(name: &str) -> Option<&'static ConfigKey> {
     match in_route(name) {
         Some((_, key)) => ROUTE_KEYS.iter().find(|known| known.name == key),

@@ -87,7 +87,6 @@ pub struct OldFlag {
 }
 
 /// A flag of the reference system by its name, in which each key was one; none for another.
-#[must_use]
 pub fn old_flag(name: &str, value: &str) -> Option<OldFlag> {
     let (known, source) = (plain_name(name), format!("flag -{name}"));
     let has_fate = OLD.iter().find(|(section, key, _)| known.strip_prefix(section) == Some(*key));

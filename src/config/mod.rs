@@ -86,7 +86,6 @@ pub struct BackupConfig {
 
 impl BackupConfig {
     /// How often changes are sent to the backup's place, where there is one.
-    #[must_use]
     pub fn shipping(&self) -> Option<TimeDelta> {
         self.path.as_ref().map(|_| self.ship_every).filter(|every| !every.is_zero())
     }
@@ -131,7 +130,6 @@ pub struct Sources {
 
 impl Sources {
     /// This process's environment, and `./flowlord.toml`.
-    #[must_use]
     pub fn of_process(flags: Vec<(String, String)>, file: Option<PathBuf>) -> Self {
         // Not `vars`, which panics where a variable of another program isn't UTF-8.
         let env = std::env::vars_os().map(|(name, value)| (lossy_text(&name), lossy_text(&value))).collect();
@@ -154,13 +152,11 @@ pub struct LoadedConfig {
 
 impl LoadedConfig {
     /// Whether a flag, a variable or the file sets a key.
-    #[must_use]
     pub fn is_set(&self, key: &str) -> bool {
         self.effective.iter().any(|line| line.is_set(key))
     }
 
     /// The effective values as TOML, secrets masked, with where each comes from.
-    #[must_use]
     pub fn to_toml(&self) -> String {
         print::write_toml(&self.effective)
     }
@@ -173,9 +169,6 @@ pub struct ConfigErrors(pub Vec<String>);
 
 impl Config {
     /// Reads the layers, checks every value, and says all that is wrong at once.
-    ///
-    /// # Errors
-    /// What is wrong, where it was written, and what to write instead.
     pub fn load(sources: &Sources) -> Result<LoadedConfig, ConfigErrors> {
         let layers = layers::load_layers(sources);
         let mut reader = ValueReader::new(layers.values, layers.errors, layers.warnings);
@@ -190,9 +183,6 @@ impl Config {
     }
 
     /// The data folder alone, for commands that need nothing else.
-    ///
-    /// # Errors
-    /// When a layer can't be read, or has unknown keys.
     pub fn data_folder(sources: &Sources) -> Result<PathBuf, ConfigErrors> {
         // Not `load`: a broken value elsewhere must keep nobody from a command that only needs the folder.
         let layers = layers::load_layers(sources);
@@ -202,31 +192,26 @@ impl Config {
     }
 
     /// Where snapshots are: in the backup's place, else in the data folder.
-    #[must_use]
     pub fn snapshots(&self) -> Location {
         self.backup.path.clone().unwrap_or_else(|| Location::Local(self.data.join("snapshots")))
     }
 
     /// Where copies are made on their way to a place that isn't on this machine.
-    #[must_use]
     pub fn spool(&self) -> PathBuf {
         self.data.join("spool")
     }
 
     /// Whether requests without a token may do everything.
-    #[must_use]
     pub fn is_open(&self) -> bool {
         self.auth.allow_anonymous || self.listen.ip().is_loopback() && !self.auth.required
     }
 
     /// How the service is spoken to: `https` where there is a certificate.
-    #[must_use]
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
     }
 
     /// The address in links: as configured, else this machine at the port that the service got.
-    #[must_use]
     pub fn public_url_at(&self, address: SocketAddr) -> String {
         match &self.public_url {
             Some(url) => url.clone(),

@@ -53,7 +53,6 @@ impl NotifyConfig {
     }
 
     /// The ladders, and which alerts are for each: the first that takes one has it.
-    #[must_use]
     pub fn ladders(&self) -> Vec<Ladder> {
         let rest = Ladder {
             route: DEFAULT.to_owned(),
@@ -65,12 +64,9 @@ impl NotifyConfig {
     }
 
     /// Whether the messages of the default route go anywhere.
-    #[must_use]
     pub fn leads_somewhere(&self) -> bool {
         self.url.is_some() || self.token.is_some()
     }
-
-    #[must_use]
     pub fn hears_clicks(&self) -> bool {
         self.token.is_some() && (self.app_token.is_some() || self.signing_secret.is_some())
     }

@@ -12,7 +12,6 @@ impl Secret {
     }
 
     /// The value itself, for the one who must send it.
-    #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }

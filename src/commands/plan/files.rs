@@ -30,9 +30,6 @@ pub(super) struct PlanFiles {
 impl PlanFiles {
     /// Reads a file, or a folder of them. The paths are relative to the folder, as the service has them; a single
     /// file may be `called` otherwise.
-    ///
-    /// # Errors
-    /// What can't be read: a plan without it would be wrong.
     pub(super) fn read(path: &str, how: &ReadOptions, called: Option<&str>) -> anyhow::Result<Self> {
         let root = Location::parse(path)?;
         let mut findings = Vec::new();
@@ -52,6 +49,7 @@ impl PlanFiles {
                 Err(broken) => findings.extend(broken),
             }
         }
+        // A plan without these files would be wrong.
         if !findings.is_empty() {
             anyhow::bail!("{}", complaint(&findings, &root));
         }

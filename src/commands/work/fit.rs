@@ -48,9 +48,6 @@ fn bytes_taken(text: impl AsRef<OsStr>) -> usize {
 }
 
 /// The command with the task's values in its arguments, and the variables that fit beside them.
-///
-/// # Errors
-/// Which argument doesn't fit, and what to do instead.
 pub(super) fn fit_command(
     command: &[String],
     task: &TaskView,

@@ -50,10 +50,6 @@ pub(super) struct GuardedCommand {
 }
 
 impl GuardedCommand {
-    /// Starts a command.
-    ///
-    /// # Errors
-    /// When it can't be started: as the system says it.
     pub(super) async fn start(order: &StartOrder) -> io::Result<Self> {
         let (ours, theirs) = StdStream::pair()?;
         ours.set_nonblocking(true)?;
@@ -73,6 +69,7 @@ impl GuardedCommand {
         guarded.link.write_all(&line).await.map_err(|_| guard_is_gone())?;
         match guarded.hear().await? {
             GuardReply::Started(id) => guarded.group = Pid::from_raw(id),
+            // As the system said it to the guard: the caller tells a missing program from other failures.
             GuardReply::NotStarted(Some(number), _) => return Err(io::Error::from_raw_os_error(number)),
             GuardReply::NotStarted(None, text) => return Err(io::Error::other(text)),
             GuardReply::Ended(_) => return Err(guard_is_gone()),
@@ -85,10 +82,6 @@ impl GuardedCommand {
         (self.guard.stdout.take(), self.guard.stderr.take())
     }
 
-    /// Waits until the command ends.
-    ///
-    /// # Errors
-    /// When the guard is gone.
     pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
         match self.hear().await? {
             GuardReply::Ended(status) => {
