@@ -11,7 +11,7 @@ use super::client::TaskOutcome;
 use super::fit::{SystemLimits, fit_command};
 use super::guard::{GuardedCommand, StartOrder};
 use super::lines::{KeptPart, LastLine};
-use super::template::TaskView;
+use super::template::CommandTask;
 
 // Exit codes with a meaning of their own; the lower one is EX_TEMPFAIL of old.
 const ALERT: i32 = 75;
@@ -27,7 +27,7 @@ const MAX_META_BYTES: usize = 8 * 1024 * 1024;
 const LINGER: Duration = Duration::from_millis(500);
 
 /// Runs the command for a task. Dropping the future kills it.
-pub(super) async fn run(command: &[String], task: &TaskView, worker: &str) -> io::Result<TaskOutcome> {
+pub(super) async fn run(command: &[String], task: &CommandTask, worker: &str) -> io::Result<TaskOutcome> {
     let fitted = match fit_command(command, task, worker, SystemLimits::of_system()) {
         Ok(fitted) => fitted,
         Err(what) => return Ok(TaskOutcome::new("alert", what)),
@@ -115,9 +115,9 @@ mod tests {
     use super::super::client::GrantedTask;
     use super::*;
 
-    fn view() -> TaskView {
+    fn view() -> CommandTask {
         let task = json!({ "type": "load", "job": "hour", "info": "a b;c", "meta": "rows=7" });
-        TaskView::new(&GrantedTask { lease: "l".into(), attempt: 1, task })
+        CommandTask::new(&GrantedTask { lease: "l".into(), attempt: 1, task })
     }
 
     async fn sh(script: &str) -> TaskOutcome {
@@ -187,7 +187,7 @@ mod tests {
 
     async fn with_info(info: String, word: &str, script: &str) -> TaskOutcome {
         let task = json!({ "type": "load", "info": info, "meta": "rows=7" });
-        let view = TaskView::new(&GrantedTask { lease: "l".into(), attempt: 1, task });
+        let view = CommandTask::new(&GrantedTask { lease: "l".into(), attempt: 1, task });
         run(&["sh", "-c", script, "sh", word].map(str::to_owned), &view, "w").await.unwrap()
     }
 
@@ -208,7 +208,7 @@ mod tests {
         let meta: Vec<String> = (0..100).map(|n| format!("k{n}={}", "x".repeat(100_000))).collect();
         let task =
             json!({ "type": "load", "job": "short", "info": "x".repeat(120_000), "meta": meta.join("&") });
-        let view = TaskView::new(&GrantedTask { lease: "l".into(), attempt: 1, task });
+        let view = CommandTask::new(&GrantedTask { lease: "l".into(), attempt: 1, task });
         let script = r#"test -n "$FLOWLORD_TRUNCATED" && test "$FLOWLORD_JOB" = short"#;
         let mut command = ["sh", "-c", script].map(str::to_owned).to_vec();
         assert_eq!(run(&command, &view, "w").await.unwrap(), TaskOutcome::new("complete", ""));

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 
 use rustix::process::{Resource, getrlimit};
 
-use super::template::TaskView;
+use super::template::CommandTask;
 
 const LEFT_OUT: &str = "FLOWLORD_TRUNCATED";
 
@@ -50,7 +50,7 @@ fn bytes_taken(text: impl AsRef<OsStr>) -> usize {
 /// The command with the task's values in its arguments, and the variables that fit beside them.
 pub(super) fn fit_command(
     command: &[String],
-    task: &TaskView,
+    task: &CommandTask,
     worker: &str,
     limits: SystemLimits,
 ) -> Result<FittedCommand, String> {
@@ -73,7 +73,12 @@ pub(super) fn fit_command(
     Ok(with_left_out(FittedCommand { command, set, removed: left_out }))
 }
 
-fn render_argument(at: usize, word: &str, task: &TaskView, limits: SystemLimits) -> Result<String, String> {
+fn render_argument(
+    at: usize,
+    word: &str,
+    task: &CommandTask,
+    limits: SystemLimits,
+) -> Result<String, String> {
     let value = task.render(word);
     if value.contains('\0') {
         return Err(format!(
@@ -148,9 +153,9 @@ mod tests {
     use super::super::client::GrantedTask;
     use super::*;
 
-    fn view(info: &str, meta: &str) -> TaskView {
+    fn view(info: &str, meta: &str) -> CommandTask {
         let task: Value = json!({ "type": "load", "job": "j", "info": info, "meta": meta });
-        TaskView::new(&GrantedTask { lease: "l".into(), attempt: 1, task })
+        CommandTask::new(&GrantedTask { lease: "l".into(), attempt: 1, task })
     }
 
     fn fitted(info: &str, meta: &str, limits: SystemLimits) -> FittedCommand {

@@ -25,7 +25,7 @@ use tokio::time::{sleep, timeout};
 use super::signals::SignalListener;
 use backoff::Backoff;
 use client::{ApiClient, ApiRefusal, GrantedTask, TaskOutcome, WantedTasks};
-use template::TaskView;
+use template::CommandTask;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -191,7 +191,7 @@ async fn next_task(worker: &CommandWorker) -> anyhow::Result<GrantedTask> {
 }
 
 async fn run_task(worker: &CommandWorker, granted: &GrantedTask) -> anyhow::Result<()> {
-    let view = TaskView::new(granted);
+    let view = CommandTask::new(granted);
     log::info!(
         "event=task_started lease={} attempt={} task={:?}",
         granted.lease,

@@ -5,7 +5,7 @@ use flowlord_domain::query::Query;
 use super::client::GrantedTask;
 
 #[derive(Debug, Clone)]
-pub(super) struct TaskView {
+pub(super) struct CommandTask {
     json: String,
     topic: String,
     job: String,
@@ -19,7 +19,7 @@ pub(super) struct TaskView {
     lease: String,
 }
 
-impl TaskView {
+impl CommandTask {
     pub(super) fn new(granted: &GrantedTask) -> Self {
         let meta_text = granted.text("meta");
         Self {
@@ -105,12 +105,12 @@ mod tests {
 
     use super::*;
 
-    fn view() -> TaskView {
+    fn view() -> CommandTask {
         let task = json!({
             "type": "load", "job": "hour", "info": "?date=2024-01-15T05", "id": "c1", "uid": "u1",
             "meta": "file=s3://b/{job}.gz&in-file=a%26b&file=second", "created": "2024-01-15T06:00:00Z",
         });
-        TaskView::new(&GrantedTask { lease: "u1-s".into(), attempt: 2, task })
+        CommandTask::new(&GrantedTask { lease: "u1-s".into(), attempt: 2, task })
     }
 
     #[test]

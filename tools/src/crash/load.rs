@@ -36,7 +36,7 @@ pub(crate) struct ClientState {
 pub(crate) type SharedClients = Rc<RefCell<ClientState>>;
 
 #[derive(Deserialize)]
-struct LeaseAnswer {
+struct LeasesReply {
     tasks: Vec<GrantedLease>,
 }
 
@@ -53,7 +53,7 @@ struct TaskAnswer {
 }
 
 #[derive(Deserialize)]
-struct ResultAnswer {
+struct ResultReply {
     duplicate: bool,
 }
 
@@ -110,7 +110,7 @@ pub(crate) async fn finish_tasks(address: String, clients: SharedClients, seed: 
             continue;
         }
         anyhow::ensure!(status == 200, "{status}: {}", String::from_utf8_lossy(body));
-        let leases: LeaseAnswer = serde_json::from_slice(body)?;
+        let leases: LeasesReply = serde_json::from_slice(body)?;
         for granted in leases.tasks {
             clients.borrow_mut().oracle.record_lease(&granted.task.uid);
             // Some leases are extended: that is one more write to be killed in.
@@ -144,7 +144,7 @@ async fn send_result(
     }
     clients.pending_results.retain(|pending| pending.lease != lease);
     if status == 200 {
-        let answer: ResultAnswer = serde_json::from_slice(answer)?;
+        let answer: ResultReply = serde_json::from_slice(answer)?;
         clients.oracle.record_result(&uid, result, &msg, answer.duplicate);
     } else {
         // No lease expires here: any other status means that the lease was lost.

@@ -188,7 +188,7 @@ async fn request_snapshot(address: String) -> anyhow::Result<()> {
 }
 
 #[derive(serde::Deserialize)]
-struct TasksPage {
+struct ListedPage {
     items: Vec<ListedTask>,
     next: Option<String>,
 }
@@ -199,7 +199,7 @@ pub(crate) async fn list_tasks(address: &str) -> anyhow::Result<Vec<ListedTask>>
     let mut cursor = String::new();
     loop {
         let path = format!("/api/v1/tasks?order=asc&limit=1000{cursor}");
-        let page: TasksPage = serde_json::from_slice(client.get_body(&path).await?)?;
+        let page: ListedPage = serde_json::from_slice(client.get_body(&path).await?)?;
         all.extend(page.items);
         match page.next {
             Some(next) => cursor = format!("&cursor={next}"),
