@@ -97,7 +97,7 @@ fn quoted(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            // The form of one line, so that grep finds a key with its value.
+            // A basic string of TOML can't hold these as they are.
             c if c.is_control() => {
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }

@@ -71,7 +71,7 @@ impl SimulatedDisk {
         self.step += 1;
         match event {
             TraceEvent::Open { path, emptied } => {
-                // An empty file that is emptied changes nothing, and a new one is empty.
+                // A new file is empty already.
                 let new = !self.names.contains_key(path);
                 let file = self.find_or_create(path);
                 if *emptied && !new {
@@ -137,7 +137,7 @@ impl SimulatedDisk {
                 apply_whole(&mut file.flushed, &change);
             }
         }
-        // The flush of a folder flushes its names, and only that.
+        // The flush of a folder flushes its names.
         let flushed = self.unflushed_names.extract_if(.., |(step, change)| {
             let (NameChange::Added { path, .. } | NameChange::Removed { path }) = change;
             *step < begun && path.starts_with(&within)
