@@ -1,6 +1,6 @@
 //! Every key of the configuration as a flag.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::builder::NonEmptyStringValueParser;
@@ -11,6 +11,7 @@ use flowlord::Config;
 use flowlord::config::keys::{ConfigKey, KEYS};
 use flowlord::config::{LoadedConfig, Sources};
 use flowlord::running::Running;
+use flowlord_db::DATABASE;
 
 use super::UsageError;
 use super::work::client::ApiClient;
@@ -64,6 +65,23 @@ impl ServiceOfFolder {
         })?;
         ApiClient::of_running(&running)
     }
+}
+
+/// The database in a data folder.
+pub(crate) fn existing_database(data: &Path) -> anyhow::Result<PathBuf> {
+    let database = data.join(DATABASE);
+    anyhow::ensure!(
+        database.exists(),
+        "there is no database {}: name its folder with --data",
+        database.display()
+    );
+    Ok(database)
+}
+
+/// The service that has the lock of a data folder.
+pub(crate) fn service_on(data: &Path) -> anyhow::Result<Running> {
+    Running::of(data)
+        .with_context(|| format!("a service uses {} and doesn't say where it listens", data.display()))
 }
 
 fn flag(key: &ConfigKey) -> String {

@@ -4,18 +4,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use flowlord::Config;
 use flowlord::config::LoadedConfig;
-use flowlord::running::Running;
 use flowlord_backup::Place;
-use flowlord_db::{DATABASE, FolderLock, OpenError, SnapshotError};
+use flowlord_db::{FolderLock, OpenError, SnapshotError};
 use flowlord_kernel::{Clock as _, SystemClock};
 use flowlord_storage::Stores;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::args::ConfigFlags;
+use super::args::{ConfigFlags, existing_database, service_on};
 use super::out;
 use super::work::client::ApiClient;
 
@@ -44,22 +42,14 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let LoadedConfig { config, .. } = args.config.load(&[])?;
     let to = args.to.as_ref().map(std::path::absolute).transpose()?;
-    let database = config.data.join(DATABASE);
-    anyhow::ensure!(
-        database.exists(),
-        "there is no database {}: name its folder with --data",
-        database.display()
-    );
+    let database = existing_database(&config.data)?;
     let (location, bytes) = match FolderLock::take(&config.data) {
         Ok(_lock) => match to {
             Some(to) => (to.display().to_string(), copy(&config, &database, &to)?),
             None => actix_rt::System::new().block_on(one_more(&config, &database))?,
         },
         Err(OpenError::InUse(_)) => {
-            let running = Running::of(&config.data).with_context(|| {
-                format!("a service uses {} and doesn't say where it listens", config.data.display())
-            })?;
-            let client = ApiClient::of_running(&running)?;
+            let client = ApiClient::of_running(&service_on(&config.data)?)?;
             let taken = actix_rt::System::new().block_on(by_service(&client, to))?;
             (taken.location, taken.bytes)
         }

@@ -3,15 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat, Utc};
-use flowlord::running::Running;
-use flowlord_db::{DATABASE, FolderLock, OpenError};
+use flowlord_db::{FolderLock, OpenError};
 use flowlord_domain::simulate::Recorded;
 use flowlord_messages::alerts::{AlertFilter, ListAlerts, StoredAlert};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::commands::args::{existing_database, service_on};
 use crate::commands::work::client::ApiClient;
 
 const STEP: usize = 1_000;
@@ -27,18 +26,11 @@ pub(super) fn read_alerts(
     from: DateTime<Utc>,
     to: DateTime<Utc>,
 ) -> anyhow::Result<Vec<Recorded>> {
-    let database = data.join(DATABASE);
-    anyhow::ensure!(
-        database.exists(),
-        "there is no database {}: name its folder with --data",
-        database.display()
-    );
+    let database = existing_database(data)?;
     let mut alerts = match FolderLock::take(data) {
         Ok(_lock) => read_offline(&database, from, to)?,
         Err(OpenError::InUse(_)) => {
-            let running = Running::of(data).with_context(|| {
-                format!("a service uses {} and doesn't say where it listens", data.display())
-            })?;
+            let running = service_on(data)?;
             let client = ApiClient::new(&running.server, Some(running.token))?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(read_from_service(&client, from, to))?
