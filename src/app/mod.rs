@@ -81,7 +81,7 @@ impl App {
         let address = listener.local_addr()?;
         let mut arbiters = Vec::new();
         let local = flowlord_web_core::auth::new_token(&mut environment.ids.clone());
-        let started = Wiring {
+        let started = AppWiring {
             metrics: crate::metrics::start(),
             local: local.1,
             config,

@@ -25,6 +25,7 @@ use flowlord_scheduler::Scheduler;
 use flowlord_slack::{Buttons, Notifier};
 use flowlord_storage::Stores;
 use flowlord_web_core::context::Metrics;
+use flowlord_web_server::Web;
 
 use crate::config::{Config, Secret};
 use crate::recovery;

@@ -132,7 +132,7 @@ impl Cli {
     }
 }
 
-fn openapi() -> anyhow::Result<ExitCode> {
+fn print_openapi() -> anyhow::Result<ExitCode> {
     let document = flowlord_web_server::openapi(env!("CARGO_PKG_VERSION"), "");
     out::line(&serde_json::to_string_pretty(&document)?)?;
     Ok(ExitCode::SUCCESS)

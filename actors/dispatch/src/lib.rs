@@ -282,7 +282,7 @@ impl Dispatch {
 
     fn forget_waiting(&mut self) {
         // Workers that waited get an error and ask again.
-        self.waiting = Waiting::default();
+        self.waiting = WaitingWorkers::default();
         self.next_expiry = None;
         self.reaping = false;
     }
@@ -290,7 +290,7 @@ impl Dispatch {
     fn end_due(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         self.end_waits(now);
         if !self.reaping && self.next_expiry.is_some_and(|at| at <= now) {
-            self.reap(now, ctx);
+            self.reap_leases(now, ctx);
         }
         self.set_timer(ctx);
     }

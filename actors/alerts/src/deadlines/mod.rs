@@ -82,8 +82,8 @@ handlers!(DeadlineChecker {});
 actor!(DeadlineChecker {
     kit: deps.kit,
     mailbox: 64,
-    start: check(now),
+    start: check_deadlines(now),
     restart: forget_check,
-    wake: check(now),
+    wake: check_deadlines(now),
     before_pong: check_after_set_back(now),
 });
