@@ -1,7 +1,7 @@
 //! The path of the public address, below which browsers find the service.
 //!
 //! Within the service every path is as it is routed. The base path is taken off where a request comes in
-//! ([`without_base`]) and put before every link where its answer goes out ([`BasePath::put`]): no handler and no template
+//! (`without_base`) and put before every link where its answer goes out ([`BasePath::put`]): no handler and no template
 //! needs to know it. A request without it is answered, too: a proxy may have taken it off.
 
 use actix_web::body::{BoxBody, MessageBody as _};

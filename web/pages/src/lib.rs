@@ -1,15 +1,15 @@
 //! Pages for people. They are complete without any script; with it they change by themselves.
 //!
-//! A page is a struct with a template that extends `base.html` and has a [`Layout`] in its field `layout`. Its handler
-//! hands what makes it to [`answer`], which also tells problems as a page. What several pages need:
+//! A page is a struct with a template that extends `base.html` and has a `Layout` in its field `layout`. Its handler
+//! hands what makes it to `answer`, which also tells problems as a page. What several pages need:
 //!
 //! | what | where |
 //! |---|---|
-//! | links that keep the other parameters | [`link::Link`] |
-//! | the day that is shown, its calendar | [`calendar::Shown`], [`Layout::with_picker`] |
-//! | times and spans | [`when`] |
-//! | what a form did, told after its redirect | [`notice::Notice`] |
-//! | figures, the chart by hour, long cells, sortable heads, pagers | [`parts`] |
+//! | links that keep the other parameters | `link::Link` |
+//! | the day that is shown, its calendar | `calendar::Shown`, `Layout::with_picker` |
+//! | times and spans | `when` |
+//! | what a form did, told after its redirect | `notice::Notice` |
+//! | figures, the chart by hour, long cells, sortable heads, pagers | `parts` |
 //!
 //! Scripts find their work by attributes; docs/pages.md lists them.
 
